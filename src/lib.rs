@@ -1,0 +1,7 @@
+//! A node for sharing signed intelligence between agencies.
+//!
+//! Read the modules in this order; each may use only those above it. docs/ARCHITECTURE.md says
+//! what each promises. The pure ones (down to `interop`) know no clock, socket, disk or runtime.
+
+pub mod ident;
+pub mod pb;

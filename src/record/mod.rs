@@ -1,0 +1,4 @@
+//! Records: what an agency signs.
+
+pub mod kind;
+pub mod marking;

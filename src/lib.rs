@@ -6,5 +6,3 @@
 pub mod ident;
 pub mod pb;
 pub mod value;
-pub mod merkle;
-pub mod record;

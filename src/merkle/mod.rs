@@ -39,7 +39,7 @@ pub use proof::{
     PROOF_HASHES_MAX, ProofError, Which, root_from_inclusion, verify_consistency, verify_inclusion,
 };
 pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root_at};
-pub use signed_checkpoint::{OpenError, SignedCheckpoint};
+pub use signed_checkpoint::{Cosignature, OpenError, SignedCheckpoint};
 pub use signer::NoteSigner;
 pub use tile_tree::{LeafHashes, TILE_LEAVES, TileError, TileTree};
 pub use verifier::{NoteVerifier, VerifiedLine, VerifyError, verify_note};

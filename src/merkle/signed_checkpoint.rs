@@ -6,10 +6,10 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError, Origin};
 use super::cosignature::CosignatureTime;
-use super::key::NoteKeyName;
+use super::key::{NoteKeyId, NoteKeyName};
 use super::note::{Note, NoteError, NoteSignature};
 use super::signer::NoteSigner;
-use super::verifier::{NoteVerifier, VerifyError, verify_note};
+use super::verifier::{NoteVerifier, VerifiedLine, VerifyError, verify_note};
 
 /// Why bytes are not a checkpoint signed by the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,12 +26,28 @@ pub enum OpenError {
     LogSignature { origin: Origin, log: NoteKeyName },
 }
 
+/// Who cosigned a checkpoint, and when as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cosignature {
+    pub name: NoteKeyName,
+    pub key_id: NoteKeyId,
+    pub at: CosignatureTime,
+}
+
+impl Cosignature {
+    /// `None` for a line that is no cosignature.
+    fn of(line: &VerifiedLine<'_>) -> Option<Self> {
+        let (name, key_id) = (line.verifier.name().clone(), line.verifier.key_id());
+        Some(Self { name, key_id, at: line.cosigned_at? })
+    }
+}
+
 /// A checkpoint, and a note over it with the log's line and perhaps cosignatures, all verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
     note: Note,
-    cosignatures: Vec<(NoteKeyName, CosignatureTime)>,
+    cosignatures: Vec<Cosignature>,
 }
 
 impl SignedCheckpoint {
@@ -64,10 +80,7 @@ impl SignedCheckpoint {
             let log = log.name().clone();
             return Err(OpenError::LogSignature { origin: origin.clone(), log });
         }
-        let cosignatures = lines
-            .iter()
-            .filter_map(|line| Some((line.verifier.name().clone(), line.cosigned_at?)))
-            .collect();
+        let cosignatures = lines.iter().filter_map(Cosignature::of).collect();
         let signatures = lines.iter().map(|line| line.signature.clone()).collect();
         let note = Note::new(note.text().clone(), signatures)?;
         Ok(Self { checkpoint, note, cosignatures })
@@ -86,29 +99,27 @@ impl SignedCheckpoint {
         self.note.to_bytes()
     }
 
-    /// Who cosigned, and when as they say.
-    pub fn cosignatures(&self) -> &[(NoteKeyName, CosignatureTime)] {
+    /// The cosignatures among the lines of the note, in their order.
+    pub fn cosignatures(&self) -> &[Cosignature] {
         &self.cosignatures
     }
 
-    /// This checkpoint with a further cosignature, which is verified; one of the same key that is
-    /// there already is replaced.
+    /// This checkpoint with a further line, which is verified; one of the same key that is there
+    /// already is replaced, as a fresher cosignature replaces an older one.
     pub fn with_cosignature(
         self,
         line: NoteSignature,
         cosigner: &NoteVerifier,
     ) -> Result<Self, OpenError> {
-        let failed =
-            |source| OpenError::Verify { origin: self.checkpoint.origin().clone(), source };
-        let alone = Note::new(self.note.text().clone(), vec![line.clone()])?;
-        let known = std::slice::from_ref(cosigner);
-        let time = verify_note(&alone, known).map_err(failed)?.iter().find_map(|l| l.cosigned_at);
-        let others = self.note.signatures().iter().filter(|other| !cosigner.is_named_by(other));
-        let signatures = others.cloned().chain([line]).collect();
-        let note = Note::new(self.note.text().clone(), signatures)?;
-        let mut cosignatures = self.cosignatures;
-        cosignatures.retain(|(name, _)| name != cosigner.name());
-        cosignatures.extend(time.map(|time| (cosigner.name().clone(), time)));
-        Ok(Self { checkpoint: self.checkpoint, note, cosignatures })
+        let Self { checkpoint, note, mut cosignatures } = self;
+        let alone = Note::new(note.text().clone(), vec![line])?;
+        let verified = verify_note(&alone, std::slice::from_ref(cosigner))
+            .map_err(|source| OpenError::Verify { origin: checkpoint.origin().clone(), source })?;
+        cosignatures.retain(|c| c.key_id != cosigner.key_id() || c.name != *cosigner.name());
+        cosignatures.extend(verified.iter().filter_map(Cosignature::of));
+        let kept = note.signatures().iter().filter(|other| !cosigner.is_named_by(other));
+        let signatures = kept.chain(alone.signatures()).cloned().collect();
+        let note = Note::new(note.text().clone(), signatures)?;
+        Ok(Self { checkpoint, note, cosignatures })
     }
 }

@@ -1,6 +1,10 @@
-//! The tree against another implementation, the published vectors and accumulated constants.
+//! The module against other implementations, published vectors and accumulated constants.
 
-use super::*;
+mod notes;
+mod oracle;
+mod vectors;
+
+use super::leaf_hash;
 use crate::ident::TreeHash;
 
 /// Leaf `n` is the hash of `n` as eight bytes, big-endian.

@@ -5,3 +5,4 @@
 
 pub mod ident;
 pub mod pb;
+pub mod store;

@@ -229,7 +229,7 @@ fn a_batch_with_an_unwritten_sector_is_torn_even_if_its_commit_arrived() {
 #[test]
 fn segments_roll_over_at_batch_boundaries() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut segments, _) = Segments::open(dir.path(), options(200), None).unwrap();
+    let (mut segments, _) = Segments::open(dir.path(), options(100), None).unwrap();
     let appended: Vec<_> = (1..=9).map(|n| append(&mut segments, n)).collect();
     assert_eq!(segments.end().segment, 5);
     let all = frames(&segments);
@@ -241,7 +241,7 @@ fn segments_roll_over_at_batch_boundaries() {
     }
     drop(segments);
     for from in appended.iter().map(|batch| Some(batch.end)).chain([None]) {
-        let (segments, recovery) = Segments::open(dir.path(), options(200), from).unwrap();
+        let (segments, recovery) = Segments::open(dir.path(), options(100), from).unwrap();
         assert_eq!(recovery.checked_from, from.unwrap_or(Position::START));
         assert_eq!(&recovery.last_commit.unwrap().checkpoint[..], b"checkpoint 9");
         assert_eq!(frames(&segments), all);
@@ -251,7 +251,7 @@ fn segments_roll_over_at_batch_boundaries() {
 #[test]
 fn only_the_last_segment_may_be_cut_short() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut segments, _) = Segments::open(dir.path(), options(200), None).unwrap();
+    let (mut segments, _) = Segments::open(dir.path(), options(100), None).unwrap();
     (1..=5).for_each(|n| drop(append(&mut segments, n)));
     drop(segments);
     let path = segment_file(dir.path(), 1);

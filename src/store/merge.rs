@@ -65,10 +65,23 @@ impl<'a> IndexScan<'a> {
         Self { staged, engine: engine.peekable(), order, failed: false }
     }
 
-    /// The staged change that comes next, of the newest run that has its key; all runs are moved
-    /// past that key.
-    fn take_staged(&mut self, next: usize) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        let change = self.staged.get(next)?.peek(self.order)?;
+    fn next_source(&mut self) -> Option<Source> {
+        let staged = next_staged(&self.staged, self.order);
+        Some(match (staged, self.engine.peek()) {
+            (None, None) => return None,
+            (Some((at, _)), None) => Source::Staged(at),
+            (None, Some(_)) | (Some(_), Some(Err(_))) => Source::Engine,
+            (Some((at, key)), Some(Ok((stored, _)))) => match in_order(self.order, key, stored) {
+                Ordering::Less => Source::Staged(at),
+                Ordering::Equal => Source::Both(at),
+                Ordering::Greater => Source::Engine,
+            },
+        })
+    }
+
+    /// The next staged pair, or `None` if it is a deletion. All runs are moved past its key.
+    fn take_staged(&mut self, at: usize) -> Option<KeyValue> {
+        let change = self.staged.get(at)?.peek(self.order)?;
         let key = change.key.to_vec();
         let value = change.value.as_deref().map(<[u8]>::to_vec);
         for cursor in &mut self.staged {
@@ -76,45 +89,22 @@ impl<'a> IndexScan<'a> {
                 cursor.advance(self.order);
             }
         }
-        Some((key, value))
+        Some((key, value?))
     }
+}
 
-    /// The cursor with the next key; of several with that key, the newest.
-    fn next_staged(&self) -> Option<(usize, &[u8])> {
-        let keys = self
-            .staged
-            .iter()
-            .enumerate()
-            .filter_map(|(at, cursor)| Some((at, &*cursor.peek(self.order)?.key)));
-        keys.min_by(|(_, a), (_, b)| in_order(self.order, a, b))
-    }
+/// Where the next key is; of the runs, the newest that has it.
+enum Source {
+    Engine,
+    Staged(usize),
+    Both(usize),
+}
 
-    fn step(&mut self) -> Option<Result<(Vec<u8>, Option<Vec<u8>>), StoreError>> {
-        let order = self.order;
-        let stored = match self.engine.peek() {
-            Some(Ok((key, _))) => Some(key.clone()),
-            Some(Err(_)) => None,
-            None if self.staged.is_empty() => return None,
-            None => {
-                let next = self.next_staged()?.0;
-                return self.take_staged(next).map(Ok);
-            }
-        };
-        let Some(stored) = stored else {
-            return self.engine.next().map(|failed| failed.map(|(k, v)| (k, Some(v))));
-        };
-        let next = self.next_staged().map(|(at, key)| (at, in_order(order, key, &stored)));
-        match next {
-            None | Some((_, Ordering::Greater)) => {
-                self.engine.next().map(|found| found.map(|(key, value)| (key, Some(value))))
-            }
-            Some((at, Ordering::Less)) => self.take_staged(at).map(Ok),
-            Some((at, Ordering::Equal)) => {
-                self.engine.next();
-                self.take_staged(at).map(Ok)
-            }
-        }
-    }
+fn next_staged(staged: &[Cursor], order: Order) -> Option<(usize, &[u8])> {
+    let keys =
+        staged.iter().enumerate().filter_map(|(at, cursor)| Some((at, &*cursor.peek(order)?.key)));
+    // The first of equal ones is that of the newest run.
+    keys.min_by(|(_, a), (_, b)| in_order(order, a, b))
 }
 
 impl Iterator for IndexScan<'_> {
@@ -122,13 +112,20 @@ impl Iterator for IndexScan<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
-            match self.step()? {
-                Ok((key, Some(value))) => return Some(Ok((key, value))),
-                Ok((_, None)) => {}
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(error));
+            let at = match self.next_source()? {
+                Source::Engine => {
+                    let found = self.engine.next()?;
+                    self.failed = found.is_err();
+                    return Some(found);
                 }
+                Source::Staged(at) => at,
+                Source::Both(at) => {
+                    self.engine.next();
+                    at
+                }
+            };
+            if let Some(pair) = self.take_staged(at) {
+                return Some(Ok(pair));
             }
         }
         None

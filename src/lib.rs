@@ -5,5 +5,4 @@
 
 pub mod ident;
 pub mod pb;
-
-pub mod merkle;
+pub mod store;

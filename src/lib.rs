@@ -7,3 +7,4 @@ pub mod ident;
 pub mod pb;
 
 pub mod partner;
+pub mod tls;

@@ -35,12 +35,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How much a port takes on at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcceptLimits {
-    /// Handshakes under way. Each costs about 0.3 ms of processor and 30 KiB.
+    /// Handshakes under way: enough to let every partner and client back in within a second or two
+    /// after a restart.
     pub handshakes_max: usize,
     /// Handshakes under way from one network (an IPv4 address, an IPv6 /64), so that one stranger
     /// cannot take all of them.
     pub handshakes_per_network_max: usize,
-    /// Connections, handshakes among them. Each may buffer up to the HTTP/2 connection window.
+    /// Connections, handshakes among them: far more than partners and clients of one node. Each may
+    /// buffer up to its HTTP/2 connection window.
     pub connections_max: usize,
     /// How long one handshake may take.
     pub handshake_timeout: Duration,
@@ -51,7 +53,7 @@ impl Default for AcceptLimits {
         Self {
             handshakes_max: 64,
             handshakes_per_network_max: 16,
-            connections_max: 1_024,
+            connections_max: 256,
             handshake_timeout: Duration::from_secs(5),
         }
     }

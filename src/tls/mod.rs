@@ -30,13 +30,13 @@ pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
 pub use profile::{ClientProfile, ProfileError};
 pub use trust::{Gate, Refusal, RefusalReason, SharedTrust, TrustError, TrustMap};
 
-/// HTTP/2 flow control window of one stream: a feed batch is at most 4 MiB, so one can be under way
-/// without waiting for credit.
+/// HTTP/2 flow control window of one stream: 4 MiB under way fill a 300 Mbit/s line at 100 ms there
+/// and back.
 pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// HTTP/2 flow control window of one connection: four streams at full window.
 pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-/// How long a connection is silent before it is asked whether the other side is still there. Below
-/// the 30 s after which the impatient among the middleboxes forget a connection.
+/// How long a connection is silent before the other side is asked whether it is still there; this also
+/// keeps it in the tables of address translators on the way.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the answer to that may take.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -92,7 +92,15 @@ fn trust(partners: &[(&AgencyName, &Node)]) -> SharedTrust {
     let anchors = partners
         .iter()
         .map(|(agency, node)| (*agency, std::slice::from_ref(node.authority.certificate())));
-    TrustMap::new(anchors).unwrap().shared()
+    trust_in(anchors)
+}
+
+fn trust_in<'a>(
+    anchors: impl IntoIterator<Item = (&'a AgencyName, &'a [CertificateDer<'static>])>,
+) -> SharedTrust {
+    let (map, left_out) = TrustMap::new(anchors);
+    assert!(left_out.is_empty(), "{left_out:?}");
+    map.shared()
 }
 
 /// A partner port of `node`, and where it listens.
@@ -268,16 +276,13 @@ async fn a_partners_authority_cannot_speak_for_another_partner() {
             (&hostile, std::slice::from_ref(&anchor)),
             (b.agency(), std::slice::from_ref(b.authority.certificate())),
         ];
-        let trust = TrustMap::new(both).unwrap().shared();
+        let trust = trust_in(both);
         let (acceptor, _) = partner_port(&a, &trust).await;
         let shown = Shown::from_pem(&leaf);
         assert_refused(acceptor, dialer(&a, shown), RefusalReason::NotTrusted).await;
         // The same certificate is good for the one name that its authority may speak for.
-        let (acceptor, address) = partner_port(
-            &a,
-            &TrustMap::new([(&hostile, std::slice::from_ref(&anchor))]).unwrap().shared(),
-        )
-        .await;
+        let (acceptor, address) =
+            partner_port(&a, &trust_in([(&hostile, std::slice::from_ref(&anchor))])).await;
         let dialer = dialer(&a, Shown::from_pem(&leaf));
         if name_it {
             let info = first_caller(acceptor.incoming(), dialer.dial(address)).await;
@@ -379,21 +384,27 @@ async fn a_server_that_cannot_prove_the_agencys_name_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_stalls_is_given_up_and_others_pass_it() {
+async fn a_stalled_handshake_does_not_hold_up_others() {
+    let (a, b) = (Node::new("a.example"), Node::new("b.example"));
+    let (acceptor, address) = partner_port(&a, &trust(&[(b.agency(), &b)])).await;
+    let _stalled = TcpStream::connect(address.to_string()).await.unwrap();
+    let dialing = dialer(&a, b.certificate.clone()).dial(address);
+    first_caller(acceptor.incoming(), dialing).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_is_given_up() {
     let (a, b) = (Node::new("a.example"), Node::new("b.example"));
     let gate = Gate::partners(&trust(&[(b.agency(), &b)]));
-    let limits = AcceptLimits {
-        handshake_timeout: Duration::from_secs(2),
-        handshakes_per_network_max: 2,
-        ..AcceptLimits::default()
-    };
+    let limits =
+        AcceptLimits { handshake_timeout: Duration::from_millis(20), ..AcceptLimits::default() };
     let (acceptor, address) = port(&a, gate, limits).await;
     let counts = acceptor.refusals();
     let mut incoming = pin!(acceptor.incoming());
-    let stalled = TcpStream::connect(address.to_string()).await.unwrap();
-    let dialing = dialer(&a, b.certificate.clone()).dial(address.clone());
-    first_caller(Pin::as_mut(&mut incoming), dialing).await;
     let waiting = async {
+        let mut stalled = TcpStream::connect(address.to_string()).await.unwrap();
+        // Ends when the node closes the connection.
+        assert!(matches!(stalled.read(&mut [0]).await, Err(_) | Ok(0)));
         while counts.of(RefusalReason::Timeout) == 0 {
             tokio::task::yield_now().await;
         }
@@ -403,7 +414,46 @@ async fn a_handshake_that_stalls_is_given_up_and_others_pass_it() {
     })
     .await
     .unwrap();
-    drop(stalled);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_on_both_sides_without_a_restart() {
+    let before = now().plus_ms(-days(21));
+    let (a, b) = (Node::at("a.example", before), Node::at("b.example", before));
+    let (acceptor, address) = partner_port(&a, &trust(&[(b.agency(), &b)])).await;
+    let dialer = dialer(&a, b.certificate.clone());
+    let mut incoming = pin!(acceptor.incoming());
+    for renewed in [false, true] {
+        if renewed {
+            assert!(a.certificate.refresh(&a.authority, now()).unwrap());
+            assert!(b.certificate.refresh(&b.authority, now()).unwrap());
+        }
+        let dialing = dialer.clone().dial(address.clone());
+        let (stream, caller) = tokio::join!(dialing, incoming.next());
+        let (stream, caller) = (stream.unwrap(), caller.unwrap().unwrap());
+        let shown = &stream.get_ref().1.peer_certificates().unwrap()[0];
+        let shown = caller::expires_at(&caller::parse(shown).unwrap());
+        assert_eq!(shown, a.certificate.expires_at());
+        assert_eq!(caller.connect_info().certificate_expires, b.certificate.expires_at());
+    }
+}
+
+#[test]
+fn one_partners_unusable_anchor_leaves_the_others_in() {
+    let b = Node::new("b.example");
+    let (bad, broken) = (agency("bad.example"), [CertificateDer::from(vec![0x30, 0x00])]);
+    let none = agency("none.example");
+    let (map, left_out) = TrustMap::new([
+        (&bad, &broken[..]),
+        (&none, &[][..]),
+        (b.agency(), std::slice::from_ref(b.authority.certificate())),
+    ]);
+    assert!(matches!(&left_out[..], [TrustError::Anchor { .. }, TrustError::NoAnchor { .. }]));
+    let leaf =
+        pem::certificate(&b.authority.issue_leaf(b.certificate.names(), now()).unwrap()).unwrap();
+    let gate = Gate::partners(&map.shared());
+    let found = gate.identify(&leaf, &[], rustls::pki_types::UnixTime::now()).unwrap();
+    assert_eq!(found, Caller::Partner(agency("b.example")));
 }
 
 #[tokio::test]

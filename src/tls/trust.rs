@@ -135,16 +135,23 @@ pub struct TrustMap {
 pub type SharedTrust = Arc<ArcSwap<TrustMap>>;
 
 impl TrustMap {
-    /// Takes each partner with the certification authorities of its card.
-    pub fn new<'a, I>(partners: I) -> Result<Self, TrustError>
+    /// Takes each partner with the certification authorities of its card. A partner whose anchors
+    /// cannot be used is left out and reported: no card may shut the door on the others.
+    pub fn new<'a, I>(partners: I) -> (Self, Vec<TrustError>)
     where
         I: IntoIterator<Item = (&'a AgencyName, &'a [CertificateDer<'static>])>,
     {
-        let partners = partners
-            .into_iter()
-            .map(|(agency, anchors)| Ok((agency.clone(), partner_verifier(agency, anchors)?)))
-            .collect::<Result<_, TrustError>>()?;
-        Ok(Self { partners })
+        let mut map = Self::default();
+        let mut left_out = Vec::new();
+        for (agency, anchors) in partners {
+            match partner_verifier(agency, anchors) {
+                Ok(verifier) => {
+                    map.partners.insert(agency.clone(), verifier);
+                }
+                Err(error) => left_out.push(error),
+            }
+        }
+        (map, left_out)
     }
 
     pub fn shared(self) -> SharedTrust {

@@ -10,3 +10,4 @@ pub mod merkle;
 pub mod record;
 pub mod store;
 pub mod partner;
+pub mod tls;

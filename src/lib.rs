@@ -9,5 +9,6 @@ pub mod value;
 pub mod merkle;
 pub mod record;
 pub mod store;
+pub mod journal;
 pub mod partner;
 pub mod tls;

@@ -12,7 +12,6 @@ use crate::ident::Timestamp;
 use crate::merkle::Frontier;
 use crate::store::{LeafRecord, Position, Segments};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -98,7 +97,7 @@ pub(super) struct Recovered {
 
 pub(super) fn start(
     recovered: Recovered,
-    signing: Signing,
+    signing: Arc<Signing>,
     clock: Clock,
 ) -> Result<(Ledger, Writer), JournalError> {
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
@@ -125,7 +124,7 @@ struct Writing {
     segments: Segments,
     state: State,
     view: Arc<View>,
-    signing: Signing,
+    signing: Arc<Signing>,
     clock: Clock,
     frontier: Frontier,
     group: Group,
@@ -210,6 +209,3 @@ impl Writing {
         Ok(Committed { size, note })
     }
 }
-
-/// Feed leaves by partner, as they are collected while the log is read again.
-pub(super) type FeedLeaves = HashMap<super::state::PartnerNumber, Vec<LeafRecord>>;

@@ -2,7 +2,7 @@
 
 use super::JournalError;
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
-use crate::merkle::{Frontier, TreeHead, TileTree};
+use crate::merkle::{Frontier, TileTree, TreeHead};
 use crate::store::{LeafFile, LeafRecord, Position};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

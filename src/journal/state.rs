@@ -88,7 +88,10 @@ impl State {
         PolicyVersion::new(self.policy.as_ref().map_or(0, |policy| policy.version))
     }
 
-    pub fn partner_by_number(&self, number: PartnerNumber) -> Option<(&AgencyName, &PartnerRecord)> {
+    pub fn partner_by_number(
+        &self,
+        number: PartnerNumber,
+    ) -> Option<(&AgencyName, &PartnerRecord)> {
         self.partners.iter().find(|(_, partner)| partner.number == number)
     }
 
@@ -147,9 +150,13 @@ impl State {
     }
 
     fn partner(&mut self, index: u64, name: &str) -> Result<&mut PartnerRecord, JournalError> {
-        name.parse::<AgencyName>().ok().and_then(|agency| self.partners.get_mut(&agency)).ok_or_else(
-            || JournalError::Entry { index, reason: format!("partner {name:?} is unknown") },
-        )
+        name.parse::<AgencyName>()
+            .ok()
+            .and_then(|agency| self.partners.get_mut(&agency))
+            .ok_or_else(|| JournalError::Entry {
+                index,
+                reason: format!("partner {name:?} is unknown"),
+            })
     }
 
     fn change_partner(
@@ -158,8 +165,10 @@ impl State {
         changed: &pb::PartnerChanged,
     ) -> Result<(), JournalError> {
         let broken = |reason: String| JournalError::Entry { index, reason };
-        let agency: AgencyName =
-            changed.agency.parse().map_err(|error: crate::ident::IdentError| broken(error.to_string()))?;
+        let agency: AgencyName = changed
+            .agency
+            .parse()
+            .map_err(|error: crate::ident::IdentError| broken(error.to_string()))?;
         let number = u16::try_from(changed.number)
             .map_err(|_| broken(format!("partner number {} is too large", changed.number)))?;
         let card = Arc::new(verified(index, changed.card.clone().unwrap_or_default())?);
@@ -180,13 +189,7 @@ impl State {
     }
 
     /// Where in the index the last entry of its sort is kept, so that start-up finds it.
-    pub fn remember(
-        &self,
-        index: u64,
-        event: &Event,
-        bytes: &[u8],
-        changes: &mut Vec<Change>,
-    ) {
+    pub fn remember(&self, index: u64, event: &Event, bytes: &[u8], changes: &mut Vec<Change>) {
         let number = |name: &str| {
             let agency = name.parse::<AgencyName>().ok()?;
             self.partners.get(&agency).map(|partner| partner.number.get())

@@ -57,8 +57,6 @@ pub(super) struct StagedRecord {
     pub(super) journal_index: u64,
     pub(super) partner: Option<PartnerNumber>,
     pub(super) content_frame: usize,
-    /// New here, not only more slots of it.
-    pub(super) is_new: bool,
 }
 
 /// Everything staged for the next commit.
@@ -179,7 +177,11 @@ impl Transaction<'_> {
     }
 
     /// Accepts a record that is not here yet.
-    pub fn accept(&mut self, record: Arc<Verified>, origin: Origin<'_>) -> Result<u64, JournalError> {
+    pub fn accept(
+        &mut self,
+        record: Arc<Verified>,
+        origin: Origin<'_>,
+    ) -> Result<u64, JournalError> {
         let content_frame = self.append_content(&record)?;
         let (partner, feed_index, client, number) = match origin {
             Origin::Client(client) => ("", 0, client, None),
@@ -203,13 +205,10 @@ impl Transaction<'_> {
         self.group.changes.push(index::put_series(series.0, &series.1, &head));
         self.group.series.insert(series, head);
         index::put_terms(&record, journal_index, &mut self.group.changes);
-        self.group.records.insert(record.id(), StagedRecord {
-            record,
-            journal_index,
-            partner: number,
-            content_frame,
-            is_new: true,
-        });
+        self.group.records.insert(
+            record.id(),
+            StagedRecord { record, journal_index, partner: number, content_frame },
+        );
         Ok(journal_index)
     }
 
@@ -229,24 +228,20 @@ impl Transaction<'_> {
             partner: agency.to_string(),
             feed_index,
         }))?;
-        let staged = self.group.records.get(&id).map(|s| (s.journal_index, s.partner, s.is_new));
-        let (journal_index, partner, is_new) = match staged {
+        let staged = self.group.records.get(&id).map(|s| (s.journal_index, s.partner));
+        let (journal_index, partner) = match staged {
             Some(staged) => staged,
             None => {
                 let place = self.view.place(&id)?.ok_or_else(|| {
                     JournalError::Index(format!("record {id} is extended and not there"))
                 })?;
-                (place.journal_index, place.partner, false)
+                (place.journal_index, place.partner)
             }
         };
         index::put_terms(&merged, journal_index, &mut self.group.changes);
-        self.group.records.insert(id, StagedRecord {
-            record: merged,
-            journal_index,
-            partner,
-            content_frame,
-            is_new,
-        });
+        self.group
+            .records
+            .insert(id, StagedRecord { record: merged, journal_index, partner, content_frame });
         Ok(())
     }
 

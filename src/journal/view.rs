@@ -87,9 +87,7 @@ impl View {
 
     /// The feed to a partner; empty if nothing was ever published.
     pub fn feed(&self, number: PartnerNumber) -> Result<Arc<Log>, JournalError> {
-        if let Some(log) =
-            self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&number)
-        {
+        if let Some(log) = self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Ok(Arc::clone(log));
         }
         let mut feeds = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
@@ -161,8 +159,7 @@ impl View {
         if frame.kind != FrameKind::Content {
             return Err(broken(format!("no content lies at {}", place.content)));
         }
-        let (_, slots) =
-            stored::read(&frame.payload).map_err(|error| broken(error.to_string()))?;
+        let (_, slots) = stored::read(&frame.payload).map_err(|error| broken(error.to_string()))?;
         Verified::from_store(accepted.header, accepted.signature.unwrap_or_default(), slots)
             .map_err(|error| broken(error.to_string()))
     }
@@ -233,8 +230,7 @@ impl View {
             index::head_key(number, above + 1),
             index::head_key(number, most.saturating_add(1)),
         );
-        let Some(pair) =
-            self.index.scan(Table::Disclosures, &range, Order::Descending).next()
+        let Some(pair) = self.index.scan(Table::Disclosures, &range, Order::Descending).next()
         else {
             return Ok(None);
         };

@@ -5,4 +5,5 @@
 
 pub mod ident;
 pub mod pb;
+pub mod policy;
 pub mod record;

@@ -169,7 +169,6 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::cedar::SCHEMA;
     use crate::policy::syntax::conjuncts;
 
     fn reads(condition: &str) -> Reads {
@@ -189,7 +188,6 @@ mod tests {
             })
             .collect();
         assert_eq!(declared, Field::ALL.map(|(_, name)| name));
-        assert_eq!(SCHEMA.resources().count() > 0, true);
         for (position, (field, _)) in Field::ALL.into_iter().enumerate() {
             assert_eq!(field as usize, position);
         }

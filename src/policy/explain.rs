@@ -3,6 +3,7 @@
 //! An explanation evaluates for display and never decides: what it says of the outcome is the
 //! decision's own.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ pub struct Account {
 
 impl Account {
     /// How many conditions don't hold.
-    pub fn failing(&self) -> usize {
+    pub fn unmet(&self) -> usize {
         self.conditions.iter().filter(|condition| condition.state != State::Holds).count()
     }
 }
@@ -117,7 +118,7 @@ pub struct Explanation {
     pub action: ReleaseAction,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
-    /// Where nothing permits: the permits that come nearest, fewest failing conditions first.
+    /// Where nothing permits: the permits that come nearest, fewest unmet conditions first.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
     /// Each sensitive class; none when the record is not released.
@@ -189,7 +190,10 @@ impl Teller<'_> {
             .filter(|s| s.permits && action_matches(&s.body.action, action))
             .map(account)
             .collect();
-        nearest.sort_by_cached_key(|account| (account.failing(), account.id.clone()));
+        nearest.sort_by_cached_key(|account| {
+            let met = account.conditions.len() - account.unmet();
+            (account.unmet(), Reverse(met), account.id.clone())
+        });
         nearest.truncate(NEAREST_MAX);
         (deciding, nearest)
     }
@@ -295,7 +299,7 @@ fn write_account(
     }
     write!(f, " {file}:{line}")?;
     if sign == "?" {
-        write!(f, " ({} of {} conditions fail)", account.failing(), conditions.len())?;
+        write!(f, " ({} of {} conditions not met)", account.unmet(), conditions.len())?;
     }
     writeln!(f)?;
     for Condition { text, state } in conditions {

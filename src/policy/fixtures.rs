@@ -1,6 +1,6 @@
 //! Partners, records and policies for the tests of this module.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -46,8 +46,10 @@ pub(super) fn compiled(text: &str) -> Compiled {
 }
 
 pub(super) fn sample(partners: impl IntoIterator<Item = PartnerFacts>) -> Compiled {
-    let bundle = load(SAMPLE).unwrap_or_else(|found| panic!("{}", Report(&found)));
-    Compiled::new(Arc::new(bundle), agency(OWN), partners)
+    static BUNDLE: LazyLock<Arc<Bundle>> = LazyLock::new(|| {
+        Arc::new(load(SAMPLE).unwrap_or_else(|found| panic!("{}", Report(&found))))
+    });
+    Compiled::new(BUNDLE.clone(), agency(OWN), partners)
 }
 
 /// A CERT in good standing, in the circle `fraud` and the operation `chakra`.

@@ -1,5 +1,7 @@
 use super::*;
-use crate::policy::fixtures::{any_partner, any_record, compiled, hour, partner, record, sample};
+use crate::policy::fixtures::{
+    OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,
+};
 use proptest::prelude::*;
 
 #[track_caller]
@@ -97,7 +99,7 @@ fn any_policy() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn the_replay_of_random_policies_is_the_decision(
@@ -112,8 +114,8 @@ proptest! {
             .map(|(n, policy)| format!("@id(\"p{n}\") {head} {policy}\n"))
             .collect();
         // What Cedar proves can never apply does not load, and is not of interest here.
-        let Ok(bundle) = crate::policy::fixtures::load(&text) else { return Err(TestCaseError::reject("impossible")) };
-        let compiled = Compiled::new(Arc::new(bundle), crate::policy::fixtures::agency(crate::policy::fixtures::OWN), [partner.clone()]);
+        let Ok(bundle) = load(&text) else { return Err(TestCaseError::reject("impossible")) };
+        let compiled = Compiled::new(Arc::new(bundle), agency(OWN), [partner.clone()]);
         check(&compiled, &partner, &records);
     }
 

@@ -25,8 +25,12 @@ pub(super) fn parts(expr: &Expr) -> Option<Vec<&Arc<Expr>>> {
 /// Visits an expression and everything in it. False when a form was met that is not known.
 pub(super) fn visit<'a>(expr: &'a Expr, see: &mut impl FnMut(&'a Expr)) -> bool {
     see(expr);
-    parts(expr)
-        .is_some_and(|parts| parts.into_iter().fold(true, |known, part| visit(part, see) && known))
+    let Some(parts) = parts(expr) else { return false };
+    let mut known = true;
+    for part in parts {
+        known &= visit(part, see);
+    }
+    known
 }
 
 /// The expression of a clause, and whether it is an `unless`.

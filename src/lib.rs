@@ -5,5 +5,7 @@
 
 pub mod ident;
 pub mod pb;
-pub mod policy;
 pub mod record;
+
+// Apart, or rustfmt would sort it before what it uses.
+pub mod policy;

@@ -8,7 +8,6 @@ pub mod pb;
 pub mod value;
 pub mod merkle;
 pub mod record;
-pub mod store;
-pub mod journal;
-pub mod partner;
-pub mod tls;
+
+// Apart, or rustfmt would sort it before what it uses.
+pub mod policy;

@@ -5,3 +5,5 @@
 
 pub mod ident;
 pub mod pb;
+
+pub mod merkle;

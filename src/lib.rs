@@ -5,9 +5,5 @@
 
 pub mod ident;
 pub mod pb;
-pub mod value;
-pub mod merkle;
-pub mod record;
 
-// Apart, or rustfmt would sort it before what it uses.
-pub mod policy;
+pub mod merkle;

@@ -8,3 +8,4 @@ pub mod pb;
 pub mod value;
 pub mod merkle;
 pub mod record;
+pub mod exchange;

@@ -13,3 +13,4 @@ pub mod store;
 pub mod journal;
 pub mod partner;
 pub mod tls;
+pub mod cli;

@@ -196,6 +196,21 @@ pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
     key
 }
 
+const RECEIVED: u8 = 3;
+
+/// What was received of a partner's feed up to a size; the value is the index of its journal entry.
+pub fn received_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+    let mut key = vec![RECEIVED];
+    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&size.to_be_bytes());
+    key
+}
+
+pub fn put_received(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
+    let value = journal_index.to_be_bytes().to_vec();
+    Change::put(Table::Disclosures, received_key(partner, size), value)
+}
+
 pub fn put_head(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
     Change::put(Table::Disclosures, head_key(partner, size), journal_index.to_be_bytes().to_vec())
 }

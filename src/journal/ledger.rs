@@ -59,6 +59,15 @@ impl Ledger {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<(T, Committed), JournalError> {
+        self.enqueue(job).await?.await.map_err(|_| JournalError::Stopped)
+    }
+
+    /// Puts a job in its place in the writer's queue. What comes back answers when it is durable;
+    /// jobs are durable in the order in which they were enqueued.
+    pub async fn enqueue<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<oneshot::Receiver<(T, Committed)>, JournalError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             let value = job(transaction)?;
@@ -68,7 +77,7 @@ impl Ledger {
             }))
         });
         self.jobs.send(job).await.map_err(|_| JournalError::Stopped)?;
-        answered.await.map_err(|_| JournalError::Stopped)
+        Ok(answered)
     }
 }
 

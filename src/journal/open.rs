@@ -363,6 +363,14 @@ impl<'a> Step<'a> {
                 }
                 Ok(())
             }
+            Event::FeedReceived(received) => {
+                let agency = received.partner.parse::<AgencyName>().ok();
+                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
+                    let size = partner.received.frontier.size().get();
+                    self.changes.push(index::put_received(partner.number, size, index));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

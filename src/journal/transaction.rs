@@ -297,6 +297,16 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Notes that a batch of a partner's feed was taken in, and the receipt for it.
+    pub fn receive(&mut self, received: pb::FeedReceived, size: u64) -> Result<(), JournalError> {
+        let agency = received.partner.parse::<AgencyName>().ok();
+        let index = self.append(Event::FeedReceived(received))?;
+        if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
+            self.group.changes.push(index::put_received(partner.number, size, index));
+        }
+        Ok(())
+    }
+
     fn stage_feed_leaf(&mut self, number: PartnerNumber, leaf: StagedLeaf) {
         self.group.feeds.entry(number).or_default().1.push(leaf);
     }

@@ -254,6 +254,29 @@ impl View {
         self.read_head(pair).map(Some)
     }
 
+    /// The entries that took in a partner's feed beyond a size, in order.
+    pub fn received_since(
+        &self,
+        number: PartnerNumber,
+        size: u64,
+    ) -> Result<Vec<pb::FeedReceived>, JournalError> {
+        let range = KeyRange::between(
+            index::received_key(number, size + 1),
+            index::received_key(number, u64::MAX),
+        );
+        let mut found = Vec::new();
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+            let (_, value) = pair?;
+            let Some(index) = value.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
+                continue;
+            };
+            if let Event::FeedReceived(received) = self.event(index)?.1 {
+                found.push(received);
+            }
+        }
+        Ok(found)
+    }
+
     fn read_head(
         &self,
         pair: Result<(Vec<u8>, Vec<u8>), StoreError>,

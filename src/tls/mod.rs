@@ -27,6 +27,7 @@ pub use caller::{Caller, CallerInfo, Unreadable};
 pub use certificate::NodeCertificate;
 pub use client::{CertificateSerial, ClientName, ClientNameError, ClientRole};
 pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
+pub use pem::certificate_text;
 pub use profile::{ClientProfile, ProfileError};
 pub use trust::{Gate, Refusal, RefusalReason, SharedTrust, TrustError, TrustMap};
 

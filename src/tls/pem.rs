@@ -20,6 +20,15 @@ pub(super) fn certificate(text: &str) -> Option<CertificateDer<'static>> {
     found.next().is_none().then_some(certificate)
 }
 
+/// The text form of a certificate (RFC 7468).
+pub fn certificate_text(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
 pub(super) fn key(text: &str) -> Option<PrivatePkcs8KeyDer<'static>> {
     let mut found = PrivatePkcs8KeyDer::pem_slice_iter(text.as_bytes());
     let key = found.next()?.ok()?;

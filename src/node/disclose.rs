@@ -1,0 +1,360 @@
+//! What goes to a partner: from accepted records to entries of its feed.
+//!
+//! One task a partner walks the journal. The fast selection finds candidates, Cedar has the last
+//! word, and what is disclosed stands in the feed before it leaves. Nothing here sends anything.
+
+use super::policies::{Rules, denied_by, record_facts};
+use super::{Node, NodeError};
+use crate::exchange::{BATCH_ENTRIES_MAX, HeadSpacing, LAG_ENTRIES_MAX};
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::journal::JournalError;
+use crate::journal::state::PartnerNumber;
+use crate::journal::view::View;
+use crate::pb::{self, journal_entry::Event};
+use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, Selector};
+use crate::record::header::Header;
+use crate::record::kind::{Kind, SlotClass};
+use crate::record::signed::Verified;
+use crate::record::slots::{SlotMask, SlotNumber};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
+
+/// Journal entries considered in one step; between steps the task looks at what changed.
+const STEP_ENTRIES: u64 = 2_048;
+/// A partner to whom nothing goes has its position written down this often, so that a restart
+/// considers at most so many entries again.
+const POSITION_EVERY: u64 = 100_000;
+/// Revisions of a series looked at to find whether a partner holds any of them.
+const CHAIN_MAX: usize = 64;
+
+/// What one step found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Runs of entries, each with a head of its own; with the fields withheld in them.
+    runs: Vec<(Vec<pb::FeedEntry>, u64)>,
+    considered: u64,
+    denied: BTreeMap<String, u64>,
+    erred: u64,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.runs.iter().all(|(entries, _)| entries.is_empty())
+    }
+}
+
+/// Decides for one partner under one set of rules.
+pub(super) struct Discloser {
+    view: Arc<View>,
+    agency: AgencyName,
+    number: PartnerNumber,
+    rules: Arc<Rules>,
+    facts: PartnerFacts,
+    moment: Moment,
+    selector: Selector,
+    decider: MemoDecider,
+    links: HashMap<SeriesId, bool>,
+}
+
+impl Discloser {
+    pub(super) fn new(
+        view: &Arc<View>,
+        rules: Arc<Rules>,
+        agency: &AgencyName,
+        number: PartnerNumber,
+        moment: Moment,
+    ) -> Option<Self> {
+        let facts = rules.partners.get(agency)?.clone();
+        Some(Self {
+            view: Arc::clone(view),
+            agency: agency.clone(),
+            number,
+            selector: Selector::new(&rules.compiled, &facts, &moment),
+            decider: MemoDecider::new(Arc::clone(&rules.compiled)),
+            facts,
+            moment,
+            rules,
+            links: HashMap::new(),
+        })
+    }
+
+    pub(super) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
+        Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
+    }
+
+    fn decide(&mut self, header: &Header) -> Arc<Decision> {
+        self.decider.decide(&self.facts, &record_facts(header), &self.moment)
+    }
+
+    /// What of this record the partner may have now; `None` if nothing, not even its header.
+    pub(super) fn permitted(
+        &mut self,
+        record: &Verified,
+    ) -> Result<Option<SlotMask>, JournalError> {
+        if record.kind() == Kind::Withdrawal {
+            let told = self.partner_holds_series(record)?;
+            return Ok(told.then(|| self.withdrawal_slots(record)));
+        }
+        let decision = self.decide(record.header());
+        if !decision.release.allowed {
+            return Ok(None);
+        }
+        let open = record.slots_in(decision.revealed).and(record.open_slots());
+        self.without_hidden_links(record, open).map(Some)
+    }
+
+    fn withdrawal_slots(&mut self, record: &Verified) -> SlotMask {
+        let decision = self.decide(record.header());
+        record.slots_in(decision.revealed.with(SlotClass::Core)).and(record.open_slots())
+    }
+
+    /// A reference to what the partner may not see is a disclosure, so its whole slot is withheld.
+    fn without_hidden_links(
+        &mut self,
+        record: &Verified,
+        open: SlotMask,
+    ) -> Result<SlotMask, JournalError> {
+        let mut hidden = SlotMask::NONE;
+        for number in SlotNumber::of(record.kind()).filter(|number| open.contains(*number)) {
+            for series in record.references(number) {
+                if !self.sees_series(series)? {
+                    hidden = hidden.with(number);
+                }
+            }
+        }
+        Ok(open.without(hidden))
+    }
+
+    fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        if let Some(seen) = self.links.get(&series) {
+            return Ok(*seen);
+        }
+        let mut seen = false;
+        for head in self.view.series_heads(series)? {
+            if let Some(record) = self.view.record(&head.id)? {
+                let own = record.header().originator == self.agency;
+                seen |= own || self.decide(record.header()).release.allowed;
+            }
+        }
+        // Only what can be seen is remembered: the record may yet come.
+        if seen {
+            self.links.insert(series, true);
+        }
+        Ok(seen)
+    }
+
+    /// Whether the partner was ever given a revision of this record's series.
+    fn partner_holds_series(&self, record: &Verified) -> Result<bool, JournalError> {
+        let mut previous = record.header().previous;
+        for _ in 0..CHAIN_MAX {
+            let Some(id) = previous else { return Ok(false) };
+            if self.view.disclosure(self.number, &id)?.is_some() {
+                return Ok(true);
+            }
+            previous = match self.view.record(&id)? {
+                Some(record) => record.header().previous,
+                None => None,
+            };
+        }
+        Ok(false)
+    }
+
+    /// Considers journal entries from `start` on.
+    fn step(&mut self, start: u64, end: u64, at_ms: u64) -> Result<Found, JournalError> {
+        let mut found = Found { considered: start, ..Found::default() };
+        let mut spacing = HeadSpacing::default();
+        let mut run: (Vec<pb::FeedEntry>, u64) = Default::default();
+        for index in start..end {
+            if let Some((entry, record)) = self.consider(index, at_ms, &mut found)? {
+                let fits = run.0.len() < BATCH_ENTRIES_MAX && spacing.admits(&record.envelope());
+                if !fits {
+                    spacing.restart();
+                    spacing.admits(&record.envelope());
+                    found.runs.push(std::mem::take(&mut run));
+                }
+                let shown = SlotMask::from_bits(entry.open_slots);
+                run.1 += u64::from(record.open_slots().without(shown).count());
+                run.0.push(entry);
+            }
+            found.considered = index + 1;
+        }
+        if !run.0.is_empty() {
+            found.runs.push(run);
+        }
+        Ok(found)
+    }
+
+    fn consider(
+        &mut self,
+        index: u64,
+        at_ms: u64,
+        found: &mut Found,
+    ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
+        let (id, source) = match self.view.event(index)?.1 {
+            Event::RecordAccepted(accepted) => {
+                (crate::record::commit::record_id(&accepted.header), accepted.partner)
+            }
+            Event::SlotsReceived(received) => {
+                (crate::journal::entry::record_id(&received.record_id)?, received.partner)
+            }
+            _ => return Ok(None),
+        };
+        if source == self.agency.as_str() {
+            return Ok(None);
+        }
+        let Some(record) = self.view.record(&id)? else { return Ok(None) };
+        if record.header().originator == self.agency {
+            return Ok(None);
+        }
+        self.entry_for(record, id, at_ms, found)
+    }
+
+    fn entry_for(
+        &mut self,
+        record: Arc<Verified>,
+        id: RecordId,
+        at_ms: u64,
+        found: &mut Found,
+    ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
+        let is_withdrawal = record.kind() == Kind::Withdrawal;
+        let selected = self.selector.select(&record_facts(record.header()));
+        if !is_withdrawal && !selected.released && !selected.erred {
+            // Counting needs the reason, and the reason is Cedar's; it is remembered by facts.
+            let decision = self.decide(record.header());
+            if !decision.release.allowed {
+                *found.denied.entry(denied_by(&decision)).or_default() += 1;
+                return Ok(None);
+            }
+        }
+        let Some(open) = self.permitted(&record)? else {
+            let decision = self.decide(record.header());
+            found.erred += u64::from(decision.erred());
+            *found.denied.entry(denied_by(&decision)).or_default() += 1;
+            return Ok(None);
+        };
+        let before = self.view.disclosure(self.number, &id)?;
+        let action = match before {
+            Some(before) if open.without(before.slots).is_empty() => return Ok(None),
+            Some(_) => pb::FeedAction::Revise,
+            None if is_withdrawal => pb::FeedAction::Withdraw,
+            None => pb::FeedAction::Disclose,
+        };
+        let entry = pb::FeedEntry {
+            action: action.into(),
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            open_slots: open.bits(),
+            policy_version: self.rules.version.get(),
+            at_ms,
+        };
+        Ok(Some((entry, record)))
+    }
+}
+
+impl Node {
+    /// Walks the journal for one partner until the node stops or the partner is revoked.
+    pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
+        if let Err(error) = self.disclose_until_stopped(&agency).await {
+            tracing::error!(partner = %agency, %error, "disclosing has ended");
+            self.links.failed(&agency, error.to_string());
+        }
+    }
+
+    async fn disclose_until_stopped(&self, agency: &AgencyName) -> Result<(), NodeError> {
+        let mut grown = self.grown();
+        let mut rules_changed = self.rules_changed.subscribe();
+        let mut stopping = self.stopping();
+        let mut held: Option<Discloser> = None;
+        let mut considered = self.considered(agency);
+        loop {
+            grown.mark_unchanged();
+            rules_changed.mark_unchanged();
+            let snapshot = self.view().snapshot();
+            let Some(partner) = snapshot.state.partners.get(agency) else { return Ok(()) };
+            let unreceipted = partner.published.size.saturating_sub(partner.receipted);
+            let may_go_on = partner.state == pb::PartnerState::Active
+                && snapshot.state.policy.is_some()
+                && unreceipted <= LAG_ENTRIES_MAX;
+            if may_go_on && considered < snapshot.size {
+                let discloser = self.discloser(held.take(), agency, partner.number);
+                let Some(discloser) = discloser else { return Ok(()) };
+                let end = snapshot.size.min(considered + STEP_ENTRIES);
+                let (discloser, found) = self.step(discloser, considered, end).await?;
+                held = Some(discloser);
+                considered = found.considered;
+                self.publish(agency, found).await?;
+                self.links.considered(agency, considered);
+                continue;
+            }
+            tokio::select! {
+                _ = grown.changed() => {}
+                _ = rules_changed.changed() => {}
+                _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    fn considered(&self, agency: &AgencyName) -> u64 {
+        let snapshot = self.view().snapshot();
+        snapshot.state.partners.get(agency).map_or(0, |partner| partner.published.considered)
+    }
+
+    /// The discloser of before, unless rules or hour are others now.
+    fn discloser(
+        &self,
+        held: Option<Discloser>,
+        agency: &AgencyName,
+        number: PartnerNumber,
+    ) -> Option<Discloser> {
+        let rules = self.rules();
+        let moment = Moment::at(self.now());
+        held.filter(|held| held.is_current(&rules, &moment))
+            .or_else(|| Discloser::new(self.view(), rules, agency, number, moment))
+    }
+
+    async fn step(
+        &self,
+        mut discloser: Discloser,
+        start: u64,
+        end: u64,
+    ) -> Result<(Discloser, Found), NodeError> {
+        let at_ms = self.now().unix_ms() as u64;
+        tokio::task::spawn_blocking(move || {
+            let found = discloser.step(start, end, at_ms)?;
+            Ok((discloser, found))
+        })
+        .await
+        .map_err(|_| JournalError::Stopped)?
+    }
+
+    async fn publish(&self, agency: &AgencyName, found: Found) -> Result<(), NodeError> {
+        {
+            let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = denials.entry(agency.clone()).or_default();
+            for (policy, count) in &found.denied {
+                *own.entry(policy.clone()).or_default() += count;
+            }
+        }
+        if found.erred > 0 {
+            tracing::error!(partner = %agency, records = found.erred,
+                "a policy could not be evaluated; the records were withheld");
+        }
+        let behind = found.considered.saturating_sub(self.considered(agency));
+        if found.is_empty() && behind < POSITION_EVERY {
+            return Ok(());
+        }
+        let agency = agency.clone();
+        self.ledger
+            .commit(move |tx| {
+                if found.runs.is_empty() {
+                    return tx.publish(&agency, &[], found.considered, 0);
+                }
+                for (entries, withheld) in &found.runs {
+                    tx.publish(&agency, entries, found.considered, *withheld)?;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+}

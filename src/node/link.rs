@@ -1,0 +1,659 @@
+//! The driver of one exchange stream: carries out what the session says and answers it.
+//!
+//! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
+//! ends the older, which has finished its writes before the newer one asks where things stand.
+
+use super::disclose::Discloser;
+use super::keyring::Keys;
+use super::policies::{Rules, record_facts};
+use super::{Node, NodeError};
+use crate::exchange::{
+    Acceptance, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
+    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, Standing,
+    check_batch,
+};
+use crate::ident::{AgencyName, LeafIndex, TreeSize};
+use crate::journal::JournalError;
+use crate::journal::entry::{self, feed_origin, receipt_name};
+use crate::journal::ledger::Committed;
+use crate::journal::state::PartnerNumber;
+use crate::journal::transaction::{Origin, Transaction};
+use crate::journal::view::View;
+use crate::merkle::{Frontier, NoteVerifier, SignatureType};
+use crate::partner::PublicKey;
+use crate::pb::{self, journal_entry::Event};
+use crate::policy::{Moment, PartnerFacts};
+use crate::record::header::Header;
+use crate::record::signed::VerifiedRoots;
+use crate::record::slots::SlotMask;
+use bytes::Bytes;
+use prost::Message as _;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::{Stream, StreamExt as _};
+
+/// Receipts whose delay is kept for the median in `status`.
+const DELAYS_MAX: usize = 1_024;
+
+/// What a served stream sends.
+pub type ExchangeStream =
+    Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
+
+/// How the exchange with a partner stands, for people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Health {
+    pub(super) connected: bool,
+    pub(super) last_error: String,
+    pub(super) considered: u64,
+    pub(super) receipt_ms_p50: u64,
+}
+
+#[derive(Default)]
+struct LinkState {
+    health: Health,
+    delays_ms: VecDeque<u64>,
+    /// Held by the stream that is driven; the next one waits for it.
+    driving: Arc<tokio::sync::Mutex<()>>,
+    /// Tells the stream that is driven to end.
+    replaced: Option<watch::Sender<bool>>,
+}
+
+/// All links of a node.
+#[derive(Default)]
+pub(super) struct Links(Mutex<HashMap<AgencyName, LinkState>>);
+
+impl Links {
+    fn with<T>(&self, agency: &AgencyName, change: impl FnOnce(&mut LinkState) -> T) -> T {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(links.entry(agency.clone()).or_default())
+    }
+
+    pub(super) fn health(&self, agency: &AgencyName) -> Health {
+        self.with(agency, |link| {
+            let mut delays: Vec<u64> = link.delays_ms.iter().copied().collect();
+            delays.sort_unstable();
+            let median = delays.get(delays.len() / 2).copied().unwrap_or_default();
+            Health { receipt_ms_p50: median, ..link.health.clone() }
+        })
+    }
+
+    pub(super) fn failed(&self, agency: &AgencyName, error: String) {
+        self.with(agency, |link| link.health.last_error = error);
+    }
+
+    pub(super) fn considered(&self, agency: &AgencyName, index: u64) {
+        self.with(agency, |link| link.health.considered = index);
+    }
+
+    fn receipted(&self, agency: &AgencyName, delay_ms: u64) {
+        self.with(agency, |link| {
+            link.delays_ms.push_back(delay_ms);
+            if link.delays_ms.len() > DELAYS_MAX {
+                link.delays_ms.pop_front();
+            }
+        });
+    }
+
+    pub(super) fn is_connected(&self, agency: &AgencyName) -> bool {
+        self.with(agency, |link| link.health.connected)
+    }
+}
+
+/// Whether this node's policy takes a record from a partner.
+struct Accepting {
+    rules: Arc<Rules>,
+    facts: PartnerFacts,
+    moment: Moment,
+    known: HashMap<crate::policy::RecordFacts, bool>,
+}
+
+/// Verdicts on acceptance kept; then all are forgotten.
+const ACCEPTS_MAX: usize = 16_384;
+
+impl Acceptance for Accepting {
+    fn accepts(&mut self, header: &Header) -> bool {
+        let Self { rules, facts, moment, known } = self;
+        let record = record_facts(header);
+        if let Some(verdict) = known.get(&record) {
+            return *verdict;
+        }
+        let verdict = rules.compiled.accepts(facts, &record, moment).allowed;
+        if known.len() >= ACCEPTS_MAX {
+            known.clear();
+        }
+        known.insert(record, verdict);
+        verdict
+    }
+}
+
+/// What a check needs; it goes to a blocking thread and comes back.
+struct Checker {
+    pair: Pair,
+    keys: Keys,
+    roots: VerifiedRoots,
+    accepting: Accepting,
+}
+
+impl Checker {
+    fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<CheckedBatch, BatchFault> {
+        let mut context = CheckContext {
+            pair: &self.pair,
+            keys: &self.keys,
+            roots: &mut self.roots,
+            acceptance: &mut self.accepting,
+        };
+        check_batch(&mut context, frontier, batch)
+    }
+}
+
+/// Answers to the session that take time.
+enum Answer {
+    Input(Input),
+    Checked(Box<Checker>, Result<CheckedBatch, BatchFault>),
+    Loaded(Box<Discloser>, pb::FeedBatch, crate::ident::TreeHash),
+    Failed(NodeError),
+}
+
+impl Node {
+    fn side(
+        &self,
+        agency: &AgencyName,
+        feed_to: &AgencyName,
+        journal: &PublicKey,
+        receipt: &PublicKey,
+    ) -> Result<Side, NodeError> {
+        let broken = |error: &dyn std::fmt::Display| NodeError::Start(error.to_string());
+        let log_name = feed_origin(agency, feed_to).parse().map_err(|e| broken(&e))?;
+        let log = NoteVerifier::new(log_name, SignatureType::Ed25519, journal.as_bytes())
+            .map_err(|error| broken(&error))?;
+        let receipt_name = receipt_name(agency).parse().map_err(|e| broken(&e))?;
+        let receipts =
+            NoteVerifier::new(receipt_name, SignatureType::Cosignature, receipt.as_bytes())
+                .map_err(|error| broken(&error))?;
+        Side::new(agency.clone(), log, receipts).map_err(|error| broken(&error))
+    }
+
+    fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
+        let snapshot = self.view().snapshot();
+        let partner = snapshot
+            .state
+            .partners
+            .get(agency)
+            .ok_or_else(|| NodeError::NotFound("this agency is not known here".to_owned()))?;
+        let (own, theirs) = (self.own_card()?, partner.card.card());
+        let own = own.card();
+        Ok(Pair {
+            own: self.side(self.agency(), agency, &own.journal_key, &own.receipt_key)?,
+            partner: self.side(agency, self.agency(), &theirs.journal_key, &theirs.receipt_key)?,
+        })
+    }
+
+    fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
+        let rules = self.rules();
+        let facts = rules.partners.get(agency)?.clone();
+        let moment = Moment::at(self.now());
+        let keys = Keys::of(&self.view().snapshot().state);
+        let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
+        Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
+    }
+
+    /// Serves a stream that a partner dialled.
+    pub async fn exchange(
+        self: &Arc<Self>,
+        agency: AgencyName,
+        inbound: tonic::Streaming<pb::ExchangeRequest>,
+    ) -> Result<ExchangeStream, NodeError> {
+        self.refuse_unless_active(&agency)?;
+        let (outbound, frames) = mpsc::unbounded_channel();
+        let inbound = inbound.map(|item| item.map(|request| request.frame.unwrap_or_default()));
+        let node = Arc::clone(self);
+        tokio::spawn(async move { node.drive(agency, inbound, outbound).await });
+        let frames = tokio_stream::wrappers::UnboundedReceiverStream::new(frames);
+        Ok(Box::pin(frames.map(|frame| Ok(pb::ExchangeResponse { frame: Some(frame) }))))
+    }
+
+    pub(super) fn refuse_unless_active(&self, agency: &AgencyName) -> Result<(), NodeError> {
+        let snapshot = self.view().snapshot();
+        let state = snapshot.state.partners.get(agency).map(|partner| partner.state);
+        if state == Some(pb::PartnerState::Active) {
+            return Ok(());
+        }
+        self.refused("partner not active");
+        Err(NodeError::Refused("this agency does not exchange with you now".to_owned()))
+    }
+
+    /// Drives one stream to its end, after the one before has ended.
+    pub(super) async fn drive(
+        self: Arc<Self>,
+        agency: AgencyName,
+        inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
+        outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+    ) {
+        let (replace, replaced) = watch::channel(false);
+        let driving = self.links.with(&agency, |link| {
+            if let Some(before) = link.replaced.replace(replace) {
+                before.send_replace(true);
+            }
+            Arc::clone(&link.driving)
+        });
+        let _alone = driving.lock().await;
+        self.links.with(&agency, |link| {
+            link.health.connected = true;
+            link.health.last_error.clear();
+        });
+        let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
+        self.links.with(&agency, |link| link.health.connected = false);
+        match ended {
+            Ok(Closing::Drained) => {}
+            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault),
+            Err(End::Cut(reason)) => self.links.failed(&agency, reason),
+            Err(End::Replaced) => {}
+            Err(End::Own(error)) => {
+                tracing::error!(partner = %agency, %error, "the exchange ended");
+                self.links.failed(&agency, error.to_string());
+            }
+        }
+    }
+
+    fn closed_by(&self, agency: &AgencyName, fault: &Fault) {
+        self.refused("exchange stream");
+        tracing::error!(partner = %agency, %fault, "the exchange was closed");
+        self.links.failed(agency, fault.to_string());
+    }
+}
+
+/// Why a stream ended without the session saying so.
+enum End {
+    Cut(String),
+    Replaced,
+    Own(NodeError),
+}
+
+impl From<NodeError> for End {
+    fn from(error: NodeError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<JournalError> for End {
+    fn from(error: JournalError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+struct Driver<'a> {
+    node: &'a Arc<Node>,
+    agency: &'a AgencyName,
+    number: PartnerNumber,
+    session: Session,
+    outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+    answers: mpsc::UnboundedSender<Answer>,
+    checker: Option<Box<Checker>>,
+    discloser: Option<Box<Discloser>>,
+    stores: VecDeque<oneshot::Receiver<((), Committed)>>,
+    published: u64,
+    /// When each head was sent, by size.
+    sent_at: BTreeMap<u64, std::time::Instant>,
+    exceptions: u64,
+}
+
+impl<'a> Driver<'a> {
+    async fn run(
+        node: &'a Arc<Node>,
+        agency: &'a AgencyName,
+        mut inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
+        outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+        mut replaced: watch::Receiver<bool>,
+    ) -> Result<Closing, End> {
+        let pair = node.pair(agency)?;
+        let snapshot = node.view().snapshot();
+        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let partner = snapshot.state.partners.get(agency).ok_or_else(gone)?;
+        let standing = Standing {
+            published: TreeSize::new(partner.published.size),
+            receipted: TreeSize::new(partner.receipted),
+            partner_feed: partner.received.frontier.clone(),
+            receipt_note: partner.received.note.to_vec(),
+        };
+        let (session, outputs) = Session::start(pair.clone(), node.cosigner()?, standing)
+            .map_err(|fault| NodeError::Start(fault.to_string()))?;
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let mut driver = Self {
+            node,
+            agency,
+            number: partner.number,
+            session,
+            outbound,
+            answers,
+            checker: node.checker(agency, pair).map(Box::new),
+            discloser: None,
+            stores: VecDeque::new(),
+            published: partner.published.size,
+            sent_at: BTreeMap::new(),
+            exceptions: partner.exceptions,
+        };
+        let mut grown = node.grown();
+        let mut rules_changed = node.rules_changed.subscribe();
+        let mut stopping = node.stopping();
+        let mut pending = outputs;
+        loop {
+            if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
+                return Ok(closing);
+            }
+            let input = tokio::select! {
+                frame = inbound.next() => match frame {
+                    Some(Ok(frame)) => Input::Frame(frame),
+                    Some(Err(status)) => return Err(End::Cut(status.message().to_owned())),
+                    None => return Err(End::Cut("the partner closed the stream".to_owned())),
+                },
+                Some(answer) = answered.recv() => driver.answered(answer)?,
+                () = stored(&mut driver.stores) => Input::Stored,
+                _ = grown.changed() => {
+                    let size = driver.published_size();
+                    if size == driver.published {
+                        continue;
+                    }
+                    driver.published = size;
+                    Input::Published(TreeSize::new(size))
+                }
+                _ = rules_changed.changed() => {
+                    node.refuse_unless_active(agency)?;
+                    driver.checker = driver.checker.take().and_then(|checker| {
+                        node.checker(agency, checker.pair.clone()).map(Box::new)
+                    });
+                    continue;
+                }
+                _ = replaced.wait_for(|ended| *ended) => return Err(End::Replaced),
+                _ = stopping.wait_for(|stop| *stop) => {
+                    return Err(End::Cut("this node stops".to_owned()));
+                }
+            };
+            pending = driver.session.handle(input, node.now());
+        }
+    }
+
+    fn published_size(&self) -> u64 {
+        let snapshot = self.node.view().snapshot();
+        snapshot.state.partners.get(self.agency).map_or(0, |partner| partner.published.size)
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<Input, End> {
+        Ok(match answer {
+            Answer::Input(input) => input,
+            Answer::Checked(checker, checked) => {
+                self.checker.get_or_insert(checker);
+                Input::Checked(checked)
+            }
+            Answer::Loaded(discloser, batch, root) => {
+                self.discloser = Some(discloser);
+                self.sent_at
+                    .insert(batch.start + batch.entries.len() as u64, std::time::Instant::now());
+                Input::Loaded { batch, root }
+            }
+            Answer::Failed(error) => return Err(error.into()),
+        })
+    }
+
+    async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<Option<Closing>, End> {
+        for output in outputs {
+            match output {
+                Output::Send(frame) => {
+                    if self.outbound.send(frame).is_err() {
+                        return Err(End::Cut("the stream is gone".to_owned()));
+                    }
+                }
+                Output::AskRoot(size) => self.answer_root(size)?,
+                Output::Load { from } => self.load(from)?,
+                Output::LoadExceptions { from } => self.load_exceptions(from)?,
+                Output::Check { frontier, batch } => self.check(frontier, batch)?,
+                Output::Store(batch) => self.store(*batch).await?,
+                Output::RecordReceipt { size, note, exceptions } => {
+                    self.record_receipt(size, note, &exceptions).await?;
+                }
+                Output::Alert(alert) => {
+                    tracing::warn!(partner = %self.agency, %alert, "the partner's store is older");
+                    self.node.links.failed(self.agency, alert.to_string());
+                }
+                Output::Close(closing) => return Ok(Some(closing)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn answer(&self, input: Input) {
+        // The receiver lives as long as the driver.
+        drop(self.answers.send(Answer::Input(input)));
+    }
+
+    fn answer_root(&self, size: TreeSize) -> Result<(), End> {
+        let feed = self.node.view().feed(self.number)?;
+        let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
+        self.answer(Input::Root { size, root });
+        Ok(())
+    }
+
+    fn load(&mut self, from: LeafIndex) -> Result<(), End> {
+        let rules = self.node.rules();
+        let moment = Moment::at(self.node.now());
+        let discloser = match self.discloser.take() {
+            Some(held) if held.is_current(&rules, &moment) => held,
+            _ => {
+                let gone = || NodeError::NotFound("the partner is gone".to_owned());
+                let view = self.node.view();
+                Discloser::new(view, rules, self.agency, self.number, moment)
+                    .map(Box::new)
+                    .ok_or_else(gone)?
+            }
+        };
+        let (view, number) = (Arc::clone(self.node.view()), self.number);
+        let answers = self.answers.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut discloser = discloser;
+            let answer = match load_batch(&view, number, &mut discloser, from.get()) {
+                Ok((batch, root)) => Answer::Loaded(discloser, batch, root),
+                Err(error) => Answer::Failed(error.into()),
+            };
+            drop(answers.send(answer));
+        });
+        Ok(())
+    }
+
+    fn load_exceptions(&self, from: LeafIndex) -> Result<(), End> {
+        let mut exceptions = Vec::new();
+        for received in self.node.view().received_since(self.number, from.get())? {
+            for wire in received.exceptions {
+                let exception = Exception::try_from(wire)
+                    .map_err(|error| NodeError::Start(error.to_string()))?;
+                if exception.index >= from {
+                    exceptions.push(exception);
+                }
+            }
+        }
+        self.answer(Input::Exceptions(exceptions));
+        Ok(())
+    }
+
+    fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<(), End> {
+        self.node.refuse_unless_active(self.agency)?;
+        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let mut checker = match self.checker.take() {
+            Some(checker) => checker,
+            None => {
+                let pair = self.node.pair(self.agency)?;
+                self.node.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
+            }
+        };
+        let hour = self.node.now().hour();
+        if checker.accepting.moment.hour() != hour {
+            checker.accepting.moment = Moment::at(hour);
+            checker.accepting.known.clear();
+        }
+        let answers = self.answers.clone();
+        tokio::task::spawn_blocking(move || {
+            let checked = checker.check(frontier, batch);
+            drop(answers.send(Answer::Checked(checker, checked)));
+        });
+        Ok(())
+    }
+
+    async fn store(&mut self, batch: ReceivedBatch) -> Result<(), End> {
+        for exception in &batch.checked.exceptions {
+            self.node.refused(match exception.reason {
+                Reason::Malformed => "record malformed",
+                Reason::Signature => "record signature",
+                Reason::Policy => "record not accepted by policy",
+                Reason::NotSupplied => "record not supplied",
+            });
+        }
+        let (agency, number) = (self.agency.clone(), self.number);
+        let stored =
+            self.node.ledger.enqueue(move |tx| take_in(tx, &agency, number, batch)).await?;
+        self.stores.push_back(stored);
+        Ok(())
+    }
+
+    async fn record_receipt(
+        &mut self,
+        size: TreeSize,
+        note: Vec<u8>,
+        exceptions: &[Exception],
+    ) -> Result<(), End> {
+        let waiting = self.sent_at.split_off(&(size.get() + 1));
+        for (_, sent) in std::mem::replace(&mut self.sent_at, waiting) {
+            let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.node.links.receipted(self.agency, delay);
+        }
+        self.exceptions += exceptions.len() as u64;
+        let total = self.exceptions;
+        let receipt = |exceptions: &[Exception]| pb::ReceiptReceived {
+            partner: self.agency.to_string(),
+            note: Bytes::copy_from_slice(&note),
+            exceptions: exceptions.iter().map(pb::FeedException::from).collect(),
+            exceptions_total: total,
+        };
+        let mut entries: Vec<pb::ReceiptReceived> =
+            exceptions.chunks(BATCH_ENTRIES_MAX).map(&receipt).collect();
+        if entries.is_empty() {
+            entries.push(receipt(&[]));
+        }
+        // Durable in its turn; nothing waits for it, since the partner has the receipt too.
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                entries
+                    .into_iter()
+                    .try_for_each(|entry| tx.append(Event::ReceiptReceived(entry)).map(drop))
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Waits for the oldest store to be durable; for ever while there is none.
+async fn stored(stores: &mut VecDeque<oneshot::Receiver<((), Committed)>>) {
+    let Some(oldest) = stores.front_mut() else { return std::future::pending().await };
+    if oldest.await.is_err() {
+        // The writer has stopped, and with it the node.
+        return std::future::pending().await;
+    }
+    stores.pop_front();
+}
+
+fn take_in(
+    tx: &mut Transaction<'_>,
+    agency: &AgencyName,
+    number: PartnerNumber,
+    batch: ReceivedBatch,
+) -> Result<(), JournalError> {
+    let ReceivedBatch { checked, receipt_note } = batch;
+    for taken in checked.taken {
+        let Some(record) = taken.record else { continue };
+        let feed_index = taken.index.get();
+        match tx.record(&record.id())? {
+            None => {
+                tx.accept(Arc::new(record), Origin::Partner { agency, number, feed_index })?;
+            }
+            Some(known) => {
+                let mut merged = (*known).clone();
+                let gained = merged.absorb(&record).unwrap_or(SlotMask::NONE);
+                if !gained.is_empty() {
+                    tx.extend(Arc::new(merged), gained, agency, feed_index)?;
+                }
+            }
+        }
+    }
+    let size = checked.frontier.size().get();
+    let frontier: Vec<u8> =
+        checked.frontier.to_hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
+    let before = tx.state().partners.get(agency).map_or(0, |partner| partner.received.exceptions);
+    let received = pb::FeedReceived {
+        partner: agency.to_string(),
+        note: receipt_note.into(),
+        frontier: frontier.into(),
+        exceptions_total: before + checked.exceptions.len() as u64,
+        exceptions: checked.exceptions.iter().map(pb::FeedException::from).collect(),
+    };
+    tx.receive(received, size)
+}
+
+/// The largest run of entries from `start` to a published head that fits one message, with what
+/// policy still allows of each record now.
+fn load_batch(
+    view: &View,
+    number: PartnerNumber,
+    discloser: &mut Discloser,
+    start: u64,
+) -> Result<(pb::FeedBatch, crate::ident::TreeHash), JournalError> {
+    let most = start + BATCH_ENTRIES_MAX as u64;
+    let missing = || JournalError::Index(format!("no feed head above {start}"));
+    let (mut end, mut note) = view.feed_head(number, start, most)?.ok_or_else(missing)?;
+    let mut batch = fill_batch(view, number, discloser, start..end, note)?;
+    while batch.encoded_len() > BATCH_BYTES_MAX {
+        let smaller = view.feed_head(number, start, end - 1)?.ok_or_else(missing)?;
+        (end, note) = smaller;
+        batch = fill_batch(view, number, discloser, start..end, note)?;
+    }
+    Ok((batch, view.feed(number)?.root_at(end)?))
+}
+
+fn fill_batch(
+    view: &View,
+    number: PartnerNumber,
+    discloser: &mut Discloser,
+    range: std::ops::Range<u64>,
+    note: Bytes,
+) -> Result<pb::FeedBatch, JournalError> {
+    let start = range.start;
+    let entries = view.feed_entries(number, range)?;
+    let mut envelopes = Vec::with_capacity(entries.len());
+    for (index, bytes) in (start..).zip(&entries) {
+        let entry = entry::decode_feed(index, bytes)?;
+        envelopes.push(envelope_for(view, discloser, &entry)?);
+    }
+    Ok(pb::FeedBatch { start, entries, envelopes, note })
+}
+
+/// The moment of sending: what was disclosed goes only as far as policy allows now.
+fn envelope_for(
+    view: &View,
+    discloser: &mut Discloser,
+    entry: &pb::FeedEntry,
+) -> Result<pb::Envelope, JournalError> {
+    if matches!(entry.action(), pb::FeedAction::Retract | pb::FeedAction::Erase) {
+        return Ok(pb::Envelope::default());
+    }
+    let id = entry::record_id(&entry.record_id)?;
+    let Some(record) = view.record(&id)? else { return Ok(pb::Envelope::default()) };
+    Ok(match discloser.permitted(&record)? {
+        Some(now) => record.redacted(now.and(SlotMask::from_bits(entry.open_slots))),
+        None => pb::Envelope::default(),
+    })
+}
+
+/// The time between two tries to reach a partner.
+pub(super) fn retry_after(failures: u32) -> std::time::Duration {
+    std::time::Duration::from_millis(200 * 2u64.pow(failures.min(5)))
+}

@@ -1,0 +1,317 @@
+//! The node: its use cases, and the tasks that carry them out.
+//!
+//! Everything that changes goes through the journal's one writer; everything that leaves goes
+//! through one policy decision. Nothing here knows gRPC messages beyond the wire types.
+
+pub mod config;
+mod disclose;
+pub mod init;
+mod keyring;
+mod link;
+mod partners;
+mod policies;
+mod submit;
+mod tasks;
+
+pub use link::ExchangeStream;
+pub use submit::Submitted;
+
+use crate::ident::{AgencyName, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::ledger::{Clock, Ledger, Writer};
+use crate::journal::open::{self, JournalOptions, StartReport};
+use crate::journal::transaction::Signing;
+use crate::journal::view::View;
+use crate::merkle::{Cosigner, NoteSigner, NoteText};
+use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
+use crate::pb;
+use crate::record::draft::SeriesSecret;
+use crate::tls::{Authority, NodeCertificate, SharedTrust, TrustMap};
+use arc_swap::ArcSwap;
+use config::Config;
+use link::Links;
+use policies::Rules;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Why a use case did not happen. The text may be shown to the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Precondition(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{0}")]
+    Start(String),
+}
+
+impl NodeError {
+    fn start(what: &str, error: impl std::error::Error) -> Self {
+        let mut text = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Self::Start(text)
+    }
+
+    /// The gRPC code that says whose fault it is.
+    pub const fn code(&self) -> tonic::Code {
+        match self {
+            Self::NotFound(_) => tonic::Code::NotFound,
+            Self::Invalid(_) => tonic::Code::InvalidArgument,
+            Self::Precondition(_) => tonic::Code::FailedPrecondition,
+            Self::Refused(_) => tonic::Code::PermissionDenied,
+            Self::Journal(JournalError::Stopped) => tonic::Code::Unavailable,
+            Self::Journal(_) | Self::Start(_) => tonic::Code::Internal,
+        }
+    }
+}
+
+/// One running node.
+pub struct Node {
+    dir: PathBuf,
+    config: Config,
+    keys: NodeKeys,
+    record_key: PublicKey,
+    ledger: Ledger,
+    clock: Clock,
+    started_at: Timestamp,
+    rules: ArcSwap<Rules>,
+    rules_changed: watch::Sender<u64>,
+    trust: SharedTrust,
+    certificate: Arc<NodeCertificate>,
+    authority: Authority,
+    links: Links,
+    denials: Mutex<BTreeMap<AgencyName, BTreeMap<String, u64>>>,
+    refusals: Mutex<BTreeMap<String, u64>>,
+    addresses: Mutex<(String, String)>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Opens the node's directory: keys, certificates, journal, policy.
+    pub fn open(dir: &Path, clock: Clock) -> Result<(Arc<Self>, Writer, StartReport), NodeError> {
+        let config = Config::load(dir)?;
+        let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
+        let now = clock();
+        let names = config.names()?;
+        let authority = Authority::load_or_create(dir, &names, now)
+            .map_err(|error| NodeError::start("certification authority", error))?;
+        let certificate = NodeCertificate::load_or_create(dir, names, &authority, now)
+            .map_err(|error| NodeError::start("certificate", error))?;
+        let options = JournalOptions::new(&dir.join("store"), config.store.engine()?);
+        let (ledger, writer, report) =
+            open::open(&options, signing(&config, &keys)?, Arc::clone(&clock))?;
+        let agency = config.agency()?;
+        let (rules_changed, _) = watch::channel(0);
+        let (stopping, _) = watch::channel(false);
+        let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;
+        let record_key = *keys.record.public();
+        let node = Arc::new(Self {
+            dir: dir.to_owned(),
+            record_key,
+            keys,
+            ledger,
+            started_at: now,
+            rules: ArcSwap::from_pointee(rules),
+            rules_changed,
+            trust: empty_trust()?,
+            certificate,
+            authority,
+            links: Links::default(),
+            denials: Mutex::default(),
+            refusals: Mutex::default(),
+            addresses: Mutex::default(),
+            stopping,
+            clock,
+            config,
+        });
+        node.reload_trust()?;
+        Ok((node, writer, report))
+    }
+
+    pub fn agency(&self) -> &AgencyName {
+        &self.certificate.names().agency
+    }
+
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn view(&self) -> &Arc<View> {
+        self.ledger.view()
+    }
+
+    /// The journal's size after each commit.
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.ledger.grown()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub const fn certificate(&self) -> &Arc<NodeCertificate> {
+        &self.certificate
+    }
+
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    pub const fn trust(&self) -> &SharedTrust {
+        &self.trust
+    }
+
+    /// Tells every task to finish.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Becomes true when the node stops.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Counts something refused, by reason.
+    pub fn refused(&self, reason: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Remembers where the node listens, for `status`.
+    pub fn listens(&self, partner_port: String, client_port: String) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) =
+            (partner_port, client_port);
+    }
+
+    pub fn own_card(&self) -> Result<Arc<VerifiedCard>, NodeError> {
+        self.view().snapshot().state.card.clone().ok_or_else(|| {
+            NodeError::Precondition("this node has issued no card yet; start it once".to_owned())
+        })
+    }
+
+    fn cosigner(&self) -> Result<Cosigner, NodeError> {
+        let name = crate::journal::entry::receipt_name(self.agency());
+        let name = name.parse().map_err(|error| NodeError::start("receipt key name", error))?;
+        Ok(Cosigner::new(name, self.keys.receipt.signing_key().clone()))
+    }
+
+    /// A signed note over the figures of a submission, by the receipt key.
+    pub fn sign_submission_receipt(
+        &self,
+        receipt: &pb::SubmissionReceipt,
+    ) -> Result<Vec<u8>, NodeError> {
+        let hex: String = receipt.ids_root.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!(
+            "{agency}/submission\ncreated {created}\nrevised {revised}\nunchanged {unchanged}\n\
+             refused {refused}\nids {hex}\n",
+            agency = self.agency(),
+            created = receipt.created,
+            revised = receipt.revised,
+            unchanged = receipt.unchanged,
+            refused = receipt.refused,
+        );
+        let text = NoteText::new(text).map_err(|error| NodeError::start("receipt", error))?;
+        let name = format!("{}/submission", self.agency());
+        let name = name.parse().map_err(|error| NodeError::start("receipt key name", error))?;
+        let signer = NoteSigner::new(name, self.keys.receipt.signing_key().clone());
+        let line = signer.sign(&text);
+        let note = crate::merkle::Note::new(text, vec![line])
+            .map_err(|error| NodeError::start("receipt", error))?;
+        Ok(note.to_bytes())
+    }
+
+    /// The newest signed checkpoint of the journal, or of the feed to a partner.
+    pub fn checkpoint(&self, feed: Option<&AgencyName>) -> Result<bytes::Bytes, NodeError> {
+        let snapshot = self.view().snapshot();
+        let Some(feed) = feed else { return Ok(snapshot.note.clone()) };
+        let partner = snapshot
+            .state
+            .partners
+            .get(feed)
+            .ok_or_else(|| NodeError::NotFound(format!("{feed} is no partner of this node")))?;
+        if partner.published.note.is_empty() {
+            return Err(NodeError::NotFound(format!("nothing was ever disclosed to {feed}")));
+        }
+        Ok(partner.published.note.clone())
+    }
+
+    pub fn status(&self) -> pb::GetStatusResponse {
+        let snapshot = self.view().snapshot();
+        let head = self.view().journal().head();
+        let (partner_address, client_address) =
+            self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        pb::GetStatusResponse {
+            agency: self.agency().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            journal_size: snapshot.size,
+            journal_root: bytes::Bytes::copy_from_slice(head.root.as_bytes()),
+            records: snapshot.state.records,
+            index_engine: self.config.store.engine.clone(),
+            index_lag: self.view().index().lag().changes as u64,
+            segment_bytes: segment_bytes(&self.dir.join("store/segments")),
+            policy_version: snapshot.state.policy_version().get(),
+            partners: self.partner_views(),
+            peak_memory_bytes: peak_memory_bytes(),
+            refused: refused
+                .iter()
+                .map(|(name, count)| pb::Count { name: name.clone(), count: *count })
+                .collect(),
+            started_at_ms: self.started_at.unix_ms() as u64,
+            partner_address,
+            client_address,
+        }
+    }
+}
+
+fn segment_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// The largest resident memory that this process had (Linux, `VmHWM`); 0 where it is not told.
+pub fn peak_memory_bytes() -> u64 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .map_or(0, |kib| kib * 1024)
+}
+
+fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, NodeError> {
+    Ok(Signing {
+        agency: config.agency()?,
+        journal_key: keys.journal.signing_key().clone(),
+        series_secret: SeriesSecret::from_bytes(*keys.series.as_bytes()),
+    })
+}
+
+/// Makes everything derived in a node's directory again from its segments.
+pub fn reindex(dir: &Path) -> Result<StartReport, NodeError> {
+    let config = Config::load(dir)?;
+    let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
+    let options = JournalOptions::new(&dir.join("store"), config.store.engine()?);
+    Ok(open::reindex(&options, signing(&config, &keys)?)?)
+}
+
+fn empty_trust() -> Result<SharedTrust, NodeError> {
+    let (map, _) = TrustMap::new(std::iter::empty());
+    Ok(map.shared())
+}

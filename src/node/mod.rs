@@ -286,12 +286,15 @@ fn segment_bytes(dir: &Path) -> u64 {
 
 /// The largest resident memory that this process had (Linux, `VmHWM`); 0 where it is not told.
 pub fn peak_memory_bytes() -> u64 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        })
+    std::fs::read_to_string("/proc/self/status").map_or(0, |status| peak_memory_in(&status))
+}
+
+/// `VmHWM` in the text of a Linux process status, in bytes.
+pub fn peak_memory_in(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }
 

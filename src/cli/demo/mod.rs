@@ -1,0 +1,310 @@
+//! `liaison demo`: four agencies' nodes on this machine play a joint operation, for real.
+//!
+//! Nothing here is a short cut: nodes are processes, clients have certificates, partners were added
+//! with their numbers, policies were applied, the vendor's results were pushed by `liaison push`.
+
+mod agencies;
+mod data;
+pub(super) mod nodes;
+mod report;
+
+pub(super) use agencies::Agency;
+
+use super::Context;
+use super::error::{CliError, Exit};
+use crate::pb::{
+    self, node_service_client::NodeServiceClient, partner_service_client::PartnerServiceClient,
+    policy_service_client::PolicyServiceClient, record_service_client::RecordServiceClient,
+};
+use crate::tls::ClientRole;
+use agencies::{AGENCIES, CASE, CBI, DCU, JC3, NPA, OPERATION};
+use bytes::Bytes;
+use clap::Args;
+use nodes::{LOOK_EVERY, RunningNode};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// How long the last receipt may take to come.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(600);
+/// Drafts of one request.
+const DRAFTS: usize = 64;
+
+/// Run four agencies' nodes on this machine and play a joint operation through them.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  liaison demo\n  liaison demo --exit -o json --records 66000 --dir chakra")]
+pub struct DemoArgs {
+    /// Takedown results that the vendor pushes.
+    #[arg(long, default_value = "66000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    records: u32,
+    /// End when everything was shown, instead of running until Ctrl-C.
+    #[arg(long)]
+    exit: bool,
+    /// The index engine of the nodes, fjall or sled.
+    #[arg(long, default_value_t = crate::store::EngineKind::default())]
+    engine: crate::store::EngineKind,
+}
+
+pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), CliError> {
+    let (dir, temporary) = directory(context)?;
+    let played = play(&args, &dir, context).await;
+    if temporary && (args.exit || played.is_err()) {
+        // The directory is ours and named by our process; what is left of it harms nobody.
+        drop(std::fs::remove_dir_all(&dir));
+    }
+    played
+}
+
+fn directory(context: &Context) -> Result<(PathBuf, bool), CliError> {
+    if let Some(dir) = &context.options.dir {
+        let taken = AGENCIES.iter().any(|agency| dir.join(agency.name).exists());
+        if taken {
+            return Err(CliError::Precondition {
+                found: format!("{} holds a demonstration already", dir.display()),
+                fix: "choose another directory with --dir, or remove that one".to_owned(),
+            });
+        }
+        return Ok((dir.clone(), false));
+    }
+    Ok((std::env::temp_dir().join(format!("liaison-demo-{}", std::process::id())), true))
+}
+
+async fn play(args: &DemoArgs, dir: &Path, context: &Context) -> Result<(), CliError> {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    let mut nodes = Vec::new();
+    let outcome = tokio::select! {
+        outcome = scenes(args, dir, context, &mut nodes) => outcome,
+        _ = &mut interrupted => Err(CliError::Interrupted {
+            kept: "the demonstration was cut off".to_owned(),
+            fix: "run it again".to_owned(),
+        }),
+    };
+    let verified = match &outcome {
+        Ok(verified) => *verified,
+        Err(_) => true,
+    };
+    if outcome.is_ok() && !args.exit {
+        context.output.note("the nodes run until Ctrl-C");
+        drop((&mut interrupted).await);
+        context.output.note("stopping the nodes");
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+    outcome?;
+    if verified {
+        Ok(())
+    } else {
+        Err(CliError::Verification { found: "a journal was not accepted".to_owned() })
+    }
+}
+
+/// Plays everything; says whether all journals were accepted.
+async fn scenes(
+    args: &DemoArgs,
+    dir: &Path,
+    context: &Context,
+    nodes: &mut Vec<RunningNode>,
+) -> Result<bool, CliError> {
+    let say = |text: &str| context.output.note(text);
+    say(&format!("four nodes in {}", dir.display()));
+    for agency in &AGENCIES {
+        let own = dir.join(agency.name);
+        nodes::make(&own, agency, args.engine)?;
+        nodes.push(RunningNode::start(agency.name, &own).await?);
+    }
+    say("cards exchanged, numbers compared, policies applied");
+    introduce(nodes).await?;
+    for (node, agency) in nodes.iter().zip(&AGENCIES) {
+        apply_policy(node, agency).await?;
+    }
+    let records = args.records as usize;
+    let reported = (records / 60).clamp(20, 5_000);
+    say(&format!("{JC3} reports {reported} indicators; {NPA} opens case {CASE}"));
+    submit(find(nodes, JC3)?, data::indicators(reported)).await?;
+    let case = submit(find(nodes, NPA)?, vec![data::case()]).await?;
+    let case = case.first().map(|result| result.series.clone()).unwrap_or_default();
+    submit(find(nodes, NPA)?, data::subjects(&case)).await?;
+    submit(find(nodes, NPA)?, data::requests(reported, &case)).await?;
+    settle(nodes).await?;
+    say(&format!("{CBI} acts: 19 searches, 6 arrests, seizures, two call centres closed"));
+    let arrived = arrived_case(find(nodes, CBI)?, &case).await?;
+    submit(find(nodes, CBI)?, data::actions(&arrived)).await?;
+    submit(find(nodes, CBI)?, data::evidence(&arrived)).await?;
+    settle(nodes).await?;
+    say(&format!("{DCU} pushes {records} takedown results"));
+    let started = Instant::now();
+    let push_memory = push(find(nodes, DCU)?, dir, records, context).await?;
+    let pushed = started.elapsed();
+    settle(nodes).await?;
+    let receipted = started.elapsed();
+    say("all receipts are here; verifying the four journals offline");
+    let figures = report::Figures {
+        records,
+        seconds_push: pushed.as_secs_f64(),
+        seconds_receipts: receipted.as_secs_f64(),
+        push_peak_memory_bytes: push_memory,
+    };
+    report::show(nodes, &figures, dir, context).await
+}
+
+fn find<'a>(nodes: &'a [RunningNode], name: &str) -> Result<&'a RunningNode, CliError> {
+    nodes.iter().find(|node| node.name == name).ok_or_else(|| CliError::Answer(name.to_owned()))
+}
+
+fn asked<T>(
+    doing: &str,
+    answer: Result<tonic::Response<T>, tonic::Status>,
+) -> Result<T, CliError> {
+    answer.map(tonic::Response::into_inner).map_err(|status| CliError::Node {
+        doing: doing.to_owned(),
+        source: Box::new(status),
+    })
+}
+
+/// Every node takes every other's card, with the number that its people would have heard.
+async fn introduce(nodes: &[RunningNode]) -> Result<(), CliError> {
+    let mut cards = Vec::new();
+    for node in nodes {
+        let mut client = PartnerServiceClient::new(node.client(ClientRole::Admin).await?);
+        let answer = client.get_own_card(pb::GetOwnCardRequest {}).await;
+        cards.push((node.name.clone(), asked("read a card", answer)?));
+    }
+    for node in nodes {
+        let mut client = PartnerServiceClient::new(node.client(ClientRole::Admin).await?);
+        for (_, own) in cards.iter().filter(|(name, _)| *name != node.name) {
+            let facts = pb::PartnerFacts {
+                operations: vec![OPERATION.to_owned()],
+                circles: vec!["anti-fraud".to_owned()],
+                ..pb::PartnerFacts::default()
+            };
+            let request = pb::AddPartnerRequest {
+                card: own.card.clone(),
+                number: own.number.clone(),
+                facts: Some(facts),
+            };
+            asked("add a partner", client.add_partner(request).await)?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_policy(node: &RunningNode, agency: &Agency) -> Result<(), CliError> {
+    let mut client = PolicyServiceClient::new(node.client(ClientRole::PolicyOfficer).await?);
+    let file =
+        pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: agency.policy.to_owned() };
+    let answer = client.apply_policy(pb::ApplyPolicyRequest { files: vec![file] }).await;
+    asked("apply a policy", answer).map(drop)
+}
+
+async fn submit(
+    node: &RunningNode,
+    drafts: Vec<pb::Draft>,
+) -> Result<Vec<pb::DraftResult>, CliError> {
+    let mut client = RecordServiceClient::new(node.client(ClientRole::Analyst).await?);
+    let mut results = Vec::with_capacity(drafts.len());
+    for drafts in drafts.chunks(DRAFTS) {
+        let request = pb::SubmitRecordsRequest { drafts: drafts.to_vec() };
+        let answer = asked("submit records", client.submit_records(request).await)?;
+        if let Some(refused) =
+            answer.results.iter().find(|r| r.outcome() == pb::DraftOutcome::Refused)
+        {
+            return Err(CliError::Answer(format!("{}: {}", refused.field, refused.reason)));
+        }
+        results.extend(answer.results);
+    }
+    Ok(results)
+}
+
+/// The case as it arrived at a partner.
+async fn arrived_case(node: &RunningNode, series: &Bytes) -> Result<Bytes, CliError> {
+    let mut client = RecordServiceClient::new(node.client(ClientRole::Analyst).await?);
+    let selector = Some(pb::get_record_request::Selector::Series(series.clone()));
+    asked("read the case", client.get_record(pb::GetRecordRequest { selector }).await)?;
+    Ok(series.clone())
+}
+
+/// Waits until every node considered everything and holds receipts for all that it disclosed.
+async fn settle(nodes: &[RunningNode]) -> Result<(), CliError> {
+    let mut clients = Vec::new();
+    for node in nodes {
+        clients.push(NodeServiceClient::new(node.client(ClientRole::Admin).await?));
+    }
+    let deadline = Instant::now() + SETTLE_DEADLINE;
+    let mut before = Vec::new();
+    loop {
+        let mut sizes = Vec::new();
+        let mut settled = true;
+        for client in &mut clients {
+            let status = asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
+            settled &= status
+                .partners
+                .iter()
+                .all(|partner| partner.receipted == partner.feed_size && partner.lag_entries == 0);
+            sizes.push(status.journal_size);
+        }
+        // Twice the same: nothing is on its way between two nodes.
+        if settled && sizes == before {
+            return Ok(());
+        }
+        before = sizes;
+        if Instant::now() > deadline {
+            return Err(CliError::Other {
+                doing: "receipts are missing".to_owned(),
+                exit: Exit::Unavailable,
+                fix: "read node.log in the nodes' directories".to_owned(),
+                source: "the deadline has passed".into(),
+            });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Pushes the results as the vendor's tool would; gives the peak memory of the pushing process.
+async fn push(
+    node: &RunningNode,
+    dir: &Path,
+    records: usize,
+    context: &Context,
+) -> Result<u64, CliError> {
+    let file = dir.join("takedown-results.csv");
+    std::fs::write(&file, data::results_csv(records)).map_err(CliError::file("write", &file))?;
+    let program = std::env::current_exe().map_err(CliError::file("find", dir))?;
+    let mut child = tokio::process::Command::new(program)
+        .arg("push")
+        .arg(&file)
+        .args(["--tlp", "GREEN", "--operation", OPERATION, "--case", CASE, "--label", "takedown"])
+        .arg("--client")
+        .arg(node.profile(ClientRole::VendorTool))
+        .args(["--progress", "plain"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(CliError::file("start liaison push for", &file))?;
+    let mut memory = 0;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(CliError::file("wait for the push of", &file))?,
+            _ = looks.tick() => memory = memory.max(peak_memory_of(child.id())),
+        }
+    };
+    if status.success() {
+        return Ok(memory);
+    }
+    let mut words = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        use tokio::io::AsyncReadExt as _;
+        drop(stderr.read_to_string(&mut words).await);
+    }
+    context.output.note(&words);
+    Err(CliError::Answer(format!("liaison push ended with {status}")))
+}
+
+fn peak_memory_of(pid: Option<u32>) -> u64 {
+    pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok())
+        .map_or(0, |status| crate::node::peak_memory_in(&status))
+}

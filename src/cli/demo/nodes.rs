@@ -1,0 +1,146 @@
+//! The processes of the demonstration: four nodes, each with a directory, keys and ports of its own.
+
+use super::agencies::Agency;
+use crate::cli::error::{CliError, Exit};
+use crate::node::config::{Config, Listen, Store};
+use crate::node::init;
+use crate::tls::{ClientProfile, ClientRole, connect_client};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tonic::transport::Channel;
+
+/// How long a node may take to answer after its start.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a node may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// How often something is looked at that is waited for.
+pub(in crate::cli) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A running node.
+pub(in crate::cli) struct RunningNode {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) dir: PathBuf,
+    child: Child,
+}
+
+/// Ports that are free now.
+fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let mut listeners = Vec::with_capacity(N);
+    for _ in 0..N {
+        listeners.push(TcpListener::bind("127.0.0.1:0")?);
+    }
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// Makes a node's directory with a client for each role.
+pub(in crate::cli) fn make(
+    dir: &Path,
+    agency: &Agency,
+    engine: crate::store::EngineKind,
+) -> Result<(), CliError> {
+    let [partners, clients] = free_ports().map_err(CliError::file("find free ports for", dir))?;
+    let config = Config {
+        agency: agency.name.to_owned(),
+        display_name: agency.display_name.to_owned(),
+        country: agency.country.to_owned(),
+        sector: agency.sector.to_owned(),
+        hosts: vec!["127.0.0.1".to_owned()],
+        addresses: vec![format!("127.0.0.1:{partners}")],
+        listen: Listen {
+            partners: format!("127.0.0.1:{partners}"),
+            clients: format!("127.0.0.1:{clients}"),
+        },
+        store: Store { engine: engine.name().to_owned() },
+    };
+    let now = (crate::journal::open::system_clock())();
+    init::init(dir, &config, now)?;
+    for role in ClientRole::ALL {
+        let name = role.name().parse().map_err(|error| CliError::Other {
+            doing: "cannot name a client".to_owned(),
+            exit: Exit::Failed,
+            fix: "report this".to_owned(),
+            source: Box::new(error),
+        })?;
+        init::issue_client(dir, &name, role, now)?;
+    }
+    let policy = dir.join("policy").join("10-sharing.cedar");
+    std::fs::write(&policy, agency.policy).map_err(CliError::file("write", &policy))
+}
+
+impl RunningNode {
+    /// Starts the node of a directory; its words go to `node.log` there.
+    pub(in crate::cli) async fn start(name: &str, dir: &Path) -> Result<Self, CliError> {
+        let log = dir.join("node.log");
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(CliError::file("write", &log))?;
+        let program = std::env::current_exe().map_err(CliError::file("find", dir))?;
+        let child = Command::new(program)
+            .args(["serve", "--dir"])
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            // Ctrl-C is for the demonstration, which then stops its nodes in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(CliError::file("start a node in", dir))?;
+        let mut node = Self { name: name.to_owned(), dir: dir.to_owned(), child };
+        node.wait_until_it_answers(&log).await?;
+        Ok(node)
+    }
+
+    async fn wait_until_it_answers(&mut self, log: &Path) -> Result<(), CliError> {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            if self.client(ClientRole::Admin).await.is_ok() {
+                return Ok(());
+            }
+            let ended = self.child.try_wait().ok().flatten();
+            if ended.is_some() || Instant::now() > deadline {
+                return Err(CliError::Precondition {
+                    found: format!("the node of {} did not start", self.name),
+                    fix: format!("read {}", log.display()),
+                });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// A channel to the node as one of its clients.
+    pub(in crate::cli) async fn client(&self, role: ClientRole) -> Result<Channel, CliError> {
+        let path = self.profile(role);
+        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Connect {
+            address: self.name.clone(),
+            source,
+        };
+        let profile = ClientProfile::load(&path).map_err(|error| unusable(Box::new(error)))?;
+        connect_client(&profile).await.map_err(|error| unusable(Box::new(error)))
+    }
+
+    pub(in crate::cli) fn profile(&self, role: ClientRole) -> PathBuf {
+        self.dir.join("clients").join(format!("{}.client", role.name()))
+    }
+
+    /// Asks the node to stop and waits until it has.
+    pub(in crate::cli) async fn stop(mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // A node that has already ended needs no signal.
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        }
+        if tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
+            drop(self.child.kill().await);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the demonstration shows at its end: nodes, pairs, figures, and whether history verified.
+
+use super::asked;
+use super::nodes::RunningNode;
+use crate::cli::Context;
+use crate::cli::audit;
+use crate::cli::error::CliError;
+use crate::cli::table::Table;
+use crate::pb::{self, node_service_client::NodeServiceClient};
+use crate::tls::ClientRole;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// What was measured.
+pub(super) struct Figures {
+    pub(super) records: usize,
+    pub(super) seconds_push: f64,
+    pub(super) seconds_receipts: f64,
+    pub(super) push_peak_memory_bytes: u64,
+}
+
+pub(super) async fn show(
+    nodes: &[RunningNode],
+    figures: &Figures,
+    dir: &Path,
+    context: &Context,
+) -> Result<bool, CliError> {
+    let mut verified = true;
+    let (mut node_rows, mut pair_rows) = (Vec::new(), Vec::new());
+    let mut pairs = Table::new(&[
+        "FROM", "TO", "DISCLOSED", "FIELDS WITHHELD", "DENIED", "RECEIPTED", "LAG", "DENIED BY",
+    ]);
+    let mut journals = Table::new(&["NODE", "RECORDS", "JOURNAL", "ROOT", "PEAK MB", "OFFLINE"]);
+    for node in nodes {
+        let mut client = NodeServiceClient::new(node.client(ClientRole::Auditor).await?);
+        let status = asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
+        let accepted = audit::accepts(&node.dir);
+        verified &= accepted.is_ok();
+        let root: String =
+            status.journal_root.iter().map(|byte| format!("{byte:02x}")).collect();
+        let offline = match &accepted {
+            Ok(()) => "verified".to_owned(),
+            Err(found) => format!("NOT ACCEPTED: {found}"),
+        };
+        journals.row([
+            status.agency.clone(),
+            status.records.to_string(),
+            status.journal_size.to_string(),
+            root[..16].to_owned(),
+            (status.peak_memory_bytes >> 20).to_string(),
+            offline.clone(),
+        ]);
+        for partner in &status.partners {
+            pair_rows.push(pair_json(&status.agency, partner));
+            pairs.row(pair_row(&status.agency, partner));
+        }
+        node_rows.push(json!({
+            "agency": status.agency,
+            "records": status.records,
+            "journal_size": status.journal_size,
+            "journal_root": root,
+            "peak_memory_bytes": status.peak_memory_bytes,
+            "segment_bytes": status.segment_bytes,
+            "index_engine": status.index_engine,
+            "offline": offline,
+        }));
+    }
+    let document = json!({
+        "nodes": node_rows,
+        "pairs": pair_rows,
+        "records_pushed": figures.records,
+        "seconds_push": figures.seconds_push,
+        "seconds_push_to_receipts": figures.seconds_receipts,
+        "records_per_second_to_receipts": figures.records as f64 / figures.seconds_receipts,
+        "push_peak_memory_bytes": figures.push_peak_memory_bytes,
+        "verified": verified,
+    });
+    context.output.either(document, || {
+        format!(
+            "\n{}\n{}\n{} takedown results in {:.1} s until every entitled partner's receipt was \
+             here: {:.0} records/s\n",
+            journals.to_text(),
+            pairs.to_text(),
+            figures.records,
+            figures.seconds_receipts,
+            figures.records as f64 / figures.seconds_receipts,
+        )
+    })?;
+    context.output.note(&format!(
+        "try next, in another terminal:\n  \
+         liaison --dir {npa} query --domain support-3.example --limit 5\n  \
+         liaison --dir {npa} case timeline NPA-2026-0417\n  \
+         liaison --dir {npa} takedown status NPA-2026-0417 --by provider\n  \
+         liaison --dir {npa} partner list\n  \
+         liaison audit verify {npa}",
+        npa = dir.join("npa.go.jp").display(),
+    ));
+    Ok(verified)
+}
+
+fn denied(partner: &pb::PartnerView) -> u64 {
+    partner.denied.iter().map(|count| count.count).sum()
+}
+
+fn pair_row(from: &str, partner: &pb::PartnerView) -> [String; 8] {
+    let reasons: Vec<String> =
+        partner.denied.iter().map(|count| format!("{} ({})", count.name, count.count)).collect();
+    [
+        from.to_owned(),
+        partner.agency.clone(),
+        partner.disclosed.to_string(),
+        partner.fields_withheld.to_string(),
+        denied(partner).to_string(),
+        partner.receipted.to_string(),
+        partner.lag_entries.to_string(),
+        reasons.join(", "),
+    ]
+}
+
+fn pair_json(from: &str, partner: &pb::PartnerView) -> Value {
+    let reasons: serde_json::Map<String, Value> =
+        partner.denied.iter().map(|count| (count.name.clone(), json!(count.count))).collect();
+    json!({
+        "from": from,
+        "to": partner.agency,
+        "disclosed": partner.disclosed,
+        "fields_withheld": partner.fields_withheld,
+        "denied": denied(partner),
+        "denied_by": reasons,
+        "feed_size": partner.feed_size,
+        "receipted": partner.receipted,
+        "exceptions": partner.exceptions,
+        "lag_entries": partner.lag_entries,
+        "receipt_ms_p50": partner.receipt_ms_p50,
+    })
+}

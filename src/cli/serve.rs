@@ -1,0 +1,121 @@
+//! `liaison serve`: run a node until it is told to stop.
+
+use super::error::{CliError, Exit};
+use super::{Context, directory};
+use crate::journal::open::system_clock;
+use crate::node::Node;
+use crate::rpc;
+use clap::Args;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long streams and calls may take to end after a signal; then they are cut. What was
+/// acknowledged is durable in any case.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Run a node until Ctrl-C or SIGTERM.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  liaison serve --dir npa")]
+pub struct ServeArgs {}
+
+pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError> {
+    let dir = directory(context)?;
+    let (node, writer, report) = Node::open(&dir, system_clock())?;
+    if report.torn_bytes > 0 {
+        context.output.note(&format!(
+            "cut off {} bytes of a batch that was never acknowledged",
+            report.torn_bytes
+        ));
+    }
+    if report.rebuilt {
+        context.output.note("made the index again from the segments");
+    }
+    node.begin().await?;
+    let partners = listen(&node.config().listen.partners).await?;
+    let clients = listen(&node.config().listen.clients).await?;
+    let addresses = (address_of(&partners), address_of(&clients));
+    node.listens(addresses.0.clone(), addresses.1.clone());
+    context.output.note(&format!(
+        "{} serves partners on {} and clients on {}; journal at {} entries",
+        node.agency(),
+        addresses.0,
+        addresses.1,
+        node.view().snapshot().size,
+    ));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(rpc::serve_partner_port(Arc::clone(&node), partners, stopped(&node)));
+    tasks.spawn(rpc::serve_client_port(Arc::clone(&node), clients, stopped(&node)));
+    let running = tokio::spawn(Arc::clone(&node).run());
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let mut grown = node.grown();
+    let outcome = tokio::select! {
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        Some(ended) = tasks.join_next() => Err(port_ended(ended)),
+        // The sender lives in the writer: its end is the writer's end.
+        () = writer_ended(&mut grown) => Ok(()),
+    };
+    context.output.note("stopping");
+    node.stop();
+    let finish = async {
+        while tasks.join_next().await.is_some() {}
+        drop(running.await);
+    };
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, finish).await.is_err() {
+        context.output.note("some streams did not end in time and were cut");
+    }
+    if writer.is_finished() {
+        writer.join().map_err(crate::node::NodeError::from)?;
+    }
+    node.view().index().flush().map_err(crate::journal::JournalError::from).map_err(crate::node::NodeError::from)?;
+    outcome
+}
+
+async fn writer_ended(grown: &mut tokio::sync::watch::Receiver<u64>) {
+    while grown.changed().await.is_ok() {}
+}
+
+async fn listen(address: &str) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|source| CliError::Other {
+        doing: format!("cannot listen on {address}"),
+        exit: Exit::Precondition,
+        fix: "free the port, or set another under [listen] in liaison.toml".to_owned(),
+        source: Box::new(source),
+    })
+}
+
+fn address_of(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string())
+}
+
+fn stopped(node: &Arc<Node>) -> impl Future<Output = ()> + Send + use<> {
+    let mut stopping = node.stopping();
+    async move {
+        drop(stopping.wait_for(|stop| *stop).await);
+    }
+}
+
+fn signals(source: std::io::Error) -> CliError {
+    CliError::Other {
+        doing: "cannot wait for signals".to_owned(),
+        exit: Exit::Failed,
+        fix: "run it where signals are allowed".to_owned(),
+        source: Box::new(source),
+    }
+}
+
+fn port_ended<E: std::fmt::Display>(
+    ended: Result<Result<(), E>, tokio::task::JoinError>,
+) -> CliError {
+    let reason = match ended {
+        Ok(Ok(())) => "it stopped by itself".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    CliError::Precondition {
+        found: format!("a port of the node ended: {reason}"),
+        fix: "start the node again; look at the log if it ends again".to_owned(),
+    }
+}

@@ -111,3 +111,38 @@ fn show(record: &Verified, card: &VerifiedCard, context: &Context) -> Result<(),
         ])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partner::card::tests::{at, public, sample};
+
+    fn finds(card: &Card, originator: &str, when: &str) -> bool {
+        let keys = CardKeys(card);
+        keys.record_key(&originator.parse().unwrap(), public(2).id(), at(when)).is_some()
+    }
+
+    #[test]
+    fn a_key_counts_only_for_its_agency_and_within_its_time() {
+        let card = sample();
+        assert!(finds(&card, "npa.go.jp", "2026-03-01"));
+        assert!(!finds(&card, "jc3.or.jp", "2026-03-01"));
+        assert!(!finds(&card, "npa.go.jp", "2025-12-31"));
+        assert!(!finds(&card, "npa.go.jp", "2027-06-01"));
+    }
+
+    #[test]
+    fn a_lost_key_counts_only_before_it_was_lost() {
+        let mut card = sample();
+        card.record_keys[0].status = RecordKeyStatus::Compromised(at("2026-05-01"));
+        assert!(finds(&card, "npa.go.jp", "2026-04-30"));
+        assert!(!finds(&card, "npa.go.jp", "2026-05-01"));
+    }
+
+    #[test]
+    fn an_envelope_that_does_not_hold_is_an_incident() {
+        let asked = Which::Record(RecordId::from_bytes([0; 32]));
+        let error = check(asked, pb::Envelope::default(), &sample()).unwrap_err();
+        assert_eq!(error.exit(), Exit::VerificationFailed);
+    }
+}

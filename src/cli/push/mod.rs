@@ -59,6 +59,7 @@ Files that are written beside FILE:
   FILE.receipt.json   the node's signed receipt
   FILE.rejected.csv   rows that were not taken: line, column, reason, and the row as it came;
                       correct it and push it
+  FILE.dry-run.csv    the same report after --dry-run
   FILE.state          how far an interrupted push came; the same command goes on";
 
 /// Send the rows of a CSV or NDJSON file as records.
@@ -200,7 +201,8 @@ fn complete(args: &PushArgs, context: &Context, ledger: &mut Ledger<'_>) -> Resu
 }
 
 async fn dry_run(args: &PushArgs, context: &Context, rows: InputRows) -> Result<(), CliError> {
-    let rejects_path = args.beside("rejected.csv");
+    // Not over the report of a push that may go on.
+    let rejects_path = args.beside("dry-run.csv");
     let rejects = Rejects::resume(&rejects_path, rows.header(), 0)
         .map_err(CliError::file("write", &rejects_path))?;
     let progress = Progress::start(context.options.progress, args.file_bytes(), 0, &context.output);

@@ -297,6 +297,7 @@ async fn a_dry_run_checks_values_and_sends_nothing() {
     let error = run(&args, &bench.context).await.unwrap_err();
     assert_eq!(error.exit().code(), 7);
     assert_eq!(bench.stdout.text(), "rows        2\nwould send  1\nrejected    1\n");
+    assert!(bench.path("f.csv.dry-run.csv").exists() && !bench.path("f.csv.rejected.csv").exists());
 }
 
 #[tokio::test]

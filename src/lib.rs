@@ -5,4 +5,8 @@
 
 pub mod ident;
 pub mod pb;
+pub mod value;
+pub mod merkle;
 pub mod record;
+pub mod store;
+pub mod partner;

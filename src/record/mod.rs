@@ -1,4 +1,19 @@
-//! Records: what an agency signs.
+//! Records: what an agency signs, field by field.
+//!
+//! A [`draft::Draft`] becomes a [`signed::Verified`] by signing; what comes from a partner is a
+//! [`signed::Signed`] until its signature was verified. Bytes that were signed are kept and passed
+//! on as they are.
 
+pub mod commit;
+pub mod content;
+pub mod draft;
+pub mod header;
 pub mod kind;
 pub mod marking;
+pub mod signed;
+pub mod slots;
+pub mod stored;
+mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What to do when a known partner sends another card.
+//!
+//! Addresses, certificates and record keys change by themselves; whatever says who the agency is, or
+//! how to reach its people, needs a human; another identity key needs a new ceremony. A pure function.
+
+use super::card::{Card, RecordKeyStatus, VerifiedCard};
+use crate::ident::{AgencyName, KeyId, Timestamp};
+
+/// A change that an officer has to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CardChange {
+    DisplayName,
+    Country,
+    Sector,
+    /// The journal, witness or receipt key: it decides whose history is verified.
+    LogKeys,
+    /// Someone else answers the telephone over which numbers are compared.
+    Contacts,
+}
+
+/// Why a card cannot take the place of the known one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the card is of {found}, wanted one of {known}")]
+    Agency { known: AgencyName, found: AgencyName },
+    #[error("the card has another identity key; it needs a new ceremony")]
+    Identity,
+    #[error("the card has serial {found}, wanted one above {known}")]
+    Serial { known: u64, found: u64 },
+    #[error("the card names another predecessor than the known one")]
+    Chain,
+    #[error("the card was issued at {found}, before the known one at {known}")]
+    Issued { known: Timestamp, found: Timestamp },
+    #[error("the card takes back that record key {0} is compromised")]
+    CompromisedKey(KeyId),
+}
+
+/// What to do with the new card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardUpdate {
+    /// It is the known card.
+    Unchanged,
+    /// It takes the known card's place at once.
+    Automatic,
+    /// An officer looks at these changes first.
+    NeedsHuman(Vec<CardChange>),
+    /// It is not taken.
+    Refused(Refusal),
+}
+
+/// Compares the known card of a partner with a newly received one.
+pub fn compare_cards(known: &VerifiedCard, new: &VerifiedCard) -> CardUpdate {
+    if known.hash() == new.hash() {
+        return CardUpdate::Unchanged;
+    }
+    if let Err(refusal) = follows(known, new) {
+        return CardUpdate::Refused(refusal);
+    }
+    let changes = changes(known.card(), new.card());
+    if changes.is_empty() { CardUpdate::Automatic } else { CardUpdate::NeedsHuman(changes) }
+}
+
+fn follows(known: &VerifiedCard, new: &VerifiedCard) -> Result<(), Refusal> {
+    let known_hash = known.hash();
+    let (known, new) = (known.card(), new.card());
+    if known.agency != new.agency {
+        return Err(Refusal::Agency { known: known.agency.clone(), found: new.agency.clone() });
+    }
+    if known.identity_key != new.identity_key {
+        return Err(Refusal::Identity);
+    }
+    if new.serial <= known.serial {
+        return Err(Refusal::Serial { known: known.serial, found: new.serial });
+    }
+    // Where cards between the two were missed, the chain cannot be followed and is not asked for.
+    if new.serial == known.serial.saturating_add(1) && new.previous != Some(known_hash) {
+        return Err(Refusal::Chain);
+    }
+    if new.issued_at < known.issued_at {
+        return Err(Refusal::Issued { known: known.issued_at, found: new.issued_at });
+    }
+    compromised_keys_stay(known, new)
+}
+
+/// A compromised key may be left out of a new card, but never turn up as a good one, nor as
+/// compromised only later than was said.
+fn compromised_keys_stay(known: &Card, new: &Card) -> Result<(), Refusal> {
+    for before in &known.record_keys {
+        let RecordKeyStatus::Compromised(since) = before.status else { continue };
+        let taken_back = new.record_keys.iter().any(|after| {
+            let still = matches!(after.status, RecordKeyStatus::Compromised(now) if now <= since);
+            after.key == before.key && !still
+        });
+        if taken_back {
+            return Err(Refusal::CompromisedKey(before.key.id()));
+        }
+    }
+    Ok(())
+}
+
+fn changes(known: &Card, new: &Card) -> Vec<CardChange> {
+    let log_keys = |card: &Card| [card.journal_key, card.witness_key, card.receipt_key];
+    [
+        (known.display_name != new.display_name, CardChange::DisplayName),
+        (known.country != new.country, CardChange::Country),
+        (known.sector != new.sector, CardChange::Sector),
+        (log_keys(known) != log_keys(new), CardChange::LogKeys),
+        (known.contacts != new.contacts, CardChange::Contacts),
+    ]
+    .into_iter()
+    .filter_map(|(differs, change)| differs.then_some(change))
+    .collect()
+}

@@ -1,0 +1,55 @@
+//! The tagged hashes of a record. No tag can begin with 0x00 or 0x01: those are RFC 6962's.
+
+use super::kind::Kind;
+use super::slots::SlotNumber;
+use crate::ident::{RecordId, TreeHash};
+use sha2::{Digest as _, Sha256};
+
+const SLOT_TAG: &[u8] = b"liaison/slot/v1\0";
+const SLOTS_TAG: &[u8] = b"liaison/slots/v1\0";
+const RECORD_TAG: &[u8] = b"liaison/record/v1\0";
+const BATCH_TAG: &[u8] = b"liaison/batch/v1\0";
+
+/// Random bytes that hide a slot; never derived, never used twice.
+pub type Salt = [u8; 16];
+/// The salted SHA-256 of a slot.
+pub type Commitment = [u8; 32];
+
+/// SHA-256(tag, kind as u32, slot number as u8, salt, length as u32, bytes); big-endian.
+pub fn slot_commitment(kind: Kind, slot: SlotNumber, salt: &Salt, bytes: &[u8]) -> Commitment {
+    Sha256::new()
+        .chain_update(SLOT_TAG)
+        .chain_update(u32::from(kind.number()).to_be_bytes())
+        .chain_update([slot.get()])
+        .chain_update(salt)
+        .chain_update((bytes.len() as u32).to_be_bytes())
+        .chain_update(bytes)
+        .finalize()
+        .into()
+}
+
+/// SHA-256(tag, kind as u32, slot count as u32, all commitments in slot order); big-endian.
+pub fn slots_hash(kind: Kind, commitments: impl Iterator<Item = Commitment>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(SLOTS_TAG);
+    hash.update(u32::from(kind.number()).to_be_bytes());
+    hash.update((kind.slots().len() as u32).to_be_bytes());
+    commitments.for_each(|commitment| hash.update(commitment));
+    hash.finalize().into()
+}
+
+/// SHA-256(tag, header bytes).
+pub fn record_id(header: &[u8]) -> RecordId {
+    RecordId::from_bytes(
+        Sha256::new().chain_update(RECORD_TAG).chain_update(header).finalize().into(),
+    )
+}
+
+/// What a record key signs: tag, tree size as u32 big-endian, root.
+pub fn batch_message(tree_size: u8, root: &TreeHash) -> [u8; 17 + 4 + 32] {
+    let mut message = [0; 17 + 4 + 32];
+    message[..17].copy_from_slice(BATCH_TAG);
+    message[17..21].copy_from_slice(&u32::from(tree_size).to_be_bytes());
+    message[21..].copy_from_slice(root.as_bytes());
+    message
+}

@@ -1,0 +1,354 @@
+//! A record before it is signed, and the step that signs it.
+//!
+//! A draft is normalised and checked once, here. Signing takes whole batches; the salts come from
+//! the caller, because nothing here draws random numbers.
+
+use super::commit::{self, Salt};
+use super::content::Content;
+use super::header::{self, Header, HeaderError};
+use super::kind::Kind;
+use super::marking::Marking;
+use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
+use super::slots::SlotNumber;
+use super::wire;
+use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp};
+use crate::merkle::{BATCH_LEAVES_MAX, BatchTree};
+use crate::pb;
+use bytes::Bytes;
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+const SERIES_TAG: &[u8] = b"liaison/series/v1\0";
+const FINGERPRINT_TAG: &[u8] = b"liaison/fingerprint/v1\0";
+
+/// Bytes of a draft's key at the most.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// Why a draft is refused: the field at fault, what was found and what was wanted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct DraftError {
+    pub field: String,
+    pub reason: String,
+}
+
+impl DraftError {
+    pub(super) fn new(field: impl Into<String>, reason: impl ToString) -> Self {
+        Self { field: field.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<HeaderError> for DraftError {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Field { field, reason } => Self::new(field, reason),
+            other => Self::new("header", other),
+        }
+    }
+}
+
+impl From<RecordError> for DraftError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Slot { name, error, .. } => Self::new(name, error),
+            other => Self::new("content", other),
+        }
+    }
+}
+
+/// The originator's own secret that makes series ids unguessable.
+pub struct SeriesSecret([u8; 32]);
+
+impl SeriesSecret {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    fn mac(&self, tag: &[u8]) -> Hmac<Sha256> {
+        // HMAC takes keys of every length.
+        #[allow(clippy::expect_used)]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        mac.update(tag);
+        mac
+    }
+}
+
+impl Drop for SeriesSecret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// A checked, normalised record without place in a series, salts and signature.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    kind: Kind,
+    marking: Marking,
+    labels: Vec<String>,
+    operation: Option<String>,
+    confidence: u8,
+    slots: Vec<Bytes>,
+    natural_key: Vec<u8>,
+}
+
+impl TryFrom<pb::Draft> for Draft {
+    type Error = DraftError;
+
+    fn try_from(wire: pb::Draft) -> Result<Self, DraftError> {
+        let pb::Draft { marking, mut labels, operation, confidence, key, content } = wire;
+        let content =
+            content.ok_or_else(|| DraftError::new("content", "it says nothing; set one kind"))?;
+        let mut content = Content::from(content);
+        content.normalise()?;
+        labels.sort_unstable();
+        labels.dedup();
+        let marking = marking.ok_or_else(|| {
+            DraftError::new("marking", "a record without a marking is refused; give TLP and PAP")
+        })?;
+        Self::assemble(
+            content,
+            sorted(marking).try_into()?,
+            header::labels_in(labels)?,
+            header::operation_in(operation)?,
+            header::confidence_in(confidence)?,
+            &key,
+        )
+    }
+}
+
+/// Lists in a marking may come in any order; they are signed in one.
+fn sorted(mut marking: pb::Marking) -> pb::Marking {
+    let in_order = |list: &mut Vec<String>| {
+        list.sort_unstable();
+        list.dedup();
+    };
+    if let Some(list) = &mut marking.releasable_to {
+        in_order(&mut list.agencies);
+    }
+    if let Some(list) = &mut marking.circles {
+        in_order(&mut list.circles);
+    }
+    in_order(&mut marking.jurisdictions);
+    in_order(&mut marking.foreign);
+    marking
+}
+
+impl Draft {
+    fn assemble(
+        content: Content,
+        marking: Marking,
+        labels: Vec<String>,
+        operation: Option<String>,
+        confidence: u8,
+        key: &str,
+    ) -> Result<Self, DraftError> {
+        let kind = content.kind();
+        let natural_key = content.natural_key(key)?;
+        let slots = wire::split(kind, &content.encode())
+            .map_err(|error| DraftError::new("content", error))?;
+        let checked: Vec<Slot> = slots
+            .iter()
+            .map(|bytes| Slot::Open { salt: Salt::default(), bytes: bytes.clone() })
+            .collect();
+        signed::check_contents(kind, &checked)?;
+        Ok(Self { kind, marking, labels, operation, confidence, slots, natural_key })
+    }
+
+    /// The withdrawal of a record: a revision of its series that carries the same handling rules.
+    pub fn withdrawal(of: &Header, content: pb::Withdrawal) -> Result<Self, DraftError> {
+        Self::assemble(
+            Content::Withdrawal(content),
+            of.marking.clone(),
+            of.labels.clone(),
+            of.operation.clone(),
+            of.confidence,
+            "withdrawal",
+        )
+    }
+
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The stable identity of what this speaks of, for those who know the secret.
+    pub fn series(&self, secret: &SeriesSecret) -> SeriesId {
+        let mut mac = secret.mac(SERIES_TAG);
+        mac.update(&[self.kind.number()]);
+        mac.update(&self.natural_key);
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut id = [0; SeriesId::BYTES];
+        id.copy_from_slice(&digest[..SeriesId::BYTES]);
+        SeriesId::from_bytes(id)
+    }
+
+    /// Equal for drafts that say the same. Keyed, so that it tells nothing about erased content.
+    pub fn fingerprint(&self, secret: &SeriesSecret) -> [u8; 32] {
+        fingerprint(
+            secret,
+            self.kind,
+            &self.marking,
+            &self.labels,
+            self.operation.as_deref(),
+            self.confidence,
+            self.slots.iter(),
+        )
+    }
+
+    /// Fixes the record's place and draws a salt for each slot: all that is left is to sign it.
+    pub fn seal(
+        self,
+        originator: AgencyName,
+        place: Place,
+        created_at: Timestamp,
+        mut salt: impl FnMut() -> Salt,
+    ) -> Sealed {
+        let slots: Vec<Slot> =
+            self.slots.into_iter().map(|bytes| Slot::Open { salt: salt(), bytes }).collect();
+        let commitments =
+            SlotNumber::of(self.kind).zip(&slots).map(|(n, slot)| slot.commitment(self.kind, n));
+        let header = Header {
+            kind: self.kind,
+            originator,
+            series: place.series,
+            revision: place.revision,
+            previous: place.previous,
+            created_at,
+            labels: self.labels,
+            operation: self.operation,
+            confidence: self.confidence,
+            marking: self.marking,
+            slots_hash: commit::slots_hash(self.kind, commitments),
+        };
+        let header_bytes = header.encode();
+        Sealed { id: commit::record_id(&header_bytes), header_bytes, header, slots }
+    }
+}
+
+/// The fingerprint that a draft saying the same as this record would have; `None` once a slot of
+/// it is not here.
+pub fn fingerprint_of(record: &Verified, secret: &SeriesSecret) -> Option<[u8; 32]> {
+    let slots: Vec<&Bytes> = record
+        .slots()
+        .iter()
+        .map(|slot| match slot {
+            Slot::Open { bytes, .. } => Some(bytes),
+            Slot::Withheld(_) | Slot::Erased(_) => None,
+        })
+        .collect::<Option<_>>()?;
+    let header = record.header();
+    Some(fingerprint(
+        secret,
+        header.kind,
+        &header.marking,
+        &header.labels,
+        header.operation.as_deref(),
+        header.confidence,
+        slots.into_iter(),
+    ))
+}
+
+fn fingerprint<'a>(
+    secret: &SeriesSecret,
+    kind: Kind,
+    marking: &Marking,
+    labels: &[String],
+    operation: Option<&str>,
+    confidence: u8,
+    slots: impl Iterator<Item = &'a Bytes>,
+) -> [u8; 32] {
+    use prost::Message as _;
+    let mut mac = secret.mac(FINGERPRINT_TAG);
+    let mut part = |bytes: &[u8]| {
+        mac.update(&(bytes.len() as u32).to_be_bytes());
+        mac.update(bytes);
+    };
+    part(&[kind.number(), confidence, labels.len() as u8]);
+    part(&pb::Marking::from(marking).encode_to_vec());
+    labels.iter().for_each(|label| part(label.as_bytes()));
+    part(operation.unwrap_or_default().as_bytes());
+    slots.for_each(|bytes| part(bytes));
+    mac.finalize().into_bytes().into()
+}
+
+/// Where a new record stands in its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub series: SeriesId,
+    pub revision: u32,
+    pub previous: Option<RecordId>,
+}
+
+impl Place {
+    pub const fn first(series: SeriesId) -> Self {
+        Self { series, revision: 1, previous: None }
+    }
+
+    pub const fn after(series: SeriesId, revision: u32, previous: RecordId) -> Self {
+        Self { series, revision: revision + 1, previous: Some(previous) }
+    }
+}
+
+/// A record that is complete but for its signature.
+#[derive(Debug)]
+pub struct Sealed {
+    id: RecordId,
+    header_bytes: Bytes,
+    header: Header,
+    slots: Vec<Slot>,
+}
+
+impl Sealed {
+    pub const fn id(&self) -> RecordId {
+        self.id
+    }
+
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+/// Signs records in batches of at most 64. Each root's signature is verified before it is used,
+/// so that a fault while signing cannot leave the program.
+pub fn sign(
+    records: Vec<Sealed>,
+    key: &SigningKey,
+    key_id: KeyId,
+) -> Result<Vec<Verified>, RecordError> {
+    let mut signed = Vec::with_capacity(records.len());
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let batch: Vec<Sealed> = records.by_ref().take(BATCH_LEAVES_MAX).collect();
+        sign_batch(batch, key, key_id, &mut signed)?;
+    }
+    Ok(signed)
+}
+
+fn sign_batch(
+    batch: Vec<Sealed>,
+    key: &SigningKey,
+    key_id: KeyId,
+    signed: &mut Vec<Verified>,
+) -> Result<(), RecordError> {
+    let ids: Vec<RecordId> = batch.iter().map(Sealed::id).collect();
+    let tree = BatchTree::new(&ids)
+        .map_err(|_| RecordError::SignatureForm("the batch does not have 1 to 64 records"))?;
+    let tree_size = ids.len() as u8;
+    let message = commit::batch_message(tree_size, &tree.root());
+    let bytes = key.sign(&message).to_bytes();
+    key.verifying_key().verify_strict(&message, &Signature::from_bytes(&bytes)).map_err(|_| {
+        RecordError::SignatureForm("the signature just made does not verify; the machine is faulty")
+    })?;
+    for (leaf_index, record) in (0..).zip(batch) {
+        let signature = BatchSignature {
+            key_id,
+            leaf_index,
+            tree_size,
+            path: tree.path(LeafIndex::new(u64::from(leaf_index))).unwrap_or_default(),
+            bytes,
+        };
+        let Sealed { id, header_bytes, header, slots } = record;
+        signed.push(Verified::signed_here(header_bytes, header, id, signature, slots));
+    }
+    Ok(())
+}

@@ -1,0 +1,474 @@
+//! A record with its signature, before and after it was verified.
+//!
+//! [`Signed`] is what came from outside; only [`Verified`] can be kept or sent. There is one
+//! strict verdict on every path: recompute the batch root from id and path, then
+//! `verify_strict` once for each root.
+
+use super::commit::{self, Commitment, Salt};
+use super::header::{Header, HeaderError};
+use super::kind::{ClassSet, Kind};
+use super::slots::{Rule, SlotMask, SlotNumber};
+use super::wire::{self, SlotError};
+use crate::ident::{
+    AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize,
+};
+use crate::merkle::{BATCH_LEAVES_MAX, leaf_hash, root_from_inclusion};
+use crate::pb;
+use crate::value::{Value, ValueType};
+use bytes::Bytes;
+use ed25519_dalek::{Signature, VerifyingKey};
+use std::collections::HashSet;
+
+/// Why a record is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("header: {0}")]
+    Header(#[from] HeaderError),
+    #[error("slot {slot} ({name}): {error}")]
+    Slot { slot: u8, name: &'static str, error: SlotError },
+    #[error("{found} slots where {kind} has {wanted}", kind = .kind.name())]
+    SlotCount { kind: Kind, found: usize, wanted: usize },
+    #[error("slot {slot}: {reason}")]
+    SlotState { slot: u8, reason: &'static str },
+    #[error("the slots are not those that the originator signed")]
+    SlotsHash,
+    #[error("signature block: {0}")]
+    SignatureForm(&'static str),
+    #[error("key {key} is not a record key of {originator} at {at}")]
+    UnknownKey { key: KeyId, originator: AgencyName, at: Timestamp },
+    #[error("the signature does not verify under key {key} of {originator}")]
+    Signature { key: KeyId, originator: AgencyName },
+}
+
+/// One field: here, or not here and why. An empty field is open without bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    Open { salt: Salt, bytes: Bytes },
+    Withheld(Commitment),
+    Erased(Commitment),
+}
+
+impl Slot {
+    pub fn commitment(&self, kind: Kind, slot: SlotNumber) -> Commitment {
+        match self {
+            Self::Open { salt, bytes } => commit::slot_commitment(kind, slot, salt, bytes),
+            Self::Withheld(commitment) | Self::Erased(commitment) => *commitment,
+        }
+    }
+}
+
+/// What binds a record to its originator's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchSignature {
+    pub key_id: KeyId,
+    pub leaf_index: u8,
+    pub tree_size: u8,
+    pub path: Vec<TreeHash>,
+    pub bytes: [u8; 64],
+}
+
+impl TryFrom<pb::RecordSignature> for BatchSignature {
+    type Error = RecordError;
+
+    fn try_from(wire: pb::RecordSignature) -> Result<Self, RecordError> {
+        let pb::RecordSignature { key_id, leaf_index, tree_size, path, signature } = wire;
+        let form = RecordError::SignatureForm;
+        let tree_size = u8::try_from(tree_size)
+            .ok()
+            .filter(|size| (1..=BATCH_LEAVES_MAX).contains(&usize::from(*size)))
+            .ok_or(form("the batch does not have 1 to 64 records"))?;
+        let leaf_index = u8::try_from(leaf_index)
+            .ok()
+            .filter(|index| *index < tree_size)
+            .ok_or(form("the leaf index lies outside the batch"))?;
+        let steps = path.chunks_exact(TreeHash::BYTES);
+        if !steps.remainder().is_empty() {
+            return Err(form("the path is not made of 32-byte hashes"));
+        }
+        Ok(Self {
+            key_id: KeyId::try_from(&key_id[..])
+                .map_err(|_| form("the key id has not 16 bytes"))?,
+            leaf_index,
+            tree_size,
+            path: steps.filter_map(|step| TreeHash::try_from(step).ok()).collect(),
+            bytes: signature[..].try_into().map_err(|_| form("the signature has not 64 bytes"))?,
+        })
+    }
+}
+
+impl From<&BatchSignature> for pb::RecordSignature {
+    fn from(signature: &BatchSignature) -> Self {
+        let path: Vec<u8> =
+            signature.path.iter().flat_map(|hash| hash.as_bytes().iter().copied()).collect();
+        Self {
+            key_id: Bytes::copy_from_slice(signature.key_id.as_bytes()),
+            leaf_index: u32::from(signature.leaf_index),
+            tree_size: u32::from(signature.tree_size),
+            path: path.into(),
+            signature: Bytes::copy_from_slice(&signature.bytes),
+        }
+    }
+}
+
+/// Finds the keys that an originator signs records with.
+pub trait KeyRing {
+    /// The key, if the originator's card lists it as good for records made at that time.
+    fn record_key(
+        &self,
+        originator: &AgencyName,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Option<VerifyingKey>;
+}
+
+/// Roots whose signature verified, so that a batch costs one verification.
+#[derive(Debug, Default)]
+pub struct VerifiedRoots {
+    seen: HashSet<(KeyId, u8, TreeHash, [u8; 64])>,
+}
+
+impl VerifiedRoots {
+    /// Batches arrive together; remembering more than a window of them buys nothing.
+    const MOST: usize = 4096;
+
+    fn check(&mut self, key: &VerifyingKey, signature: &BatchSignature, root: TreeHash) -> bool {
+        let entry = (signature.key_id, signature.tree_size, root, signature.bytes);
+        if self.seen.contains(&entry) {
+            return true;
+        }
+        let message = commit::batch_message(signature.tree_size, &root);
+        let good = key.verify_strict(&message, &Signature::from_bytes(&signature.bytes)).is_ok();
+        if good {
+            if self.seen.len() >= Self::MOST {
+                self.seen.clear();
+            }
+            self.seen.insert(entry);
+        }
+        good
+    }
+}
+
+/// A record as it came from outside: its form is sound, its signature not yet checked.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    record: Verified,
+}
+
+impl Signed {
+    /// Takes an envelope apart and checks everything but the signature.
+    pub fn decode(wire: pb::Envelope) -> Result<Self, RecordError> {
+        let pb::Envelope { header, signature, slots } = wire;
+        let signature = signature
+            .ok_or(RecordError::SignatureForm("it is missing"))
+            .and_then(BatchSignature::try_from)?;
+        let parsed = Header::decode(&header)?;
+        let slots = slots_from_wire(parsed.kind, slots)?;
+        check_contents(parsed.kind, &slots)?;
+        let record = Verified {
+            id: commit::record_id(&header),
+            header_bytes: header,
+            header: parsed,
+            signature,
+            slots,
+        };
+        record.check_slots_hash()?;
+        Ok(Self { record })
+    }
+
+    pub const fn header(&self) -> &Header {
+        &self.record.header
+    }
+
+    pub const fn id(&self) -> RecordId {
+        self.record.id
+    }
+
+    /// The one verdict on signatures.
+    pub fn verify(
+        self,
+        keys: &impl KeyRing,
+        roots: &mut VerifiedRoots,
+    ) -> Result<Verified, RecordError> {
+        let Verified { header, signature, id, .. } = &self.record;
+        let originator = &header.originator;
+        let key =
+            keys.record_key(originator, signature.key_id, header.created_at).ok_or_else(|| {
+                RecordError::UnknownKey {
+                    key: signature.key_id,
+                    originator: originator.clone(),
+                    at: header.created_at,
+                }
+            })?;
+        let root = root_from_inclusion(
+            &leaf_hash(id.as_bytes()),
+            LeafIndex::new(u64::from(signature.leaf_index)),
+            TreeSize::new(u64::from(signature.tree_size)),
+            &signature.path,
+        )
+        .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
+        if roots.check(&key, signature, root) {
+            Ok(self.record)
+        } else {
+            Err(RecordError::Signature { key: signature.key_id, originator: originator.clone() })
+        }
+    }
+}
+
+/// A record whose slots and signature were checked, or that this program signed itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    header_bytes: Bytes,
+    header: Header,
+    id: RecordId,
+    signature: BatchSignature,
+    slots: Vec<Slot>,
+}
+
+impl Verified {
+    /// For the signer alone: the batch root was signed and checked by the caller.
+    pub(super) const fn signed_here(
+        header_bytes: Bytes,
+        header: Header,
+        id: RecordId,
+        signature: BatchSignature,
+        slots: Vec<Slot>,
+    ) -> Self {
+        Self { header_bytes, header, id, signature, slots }
+    }
+
+    /// Takes back a record from this node's own store. Its slots are hashed again, so that bytes
+    /// that rotted on the disk are found; the signature was checked before it was stored.
+    pub fn from_store(
+        header_bytes: Bytes,
+        signature: pb::RecordSignature,
+        slots: Vec<Slot>,
+    ) -> Result<Self, RecordError> {
+        let record = Self {
+            id: commit::record_id(&header_bytes),
+            header: Header::decode(&header_bytes)?,
+            header_bytes,
+            signature: signature.try_into()?,
+            slots,
+        };
+        let (found, wanted) = (record.slots.len(), record.header.kind.slots().len());
+        if found != wanted {
+            return Err(RecordError::SlotCount { kind: record.header.kind, found, wanted });
+        }
+        record.check_slots_hash()?;
+        Ok(record)
+    }
+
+    fn check_slots_hash(&self) -> Result<(), RecordError> {
+        let kind = self.header.kind;
+        let commitments = self.numbered().map(|(number, slot)| slot.commitment(kind, number));
+        if commit::slots_hash(kind, commitments) == self.header.slots_hash {
+            Ok(())
+        } else {
+            Err(RecordError::SlotsHash)
+        }
+    }
+
+    pub const fn id(&self) -> RecordId {
+        self.id
+    }
+
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub const fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    pub const fn header_bytes(&self) -> &Bytes {
+        &self.header_bytes
+    }
+
+    pub const fn signature(&self) -> &BatchSignature {
+        &self.signature
+    }
+
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// All slots with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (SlotNumber, &Slot)> {
+        SlotNumber::of(self.header.kind).zip(&self.slots)
+    }
+
+    /// The slots that are open here.
+    pub fn open_slots(&self) -> SlotMask {
+        self.numbered()
+            .filter(|(_, slot)| matches!(slot, Slot::Open { .. }))
+            .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
+    }
+
+    /// The bytes of an open slot that is not empty.
+    pub fn slot_bytes(&self, number: SlotNumber) -> Option<&Bytes> {
+        match self.slots.get(number.row())? {
+            Slot::Open { bytes, .. } if !bytes.is_empty() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn row_with(&self, rule: impl Fn(Rule) -> bool) -> Option<&Bytes> {
+        let number = SlotNumber::of(self.kind()).find(|slot| rule(slot.spec(self.kind()).rule))?;
+        self.slot_bytes(number)
+    }
+
+    /// The value that an indicator, takedown or sighting speaks of, if it is here.
+    pub fn value(&self) -> Option<Value> {
+        let number = wire::number_in(self.row_with(|rule| rule == Rule::ValueType)?)?;
+        let value_type = ValueType::from_number(u32::try_from(number).ok()?).ok()?;
+        let text = wire::values_in(self.row_with(|rule| rule == Rule::Value)?).next()?;
+        Value::from_normalised(value_type, std::str::from_utf8(text).ok()?).ok()
+    }
+
+    /// The series ids in a slot of references.
+    pub fn references(&self, number: SlotNumber) -> Vec<SeriesId> {
+        if number.spec(self.kind()).rule != Rule::Series {
+            return Vec::new();
+        }
+        self.slot_bytes(number)
+            .map(|bytes| {
+                wire::values_in(bytes).filter_map(|id| SeriesId::try_from(id).ok()).collect()
+            })
+            .unwrap_or_default()
+    }
+
+    /// The wire bytes of the content: all open slots, joined in order.
+    pub fn content_bytes(&self) -> Vec<u8> {
+        let mut joined = Vec::new();
+        for slot in &self.slots {
+            if let Slot::Open { bytes, .. } = slot {
+                joined.extend_from_slice(bytes);
+            }
+        }
+        joined
+    }
+
+    /// The envelope with only these slots open. Redaction is omission: the signature stays valid.
+    pub fn redacted(&self, open: SlotMask) -> pb::Envelope {
+        let slots = self
+            .numbered()
+            .map(|(number, slot)| match slot {
+                Slot::Open { salt, bytes } if open.contains(number) => pb::Slot {
+                    state: pb::SlotState::Open.into(),
+                    salt: Bytes::copy_from_slice(salt),
+                    content: bytes.clone(),
+                    commitment: Bytes::new(),
+                },
+                Slot::Open { .. } | Slot::Withheld(_) => {
+                    closed(pb::SlotState::Withheld, slot.commitment(self.header.kind, number))
+                }
+                Slot::Erased(commitment) => closed(pb::SlotState::Erased, *commitment),
+            })
+            .collect();
+        pb::Envelope {
+            header: self.header_bytes.clone(),
+            signature: Some((&self.signature).into()),
+            slots,
+        }
+    }
+
+    /// The envelope with everything that is here.
+    pub fn envelope(&self) -> pb::Envelope {
+        self.redacted(SlotMask::from_bits(u32::MAX))
+    }
+
+    /// This record with the slots that are open in `other`, another copy of the same record, opened too.
+    /// Slots erased here stay erased. Returns the slots gained; `None` when it is another record.
+    pub fn absorb(&mut self, other: &Self) -> Option<SlotMask> {
+        if self.id != other.id {
+            return None;
+        }
+        let mut gained = SlotMask::NONE;
+        for (number, (own, others)) in
+            SlotNumber::of(self.header.kind).zip(self.slots.iter_mut().zip(&other.slots))
+        {
+            if let (Slot::Withheld(_), Slot::Open { .. }) = (&*own, others) {
+                *own = others.clone();
+                gained = gained.with(number);
+            }
+        }
+        Some(gained)
+    }
+
+    /// The slots that may be shown under a set of classes.
+    pub fn slots_in(&self, classes: ClassSet) -> SlotMask {
+        self.header.kind.slots_of(classes)
+    }
+}
+
+fn closed(state: pb::SlotState, commitment: Commitment) -> pb::Slot {
+    pb::Slot {
+        state: state.into(),
+        salt: Bytes::new(),
+        content: Bytes::new(),
+        commitment: Bytes::copy_from_slice(&commitment),
+    }
+}
+
+fn slots_from_wire(kind: Kind, wire: Vec<pb::Slot>) -> Result<Vec<Slot>, RecordError> {
+    let wanted = kind.slots().len();
+    if wire.len() != wanted {
+        return Err(RecordError::SlotCount { kind, found: wire.len(), wanted });
+    }
+    SlotNumber::of(kind).zip(wire).map(|(number, slot)| slot_from_wire(number, slot)).collect()
+}
+
+fn slot_from_wire(number: SlotNumber, wire: pb::Slot) -> Result<Slot, RecordError> {
+    let pb::Slot { state, salt, content, commitment } = wire;
+    let refuse = |reason| RecordError::SlotState { slot: number.get(), reason };
+    match pb::SlotState::try_from(state) {
+        Ok(pb::SlotState::Open) if !commitment.is_empty() => {
+            Err(refuse("an open slot carries a commitment"))
+        }
+        Ok(pb::SlotState::Open) => {
+            let salt = salt[..].try_into().map_err(|_| refuse("its salt has not 16 bytes"))?;
+            Ok(Slot::Open { salt, bytes: content })
+        }
+        Ok(state @ (pb::SlotState::Withheld | pb::SlotState::Erased)) => {
+            if !salt.is_empty() || !content.is_empty() {
+                return Err(refuse("a closed slot carries a salt or bytes"));
+            }
+            let commitment =
+                commitment[..].try_into().map_err(|_| refuse("its commitment has not 32 bytes"))?;
+            Ok(if state == pb::SlotState::Erased {
+                Slot::Erased(commitment)
+            } else {
+                Slot::Withheld(commitment)
+            })
+        }
+        Ok(pb::SlotState::Unspecified) | Err(_) => Err(refuse("its state is unknown")),
+    }
+}
+
+/// Checks the bytes of all open slots, and that a value is in its normal form.
+pub(super) fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
+    let mut value_type = None;
+    for (number, slot) in SlotNumber::of(kind).zip(slots) {
+        let Slot::Open { bytes, .. } = slot else { continue };
+        let spec = number.spec(kind);
+        let refuse = |error| RecordError::Slot { slot: number.get(), name: spec.name, error };
+        wire::check_slot(kind, number, bytes).map_err(refuse)?;
+        match spec.rule {
+            Rule::ValueType => {
+                value_type = wire::number_in(bytes)
+                    .and_then(|n| ValueType::from_number(u32::try_from(n).ok()?).ok());
+            }
+            Rule::Value => check_value(value_type, bytes).map_err(refuse)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_value(value_type: Option<ValueType>, slot: &[u8]) -> Result<(), SlotError> {
+    let rule = |text: String| SlotError::Rule(text);
+    let value_type = value_type.ok_or_else(|| rule("its type is not given".to_owned()))?;
+    let text = wire::values_in(slot).next().ok_or_else(|| rule("it is empty".to_owned()))?;
+    let text = std::str::from_utf8(text).map_err(|error| rule(error.to_string()))?;
+    Value::from_normalised(value_type, text).map(drop).map_err(|error| rule(error.to_string()))
+}

@@ -1,0 +1,84 @@
+//! The slots of a record as a content frame of the store holds them.
+//!
+//! The layout has a fixed place for every salt and byte, so that erasure can overwrite exactly
+//! those in place; the commitments of what was erased stand in a later frame.
+
+use super::signed::{Slot, Verified};
+use crate::ident::RecordId;
+use bytes::Bytes;
+
+const OPEN: u8 = 1;
+const WITHHELD: u8 = 2;
+const ERASED: u8 = 3;
+
+/// Why a content frame cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoredError {
+    #[error("the content frame ends early")]
+    Truncated,
+    #[error("the content frame holds slot state {0}")]
+    State(u8),
+    #[error("{0} bytes are left over in the content frame")]
+    Trailing(usize),
+}
+
+/// Appends: record id (32), slot count (1), then for each slot its state (1) and
+/// open: salt (16), length (u32 little-endian), bytes;
+/// withheld or erased: commitment (32).
+pub fn write(record: &Verified, out: &mut Vec<u8>) {
+    out.extend_from_slice(record.id().as_bytes());
+    out.push(record.slots().len() as u8);
+    for slot in record.slots() {
+        match slot {
+            Slot::Open { salt, bytes } => {
+                out.push(OPEN);
+                out.extend_from_slice(salt);
+                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                out.extend_from_slice(bytes);
+            }
+            Slot::Withheld(commitment) => {
+                out.push(WITHHELD);
+                out.extend_from_slice(commitment);
+            }
+            Slot::Erased(commitment) => {
+                out.push(ERASED);
+                out.extend_from_slice(commitment);
+            }
+        }
+    }
+}
+
+/// Reads what [`write`] wrote.
+pub fn read(frame: &Bytes) -> Result<(RecordId, Vec<Slot>), StoredError> {
+    let mut rest = frame.clone();
+    let id = RecordId::from_bytes(array(&mut rest)?);
+    let [count] = array(&mut rest)?;
+    let slots = (0..count).map(|_| read_slot(&mut rest)).collect::<Result<_, _>>()?;
+    if rest.is_empty() { Ok((id, slots)) } else { Err(StoredError::Trailing(rest.len())) }
+}
+
+fn read_slot(rest: &mut Bytes) -> Result<Slot, StoredError> {
+    let [state] = array(rest)?;
+    match state {
+        OPEN => {
+            let salt = array(rest)?;
+            let length = u32::from_le_bytes(array(rest)?) as usize;
+            Ok(Slot::Open { salt, bytes: take(rest, length)? })
+        }
+        WITHHELD => array(rest).map(Slot::Withheld),
+        ERASED => array(rest).map(Slot::Erased),
+        other => Err(StoredError::State(other)),
+    }
+}
+
+fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, StoredError> {
+    if rest.len() < length {
+        return Err(StoredError::Truncated);
+    }
+    Ok(rest.split_to(length))
+}
+
+fn array<const N: usize>(rest: &mut Bytes) -> Result<[u8; N], StoredError> {
+    let bytes = take(rest, N)?;
+    bytes[..].try_into().map_err(|_| StoredError::Truncated)
+}

@@ -1,0 +1,151 @@
+//! The index in fjall 3: one keyspace a table and one for the watermark, written in one batch.
+//!
+//! fjall's journal is written to the operating system and not synced by us; after a power cut the
+//! index is behind and is fed again from the watermark.
+
+use std::path::Path;
+
+use fjall::config::{CompressionPolicy, FilterPolicy, FilterPolicyEntry};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::engine::{
+    Change, EngineScan, EngineSize, IndexEngine, KeyRange, Order, Table, decode_watermark,
+    encode_watermark,
+};
+use super::error::StoreError;
+use super::position::Position;
+
+const NAME: &str = "fjall";
+
+/// Blocks of all tables together.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// The smallest that fjall takes.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+/// One worker: a second one would compact at the expense of the exchange on a two-core machine.
+const WORKERS: usize = 1;
+
+const WATERMARK_KEY: &[u8] = b"watermark";
+
+pub(super) struct FjallEngine {
+    db: Database,
+    tables: [Keyspace; Table::ALL.len()],
+    watermark: Keyspace,
+    format: u32,
+}
+
+impl FjallEngine {
+    pub(super) fn open(dir: &Path, format: u32) -> Result<Self, StoreError> {
+        let db = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(WORKERS)
+            .open()
+            .map_err(failed)?;
+        let [records, series, search, disclosures, meta] = Table::ALL;
+        let keyspace = |table: Table| {
+            db.keyspace(table.name(), || keyspace_options(memtable_bytes_max(table)))
+                .map_err(failed)
+        };
+        let tables = [
+            keyspace(records)?,
+            keyspace(series)?,
+            keyspace(search)?,
+            keyspace(disclosures)?,
+            keyspace(meta)?,
+        ];
+        let watermark = db.keyspace("watermark", || keyspace_options(1 << 20)).map_err(failed)?;
+        Ok(Self { db, tables, watermark, format })
+    }
+
+    fn table(&self, table: Table) -> &Keyspace {
+        &self.tables[table as usize]
+    }
+}
+
+/// A table has at most this much in its memtable, and up to four sealed ones while they are
+/// being written.
+const fn memtable_bytes_max(table: Table) -> u64 {
+    match table {
+        Table::Search => 16 << 20,
+        Table::Records | Table::Series | Table::Disclosures => 8 << 20,
+        Table::Meta => 1 << 20,
+    }
+}
+
+/// Keys are mostly random: they don't compress, and a filter of 10 bits saves most misses.
+fn keyspace_options(memtable_bytes_max: u64) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable_bytes_max)
+        .data_block_compression_policy(CompressionPolicy::disabled())
+        .index_block_compression_policy(CompressionPolicy::disabled())
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
+            fjall::config::BloomConstructionPolicy::BitsPerKey(10.0),
+        )))
+}
+
+fn failed(error: fjall::Error) -> StoreError {
+    StoreError::engine(NAME, error)
+}
+
+impl IndexEngine for FjallEngine {
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.table(table).get(key).map_err(failed)?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'_> {
+        let keyspace = self.table(table);
+        let found = match range.end() {
+            Some(end) if range.start() >= end => return Box::new(std::iter::empty()),
+            Some(end) => keyspace.range(range.start()..end),
+            None => keyspace.range(range.start()..),
+        };
+        let pair = |found: fjall::Guard| {
+            let (key, value) = found.into_inner().map_err(failed)?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        match order {
+            Order::Ascending => Box::new(found.map(pair)),
+            Order::Descending => Box::new(found.rev().map(pair)),
+        }
+    }
+
+    fn apply(&self, changes: &[&Change], watermark: Position) -> Result<(), StoreError> {
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), changes.len() + 1)
+            .durability(Some(PersistMode::Buffer));
+        for change in changes {
+            let keyspace = self.table(change.table);
+            match &change.value {
+                Some(value) => batch.insert(keyspace, &change.key[..], &value[..]),
+                None => batch.remove(keyspace, &change.key[..]),
+            }
+        }
+        let watermark = encode_watermark(self.format, watermark);
+        batch.insert(&self.watermark, WATERMARK_KEY, &watermark[..]);
+        batch.commit().map_err(failed)
+    }
+
+    fn watermark(&self) -> Result<Option<Position>, StoreError> {
+        self.watermark
+            .get(WATERMARK_KEY)
+            .map_err(failed)?
+            .map(|bytes| decode_watermark(&bytes, self.format))
+            .transpose()
+            .map_err(|found| StoreError::engine(NAME, found))
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        self.watermark.clear().map_err(failed)?;
+        self.db.persist(PersistMode::SyncData).map_err(failed)?;
+        self.tables.iter().try_for_each(|table| table.clear().map_err(failed))
+    }
+
+    fn size(&self) -> Result<EngineSize, StoreError> {
+        Ok(EngineSize {
+            disk_bytes: self.db.disk_space().map_err(failed)?,
+            memory_bytes: Some(self.db.write_buffer_size() + self.db.cache_size()),
+        })
+    }
+}

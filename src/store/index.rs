@@ -1,0 +1,317 @@
+//! The index: an engine, and in front of it what was staged since.
+//!
+//! The writer stages the changes of a batch right after its commit and goes on; a thread of its
+//! own applies them. A reader sees staged changes at once. Nothing here is ever needed to answer
+//! that a batch is durable, and everything here can be fed again from the segments.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+
+use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
+use super::error::StoreError;
+use super::fjall_engine::FjallEngine;
+use super::merge::IndexScan;
+use super::overlay::{Overlay, Run};
+use super::position::Position;
+use super::sled_engine::SledEngine;
+
+/// Which index to open.
+#[derive(Debug, Clone)]
+pub struct IndexOptions {
+    /// Each engine has a directory of its own name below this one.
+    pub dir: PathBuf,
+    pub engine: EngineKind,
+    /// The caller's version of keys and values. An index of another version is rebuilt.
+    pub format: u32,
+}
+
+impl IndexOptions {
+    fn engine_dir(&self) -> PathBuf {
+        self.dir.join(self.engine.name())
+    }
+
+    fn open_engine(&self) -> Result<Box<dyn IndexEngine>, StoreError> {
+        let dir = self.engine_dir();
+        std::fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        Ok(match self.engine {
+            EngineKind::Sled => Box::new(SledEngine::open(&dir, self.format)?),
+            EngineKind::Fjall => Box::new(FjallEngine::open(&dir, self.format)?),
+        })
+    }
+}
+
+/// What [`Index::open`] found.
+pub enum OpenOutcome {
+    /// Feed it from its watermark on; from the start of the segments if it has none.
+    Ready(Index),
+    /// Call [`Index::rebuild`] and feed it from the start of the segments.
+    NeedsRebuild(RebuildReason),
+}
+
+/// Why an index on disk is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildReason {
+    #[error("the index does not open or has another format")]
+    Unreadable(#[source] StoreError),
+    #[error("the index is at {watermark}, ahead of the segments, which end at {end}")]
+    Ahead { watermark: Position, end: Position },
+}
+
+/// How far the engine is behind what was staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IndexLag {
+    pub changes: usize,
+    pub bytes: usize,
+}
+
+/// Ordered tables over the segments. Dropping it applies what is staged and joins its thread.
+pub struct Index {
+    shared: Arc<Shared>,
+    indexer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    engine: Box<dyn IndexEngine>,
+    /// Changed only while `state` is locked.
+    overlay: ArcSwap<Overlay>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    closing: bool,
+    failed: Option<String>,
+}
+
+impl State {
+    fn check(&self) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(reason) => Err(StoreError::IndexFailed(reason.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Index {
+    /// Opens the index of a log whose recovered segments end at `segments_end`.
+    pub fn open(options: &IndexOptions, segments_end: Position) -> Result<OpenOutcome, StoreError> {
+        let opened = options
+            .open_engine()
+            .and_then(|engine| engine.watermark().map(|watermark| (engine, watermark)));
+        let (engine, watermark) = match opened {
+            Ok(opened) => opened,
+            Err(reason @ StoreError::Engine { .. }) => {
+                return Ok(OpenOutcome::NeedsRebuild(RebuildReason::Unreadable(reason)));
+            }
+            Err(other) => return Err(other),
+        };
+        match watermark {
+            Some(watermark) if watermark > segments_end => {
+                let reason = RebuildReason::Ahead { watermark, end: segments_end };
+                Ok(OpenOutcome::NeedsRebuild(reason))
+            }
+            _ => Self::over(engine).map(OpenOutcome::Ready),
+        }
+    }
+
+    /// Deletes what this engine has on disk and opens an empty index.
+    pub fn rebuild(options: &IndexOptions) -> Result<Self, StoreError> {
+        remove_dir(&options.engine_dir())?;
+        Self::over(options.open_engine()?)
+    }
+
+    /// An index over an engine that is open already.
+    pub fn over(engine: Box<dyn IndexEngine>) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            engine,
+            overlay: ArcSwap::default(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let indexer = std::thread::Builder::new()
+            .name("index".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.drain()
+            })
+            .map_err(StoreError::io("start", Path::new("the index thread")))?;
+        Ok(Self { shared, indexer: Some(indexer) })
+    }
+
+    /// Makes the changes of a committed batch visible and leaves them to be applied. Blocks while
+    /// too much is waiting. `watermark` is the end of that batch in the segments.
+    pub fn stage(&self, changes: Vec<Change>, watermark: Position) -> Result<(), StoreError> {
+        let run = Run::new(changes, watermark);
+        let mut state = self.shared.state();
+        while self.shared.overlay.load().is_full() {
+            state.check()?;
+            state = self.shared.wait(state);
+        }
+        state.check()?;
+        let overlay = self.shared.overlay.load().with(run);
+        self.shared.overlay.store(Arc::new(overlay));
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    pub fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let overlay = self.shared.overlay.load();
+        match overlay.newest_first().find_map(|run| run.change(table, key)) {
+            Some(change) => Ok(change.value.as_deref().map(<[u8]>::to_vec)),
+            None => self.shared.engine.read(table, key),
+        }
+    }
+
+    /// Pairs of `table` within `range` in `order`. The caller bounds how many it takes.
+    pub fn scan(&self, table: Table, range: &KeyRange, order: Order) -> IndexScan<'_> {
+        // The overlay first: what leaves it later is in the engine by then.
+        let overlay = self.shared.overlay.load_full();
+        let engine = self.shared.engine.scan(table, range, order);
+        IndexScan::new(&overlay, table, range, order, engine)
+    }
+
+    /// Up to where reads see everything: staged, or else applied.
+    pub fn watermark(&self) -> Result<Option<Position>, StoreError> {
+        let overlay = self.shared.overlay.load();
+        match overlay.watermark() {
+            Some(staged) => Ok(Some(staged)),
+            None => self.shared.engine.watermark(),
+        }
+    }
+
+    /// Waits until everything staged is applied.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let mut state = self.shared.state();
+        loop {
+            state.check()?;
+            if self.shared.overlay.load().is_empty() {
+                return Ok(());
+            }
+            state = self.shared.wait(state);
+        }
+    }
+
+    pub fn lag(&self) -> IndexLag {
+        let overlay = self.shared.overlay.load();
+        IndexLag { changes: overlay.changes(), bytes: overlay.bytes() }
+    }
+
+    /// Deletes everything, staged or applied. Nobody may stage at the same time.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.flush()?;
+        self.shared.engine.clear()
+    }
+
+    pub fn size(&self) -> Result<EngineSize, StoreError> {
+        self.shared.engine.size()
+    }
+
+    /// Applies what is staged, stops, and says whether all of it worked.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.stop();
+        self.shared.state().check()
+    }
+
+    fn stop(&mut self) {
+        self.shared.state().closing = true;
+        self.shared.changed.notify_all();
+        if let Some(indexer) = self.indexer.take() {
+            // A panic in the engine has been noted as a failure by the thread's own guard.
+            let _ = indexer.join();
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the index thread does: apply the oldest runs until told to close with none left.
+    fn drain(&self) {
+        let _note = NotePanic(self);
+        while self.await_work() {
+            let overlay = self.overlay.load_full();
+            let chunk = overlay.oldest_chunk();
+            let Some(watermark) = chunk.watermark() else { continue };
+            match self.engine.apply(&chunk.changes(), watermark) {
+                Ok(()) => self.forget_oldest(chunk.runs()),
+                Err(error) => return self.fail(describe(&error)),
+            }
+        }
+    }
+
+    /// False when there is nothing left to do, ever.
+    fn await_work(&self) -> bool {
+        let mut state = self.state();
+        loop {
+            if !self.overlay.load().is_empty() {
+                return true;
+            }
+            if state.closing {
+                return false;
+            }
+            state = self.wait(state);
+        }
+    }
+
+    fn forget_oldest(&self, runs: usize) {
+        let state = self.state();
+        let overlay = self.overlay.load().without_oldest(runs);
+        self.overlay.store(Arc::new(overlay));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn fail(&self, reason: String) {
+        self.state().failed.get_or_insert(reason);
+        self.changed.notify_all();
+    }
+}
+
+/// Marks the index failed if the engine panics, so that nobody waits for it.
+struct NotePanic<'a>(&'a Shared);
+
+impl Drop for NotePanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the index engine panicked".to_owned());
+        }
+    }
+}
+
+/// An error with its sources, because the caller that meets it later gets only the text.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", dir)(error))
+        }
+        _ => Ok(()),
+    }
+}

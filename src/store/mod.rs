@@ -1,0 +1,55 @@
+//! What a node keeps on disk: segment files that are the truth, leaf files and indexes derived
+//! from them.
+//!
+//! * [`Segments`] is the one append-only log of typed frames. What its `append` returned for is
+//!   durable; nothing else in this module is on the acknowledged path.
+//! * [`LeafFile`] keeps the leaf hashes of one Merkle log, and where each entry lies.
+//! * [`Index`] keeps key-ordered tables in an engine of the operator's choice, behind the commit.
+//!
+//! Leaf files and indexes may be deleted at any time while the node is stopped: the caller feeds
+//! them again from [`SegmentReader::scan`]. Everything here blocks; call it from threads of its
+//! own. Trust: whoever can write to the directory can destroy data, and checksums only find
+//! accidents. That nothing was altered is shown by the Merkle trees over the entries, not here.
+
+mod batch;
+mod disk;
+mod engine;
+mod error;
+mod fjall_engine;
+mod frame;
+mod index;
+mod leaves;
+mod lock;
+mod merge;
+mod overlay;
+mod overwrite;
+mod position;
+mod reader;
+mod recovery;
+mod segment;
+mod sled_engine;
+mod walk;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod memory_engine;
+
+pub use batch::{BATCH_BYTES_MAX, Batch};
+pub use disk::{Disk, SystemDisk};
+pub use engine::{
+    Change, EngineKind, EngineScan, EngineSize, IndexEngine, KeyRange, KeyValue, Order, Table,
+    UnknownEngine,
+};
+pub use error::StoreError;
+pub use frame::{ERASED, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
+pub use index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
+pub use leaves::{LeafFile, LeafRecord};
+pub use merge::IndexScan;
+pub use overlay::{OVERLAY_BYTES_MAX, OVERLAY_RUNS_MAX};
+pub use position::Position;
+pub use reader::{Scan, SegmentReader};
+pub use recovery::{LastCommit, Recovery};
+pub use segment::{Appended, SEGMENT_BYTES_MAX, SegmentOptions, Segments};

@@ -1,0 +1,238 @@
+//! Reads committed frames, from any thread, while the writer appends.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::StoreError;
+use super::frame::{FRAME_HEADER_BYTES, Flaw, Frame, RawFrame, parse, payload_len};
+use super::position::Position;
+use super::walk::Walk;
+
+/// Segment files kept open; 64 of 256 MiB are 16 GiB of log.
+const OPEN_FILES_MAX: usize = 64;
+
+/// Read at first, in the hope that the whole frame is in it.
+const FIRST_READ_BYTES: usize = 2 << 10;
+
+/// Cheap to clone; sees every batch as soon as its `append` has returned.
+#[derive(Debug, Clone)]
+pub struct SegmentReader {
+    shared: Arc<Shared>,
+}
+
+/// What the writer and its readers have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    dir: PathBuf,
+    /// The packed end of the last committed batch, published after its fdatasync.
+    end: AtomicU64,
+    /// The most recently used last.
+    files: Mutex<VecDeque<(u32, Arc<File>)>>,
+    /// Held while content is overwritten, when its checksum does not match for a moment.
+    overwriting: Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn new(dir: PathBuf, end: Position) -> Self {
+        Self {
+            dir,
+            end: AtomicU64::new(end.pack()),
+            files: Mutex::default(),
+            overwriting: Mutex::default(),
+        }
+    }
+
+    pub(super) fn end(&self) -> Position {
+        Position::unpack(self.end.load(Ordering::Acquire))
+    }
+
+    pub(super) fn publish(&self, end: Position) {
+        self.end.store(end.pack(), Ordering::Release);
+    }
+
+    pub(super) fn lock_overwriting(&self) -> MutexGuard<'_, ()> {
+        self.overwriting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn path(&self, segment: u32) -> PathBuf {
+        segment_path(&self.dir, segment)
+    }
+
+    fn file(&self, segment: u32) -> Result<Arc<File>, StoreError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = files.iter().position(|(number, _)| *number == segment)
+            && let Some(hit) = files.remove(at)
+        {
+            let file = Arc::clone(&hit.1);
+            files.push_back(hit);
+            return Ok(file);
+        }
+        let path = self.path(segment);
+        let file = Arc::new(File::open(&path).map_err(StoreError::io("open", &path))?);
+        if files.len() >= OPEN_FILES_MAX {
+            files.pop_front();
+        }
+        files.push_back((segment, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    fn corrupt(position: Position, flaw: Flaw) -> StoreError {
+        let Position { segment, offset } = position;
+        StoreError::Corrupt { segment, offset: offset.into(), found: flaw.to_string() }
+    }
+}
+
+pub(super) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{segment:08}.seg"))
+}
+
+impl SegmentReader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The end of the last committed batch.
+    pub fn end(&self) -> Position {
+        self.shared.end()
+    }
+
+    /// The frame at a position that `append` or [`Self::scan`] gave.
+    pub fn read(&self, position: Position) -> Result<Frame, StoreError> {
+        let end = self.shared.end();
+        if position >= end {
+            return Err(StoreError::NotCommitted { position, end });
+        }
+        let file = self.shared.file(position.segment)?;
+        match self.read_once(&file, position)? {
+            Ok(frame) => Ok(frame),
+            Err(_) => {
+                // It may be just being overwritten: look again when that is done.
+                let _settled = self.shared.lock_overwriting();
+                self.read_once(&file, position)?.map_err(|flaw| Shared::corrupt(position, flaw))
+            }
+        }
+    }
+
+    fn read_once(
+        &self,
+        file: &File,
+        position: Position,
+    ) -> Result<Result<Frame, Flaw>, StoreError> {
+        let path = || self.shared.path(position.segment);
+        let mut bytes = vec![0; FIRST_READ_BYTES];
+        let found = read_up_to(file, &mut bytes, position.offset.into())
+            .map_err(|error| StoreError::io("read", &path())(error))?;
+        bytes.truncate(found);
+        let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
+            return Ok(Err(Flaw::Ends));
+        };
+        let len = match payload_len(header) {
+            Ok(len) => FRAME_HEADER_BYTES + len,
+            Err(flaw) => return Ok(Err(flaw)),
+        };
+        if len > found {
+            bytes.resize(len, 0);
+            let more =
+                read_up_to(file, &mut bytes[found..], u64::from(position.offset) + found as u64)
+                    .map_err(|error| StoreError::io("read", &path())(error))?;
+            bytes.truncate(found + more);
+        }
+        Ok(parse(&bytes).and_then(RawFrame::to_frame))
+    }
+
+    /// Every committed frame from `from` to the end as it is now, in order. `from` is the
+    /// position of a frame or the end of a batch. The scan ends after an error.
+    pub fn scan(&self, from: Position) -> Scan {
+        let start = from.max(Position::START);
+        Scan { reader: self.clone(), next: start, end: self.end(), walk: None, failed: false }
+    }
+}
+
+fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Committed frames in order, read through a buffer of a few hundred kilobytes.
+pub struct Scan {
+    reader: SegmentReader,
+    next: Position,
+    end: Position,
+    walk: Option<Walk>,
+    failed: bool,
+}
+
+impl Scan {
+    fn step(&mut self) -> Result<Option<(Position, Frame)>, StoreError> {
+        while self.next < self.end {
+            let position = self.next;
+            let mut walk = match self.walk.take() {
+                Some(walk) => walk,
+                None => self.open(position)?,
+            };
+            let path = || self.reader.shared.path(position.segment);
+            let found = walk.next().map_err(|error| StoreError::io("read", &path())(error))?;
+            let Some(found) = found else {
+                self.next = Position::first_of(position.segment + 1);
+                continue;
+            };
+            let frame = match found.and_then(RawFrame::to_frame) {
+                Ok(frame) => frame,
+                Err(_) => {
+                    let again = self.reader.read(position)?;
+                    let len = frame_len(&again);
+                    walk.seek(u64::from(position.offset) + len);
+                    again
+                }
+            };
+            // Offsets of a segment fit, because a batch begins below the limit of a segment.
+            self.next = Position { offset: walk.offset() as u32, ..position };
+            self.walk = Some(walk);
+            return Ok(Some((position, frame)));
+        }
+        Ok(None)
+    }
+
+    fn open(&self, position: Position) -> Result<Walk, StoreError> {
+        let file = self.reader.shared.file(position.segment)?;
+        let limit = if position.segment == self.end.segment {
+            self.end.offset.into()
+        } else {
+            let path = self.reader.shared.path(position.segment);
+            file.metadata().map_err(StoreError::io("examine", &path))?.len()
+        };
+        Ok(Walk::new(file, position.offset.into(), limit))
+    }
+}
+
+/// Length on disk of a frame that was read: a commit's payload lacks its two length fields.
+fn frame_len(frame: &Frame) -> u64 {
+    let fields = if frame.kind == super::frame::FrameKind::Commit { 8 } else { 0 };
+    (FRAME_HEADER_BYTES + fields + frame.payload.len()) as u64
+}
+
+impl Iterator for Scan {
+    type Item = Result<(Position, Frame), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}

@@ -1,0 +1,271 @@
+//! What start-up does with the segments: find the end of the last committed batch, cut off a torn
+//! one, and refuse anything else.
+//!
+//! A batch is one write and one fdatasync. After a power cut the last one may be there in part,
+//! its sectors in any order; it was acknowledged to nobody and goes. Damage anywhere before a later
+//! commit is damage to something acknowledged, and is never cut off.
+//!
+//! Known hole: damage within the last batch that spares its commit is told from a torn write by an
+//! unwritten sector (512 zeros at a multiple of 512 in the file). Damage to the last commit
+//! frame itself looks like a torn write; the caller finds it by the checkpoints that partners hold.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::disk::Disk;
+use super::error::StoreError;
+use super::frame::{
+    Commit, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, Flaw, FrameKind, RawFrame, parse,
+};
+use super::position::Position;
+use super::reader::segment_path;
+use super::segment::{SEGMENT_HEADER_BYTES, header_flaw, write_header};
+use super::walk::Walk;
+
+/// The smallest unit that a disk writes wholly or not at all.
+const SECTOR_BYTES: u64 = 512;
+
+/// Searched at once for commits behind a flaw; a longest frame may straddle two windows.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// What start-up found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The end of the last committed batch.
+    pub end: Position,
+    /// The last commit, unless the log is empty.
+    pub last_commit: Option<LastCommit>,
+    /// Bytes of a torn batch that were cut off.
+    pub torn_bytes: u64,
+    /// Where checking began: what was given, or the start if that was no end of a batch.
+    pub checked_from: Position,
+}
+
+/// The commit that closes the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCommit {
+    pub position: Position,
+    pub checkpoint: Bytes,
+}
+
+struct Segment {
+    number: u32,
+    file: Arc<File>,
+    len: u64,
+}
+
+/// Where the valid batches of a segment end, and what stopped the walk.
+struct Walked {
+    committed: u64,
+    flaw: Option<(u64, Flaw)>,
+}
+
+/// Recovers the segments 1 to `last` in `dir`.
+pub(super) fn recover(
+    dir: &Path,
+    last: u32,
+    from: Option<Position>,
+    disk: &dyn Disk,
+) -> Result<Recovery, StoreError> {
+    repair_header(dir, last, disk)?;
+    let from = match from {
+        Some(from) if from.segment <= last && commit_before(dir, from)?.is_some() => from,
+        _ => Position::START,
+    };
+    let mut end = from;
+    let mut torn_bytes = 0;
+    for number in from.segment..=last {
+        let segment = open(dir, number)?;
+        let start = if number == from.segment { from } else { Position::first_of(number) };
+        let walked = walk(dir, &segment, start.offset.into())?;
+        if let Some((offset, flaw)) = walked.flaw {
+            if number < last {
+                return Err(corrupt(number, offset, flaw));
+            }
+            refuse_damage(dir, &segment, &walked, offset, flaw)?;
+            torn_bytes = segment.len - walked.committed;
+            cut(dir, &segment, walked.committed, disk)?;
+        }
+        end = Position { segment: number, offset: fitting(number, walked.committed)? };
+    }
+    let last_commit = commit_before(dir, end)?;
+    Ok(Recovery { end, last_commit, torn_bytes, checked_from: from })
+}
+
+fn corrupt(segment: u32, offset: u64, found: impl ToString) -> StoreError {
+    StoreError::Corrupt { segment, offset, found: found.to_string() }
+}
+
+fn fitting(segment: u32, offset: u64) -> Result<u32, StoreError> {
+    u32::try_from(offset).map_err(|_| corrupt(segment, offset, "the segment is too long"))
+}
+
+fn open(dir: &Path, number: u32) -> Result<Segment, StoreError> {
+    let path = segment_path(dir, number);
+    let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+    let len = file.metadata().map_err(StoreError::io("examine", &path))?.len();
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    if len < SEGMENT_HEADER_BYTES as u64 {
+        return Err(corrupt(number, 0, "the file ends within its header"));
+    }
+    file.read_exact_at(&mut header, 0).map_err(StoreError::io("read", &path))?;
+    match header_flaw(&header, number) {
+        Some(flaw) => Err(corrupt(number, 0, flaw)),
+        None => Ok(Segment { number, file: Arc::new(file), len }),
+    }
+}
+
+/// A crash while a segment was being started leaves it without a whole header and without frames.
+fn repair_header(dir: &Path, last: u32, disk: &dyn Disk) -> Result<(), StoreError> {
+    let path = segment_path(dir, last);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    let len = file.metadata().map_err(StoreError::io("examine", &path))?.len();
+    if len > SEGMENT_HEADER_BYTES as u64 {
+        return Ok(());
+    }
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    file.read_exact_at(&mut header[..len as usize], 0).map_err(StoreError::io("read", &path))?;
+    if header_flaw(&header, last).is_none() {
+        return Ok(());
+    }
+    write_header(&file, &path, last, disk)
+}
+
+fn walk(dir: &Path, segment: &Segment, start: u64) -> Result<Walked, StoreError> {
+    let mut walk = Walk::new(Arc::clone(&segment.file), start, segment.len);
+    let mut committed = start;
+    loop {
+        let offset = walk.offset();
+        let found = walk
+            .next()
+            .map_err(|error| StoreError::io("read", &segment_path(dir, segment.number))(error))?;
+        let flaw = match found {
+            None if offset == committed => None,
+            None => Some((committed, Flaw::Uncommitted)),
+            Some(Err(flaw)) => Some((offset, flaw)),
+            Some(Ok(frame)) if frame.kind == FrameKind::Commit => {
+                if closes(frame, committed) {
+                    committed = walk.offset();
+                    continue;
+                }
+                Some((offset, Flaw::Commit))
+            }
+            Some(Ok(_)) => continue,
+        };
+        return Ok(Walked { committed, flaw });
+    }
+}
+
+fn closes(frame: RawFrame<'_>, batch_start: u64) -> bool {
+    Commit::parse(frame).is_ok_and(|commit| u64::from(commit.batch_start) == batch_start)
+}
+
+/// Returns only if everything behind the flaw can be a batch that was never made durable.
+fn refuse_damage(
+    dir: &Path,
+    segment: &Segment,
+    walked: &Walked,
+    offset: u64,
+    flaw: Flaw,
+) -> Result<(), StoreError> {
+    let path = segment_path(dir, segment.number);
+    let mut own_commit = None;
+    let mut later_commit = false;
+    each_commit(segment, offset, |at, commit| {
+        let start = u64::from(commit.batch_start);
+        own_commit = own_commit.or((start == walked.committed).then_some(at));
+        later_commit |= start > walked.committed && start <= at;
+    })
+    .map_err(StoreError::io("read", &path))?;
+    let torn = match own_commit {
+        _ if later_commit => false,
+        None => true,
+        Some(at) => {
+            has_unwritten_sector(segment, offset, at).map_err(StoreError::io("read", &path))?
+        }
+    };
+    if torn { Ok(()) } else { Err(corrupt(segment.number, offset, flaw)) }
+}
+
+/// Calls `found` for everything from `from` on that reads as a commit frame, wherever it begins:
+/// behind a flaw the framing is lost.
+fn each_commit(
+    segment: &Segment,
+    from: u64,
+    mut found: impl FnMut(u64, Commit<'_>),
+) -> std::io::Result<()> {
+    let longest = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX;
+    let mut start = from;
+    while start < segment.len {
+        let len = (segment.len - start).min((WINDOW_BYTES + longest) as u64) as usize;
+        let mut window = vec![0; len];
+        segment.file.read_exact_at(&mut window, start)?;
+        for at in 0..len.min(WINDOW_BYTES) {
+            if window.get(at + 8) != Some(&(FrameKind::Commit as u8)) {
+                continue;
+            }
+            if let Ok(commit) = parse(&window[at..]).and_then(Commit::parse) {
+                found(start + at as u64, commit);
+            }
+        }
+        start += len.min(WINDOW_BYTES) as u64;
+    }
+    Ok(())
+}
+
+fn has_unwritten_sector(segment: &Segment, from: u64, to: u64) -> std::io::Result<bool> {
+    let mut sector = [0; SECTOR_BYTES as usize];
+    let mut at = from.next_multiple_of(SECTOR_BYTES);
+    while at + SECTOR_BYTES <= to {
+        segment.file.read_exact_at(&mut sector, at)?;
+        if sector.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
+        at += SECTOR_BYTES;
+    }
+    Ok(false)
+}
+
+fn cut(dir: &Path, segment: &Segment, len: u64, disk: &dyn Disk) -> Result<(), StoreError> {
+    let path = segment_path(dir, segment.number);
+    let file = OpenOptions::new().write(true).open(&path).map_err(StoreError::io("open", &path))?;
+    file.set_len(len)
+        .and_then(|()| disk.sync_data(&file))
+        .map_err(StoreError::io("cut a torn batch off", &path))
+}
+
+/// The commit that ends exactly at `end`, found by the length at its own end.
+fn commit_before(dir: &Path, end: Position) -> Result<Option<LastCommit>, StoreError> {
+    if end <= Position::START {
+        return Ok(None);
+    }
+    let number = if end == Position::first_of(end.segment) { end.segment - 1 } else { end.segment };
+    let segment = open(dir, number)?;
+    let end = if number == end.segment { end.offset.into() } else { segment.len };
+    let mut len = [0; 4];
+    let path = segment_path(dir, number);
+    let Some(at) = end.checked_sub(4).filter(|_| end <= segment.len) else {
+        return Ok(None);
+    };
+    segment.file.read_exact_at(&mut len, at).map_err(StoreError::io("read", &path))?;
+    let len = u64::from(u32::from_le_bytes(len));
+    let longest = (FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX) as u64;
+    let Some(start) = end.checked_sub(len).filter(|_| len <= longest) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; len as usize];
+    segment.file.read_exact_at(&mut bytes, start).map_err(StoreError::io("read", &path))?;
+    let Ok(commit) = parse(&bytes).and_then(Commit::parse) else {
+        return Ok(None);
+    };
+    let position = Position { segment: number, offset: fitting(number, start)? };
+    Ok(Some(LastCommit { position, checkpoint: Bytes::copy_from_slice(commit.checkpoint) }))
+}

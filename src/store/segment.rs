@@ -1,0 +1,295 @@
+//! The segment writer: one log of typed frames in append-only files, the truth of a node.
+//!
+//! A batch is one write and one fdatasync; what [`Segments::append`] returned for survives
+//! `kill -9` and power cuts, wholly. After any failed write nothing more is written: what the disk
+//! then holds is only known by start-up. Nothing here is ever moved, rewritten or deleted, except
+//! content that an erasure overwrites.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::batch::{BATCH_BYTES_MAX, Batch};
+use super::disk::{Disk, SystemDisk};
+use super::error::StoreError;
+use super::frame::{ERASED, FrameKind, push};
+use super::lock::DirLock;
+use super::overwrite::SideFile;
+use super::position::Position;
+use super::reader::{SegmentReader, Shared, segment_path};
+use super::recovery::{Recovery, recover};
+
+/// A segment that has reached this gets no further batch. It may be longer by one batch.
+pub const SEGMENT_BYTES_MAX: u32 = 256 << 20;
+
+/// Magic, then format version and segment number, u32 little endian each.
+pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
+
+const MAGIC: [u8; 8] = *b"LIAISON\0";
+const VERSION: u32 = 1;
+
+// Positions have 32 bits for the offset.
+const _: () = assert!((SEGMENT_BYTES_MAX as u64 + BATCH_BYTES_MAX as u64) < u32::MAX as u64);
+
+/// How segments are written.
+#[derive(Debug, Clone)]
+pub struct SegmentOptions {
+    /// At most [`SEGMENT_BYTES_MAX`]; less only in tests.
+    pub segment_bytes_max: u32,
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        Self { segment_bytes_max: SEGMENT_BYTES_MAX, disk: Arc::new(SystemDisk) }
+    }
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// One for each frame of the batch, in order, without the commit.
+    pub positions: Vec<Position>,
+    pub commit: Position,
+    /// The end of the log after this batch.
+    pub end: Position,
+}
+
+/// The only writer of a directory.
+#[derive(Debug)]
+pub struct Segments {
+    dir: PathBuf,
+    options: SegmentOptions,
+    shared: Arc<Shared>,
+    file: File,
+    end: Position,
+    side_file: SideFile,
+    poisoned: bool,
+    _lock: DirLock,
+}
+
+impl Segments {
+    /// Locks `dir`, creates what is missing, finishes an interrupted overwriting and recovers.
+    ///
+    /// `from` is the end of a batch up to which the caller trusts the log, so that less is read;
+    /// without it, or if it is no such end, everything is checked.
+    pub fn open(
+        dir: &Path,
+        options: SegmentOptions,
+        from: Option<Position>,
+    ) -> Result<(Self, Recovery), StoreError> {
+        let segments = dir.join("segments");
+        create_dir(dir)?;
+        let lock = DirLock::acquire(dir)?;
+        create_dir(&segments)?;
+        let disk = Arc::clone(&options.disk);
+        let last = match last_segment(&segments)? {
+            Some(last) => last,
+            None => {
+                create_segment(&segments, 1, &*disk)?;
+                1
+            }
+        };
+        let side_file = SideFile::open(dir)?;
+        sync_dir(dir)?;
+        side_file.redo(&segments, &*disk)?;
+        let recovery = recover(&segments, last, from, &*disk)?;
+        let path = segment_path(&segments, last);
+        let file = open_for_writing(&path)?;
+        // What recovery read may be in the page cache only, after a kill between write and sync.
+        disk.sync_data(&file).map_err(StoreError::io("sync", &path))?;
+        let shared = Arc::new(Shared::new(segments.clone(), recovery.end));
+        let opened = Self {
+            dir: segments,
+            options,
+            shared,
+            file,
+            end: recovery.end,
+            side_file,
+            poisoned: false,
+            _lock: lock,
+        };
+        Ok((opened, recovery))
+    }
+
+    pub fn reader(&self) -> SegmentReader {
+        SegmentReader::new(Arc::clone(&self.shared))
+    }
+
+    /// The end of the last committed batch.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Closes `batch` with `checkpoint`, makes it durable, shows it to readers and empties it.
+    ///
+    /// After an error that is fatal the process must stop.
+    pub fn append(&mut self, batch: &mut Batch, checkpoint: &[u8]) -> Result<Appended, StoreError> {
+        self.refuse_if_poisoned()?;
+        if self.end.offset >= self.options.segment_bytes_max {
+            self.or_poison(Self::start_segment)?;
+        }
+        let start = self.end;
+        let at = |offset: u32| Position { offset: start.offset + offset, ..start };
+        let commit = at(batch.seal(start.offset, checkpoint)?);
+        self.or_poison(|this| this.write(batch.sealed(), start.offset))?;
+        let end = at(batch.sealed().len() as u32);
+        let positions = batch.starts().iter().map(|offset| at(*offset)).collect();
+        batch.clear();
+        self.end = end;
+        self.shared.publish(end);
+        Ok(Appended { positions, commit, end })
+    }
+
+    /// Replaces the payload of a committed content frame by one of the same length and marks it
+    /// [`ERASED`]. After a crash it is either not done at all or wholly.
+    pub fn overwrite_content(
+        &mut self,
+        position: Position,
+        payload: &[u8],
+    ) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        let old = self.reader().read(position)?;
+        if old.kind != FrameKind::Content {
+            return Err(StoreError::NotContent { position, found: old.kind });
+        }
+        if old.payload.len() != payload.len() {
+            let (expected, found) = (old.payload.len(), payload.len());
+            return Err(StoreError::OverwriteLength { position, expected, found });
+        }
+        let mut frame = Vec::new();
+        push(&mut frame, FrameKind::Content, ERASED, &[payload])?;
+        self.or_poison(|this| this.replace(position, &frame))
+    }
+
+    fn replace(&mut self, position: Position, frame: &[u8]) -> Result<(), StoreError> {
+        let disk = &*self.options.disk;
+        let path = segment_path(&self.dir, position.segment);
+        let file = open_for_writing(&path)?;
+        self.side_file.intend(position, frame, disk)?;
+        let overwriting = self.shared.lock_overwriting();
+        disk.write_all_at(&file, frame, position.offset.into())
+            .and_then(|()| disk.sync_data(&file))
+            .map_err(StoreError::io("overwrite content in", &path))?;
+        drop(overwriting);
+        self.side_file.clear(disk)
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: u32) -> Result<(), StoreError> {
+        let disk = &*self.options.disk;
+        let path = segment_path(&self.dir, self.end.segment);
+        disk.write_all_at(&self.file, bytes, offset.into())
+            .map_err(StoreError::io("append to", &path))?;
+        disk.sync_data(&self.file).map_err(StoreError::io("sync", &path))
+    }
+
+    fn start_segment(&mut self) -> Result<(), StoreError> {
+        let number = self.end.segment + 1;
+        self.file = create_segment(&self.dir, number, &*self.options.disk)?;
+        self.end = Position::first_of(number);
+        Ok(())
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
+        if self.poisoned { Err(StoreError::Poisoned) } else { Ok(()) }
+    }
+
+    fn or_poison<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = act(self);
+        self.poisoned |= done.is_err();
+        done
+    }
+}
+
+fn create_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(StoreError::io("create", dir))?;
+    dir.parent().map_or(Ok(()), sync_dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    // The parent of a relative path with one part is the empty path.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+}
+
+fn open_for_writing(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new().write(true).open(path).map_err(StoreError::io("open", path))
+}
+
+fn create_segment(dir: &Path, number: u32, disk: &dyn Disk) -> Result<File, StoreError> {
+    let path = segment_path(dir, number);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(StoreError::io("create", &path))?;
+    write_header(&file, &path, number, disk)?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+pub(super) fn write_header(
+    file: &File,
+    path: &Path,
+    number: u32,
+    disk: &dyn Disk,
+) -> Result<(), StoreError> {
+    disk.write_all_at(file, &header(number), 0)
+        .and_then(|()| disk.sync_data(file))
+        .map_err(StoreError::io("write the header of", path))
+}
+
+fn header(number: u32) -> [u8; SEGMENT_HEADER_BYTES] {
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    let (magic, rest) = header.split_at_mut(8);
+    let (version, segment) = rest.split_at_mut(4);
+    magic.copy_from_slice(&MAGIC);
+    version.copy_from_slice(&VERSION.to_le_bytes());
+    segment.copy_from_slice(&number.to_le_bytes());
+    header
+}
+
+/// What is wrong with the header of segment `number`.
+pub(super) fn header_flaw(found: &[u8; SEGMENT_HEADER_BYTES], number: u32) -> Option<String> {
+    let wanted = header(number);
+    if *found == wanted {
+        return None;
+    }
+    let u32_at = |at: usize| found[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
+    Some(if found[..8] != MAGIC {
+        "no segment file of liaison".to_owned()
+    } else if found[8..12] != wanted[8..12] {
+        format!("format version {}, wanted {VERSION}", u32_at(8))
+    } else {
+        format!("the header of segment {}, wanted {number}", u32_at(12))
+    })
+}
+
+/// The number of the last segment; `None` if there is none. Numbers run from 1 without a gap.
+fn last_segment(dir: &Path) -> Result<Option<u32>, StoreError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
+        let name = entry.map_err(StoreError::io("list", dir))?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    for (expected, found) in (1..).zip(&numbers) {
+        if expected != *found {
+            let dir = dir.to_owned();
+            return Err(StoreError::MissingSegment { dir, expected, found: *found });
+        }
+    }
+    Ok(numbers.last().copied())
+}

@@ -1,0 +1,103 @@
+//! URLs as the WHATWG URL standard parses and serialises them, with a host that a network can have.
+//!
+//! User names, passwords and fragments are kept: phishers put the bank's name before the `@`. The
+//! URL is taken apart, never fetched.
+
+use std::ops::Range;
+
+use ::url::{Host, Url};
+
+use super::{Excerpt, Normalised, address, domain, text};
+
+/// Longest URL in bytes after normalisation. Browsers and servers take about twice as much;
+/// the longest of 18,651 reported phishing URLs has far less.
+pub const URL_BYTES_MAX: usize = 4096;
+
+/// Schemes that reach a host over a network and occur in reports. `javascript:`, `data:`, `file:`
+/// and the like name no host.
+const SCHEMES: [&str; 21] = [
+    "http", "https", "ftp", "ftps", "sftp", "ws", "wss", "tcp", "udp", "tls", "ssh", "telnet",
+    "rdp", "vnc", "smb", "ldap", "ldaps", "irc", "ircs", "rtsp", "rtmp",
+];
+
+pub(super) fn normalise(input: &str) -> Normalised {
+    let text = text::refang_url(input);
+    let scheme = scheme(&text)?;
+    let url = match scheme.as_str() {
+        "http" | "https" | "ftp" | "ws" | "wss" => parse_special(&text)?,
+        _ => parse_opaque(&text)?,
+    };
+    if url.as_str().len() > URL_BYTES_MAX {
+        let found = url.as_str().len();
+        return Err(format!("it has {found} bytes, at most {URL_BYTES_MAX} are taken").into());
+    }
+    Ok(url.into())
+}
+
+fn scheme(text: &str) -> Normalised {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("it has no scheme; begin with http:// or the like, or give a host name as \
+                    type domain"
+            .into());
+    };
+    // The URL standard would skip further slashes and take the first path segment for the host.
+    if rest.starts_with(['/', '\\', '?', '#']) || rest.is_empty() {
+        return Err("it has no host behind the scheme; give one".into());
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    if SCHEMES.contains(&scheme.as_str()) {
+        return Ok(scheme);
+    }
+    let found = Excerpt::of(&scheme);
+    Err(format!("{found} is no scheme that is taken; those are {}", SCHEMES.join(", ")).into())
+}
+
+/// The schemes whose hosts the URL standard knows as names and addresses.
+fn parse_special(text: &str) -> Result<Url, std::borrow::Cow<'static, str>> {
+    let mut url = Url::parse(text).map_err(|error| format!("{error}"))?;
+    let name = match url.host() {
+        Some(Host::Domain(name)) => domain::normalise_plain(name)?,
+        Some(Host::Ipv4(ip)) if ip.is_unspecified() => return Err(address::UNSPECIFIED.into()),
+        Some(Host::Ipv6(ip)) if address::canonical(ip.into()).is_unspecified() => {
+            return Err(address::UNSPECIFIED.into());
+        }
+        Some(_) => return Ok(url),
+        None => return Err("it has no host; give one".into()),
+    };
+    if url.host_str() != Some(&name) {
+        url.set_host(Some(&name)).map_err(|error| format!("{error}"))?;
+    }
+    Ok(url)
+}
+
+/// Other schemes: there the URL standard leaves a host as it is, so it is normalised first.
+fn parse_opaque(text: &str) -> Result<Url, std::borrow::Cow<'static, str>> {
+    let range = host_range(text);
+    let host = &text[range.clone()];
+    let normal = if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        address::normalise_ip(inner).map(|ip| if ip.contains(':') { format!("[{ip}]") } else { ip })
+    } else {
+        domain::normalise_plain(host).or_else(|reason| {
+            let looks_like_address = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            if looks_like_address { address::normalise_ip(host) } else { Err(reason) }
+        })
+    }?;
+    let spliced = format!("{}{normal}{}", &text[..range.start], &text[range.end..]);
+    let url = Url::parse(&spliced).map_err(|error| format!("{error}"))?;
+    if url.has_host() { Ok(url) } else { Err("it has no host; give one".into()) }
+}
+
+/// Where the host stands in a URL with `://`: brackets of an IPv6 address included, user and port not.
+pub(super) fn host_range(url: &str) -> Range<usize> {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let authority_end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    let authority = &url[start..authority_end];
+    let host_start = authority.rfind('@').map_or(start, |at| start + at + 1);
+    let host = &url[host_start..authority_end];
+    let length = if host.starts_with('[') {
+        host.find(']').map_or(host.len(), |at| at + 1)
+    } else {
+        host.find(':').unwrap_or(host.len())
+    };
+    host_start..host_start + length
+}

@@ -8,5 +8,6 @@
 
 mod published;
 mod rpcs;
+mod slot_tables;
 mod source;
 mod tidy;

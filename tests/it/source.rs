@@ -68,7 +68,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A character, or the tick of a lifetime.
+    /// A character, or a lifetime, of which only the tick is kept.
     fn quote(&mut self, at: usize) -> Token {
         let mut inner = self.text[at + 1..].char_indices();
         let close = match inner.next() {
@@ -84,7 +84,10 @@ impl Reader<'_> {
                 self.skip_until(at + 1 + len + 1);
                 Token::Literal
             }
-            None => Token::Symbol('\''),
+            None => {
+                while self.chars.next_if(|(_, c)| is_word(*c)).is_some() {}
+                Token::Symbol('\'')
+            }
         }
     }
 
@@ -225,6 +228,11 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<Vec<String>> {
 
 /// Reads the path at the start, behind `prefix`; returns how many tokens it took.
 fn path(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
+    /// Words that may stand before a path with a leading `::` and are no part of it.
+    const BEFORE: [&str; 8] = ["use", "dyn", "impl", "for", "mut", "as", "return", "in"];
+    if prefix.is_empty() && tokens.first().is_some_and(|t| BEFORE.iter().any(|word| t.is(word))) {
+        return 1;
+    }
     let mut words = prefix.to_vec();
     let mut at = usize::from(tokens.first() == Some(&Token::PathSeparator));
     loop {
@@ -285,6 +293,7 @@ mod tests {
             paths_in("let x = crate::pb::Header::decode(&y[..]);"),
             ["crate::pb::Header::decode"]
         );
+        assert_eq!(paths_in("use ::std::{fs, io};"), ["std::fs", "std::io"]);
         assert_eq!(paths_in("fn f<'a>(x: &'a ::std::fs::File) {}"), ["std::fs::File"]);
     }
 

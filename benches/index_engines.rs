@@ -88,7 +88,7 @@ fn main() {
         return;
     };
     let engine: EngineKind = engine.parse().unwrap();
-    let records = argument("--records").map_or(1_000_000, |text| text.parse().unwrap());
+    let records: u64 = argument("--records").map_or(1_000_000, |text| text.parse().unwrap());
     let scratch = tempfile::tempdir().unwrap();
     let dir = argument("--dir").map_or_else(|| scratch.path().to_owned(), PathBuf::from);
     let index = Index::rebuild(&IndexOptions { dir: dir.clone(), engine, format: 1 }).unwrap();

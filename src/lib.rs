@@ -5,8 +5,5 @@
 
 pub mod ident;
 pub mod pb;
-pub mod value;
+
 pub mod merkle;
-pub mod record;
-pub mod store;
-pub mod partner;

@@ -62,6 +62,8 @@ impl Frontier {
         TreeHead { size: self.size(), root: self.root() }
     }
 
+    /// Appends a leaf: one hash on average, 63 at most. Nobody can push often enough to get beyond
+    /// [`TREE_SIZE_MAX`]; a checkpoint of such a size would be refused.
     pub fn push(&mut self, leaf: TreeHash) {
         self.push_reporting(leaf, |_, _| {});
     }

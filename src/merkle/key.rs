@@ -202,7 +202,13 @@ mod tests {
             bytes[31] = 0x7f;
             bytes
         };
-        for bad in [[0; 32], identity, unreduced] {
+        // A good key shifted by a point of order 4.
+        let mixed = {
+            let good = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key();
+            let low = VerifyingKey::from_bytes(&[0; 32]).unwrap();
+            (good.to_edwards() + low.to_edwards()).compress().to_bytes()
+        };
+        for bad in [[0; 32], identity, unreduced, mixed] {
             assert_eq!(check_public_key(&bad), Err(KeyError::PublicKeyPoint));
         }
         assert_eq!(check_public_key(&[1; 31]), Err(KeyError::PublicKeyLength(31)));

@@ -36,7 +36,8 @@ pub use hash::{EMPTY_ROOT, TREE_SIZE_MAX, TreeHead, leaf_hash, node_hash, root_o
 pub use key::{KEY_NAME_BYTES_MAX, KeyError, NoteKeyId, NoteKeyName, SignatureType};
 pub use note::{NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, Note, NoteError, NoteSignature, NoteText};
 pub use proof::{
-    PROOF_HASHES_MAX, ProofError, Which, root_from_inclusion, verify_consistency, verify_inclusion,
+    PROOF_HASHES_MAX, ProofError, WhichTree, root_from_inclusion, verify_consistency,
+    verify_inclusion,
 };
 pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root_at};
 pub use signed_checkpoint::{Cosignature, OpenError, SignedCheckpoint};

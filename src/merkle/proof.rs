@@ -28,17 +28,17 @@ pub enum ProofError {
     #[error("a proof of {expected} hashes is wanted, found {found}")]
     Length { expected: usize, found: usize },
     #[error("proof leads to root {computed} of the {which} tree, not to {wanted}")]
-    Root { which: Which, computed: TreeHash, wanted: TreeHash },
+    Root { which: WhichTree, computed: TreeHash, wanted: TreeHash },
 }
 
-/// Which tree's root a proof did not lead to.
+/// WhichTree tree's root a proof did not lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum WhichTree {
     Old,
     New,
 }
 
-impl std::fmt::Display for Which {
+impl std::fmt::Display for WhichTree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Old => "old",
@@ -55,7 +55,7 @@ pub fn verify_inclusion(
     path: &[TreeHash],
     root: &TreeHash,
 ) -> Result<(), ProofError> {
-    expect_root(Which::New, root_from_inclusion(leaf, index, size, path)?, root)
+    expect_root(WhichTree::New, root_from_inclusion(leaf, index, size, path)?, root)
 }
 
 /// The root that a leaf and its path, leaf to root, lead to. It proves something only once it is
@@ -90,7 +90,7 @@ pub fn verify_consistency(
     check_old_and_new(old.size, new.size)?;
     if old.size == new.size {
         check_length(0, proof)?;
-        return expect_root(Which::New, new.root, &old.root);
+        return expect_root(WhichTree::New, new.root, &old.root);
     }
     // The path of the old tree's last leaf, from the largest complete subtree that ends with it.
     let (last, level) = (old.size.get() - 1, old.size.get().trailing_zeros());
@@ -107,8 +107,8 @@ pub fn verify_consistency(
     let (inner, border) = path.split_at(inner_count);
     let old_root = climb_border(climb_left_siblings(seed, last >> level, inner), border);
     let new_root = climb_border(climb(seed, last >> level, inner), border);
-    expect_root(Which::Old, old_root, &old.root)?;
-    expect_root(Which::New, new_root, &new.root)
+    expect_root(WhichTree::Old, old_root, &old.root)?;
+    expect_root(WhichTree::New, new_root, &new.root)
 }
 
 pub(super) fn check_size(size: TreeSize) -> Result<(), ProofError> {
@@ -134,7 +134,7 @@ fn check_length(expected: usize, proof: &[TreeHash]) -> Result<(), ProofError> {
     }
 }
 
-fn expect_root(which: Which, computed: TreeHash, wanted: &TreeHash) -> Result<(), ProofError> {
+fn expect_root(which: WhichTree, computed: TreeHash, wanted: &TreeHash) -> Result<(), ProofError> {
     if computed == *wanted {
         Ok(())
     } else {
@@ -226,7 +226,7 @@ mod tests {
         );
         assert!(matches!(
             verify_consistency(&other, &five, &[]),
-            Err(ProofError::Root { which: Which::New, .. })
+            Err(ProofError::Root { which: WhichTree::New, .. })
         ));
     }
 

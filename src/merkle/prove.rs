@@ -10,7 +10,7 @@ use crate::ident::{LeafIndex, TreeHash, TreeSize};
 
 /// Gives the hashes of complete subtrees.
 pub trait NodeSource {
-    type Error;
+    type Error: std::error::Error + 'static;
 
     /// The root of the 2^`level` leaves that start at leaf `index` · 2^`level`; level 0 are the
     /// leaf hashes. `&mut` lets a source keep what it has just read.
@@ -32,10 +32,7 @@ pub enum ProveError<E: std::error::Error + 'static> {
 pub fn root_at<S: NodeSource>(
     source: &mut S,
     size: TreeSize,
-) -> Result<TreeHash, ProveError<S::Error>>
-where
-    S::Error: std::error::Error + 'static,
-{
+) -> Result<TreeHash, ProveError<S::Error>> {
     check_size(size)?;
     range_root(source, 0, size.get()).map_err(ProveError::Source)
 }
@@ -46,10 +43,7 @@ pub fn prove_inclusion<S: NodeSource>(
     source: &mut S,
     index: LeafIndex,
     size: TreeSize,
-) -> Result<Vec<TreeHash>, ProveError<S::Error>>
-where
-    S::Error: std::error::Error + 'static,
-{
+) -> Result<Vec<TreeHash>, ProveError<S::Error>> {
     check_size(size)?;
     if index.get() >= size.get() {
         return Err(ProofError::IndexBeyondSize { index, size }.into());
@@ -63,10 +57,7 @@ pub fn prove_consistency<S: NodeSource>(
     source: &mut S,
     old: TreeSize,
     new: TreeSize,
-) -> Result<Vec<TreeHash>, ProveError<S::Error>>
-where
-    S::Error: std::error::Error + 'static,
-{
+) -> Result<Vec<TreeHash>, ProveError<S::Error>> {
     check_old_and_new(old, new)?;
     if old == new {
         return Ok(Vec::new());

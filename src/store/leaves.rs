@@ -152,6 +152,14 @@ fn parse(record: &[u8; RECORD_BYTES]) -> Option<LeafRecord> {
     Some((TreeHash::from_bytes(*hash), Position::unpack(position)))
 }
 
+impl crate::merkle::LeafHashes for LeafFile {
+    type Error = StoreError;
+
+    fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<TreeHash>, StoreError> {
+        self.hashes(range)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,12 @@
 //! without it sled keeps what is not yet written in memory, without bound. sled may panic on a
 //! damaged file, so opening catches that; the caller then rebuilds.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::engine::{
     Change, EngineScan, EngineSize, IndexEngine, KeyRange, Order, Table, decode_watermark,
@@ -18,6 +22,9 @@ const NAME: &str = "sled";
 
 /// sled's page cache. It is a soft bound: sled evicts to it only as pages are touched.
 const CACHE_BYTES: u64 = 16 << 20;
+
+/// How long a database that was just dropped may take to let go of its file.
+const RELEASE_MS_MAX: u32 = 5_000;
 
 /// Sorts after every table.
 const WATERMARK_KEY: [u8; 1] = [0xFF];
@@ -32,6 +39,7 @@ pub(super) struct SledEngine {
 
 impl SledEngine {
     pub(super) fn open(dir: &Path, format: u32) -> Result<Self, StoreError> {
+        await_release(&dir.join("db"));
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(CACHE_BYTES)
@@ -41,6 +49,19 @@ impl SledEngine {
             .map_err(|_| StoreError::engine(NAME, "it panicked while opening its file"))?
             .map_err(failed)?;
         Ok(Self { db, format })
+    }
+}
+
+/// A database that was dropped in this process keeps its file, and the lock on it, until sled's
+/// own threads are done. Waits for that; whoever still holds it after [`RELEASE_MS_MAX`] is left
+/// for sled to complain about.
+fn await_release(file: &Path) {
+    let Ok(file) = File::open(file) else { return };
+    for _ in 0..RELEASE_MS_MAX {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -19,32 +19,19 @@ const LABEL_BYTES_MAX: usize = 63;
 const DENIED: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
 pub(super) fn normalise(input: &str) -> Normalised {
-    normalise_plain(&text::refang(input))
+    host_name(&text::refang(input)).map(Cow::into_owned)
 }
 
 /// A host name of two labels or more that is not an address.
-pub(super) fn normalise_plain(text: &str) -> Normalised {
+pub(super) fn host_name(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
     let name = ascii_name(text)?;
     check_host(&name)?;
-    Ok(name.into_owned())
+    Ok(name)
 }
 
 /// The ASCII form, which may be a single label and may look like an address.
 pub(super) fn ascii_name(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
-    if let Some(reason) = mistaken_for(text) {
-        return Err(reason.into());
-    }
-    let name = if is_plain(text) {
-        Cow::Borrowed(text)
-    } else {
-        Uts46::new().to_ascii(text.as_bytes(), DENIED, Hyphens::Allow, DnsLength::Ignore).map_err(
-            |_| {
-                "it is no internationalised name by UTS-46; only letters, digits, - and _ are \
-                 taken, and a label xn-- must hold valid punycode"
-            },
-        )?
-    };
-    let name = without_root_dot(name);
+    let name = without_root_dot(if is_plain(text) { Cow::Borrowed(text) } else { uts46(text)? });
     check_lengths(&name)?;
     Ok(name)
 }
@@ -53,6 +40,16 @@ pub(super) fn ascii_name(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> 
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
         && !text.split('.').any(|label| label.starts_with("xn--"))
+}
+
+fn uts46(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if let Some(reason) = mistaken_for(text) {
+        return Err(reason);
+    }
+    Uts46::new().to_ascii(text.as_bytes(), DENIED, Hyphens::Allow, DnsLength::Ignore).map_err(|_| {
+        "it is no internationalised name by UTS-46; only letters, digits, - and _ are taken, and \
+         a label xn-- must hold valid punycode"
+    })
 }
 
 fn without_root_dot(name: Cow<'_, str>) -> Cow<'_, str> {
@@ -87,7 +84,7 @@ fn check_lengths(name: &str) -> Result<(), Cow<'static, str>> {
 
 /// Checks what distinguishes a host's full name from a label or an address (URL standard, "ends in
 /// a number").
-pub(super) fn check_host(name: &str) -> Result<(), &'static str> {
+fn check_host(name: &str) -> Result<(), &'static str> {
     let Some((_, last)) = name.rsplit_once('.') else {
         return Err("it has one label, two or more are wanted; give the full name");
     };

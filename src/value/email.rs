@@ -20,7 +20,7 @@ pub(super) fn normalise(input: &str) -> Normalised {
         return Err("it has no @; wanted an address such as name@example.com".into());
     };
     check_local(local)?;
-    let host = domain::normalise_plain(host)?;
+    let host = domain::host_name(host)?;
     let found = local.len() + 1 + host.len();
     if found > ADDRESS_BYTES_MAX {
         return Err(

@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::Levels;
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
 use crate::merkle::{
-    NoteVerifier, SignedCheckpoint, TileTree, TreeHead, leaf_hash, root_from_inclusion, root_of,
-    verify_consistency, verify_inclusion,
+    NoteVerifier, SignedCheckpoint, TileTree, TreeHead, leaf_hash, prove_inclusion,
+    root_from_inclusion, root_of, verify_consistency, verify_inclusion,
 };
 
 /// The draft's valid subtrees: the start is a multiple of the smallest power of two that is not
@@ -25,7 +26,7 @@ fn subtrees(leaves_max: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn accumulated(lines: impl Iterator<Item = String>) -> String {
-    let hash = lines.fold(Sha256::new(), |hasher, line| hasher.chain_update(line));
+    let hash = lines.fold(Sha256::new(), Digest::chain_update);
     TreeHash::from_bytes(hash.finalize().into()).to_string()
 }
 
@@ -49,12 +50,14 @@ fn all_inclusion_proofs_to_130_leaves_add_up_to_the_published_constant() {
     let leaves: Vec<_> = (0..130_u8).map(|n| leaf_hash(&[n])).collect();
     let lines = subtrees(130).flat_map(|(start, end)| {
         let inside = leaves[start..end].to_vec();
-        let tree: TileTree = inside.iter().copied().collect();
+        let mut nodes = Levels::default();
+        inside.iter().for_each(|leaf| nodes.push(*leaf));
+        let (size, wanted) = (TreeSize::new(inside.len() as u64), root_of(&inside));
         (start..end).map(move |index| {
-            let (place, size) = (LeafIndex::new((index - start) as u64), tree.size());
-            let path = tree.inclusion(&inside, place, size).unwrap();
+            let place = LeafIndex::new((index - start) as u64);
+            let path = prove_inclusion(&mut nodes, place, size).unwrap();
             let root = root_from_inclusion(&inside[index - start], place, size, &path);
-            assert_eq!(root, Ok(tree.root()));
+            assert_eq!(root, Ok(wanted));
             format!("{index} [{start}, {end}){}\n", joined(&path))
         })
     });
@@ -146,8 +149,12 @@ fn the_published_consistency_cases_are_judged_as_wanted() {
         proof: Option<Vec<String>>,
     }
     judge("consistency", |case: &Case| {
-        let head = |size, root| Some(TreeHead { size: TreeSize::new(size), root: hash(root)? });
-        let (old, new) = (head(case.size1, &case.root1)?, head(case.size2, &case.root2)?);
+        let head = |size, text: &str| {
+            // A root of another length stands for "any root"; what counts is whether both differ.
+            let root = hash(text).unwrap_or_else(|| leaf_hash(text.as_bytes()));
+            TreeHead { size: TreeSize::new(size), root }
+        };
+        let (old, new) = (head(case.size1, &case.root1), head(case.size2, &case.root2));
         Some(verify_consistency(&old, &new, &hashes(&case.proof)?).is_ok())
     });
 }

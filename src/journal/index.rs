@@ -1,0 +1,220 @@
+//! Keys and values of the index: where a record is, what a series has come to, what was disclosed.
+//!
+//! Everything here is derived from entries and content; [`changes`] is the one place that derives
+//! it, for a live commit and for a rebuild alike.
+
+use super::JournalError;
+use super::search;
+use super::state::PartnerNumber;
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::pb;
+use crate::record::draft::{self, SeriesSecret};
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use crate::store::{Change, Position, Table};
+
+/// Version of the keys and values below; another version on the disk is rebuilt.
+pub const INDEX_FORMAT: u32 = 1;
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    pub journal_index: u64,
+    pub content: Position,
+    /// The partner it came from; `None` if it was submitted here.
+    pub partner: Option<PartnerNumber>,
+}
+
+impl RecordPlace {
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(18);
+        out.extend_from_slice(&self.journal_index.to_be_bytes());
+        out.extend_from_slice(&self.content.pack().to_be_bytes());
+        out.extend_from_slice(&self.partner.map_or(0, PartnerNumber::get).to_be_bytes());
+        out
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
+        let mut fields = Fields(value);
+        let (journal_index, content) = (fields.u64()?, fields.u64()?);
+        let partner = fields.u16()?;
+        Ok(Self {
+            journal_index,
+            content: Position::unpack(content),
+            partner: (partner != 0).then_some(PartnerNumber::new(partner)),
+        })
+    }
+}
+
+/// The newest revision of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeriesHead {
+    pub revision: u32,
+    pub id: RecordId,
+    pub kind: Kind,
+    /// Two revisions of the series name the same predecessor.
+    pub conflicting: bool,
+    /// What the newest revision says, of own records only.
+    pub fingerprint: Option<[u8; 32]>,
+}
+
+impl SeriesHead {
+    /// The head after another revision was accepted.
+    pub fn after(head: Option<Self>, record: &Verified, secret: &SeriesSecret, own: bool) -> Self {
+        let header = record.header();
+        let fresh = Self {
+            revision: header.revision,
+            id: record.id(),
+            kind: header.kind,
+            conflicting: head.is_some_and(|head| head.conflicting),
+            fingerprint: if own { draft::fingerprint_of(record, secret) } else { None },
+        };
+        match head {
+            Some(head) if head.revision > header.revision => head,
+            Some(head) if head.revision == header.revision && head.id != fresh.id => {
+                Self { conflicting: true, ..head }
+            }
+            _ => fresh,
+        }
+    }
+
+    pub fn is_withdrawn(&self) -> bool {
+        self.kind == Kind::Withdrawal
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(70);
+        out.extend_from_slice(&self.revision.to_be_bytes());
+        out.extend_from_slice(self.id.as_bytes());
+        out.push(self.kind.number());
+        out.push(u8::from(self.conflicting));
+        if let Some(fingerprint) = &self.fingerprint {
+            out.extend_from_slice(fingerprint);
+        }
+        out
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
+        let mut fields = Fields(value);
+        let revision = u32::from_be_bytes(fields.array()?);
+        let id = RecordId::from_bytes(fields.array()?);
+        let [kind, conflicting] = fields.array()?;
+        Ok(Self {
+            revision,
+            id,
+            kind: Kind::from_number(u32::from(kind)).ok_or_else(|| damaged("a series head"))?,
+            conflicting: conflicting != 0,
+            fingerprint: if fields.0.is_empty() { None } else { Some(fields.array()?) },
+        })
+    }
+}
+
+/// What was disclosed of a record to a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disclosure {
+    /// Index of the last entry about it in the feed.
+    pub feed_index: u64,
+    /// All slots disclosed so far; none after it was retracted.
+    pub slots: SlotMask,
+}
+
+impl Disclosure {
+    fn encode(self) -> Vec<u8> {
+        let mut out = self.feed_index.to_be_bytes().to_vec();
+        out.extend_from_slice(&self.slots.bits().to_be_bytes());
+        out
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
+        let mut fields = Fields(value);
+        let feed_index = fields.u64()?;
+        Ok(Self { feed_index, slots: SlotMask::from_bits(u32::from_be_bytes(fields.array()?)) })
+    }
+
+    /// What is disclosed after another entry of the feed.
+    pub fn after(before: Option<Self>, feed_index: u64, entry: &pb::FeedEntry) -> Self {
+        let slots = SlotMask::from_bits(entry.open_slots);
+        let before = before.map_or(SlotMask::NONE, |disclosure| disclosure.slots);
+        let slots = match entry.action() {
+            pb::FeedAction::Retract => SlotMask::NONE,
+            pb::FeedAction::Erase => before.without(slots),
+            _ => before.or(slots),
+        };
+        Self { feed_index, slots }
+    }
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], JournalError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or_else(|| damaged("a value"))?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u64(&mut self) -> Result<u64, JournalError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, JournalError> {
+        self.array().map(u16::from_be_bytes)
+    }
+}
+
+fn damaged(what: &str) -> JournalError {
+    JournalError::Index(format!("{what} has another form"))
+}
+
+pub fn record_key(id: &RecordId) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+/// A series belongs to its originator: an id that another agency copied is another series.
+pub fn series_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
+    let mut key = series.as_bytes().to_vec();
+    key.extend_from_slice(originator.as_str().as_bytes());
+    key
+}
+
+const DISCLOSED: u8 = 1;
+const HEAD: u8 = 2;
+
+pub fn disclosure_key(partner: PartnerNumber, id: &RecordId) -> Vec<u8> {
+    let mut key = vec![DISCLOSED];
+    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// The head of a feed at one size; the value is the index of its journal entry.
+pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+    let mut key = vec![HEAD];
+    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&size.to_be_bytes());
+    key
+}
+
+pub fn put_head(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
+    Change::put(Table::Disclosures, head_key(partner, size), journal_index.to_be_bytes().to_vec())
+}
+
+pub fn put_disclosure(partner: PartnerNumber, id: &RecordId, disclosure: Disclosure) -> Change {
+    Change::put(Table::Disclosures, disclosure_key(partner, id), disclosure.encode())
+}
+
+pub fn put_series(series: SeriesId, originator: &AgencyName, head: &SeriesHead) -> Change {
+    Change::put(Table::Series, series_key(series, originator), head.encode())
+}
+
+pub fn put_place(id: &RecordId, place: RecordPlace) -> Change {
+    Change::put(Table::Records, record_key(id), place.encode())
+}
+
+/// The search terms of a record.
+pub fn put_terms(record: &Verified, journal_index: u64, changes: &mut Vec<Change>) {
+    search::terms_of(record, |term| {
+        changes.push(Change::put(Table::Search, search::key(term, journal_index), Vec::new()));
+    });
+}

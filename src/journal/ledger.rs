@@ -1,0 +1,211 @@
+//! The one writer: group commit over the segments.
+//!
+//! Jobs that wait together are written together: one write, one fdatasync, then all callers are
+//! answered. An error while writing stops the thread; nothing is acknowledged after it, and the
+//! next start repairs the log.
+
+use super::JournalError;
+use super::state::State;
+use super::transaction::{Group, Signing, Transaction};
+use super::view::{Snapshot, View};
+use crate::ident::Timestamp;
+use crate::merkle::Frontier;
+use crate::store::{LeafRecord, Position, Segments};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Jobs that may wait; a caller beyond that waits itself.
+const QUEUE_MAX: usize = 256;
+/// A group closes when it has this many bytes: about 10,000 records, 20 ms of work.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// What the journal was when a job became durable.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub size: u64,
+    /// The journal's signed checkpoint.
+    pub note: Bytes,
+}
+
+type Answer = Box<dyn FnOnce(&Committed) + Send>;
+type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Answer, JournalError> + Send>;
+
+/// Gives the time; the simulator and tests give their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The way to the writer. Cloned by every task.
+#[derive(Clone)]
+pub struct Ledger {
+    jobs: mpsc::Sender<Job>,
+    view: Arc<View>,
+    grown: watch::Receiver<u64>,
+}
+
+impl Ledger {
+    /// Everything that can be read.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Tells the journal's size after every commit.
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.grown.clone()
+    }
+
+    /// Runs a job in the writer; answers when what it staged is durable.
+    pub async fn commit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<(T, Committed), JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let value = job(transaction)?;
+            Ok(Box::new(move |committed: &Committed| {
+                // The caller may have gone; its work is durable all the same.
+                drop(answer.send((value, committed.clone())));
+            }))
+        });
+        self.jobs.send(job).await.map_err(|_| JournalError::Stopped)?;
+        answered.await.map_err(|_| JournalError::Stopped)
+    }
+}
+
+/// The thread behind a [`Ledger`]. It ends when all handles are gone, or at the first error.
+pub struct Writer {
+    thread: JoinHandle<Result<(), JournalError>>,
+}
+
+impl Writer {
+    /// Waits for the writer's end.
+    pub fn join(self) -> Result<(), JournalError> {
+        self.thread.join().unwrap_or(Err(JournalError::Stopped))
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// What [`super::open`] found, ready to go on.
+pub(super) struct Recovered {
+    pub(super) segments: Segments,
+    pub(super) state: State,
+    pub(super) view: Arc<View>,
+}
+
+pub(super) fn start(
+    recovered: Recovered,
+    signing: Arc<Signing>,
+    clock: Clock,
+) -> Result<(Ledger, Writer), JournalError> {
+    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+    let (growth, grown) = watch::channel(recovered.view.snapshot().size);
+    let view = Arc::clone(&recovered.view);
+    let writing = Writing {
+        frontier: view.journal.frontier(),
+        segments: recovered.segments,
+        state: recovered.state,
+        view: recovered.view,
+        signing,
+        clock,
+        group: Group::default(),
+        growth,
+    };
+    let thread = std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || writing.run(queue))
+        .map_err(|_| JournalError::Stopped)?;
+    Ok((Ledger { jobs, view, grown }, Writer { thread }))
+}
+
+struct Writing {
+    segments: Segments,
+    state: State,
+    view: Arc<View>,
+    signing: Arc<Signing>,
+    clock: Clock,
+    frontier: Frontier,
+    group: Group,
+    growth: watch::Sender<u64>,
+}
+
+impl Writing {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), JournalError> {
+        while let Some(first) = queue.blocking_recv() {
+            let mut answers = Vec::new();
+            self.stage(first, &mut answers)?;
+            while self.group.batch.bytes() < GROUP_BYTES {
+                let Ok(next) = queue.try_recv() else { break };
+                self.stage(next, &mut answers)?;
+            }
+            let committed = self.commit().inspect_err(|error| {
+                tracing::error!(%error, "the journal stops; start the node again, it repairs itself");
+            })?;
+            answers.into_iter().for_each(|answer| answer(&committed));
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, job: Job, answers: &mut Vec<Answer>) -> Result<(), JournalError> {
+        let now = (self.clock)();
+        let now = self.state.last_at.map_or(now, |last| last.max(now));
+        let mut transaction = Transaction {
+            signing: &self.signing,
+            view: &self.view,
+            state: &mut self.state,
+            frontier: &mut self.frontier,
+            group: &mut self.group,
+            now,
+        };
+        let answer = job(&mut transaction).inspect_err(|error| {
+            tracing::error!(%error, "a job failed after it was decided; the journal stops");
+        })?;
+        answers.push(answer);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<Committed, JournalError> {
+        if self.group.batch.is_empty() {
+            let snapshot = self.view.snapshot();
+            return Ok(Committed { size: snapshot.size, note: snapshot.note.clone() });
+        }
+        let head = self.frontier.head();
+        let origin = super::entry::journal_origin(&self.signing.agency);
+        let note = self.signing.sign(&origin, head)?;
+        let appended = self.segments.append(&mut self.group.batch, &note)?;
+        self.publish(&appended.positions, appended.end, head.size.get(), note)
+    }
+
+    fn publish(
+        &mut self,
+        positions: &[Position],
+        end: Position,
+        size: u64,
+        note: Bytes,
+    ) -> Result<Committed, JournalError> {
+        let located = |leaves: &[super::transaction::StagedLeaf]| -> Vec<LeafRecord> {
+            leaves.iter().map(|leaf| (leaf.hash, positions[leaf.frame])).collect()
+        };
+        self.view.journal.append(&located(&self.group.leaves))?;
+        for (number, (_, leaves)) in &self.group.feeds {
+            self.view.feed(*number)?.append(&located(leaves))?;
+        }
+        let changes = self.group.finish(positions);
+        {
+            let mut recent =
+                self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.group.records.values().for_each(|r| recent.insert(Arc::clone(&r.record)));
+        }
+        self.view.index.stage(changes, end)?;
+        self.view.snapshot.store(Arc::new(Snapshot {
+            state: Arc::new(self.state.clone()),
+            size,
+            note: note.clone(),
+        }));
+        self.group.clear();
+        self.growth.send_replace(size);
+        Ok(Committed { size, note })
+    }
+}

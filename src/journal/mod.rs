@@ -1,0 +1,34 @@
+//! The node's journal and feeds: append, make durable, publish, read back.
+//!
+//! One thread writes ([`ledger`]); it alone decides order. Everything that is read ([`view`]) was
+//! durable before it could be seen. Positions, indexes and state are derived from the segments and
+//! can be made again from them ([`open`]).
+
+pub mod entry;
+pub mod index;
+pub mod ledger;
+pub mod log;
+pub mod open;
+pub mod search;
+pub mod state;
+pub mod transaction;
+pub mod view;
+
+use crate::store::StoreError;
+
+/// What stops the journal or a question to it.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("journal entry {index} cannot be read: {reason}")]
+    Entry { index: u64, reason: String },
+    #[error("the log ends with a checkpoint of {found}, this node is {wanted}")]
+    ForeignLog { found: String, wanted: String },
+    #[error("the journal's root at size {size} is {found}, its checkpoint says {wanted}")]
+    Root { size: u64, found: String, wanted: String },
+    #[error("the index disagrees with the segments: {0}; run `liaison store reindex`")]
+    Index(String),
+    #[error("the journal has stopped; start the node again, it repairs itself on start")]
+    Stopped,
+}

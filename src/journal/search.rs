@@ -1,0 +1,171 @@
+//! Search terms: how a question becomes a range of index keys.
+//!
+//! A key is a term and then the journal index of the record, so that every answer comes in order
+//! of acceptance and a page ends at an index.
+
+use crate::ident::AgencyName;
+use crate::record::content::Content;
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotNumber;
+use crate::value::{Network, Value, ValueType};
+use sha2::{Digest as _, Sha256};
+
+/// Texts longer than this are indexed by their hash.
+const TERM_BYTES_MAX: usize = 128;
+/// Words of a record that are indexed; the rest of a long note is not found by search.
+const WORDS_MAX: usize = 256;
+/// Longer words are cut.
+const WORD_BYTES_MAX: usize = 32;
+
+const VALUE: u8 = b'v';
+const DOMAIN: u8 = b'd';
+const ADDRESS: u8 = b'i';
+const NETWORK: u8 = b'c';
+const KIND: u8 = b'k';
+const ORIGINATOR: u8 = b'o';
+const CREATED: u8 = b't';
+const WORD: u8 = b'w';
+const LINKED: u8 = b'l';
+const CASE: u8 = b'r';
+const REVISION: u8 = b's';
+
+/// The part of a key before the journal index.
+pub fn key(mut term: Vec<u8>, journal_index: u64) -> Vec<u8> {
+    term.extend_from_slice(&journal_index.to_be_bytes());
+    term
+}
+
+/// The journal index at the end of a key.
+pub fn journal_index(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+fn text_term(tag: u8, text: &[u8]) -> Vec<u8> {
+    let mut term = vec![tag];
+    if text.len() > TERM_BYTES_MAX {
+        term.extend_from_slice(&Sha256::digest(text));
+    } else {
+        term.extend_from_slice(text);
+    }
+    term.push(0);
+    term
+}
+
+/// Records about exactly this value.
+pub fn value_term(value: &Value) -> Vec<u8> {
+    let mut text = vec![value.value_type().number()];
+    text.extend_from_slice(value.text().as_bytes());
+    text_term(VALUE, &text)
+}
+
+/// Records about a host at or below a domain; a prefix, not a whole term.
+pub fn domain_prefix(reversed: &[u8]) -> Vec<u8> {
+    let mut term = vec![DOMAIN];
+    term.extend_from_slice(&reversed[..reversed.len().min(255)]);
+    term
+}
+
+fn domain_term(reversed: &[u8]) -> Vec<u8> {
+    let mut term = domain_prefix(reversed);
+    term.push(0);
+    term
+}
+
+/// Records about exactly this address, mapped to IPv6; a range of these is a network.
+pub fn address_term(address: [u8; 16]) -> Vec<u8> {
+    let mut term = vec![ADDRESS];
+    term.extend_from_slice(&address);
+    term
+}
+
+/// Records about exactly this network, given by [`crate::value::Network::key`].
+pub fn network_term(network: [u8; 17]) -> Vec<u8> {
+    let mut term = vec![NETWORK];
+    term.extend_from_slice(&network);
+    term
+}
+
+pub fn kind_term(kind: Kind) -> Vec<u8> {
+    vec![KIND, kind.number()]
+}
+
+pub fn originator_term(originator: &AgencyName) -> Vec<u8> {
+    text_term(ORIGINATOR, originator.as_str().as_bytes())
+}
+
+/// Records created at a time; a range of these is a range of times.
+pub fn created_term(unix_ms: u64) -> Vec<u8> {
+    let mut term = vec![CREATED];
+    term.extend_from_slice(&unix_ms.to_be_bytes());
+    term
+}
+
+pub fn word_term(word: &str) -> Vec<u8> {
+    let word = word.as_bytes();
+    text_term(WORD, &word[..word.len().min(WORD_BYTES_MAX)])
+}
+
+/// Records that refer to a series.
+pub fn linked_term(series: crate::ident::SeriesId) -> Vec<u8> {
+    let mut term = vec![LINKED];
+    term.extend_from_slice(series.as_bytes());
+    term
+}
+
+/// Cases and takedown results with this reference.
+pub fn case_term(reference: &str) -> Vec<u8> {
+    text_term(CASE, reference.as_bytes())
+}
+
+/// Revisions after the first of a series.
+pub fn revision_term(series: crate::ident::SeriesId) -> Vec<u8> {
+    let mut term = vec![REVISION];
+    term.extend_from_slice(series.as_bytes());
+    term
+}
+
+/// The words of a text as they are indexed and asked for: lower case, split at what is neither
+/// letter nor digit.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1).map(str::to_lowercase)
+}
+
+/// Hands out every term that a record is found by.
+pub fn terms_of(record: &Verified, mut put: impl FnMut(Vec<u8>)) {
+    let header = record.header();
+    put(kind_term(header.kind));
+    put(originator_term(&header.originator));
+    put(created_term(header.created_at.unix_ms() as u64));
+    if header.revision > 1 {
+        put(revision_term(header.series));
+    }
+    if let Some(value) = record.value() {
+        put(value_term(&value));
+        if let Some(reversed) = value.domain_key() {
+            put(domain_term(&reversed));
+        }
+        if let Some(address) = value.ip_key() {
+            put(address_term(address));
+        }
+        if let (ValueType::Cidr, Some(network)) = (value.value_type(), value.network()) {
+            put(network_term(Network::from(network).key()));
+        }
+    }
+    for number in SlotNumber::of(header.kind) {
+        record.references(number).into_iter().for_each(|series| put(linked_term(series)));
+    }
+    let Ok(content) = record.content() else { return };
+    match &content {
+        Content::Case(case) => put(case_term(&case.reference)),
+        Content::TakedownResult(result) if !result.case_reference.is_empty() => {
+            put(case_term(&result.case_reference));
+        }
+        _ => {}
+    }
+    let mut indexed: Vec<String> =
+        content.searchable_text().into_iter().flat_map(words).take(WORDS_MAX).collect();
+    indexed.sort_unstable();
+    indexed.dedup();
+    indexed.iter().for_each(|word| put(word_term(word)));
+}

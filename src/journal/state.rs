@@ -1,0 +1,263 @@
+//! The small state that the journal adds up to: partners, policy, cursors.
+//!
+//! It is a fold over the entries and nothing else. The last entry of each sort is also kept in the
+//! index, so that start-up reads the tail of the log only.
+
+use super::JournalError;
+use super::entry;
+use crate::ident::{AgencyName, PolicyVersion, Timestamp};
+use crate::merkle::Frontier;
+use crate::partner::VerifiedCard;
+use crate::pb::{self, journal_entry::Event};
+use crate::store::{Change, Table};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
+pub const PARTNERS_MAX: usize = 1_000;
+
+/// The number of a partner in this node's store, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartnerNumber(u16);
+
+impl PartnerNumber {
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// What the journal says about one partner.
+#[derive(Debug, Clone)]
+pub struct PartnerRecord {
+    pub number: PartnerNumber,
+    pub card: Arc<VerifiedCard>,
+    pub state: pb::PartnerState,
+    pub facts: pb::PartnerFacts,
+    /// Our feed to it.
+    pub published: Published,
+    /// Its feed to us.
+    pub received: Received,
+    /// Entries of our feed that it gave receipts for.
+    pub receipted: u64,
+    /// Entries of our feed that it did not take.
+    pub exceptions: u64,
+}
+
+/// How far our feed to a partner is.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    pub size: u64,
+    /// Signed note of the newest head; empty before the first.
+    pub note: Bytes,
+    /// Journal entries below this index were considered.
+    pub considered: u64,
+    pub policy_version: PolicyVersion,
+    pub records_disclosed: u64,
+    pub fields_withheld: u64,
+}
+
+/// How far a partner's feed is here.
+#[derive(Debug, Clone, Default)]
+pub struct Received {
+    pub frontier: Frontier,
+    /// Signed note with our receipt; empty before the first.
+    pub note: Bytes,
+    pub exceptions: u64,
+}
+
+/// Everything that the entries so far add up to.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub partners: BTreeMap<AgencyName, PartnerRecord>,
+    pub policy: Option<pb::PolicyApplied>,
+    pub card: Option<Arc<VerifiedCard>>,
+    pub records: u64,
+    /// The last entry that `records` counts; entries may be applied again after a restart.
+    counted_to: Option<u64>,
+    /// Time of the last entry.
+    pub last_at: Option<Timestamp>,
+}
+
+impl State {
+    pub fn policy_version(&self) -> PolicyVersion {
+        PolicyVersion::new(self.policy.as_ref().map_or(0, |policy| policy.version))
+    }
+
+    pub fn partner_by_number(
+        &self,
+        number: PartnerNumber,
+    ) -> Option<(&AgencyName, &PartnerRecord)> {
+        self.partners.iter().find(|(_, partner)| partner.number == number)
+    }
+
+    /// Takes the next entry into account.
+    pub fn apply(&mut self, index: u64, at: Timestamp, event: &Event) -> Result<(), JournalError> {
+        let broken = |reason: String| JournalError::Entry { index, reason };
+        self.last_at = Some(at);
+        match event {
+            Event::Genesis(_) | Event::SlotsReceived(_) => {}
+            Event::RecordAccepted(_) => {
+                if self.counted_to.is_none_or(|last| index > last) {
+                    self.records += 1;
+                    self.counted_to = Some(index);
+                }
+            }
+            Event::FeedPublished(published) => {
+                let size = note_size(&published.note).map_err(broken)?;
+                self.partner(index, &published.partner)?.published = Published {
+                    size,
+                    note: published.note.clone(),
+                    considered: published.considered,
+                    policy_version: PolicyVersion::new(published.policy_version),
+                    records_disclosed: published.records_disclosed,
+                    fields_withheld: published.fields_withheld,
+                };
+            }
+            Event::FeedReceived(received) => {
+                let size = note_size(&received.note).map_err(broken)?;
+                let hashes = received
+                    .frontier
+                    .chunks_exact(32)
+                    .filter_map(|hash| crate::ident::TreeHash::try_from(hash).ok())
+                    .collect();
+                let frontier = Frontier::from_hashes(crate::ident::TreeSize::new(size), hashes)
+                    .map_err(|error| broken(error.to_string()))?;
+                self.partner(index, &received.partner)?.received = Received {
+                    frontier,
+                    note: received.note.clone(),
+                    exceptions: received.exceptions_total,
+                };
+            }
+            Event::ReceiptReceived(receipt) => {
+                let size = note_size(&receipt.note).map_err(broken)?;
+                let partner = self.partner(index, &receipt.partner)?;
+                partner.receipted = size;
+                partner.exceptions = receipt.exceptions_total;
+            }
+            Event::PartnerChanged(changed) => self.change_partner(index, changed)?,
+            Event::PolicyApplied(policy) => self.policy = Some(policy.clone()),
+            Event::CardIssued(issued) => {
+                let card = issued.card.clone().unwrap_or_default();
+                self.card = Some(Arc::new(verified(index, card)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn partner(&mut self, index: u64, name: &str) -> Result<&mut PartnerRecord, JournalError> {
+        name.parse::<AgencyName>()
+            .ok()
+            .and_then(|agency| self.partners.get_mut(&agency))
+            .ok_or_else(|| JournalError::Entry {
+                index,
+                reason: format!("partner {name:?} is unknown"),
+            })
+    }
+
+    fn change_partner(
+        &mut self,
+        index: u64,
+        changed: &pb::PartnerChanged,
+    ) -> Result<(), JournalError> {
+        let broken = |reason: String| JournalError::Entry { index, reason };
+        let agency: AgencyName = changed
+            .agency
+            .parse()
+            .map_err(|error: crate::ident::IdentError| broken(error.to_string()))?;
+        let number = u16::try_from(changed.number)
+            .map_err(|_| broken(format!("partner number {} is too large", changed.number)))?;
+        let card = Arc::new(verified(index, changed.card.clone().unwrap_or_default())?);
+        let partner = self.partners.entry(agency).or_insert_with(|| PartnerRecord {
+            number: PartnerNumber(number),
+            card: Arc::clone(&card),
+            state: pb::PartnerState::Received,
+            facts: pb::PartnerFacts::default(),
+            published: Published::default(),
+            received: Received::default(),
+            receipted: 0,
+            exceptions: 0,
+        });
+        partner.card = card;
+        partner.state = changed.state();
+        partner.facts = changed.facts.clone().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Where in the index the last entry of its sort is kept, so that start-up finds it.
+    pub fn remember(&self, index: u64, event: &Event, bytes: &[u8], changes: &mut Vec<Change>) {
+        let number = |name: &str| {
+            let agency = name.parse::<AgencyName>().ok()?;
+            self.partners.get(&agency).map(|partner| partner.number.get())
+        };
+        let key = match event {
+            Event::Genesis(_) | Event::SlotsReceived(_) => None,
+            Event::RecordAccepted(_) => {
+                let mut value = self.records.to_be_bytes().to_vec();
+                value.extend_from_slice(&index.to_be_bytes());
+                changes.push(Change::put(Table::Meta, b"records".to_vec(), value));
+                None
+            }
+            Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
+            Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
+            Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 4)),
+            Event::PartnerChanged(e) => number(&e.agency).map(|n| partner_key(n, 1)),
+            Event::PolicyApplied(_) => Some(b"policy".to_vec()),
+            Event::CardIssued(_) => Some(b"card".to_vec()),
+        };
+        if let Some(key) = key {
+            let mut value = index.to_be_bytes().to_vec();
+            value.extend_from_slice(bytes);
+            changes.push(Change::put(Table::Meta, key, value));
+        }
+    }
+
+    /// Builds the state that [`Self::remember`] kept; later entries are applied from the log.
+    pub fn recall(
+        pairs: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), crate::store::StoreError>>,
+    ) -> Result<Self, JournalError> {
+        let mut state = Self::default();
+        let mut entries = Vec::new();
+        for pair in pairs {
+            let (key, value) = pair?;
+            let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };
+            if key == b"records" {
+                state.records = u64::from_be_bytes(*head);
+                state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
+            } else if key == b"policy" || key == b"card" || key.starts_with(b"p") {
+                // Partner rows sort by number and then by sort of entry: the partner itself first.
+                entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));
+            }
+        }
+        for (_, index, bytes) in entries {
+            let (at, event) = entry::decode(index, &bytes)?;
+            let last = state.last_at.map_or(at, |last| last.max(at));
+            state.apply(index, last, &event)?;
+        }
+        Ok(state)
+    }
+}
+
+fn partner_key(number: u16, sort: u8) -> Vec<u8> {
+    let mut key = b"p/".to_vec();
+    key.extend_from_slice(&number.to_be_bytes());
+    key.push(sort);
+    key
+}
+
+fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalError> {
+    VerifiedCard::try_from(card)
+        .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
+}
+
+/// The tree size in the second line of a checkpoint note of ours.
+fn note_size(note: &[u8]) -> Result<u64, String> {
+    std::str::from_utf8(note)
+        .ok()
+        .and_then(|text| text.lines().nth(1)?.parse().ok())
+        .ok_or_else(|| "the note in it is no checkpoint".to_owned())
+}

@@ -1,0 +1,335 @@
+//! What one job adds to the journal, before it is durable.
+//!
+//! A job decides before it stages: what it has staged will be written. It sees everything that
+//! jobs before it staged, durable or not.
+
+use super::JournalError;
+use super::entry;
+use super::index::{self, Disclosure, RecordPlace, SeriesHead};
+use super::state::{PartnerNumber, State};
+use super::view::View;
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
+use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::draft::SeriesSecret;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use crate::record::stored;
+use crate::store::{Batch, Change, Position};
+use bytes::Bytes;
+use prost::Message as _;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The agency's name and keys, as far as the writer needs them.
+pub struct Signing {
+    pub agency: AgencyName,
+    pub journal_key: ed25519_dalek::SigningKey,
+    pub series_secret: SeriesSecret,
+}
+
+impl Signing {
+    /// Signs a head of one of this agency's logs. The key's name is the log's origin, as
+    /// tlog-checkpoint wants it.
+    pub fn sign(&self, origin: &str, head: TreeHead) -> Result<Bytes, JournalError> {
+        let broken = |reason: String| JournalError::Entry { index: head.size.get(), reason };
+        let name = origin.parse().map_err(|e: crate::merkle::KeyError| broken(e.to_string()))?;
+        let origin =
+            origin.parse().map_err(|e: crate::merkle::CheckpointError| broken(e.to_string()))?;
+        let checkpoint =
+            Checkpoint::new(origin, head).map_err(|error| broken(error.to_string()))?;
+        let signer = NoteSigner::new(name, self.journal_key.clone());
+        Ok(SignedCheckpoint::sign(checkpoint, &signer).to_bytes().into())
+    }
+}
+
+/// A leaf that waits for the position of its frame.
+#[derive(Debug)]
+pub(super) struct StagedLeaf {
+    pub(super) hash: crate::ident::TreeHash,
+    pub(super) frame: usize,
+}
+
+/// A record that waits for the position of its content.
+#[derive(Debug)]
+pub(super) struct StagedRecord {
+    pub(super) record: Arc<Verified>,
+    pub(super) journal_index: u64,
+    pub(super) partner: Option<PartnerNumber>,
+    pub(super) content_frame: usize,
+}
+
+/// Everything staged for the next commit.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) batch: Batch,
+    pub(super) leaves: Vec<StagedLeaf>,
+    pub(super) feeds: HashMap<PartnerNumber, (Frontier, Vec<StagedLeaf>)>,
+    pub(super) records: HashMap<RecordId, StagedRecord>,
+    pub(super) series: HashMap<(SeriesId, AgencyName), SeriesHead>,
+    pub(super) disclosures: HashMap<(PartnerNumber, RecordId), Disclosure>,
+    pub(super) changes: Vec<Change>,
+    content: Vec<u8>,
+}
+
+impl Group {
+    pub(super) fn clear(&mut self) {
+        self.batch.clear();
+        self.leaves.clear();
+        self.feeds.clear();
+        self.records.clear();
+        self.series.clear();
+        self.disclosures.clear();
+        self.changes.clear();
+    }
+}
+
+/// The writer's side of a job.
+pub struct Transaction<'a> {
+    pub(super) signing: &'a Signing,
+    pub(super) view: &'a View,
+    pub(super) state: &'a mut State,
+    pub(super) frontier: &'a mut Frontier,
+    pub(super) group: &'a mut Group,
+    pub(super) now: Timestamp,
+}
+
+impl Transaction<'_> {
+    /// The time of every entry of this job; never before the entry before.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What the journal adds up to, with everything staged.
+    pub const fn state(&self) -> &State {
+        self.state
+    }
+
+    pub const fn signing(&self) -> &Signing {
+        self.signing
+    }
+
+    /// Where a record is, staged ones included.
+    pub fn holds(&self, id: &RecordId) -> Result<bool, JournalError> {
+        Ok(self.group.records.contains_key(id) || self.view.place(id)?.is_some())
+    }
+
+    /// A record as it is known so far.
+    pub fn record(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
+        match self.group.records.get(id) {
+            Some(staged) => Ok(Some(Arc::clone(&staged.record))),
+            None => self.view.record(id),
+        }
+    }
+
+    pub fn series_head(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<Option<SeriesHead>, JournalError> {
+        match self.group.series.get(&(series, originator.clone())) {
+            Some(head) => Ok(Some(*head)),
+            None => self.view.series_head(series, originator),
+        }
+    }
+
+    pub fn disclosure(
+        &self,
+        partner: PartnerNumber,
+        id: &RecordId,
+    ) -> Result<Option<Disclosure>, JournalError> {
+        match self.group.disclosures.get(&(partner, *id)) {
+            Some(disclosure) => Ok(Some(*disclosure)),
+            None => self.view.disclosure(partner, id),
+        }
+    }
+
+    /// Adds an entry; returns its index in the journal.
+    pub fn append(&mut self, event: Event) -> Result<u64, JournalError> {
+        let index = self.frontier.size().get();
+        let entry = pb::JournalEntry { at_ms: self.now.unix_ms() as u64, event: Some(event) };
+        let bytes = entry.encode_to_vec();
+        if bytes.len() > entry::ENTRY_BYTES_MAX {
+            let reason = format!(
+                "{} bytes are more than the {} that an entry may have",
+                bytes.len(),
+                entry::ENTRY_BYTES_MAX
+            );
+            return Err(JournalError::Entry { index, reason });
+        }
+        if let Some(event) = &entry.event {
+            self.state.apply(index, self.now, event)?;
+            self.state.remember(index, event, &bytes, &mut self.group.changes);
+        }
+        let hash = leaf_hash(&bytes);
+        self.group.leaves.push(StagedLeaf { hash, frame: self.group.batch.len() });
+        self.group.batch.entry(&bytes)?;
+        self.frontier.push(hash);
+        Ok(index)
+    }
+
+    fn append_content(&mut self, record: &Verified) -> Result<usize, JournalError> {
+        let frame = self.group.batch.len();
+        self.group.content.clear();
+        stored::write(record, &mut self.group.content);
+        self.group.batch.content(&[&self.group.content])?;
+        Ok(frame)
+    }
+
+    /// Accepts a record that is not here yet.
+    pub fn accept(
+        &mut self,
+        record: Arc<Verified>,
+        origin: Origin<'_>,
+    ) -> Result<u64, JournalError> {
+        let content_frame = self.append_content(&record)?;
+        let (partner, feed_index, client, number) = match origin {
+            Origin::Client(client) => ("", 0, client, None),
+            Origin::Partner { agency, number, feed_index } => {
+                (agency.as_str(), feed_index, "", Some(number))
+            }
+        };
+        let journal_index = self.append(Event::RecordAccepted(pb::RecordAccepted {
+            header: record.header_bytes().clone(),
+            signature: Some(record.signature().into()),
+            partner: partner.to_owned(),
+            feed_index,
+            client: client.to_owned(),
+            open_slots: record.open_slots().bits(),
+        }))?;
+        let header = record.header();
+        let own = header.originator == self.signing.agency;
+        let before = self.series_head(header.series, &header.originator)?;
+        let head = SeriesHead::after(before, &record, &self.signing.series_secret, own);
+        let series = (header.series, header.originator.clone());
+        self.group.changes.push(index::put_series(series.0, &series.1, &head));
+        self.group.series.insert(series, head);
+        index::put_terms(&record, journal_index, &mut self.group.changes);
+        self.group.records.insert(
+            record.id(),
+            StagedRecord { record, journal_index, partner: number, content_frame },
+        );
+        Ok(journal_index)
+    }
+
+    /// Keeps more slots of a record that is here already. `merged` has all slots known now.
+    pub fn extend(
+        &mut self,
+        merged: Arc<Verified>,
+        gained: SlotMask,
+        agency: &AgencyName,
+        feed_index: u64,
+    ) -> Result<(), JournalError> {
+        let id = merged.id();
+        let content_frame = self.append_content(&merged)?;
+        self.append(Event::SlotsReceived(pb::SlotsReceived {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            open_slots: gained.bits(),
+            partner: agency.to_string(),
+            feed_index,
+        }))?;
+        let staged = self.group.records.get(&id).map(|s| (s.journal_index, s.partner));
+        let (journal_index, partner) = match staged {
+            Some(staged) => staged,
+            None => {
+                let place = self.view.place(&id)?.ok_or_else(|| {
+                    JournalError::Index(format!("record {id} is extended and not there"))
+                })?;
+                (place.journal_index, place.partner)
+            }
+        };
+        index::put_terms(&merged, journal_index, &mut self.group.changes);
+        self.group
+            .records
+            .insert(id, StagedRecord { record: merged, journal_index, partner, content_frame });
+        Ok(())
+    }
+
+    /// Adds entries to the feed to a partner and publishes its new head. `considered` moves even
+    /// when there is nothing to disclose, but then no entry is written for it.
+    pub fn publish(
+        &mut self,
+        agency: &AgencyName,
+        entries: &[pb::FeedEntry],
+        considered: u64,
+        withheld: u64,
+    ) -> Result<(), JournalError> {
+        let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
+        let (number, published) = (partner.number, partner.published.clone());
+        let mut size = published.size;
+        let mut disclosed = published.records_disclosed;
+        let mut frontier = match self.group.feeds.get(&number) {
+            Some((frontier, _)) => frontier.clone(),
+            None => self.view.feed(number)?.frontier(),
+        };
+        for entry in entries {
+            let bytes = entry.encode_to_vec();
+            let hash = leaf_hash(&bytes);
+            let leaf = StagedLeaf { hash, frame: self.group.batch.len() };
+            self.group.batch.feed(number.get(), &bytes)?;
+            frontier.push(hash);
+            self.stage_feed_leaf(number, leaf);
+            let id = entry::record_id(&entry.record_id)?;
+            let disclosure = Disclosure::after(self.disclosure(number, &id)?, size, entry);
+            self.group.changes.push(index::put_disclosure(number, &id, disclosure));
+            self.group.disclosures.insert((number, id), disclosure);
+            size += 1;
+            disclosed += u64::from(matches!(
+                entry.action(),
+                pb::FeedAction::Disclose | pb::FeedAction::Withdraw
+            ));
+        }
+        let head = frontier.head();
+        if let Some(feed) = self.group.feeds.get_mut(&number) {
+            feed.0 = frontier;
+        }
+        let origin = entry::feed_origin(&self.signing.agency, agency);
+        let note = self.signing.sign(&origin, head)?;
+        let journal_index = self.append(Event::FeedPublished(pb::FeedPublished {
+            partner: agency.to_string(),
+            note,
+            considered,
+            policy_version: self.state.policy_version().get(),
+            records_disclosed: disclosed,
+            fields_withheld: published.fields_withheld + withheld,
+        }))?;
+        self.group.changes.push(index::put_head(number, size, journal_index));
+        Ok(())
+    }
+
+    fn stage_feed_leaf(&mut self, number: PartnerNumber, leaf: StagedLeaf) {
+        self.group.feeds.entry(number).or_default().1.push(leaf);
+    }
+
+    /// The head that the journal will have.
+    pub(super) fn head(&self) -> TreeHead {
+        self.frontier.head()
+    }
+
+    pub fn size(&self) -> TreeSize {
+        self.frontier.size()
+    }
+}
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    Client(&'a str),
+    Partner { agency: &'a AgencyName, number: PartnerNumber, feed_index: u64 },
+}
+
+impl Group {
+    /// The changes to the index once the positions of all frames are known.
+    pub(super) fn finish(&mut self, positions: &[Position]) -> Vec<Change> {
+        let mut changes = std::mem::take(&mut self.changes);
+        for (id, staged) in &self.records {
+            let place = RecordPlace {
+                journal_index: staged.journal_index,
+                content: positions[staged.content_frame],
+                partner: staged.partner,
+            };
+            changes.push(index::put_place(id, place));
+        }
+        changes
+    }
+}

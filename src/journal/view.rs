@@ -1,0 +1,270 @@
+//! Everything that can be read: records, feeds, proofs. All of it was durable first.
+
+use super::JournalError;
+use super::entry;
+use super::index::{self, Disclosure, RecordPlace, SeriesHead};
+use super::log::Log;
+use super::state::{PartnerNumber, State};
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::signed::Verified;
+use crate::record::stored;
+use crate::store::{FrameKind, Index, KeyRange, Order, SegmentReader, StoreError, Table};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Records kept in memory after they were accepted, because live delivery reads them at once:
+/// about 2 KiB each.
+const RECENT_MAX: usize = 8_192;
+
+/// A record and how it came to be here.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub record: Arc<Verified>,
+    pub journal_index: u64,
+    pub accepted_at: Timestamp,
+    pub partner: Option<AgencyName>,
+}
+
+/// What readers see: replaced as a whole after each commit.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub state: Arc<State>,
+    pub size: u64,
+    /// The journal's newest signed checkpoint.
+    pub note: Bytes,
+}
+
+/// The reading side, shared by all tasks.
+pub struct View {
+    pub(super) dir: PathBuf,
+    pub(super) segments: SegmentReader,
+    pub(super) index: Index,
+    pub(super) journal: Log,
+    pub(super) feeds: RwLock<HashMap<PartnerNumber, Arc<Log>>>,
+    pub(super) snapshot: ArcSwap<Snapshot>,
+    pub(super) recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+pub(super) struct Recent {
+    records: HashMap<RecordId, Arc<Verified>>,
+    order: VecDeque<RecordId>,
+}
+
+impl Recent {
+    pub(super) fn insert(&mut self, record: Arc<Verified>) {
+        if self.records.insert(record.id(), Arc::clone(&record)).is_none() {
+            self.order.push_back(record.id());
+        }
+        while self.order.len() > RECENT_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.records.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl View {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub const fn journal(&self) -> &Log {
+        &self.journal
+    }
+
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub const fn segments(&self) -> &SegmentReader {
+        &self.segments
+    }
+
+    /// The feed to a partner; empty if nothing was ever published.
+    pub fn feed(&self, number: PartnerNumber) -> Result<Arc<Log>, JournalError> {
+        if let Some(log) = self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            return Ok(Arc::clone(log));
+        }
+        let mut feeds = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let log = match feeds.entry(number) {
+            std::collections::hash_map::Entry::Occupied(there) => Arc::clone(there.get()),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                let path = self.dir.join(format!("feed-{}.leaves", number.get()));
+                Arc::clone(free.insert(Arc::new(Log::open(&path)?)))
+            }
+        };
+        Ok(log)
+    }
+
+    pub fn place(&self, id: &RecordId) -> Result<Option<RecordPlace>, JournalError> {
+        self.index
+            .read(Table::Records, &index::record_key(id))?
+            .map(|value| RecordPlace::decode(&value))
+            .transpose()
+    }
+
+    pub fn series_head(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<Option<SeriesHead>, JournalError> {
+        self.index
+            .read(Table::Series, &index::series_key(series, originator))?
+            .map(|value| SeriesHead::decode(&value))
+            .transpose()
+    }
+
+    /// The newest revisions of a series id, one for each agency that uses it.
+    pub fn series_heads(&self, series: SeriesId) -> Result<Vec<SeriesHead>, JournalError> {
+        self.index
+            .scan(Table::Series, &KeyRange::prefix(*series.as_bytes()), Order::Ascending)
+            .map(|pair| SeriesHead::decode(&pair?.1))
+            .collect()
+    }
+
+    pub fn disclosure(
+        &self,
+        partner: PartnerNumber,
+        id: &RecordId,
+    ) -> Result<Option<Disclosure>, JournalError> {
+        self.index
+            .read(Table::Disclosures, &index::disclosure_key(partner, id))?
+            .map(|value| Disclosure::decode(&value))
+            .transpose()
+    }
+
+    /// A record with its fields.
+    pub fn record(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = recent.records.get(id) {
+            return Ok(Some(Arc::clone(record)));
+        }
+        drop(recent);
+        let Some(place) = self.place(id)? else { return Ok(None) };
+        let (_, event) = self.event(place.journal_index)?;
+        self.assemble(place, event).map(|record| Some(Arc::new(record)))
+    }
+
+    fn assemble(&self, place: RecordPlace, event: Event) -> Result<Verified, JournalError> {
+        let broken = |reason: String| JournalError::Entry { index: place.journal_index, reason };
+        let Event::RecordAccepted(accepted) = event else {
+            return Err(broken("it accepts no record".to_owned()));
+        };
+        let frame = self.segments.read(place.content)?;
+        if frame.kind != FrameKind::Content {
+            return Err(broken(format!("no content lies at {}", place.content)));
+        }
+        let (_, slots) = stored::read(&frame.payload).map_err(|error| broken(error.to_string()))?;
+        Verified::from_store(accepted.header, accepted.signature.unwrap_or_default(), slots)
+            .map_err(|error| broken(error.to_string()))
+    }
+
+    /// A record with how it came to be here.
+    pub fn kept(&self, id: &RecordId) -> Result<Option<Kept>, JournalError> {
+        let Some(place) = self.place(id)? else { return Ok(None) };
+        self.kept_at(place).map(Some)
+    }
+
+    fn kept_at(&self, place: RecordPlace) -> Result<Kept, JournalError> {
+        let (accepted_at, event) = self.event(place.journal_index)?;
+        let record = Arc::new(self.assemble(place, event)?);
+        let snapshot = self.snapshot();
+        let partner = place.partner.and_then(|number| {
+            snapshot.state.partner_by_number(number).map(|(agency, _)| agency.clone())
+        });
+        Ok(Kept { record, journal_index: place.journal_index, accepted_at, partner })
+    }
+
+    /// The record that an entry of the journal accepted, if it accepted one.
+    pub fn accepted_at(&self, journal_index: u64) -> Result<Option<Kept>, JournalError> {
+        let (_, event) = self.event(journal_index)?;
+        let Event::RecordAccepted(accepted) = event else { return Ok(None) };
+        self.kept(&crate::record::commit::record_id(&accepted.header))
+    }
+
+    /// The exact bytes of an entry of the journal.
+    pub fn entry_bytes(&self, index: u64) -> Result<Bytes, JournalError> {
+        let frame = self.segments.read(self.journal.position(index)?)?;
+        if frame.kind == FrameKind::Entry {
+            return Ok(frame.payload);
+        }
+        Err(JournalError::Index(format!("entry {index} lies elsewhere")))
+    }
+
+    pub fn event(&self, index: u64) -> Result<(Timestamp, Event), JournalError> {
+        entry::decode(index, &self.entry_bytes(index)?)
+    }
+
+    /// The exact bytes of entries of the feed to a partner.
+    pub fn feed_entries(
+        &self,
+        number: PartnerNumber,
+        range: std::ops::Range<u64>,
+    ) -> Result<Vec<Bytes>, JournalError> {
+        self.feed(number)?
+            .positions(range)?
+            .into_iter()
+            .map(|(_, position)| {
+                let frame = self.segments.read(position)?;
+                match frame.feed() {
+                    Some((found, bytes)) if found == number.get() => Ok(bytes),
+                    _ => Err(JournalError::Index(format!("no feed entry lies at {position}"))),
+                }
+            })
+            .collect()
+    }
+
+    /// The largest published head of a feed with a size in `above..=most`, as (size, signed note).
+    pub fn feed_head(
+        &self,
+        number: PartnerNumber,
+        above: u64,
+        most: u64,
+    ) -> Result<Option<(u64, Bytes)>, JournalError> {
+        let range = KeyRange::between(
+            index::head_key(number, above + 1),
+            index::head_key(number, most.saturating_add(1)),
+        );
+        let Some(pair) = self.index.scan(Table::Disclosures, &range, Order::Descending).next()
+        else {
+            return Ok(None);
+        };
+        self.read_head(pair).map(Some)
+    }
+
+    /// The smallest published head of a feed above a size.
+    pub fn next_feed_head(
+        &self,
+        number: PartnerNumber,
+        above: u64,
+    ) -> Result<Option<(u64, Bytes)>, JournalError> {
+        let range = KeyRange::between(
+            index::head_key(number, above + 1),
+            index::head_key(number, u64::MAX),
+        );
+        let Some(pair) = self.index.scan(Table::Disclosures, &range, Order::Ascending).next()
+        else {
+            return Ok(None);
+        };
+        self.read_head(pair).map(Some)
+    }
+
+    fn read_head(
+        &self,
+        pair: Result<(Vec<u8>, Vec<u8>), StoreError>,
+    ) -> Result<(u64, Bytes), JournalError> {
+        let (key, value) = pair?;
+        let damaged = || JournalError::Index("a feed head has another form".to_owned());
+        let size = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or_else(damaged)?;
+        let index = value.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or_else(damaged)?;
+        match self.event(index)?.1 {
+            Event::FeedPublished(pb::FeedPublished { note, .. }) => Ok((size, note)),
+            _ => Err(damaged()),
+        }
+    }
+}

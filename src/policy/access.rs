@@ -1,0 +1,261 @@
+//! Who may call what on this node: the access policy, evaluated once for every rpc and role.
+//!
+//! Unknown and forbidden look the same. The policy is compiled in; the table that it makes is kept
+//! in git as tests/golden/rpc-roles.txt, so that a change shows as a line that a lawyer can read.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use cedar_policy::{
+    Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
+    Schema, ValidationMode, Validator,
+};
+
+use super::cedar::AUTHORIZER;
+use super::finding::{Finding, Place};
+use super::lint;
+use super::source::{diagnosed, parse};
+
+const FILE: &str = "access.cedar (built in)";
+const SCHEMA: &str = include_str!("access.cedarschema");
+const POLICY: &str = include_str!("access.cedar");
+
+/// Every rpc of this node, in the order of the services.
+pub const RPCS: [&str; 23] = [
+    "liaison.v1.RecordService/SubmitRecords",
+    "liaison.v1.RecordService/StreamRecords",
+    "liaison.v1.RecordService/GetRecord",
+    "liaison.v1.RecordService/QueryRecords",
+    "liaison.v1.RecordService/WatchRecords",
+    "liaison.v1.RecordService/WithdrawRecord",
+    "liaison.v1.CaseService/GetTimeline",
+    "liaison.v1.CaseService/GetTakedownStatus",
+    "liaison.v1.LogService/GetCheckpoint",
+    "liaison.v1.LogService/GetInclusionProof",
+    "liaison.v1.LogService/GetConsistencyProof",
+    "liaison.v1.LogService/ListEntries",
+    "liaison.v1.PartnerService/GetOwnCard",
+    "liaison.v1.PartnerService/ListPartners",
+    "liaison.v1.PartnerService/GetPartner",
+    "liaison.v1.PartnerService/AddPartner",
+    "liaison.v1.PartnerService/SetPartnerState",
+    "liaison.v1.PartnerService/UpdatePartnerFacts",
+    "liaison.v1.PolicyService/GetPolicy",
+    "liaison.v1.PolicyService/CheckPolicy",
+    "liaison.v1.PolicyService/ApplyPolicy",
+    "liaison.v1.PolicyService/ExplainDecision",
+    "liaison.v1.NodeService/GetStatus",
+];
+
+/// What a client of this node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    Analyst,
+    VendorTool,
+    Auditor,
+    PolicyOfficer,
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] =
+        [Self::Analyst, Self::VendorTool, Self::Auditor, Self::PolicyOfficer, Self::Admin];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Analyst => "analyst",
+            Self::VendorTool => "vendor-tool",
+            Self::Auditor => "auditor",
+            Self::PolicyOfficer => "policy-officer",
+            Self::Admin => "admin",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// The answers to every rpc and role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    table: BTreeMap<&'static str, [bool; Role::ALL.len()]>,
+}
+
+impl Access {
+    /// Checks the access policy as strictly as a sharing policy and asks it everything once.
+    pub fn compile() -> Result<Self, Vec<Finding>> {
+        Self::of(POLICY)
+    }
+
+    fn of(policy: &str) -> Result<Self, Vec<Finding>> {
+        let schema = schema().map_err(|reason| vec![Finding::of_file(FILE, reason)])?;
+        let policies = load(policy, &schema)?;
+        let ask = |rpc, role| {
+            ask(&policies, &schema, rpc, role).map_err(|reason| {
+                vec![Finding::of_file(FILE, format!("{rpc} for {}: {reason}", role.name()))]
+            })
+        };
+        let mut table = BTreeMap::new();
+        for rpc in RPCS {
+            let mut row = [false; Role::ALL.len()];
+            for (cell, role) in row.iter_mut().zip(Role::ALL) {
+                *cell = ask(rpc, role)?;
+            }
+            table.insert(rpc, row);
+        }
+        Ok(Self { table })
+    }
+
+    /// Whether a client of this role may call this rpc, named `liaison.v1.Service/Method`. What is
+    /// not known is not allowed.
+    pub fn allowed(&self, role: &str, rpc: &str) -> bool {
+        let position = Role::ALL.into_iter().position(|known| known.name() == role);
+        match (self.table.get(rpc), position) {
+            (Some(row), Some(position)) => row[position],
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    /// The whole table, one line an rpc.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = format!("{:<46}", "rpc");
+        for role in Role::ALL {
+            write!(line, "{:<16}", role.name())?;
+        }
+        writeln!(f, "{}", line.trim_end())?;
+        for rpc in RPCS {
+            let mut line = format!("{rpc:<46}");
+            for role in Role::ALL {
+                write!(line, "{:<16}", if self.allowed(role.name(), rpc) { "yes" } else { "-" })?;
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn schema() -> Result<Schema, String> {
+    let mut text = SCHEMA.to_owned();
+    for rpc in RPCS {
+        writeln!(text, "  action {rpc:?} appliesTo {{ principal: [Client], resource: [Node] }};")
+            .map_err(|error| error.to_string())?;
+    }
+    text.push('}');
+    text.parse::<Schema>().map_err(|error| error.to_string())
+}
+
+fn load(text: &str, schema: &Schema) -> Result<PolicySet, Vec<Finding>> {
+    let file: Arc<str> = FILE.into();
+    let mut found = Vec::new();
+    let mut set = PolicySet::new();
+    for parsed in parse(&file, text)? {
+        let Some(id) = lint::identity(&parsed, &mut found) else { continue };
+        let policy = parsed.policy.new_id(cedar_policy::PolicyId::new(&id));
+        if let Err(error) = set.add(policy) {
+            found.push(Finding::at(&parsed.place, error.to_string()));
+        }
+    }
+    let result =
+        Validator::new(schema.clone()).validate_with_level(&set, ValidationMode::Strict, 1);
+    let top = Place::of(&file, text, 0);
+    found.extend(result.validation_errors().map(|error| diagnosed(error, &file, text, &top)));
+    found.extend(result.validation_warnings().map(|warning| diagnosed(warning, &file, text, &top)));
+    if found.is_empty() { Ok(set) } else { Err(found) }
+}
+
+fn ask(policies: &PolicySet, schema: &Schema, rpc: &str, role: Role) -> Result<bool, String> {
+    let client = uid("Client", "client")?;
+    let node = uid("Node", "node")?;
+    let entities = [
+        Entity::new_no_attrs(client.clone(), [uid("Role", role.name())?].into()),
+        Entity::with_uid(node.clone()),
+    ];
+    let store = Entities::from_entities(entities, Some(schema)).map_err(|e| e.to_string())?;
+    let request = Request::new(client, uid("Action", rpc)?, node, Context::empty(), Some(schema))
+        .map_err(|e| e.to_string())?;
+    let response = AUTHORIZER.is_authorized(&request, policies, &store);
+    match response.diagnostics().errors().next() {
+        Some(error) => Err(error.to_string()),
+        None => Ok(response.decision() == Decision::Allow),
+    }
+}
+
+fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+    let kind: EntityTypeName = format!("Liaison::{kind}")
+        .parse()
+        .map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/rpc-roles.txt");
+
+    #[test]
+    fn the_table_of_rpcs_and_roles_is_the_one_in_git() {
+        let table = Access::compile().unwrap_or_else(|f| panic!("{f:?}")).to_string();
+        if std::env::var_os("LIAISON_BLESS").is_some() {
+            std::fs::create_dir_all(Path::new(GOLDEN).parent().unwrap()).unwrap();
+            std::fs::write(GOLDEN, &table).unwrap();
+        }
+        let golden = std::fs::read_to_string(GOLDEN).unwrap();
+        assert_eq!(table, golden, "if this is meant: LIAISON_BLESS=1 cargo test");
+    }
+
+    #[test]
+    fn what_is_unknown_is_denied() {
+        let access = Access::compile().unwrap();
+        assert!(access.allowed("admin", "liaison.v1.NodeService/GetStatus"));
+        for (role, rpc) in [
+            ("admin", "liaison.v1.NodeService/Nothing"),
+            ("admin", "/liaison.v1.NodeService/GetStatus"),
+            ("Admin", "liaison.v1.NodeService/GetStatus"),
+            ("", "liaison.v1.NodeService/GetStatus"),
+            ("admin", ""),
+        ] {
+            assert!(!access.allowed(role, rpc), "{role} {rpc}");
+        }
+    }
+
+    #[test]
+    fn an_auditor_writes_nothing_and_an_admin_reads_no_record() {
+        let access = Access::compile().unwrap();
+        for rpc in RPCS {
+            let method = rpc.rsplit('/').next().unwrap();
+            let reads = ["Get", "List", "Query", "Watch", "Explain"];
+            if !reads.iter().any(|verb| method.starts_with(verb)) {
+                assert!(!access.allowed("auditor", rpc), "{rpc}");
+            }
+            if rpc.contains("RecordService") || rpc.contains("CaseService") {
+                assert!(!access.allowed("admin", rpc), "{rpc}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_on_an_rpc_that_is_not_there_does_not_compile() {
+        let text = r#"@id("x") permit (principal in Liaison::Role::"admin",
+            action == Liaison::Action::"liaison.v1.NodeService/Stop", resource is Liaison::Node);"#;
+        assert!(Access::of(text).unwrap_err()[0].message.contains("NodeService/Stop"));
+    }
+
+    #[test]
+    fn a_role_that_is_misspelt_does_not_compile() {
+        let text = r#"@id("x") permit (principal in Liaison::Role::"admim", action,
+            resource is Liaison::Node);"#;
+        assert!(Access::of(text).is_err());
+    }
+
+    #[test]
+    fn an_empty_policy_allows_nothing() {
+        let access = Access::of("").unwrap();
+        assert!(access.table.values().flatten().all(|allowed| !allowed));
+    }
+}

@@ -1,0 +1,259 @@
+use super::*;
+use crate::policy::Report;
+use crate::policy::fixtures::{SAMPLE, files, load, time};
+use proptest::prelude::*;
+
+const HEAD: &str = r#"@id("x") @title("t") @agreement("a") @owner("o")"#;
+
+/// What loading says of a policy with this much after its annotations.
+fn said(policy: &str) -> String {
+    said_of(&format!("{HEAD}\n{policy}"))
+}
+
+fn said_of(text: &str) -> String {
+    match load(text) {
+        Ok(_) => "nothing".to_owned(),
+        Err(found) => Report(&found).to_string(),
+    }
+}
+
+fn permit_when(condition: &str) -> String {
+    said(&format!("permit (principal, action, resource) when {{ {condition} }};"))
+}
+
+fn forbid_when(condition: &str) -> String {
+    said(&format!("forbid (principal, action, resource) when {{ {condition} }};"))
+}
+
+#[track_caller]
+fn check(said: String, expected: &str) {
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn the_sample_loads_without_a_finding() {
+    let bundle = load(SAMPLE).unwrap_or_else(|found| panic!("{}", Report(&found)));
+    assert_eq!(bundle.statements().len(), 11 + 8);
+    let first = &bundle.statements()[11];
+    assert_eq!((&*first.id, &*first.file, first.line), ("agency/vendor-takedown", "0.cedar", 3));
+    assert_eq!(first.agreement.as_deref(), Some("MoU vendors 2026, art. 4"));
+}
+
+#[test]
+fn a_bundle_without_files_loads() {
+    let bundle = Bundle::load([], &Vocabulary::default()).unwrap();
+    assert!(bundle.statements().iter().all(Statement::is_guardrail));
+}
+
+#[test]
+fn reviews_are_due_from_their_day() {
+    let bundle = load(SAMPLE).unwrap();
+    assert_eq!(bundle.reviews_due(time("2027-06-29")).count(), 0);
+    assert_eq!(bundle.reviews_due(time("2027-06-30")).count(), 1);
+}
+
+#[test]
+fn a_misspelt_colour_is_found_where_it_stands() {
+    let text = permit_when("resource.tlp == Liaison::Tlp::\"AMBR\"");
+    check(text.clone(), "0.cedar:2:");
+    check(text, "AMBR");
+}
+
+#[test]
+fn an_attribute_that_may_be_absent_must_be_asked_for_first() {
+    check(forbid_when("resource.expires < context.now"), "0.cedar:2:45: ");
+    check(forbid_when("resource.expires < context.now"), "expires");
+    check(forbid_when("resource has expires && resource.expires < context.now"), "nothing");
+}
+
+#[test]
+fn an_attribute_that_is_not_there_is_found() {
+    check(permit_when("resource.colour == 1"), "colour");
+}
+
+#[test]
+fn the_facts_of_the_originator_are_out_of_reach() {
+    check(permit_when("resource.originator.country == \"FR\""), "0.cedar:2:");
+    check(permit_when("resource.originator == Liaison::Partner::\"a.b\""), "nothing");
+}
+
+#[test]
+fn a_forbid_does_not_calculate() {
+    for (condition, sign) in [
+        ("resource.confidence + 1 > 5", "+"),
+        ("resource.confidence - 1 > 5", "-"),
+        ("resource.confidence * 2 > 5", "*"),
+        ("-(resource.confidence) > 5", "-"),
+        ("context.now.offset(duration(\"1h\")) > resource.created", "offset"),
+        ("context.now.durationSince(resource.created) > duration(\"1h\")", "durationSince"),
+        ("!(principal.client || resource.confidence + 1 > 5)", "+"),
+    ] {
+        check(forbid_when(condition), &format!("is a forbid and calculates with `{sign}`"));
+        check(permit_when(condition), "nothing");
+    }
+    check(forbid_when("resource.confidence + 1 > 5"), "0.cedar:2:65: ");
+}
+
+#[test]
+fn a_policy_that_can_never_apply_is_a_finding() {
+    check(permit_when("resource has confidence && false"), "0.cedar:");
+    check(permit_when("resource is Liaison::Partner"), "0.cedar:");
+}
+
+#[test]
+fn a_permit_for_everything_is_a_finding() {
+    for policy in [
+        "permit (principal, action, resource);",
+        "permit (principal is Liaison::Partner, action == Liaison::Action::\"share\", resource);",
+        "permit (principal, action, resource) when { true };",
+    ] {
+        check(said(policy), "permits every record to every partner");
+    }
+    check(said("permit (principal in Liaison::Circle::\"c\", action, resource);"), "nothing");
+    check(said("forbid (principal, action, resource);"), "nothing");
+}
+
+#[test]
+fn annotations_are_required() {
+    let rest = "permit (principal in Liaison::Circle::\"c\", action, resource);";
+    check(said_of(rest), "0.cedar:1:1: this policy has no @id");
+    let bare = said_of(&format!("@id(\"y\") {rest}"));
+    for name in ["title", "agreement", "owner"] {
+        check(bare.clone(), &format!("y has no @{name}"));
+    }
+    check(said_of("@id(\"y\") @title(\"t\") forbid (principal, action, resource);"), "nothing");
+    check(said_of("@id(\"y z\") @title(\"t\") forbid (principal, action, resource);"), "one word");
+    check(
+        said_of("@id(\"y\") @title(\" \") forbid (principal, action, resource);"),
+        "y has no @title",
+    );
+    check(
+        said_of("@id(\"y\") @title(\"t\") @review(\"soon\") forbid (principal, action, resource);"),
+        "not a date",
+    );
+}
+
+#[test]
+fn an_id_is_used_once_over_all_files() {
+    let policy = format!("{HEAD} forbid (principal, action, resource);");
+    let found = Bundle::load(files(&[&policy, &format!("\n{policy}")]), &Vocabulary::default());
+    let found = found.unwrap_err();
+    assert_eq!((found[0].file.as_str(), found[0].line), ("1.cedar", 2));
+    assert_eq!(found[0].help.as_deref(), Some("the other stands at 0.cedar:1"));
+}
+
+#[test]
+fn a_guardrail_is_neither_replaced_nor_imitated() {
+    for id in ["guard/tlp-red", "guard/mine"] {
+        let text = format!("@id(\"{id}\") @title(\"t\") forbid (principal, action, resource);");
+        check(said_of(&text), "takes the name of a guardrail");
+    }
+}
+
+#[test]
+fn a_single_record_can_not_be_named() {
+    check(permit_when("resource == Liaison::Record::\"record\""), "names a single record");
+    let head = "forbid (principal, action, resource == Liaison::Record::\"r\");";
+    check(said(head), "names a single record in its head");
+}
+
+#[test]
+fn the_api_of_the_node_is_no_part_of_sharing() {
+    let rpc = "permit (principal, action == \
+               Liaison::Action::\"liaison.v1.RecordService/GetRecord\", resource) when { true };";
+    check(said(rpc), "liaison.v1.RecordService/GetRecord");
+    check(said("permit (principal is Liaison::Client, action, resource);"), "Client");
+}
+
+#[test]
+fn names_must_be_known_where_the_vocabulary_says_so() {
+    let known = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
+    let vocabulary = Vocabulary {
+        partners: known(&["cert.example"]),
+        circles: known(&["fraud"]),
+        operations: known(&["chakra"]),
+        labels: known(&["takedown", "phishing"]),
+    };
+    let said = |condition: &str| {
+        let text = format!("{HEAD}\nforbid (principal, action, resource) when {{ {condition} }};");
+        match Bundle::load(files(&[&text]), &vocabulary) {
+            Ok(_) => "nothing".to_owned(),
+            Err(found) => Report(&found).to_string(),
+        }
+    };
+    check(said("principal == Liaison::Partner::\"cert.example\""), "nothing");
+    check(said("principal == Liaison::Partner::\"cert.exampel\""), "the partner \"cert.exampel\"");
+    check(
+        said("principal == Liaison::Partner::\"cert.exampel\""),
+        "did you mean \"cert.example\"?",
+    );
+    check(
+        said("principal in Liaison::Circle::\"fruad\""),
+        "0.cedar:2:75: x names the circle \"fruad\"",
+    );
+    check(said("principal.operations.contains(Liaison::Operation::\"x\")"), "the operation \"x\"");
+    check(said("resource.labels.contains(\"takedown\")"), "nothing");
+    check(said("resource.labels.contains(\"takedow\")"), "did you mean \"takedown\"?");
+    check(
+        said("resource.labels.containsAny([\"phishing\", \"fishing\"])"),
+        "the label \"fishing\"",
+    );
+    check(said("principal.country == \"XX\""), "nothing");
+}
+
+#[test]
+fn too_much_is_refused() {
+    let one =
+        |n: usize| format!("@id(\"{n}\") @title(\"t\") forbid (principal, action, resource);");
+    let many: String = (0..=POLICIES_MAX).map(one).collect();
+    check(said_of(&many), "at most 1000 policies");
+    check(said_of(&" ".repeat(BUNDLE_BYTES_MAX)), "at most 1048576 bytes");
+    let names = (0..=FILES_MAX).map(|n| (format!("{n}.cedar"), String::new()));
+    assert!(Bundle::load(names, &Vocabulary::default()).is_err());
+    let twice = [("a".to_owned(), String::new()), ("a".to_owned(), String::new())];
+    assert!(Bundle::load(twice, &Vocabulary::default()).is_err());
+}
+
+#[test]
+fn every_file_is_checked_before_the_answer() {
+    let found = Bundle::load(files(&["permit (", "forbid ("]), &Vocabulary::default()).unwrap_err();
+    let named: BTreeSet<_> = found.iter().map(|finding| finding.file.as_str()).collect();
+    assert_eq!(named, BTreeSet::from(["0.cedar", "1.cedar"]));
+}
+
+fn hash_of(files: &[(&str, &str)]) -> BundleHash {
+    hash(&files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+}
+
+#[test]
+fn the_hash_is_over_length_prefixed_files_in_the_order_of_their_names() {
+    let mut bytes = b"liaison/bundle/v1\0".to_vec();
+    for part in ["a", "one", "b", "two"] {
+        bytes.extend((part.len() as u32).to_be_bytes());
+        bytes.extend(part.as_bytes());
+    }
+    let expected = BundleHash::from_bytes(Sha256::digest(&bytes).into());
+    assert_eq!(hash_of(&[("b", "two"), ("a", "one")]), expected);
+    assert_ne!(hash_of(&[("a", "oneb"), ("", "two")]), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_hash_changes_with_any_byte(text in "[ -~]{1,40}", at: prop::sample::Index, to in "[ -~]") {
+        let at = at.index(text.len());
+        let mut other = text.clone();
+        other.replace_range(at..=at, &to);
+        prop_assert_eq!(hash_of(&[("f", &text)]) == hash_of(&[("f", &other)]), text == other);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn no_text_makes_loading_panic(text in "(permit|forbid|when|\\(|\\)|\\{|\\}|;|principal|action|resource|,|==|\"|@id|[a-z]| ){0,30}") {
+        let _ = load(&text);
+    }
+}

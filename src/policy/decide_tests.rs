@@ -1,0 +1,186 @@
+use super::*;
+use crate::policy::Sector;
+use crate::policy::fixtures::{
+    agency, any_partner, any_record, compiled, foreign_record, hour, partner, record, sample,
+};
+use crate::record::marking::Tlp;
+use proptest::prelude::*;
+
+const HEAD: &str = r#"@title("t") @agreement("a") @owner("o")"#;
+
+#[test]
+fn an_empty_bundle_denies_everything() {
+    let nothing = compiled("");
+    let decision = nothing.decide(&partner(), &record(), &hour(0));
+    assert_eq!(decision.release, Verdict::default());
+    assert_eq!(decision.revealed, ClassSet::EMPTY);
+    assert_eq!(nothing.accepts(&partner(), &record(), &hour(0)), Verdict::default());
+}
+
+#[test]
+fn a_release_names_its_permits_and_reveals_the_core_alone() {
+    let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };
+    let mut cert = partner();
+    let decision = sample([]).decide(&cert, &record, &hour(0));
+    assert_eq!(decision.release.deciding, ["agency/cert-operations", "agency/pilot-2026"]);
+    assert_eq!(decision.action, ReleaseAction::Share);
+    assert_eq!(decision.revealed, ClassSet::CORE.with(SlotClass::Links));
+    cert.sector = Sector::Regulator;
+    let decision = sample([]).decide(&cert, &record, &hour(0));
+    assert_eq!(decision.revealed, ClassSet::CORE);
+}
+
+#[test]
+fn a_class_needs_a_permit_of_its_own() {
+    let police = PartnerFacts { sector: Sector::Police, ..partner() };
+    let named = RecordFacts { releasable_to: Some(vec![agency("cert.example")]), ..record() };
+    let decision = sample([]).decide(&police, &named, &hour(0));
+    let expected = [SlotClass::Core, SlotClass::Victim, SlotClass::Reporter, SlotClass::Links];
+    assert_eq!(decision.revealed, expected.into_iter().collect());
+    let source = &decision.classes[2];
+    assert_eq!(*source, (SlotClass::Source, Verdict::default()));
+}
+
+#[test]
+fn a_class_is_not_revealed_where_the_release_is_denied() {
+    let reveal = compiled(&format!(
+        "@id(\"r\") {HEAD} permit (principal in Liaison::Circle::\"fraud\", \
+         action in Liaison::Action::\"reveal\", resource);"
+    ));
+    let decision = reveal.decide(&partner(), &record(), &hour(0));
+    assert_eq!((decision.revealed, decision.classes.len()), (ClassSet::EMPTY, 0));
+}
+
+#[test]
+fn our_own_record_is_shared_and_that_of_another_forwarded() {
+    let everything = sample([]);
+    let action = |record| everything.decide(&partner(), &record, &hour(0)).action;
+    assert_eq!(action(record()), ReleaseAction::Share);
+    assert_eq!(action(foreign_record()), ReleaseAction::Forward);
+}
+
+#[test]
+fn what_is_accepted_is_a_decision_of_its_own() {
+    let policy = sample([]);
+    let accepted = policy.accepts(&partner(), &foreign_record(), &hour(0));
+    assert_eq!(
+        (accepted.allowed, &accepted.deciding[..]),
+        (true, &["agency/accept".to_owned()][..])
+    );
+    let red = RecordFacts { tlp: Tlp::Red, ..foreign_record() };
+    assert!(!policy.accepts(&partner(), &red, &hour(0)).allowed);
+    let stranger = PartnerFacts { circles: vec![], ..partner() };
+    assert!(!policy.accepts(&stranger, &foreign_record(), &hour(0)).allowed);
+}
+
+#[test]
+fn a_permit_that_errs_denies_what_another_permits() {
+    let policy = compiled(&format!(
+        "@id(\"good\") {HEAD} permit (principal in Liaison::Circle::\"fraud\", action, resource);\n\
+         @id(\"bad\") {HEAD} permit (principal, action, resource) \
+         when {{ resource.confidence * 1000000000000000000 > 5 }};"
+    ));
+    let decision = policy.decide(&partner(), &record(), &hour(0));
+    assert!(decision.erred() && !decision.release.allowed);
+    assert_eq!(decision.revealed, ClassSet::EMPTY);
+    assert!(decision.release.deciding.is_empty());
+    assert_eq!(decision.release.faults[0].policy, "bad");
+    assert!(decision.release.faults[0].reason.contains("overflow"), "{decision:?}");
+    let small = RecordFacts { confidence: 3, ..record() };
+    assert!(policy.decide(&partner(), &small, &hour(0)).release.allowed);
+}
+
+#[test]
+fn a_class_that_errs_is_withheld_and_told() {
+    let policy = compiled(&format!(
+        "@id(\"good\") {HEAD} permit (principal in Liaison::Circle::\"fraud\", action, resource);\n\
+         @id(\"bad\") {HEAD} permit (principal, action == Liaison::Action::\"reveal:notes\", resource) \
+         when {{ resource.confidence * 1000000000000000000 > 5 }};"
+    ));
+    let decision = policy.decide(&partner(), &record(), &hour(0));
+    assert!(decision.erred() && decision.release.allowed);
+    assert!(!decision.revealed.contains(SlotClass::Notes));
+    assert!(decision.revealed.contains(SlotClass::Victim));
+}
+
+#[test]
+fn a_moment_without_its_hour_denies() {
+    let policy = sample([]).for_partner(&partner());
+    let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };
+    assert!(policy.decide(&record, &hour(0)).release.allowed);
+    let store = policy.store_with(&record).unwrap();
+    let request = cedar_policy::Request::new(
+        policy.uid().clone(),
+        Action::Share.uid(),
+        cedar::record_uid().clone(),
+        cedar_policy::Context::empty(),
+        None,
+    );
+    let slice = policy.slice(Action::Share);
+    let verdict = verdict(&AUTHORIZER.is_authorized(&request.unwrap(), &slice.policies, &store));
+    assert!(!verdict.allowed && !verdict.faults.is_empty(), "{verdict:?}");
+}
+
+#[test]
+fn a_partner_whose_facts_make_no_entity_gets_nothing() {
+    let values = (0..=crate::policy::TAG_VALUES_MAX).map(|n| n.to_string()).collect();
+    let partner = PartnerFacts { tags: [("t".to_owned(), values)].into(), ..partner() };
+    let decision = sample([]).decide(&partner, &record(), &hour(0));
+    assert!(!decision.release.allowed && decision.erred());
+}
+
+#[test]
+fn labels_of_any_letters_are_compared_as_they_are() {
+    for label in ["日本", "a\"b", "\\", "\n", "\u{301}", "*", ""] {
+        let policy = compiled(&format!(
+            "@id(\"p\") {HEAD} permit (principal, action, resource) \
+             when {{ resource.labels.contains(\"{}\") }};",
+            label.escape_debug()
+        ));
+        let with = |labels: &[&str]| {
+            let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+            policy.decide(&partner(), &RecordFacts { labels, ..record() }, &hour(0)).release.allowed
+        };
+        assert!(with(&[label]) && with(&["x", label]), "{label:?}");
+        assert!(!with(&[]) && !with(&["x"]), "{label:?}");
+    }
+}
+
+#[test]
+fn a_partner_is_judged_by_its_facts_of_now() {
+    let policy = sample([partner()]);
+    let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };
+    assert!(policy.decide(&partner(), &record, &hour(0)).release.allowed);
+    let suspended = PartnerFacts { suspended: true, ..partner() };
+    assert!(!policy.decide(&suspended, &record, &hour(0)).release.allowed);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_slice_decides_like_the_whole_bundle(partner in any_partner(), record in any_record()) {
+        let compiled = sample([]);
+        let policy = compiled.for_partner(&partner);
+        let all = compiled.bundle().statements().iter().map(|s| s.policy.clone());
+        let all = PolicySet::from_policies(all).unwrap();
+        let store = cedar::partner_store(&partner, Action::ALL).unwrap();
+        let store = cedar::with_record(&store, &record).unwrap();
+        for action in Action::ALL {
+            let request = cedar::request(policy.uid(), action, &hour(0)).unwrap();
+            let whole = verdict(&AUTHORIZER.is_authorized(&request, &all, &store));
+            let sliced = policy.ask(action, &store, &hour(0));
+            if policy.slice(action).can_permit() {
+                prop_assert_eq!(whole, sliced);
+            } else {
+                prop_assert!(!whole.allowed && !sliced.allowed);
+            }
+        }
+    }
+
+    #[test]
+    fn red_never_leaves_whatever_the_facts(partner in any_partner(), record in any_record()) {
+        let record = RecordFacts { tlp: Tlp::Red, ..record };
+        prop_assert!(!sample([]).decide(&partner, &record, &hour(0)).release.allowed);
+    }
+}

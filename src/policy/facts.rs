@@ -1,0 +1,233 @@
+//! The facts that policy may see: of a record its signed header, of a partner what we agreed.
+//!
+//! Facts are owned, complete and comparable, so that a decision is a function of them alone. What
+//! is not in here can't influence a decision: neither content, nor who asks, nor the wall clock
+//! (only the hour).
+
+use std::collections::BTreeMap;
+
+use crate::ident::{AgencyName, Timestamp};
+use crate::record::kind::Kind;
+use crate::record::marking::{Marking, Pap, Tlp};
+
+/// Values of one tag of a partner; a tag is a parameter of a policy, not a data set.
+pub const TAG_VALUES_MAX: usize = 256;
+
+/// Why facts could not be put before the policy engine. Every decision on them is then "no".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FactsError {
+    #[error("the facts of a {what} make no policy entity: {reason}")]
+    Entity { what: &'static str, reason: String },
+    #[error("the request on {action:?} could not be put: {reason}")]
+    Request { action: &'static str, reason: String },
+}
+
+/// What kind of organisation a partner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sector {
+    Police,
+    Cert,
+    Vendor,
+    Prosecutor,
+    Regulator,
+    Other,
+}
+
+impl Sector {
+    pub const ALL: [Self; 6] =
+        [Self::Police, Self::Cert, Self::Vendor, Self::Prosecutor, Self::Regulator, Self::Other];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Police => "police",
+            Self::Cert => "cert",
+            Self::Vendor => "vendor",
+            Self::Prosecutor => "prosecutor",
+            Self::Regulator => "regulator",
+            Self::Other => "other",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sector| sector.name() == name)
+    }
+}
+
+/// An ISO 3166-1 alpha-2 code in upper case, for example `JP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a country code of two capital letters such as JP (ISO 3166-1 alpha-2)")]
+pub struct CountryError(String);
+
+impl Country {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::str::FromStr for Country {
+    type Err = CountryError;
+
+    fn from_str(text: &str) -> Result<Self, CountryError> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([*a, *b])),
+            _ => Err(CountryError(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for Country {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What policy may know of a record. Made from the header only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordFacts {
+    pub kind: Kind,
+    pub tlp: Tlp,
+    pub pap: Pap,
+    pub originator: AgencyName,
+    pub labels: Vec<String>,
+    /// Absent: no caveat. Empty: nobody.
+    pub releasable_to: Option<Vec<AgencyName>>,
+    /// Absent: no caveat. Empty: nobody.
+    pub circles: Option<Vec<String>>,
+    pub orcon: bool,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// The start of the hour in which the record was made.
+    pub created_hour: Timestamp,
+    /// The start of the hour in which the record expires: cut down, so that it is withheld up to
+    /// an hour early and never a minute late.
+    pub expires_hour: Option<Timestamp>,
+    pub personal_data: bool,
+    pub jurisdictions: Vec<String>,
+    pub operation: Option<String>,
+    /// A restriction in words is there (Europol H3).
+    pub caveat: bool,
+    /// Markings of another scheme are there.
+    pub foreign: bool,
+    pub no_evidence: bool,
+    pub no_notify: bool,
+    pub no_attribution: bool,
+}
+
+impl RecordFacts {
+    /// The facts of a record with this header. Lists are sorted and without repeats, so that two
+    /// headers which mean the same make equal facts.
+    pub fn new(
+        kind: Kind,
+        originator: AgencyName,
+        created_at: Timestamp,
+        labels: &[String],
+        operation: Option<&str>,
+        confidence: u8,
+        marking: &Marking,
+    ) -> Self {
+        Self {
+            kind,
+            tlp: marking.tlp,
+            pap: marking.pap,
+            originator,
+            labels: as_set(labels),
+            releasable_to: marking.releasable_to.as_deref().map(as_set),
+            circles: marking.circles.as_deref().map(as_set),
+            orcon: marking.orcon,
+            confidence: confidence.min(100),
+            created_hour: created_at.hour(),
+            expires_hour: marking.expires.map(Timestamp::hour),
+            personal_data: marking.personal_data,
+            jurisdictions: as_set(&marking.jurisdictions),
+            operation: operation.map(str::to_owned),
+            caveat: marking.caveat.is_some(),
+            foreign: !marking.foreign.is_empty(),
+            no_evidence: marking.use_limits.no_evidence,
+            no_notify: marking.use_limits.no_notify,
+            no_attribution: marking.use_limits.no_attribution,
+        }
+    }
+}
+
+fn as_set<T: Ord + Clone>(list: &[T]) -> Vec<T> {
+    let mut set = list.to_vec();
+    set.sort_unstable();
+    set.dedup();
+    set
+}
+
+/// What policy may know of a partner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PartnerFacts {
+    pub agency: AgencyName,
+    pub sector: Sector,
+    pub country: Country,
+    /// One of our own constituents: the clients of TLP:AMBER.
+    pub client: bool,
+    pub suspended: bool,
+    /// From the hour in which this lies nothing is shared any more.
+    pub agreement_until: Timestamp,
+    pub circles: Vec<String>,
+    pub operations: Vec<String>,
+    /// Parameters of this one partner, at most [`TAG_VALUES_MAX`] values each.
+    pub tags: BTreeMap<String, Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_country_is_two_capital_letters() {
+        assert_eq!("JP".parse::<Country>().map(|c| c.to_string()), Ok("JP".to_owned()));
+        for bad in ["", "J", "jp", "JPN", "J1", "ÀÀ"] {
+            assert!(bad.parse::<Country>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_sector_has_its_name() {
+        for sector in Sector::ALL {
+            assert_eq!(Sector::from_name(sector.name()), Some(sector));
+        }
+        assert_eq!(Sector::from_name("Police"), None);
+    }
+
+    #[test]
+    fn headers_that_mean_the_same_make_equal_facts() {
+        let marking = |jurisdictions: &[&str]| Marking {
+            tlp: Tlp::Green,
+            pap: Pap::Clear,
+            releasable_to: None,
+            circles: Some(vec![]),
+            orcon: false,
+            use_limits: Default::default(),
+            grading: None,
+            personal_data: true,
+            jurisdictions: jurisdictions.iter().map(|c| (*c).to_owned()).collect(),
+            expires: None,
+            retain_until: None,
+            caveat: Some(String::new()),
+            foreign: vec![],
+        };
+        let facts = |labels: &[&str], jurisdictions: &[&str], ms: i64| {
+            let labels: Vec<String> = labels.iter().map(|l| (*l).to_owned()).collect();
+            RecordFacts::new(
+                Kind::Indicator,
+                "npa.go.jp".parse().unwrap(),
+                Timestamp::from_unix_ms(1_800_000_000_000 + ms).unwrap(),
+                &labels,
+                None,
+                200,
+                &marking(jurisdictions),
+            )
+        };
+        let one = facts(&["b", "a", "b"], &["JP", "FR"], 0);
+        assert_eq!(one, facts(&["a", "b"], &["FR", "JP", "JP"], 59 * 60_000));
+        assert_eq!((one.confidence, one.caveat, one.foreign), (100, true, false));
+        assert_eq!((one.releasable_to, one.circles), (None, Some(vec![])));
+    }
+}

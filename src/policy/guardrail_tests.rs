@@ -1,0 +1,176 @@
+//! Each guardrail by given and expected, under a policy that permits everything.
+
+use super::decide::Compiled;
+use super::facts::{PartnerFacts, RecordFacts};
+use super::fixtures::{agency, compiled, foreign_record, hour, partner, record, time};
+use crate::record::kind::{ClassSet, SlotClass};
+use crate::record::marking::Tlp;
+use std::sync::LazyLock;
+
+/// As much as any bundle can permit: only guardrails can say no.
+static EVERYTHING: LazyLock<Compiled> = LazyLock::new(|| {
+    compiled(
+        r#"@id("x/everything") @title("t") @agreement("a") @owner("o")
+        permit (principal is Liaison::Partner, action, resource)
+        when { principal.suspended || !principal.suspended };"#,
+    )
+});
+
+/// What the decision must be: allowed, or forbidden by just these guardrails.
+fn check(record: RecordFacts, partner: PartnerFacts, expect: Result<(), &[&str]>) {
+    let decision = EVERYTHING.decide(&partner, &record, &hour(0));
+    assert!(!decision.erred(), "{decision:?}");
+    match expect {
+        Ok(()) => {
+            assert!(decision.release.allowed, "{decision:?}");
+            assert_eq!(decision.revealed, SlotClass::ALL.into_iter().collect::<ClassSet>());
+        }
+        Err(guards) => {
+            let guards: Vec<_> = guards.iter().map(|guard| format!("guard/{guard}")).collect();
+            assert_eq!(decision.release.deciding, guards);
+            assert_eq!((decision.release.allowed, decision.revealed), (false, ClassSet::EMPTY));
+        }
+    }
+}
+
+fn client() -> PartnerFacts {
+    PartnerFacts { client: true, ..partner() }
+}
+
+fn tlp(tlp: Tlp, record: RecordFacts) -> RecordFacts {
+    RecordFacts { tlp, ..record }
+}
+
+fn releasable_to(names: &[&str], record: RecordFacts) -> RecordFacts {
+    let names = names.iter().map(|name| agency(name)).collect();
+    RecordFacts { releasable_to: Some(names), ..record }
+}
+
+fn circles(names: &[&str], record: RecordFacts) -> RecordFacts {
+    RecordFacts { circles: Some(names.iter().map(|n| (*n).to_owned()).collect()), ..record }
+}
+
+#[test]
+fn tlp_clear_is_shared_and_forwarded() {
+    check(record(), partner(), Ok(()));
+    check(foreign_record(), partner(), Ok(()));
+}
+
+#[test]
+fn tlp_red_never_leaves() {
+    check(tlp(Tlp::Red, record()), client(), Err(&["tlp-red"]));
+    check(tlp(Tlp::Red, foreign_record()), client(), Err(&["tlp-red"]));
+    check(releasable_to(&["cert.example"], tlp(Tlp::Red, record())), client(), Err(&["tlp-red"]));
+}
+
+#[test]
+fn tlp_amber_strict_is_shared_but_never_forwarded() {
+    check(tlp(Tlp::AmberStrict, record()), partner(), Ok(()));
+    check(tlp(Tlp::AmberStrict, foreign_record()), client(), Err(&["tlp-strict-onward"]));
+}
+
+#[test]
+fn tlp_amber_is_forwarded_to_clients_only() {
+    check(tlp(Tlp::Amber, record()), partner(), Ok(()));
+    check(tlp(Tlp::Amber, foreign_record()), client(), Ok(()));
+    check(tlp(Tlp::Amber, foreign_record()), partner(), Err(&["tlp-amber-onward"]));
+}
+
+#[test]
+fn tlp_green_is_forwarded_in_the_named_circle_only() {
+    let green = || tlp(Tlp::Green, foreign_record());
+    check(tlp(Tlp::Green, record()), partner(), Ok(()));
+    check(circles(&["fraud"], green()), partner(), Ok(()));
+    check(green(), client(), Err(&["tlp-green-onward"]));
+    check(circles(&["other"], green()), client(), Err(&["releasable-to", "tlp-green-onward"]));
+    check(releasable_to(&["cert.example"], green()), partner(), Err(&["tlp-green-onward"]));
+}
+
+#[test]
+fn an_orcon_record_is_forwarded_only_to_whom_its_originator_named() {
+    let orcon = |record| RecordFacts { orcon: true, ..record };
+    check(orcon(record()), partner(), Ok(()));
+    check(orcon(foreign_record()), partner(), Err(&["originator-control"]));
+    check(orcon(circles(&["fraud"], foreign_record())), partner(), Err(&["originator-control"]));
+    check(orcon(releasable_to(&["cert.example"], foreign_record())), partner(), Ok(()));
+}
+
+#[test]
+fn a_caveat_in_words_stops_forwarding() {
+    check(RecordFacts { caveat: true, ..record() }, partner(), Ok(()));
+    check(RecordFacts { caveat: true, ..foreign_record() }, client(), Err(&["caveat-onward"]));
+}
+
+#[test]
+fn an_unknown_marking_stops_forwarding() {
+    check(RecordFacts { foreign: true, ..record() }, partner(), Ok(()));
+    check(RecordFacts { foreign: true, ..foreign_record() }, client(), Err(&["foreign-onward"]));
+}
+
+#[test]
+fn an_absent_release_list_is_no_caveat_and_an_empty_one_is_nobody() {
+    check(record(), partner(), Ok(()));
+    check(releasable_to(&[], record()), partner(), Err(&["releasable-to"]));
+    check(circles(&[], record()), partner(), Err(&["releasable-to"]));
+    check(circles(&[], releasable_to(&[], record())), partner(), Err(&["releasable-to"]));
+}
+
+#[test]
+fn a_release_list_once_set_is_exhaustive() {
+    check(releasable_to(&["other.example"], record()), partner(), Err(&["releasable-to"]));
+    check(releasable_to(&["other.example", "cert.example"], record()), partner(), Ok(()));
+    check(circles(&["fraud"], releasable_to(&["other.example"], record())), partner(), Ok(()));
+    check(circles(&["other"], releasable_to(&["cert.example"], record())), partner(), Ok(()));
+}
+
+#[test]
+fn personal_data_stays_in_its_jurisdictions() {
+    let personal = |countries: &[&str]| RecordFacts {
+        personal_data: true,
+        jurisdictions: countries.iter().map(|c| (*c).to_owned()).collect(),
+        ..record()
+    };
+    check(personal(&["JP", "FR"]), partner(), Ok(()));
+    check(personal(&["JP"]), partner(), Err(&["jurisdiction"]));
+    check(personal(&["fr", "FR "]), partner(), Err(&["jurisdiction"]));
+    check(personal(&[]), client(), Err(&["jurisdiction"]));
+    check(RecordFacts { personal_data: false, ..personal(&["JP"]) }, partner(), Ok(()));
+}
+
+#[test]
+fn a_record_is_expired_from_the_hour_of_its_expiry() {
+    let expires = |text| RecordFacts { expires_hour: Some(time(text)), ..record() };
+    check(expires("2026-11-22T11:00:00Z"), partner(), Ok(()));
+    check(expires("2026-11-22T10:00:00Z"), partner(), Err(&["expired"]));
+    check(expires("2026-11-22T09:00:00Z"), partner(), Err(&["expired"]));
+    check(expires("2000-01-01"), partner(), Err(&["expired"]));
+}
+
+#[test]
+fn a_suspended_partner_gets_nothing() {
+    let suspended = PartnerFacts { suspended: true, ..partner() };
+    check(record(), suspended.clone(), Err(&["partner-standing"]));
+    assert!(!EVERYTHING.accepts(&suspended, &foreign_record(), &hour(0)).allowed);
+    assert!(EVERYTHING.accepts(&partner(), &foreign_record(), &hour(0)).allowed);
+}
+
+#[test]
+fn an_agreement_runs_out_with_its_hour() {
+    let until = |text| PartnerFacts { agreement_until: time(text), ..partner() };
+    check(record(), until("2026-11-22T11:00:00Z"), Ok(()));
+    check(record(), until("2026-11-22T10:59:59Z"), Err(&["partner-standing"]));
+    check(record(), until("2026-11-22T10:00:00Z"), Err(&["partner-standing"]));
+}
+
+#[test]
+fn every_guardrail_is_tested_here() {
+    let tests = include_str!("guardrail_tests.rs");
+    let bundle = compiled("");
+    let guards: Vec<_> = bundle.bundle().statements().iter().collect();
+    assert_eq!(guards.len(), 11);
+    for guard in guards {
+        assert!(guard.is_guardrail() && !guard.permits, "{}", guard.id);
+        let name = guard.id.trim_start_matches("guard/");
+        assert!(tests.contains(&format!("\"{name}\"")), "{name}");
+    }
+}

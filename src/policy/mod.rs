@@ -1,0 +1,44 @@
+//! The sharing policy: what may go to which partner, down to the class of a field, and why.
+//!
+//! Everything here is a pure function of facts that the caller hands over. Policy sees the signed
+//! header of a record and never its content, so that any decision can be replayed by an auditor,
+//! after an erasure too. Default deny; the guardrails are compiled in; every error of evaluation
+//! denies. The engine is Cedar, and nothing outside this module knows that.
+
+mod access;
+mod atoms;
+mod bundle;
+mod cedar;
+mod decide;
+mod explain;
+mod facts;
+mod finding;
+mod lint;
+mod memo;
+mod moment;
+mod select;
+mod source;
+mod syntax;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod guardrail_tests;
+
+pub use access::{Access, RPCS, Role};
+pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
+pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
+pub use explain::{Account, ClassAccount, Condition, Explanation, Outcome, State, explain};
+pub use facts::{
+    Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
+};
+pub use finding::{Finding, Report};
+pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
+pub use moment::Moment;
+pub use select::{Selected, Selector};
+pub use source::{BUNDLE_BYTES_MAX, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX};
+
+/// What a sharing policy may name and ask, as given to Cedar.
+pub const SCHEMA: &str = include_str!("liaison.cedarschema");
+/// The forbids that every node applies before any policy of its own.
+pub const GUARDRAILS: &str = include_str!("guardrails.cedar");

@@ -1,0 +1,168 @@
+use super::*;
+use crate::policy::fixtures::{
+    OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,
+};
+use proptest::prelude::*;
+
+#[track_caller]
+fn check(compiled: &Compiled, partner: &PartnerFacts, records: &[RecordFacts]) {
+    let mut selector = Selector::new(compiled, partner, &hour(0));
+    assert!(selector.is_replayed());
+    for record in records {
+        let decision = compiled.decide(partner, record, &hour(0));
+        let expected = Selected {
+            released: decision.release.allowed,
+            revealed: decision.revealed,
+            erred: decision.erred(),
+        };
+        // Twice: once asked of Cedar, once remembered.
+        for _ in 0..2 {
+            assert_eq!(selector.select(record), expected, "{record:?}\n{decision:?}");
+        }
+    }
+}
+
+/// Conditions that are sound by themselves.
+const ATOMS: &[&str] = &[
+    "resource.tlp == Liaison::Tlp::\"GREEN\"",
+    "[Liaison::Tlp::\"CLEAR\", Liaison::Tlp::\"AMBER\"].contains(resource.tlp)",
+    "resource.confidence >= 50",
+    "resource.labels.contains(\"takedown\")",
+    "resource.labels.containsAny([\"phishing\", \"日\", \"\\\"\", \"\"])",
+    "resource.labels.isEmpty()",
+    "resource has expires",
+    "(resource has expires && resource.expires > context.now)",
+    "(if resource has operation then principal.operations.contains(resource.operation) else false)",
+    "(resource has releasable_to && resource.releasable_to.contains(principal))",
+    "(resource has circles && principal in resource.circles)",
+    "resource.jurisdictions.contains(principal.country)",
+    "resource.originator == principal",
+    "resource.originator == Liaison::Partner::\"fbi.example\"",
+    "resource.personal_data",
+    "resource.orcon",
+    "resource.created > datetime(\"2026-11-01\")",
+    "principal.client",
+    "principal in Liaison::Circle::\"ransomware\"",
+    "context.now < datetime(\"2026-12-01\")",
+    "[Liaison::Action::\"share\", Liaison::Action::\"reveal:notes\"].contains(action)",
+    "(if principal.client then resource.no_notify else resource.no_evidence)",
+    "(principal.hasTag(\"labels\") && principal.getTag(\"labels\").contains(\"a\"))",
+    "resource.kind != Liaison::Kind::\"subject\"",
+    "resource.pap == Liaison::Pap::\"CLEAR\"",
+];
+
+/// What only a permit may say: it may err.
+const CALCULATIONS: &[&str] = &[
+    "resource.confidence * 100000000000000000 > 5",
+    "context.now.durationSince(resource.created) <= duration(\"30d\")",
+    "(principal.client || resource.confidence * 1000000000000000000 > 5)",
+];
+
+fn condition(atoms: Vec<&'static str>) -> BoxedStrategy<String> {
+    let atom = prop::sample::select(atoms).prop_map(str::to_owned);
+    atom.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} && {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
+            inner.clone().prop_map(|a| format!("!({a})")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(a, b, c)| format!("(if {a} then {b} else {c})")),
+        ]
+    })
+    .boxed()
+}
+
+fn any_policy() -> impl Strategy<Value = String> {
+    let principal = prop::sample::select(vec![
+        "principal",
+        "principal is Liaison::Partner",
+        "principal in Liaison::Circle::\"fraud\"",
+        "principal == Liaison::Partner::\"cert.example\"",
+    ]);
+    let action = prop::sample::select(vec![
+        "action",
+        "action in Liaison::Action::\"release\"",
+        "action in Liaison::Action::\"reveal\"",
+        "action == Liaison::Action::\"share\"",
+        "action in [Liaison::Action::\"forward\", Liaison::Action::\"reveal:victim\"]",
+    ]);
+    let body = prop_oneof![
+        3 => condition(ATOMS.to_vec()).prop_map(|c| ("permit", c)),
+        1 => condition([ATOMS, CALCULATIONS].concat()).prop_map(|c| ("permit", c)),
+        1 => condition(ATOMS.to_vec()).prop_map(|c| ("forbid", c)),
+    ];
+    let unless = prop::option::weighted(0.3, condition(ATOMS.to_vec()));
+    (principal, action, body, unless).prop_map(|(principal, action, (effect, when), unless)| {
+        let unless = unless.map_or_else(String::new, |unless| format!("unless {{ {unless} }}"));
+        format!("{effect} ({principal}, {action}, resource) when {{ {when} }} {unless};")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn the_replay_of_random_policies_is_the_decision(
+        policies in prop::collection::vec(any_policy(), 1..5),
+        partner in any_partner(),
+        records in prop::collection::vec(any_record(), 24),
+    ) {
+        let head = "@title(\"t\") @agreement(\"a\") @owner(\"o\")";
+        let text: String = policies
+            .iter()
+            .enumerate()
+            .map(|(n, policy)| format!("@id(\"p{n}\") {head} {policy}\n"))
+            .collect();
+        // What Cedar proves can never apply does not load, and is not of interest here.
+        let Ok(bundle) = load(&text) else { return Err(TestCaseError::reject("impossible")) };
+        let compiled = Compiled::new(Arc::new(bundle), agency(OWN), [partner.clone()]);
+        check(&compiled, &partner, &records);
+    }
+
+    #[test]
+    fn the_replay_of_the_sample_is_the_decision(
+        partner in any_partner(),
+        records in prop::collection::vec(any_record(), 40),
+    ) {
+        check(&sample([partner.clone()]), &partner, &records);
+    }
+}
+
+#[test]
+fn a_value_that_was_met_is_not_evaluated_again() {
+    let mut selector = Selector::new(&sample([]), &partner(), &hour(0));
+    selector.select(&record());
+    let asked = selector.evaluations();
+    for confidence in [80, 80, 80] {
+        selector.select(&RecordFacts { confidence, ..record() });
+    }
+    assert_eq!(selector.evaluations(), asked);
+    selector.select(&RecordFacts { confidence: 81, ..record() });
+    assert!(selector.evaluations() <= asked + 2);
+}
+
+#[test]
+fn without_a_permit_nothing_is_selected() {
+    check(&compiled(""), &partner(), &[record()]);
+}
+
+#[test]
+fn a_partner_without_an_entity_selects_nothing_and_says_so() {
+    let values = (0..=crate::policy::TAG_VALUES_MAX).map(|n| n.to_string()).collect();
+    let partner = PartnerFacts { tags: [("t".to_owned(), values)].into(), ..partner() };
+    let mut selector = Selector::new(&sample([]), &partner, &hour(0));
+    assert_eq!(selector.select(&record()), Selected::ERRED);
+}
+
+#[test]
+fn lists_that_mean_different_things_have_different_numbers() {
+    let mut codes = Codes::default();
+    let mut code = |list: Option<&[&str]>| {
+        let circles = list.map(|list| list.iter().map(|c| (*c).to_owned()).collect());
+        codes.code(Field::Circles, &RecordFacts { circles, ..record() })
+    };
+    let lists: [Option<&[&str]>; 5] =
+        [None, Some(&[]), Some(&["a"]), Some(&["a", "b"]), Some(&["ab"])];
+    let numbers: std::collections::BTreeSet<_> = lists.into_iter().map(&mut code).collect();
+    assert_eq!(numbers.len(), lists.len());
+}

@@ -1,0 +1,69 @@
+//! Walking the syntax tree of a condition. Reads trees only; evaluates nothing.
+
+use std::sync::Arc;
+
+use cedar_policy::pst::{BinaryOp, Clause, Expr, UnaryOp};
+
+/// The direct parts of an expression, or `None` for a form that this version doesn't know; who
+/// gets `None` assumes the worst.
+pub(super) fn parts(expr: &Expr) -> Option<Vec<&Arc<Expr>>> {
+    Some(match expr {
+        Expr::Literal(_) | Expr::Var(_) | Expr::Slot(_) => vec![],
+        Expr::UnaryOp { expr, .. }
+        | Expr::GetAttr { expr, .. }
+        | Expr::HasAttr { expr, .. }
+        | Expr::Like { expr, .. } => vec![expr],
+        Expr::BinaryOp { left, right, .. } => vec![left, right],
+        Expr::Is { expr, in_expr, .. } => std::iter::once(expr).chain(in_expr).collect(),
+        Expr::IfThenElse { cond, then_expr, else_expr } => vec![cond, then_expr, else_expr],
+        Expr::Set(items) => items.iter().collect(),
+        Expr::Record(pairs) => pairs.values().collect(),
+        _ => return None,
+    })
+}
+
+/// Visits an expression and everything in it. False when a form was met that is not known.
+pub(super) fn visit<'a>(expr: &'a Expr, see: &mut impl FnMut(&'a Expr)) -> bool {
+    see(expr);
+    let Some(parts) = parts(expr) else { return false };
+    let mut known = true;
+    for part in parts {
+        known &= visit(part, see);
+    }
+    known
+}
+
+/// The expression of a clause, and whether it is an `unless`.
+pub(super) fn clause_parts(clause: &Clause) -> (&Arc<Expr>, bool) {
+    match clause {
+        Clause::When(expr) => (expr, false),
+        Clause::Unless(expr) => (expr, true),
+    }
+}
+
+pub(super) fn not(expr: &Arc<Expr>) -> Arc<Expr> {
+    Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: expr.clone() })
+}
+
+/// What must all hold for the clauses to hold, in the order in which it is asked. An `unless` of
+/// alternatives becomes one `not` for each.
+pub(super) fn conjuncts(clauses: &[Clause]) -> Vec<Arc<Expr>> {
+    let mut found = Vec::new();
+    for clause in clauses {
+        match clause_parts(clause) {
+            (expr, false) => split(expr, BinaryOp::And, &mut |part| found.push(part.clone())),
+            (expr, true) => split(expr, BinaryOp::Or, &mut |part| found.push(not(part))),
+        }
+    }
+    found
+}
+
+fn split(expr: &Arc<Expr>, at: BinaryOp, found: &mut impl FnMut(&Arc<Expr>)) {
+    match expr.as_ref() {
+        Expr::BinaryOp { op, left, right } if *op == at => {
+            split(left, at, found);
+            split(right, at, found);
+        }
+        _ => found(expr),
+    }
+}

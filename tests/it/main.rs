@@ -6,6 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../../fuzz/bodies.rs"]
+#[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
+mod bodies;
+mod fuzz_corpus;
 mod published;
 mod rpcs;
 mod slot_tables;

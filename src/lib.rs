@@ -5,5 +5,12 @@
 
 pub mod ident;
 pub mod pb;
-
+pub mod value;
 pub mod merkle;
+pub mod record;
+pub mod policy;
+pub mod store;
+pub mod journal;
+pub mod partner;
+pub mod tls;
+pub mod cli;

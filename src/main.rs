@@ -1,1 +1,30 @@
-fn main() {}
+//! Parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use liaison::cli::{self, Cli, error::CliError};
+use tracing_subscriber::EnvFilter;
+
+/// Which log lines go to stderr, in the form of `RUST_LOG`; warnings without it.
+const LOG_VARIABLE: &str = "LIAISON_LOG";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli::run(cli));
+            // A thread that waits for stdin must not keep the process.
+            runtime.shutdown_background();
+            exit.into()
+        }
+        Err(source) => cli::fail(&cli.global, &CliError::Output { source }).into(),
+    }
+}
+
+fn start_log() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -301,11 +301,6 @@ impl Transaction<'_> {
         self.group.feeds.entry(number).or_default().1.push(leaf);
     }
 
-    /// The head that the journal will have.
-    pub(super) fn head(&self) -> TreeHead {
-        self.frontier.head()
-    }
-
     pub fn size(&self) -> TreeSize {
         self.frontier.size()
     }

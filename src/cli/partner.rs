@@ -1,0 +1,412 @@
+//! `liaison partner`: our card and number, and the partners we share with.
+//!
+//! Nothing is trusted on first use: a card is added only with the number that its agency read to
+//! us over a second channel, typed by the user and never proposed to her.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::connection::Role;
+use super::error::{CliError, Exit};
+use super::output::{Format, harmless_lines};
+use super::schema::{self, Absent, time_text};
+use super::table::{Table, facts, grouped};
+use super::{Context, names, parse_time};
+use crate::ident::{AgencyName, Timestamp};
+use crate::partner::{Card, HeardNumber, VerifiedCard};
+use crate::pb;
+use crate::pb::partner_service_client::PartnerServiceClient;
+
+type Client = PartnerServiceClient<tonic::transport::Channel>;
+
+/// Longest file that is read as a card; the armour of the longest card is 8 KiB.
+const CARD_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// See our card, add partners, suspend and resume them.
+#[derive(Debug, clap::Subcommand)]
+pub enum PartnerCommand {
+    /// Write our own card to stdout, and its number to stderr.
+    #[command(after_help = "Example:\n  liaison partner card > our-agency.card")]
+    Card,
+    /// Add a partner by its card and the number that it reads to you.
+    #[command(after_help = ADD_EXAMPLES)]
+    Add(Box<AddArgs>),
+    /// List all partners.
+    #[command(after_help = "Example:\n  liaison partner list")]
+    List,
+    /// Show one partner with its card.
+    #[command(after_help = "Example:\n  liaison partner show jc3.or.jp")]
+    Show(PartnerArgs),
+    /// Stop all exchange with a partner, at once.
+    #[command(after_help = "Example:\n  liaison partner suspend jc3.or.jp")]
+    Suspend(PartnerArgs),
+    /// Exchange with a suspended partner again.
+    #[command(after_help = "Example:\n  liaison partner resume jc3.or.jp")]
+    Resume(PartnerArgs),
+}
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  liaison partner add jc3.card --circle fraud-desk --operation chakra
+  liaison partner add vendor.card --agreement-until 2027-12-31 --client-of-ours
+
+Call the partner on a phone number that you had before its card came, ask it to read its number,
+and type what you hear.";
+
+#[derive(Debug, clap::Args)]
+pub struct AddArgs {
+    /// The partner's card.
+    card: PathBuf,
+    /// The 30-digit number as you heard it; asked for when it is not given.
+    #[arg(long)]
+    number: Option<String>,
+    /// A circle it belongs to; may be repeated.
+    #[arg(long)]
+    circle: Vec<String>,
+    /// A joint operation it takes part in; may be repeated.
+    #[arg(long)]
+    operation: Vec<String>,
+    /// It is one of our own constituents (a client in the sense of TLP:AMBER).
+    #[arg(long)]
+    client_of_ours: bool,
+    /// When the agreement with it ends.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    agreement_until: Option<Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PartnerArgs {
+    /// Name of the agency, for example jc3.or.jp.
+    agency: AgencyName,
+}
+
+pub(super) async fn run(command: PartnerCommand, context: &Context) -> Result<(), CliError> {
+    match command {
+        PartnerCommand::Card => own_card(context).await,
+        PartnerCommand::Add(args) => add(&args, context).await,
+        PartnerCommand::List => list(context).await,
+        PartnerCommand::Show(args) => show(&args, context).await,
+        PartnerCommand::Suspend(args) => {
+            set_state(&args, pb::PartnerState::Suspended, context).await
+        }
+        PartnerCommand::Resume(args) => set_state(&args, pb::PartnerState::Active, context).await,
+    }
+}
+
+async fn client(context: &Context, natural: &[Role]) -> Result<Client, CliError> {
+    context.channel(natural).await.map(PartnerServiceClient::new)
+}
+
+async fn own_card(context: &Context) -> Result<(), CliError> {
+    let natural = [Role::Admin, Role::Analyst, Role::Auditor, Role::PolicyOfficer];
+    let mut client = client(context, &natural).await?;
+    let answer = client
+        .get_own_card(context.request(pb::GetOwnCardRequest {}))
+        .await
+        .map_err(CliError::node("read our card"))?
+        .into_inner();
+    if context.output.format() != Format::Table {
+        return context.output.document(json!({"card": answer.card, "number": answer.number}));
+    }
+    context.output.raw(harmless_lines(&answer.card).as_bytes())?;
+    context.output.note(&format!("our number (read this to partners): {}", answer.number));
+    Ok(())
+}
+
+async fn add(args: &AddArgs, context: &Context) -> Result<(), CliError> {
+    let armour = read_card(&args.card)?;
+    let verified = verify_card(&armour, &args.card)?;
+    context.output.note(&card_text(verified.card()));
+    let heard = heard_number(args, context).await?;
+    check_number(&verified, &heard)?;
+    let request = pb::AddPartnerRequest {
+        card: armour,
+        number: verified.number().to_string(),
+        facts: Some(args.facts()),
+    };
+    let mut client = client(context, &[Role::Admin]).await?;
+    let partner = client
+        .add_partner(context.request(request))
+        .await
+        .map_err(CliError::node("add the partner"))?
+        .into_inner()
+        .partner
+        .unwrap_or_default();
+    show_state(&partner, context)
+}
+
+impl AddArgs {
+    fn facts(&self) -> pb::PartnerFacts {
+        let sorted = |names: &[String]| {
+            let mut names = names.to_vec();
+            names.sort();
+            names.dedup();
+            names
+        };
+        pb::PartnerFacts {
+            client: self.client_of_ours,
+            agreement_until_ms: self
+                .agreement_until
+                .map_or(0, |time| time.unix_ms().unsigned_abs()),
+            circles: sorted(&self.circle),
+            operations: sorted(&self.operation),
+        }
+    }
+}
+
+/// Reads a card of bounded size.
+pub(super) fn read_card(path: &Path) -> Result<String, CliError> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CARD_FILE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(CliError::file("read", path))?;
+    Ok(text)
+}
+
+/// A card that its own identity key signed.
+pub(super) fn verify_card(armour: &str, path: &Path) -> Result<VerifiedCard, CliError> {
+    Card::verify(armour).map_err(|error| CliError::Other {
+        doing: format!("{} is not a sound card", path.display()),
+        exit: Exit::VerificationFailed,
+        fix: "ask the partner to send its card again; add nothing that does not verify".into(),
+        source: Box::new(error),
+    })
+}
+
+/// The number as it was given, or as it is typed now.
+async fn heard_number(args: &AddArgs, context: &Context) -> Result<HeardNumber, CliError> {
+    let typed = match &args.number {
+        Some(number) => number.clone(),
+        None => {
+            context.output.prompt(
+                "Ask them to read their number. Type what you hear (six groups of five digits): ",
+            );
+            read_line().await?
+        }
+    };
+    typed.parse().map_err(|error: crate::partner::NumberError| {
+        CliError::usage(
+            format!("the number cannot be right: {error}"),
+            "ask for those groups again",
+        )
+    })
+}
+
+async fn read_line() -> Result<String, CliError> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let line = read.await.map_err(std::io::Error::other).and_then(|line| line);
+    line.map_err(CliError::file("read", Path::new("stdin")))
+}
+
+fn check_number(verified: &VerifiedCard, heard: &HeardNumber) -> Result<(), CliError> {
+    verified.number().matches(heard).map_err(|error| CliError::Verification {
+        found: format!("what was typed is not the number of this card: {error}"),
+    })
+}
+
+async fn list(context: &Context) -> Result<(), CliError> {
+    let natural = [Role::Admin, Role::PolicyOfficer, Role::Auditor, Role::Analyst];
+    let answer = client(context, &natural)
+        .await?
+        .list_partners(context.request(pb::ListPartnersRequest {}))
+        .await
+        .map_err(CliError::node("list the partners"))?
+        .into_inner();
+    match context.output.format() {
+        Format::Table => context.output.table(&table_of(&answer.partners)),
+        Format::Json => {
+            context.output.document(schema::to_json("ListPartnersResponse", &answer, Absent::Shown))
+        }
+        Format::Ndjson => answer.partners.iter().try_for_each(|partner| {
+            context.output.line_document(schema::to_json("PartnerView", partner, Absent::Shown))
+        }),
+    }
+}
+
+async fn show(args: &PartnerArgs, context: &Context) -> Result<(), CliError> {
+    let request = pb::GetPartnerRequest { agency: args.agency.to_string() };
+    let answer = client(context, &[Role::Admin, Role::PolicyOfficer, Role::Auditor])
+        .await?
+        .get_partner(context.request(request))
+        .await
+        .map_err(CliError::node(format!("show {}", args.agency)))?
+        .into_inner();
+    let document = schema::to_json("GetPartnerResponse", &answer, Absent::Shown);
+    context.output.either(document, || {
+        let partner = answer.partner.unwrap_or_default();
+        let card = Card::verify(&answer.card).map_or_else(
+            |_| "its card does not verify here".to_owned(),
+            |card| card_text(card.card()),
+        );
+        format!("{}\n\n{card}\nnumber         {}", partner_text(&partner), answer.number)
+    })
+}
+
+async fn set_state(
+    args: &PartnerArgs,
+    state: pb::PartnerState,
+    context: &Context,
+) -> Result<(), CliError> {
+    let request =
+        pb::SetPartnerStateRequest { agency: args.agency.to_string(), state: state.into() };
+    let partner = client(context, &[Role::Admin, Role::PolicyOfficer])
+        .await?
+        .set_partner_state(context.request(request))
+        .await
+        .map_err(CliError::node(format!("change the state of {}", args.agency)))?
+        .into_inner()
+        .partner
+        .unwrap_or_default();
+    show_state(&partner, context)
+}
+
+fn show_state(partner: &pb::PartnerView, context: &Context) -> Result<(), CliError> {
+    let document = schema::to_json("PartnerView", partner, Absent::Shown);
+    context.output.either(document, || {
+        facts([("partner", partner.agency.clone()), ("state", names::word(partner.state()))])
+    })
+}
+
+/// The table of partners, here and in the status.
+pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
+    let header = [
+        "partner",
+        "country",
+        "state",
+        "connected",
+        "feed",
+        "receipted",
+        "received",
+        "lag",
+        "problem",
+    ];
+    let mut table = Table::new(header).right(&[4, 5, 6, 7]);
+    for partner in partners {
+        table.row([
+            partner.agency.clone(),
+            partner.country.clone(),
+            names::word(partner.state()),
+            if partner.connected { "yes" } else { "no" }.to_owned(),
+            grouped(partner.feed_size),
+            grouped(partner.receipted),
+            grouped(partner.received),
+            grouped(partner.lag_entries),
+            partner.last_error.clone(),
+        ]);
+    }
+    table
+}
+
+fn partner_text(partner: &pb::PartnerView) -> String {
+    let agreed = partner.facts.clone().unwrap_or_default();
+    let denied =
+        partner.denied.iter().map(|count| format!("{} by {}", grouped(count.count), count.name));
+    let until = agreed.agreement_until_ms;
+    facts([
+        ("partner", partner.agency.clone()),
+        ("state", names::word(partner.state())),
+        ("connected", if partner.connected { "yes" } else { "no" }.to_owned()),
+        ("circles", agreed.circles.join(", ")),
+        ("operations", agreed.operations.join(", ")),
+        ("our client", if agreed.client { "yes" } else { "no" }.to_owned()),
+        (
+            "agreement",
+            if until == 0 { String::new() } else { format!("until {}", time_text(until)) },
+        ),
+        (
+            "disclosed",
+            format!(
+                "{} records, {} fields withheld",
+                grouped(partner.disclosed),
+                grouped(partner.fields_withheld)
+            ),
+        ),
+        (
+            "feed",
+            format!(
+                "{} entries, {} receipted, {} exceptions",
+                grouped(partner.feed_size),
+                grouped(partner.receipted),
+                grouped(partner.exceptions)
+            ),
+        ),
+        ("received", format!("{} entries", grouped(partner.received))),
+        ("denied", denied.collect::<Vec<_>>().join(", ")),
+        ("receipt time", format!("{} ms (median)", partner.receipt_ms_p50)),
+        ("problem", partner.last_error.clone()),
+    ])
+}
+
+/// Every field that a person compares.
+fn card_text(card: &Card) -> String {
+    let joined = |texts: Vec<String>| texts.join(", ");
+    let contacts = card.contacts.iter().map(|contact| {
+        let parts = [&contact.role, &contact.name, &contact.phone, &contact.mail];
+        parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+    });
+    facts([
+        ("agency", card.agency.to_string()),
+        ("name", card.display_name.clone()),
+        ("country", card.country.to_string()),
+        ("sector", card.sector.to_string()),
+        ("card", format!("{} of {}, valid to {}", card.serial, card.issued_at, card.expires_at)),
+        ("addresses", joined(card.addresses.iter().map(ToString::to_string).collect())),
+        ("identity key", card.identity_key.to_string()),
+        ("record keys", card.record_keys.len().to_string()),
+        ("contacts", joined(contacts.collect())),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partner() -> pb::PartnerView {
+        pb::PartnerView {
+            agency: "jc3.or.jp".into(),
+            country: "JP".into(),
+            state: pb::PartnerState::Active.into(),
+            connected: true,
+            feed_size: 65_871,
+            receipted: 65_000,
+            lag_entries: 7,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn partners_are_rows_with_their_lag() {
+        assert_eq!(
+            table_of(&[partner()]).to_text(),
+            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  PROBLEM\n\
+             jc3.or.jp  JP       active  yes        65,871     65,000         0    7"
+        );
+    }
+
+    #[test]
+    fn a_partner_is_a_document_with_every_name() {
+        let document = schema::to_json("PartnerView", &partner(), Absent::Shown);
+        assert_eq!(document["state"], "active");
+        assert_eq!(document["receipted"], 65_000);
+        assert_eq!(document["facts"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn facts_are_sorted_and_without_repeats() {
+        let args = AddArgs {
+            card: "x".into(),
+            number: None,
+            circle: vec!["b".into(), "a".into(), "b".into()],
+            operation: Vec::new(),
+            client_of_ours: true,
+            agreement_until: None,
+        };
+        assert_eq!(args.facts().circles, ["a", "b"]);
+        assert_eq!(args.facts().agreement_until_ms, 0);
+    }
+}

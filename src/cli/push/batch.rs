@@ -1,0 +1,143 @@
+//! Rows in portions for the wire: read and judged on a thread of their own.
+
+use std::io::Read;
+
+use prost::Message;
+use tokio::sync::mpsc;
+
+use super::rows::{Refusal, Rows, RowsError};
+use super::template::Template;
+use crate::cli::error::CliError;
+use crate::pb;
+
+/// Drafts in one request. The node takes 1,024; smaller ones keep progress smooth.
+pub(super) const BATCH_DRAFTS_MAX: usize = 512;
+
+/// Encoded drafts in one request, below the 4 MiB that gRPC servers take by default.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rows in one portion, so that a file of bad rows does not become one portion.
+const BATCH_ROWS_MAX: usize = 4 * BATCH_DRAFTS_MAX;
+
+/// A row whose draft is in the portion, or whose refusal is settled already.
+pub(super) struct JudgedRow {
+    pub(super) line: u64,
+    pub(super) original: csv::ByteRecord,
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// A portion of rows in the order of the file.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<JudgedRow>,
+    pub(super) drafts: Vec<pb::Draft>,
+    /// How many drafts there are, also after they were handed to the wire.
+    pub(super) draft_count: usize,
+    /// Bytes of the file up to the end of this portion.
+    pub(super) bytes_read: u64,
+    encoded_bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.drafts.len() >= BATCH_DRAFTS_MAX
+            || self.encoded_bytes >= BATCH_BYTES_MAX
+            || self.rows.len() >= BATCH_ROWS_MAX
+    }
+}
+
+/// Reads everything after the first `skip` rows into portions until nobody takes them any more.
+pub(super) fn read_all<R: Read>(
+    mut rows: Rows<R>,
+    template: &Template,
+    skip: u64,
+    portions: &mpsc::Sender<Result<Batch, CliError>>,
+) {
+    let result = read_portions(&mut rows, template, skip, portions);
+    if let Err(error) = result {
+        // Nobody takes portions any more: nobody wants to know.
+        let _ = portions.blocking_send(Err(not_readable(error)));
+    }
+}
+
+fn read_portions<R: Read>(
+    rows: &mut Rows<R>,
+    template: &Template,
+    skip: u64,
+    portions: &mpsc::Sender<Result<Batch, CliError>>,
+) -> Result<(), RowsError> {
+    for _ in 0..skip {
+        if rows.next()?.is_none() {
+            return Ok(());
+        }
+    }
+    loop {
+        let mut batch = Batch::default();
+        let filled = fill(&mut batch, rows, template);
+        let wanted = send(batch, rows.bytes_read(), portions);
+        // What was read before a fault is still sent.
+        if filled? == Filled::ToTheEnd || !wanted {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Filled {
+    ToTheBrim,
+    ToTheEnd,
+}
+
+fn fill<R: Read>(
+    batch: &mut Batch,
+    rows: &mut Rows<R>,
+    template: &Template,
+) -> Result<Filled, RowsError> {
+    while !batch.is_full() {
+        let Some(row) = rows.next()? else { return Ok(Filled::ToTheEnd) };
+        let judged = row.cells.and_then(|cells| template.draft(cells));
+        let refusal = match judged {
+            Ok(draft) => {
+                batch.encoded_bytes += draft.encoded_len();
+                batch.drafts.push(draft);
+                None
+            }
+            Err(refusal) => Some(refusal),
+        };
+        batch.rows.push(JudgedRow { line: row.line, original: row.original, refusal });
+    }
+    Ok(Filled::ToTheBrim)
+}
+
+/// False when nobody takes portions any more.
+fn send(
+    mut batch: Batch,
+    bytes_read: u64,
+    portions: &mpsc::Sender<Result<Batch, CliError>>,
+) -> bool {
+    if batch.rows.is_empty() {
+        return true;
+    }
+    batch.bytes_read = bytes_read;
+    batch.draft_count = batch.drafts.len();
+    portions.blocking_send(Ok(batch)).is_ok()
+}
+
+/// The error of a file whose rows cannot be read.
+pub(super) fn not_readable(error: RowsError) -> CliError {
+    let fix = match &error {
+        RowsError::Columns(columns) => columns.fix(),
+        RowsError::RowTooLong { .. } => "look for a quote that is opened and never closed".into(),
+        RowsError::HeaderText => "save the file as UTF-8".into(),
+        RowsError::Read { .. } => "check the file, then run the same command to go on".into(),
+    };
+    match error {
+        RowsError::Read { source, line } => CliError::Other {
+            doing: format!("cannot read the row after line {line}"),
+            exit: crate::cli::error::Exit::Failed,
+            fix,
+            source: Box::new(source),
+        },
+        other => CliError::usage(other.to_string(), fix),
+    }
+}

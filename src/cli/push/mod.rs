@@ -1,0 +1,353 @@
+//! `liaison push`: sends the rows of a file as drafts and keeps the node's signed receipt.
+//!
+//! Made for tens of thousands of rows tonight and again tomorrow: memory does not grow with the
+//! file, a cut costs at most a second of work, rows that cannot be taken end in a report and
+//! never stop the others, and pushing the same rows again changes nothing.
+
+mod batch;
+mod columns;
+mod ledger;
+mod rejects;
+mod rows;
+mod state;
+mod stream;
+mod summary;
+mod template;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::connection::Role;
+use super::error::CliError;
+use super::progress::Progress;
+use super::{Context, case, interrupt, names};
+use crate::pb;
+use crate::value::ValueType;
+use columns::{ColumnRules, Field};
+use ledger::Ledger;
+use rejects::Rejects;
+use rows::{FileFormat, Rows};
+use state::{Position, StateFile, Subject};
+use stream::End;
+use template::Template;
+
+/// Portions that are read ahead of the wire.
+const PORTIONS_AHEAD: usize = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  Takedown results of a campaign, with the case they belong to:
+    liaison push results.csv --tlp amber --case OP-1187 --status down
+
+  Indicators from a feed whose column names differ:
+    liaison push feed.csv --kind indicator --tlp green --map host=value --type domain
+
+  Look at the file first; nothing is sent:
+    liaison push results.csv --tlp amber --dry-run
+
+  From another program:
+    export-results | liaison push - --format ndjson --tlp green --receipt receipt.json
+
+Files that are written beside FILE:
+  FILE.receipt.json   the node's signed receipt
+  FILE.rejected.csv   rows that were not taken: line, column, reason, and the row as it came;
+                      correct it and push it
+  FILE.state          how far an interrupted push came; the same command goes on";
+
+/// Send the rows of a CSV or NDJSON file as records.
+///
+/// The first line of a CSV file names the columns: value, type, status, action, provider, country,
+/// acted_at, reason, evidence, source, reporter, notes, case, first_seen, last_seen, valid_until,
+/// tags, reference, group, role, title, tlp, pap, confidence, operation. Flags give what is the
+/// same for all rows; a cell that is not empty wins over its flag.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PushArgs {
+    /// CSV or NDJSON file, or - for stdin.
+    file: PathBuf,
+    /// What the rows are: takedown-result or indicator.
+    #[arg(long, default_value = "takedown-result", value_parser = parse_kind)]
+    kind: pb::Kind,
+    /// Form of the file; by default from its name (.ndjson, .jsonl), else CSV.
+    #[arg(long, value_enum)]
+    format: Option<FileFormat>,
+    /// TLP label: clear, green, amber, amber-strict, red. Needed unless there is a column tlp.
+    #[arg(long, value_parser = names::parse::<pb::Tlp>)]
+    tlp: Option<pb::Tlp>,
+    /// PAP label: clear, green, amber, red. By default the colour of the TLP label.
+    #[arg(long, value_parser = names::parse::<pb::Pap>)]
+    pap: Option<pb::Pap>,
+    /// A label for all rows; may be repeated.
+    #[arg(long)]
+    label: Vec<String>,
+    /// Code of the joint operation.
+    #[arg(long, default_value = "")]
+    operation: String,
+    /// How sure you are, 0 to 100.
+    #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(0..=100))]
+    confidence: u32,
+    /// Reference of the case.
+    #[arg(long, value_name = "REF")]
+    case: Option<String>,
+    /// Type of all values, where there is no column type.
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    value_type: Option<ValueType>,
+    /// What was done: remove-content, suspend-domain, suspend-account, sinkhole, block.
+    #[arg(long, value_parser = names::parse::<pb::TakedownAction>)]
+    action: Option<pb::TakedownAction>,
+    /// What came of it: reported, actioned, down, refused, up-again, unreachable.
+    #[arg(long, value_parser = names::parse::<pb::TakedownStatus>)]
+    status: Option<pb::TakedownStatus>,
+    /// Provider that acted.
+    #[arg(long, default_value = "")]
+    provider: String,
+    /// Country of the provider, two letters.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_country)]
+    country: String,
+    /// Feed or campaign the values come from.
+    #[arg(long, default_value = "")]
+    source: String,
+    /// What a column means, for example registrar_name=provider; may be repeated.
+    #[arg(long, value_name = "COLUMN=FIELD", value_parser = columns::parse_mapping)]
+    map: Vec<(String, Field)>,
+    /// Leave out columns that are not understood.
+    #[arg(long)]
+    ignore_unknown: bool,
+    /// Where the signed receipt is written.
+    #[arg(long, value_name = "PATH")]
+    receipt: Option<PathBuf>,
+    /// Begin again, whatever an interrupted push has left.
+    #[arg(long)]
+    restart: bool,
+    /// Check all rows here and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliError> {
+    // Columns first: a file that cannot be used needs no connection.
+    let rows = args.open_rows()?;
+    for name in rows.without_place() {
+        let kind = names::word(args.kind);
+        context
+            .output
+            .note(&format!("note: column {name:?} has no place in a {kind} and is left out"));
+    }
+    if args.dry_run {
+        return dry_run(args, context, rows).await;
+    }
+    let channel = context.channel(&[Role::VendorTool, Role::Analyst]).await?;
+    let mut template = args.template();
+    if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
+        template.case_series = Some(case::series_of(reference, channel.clone(), context).await?);
+    }
+    push(args, context, channel, rows, template, interrupt::interrupted()).await
+}
+
+/// Everything after the connection is there.
+async fn push(
+    args: &PushArgs,
+    context: &Context,
+    channel: tonic::transport::Channel,
+    rows: InputRows,
+    template: Template,
+    interrupted: impl Future<Output = ()>,
+) -> Result<(), CliError> {
+    let (state, position) = args.open_state()?;
+    let rows_before = position.counts.rows();
+    if rows_before > 0 {
+        context.output.note(&format!("going on after row {rows_before}"));
+    }
+    let rejects_path = args.beside("rejected.csv");
+    let rejects = Rejects::resume(&rejects_path, rows.header(), position.rejected_bytes)
+        .map_err(CliError::file("go on with", &rejects_path))?;
+    let progress =
+        Progress::start(context.options.progress, args.file_bytes(), rows_before, &context.output);
+    let mut ledger = Ledger::new(position, rejects, state, progress);
+    let portions = read_ahead(rows, template, rows_before);
+    let patience = context.options.timeout();
+    match stream::submit(channel, portions, &mut ledger, interrupted, patience).await {
+        Ok(End::Complete) => complete(args, context, &mut ledger),
+        Ok(End::Interrupted) => {
+            ledger.break_off()?;
+            Err(broken_off(&ledger))
+        }
+        Err(error) => {
+            ledger.break_off()?;
+            Err(with_progress(error, &ledger))
+        }
+    }
+}
+
+fn complete(args: &PushArgs, context: &Context, ledger: &mut Ledger<'_>) -> Result<(), CliError> {
+    let receipt_path = args.receipt.clone().unwrap_or_else(|| args.beside("receipt.json"));
+    let summary = summary::Summary::of(&args.file, ledger, &receipt_path);
+    ledger.save(true)?;
+    if !ledger.receipts().is_empty() {
+        state::replace(&receipt_path, &summary.receipt_document())
+            .map_err(CliError::file("write", &receipt_path))?;
+    }
+    ledger.finish()?;
+    context.output.either(summary.to_json(), || summary.to_text())?;
+    summary.result()
+}
+
+async fn dry_run(args: &PushArgs, context: &Context, rows: InputRows) -> Result<(), CliError> {
+    let rejects_path = args.beside("rejected.csv");
+    let rejects = Rejects::resume(&rejects_path, rows.header(), 0)
+        .map_err(CliError::file("write", &rejects_path))?;
+    let progress = Progress::start(context.options.progress, args.file_bytes(), 0, &context.output);
+    let mut ledger = Ledger::new(Position::default(), rejects, None, progress);
+    let template = Template { check_values: true, ..args.template() };
+    let mut portions = read_ahead(rows, template, 0);
+    let mut good = 0;
+    while let Some(batch) = portions.recv().await {
+        good += ledger.settle_unsent(&batch?)?;
+    }
+    ledger.finish()?;
+    let summary = summary::DryRun { good, rejected: ledger.counts().rejected };
+    context.output.either(summary.to_json(), || summary.to_text())?;
+    summary.result(ledger.rejects_path())
+}
+
+type InputRows = Rows<Box<dyn Read + Send>>;
+type Portions = mpsc::Receiver<Result<batch::Batch, CliError>>;
+
+/// Reads on a thread of its own, a little ahead of the wire.
+fn read_ahead(rows: InputRows, template: Template, skip: u64) -> Portions {
+    let (portions, taken) = mpsc::channel(PORTIONS_AHEAD);
+    std::thread::spawn(move || batch::read_all(rows, &template, skip, &portions));
+    taken
+}
+
+fn broken_off(ledger: &Ledger<'_>) -> CliError {
+    let rows = ledger.counts().rows();
+    if ledger.can_resume() {
+        return CliError::Interrupted {
+            kept: format!("{rows} rows are settled"),
+            fix: "run the same command to go on".into(),
+        };
+    }
+    CliError::Interrupted {
+        kept: format!("{rows} rows are settled"),
+        fix: "send all rows again; those that the node has are found unchanged".into(),
+    }
+}
+
+/// Says how much is safe, beside what went wrong.
+fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
+    match error {
+        CliError::Interrupted { .. } => broken_off(ledger),
+        CliError::Node { source, .. } => CliError::Node {
+            doing: format!(
+                "push on; {} rows are settled and the same command goes on after them",
+                ledger.counts().rows()
+            ),
+            source,
+        },
+        other => other,
+    }
+}
+
+impl PushArgs {
+    fn is_stdin(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    fn open_rows(&self) -> Result<InputRows, CliError> {
+        let input: Box<dyn Read + Send> = if self.is_stdin() {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(File::open(&self.file).map_err(CliError::file("open", &self.file))?)
+        };
+        Rows::open(self.file_format(), input, self.rules()).map_err(batch::not_readable)
+    }
+
+    fn file_format(&self) -> FileFormat {
+        let ending = self.file.extension().and_then(|ending| ending.to_str());
+        self.format.unwrap_or(match ending {
+            Some("ndjson" | "jsonl") => FileFormat::Ndjson,
+            _ => FileFormat::Csv,
+        })
+    }
+
+    fn rules(&self) -> ColumnRules {
+        ColumnRules {
+            kind: self.kind,
+            map: self.map.iter().cloned().collect(),
+            ignore_unknown: self.ignore_unknown,
+            tlp_is_given: self.tlp.is_some(),
+        }
+    }
+
+    fn template(&self) -> Template {
+        Template {
+            kind: self.kind,
+            tlp: self.tlp,
+            pap: self.pap,
+            labels: self.label.clone(),
+            operation: self.operation.clone(),
+            confidence: self.confidence,
+            value_type: self.value_type,
+            action: self.action.unwrap_or_default(),
+            status: self.status.unwrap_or_default(),
+            provider: self.provider.clone(),
+            country: self.country.clone(),
+            source: self.source.clone(),
+            case_reference: self.case.clone().unwrap_or_default(),
+            case_series: None,
+            check_values: false,
+        }
+    }
+
+    /// A pipe has no state: it cannot be read again.
+    fn open_state(&self) -> Result<(Option<StateFile>, Position), CliError> {
+        if self.is_stdin() {
+            return Ok((None, Position::default()));
+        }
+        let options = format!("{:?} {:?} {:?}", self.template(), self.map, self.file_format());
+        let subject =
+            Subject::of(&self.file, &options).map_err(CliError::file("read", &self.file))?;
+        let (state, position) = StateFile::open(self.beside("state"), subject, self.restart)?;
+        Ok((Some(state), position))
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = if self.is_stdin() {
+            OsString::from("stdin")
+        } else {
+            self.file.clone().into_os_string()
+        };
+        name.push(".");
+        name.push(ending);
+        name.into()
+    }
+
+    fn file_bytes(&self) -> Option<u64> {
+        std::fs::metadata(&self.file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+    }
+}
+
+fn parse_kind(text: &str) -> Result<pb::Kind, String> {
+    match names::parse(text)? {
+        kind @ (pb::Kind::TakedownResult | pb::Kind::Indicator) => Ok(kind),
+        kind => {
+            Err(format!("rows cannot be {}s; known: takedown-result, indicator", names::word(kind)))
+        }
+    }
+}
+
+fn parse_type(text: &str) -> Result<ValueType, String> {
+    ValueType::from_name(text).map_err(|error| error.to_string())
+}
+
+fn parse_country(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { template::parse_country(text) }
+}

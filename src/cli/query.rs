@@ -1,0 +1,231 @@
+//! `liaison query`: records by value, network, case, kind, time or words.
+
+use serde_json::{Value, json};
+use tonic::transport::Channel;
+
+use super::connection::Role;
+use super::error::CliError;
+use super::output::Format;
+use super::record_view::RecordText;
+use super::table::Table;
+use super::{Context, names, parse_time};
+use crate::ident::{AgencyName, Timestamp};
+use crate::pb;
+use crate::pb::record_service_client::RecordServiceClient;
+
+/// Records in one page, as the protocol allows.
+const PAGE_RECORDS_MAX: u32 = 1000;
+
+const EXAMPLES: &str = "\
+Examples:
+  liaison query hxxp://evil[.]example/login
+  liaison query --domain evil.example --kind takedown-result --since 2026-11-01
+  liaison query --network 198.51.100.0/24 -o ndjson | jq -r .content.value
+  liaison query --case OP-1187 --limit 1000 -o json";
+
+/// Search records; all conditions must hold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct QueryArgs {
+    /// A value of any type, as people write it; defanged forms are understood.
+    value: Option<String>,
+    /// This domain and everything below it.
+    #[arg(long)]
+    domain: Option<String>,
+    /// Addresses within this network, and networks that contain this address.
+    #[arg(long)]
+    network: Option<String>,
+    /// Reference or series id of a case.
+    #[arg(long, value_name = "REF")]
+    case: Option<String>,
+    /// Only this kind, for example indicator.
+    #[arg(long, value_parser = names::parse::<pb::Kind>)]
+    kind: Option<pb::Kind>,
+    /// Only what this agency signed.
+    #[arg(long, value_name = "AGENCY")]
+    originator: Option<AgencyName>,
+    /// Created at or after this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Created before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Words that must all occur in titles or notes.
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+    /// Superseded revisions too.
+    #[arg(long)]
+    include_superseded: bool,
+    /// Records at most.
+    #[arg(long, default_value = "100", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Go on after an earlier query, with its next_cursor.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliError> {
+    let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
+    let mut shown = Shown::new(context.output.format());
+    let mut token = args.cursor.clone().unwrap_or_default();
+    let mut left = args.limit;
+    loop {
+        let request = args.request(token, left);
+        let page = read_page(&channel, request, context, |view| shown.add(&view, context)).await?;
+        token = page.next_page_token;
+        left = left.saturating_sub(page.records);
+        if token.is_empty() || left == 0 || page.records == 0 {
+            break;
+        }
+    }
+    shown.finish(&token, context)
+}
+
+/// What came of one page.
+struct Page {
+    records: u64,
+    next_page_token: String,
+}
+
+async fn read_page(
+    channel: &Channel,
+    request: pb::QueryRecordsRequest,
+    context: &Context,
+    mut each: impl FnMut(pb::RecordView) -> Result<(), CliError>,
+) -> Result<Page, CliError> {
+    let mut client = RecordServiceClient::new(channel.clone());
+    let failed = || CliError::node("read the records");
+    let answer = client.query_records(context.request(request)).await.map_err(failed())?;
+    let mut stream = answer.into_inner();
+    let mut page = Page { records: 0, next_page_token: String::new() };
+    while let Some(response) = stream.message().await.map_err(failed())? {
+        if let Some(view) = response.record {
+            page.records += 1;
+            each(view)?;
+        }
+        page.next_page_token = response.next_page_token;
+    }
+    Ok(page)
+}
+
+impl QueryArgs {
+    fn request(&self, page_token: String, left: u64) -> pb::QueryRecordsRequest {
+        let page_size = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE_RECORDS_MAX);
+        let ms = |time: Option<Timestamp>| time.map_or(0, |time| time.unix_ms().unsigned_abs());
+        pb::QueryRecordsRequest {
+            value: self.value.clone().unwrap_or_default(),
+            domain_suffix: self.domain.clone().unwrap_or_default(),
+            network: self.network.clone().unwrap_or_default(),
+            case: self.case.clone().unwrap_or_default(),
+            kind: self.kind.unwrap_or_default().into(),
+            originator: self.originator.as_ref().map(ToString::to_string).unwrap_or_default(),
+            created_from_ms: ms(self.since),
+            created_until_ms: ms(self.until),
+            text: self.text.clone().unwrap_or_default(),
+            include_superseded: self.include_superseded,
+            page_size,
+            page_token,
+        }
+    }
+}
+
+/// Results as the format wants them: at once, or gathered for a table or a document.
+enum Shown {
+    Table(Box<Table>),
+    Document(Vec<Value>),
+    Lines,
+}
+
+impl Shown {
+    fn new(format: Format) -> Self {
+        match format {
+            Format::Table => Self::Table(Box::new(table())),
+            Format::Json => Self::Document(Vec::new()),
+            Format::Ndjson => Self::Lines,
+        }
+    }
+
+    fn add(&mut self, view: &pb::RecordView, context: &Context) -> Result<(), CliError> {
+        let record = RecordText::from_view(view);
+        match self {
+            Self::Table(table) => table.row(row(&record)),
+            Self::Document(records) => records.push(record.to_json()),
+            Self::Lines => context.output.line_document(record.to_json())?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, next_cursor: &str, context: &Context) -> Result<(), CliError> {
+        let more = !next_cursor.is_empty();
+        match self {
+            Self::Table(table) => context.output.table(&table)?,
+            Self::Document(records) => {
+                let next = more.then_some(next_cursor);
+                return context.output.document(json!({"records": records, "next_cursor": next}));
+            }
+            Self::Lines => {}
+        }
+        if more {
+            context.output.note(&format!("there is more; go on with --cursor {next_cursor}"));
+        }
+        Ok(())
+    }
+}
+
+/// The table of records.
+pub(super) fn table() -> Table {
+    Table::new(["created", "kind", "originator", "tlp", "what", "confidence", "id"]).right(&[5])
+}
+
+/// A record as a row of that table.
+pub(super) fn row(record: &RecordText) -> [String; 7] {
+    let remarks: String = record.remarks().iter().map(|remark| format!(" [{remark}]")).collect();
+    [
+        record.created(),
+        record.kind(),
+        record.header.originator.clone(),
+        record.tlp(),
+        format!("{}{remarks}", record.what()),
+        record.header.confidence.to_string(),
+        record.short_id().to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::record_view::tests::view;
+    use clap::Parser;
+
+    #[test]
+    fn a_record_is_a_row() {
+        let mut table = table();
+        table.row(row(&RecordText::from_view(&view())));
+        assert_eq!(
+            table.to_text(),
+            "CREATED                   KIND             ORIGINATOR   TLP           WHAT                                  CONFIDENCE  ID\n\
+             2025-11-22T08:26:40.000Z  takedown-result  dcu.example  AMBER+STRICT  domain evil.example down [withdrawn]          80  cdcdcdcdcdcd"
+        );
+    }
+
+    #[test]
+    fn flags_become_conditions_and_pages_stay_within_the_protocol() {
+        let cli = super::super::Cli::try_parse_from([
+            "liaison",
+            "query",
+            "evil.example",
+            "--kind",
+            "case",
+            "--since",
+            "2026-11-01",
+            "--limit",
+            "2500",
+        ]);
+        let super::super::Command::Query(args) = cli.unwrap().command else { panic!() };
+        let request = args.request(String::new(), args.limit);
+        assert_eq!(request.kind(), pb::Kind::Case);
+        assert_eq!(request.created_from_ms, 1_793_491_200_000);
+        assert_eq!((request.value.as_str(), request.page_size), ("evil.example", 1000));
+        assert_eq!(args.request(String::new(), 7).page_size, 7);
+    }
+}

@@ -1,0 +1,257 @@
+//! `liaison record`: one record: shown with every field's state, verified here, or withdrawn.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::connection::Role;
+use super::error::CliError;
+use super::output::Format;
+use super::record_verify::{self, VerifyArgs};
+use super::record_view::RecordText;
+use super::schema::hex;
+use super::table::{Table, facts};
+use super::{Context, names};
+use crate::ident::{RecordId, SeriesId};
+use crate::pb;
+use crate::pb::get_record_request::Selector;
+use crate::pb::record_service_client::RecordServiceClient;
+
+/// Show, verify or withdraw one record.
+#[derive(Debug, clap::Subcommand)]
+pub enum RecordCommand {
+    /// Show a record with the state of every field.
+    #[command(
+        after_help = "Examples:\n  liaison record show 9f31c2…(64 digits)\n  liaison record show 0b5e…(32 digits: the newest of a series) -o json"
+    )]
+    Show(ShowArgs),
+    /// Verify commitments, batch path and signature here, without trusting the node.
+    #[command(
+        after_help = "Example:\n  liaison record verify 9f31c2…\n\nExits 6 when anything does not hold."
+    )]
+    Verify(VerifyArgs),
+    /// Withdraw a record of your agency; holders must no longer use it.
+    #[command(
+        after_help = "Example:\n  liaison record withdraw 9f31c2… --reason error --explanation \"wrong host\""
+    )]
+    Withdraw(WithdrawArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Record id (64 hexadecimal digits) or series id (32; its newest revision).
+    id: Which,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct WithdrawArgs {
+    /// Id of the newest revision, 64 hexadecimal digits.
+    id: RecordId,
+    /// Why: error, outdated, unauthorised, order.
+    #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
+    reason: pb::WithdrawalReason,
+    /// For the holders; at most 1,024 bytes.
+    #[arg(long, default_value = "")]
+    explanation: String,
+}
+
+/// A record by its id, or the newest of a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which {
+    Record(RecordId),
+    Series(SeriesId),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self::Record).or_else(|_| text.parse().map(Self::Series)).map_err(
+            |_: crate::ident::IdentError| {
+                format!(
+                    "{text:?} is neither a record id (64 hexadecimal digits) nor a series id (32)"
+                )
+            },
+        )
+    }
+}
+
+pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(), CliError> {
+    match command {
+        RecordCommand::Show(args) => show(&args, context).await,
+        RecordCommand::Verify(args) => record_verify::run(&args, context).await,
+        RecordCommand::Withdraw(args) => withdraw(&args, context).await,
+    }
+}
+
+async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
+    let answer = read(args.id, context).await?;
+    let view = answer.record.unwrap_or_default();
+    let record = RecordText::from_view(&view);
+    if context.output.format() != Format::Table {
+        return context
+            .output
+            .document(json!({"record": record.to_json(), "slots": slots_json(&record)}));
+    }
+    context.output.text(&header_text(&record, &view))?;
+    context.output.text("")?;
+    context.output.table(&slots_table(&record))
+}
+
+async fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<(), CliError> {
+    let mut client = RecordServiceClient::new(context.channel(&[Role::Analyst]).await?);
+    let request = pb::WithdrawRecordRequest {
+        record_id: Bytes::copy_from_slice(args.id.as_bytes()),
+        reason: args.reason.into(),
+        explanation: args.explanation.clone(),
+    };
+    let answer = client
+        .withdraw_record(context.request(request))
+        .await
+        .map_err(CliError::node("withdraw the record"))?
+        .into_inner();
+    let withdrawal = hex(&answer.record_id);
+    let document = json!({"withdrawn": args.id.to_string(), "withdrawal": withdrawal});
+    context.output.either(document, || {
+        facts([("withdrawn", args.id.to_string()), ("withdrawal", withdrawal.clone())])
+    })
+}
+
+/// Reads one record; one that is not there is an error.
+pub(super) async fn read(id: Which, context: &Context) -> Result<pb::GetRecordResponse, CliError> {
+    let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
+    let selector = match id {
+        Which::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
+        Which::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
+    };
+    let request = pb::GetRecordRequest { selector: Some(selector) };
+    let answer = RecordServiceClient::new(channel)
+        .get_record(context.request(request))
+        .await
+        .map_err(CliError::node("read the record"))?
+        .into_inner();
+    match answer.record {
+        Some(_) => Ok(answer),
+        None => Err(CliError::NotFound { what: "the record".into() }),
+    }
+}
+
+fn header_text(record: &RecordText, view: &pb::RecordView) -> String {
+    let header = &record.header;
+    let from = if view.partner.is_empty() { "this agency's own client" } else { &view.partner };
+    facts([
+        ("id", record.id.clone()),
+        ("series", format!("{}, revision {}", hex(&header.series), header.revision)),
+        ("kind", record.kind()),
+        ("what", record.what()),
+        ("originator", header.originator.clone()),
+        ("created", record.created()),
+        ("accepted", super::schema::time_text(view.accepted_at_ms)),
+        ("came from", from.to_owned()),
+        ("journal index", view.journal_index.to_string()),
+        ("marking", marking_text(header.marking.as_ref())),
+        ("labels", header.labels.join(", ")),
+        ("operation", header.operation.clone()),
+        ("confidence", header.confidence.to_string()),
+        ("remarks", record.remarks().join(", ")),
+    ])
+}
+
+fn marking_text(marking: Option<&pb::Marking>) -> String {
+    let Some(marking) = marking else { return "none".to_owned() };
+    let label = |word: String| word.to_uppercase().replace('-', "+");
+    let mut words = vec![
+        format!("TLP:{}", label(names::word(marking.tlp()))),
+        format!("PAP:{}", label(names::word(marking.pap()))),
+    ];
+    if let Some(list) = &marking.releasable_to {
+        words.push(format!("releasable to {}", or_nobody(&list.agencies)));
+    }
+    if let Some(list) = &marking.circles {
+        words.push(format!("circles {}", or_nobody(&list.circles)));
+    }
+    let flags = [
+        (marking.orcon, "originator control"),
+        (marking.no_evidence, "not in proceedings"),
+        (marking.no_notify, "no notification"),
+        (marking.no_attribution, "no attribution"),
+        (marking.personal_data, "personal data"),
+    ];
+    words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
+    words.join(", ")
+}
+
+fn or_nobody(names: &[String]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { names.join(" ") }
+}
+
+fn slots_table(record: &RecordText) -> Table {
+    let mut table = Table::new(["slot", "field", "class", "state", "content"]).right(&[0]);
+    for slot in &record.slots {
+        let content = match record.content.get(&slot.name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
+        let cells = [
+            slot.number.to_string(),
+            slot.name.clone(),
+            slot.class.clone(),
+            slot.state.clone(),
+            content,
+        ];
+        table.row(cells);
+    }
+    table
+}
+
+fn slots_json(record: &RecordText) -> Vec<Value> {
+    let slots = record.slots.iter();
+    slots
+        .map(|slot| json!({"slot": slot.number, "field": slot.name, "class": slot.class, "state": slot.state}))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::record_view::tests::view;
+
+    #[test]
+    fn every_slot_is_shown_with_class_and_state() {
+        let record = RecordText::from_view(&view());
+        assert_eq!(
+            slots_table(&record).to_text(),
+            "SLOT  FIELD     CLASS  STATE     CONTENT\n\
+             \u{20}  1  type      core   open      domain\n\
+             \u{20}  2  value     core   open      evil.example\n\
+             \u{20}  3  action    core   empty\n\
+             \u{20}  4  status    core   open      down\n\
+             \u{20}  5  provider  core   withheld\n\
+             \u{20}  6  country   core   erased"
+        );
+    }
+
+    #[test]
+    fn a_marking_says_nobody_where_a_list_is_present_and_empty() {
+        let marking = pb::Marking {
+            tlp: pb::Tlp::AmberStrict.into(),
+            pap: pb::Pap::Green.into(),
+            releasable_to: Some(pb::AgencyList::default()),
+            orcon: true,
+            ..Default::default()
+        };
+        assert_eq!(
+            marking_text(Some(&marking)),
+            "TLP:AMBER+STRICT, PAP:GREEN, releasable to nobody, originator control"
+        );
+    }
+
+    #[test]
+    fn an_id_is_told_from_a_series_by_its_length() {
+        assert!(matches!("ab".repeat(32).parse(), Ok(Which::Record(_))));
+        assert!(matches!("ab".repeat(16).parse(), Ok(Which::Series(_))));
+        assert!("ab".parse::<Which>().is_err());
+    }
+}

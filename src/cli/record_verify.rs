@@ -1,0 +1,113 @@
+//! `liaison record verify`: commitments, batch path and signature of one record, checked here.
+//!
+//! Trusts nothing that the node says about the record. The originator's card may come from the
+//! node too; then its number is shown, because only that number ties a card to an agency.
+
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::VerifyingKey;
+use serde_json::json;
+
+use super::Context;
+use super::error::{CliError, Exit};
+use super::partner::{read_card, verify_card};
+use super::record::{Which, read};
+use super::table::facts;
+use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
+use crate::partner::card::RecordKeyStatus;
+use crate::partner::{Card, VerifiedCard};
+use crate::pb;
+use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoots};
+
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Record id (64 hexadecimal digits) or series id (32; its newest revision).
+    id: Which,
+    /// Your own copy of the originator's card; else the one that the node has is used.
+    #[arg(long, value_name = "FILE")]
+    card: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
+    let answer = read(args.id, context).await?;
+    let envelope = answer.record.and_then(|view| view.envelope);
+    let envelope = envelope.ok_or_else(|| CliError::Answer("a record without envelope".into()))?;
+    let card = match &args.card {
+        Some(path) => verify_card(&read_card(path)?, path)?,
+        None => verify_card(&answer.originator_card, Path::new("the card that the node has"))?,
+    };
+    let record = check(args.id, envelope, card.card())?;
+    show(&record, &card, context)
+}
+
+/// The record, if it is the one that was asked for and everything holds.
+fn check(asked: Which, envelope: pb::Envelope, card: &Card) -> Result<Verified, CliError> {
+    let record = Signed::decode(envelope)
+        .and_then(|signed| signed.verify(&CardKeys(card), &mut VerifiedRoots::default()))
+        .map_err(not_verified)?;
+    let is_asked = match asked {
+        Which::Record(id) => record.id() == id,
+        Which::Series(series) => record.header().series == series,
+    };
+    if is_asked {
+        Ok(record)
+    } else {
+        Err(CliError::Verification { found: wrong_record(record.id()) })
+    }
+}
+
+fn wrong_record(found: RecordId) -> String {
+    format!("the node sent another record than was asked for: {found}")
+}
+
+fn not_verified(error: RecordError) -> CliError {
+    CliError::Other {
+        doing: "verification failed: the record does not hold".into(),
+        exit: Exit::VerificationFailed,
+        fix: "keep what you have and raise an incident; do not try again".into(),
+        source: Box::new(error),
+    }
+}
+
+/// The keys that one card lists.
+struct CardKeys<'a>(&'a Card);
+
+impl KeyRing for CardKeys<'_> {
+    fn record_key(
+        &self,
+        originator: &AgencyName,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Option<VerifyingKey> {
+        if self.0.agency != *originator {
+            return None;
+        }
+        let listed = self.0.record_keys.iter().find(|listed| listed.key.id() == key)?;
+        let is_lost = matches!(listed.status, RecordKeyStatus::Compromised(since) if at >= since);
+        let is_good = (listed.from..listed.until).contains(&at) && !is_lost;
+        is_good.then(|| *listed.key.verifying_key())
+    }
+}
+
+fn show(record: &Verified, card: &VerifiedCard, context: &Context) -> Result<(), CliError> {
+    let open = record.open_slots().count();
+    let all = record.slots().len();
+    let document = json!({
+        "verified": true,
+        "id": record.id().to_string(),
+        "originator": record.header().originator.to_string(),
+        "slots": all,
+        "open_slots": open,
+        "card_serial": card.card().serial,
+        "card_number": card.number().to_string(),
+    });
+    context.output.either(document, || {
+        facts([
+            ("verified", record.id().to_string()),
+            ("originator", record.header().originator.to_string()),
+            ("fields", format!("{open} of {all} open; every commitment holds")),
+            ("signature", "holds under a key of the originator's card".to_owned()),
+            ("card", format!("{}, number {}", card.card().serial, card.number())),
+        ])
+    })
+}

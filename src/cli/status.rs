@@ -1,0 +1,130 @@
+//! `liaison status`: the node's state, its sizes, and how each partner stands.
+
+use serde_json::Value;
+
+use super::connection::Role;
+use super::error::CliError;
+use super::output::Format;
+use super::schema::{self, Absent, hex, time_text};
+use super::table::{facts, grouped};
+use super::{Context, partner};
+use crate::pb;
+use crate::pb::node_service_client::NodeServiceClient;
+
+/// Show the node's state, sizes and partners.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  liaison status --dir /var/lib/liaison\n  liaison status -o json | jq .records"
+)]
+pub struct StatusArgs {}
+
+pub(super) async fn run(_: &StatusArgs, context: &Context) -> Result<(), CliError> {
+    let natural =
+        [Role::Admin, Role::Analyst, Role::Auditor, Role::PolicyOfficer, Role::VendorTool];
+    let mut client = NodeServiceClient::new(context.channel(&natural).await?);
+    let status = client
+        .get_status(context.request(pb::GetStatusRequest {}))
+        .await
+        .map_err(CliError::node("read the node's status"))?
+        .into_inner();
+    if context.output.format() != Format::Table {
+        return context.output.document(to_json(&status));
+    }
+    context.output.text(&to_text(&status))?;
+    if status.partners.is_empty() {
+        return Ok(());
+    }
+    context.output.text("")?;
+    context.output.table(&partner::table_of(&status.partners))
+}
+
+fn to_json(status: &pb::GetStatusResponse) -> Value {
+    schema::to_json("GetStatusResponse", status, Absent::Shown)
+}
+
+fn to_text(status: &pb::GetStatusResponse) -> String {
+    let mut lines = vec![
+        ("agency", status.agency.clone()),
+        ("version", status.version.clone()),
+        ("running since", time_text(status.started_at_ms)),
+        ("records", grouped(status.records)),
+        ("journal size", grouped(status.journal_size)),
+        ("journal root", hex(&status.journal_root)),
+        ("policy", policy_text(status.policy_version)),
+        ("index", index_text(status)),
+        ("segments", bytes_text(status.segment_bytes)),
+        ("peak memory", bytes_text(status.peak_memory_bytes)),
+        ("partner port", status.partner_address.clone()),
+        ("client port", status.client_address.clone()),
+    ];
+    let refused =
+        status.refused.iter().map(|count| format!("{} {}", grouped(count.count), count.name));
+    lines.push(("refused", refused.collect::<Vec<_>>().join(", ")));
+    facts(lines)
+}
+
+fn policy_text(version: u64) -> String {
+    match version {
+        0 => "none applied yet; nothing is shared".to_owned(),
+        version => format!("version {version}"),
+    }
+}
+
+fn index_text(status: &pb::GetStatusResponse) -> String {
+    match status.index_lag {
+        0 => format!("{}, up to date", status.index_engine),
+        lag => format!("{}, {} changes behind", status.index_engine, grouped(lag)),
+    }
+}
+
+/// Binary units, one digit after the point.
+fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() as usize / 10).min(UNITS.len());
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_a_list_of_facts() {
+        let status = pb::GetStatusResponse {
+            agency: "npa.go.jp".into(),
+            version: "0.1.0".into(),
+            records: 66_000,
+            journal_size: 66_010,
+            index_engine: "sled".into(),
+            segment_bytes: 3 * 1024 * 1024,
+            refused: vec![pb::Count { name: "signature".into(), count: 2 }],
+            started_at_ms: 1_763_800_000_000,
+            ..Default::default()
+        };
+        assert_eq!(
+            to_text(&status),
+            "agency         npa.go.jp\n\
+             version        0.1.0\n\
+             running since  2025-11-22T08:26:40.000Z\n\
+             records        66,000\n\
+             journal size   66,010\n\
+             policy         none applied yet; nothing is shared\n\
+             index          sled, up to date\n\
+             segments       3.0 MiB\n\
+             peak memory    0 B\n\
+             refused        2 signature"
+        );
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(
+            [0, 1023, 1024, 1536, u64::MAX].map(bytes_text),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "16777215.9 TiB"]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! `liaison takedown`: what came of takedowns, in totals.
+
+use super::Context;
+use super::connection::Role;
+use super::error::CliError;
+use super::output::Format;
+use super::schema::{self, Absent};
+use super::table::{Table, facts, grouped};
+use crate::pb;
+use crate::pb::case_service_client::CaseServiceClient;
+
+/// Totals of takedown results.
+#[derive(Debug, clap::Subcommand)]
+pub enum TakedownCommand {
+    /// Count the results of a case, or all, over the newest revisions.
+    #[command(
+        after_help = "Examples:\n  liaison takedown status OP-1187\n  liaison takedown status OP-1187 --by provider\n  liaison takedown status -o json | jq .by_country"
+    )]
+    Status(StatusArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Reference of the case; all results without one.
+    case: Option<String>,
+    /// What to count by.
+    #[arg(long, value_enum, default_value = "status")]
+    by: By,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    Day,
+    Provider,
+    Country,
+    Status,
+}
+
+impl By {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Provider => "provider",
+            Self::Country => "country",
+            Self::Status => "status",
+        }
+    }
+
+    fn counts(self, totals: &pb::GetTakedownStatusResponse) -> &[pb::Count] {
+        match self {
+            Self::Day => &totals.by_day,
+            Self::Provider => &totals.by_provider,
+            Self::Country => &totals.by_country,
+            Self::Status => &totals.by_status,
+        }
+    }
+}
+
+pub(super) async fn run(command: TakedownCommand, context: &Context) -> Result<(), CliError> {
+    let TakedownCommand::Status(args) = command;
+    let channel = context.channel(&[Role::Analyst, Role::VendorTool, Role::Auditor]).await?;
+    let case_reference = args.case.unwrap_or_default();
+    let totals = CaseServiceClient::new(channel)
+        .get_takedown_status(context.request(pb::GetTakedownStatusRequest { case_reference }))
+        .await
+        .map_err(CliError::node("count the takedown results"))?
+        .into_inner();
+    if context.output.format() != Format::Table {
+        let document = schema::to_json("GetTakedownStatusResponse", &totals, Absent::Shown);
+        return context.output.document(document);
+    }
+    context.output.table(&table(args.by, &totals))?;
+    context.output.text("")?;
+    context.output.text(&facts([("total", grouped(totals.total))]))
+}
+
+fn table(by: By, totals: &pb::GetTakedownStatusResponse) -> Table {
+    let mut table = Table::new([by.name(), "results", "share"]).right(&[1, 2]);
+    for count in by.counts(totals) {
+        let name = if count.name.is_empty() { "(not told)" } else { &count.name };
+        table.row([name.to_owned(), grouped(count.count), share(count.count, totals.total)]);
+    }
+    table
+}
+
+/// Tenths of a percent.
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return String::new();
+    }
+    let permille = u128::from(part) * 1000 / u128::from(whole);
+    format!("{}.{} %", permille / 10, permille % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_have_counts_and_shares() {
+        let totals = pb::GetTakedownStatusResponse {
+            total: 66_000,
+            by_status: vec![
+                pb::Count { name: "down".into(), count: 64_000 },
+                pb::Count { name: "refused".into(), count: 2_000 },
+            ],
+            ..Default::default()
+        };
+        assert_eq!(
+            table(By::Status, &totals).to_text(),
+            "STATUS   RESULTS   SHARE\n\
+             down      64,000  96.9 %\n\
+             refused    2,000   3.0 %"
+        );
+    }
+}

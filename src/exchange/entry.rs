@@ -1,0 +1,203 @@
+//! One entry of a feed: what was disclosed to one partner.
+//!
+//! The bytes are the leaf of the feed's tree. They are taken only in their one encoding and never
+//! written again from what was read.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::ENTRY_BYTES_MAX;
+use crate::ident::{PolicyVersion, RecordId, Timestamp};
+use crate::pb;
+use crate::record::slots::SlotMask;
+
+/// Why bytes are not a feed entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    #[error("a feed entry has at most {ENTRY_BYTES_MAX} bytes, found {0}")]
+    Length(usize),
+    #[error("not a protobuf message of type FeedEntry in its one encoding")]
+    Encoding,
+    #[error("action {0} is unknown")]
+    Action(i32),
+    #[error("a record id has 32 bytes, found {0}")]
+    RecordId(usize),
+    #[error("slot mask {0:#x} has a bit 0, slots count from 1")]
+    Mask(u32),
+    #[error("time {0} ms lies outside the years 2000 to 2100")]
+    Time(u64),
+}
+
+/// What a feed entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FeedAction {
+    /// The record is disclosed with these slots.
+    Disclose,
+    /// More slots of a record disclosed before.
+    Revise,
+    /// The originator withdraws a record; this is the withdrawal.
+    Withdraw,
+    /// The partner must no longer use what it received.
+    Retract,
+    /// The partner must erase these slots.
+    Erase,
+}
+
+impl FeedAction {
+    /// Whether an envelope comes with it. The others are duties of the partner, without content.
+    pub const fn carries_record(self) -> bool {
+        matches!(self, Self::Disclose | Self::Revise | Self::Withdraw)
+    }
+}
+
+impl From<FeedAction> for pb::FeedAction {
+    fn from(action: FeedAction) -> Self {
+        match action {
+            FeedAction::Disclose => Self::Disclose,
+            FeedAction::Revise => Self::Revise,
+            FeedAction::Withdraw => Self::Withdraw,
+            FeedAction::Retract => Self::Retract,
+            FeedAction::Erase => Self::Erase,
+        }
+    }
+}
+
+/// One disclosure, or a duty that follows from one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedEntry {
+    pub action: FeedAction,
+    pub record: RecordId,
+    pub open_slots: SlotMask,
+    /// Version of the policy that decided.
+    pub policy_version: PolicyVersion,
+    pub at: Timestamp,
+}
+
+impl FeedEntry {
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(EntryError::Length(bytes.len()));
+        }
+        let wire = pb::FeedEntry::decode(bytes).map_err(|_| EntryError::Encoding)?;
+        if wire.encode_to_vec() != bytes {
+            return Err(EntryError::Encoding);
+        }
+        Self::try_from(wire)
+    }
+
+    /// The leaf of the feed; at most [`ENTRY_BYTES_MAX`] bytes.
+    pub fn encode(&self) -> Bytes {
+        pb::FeedEntry {
+            action: pb::FeedAction::from(self.action).into(),
+            record_id: Bytes::copy_from_slice(self.record.as_bytes()),
+            open_slots: self.open_slots.bits(),
+            policy_version: self.policy_version.get(),
+            at_ms: self.at.unix_ms().unsigned_abs(),
+        }
+        .encode_to_vec()
+        .into()
+    }
+}
+
+impl TryFrom<pb::FeedEntry> for FeedEntry {
+    type Error = EntryError;
+
+    fn try_from(wire: pb::FeedEntry) -> Result<Self, EntryError> {
+        let pb::FeedEntry { action, record_id, open_slots, policy_version, at_ms } = wire;
+        let action = match pb::FeedAction::try_from(action) {
+            Ok(pb::FeedAction::Disclose) => FeedAction::Disclose,
+            Ok(pb::FeedAction::Revise) => FeedAction::Revise,
+            Ok(pb::FeedAction::Withdraw) => FeedAction::Withdraw,
+            Ok(pb::FeedAction::Retract) => FeedAction::Retract,
+            Ok(pb::FeedAction::Erase) => FeedAction::Erase,
+            Ok(pb::FeedAction::Unspecified) | Err(_) => return Err(EntryError::Action(action)),
+        };
+        let mask = SlotMask::from_bits(open_slots);
+        if mask.bits() != open_slots {
+            return Err(EntryError::Mask(open_slots));
+        }
+        Ok(Self {
+            action,
+            record: RecordId::try_from(&record_id[..])
+                .map_err(|_| EntryError::RecordId(record_id.len()))?,
+            open_slots: mask,
+            policy_version: PolicyVersion::new(policy_version),
+            at: i64::try_from(at_ms)
+                .ok()
+                .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
+                .ok_or(EntryError::Time(at_ms))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn any_entry()(
+            action in prop::sample::select(vec![
+                FeedAction::Disclose, FeedAction::Revise, FeedAction::Withdraw,
+                FeedAction::Retract, FeedAction::Erase,
+            ]),
+            record: [u8; 32],
+            mask: u32,
+            version: u64,
+            at in Timestamp::MIN.unix_ms()..=Timestamp::MAX.unix_ms(),
+        ) -> FeedEntry {
+            FeedEntry {
+                action,
+                record: RecordId::from_bytes(record),
+                open_slots: SlotMask::from_bits(mask),
+                policy_version: PolicyVersion::new(version),
+                at: Timestamp::from_unix_ms(at).unwrap(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_written_and_read_back(entry in any_entry()) {
+            let bytes = entry.encode();
+            prop_assert!(bytes.len() <= ENTRY_BYTES_MAX);
+            prop_assert_eq!(FeedEntry::decode(&bytes), Ok(entry));
+        }
+
+        #[test]
+        fn what_is_read_was_written_so(
+            entry in any_entry(), at: prop::sample::Index, with: u8, more in any::<Option<u8>>(),
+        ) {
+            let mut bytes = entry.encode().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            bytes.extend(more);
+            if let Ok(back) = FeedEntry::decode(&bytes) {
+                prop_assert_eq!(&back.encode()[..], &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_without_action_record_or_time_is_refused() {
+        let sound = pb::FeedEntry {
+            action: pb::FeedAction::Retract.into(),
+            record_id: Bytes::from(vec![1; 32]),
+            open_slots: 2,
+            policy_version: 1,
+            at_ms: Timestamp::MIN.unix_ms().unsigned_abs(),
+        };
+        let broken = |change: fn(&mut pb::FeedEntry)| {
+            let mut wire = sound.clone();
+            change(&mut wire);
+            FeedEntry::decode(&wire.encode_to_vec()).unwrap_err()
+        };
+        assert!(FeedEntry::decode(&sound.encode_to_vec()).is_ok());
+        assert_eq!(broken(|e| e.action = 0), EntryError::Action(0));
+        assert_eq!(broken(|e| e.action = 6), EntryError::Action(6));
+        assert_eq!(broken(|e| e.record_id = Bytes::new()), EntryError::RecordId(0));
+        assert_eq!(broken(|e| e.open_slots = 3), EntryError::Mask(3));
+        assert_eq!(broken(|e| e.at_ms = 0), EntryError::Time(0));
+        assert_eq!(broken(|e| e.at_ms = u64::MAX), EntryError::Time(u64::MAX));
+    }
+}

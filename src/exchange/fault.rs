@@ -1,0 +1,137 @@
+//! Why a session ends before its time, and whose doing it is.
+
+use super::batch::BatchForm;
+use super::check::BatchFault;
+use super::exception::ExceptionError;
+use super::pair::ReceiptError;
+use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
+use crate::ident::{AgencyName, LeafIndex, TreeHash, TreeSize};
+use crate::merkle::{OpenError, TreeHead};
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The peer broke the protocol. A new stream may go well.
+    #[error("the peer misbehaved")]
+    PeerMisbehaved(#[from] Misbehaviour),
+    /// The peer is not one to speak with. A new stream will end the same way.
+    #[error("the peer was refused")]
+    PeerRefused(#[from] Refusal),
+    /// This node's own state or driver is at fault. Stop, and let start-up repair.
+    #[error("fault of this node")]
+    Own(#[from] OwnFault),
+    /// Two signed accounts of one feed. Freeze it; an operator must judge.
+    #[error("two histories of one feed")]
+    Contradiction(#[from] Box<Evidence>),
+}
+
+/// How the peer broke the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    #[error("frame without a body")]
+    EmptyFrame,
+    #[error("{0} before hello")]
+    BeforeHello(&'static str),
+    #[error("hello came twice")]
+    HelloTwice,
+    #[error("{0} after drain")]
+    AfterDrain(&'static str),
+    #[error("hello names {found:?} as the speaker's last receipt")]
+    HelloReceipt { found: String, source: ReceiptError },
+    #[error("batch does not hold its form")]
+    BatchForm(#[from] BatchForm),
+    #[error("batch from entry {found}, wanted from {wanted}")]
+    BatchOrder { found: LeafIndex, wanted: TreeSize },
+    #[error("more than {WINDOW} batches without a receipt")]
+    WindowExceeded,
+    #[error("note of the batch does not hold")]
+    BatchNote(#[source] OpenError),
+    #[error("note of the batch is for {found} entries, wanted {wanted}")]
+    BatchNoteSize { found: TreeSize, wanted: TreeSize },
+    #[error("receipt does not hold")]
+    Receipt(#[from] ReceiptError),
+    #[error("receipt for {found} entries, wanted {}", .wanted.map_or_else(|| "none".to_owned(), |size| size.to_string()))]
+    ReceiptOrder { found: TreeSize, wanted: Option<TreeSize> },
+    #[error("a receipt has at most {RECEIPT_EXCEPTIONS_MAX} exceptions, found {0}")]
+    ExceptionCount(usize),
+    #[error("exception {index} does not hold its form")]
+    Exception { index: LeafIndex, source: ExceptionError },
+    #[error("exception {index} is out of order or not between {from} and {to}")]
+    ExceptionIndex { index: LeafIndex, from: TreeSize, to: TreeSize },
+}
+
+/// Why a peer is not one to speak with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("it speaks protocol {0}, this program {PROTOCOL}")]
+    Protocol(u32),
+    #[error("it calls itself {found:?}, wanted {wanted}")]
+    Agency { found: String, wanted: AgencyName },
+}
+
+/// What is wrong with this node's own state or driver.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnFault {
+    #[error("{0} was given and not asked for")]
+    Unasked(&'static str),
+    #[error("root at {found} entries was given, wanted at {wanted}")]
+    RootSize { found: TreeSize, wanted: TreeSize },
+    #[error("no root of our feed at {0} entries, which it once had")]
+    RootMissing(TreeSize),
+    #[error("our feed of {from} entries is said to have {to}")]
+    FeedShrank { from: TreeSize, to: TreeSize },
+    #[error("our batch does not hold its form")]
+    BatchForm(#[from] BatchForm),
+    #[error("our batch from {start} to {end}, wanted from {wanted} to at most {size}")]
+    BatchRange { start: LeafIndex, end: TreeSize, wanted: TreeSize, size: TreeSize },
+    #[error("checked batch ends at {found} entries, wanted {wanted}")]
+    CheckedSize { found: TreeSize, wanted: TreeSize },
+    #[error("the receipt key is not the one of our card")]
+    ReceiptKey,
+    #[error("our last receipt is not for the {size} entries that are held with root {root}")]
+    ReceiptNote { size: TreeSize, root: TreeHash },
+    #[error("our receipt could not be made")]
+    Cosign(#[source] OpenError),
+}
+
+/// Signed contradictions: what an operator needs to show that one log had two histories.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Evidence {
+    /// The partner holds a head that our key signed and that our feed has not reached: this node
+    /// runs on an old copy of its store.
+    #[error("the partner receipted {} entries of our feed, which has {own}", .receipted.size)]
+    OwnRolledBack { note: Vec<u8>, receipted: TreeHead, own: TreeSize },
+    /// The partner holds a head that our key signed and that our feed never had.
+    #[error("the partner receipted root {} at {} entries, ours is {own}", .receipted.root, .receipted.size)]
+    OwnForked { note: Vec<u8>, receipted: TreeHead, own: TreeHash },
+    /// The partner's key signed a head that its own entries do not lead to.
+    #[error("the partner signed root {} at {} entries, its entries lead to {computed}", .signed.root, .signed.size)]
+    PartnerForked {
+        /// The note that contradicts.
+        note: Vec<u8>,
+        signed: TreeHead,
+        computed: TreeHash,
+        /// Our last receipt, with the partner's signature on the history before; empty if none.
+        held: Vec<u8>,
+    },
+}
+
+impl Fault {
+    /// A fault found while a batch was checked; `held` is the last receipt given.
+    pub(super) fn of_batch(fault: BatchFault, held: &[u8]) -> Self {
+        match fault {
+            BatchFault::Note(source) => Misbehaviour::BatchNote(source).into(),
+            BatchFault::NoteSize { found, wanted } => {
+                Misbehaviour::BatchNoteSize { found, wanted }.into()
+            }
+            // The session gave out both, and they fitted.
+            BatchFault::Start { found, wanted } => {
+                OwnFault::CheckedSize { found: TreeSize::new(found.get()), wanted }.into()
+            }
+            BatchFault::Fork { note, signed, computed } => {
+                let held = held.to_vec();
+                Box::new(Evidence::PartnerForked { note, signed, computed, held }).into()
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Agencies with keys, records and feeds in memory, for the tests of this module.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+
+use super::entry::{FeedAction, FeedEntry};
+use super::pair::{Pair, Side, feed_origin};
+use super::session::{Session, Standing};
+use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
+use crate::ident::{AgencyName, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{
+    Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
+    leaf_hash, root_of,
+};
+use crate::pb;
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::header::Header;
+use crate::record::signed::{KeyRing, Verified, VerifiedRoots};
+use crate::record::slots::SlotMask;
+
+pub(super) fn start_of_day() -> Timestamp {
+    "2026-11-22T00:00:00Z".parse().unwrap()
+}
+
+/// An agency with all its private keys.
+pub(super) struct Agency {
+    pub(super) name: AgencyName,
+    pub(super) log: NoteSigner,
+    pub(super) receipts: Cosigner,
+    pub(super) record_key: SigningKey,
+    salts: u128,
+}
+
+impl Agency {
+    pub(super) fn new(number: u8) -> Self {
+        let name: AgencyName = format!("agency{number}.example").parse().unwrap();
+        let key = |role: u8| SigningKey::from_bytes(&[number * 16 + role; 32]);
+        Self {
+            log: NoteSigner::new(format!("{name}/journal").parse().unwrap(), key(1)),
+            receipts: Cosigner::new(format!("{name}/receipts").parse().unwrap(), key(2)),
+            record_key: key(3),
+            salts: u128::from(number) << 64,
+            name,
+        }
+    }
+
+    pub(super) fn side(&self) -> Side {
+        let keys = (NoteVerifier::from(&self.log), NoteVerifier::from(&self.receipts));
+        Side::new(self.name.clone(), keys.0, keys.1).unwrap()
+    }
+
+    pub(super) fn pair_with(&self, partner: &Self) -> Pair {
+        Pair { own: self.side(), partner: partner.side() }
+    }
+
+    pub(super) fn session(
+        &self,
+        partner: &Self,
+        standing: Standing,
+    ) -> (Session, Vec<super::Output>) {
+        Session::start(self.pair_with(partner), self.receipts.clone(), standing).unwrap()
+    }
+
+    fn key_id(&self) -> KeyId {
+        KeyId::try_from(&self.record_key.verifying_key().as_bytes()[..16]).unwrap()
+    }
+
+    fn sign(&mut self, draft: Draft, place: Option<Place>) -> Verified {
+        let first = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
+        let sealed = draft.seal(self.name.clone(), place.unwrap_or(first), start_of_day(), || {
+            self.salts += 1;
+            self.salts.to_be_bytes()
+        });
+        draft::sign(vec![sealed], &self.record_key, self.key_id()).unwrap().remove(0)
+    }
+
+    /// An indicator with slots of several classes.
+    pub(super) fn indicator(&mut self, value: &str, confidence: u32) -> Verified {
+        self.sign(indicator_draft(value, confidence, "first"), None)
+    }
+
+    pub(super) fn revision(&mut self, of: &Verified, value: &str, title: &str) -> Verified {
+        let header = of.header();
+        let place = Place::after(header.series, header.revision, of.id());
+        let draft = indicator_draft(value, u32::from(header.confidence), title);
+        self.sign(draft, Some(place))
+    }
+
+    pub(super) fn withdrawal(&mut self, of: &Verified) -> Verified {
+        let header = of.header();
+        let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
+        let place = Place::after(header.series, header.revision, of.id());
+        self.sign(Draft::withdrawal(header, content).unwrap(), Some(place))
+    }
+}
+
+fn indicator_draft(value: &str, confidence: u32, title: &str) -> Draft {
+    let content = pb::Indicator {
+        value: value.into(),
+        title: title.into(),
+        source: "feed a".into(),
+        reporter: "desk 7".into(),
+        notes: "line".into(),
+        ..pb::Indicator::default()
+    };
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Green.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    let draft = pb::Draft {
+        marking: Some(marking),
+        confidence,
+        content: Some(pb::draft::Content::Indicator(content)),
+        ..pb::Draft::default()
+    };
+    Draft::try_from(draft).unwrap()
+}
+
+/// The record keys of some agencies.
+pub(super) struct Ring(BTreeMap<AgencyName, (KeyId, VerifyingKey)>);
+
+impl Ring {
+    pub(super) fn of<'a>(agencies: impl IntoIterator<Item = &'a Agency>) -> Self {
+        let entry = |a: &Agency| (a.name.clone(), (a.key_id(), a.record_key.verifying_key()));
+        Self(agencies.into_iter().map(entry).collect())
+    }
+}
+
+impl KeyRing for Ring {
+    fn record_key(&self, name: &AgencyName, key: KeyId, _: Timestamp) -> Option<VerifyingKey> {
+        self.0.get(name).filter(|(id, _)| *id == key).map(|(_, key)| *key)
+    }
+}
+
+/// Takes every record whose confidence is at least this.
+pub(super) struct AtLeast(pub(super) u8);
+
+impl Acceptance for AtLeast {
+    fn accepts(&mut self, header: &Header) -> bool {
+        header.confidence >= self.0
+    }
+}
+
+/// Checks with a ring of its own and no memory of roots.
+pub(super) fn check(
+    pair: &Pair,
+    ring: &Ring,
+    frontier: Frontier,
+    batch: pb::FeedBatch,
+) -> Result<CheckedBatch, BatchFault> {
+    let (roots, acceptance) = (&mut VerifiedRoots::default(), &mut AtLeast(0));
+    let mut context = CheckContext { pair, keys: ring, roots, acceptance };
+    check_batch(&mut context, frontier, Batch::try_from(batch).unwrap())
+}
+
+/// A feed with its published heads.
+pub(super) struct Feed {
+    origin: Origin,
+    log: NoteSigner,
+    pub(super) entries: Vec<Bytes>,
+    leaves: Vec<TreeHash>,
+    /// Published sizes, ascending, with their notes.
+    pub(super) heads: Vec<(TreeHead, Vec<u8>)>,
+}
+
+impl Feed {
+    pub(super) fn new(from: &Agency, to: &Agency) -> Self {
+        Self {
+            origin: feed_origin(&from.name, &to.name),
+            log: from.log.clone(),
+            entries: Vec::new(),
+            leaves: Vec::new(),
+            heads: Vec::new(),
+        }
+    }
+
+    pub(super) fn append(&mut self, action: FeedAction, record: &Verified, open_slots: SlotMask) {
+        let entry = FeedEntry {
+            action,
+            record: record.id(),
+            open_slots,
+            policy_version: PolicyVersion::new(1),
+            at: start_of_day(),
+        };
+        self.append_bytes(entry.encode());
+    }
+
+    pub(super) fn append_bytes(&mut self, entry: Bytes) {
+        self.leaves.push(leaf_hash(&entry));
+        self.entries.push(entry);
+    }
+
+    /// Signs a head over all entries, whatever they are.
+    pub(super) fn publish(&mut self) {
+        let size = TreeSize::new(self.leaves.len() as u64);
+        let head = TreeHead { size, root: root_of(&self.leaves) };
+        let note = self.sign(head);
+        self.heads.push((head, note));
+    }
+
+    pub(super) fn sign(&self, head: TreeHead) -> Vec<u8> {
+        let checkpoint = Checkpoint::new(self.origin.clone(), head).unwrap();
+        SignedCheckpoint::sign(checkpoint, &self.log).to_bytes()
+    }
+
+    /// The note of a published head with the recipient's cosignature.
+    pub(super) fn receipt(&self, note: &[u8], by: &Cosigner) -> Vec<u8> {
+        let log = NoteVerifier::from(&self.log);
+        let opened = SignedCheckpoint::open(note, &log, &[], &self.origin).unwrap();
+        let line = by.cosign(opened.checkpoint(), start_of_day().into());
+        opened.with_cosignature(line, &NoteVerifier::from(by)).unwrap().to_bytes()
+    }
+
+    pub(super) fn published(&self) -> TreeSize {
+        self.heads.last().map_or(TreeSize::new(0), |(head, _)| head.size)
+    }
+
+    pub(super) fn root_at(&self, size: TreeSize) -> Option<TreeHash> {
+        self.leaves.get(..size.get() as usize).map(root_of)
+    }
+
+    pub(super) fn frontier_at(&self, size: u64) -> Frontier {
+        self.leaves[..size as usize].iter().copied().collect()
+    }
+
+    /// The batch from an entry to a published head.
+    pub(super) fn batch(
+        &self,
+        from: u64,
+        (head, note): &(TreeHead, Vec<u8>),
+        envelope: impl Fn(&FeedEntry) -> pb::Envelope,
+    ) -> pb::FeedBatch {
+        let entries = &self.entries[from as usize..head.size.get() as usize];
+        let envelope = |bytes: &Bytes| {
+            FeedEntry::decode(bytes).map_or_else(|_| pb::Envelope::default(), |e| envelope(&e))
+        };
+        pb::FeedBatch {
+            start: from,
+            entries: entries.to_vec(),
+            envelopes: entries.iter().map(envelope).collect(),
+            note: note.clone().into(),
+        }
+    }
+}

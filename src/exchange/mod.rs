@@ -1,0 +1,71 @@
+//! The session: what two partners say to each other over one stream, and what each makes of it.
+//!
+//! A [`Session`] takes in what happened ([`Input`]: a frame came, something was stored, the feed
+//! grew) with the time, and gives back what is to be done ([`Output`]: send, check, store, record,
+//! close). The driver carries the outputs out in their order and answers those that ask; it decides
+//! nothing. The one expensive step, [`check_batch`], is a function of its own that may run elsewhere.
+//!
+//! What the two sides owe each other:
+//! * A receipt leaves only after what it receipts is durable.
+//! * A feed has one history. Two signed accounts of it end the session with [`Evidence`], for people
+//!   to judge; nothing here heals it.
+//! * A record that does not stand is refused alone, with a reason that travels in the receipt.
+//! * A repeat changes nothing. After a cut, all but the frames in flight is still known.
+//!
+//! Never here: a clock, a socket, a disk, a runtime, randomness, the journal's key. What policy
+//! discloses is decided before, and what is stored happens after.
+
+mod batch;
+mod check;
+mod entry;
+mod exception;
+mod fault;
+mod lag;
+mod pair;
+mod receiving;
+mod sending;
+mod session;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, BatchForm, HeadSpacing};
+pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Taken, check_batch};
+pub use entry::{EntryError, FeedAction, FeedEntry};
+pub use exception::{Exception, ExceptionError, Reason};
+pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
+pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};
+pub use pair::{Pair, ReceiptError, Side, WrongKeyRole, feed_origin};
+pub use receiving::ReceivedBatch;
+pub use session::{Alert, Closing, Input, Output, Session, Standing};
+
+/// The version of the protocol that this program speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// Entries of a batch at the most. A head of the feed must be published at least this often.
+pub const BATCH_ENTRIES_MAX: usize = 1024;
+
+/// Bytes of an encoded `FeedBatch` at the most. The largest record (31 slots of 48 KiB) with its
+/// header and a note of the largest size fits, and a message stays below gRPC's usual 4 MiB.
+pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Batches under way without a receipt, in each direction. With [`BATCH_BYTES_MAX`] it bounds what a
+/// partner can make this node hold to 16 MiB, and covers a round trip of 200 ms at 80 MiB/s.
+pub const WINDOW: usize = 8;
+
+/// Bytes of an encoded feed entry at the most: five fields of at most 2, 34, 6, 11 and 11 bytes.
+pub const ENTRY_BYTES_MAX: usize = 64;
+
+/// Bytes of an exception's text for people at the most.
+pub const EXCEPTION_DETAIL_BYTES_MAX: usize = 256;
+
+/// Bytes of the texts of all exceptions of one batch. With 16 bytes of frame for each of 1,024
+/// exceptions, a frontier and a note of usual size this stays below a journal entry's 65,535 bytes.
+pub const EXCEPTION_DETAILS_BYTES_MAX: usize = 32 * 1024;
+
+/// Exceptions of one receipt at the most: after a cut one receipt may answer a whole window.
+pub const RECEIPT_EXCEPTIONS_MAX: usize = WINDOW * BATCH_ENTRIES_MAX;

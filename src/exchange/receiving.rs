@@ -1,0 +1,220 @@
+//! The partner's feed on its way in: order, then check, then storage, then the receipt.
+//!
+//! One batch is checked at a time, because each starts from the tree that the one before left. The
+//! next may be checked while the one before is being stored; receipts leave in order, each after
+//! its batch is durable and never before.
+
+use std::collections::VecDeque;
+
+use super::WINDOW;
+use super::batch::Batch;
+use super::check::{BatchFault, CheckedBatch};
+use super::exception::Exception;
+use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
+use super::pair::Pair;
+use super::session::{Alert, Output};
+use crate::ident::{LeafIndex, Timestamp, TreeSize};
+use crate::merkle::{Checkpoint, Cosigner, Frontier, Note, TreeHead};
+use crate::pb;
+use crate::pb::exchange_frame::Body;
+
+/// A checked batch to be made durable, together with the receipt that will be given for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedBatch {
+    pub checked: CheckedBatch,
+    /// Signed note: the partner's head with its signature and our receipt cosignature. It must not
+    /// leave this node before the batch is durable.
+    pub receipt_note: Vec<u8>,
+}
+
+/// A batch that is being stored, and the receipt that waits for it.
+struct Storing {
+    head: TreeHead,
+    receipt: pb::Receipt,
+}
+
+pub(super) struct Receiving {
+    /// What is durable.
+    held: TreeHead,
+    /// The last receipt note given for it; empty at the beginning of a feed.
+    held_note: Vec<u8>,
+    /// The edge of the tree after the last batch that was checked; away while one is.
+    edge: Frontier,
+    /// Size after the last batch that was let in.
+    expected: TreeSize,
+    queue: VecDeque<Batch>,
+    /// Size after the batch that is being checked.
+    checking: Option<TreeSize>,
+    storing: VecDeque<Storing>,
+    /// The exceptions since the partner's last receipt were asked for, from this index.
+    recalling: Option<LeafIndex>,
+}
+
+impl Receiving {
+    pub(super) fn new(edge: Frontier, held_note: Vec<u8>) -> Result<Self, OwnFault> {
+        let held = edge.head();
+        if !note_is_for(&held_note, held) {
+            return Err(OwnFault::ReceiptNote { size: held.size, root: held.root });
+        }
+        Ok(Self {
+            held,
+            held_note,
+            edge,
+            expected: held.size,
+            queue: VecDeque::with_capacity(WINDOW),
+            checking: None,
+            storing: VecDeque::with_capacity(WINDOW),
+            recalling: None,
+        })
+    }
+
+    pub(super) fn held_note(&self) -> &[u8] {
+        &self.held_note
+    }
+
+    /// Every batch that came is durable and its receipt is sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way() == 0 && self.recalling.is_none()
+    }
+
+    fn under_way(&self) -> usize {
+        self.queue.len() + self.storing.len() + usize::from(self.checking.is_some())
+    }
+
+    /// Takes the size up to which the partner says that it holds our receipts.
+    pub(super) fn hello(&mut self, receipted: TreeSize, out: &mut Vec<Output>) {
+        if receipted > self.held.size {
+            let held = self.held.size;
+            out.push(Output::Alert(Alert::OwnEntriesLost { receipted, held }));
+        } else if receipted < self.held.size {
+            let from = LeafIndex::new(receipted.get());
+            self.recalling = Some(from);
+            out.push(Output::LoadExceptions { from });
+        }
+    }
+
+    /// Takes the exceptions that were asked for, and gives the last receipt again.
+    pub(super) fn recalled(
+        &mut self,
+        exceptions: &[Exception],
+        out: &mut Vec<Output>,
+    ) -> Result<(), OwnFault> {
+        let from = self.recalling.take().ok_or(OwnFault::Unasked("exceptions"))?;
+        let since = exceptions.iter().filter(|exception| exception.index >= from);
+        out.push(Output::send(Body::Receipt(pb::Receipt {
+            note: self.held_note.clone().into(),
+            exceptions: since.map(Into::into).collect(),
+        })));
+        self.check_next(out);
+        Ok(())
+    }
+
+    /// Takes a batch off the stream.
+    pub(super) fn batch(
+        &mut self,
+        batch: pb::FeedBatch,
+        pair: &Pair,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let batch = Batch::try_from(batch).map_err(Misbehaviour::from)?;
+        if batch.end() <= self.expected {
+            return self.repeat(&batch, pair, out);
+        }
+        if batch.start().get() != self.expected.get() {
+            let (found, wanted) = (batch.start(), self.expected);
+            return Err(Misbehaviour::BatchOrder { found, wanted }.into());
+        }
+        if self.under_way() >= WINDOW {
+            return Err(Misbehaviour::WindowExceeded.into());
+        }
+        self.expected = batch.end();
+        self.queue.push_back(batch);
+        self.check_next(out);
+        Ok(())
+    }
+
+    /// A batch that is here already changes nothing, but may show that the partner's log forked.
+    fn repeat(&self, batch: &Batch, pair: &Pair, out: &mut Vec<Output>) -> Result<(), Fault> {
+        if batch.end() == self.held.size {
+            let head = pair.open_partner_head(batch.note()).map_err(Misbehaviour::BatchNote)?;
+            let signed = head.checkpoint().head();
+            if signed.size == self.held.size && signed.root != self.held.root {
+                return Err(Box::new(Evidence::PartnerForked {
+                    note: batch.note().to_vec(),
+                    signed,
+                    computed: self.held.root,
+                    held: self.held_note.clone(),
+                })
+                .into());
+            }
+        }
+        // A receipt that is still owed with its exceptions comes by itself.
+        if self.recalling.is_none() && !self.held_note.is_empty() {
+            let (note, exceptions) = (self.held_note.clone().into(), Vec::new());
+            out.push(Output::send(Body::Receipt(pb::Receipt { note, exceptions })));
+        }
+        Ok(())
+    }
+
+    fn check_next(&mut self, out: &mut Vec<Output>) {
+        if self.checking.is_some() || self.recalling.is_some() {
+            return;
+        }
+        if let Some(batch) = self.queue.pop_front() {
+            self.checking = Some(batch.end());
+            out.push(Output::Check { frontier: self.edge.clone(), batch });
+        }
+    }
+
+    /// Takes the verdict on the batch that was given out to be checked.
+    pub(super) fn checked(
+        &mut self,
+        verdict: Result<CheckedBatch, BatchFault>,
+        pair: &Pair,
+        cosigner: &Cosigner,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let wanted = self.checking.take().ok_or(OwnFault::Unasked("verdict"))?;
+        let checked = verdict.map_err(|fault| Fault::of_batch(fault, &self.held_note))?;
+        let head = checked.frontier.head();
+        if head != checked.head.checkpoint().head() || head.size != wanted {
+            return Err(OwnFault::CheckedSize { found: head.size, wanted }.into());
+        }
+        let cosignature = cosigner.cosign(checked.head.checkpoint(), now.into());
+        let receipt_note = checked
+            .head
+            .clone()
+            .with_cosignature(cosignature, pair.own.receipts())
+            .map_err(OwnFault::Cosign)?
+            .to_bytes();
+        let receipt = pb::Receipt {
+            note: receipt_note.clone().into(),
+            exceptions: checked.exceptions.iter().map(Into::into).collect(),
+        };
+        self.edge = checked.frontier.clone();
+        self.storing.push_back(Storing { head, receipt });
+        out.push(Output::Store(Box::new(ReceivedBatch { checked, receipt_note })));
+        self.check_next(out);
+        Ok(())
+    }
+
+    /// The batch that was given out first is durable.
+    pub(super) fn stored(&mut self, out: &mut Vec<Output>) -> Result<(), OwnFault> {
+        let Storing { head, receipt } =
+            self.storing.pop_front().ok_or(OwnFault::Unasked("stored"))?;
+        self.held = head;
+        self.held_note = receipt.note.to_vec();
+        out.push(Output::send(Body::Receipt(receipt)));
+        Ok(())
+    }
+}
+
+/// Whether our own stored receipt speaks of what is held. It was verified before it was stored.
+fn note_is_for(note: &[u8], held: TreeHead) -> bool {
+    if note.is_empty() {
+        return held == TreeHead::EMPTY;
+    }
+    let checkpoint = Note::parse(note).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
+    checkpoint.is_some_and(|checkpoint| checkpoint.head() == held)
+}

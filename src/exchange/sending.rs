@@ -1,0 +1,285 @@
+//! Our feed on its way to the partner: where to begin, what is under way, what is receipted.
+//!
+//! Batches leave in order, at most [`WINDOW`] of them without a receipt, and receipts come in the
+//! order of the batches. A batch is sent only after the partner's hello was held against our own
+//! history, and after the receipt that a cut may have swallowed has come again.
+
+use std::collections::VecDeque;
+
+use super::batch::Batch;
+use super::exception::Exception;
+use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
+use super::lag::Lag;
+use super::pair::Pair;
+use super::session::{Alert, Output};
+use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
+use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{SignedCheckpoint, TreeHead};
+use crate::pb;
+
+/// A head whose receipt is awaited.
+struct Unanswered {
+    head: TreeHead,
+    sent: Timestamp,
+}
+
+/// What was found in the partner's hello.
+enum Start {
+    /// The hello has not come.
+    Unknown,
+    /// The partner holds this head of our feed, if it is one of ours; the root was asked for. A
+    /// receipt that came meanwhile waits.
+    Asked {
+        claimed: SignedCheckpoint,
+        early: Option<pb::Receipt>,
+    },
+    Settled,
+}
+
+pub(super) struct Sending {
+    start: Start,
+    /// Entries of our feed with a published head.
+    published: TreeSize,
+    /// The largest head that we hold a receipt for, in this session or before.
+    recorded: TreeSize,
+    /// The last head that the partner receipted on this stream, or in its hello.
+    answered: TreeHead,
+    /// Exceptions below this index were reported with receipts that we hold.
+    reported: TreeSize,
+    /// Size of the feed after the last batch sent.
+    sent: TreeSize,
+    unanswered: VecDeque<Unanswered>,
+    /// The receipt that is awaited first is one from before a cut.
+    catching_up: bool,
+    loading: bool,
+}
+
+impl Sending {
+    pub(super) fn new(published: TreeSize, recorded: TreeSize) -> Self {
+        Self {
+            start: Start::Unknown,
+            published,
+            recorded,
+            answered: TreeHead::EMPTY,
+            reported: recorded,
+            sent: TreeSize::default(),
+            unanswered: VecDeque::with_capacity(WINDOW),
+            catching_up: false,
+            loading: false,
+        }
+    }
+
+    pub(super) fn recorded(&self) -> TreeSize {
+        self.recorded
+    }
+
+    pub(super) fn lag(&self) -> Lag {
+        Lag {
+            entries: self.published.get().saturating_sub(self.answered.size.get()),
+            oldest_sent: self.unanswered.front().map(|first| first.sent),
+        }
+    }
+
+    /// Nothing is under way and nothing is owed to us.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.start, Start::Settled) && self.unanswered.is_empty()
+    }
+
+    pub(super) fn publish(&mut self, size: TreeSize) -> Result<(), OwnFault> {
+        if size < self.published {
+            return Err(OwnFault::FeedShrank { from: self.published, to: size });
+        }
+        self.published = size;
+        Ok(())
+    }
+
+    /// Takes the receipt note of the partner's hello.
+    pub(super) fn hello(
+        &mut self,
+        note: &[u8],
+        pair: &Pair,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        if note.is_empty() {
+            self.begin(TreeHead::EMPTY, None, out);
+            return Ok(());
+        }
+        let claimed = pair.open_receipt(note).map_err(|source| Misbehaviour::HelloReceipt {
+            found: String::from_utf8_lossy(&note[..note.len().min(256)]).into_owned(),
+            source,
+        })?;
+        self.refuse_beyond_ours(&claimed)?;
+        out.push(Output::AskRoot(claimed.checkpoint().size()));
+        self.start = Start::Asked { claimed, early: None };
+        Ok(())
+    }
+
+    /// Takes our own root at the size that the partner claims to hold.
+    pub(super) fn root(
+        &mut self,
+        size: TreeSize,
+        root: Option<TreeHash>,
+        pair: &Pair,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let Start::Asked { claimed, early } = std::mem::replace(&mut self.start, Start::Settled)
+        else {
+            return Err(OwnFault::Unasked("root").into());
+        };
+        let wanted = claimed.checkpoint().size();
+        if size != wanted {
+            return Err(OwnFault::RootSize { found: size, wanted }.into());
+        }
+        let own = root.ok_or(OwnFault::RootMissing(size))?;
+        refuse_other_root(&claimed, own)?;
+        self.begin(claimed.checkpoint().head(), Some(now), out);
+        early.map_or(Ok(()), |receipt| self.receipt(receipt, pair, out))
+    }
+
+    /// Goes on from `held`, which is a head of our feed.
+    fn begin(&mut self, held: TreeHead, now: Option<Timestamp>, out: &mut Vec<Output>) {
+        self.start = Start::Settled;
+        self.sent = held.size;
+        if held.size < self.recorded {
+            out.push(Output::Alert(Alert::PartnerLostEntries {
+                receipted: self.recorded,
+                held: held.size,
+            }));
+        }
+        match now {
+            Some(sent) if held.size > self.recorded => {
+                self.catching_up = true;
+                self.unanswered.push_back(Unanswered { head: held, sent });
+            }
+            _ => {
+                self.answered = held;
+                self.reported = held.size;
+            }
+        }
+    }
+
+    /// Asks for the next batch if one may be sent.
+    pub(super) fn load_more(&mut self, out: &mut Vec<Output>) {
+        let may_send = matches!(self.start, Start::Settled)
+            && !self.catching_up
+            && !self.loading
+            && self.unanswered.len() < WINDOW
+            && self.sent < self.published;
+        if may_send {
+            self.loading = true;
+            out.push(Output::Load { from: LeafIndex::new(self.sent.get()) });
+        }
+    }
+
+    /// Takes the batch that was asked for and sends it, unless `stopping`.
+    pub(super) fn loaded(
+        &mut self,
+        batch: pb::FeedBatch,
+        root: TreeHash,
+        stopping: bool,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), OwnFault> {
+        if !std::mem::take(&mut self.loading) {
+            return Err(OwnFault::Unasked("batch"));
+        }
+        if stopping {
+            return Ok(());
+        }
+        let batch = Batch::try_from(batch)?;
+        let (start, end) = (batch.start(), batch.end());
+        if start.get() != self.sent.get() || end > self.published {
+            let (wanted, size) = (self.sent, self.published);
+            return Err(OwnFault::BatchRange { start, end, wanted, size });
+        }
+        self.sent = end;
+        self.unanswered.push_back(Unanswered { head: TreeHead { size: end, root }, sent: now });
+        out.push(Output::send(pb::exchange_frame::Body::FeedBatch(batch.into_wire())));
+        Ok(())
+    }
+
+    /// Takes a receipt: for the batch that waits longest, or once more the one before.
+    pub(super) fn receipt(
+        &mut self,
+        receipt: pb::Receipt,
+        pair: &Pair,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        if let Start::Asked { early, .. } = &mut self.start {
+            // Before we sent anything there is one receipt that can come.
+            if early.is_none() {
+                *early = Some(receipt);
+                return Ok(());
+            }
+        }
+        let pb::Receipt { note, exceptions } = receipt;
+        let opened = pair.open_receipt(&note).map_err(Misbehaviour::from)?;
+        self.refuse_beyond_ours(&opened)?;
+        let head = opened.checkpoint().head();
+        if head.size == self.answered.size {
+            return Ok(refuse_other_root(&opened, self.answered.root)?);
+        }
+        let wanted = self.unanswered.front().map(|first| first.head);
+        let Some(wanted) = wanted.filter(|wanted| wanted.size == head.size) else {
+            let wanted = wanted.map(|wanted| wanted.size);
+            return Err(Misbehaviour::ReceiptOrder { found: head.size, wanted }.into());
+        };
+        refuse_other_root(&opened, wanted.root)?;
+        let exceptions = exceptions_between(exceptions, self.reported, head.size)?;
+        self.unanswered.pop_front();
+        self.catching_up = false;
+        self.answered = head;
+        self.reported = head.size;
+        if head.size > self.recorded {
+            self.recorded = head.size;
+            out.push(Output::RecordReceipt {
+                size: head.size,
+                note: opened.to_bytes(),
+                exceptions,
+            });
+        }
+        Ok(())
+    }
+
+    fn refuse_beyond_ours(&self, held: &SignedCheckpoint) -> Result<(), Box<Evidence>> {
+        let receipted = held.checkpoint().head();
+        if receipted.size <= self.published {
+            return Ok(());
+        }
+        let (note, own) = (held.to_bytes(), self.published);
+        Err(Box::new(Evidence::OwnRolledBack { note, receipted, own }))
+    }
+}
+
+fn refuse_other_root(held: &SignedCheckpoint, own: TreeHash) -> Result<(), Box<Evidence>> {
+    let receipted = held.checkpoint().head();
+    if receipted.root == own {
+        return Ok(());
+    }
+    Err(Box::new(Evidence::OwnForked { note: held.to_bytes(), receipted, own }))
+}
+
+fn exceptions_between(
+    wire: Vec<pb::FeedException>,
+    from: TreeSize,
+    to: TreeSize,
+) -> Result<Vec<Exception>, Misbehaviour> {
+    if wire.len() > RECEIPT_EXCEPTIONS_MAX {
+        return Err(Misbehaviour::ExceptionCount(wire.len()));
+    }
+    let mut next = from.get();
+    let mut exceptions = wire
+        .into_iter()
+        .map(|wire| {
+            let index = LeafIndex::new(wire.index);
+            if !(next..to.get()).contains(&index.get()) {
+                return Err(Misbehaviour::ExceptionIndex { index, from, to });
+            }
+            next = index.get() + 1;
+            Exception::try_from(wire).map_err(|source| Misbehaviour::Exception { index, source })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Exception::share_space(&mut exceptions);
+    Ok(exceptions)
+}

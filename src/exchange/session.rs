@@ -1,0 +1,376 @@
+//! The session of one stream: its states, what goes in and what comes out.
+//!
+//! Outputs are carried out in their order. After [`Output::Close`] nothing more comes out and
+//! whatever goes in is ignored; what other parts still answer to a closed session is lost on
+//! purpose. An answer may come at any time, even between others; only [`Input::Stored`] answers the
+//! oldest [`Output::Store`] first.
+
+use super::PROTOCOL;
+use super::batch::Batch;
+use super::check::{BatchFault, CheckedBatch};
+use super::exception::Exception;
+use super::fault::{Fault, Misbehaviour, OwnFault, Refusal};
+use super::lag::Lag;
+use super::pair::Pair;
+use super::receiving::{ReceivedBatch, Receiving};
+use super::sending::Sending;
+use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{Cosigner, Frontier};
+use crate::pb;
+use crate::pb::exchange_frame::Body;
+
+/// What this node durably holds of the two feeds when a stream begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Entries of our feed for the partner that have a published head.
+    pub published: TreeSize,
+    /// The largest head of our feed that we hold the partner's receipt for.
+    pub receipted: TreeSize,
+    /// The right edge of the partner's feed for us.
+    pub partner_feed: Frontier,
+    /// The last receipt that we gave for it; empty when there is none.
+    pub receipt_note: Vec<u8>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The peer sent this.
+    Frame(pb::ExchangeFrame),
+    /// Answers [`Output::AskRoot`]; no root when we hold none at that size.
+    Root { size: TreeSize, root: Option<TreeHash> },
+    /// A head of our feed was published.
+    Published(TreeSize),
+    /// Answers [`Output::Load`]: a batch that ends at a published head, and the root of that head.
+    Loaded { batch: pb::FeedBatch, root: TreeHash },
+    /// Answers [`Output::LoadExceptions`].
+    Exceptions(Vec<Exception>),
+    /// Answers [`Output::Check`].
+    Checked(Result<CheckedBatch, BatchFault>),
+    /// Answers the oldest [`Output::Store`]: batch and receipt are durable.
+    Stored,
+    /// This node wants to end the stream in good order.
+    Drain,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this to the peer.
+    Send(pb::ExchangeFrame),
+    /// Say which root our feed had at this size. It is at most the published size.
+    AskRoot(TreeSize),
+    /// Bring the entries of our feed from this index to a published head, within the bounds of
+    /// [`Batch`], with an envelope for each that policy still allows now.
+    Load { from: LeafIndex },
+    /// Bring the exceptions of the partner's feed from this index on, in order. At most one window
+    /// of batches holds them.
+    LoadExceptions { from: LeafIndex },
+    /// Run [`super::check_batch`].
+    Check { frontier: Frontier, batch: Batch },
+    /// Make this durable, all or nothing, in the order in which it comes.
+    Store(Box<ReceivedBatch>),
+    /// The partner durably holds our feed up to `size`, but for the exceptions: journal it. Every
+    /// 1,024 exceptions fit one journal entry.
+    RecordReceipt { size: TreeSize, note: Vec<u8>, exceptions: Vec<Exception> },
+    /// Tell an operator; the session goes on.
+    Alert(Alert),
+    /// End the stream.
+    Close(Closing),
+}
+
+impl Output {
+    pub(super) fn send(body: Body) -> Self {
+        Self::Send(pb::ExchangeFrame { body: Some(body) })
+    }
+}
+
+/// What an operator should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Alert {
+    /// The partner runs on an old copy of its store; its entries are sent again.
+    #[error("the partner receipted {receipted} entries of our feed and now holds {held}")]
+    PartnerLostEntries { receipted: TreeSize, held: TreeSize },
+    /// By the partner's word, unsigned, this node runs on an old copy of its store.
+    #[error("the partner says we receipted {receipted} entries of its feed, we hold {held}")]
+    OwnEntriesLost { receipted: TreeSize, held: TreeSize },
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closing {
+    /// In good order: everything sent was receipted, in both directions.
+    Drained,
+    Fault(Fault),
+}
+
+/// One stream with one partner.
+pub struct Session {
+    pair: Pair,
+    receipt_key: Cosigner,
+    state: State,
+}
+
+impl Session {
+    /// Begins a stream. `receipt_key` is the private half of our side's receipt key. The outputs
+    /// begin with our hello.
+    pub fn start(
+        pair: Pair,
+        receipt_key: Cosigner,
+        standing: Standing,
+    ) -> Result<(Self, Vec<Output>), OwnFault> {
+        if receipt_key.verifying_key() != *pair.own.receipts().verifying_key() {
+            return Err(OwnFault::ReceiptKey);
+        }
+        let Standing { published, receipted, partner_feed, receipt_note } = standing;
+        if receipted > published {
+            return Err(OwnFault::FeedShrank { from: receipted, to: published });
+        }
+        let flow = Flow {
+            sending: Sending::new(published, receipted),
+            receiving: Receiving::new(partner_feed, receipt_note)?,
+        };
+        let hello = flow.own_hello(&pair);
+        let state = State::AwaitHello(AwaitHello { flow });
+        Ok((Self { pair, receipt_key, state }, vec![hello]))
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
+        let mut out = Vec::new();
+        let context = Context { pair: &self.pair, receipt_key: &self.receipt_key, now };
+        let next = match std::mem::replace(&mut self.state, State::Closed) {
+            State::AwaitHello(state) => state.handle(input, &context, &mut out),
+            State::Running(state) => state.handle(input, &context, &mut out),
+            State::Draining(state) => state.handle(input, &context, &mut out),
+            State::Closed => Ok(State::Closed),
+        };
+        self.state = next.unwrap_or_else(|fault| {
+            out.push(Output::Close(Closing::Fault(fault)));
+            State::Closed
+        });
+        out
+    }
+
+    /// How far the partner's receipts are behind; `None` once closed.
+    pub fn lag(&self) -> Option<Lag> {
+        let flow = match &self.state {
+            State::AwaitHello(AwaitHello { flow })
+            | State::Running(Running { flow })
+            | State::Draining(Draining { flow, .. }) => flow,
+            State::Closed => return None,
+        };
+        Some(flow.sending.lag())
+    }
+}
+
+enum State {
+    /// Our hello is sent, the peer's has not come.
+    AwaitHello(AwaitHello),
+    /// Both directions are open.
+    Running(Running),
+    /// We send no more batches.
+    Draining(Draining),
+    Closed,
+}
+
+struct AwaitHello {
+    flow: Flow,
+}
+
+struct Running {
+    flow: Flow,
+}
+
+struct Draining {
+    flow: Flow,
+    /// The peer sends no more batches either.
+    peer_drained: bool,
+}
+
+struct Context<'a> {
+    pair: &'a Pair,
+    receipt_key: &'a Cosigner,
+    now: Timestamp,
+}
+
+type Next = Result<State, Fault>;
+
+impl AwaitHello {
+    fn handle(mut self, input: Input, context: &Context<'_>, out: &mut Vec<Output>) -> Next {
+        match input {
+            Input::Frame(frame) => match body_of(frame)? {
+                Body::Hello(hello) => {
+                    self.flow.hello(hello, context, out)?;
+                    Ok(State::Running(Running { flow: self.flow }))
+                }
+                other => Err(Misbehaviour::BeforeHello(name_of(&other)).into()),
+            },
+            Input::Published(size) => {
+                self.flow.sending.publish(size)?;
+                Ok(State::AwaitHello(self))
+            }
+            Input::Drain => {
+                out.push(Output::Close(Closing::Drained));
+                Ok(State::Closed)
+            }
+            Input::Root { .. } => Err(OwnFault::Unasked("root").into()),
+            Input::Loaded { .. } => Err(OwnFault::Unasked("batch").into()),
+            Input::Exceptions(_) => Err(OwnFault::Unasked("exceptions").into()),
+            Input::Checked(_) => Err(OwnFault::Unasked("verdict").into()),
+            Input::Stored => Err(OwnFault::Unasked("stored").into()),
+        }
+    }
+}
+
+impl Running {
+    fn handle(mut self, input: Input, context: &Context<'_>, out: &mut Vec<Output>) -> Next {
+        match input {
+            Input::Drain => Draining::begin(self.flow, false, out),
+            Input::Frame(frame) => match body_of(frame)? {
+                Body::Drain(pb::Drain {}) => Draining::begin(self.flow, true, out),
+                body => {
+                    self.flow.frame(body, context, out)?;
+                    Ok(State::Running(self))
+                }
+            },
+            Input::Loaded { batch, root } => {
+                self.flow.sending.loaded(batch, root, false, context.now, out)?;
+                self.flow.sending.load_more(out);
+                Ok(State::Running(self))
+            }
+            other => {
+                self.flow.event(other, context, out)?;
+                self.flow.sending.load_more(out);
+                Ok(State::Running(self))
+            }
+        }
+    }
+}
+
+impl Draining {
+    fn begin(flow: Flow, peer_drained: bool, out: &mut Vec<Output>) -> Next {
+        out.push(Output::send(Body::Drain(pb::Drain {})));
+        Ok(Self { flow, peer_drained }.or_closed(out))
+    }
+
+    fn handle(mut self, input: Input, context: &Context<'_>, out: &mut Vec<Output>) -> Next {
+        match input {
+            Input::Drain => {}
+            Input::Frame(frame) => match body_of(frame)? {
+                body @ (Body::Drain(_) | Body::FeedBatch(_)) if self.peer_drained => {
+                    return Err(Misbehaviour::AfterDrain(name_of(&body)).into());
+                }
+                Body::Drain(pb::Drain {}) => self.peer_drained = true,
+                body => self.flow.frame_while_draining(body, context, out)?,
+            },
+            Input::Loaded { batch, root } => {
+                self.flow.sending.loaded(batch, root, true, context.now, out)?;
+            }
+            other => self.flow.event(other, context, out)?,
+        }
+        Ok(self.or_closed(out))
+    }
+
+    fn or_closed(self, out: &mut Vec<Output>) -> State {
+        if self.peer_drained && self.flow.sending.is_idle() && self.flow.receiving.is_idle() {
+            out.push(Output::Close(Closing::Drained));
+            return State::Closed;
+        }
+        State::Draining(self)
+    }
+}
+
+/// The two directions.
+struct Flow {
+    sending: Sending,
+    receiving: Receiving,
+}
+
+impl Flow {
+    fn own_hello(&self, pair: &Pair) -> Output {
+        Output::send(Body::Hello(pb::Hello {
+            protocol: PROTOCOL,
+            agency: pair.own.agency().to_string(),
+            receipt_note: self.receiving.held_note().to_vec().into(),
+            receipted: self.sending.recorded().get(),
+        }))
+    }
+
+    fn hello(
+        &mut self,
+        hello: pb::Hello,
+        context: &Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let pb::Hello { protocol, agency, receipt_note, receipted } = hello;
+        if protocol != PROTOCOL {
+            return Err(Refusal::Protocol(protocol).into());
+        }
+        let wanted = context.pair.partner.agency();
+        if agency != wanted.as_str() {
+            return Err(Refusal::Agency { found: agency, wanted: wanted.clone() }.into());
+        }
+        self.sending.hello(&receipt_note, context.pair, out)?;
+        self.receiving.hello(TreeSize::new(receipted), out);
+        self.sending.load_more(out);
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        body: Body,
+        context: &Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        self.frame_while_draining(body, context, out)?;
+        self.sending.load_more(out);
+        Ok(())
+    }
+
+    /// Takes a frame without sending a batch in turn.
+    fn frame_while_draining(
+        &mut self,
+        body: Body,
+        context: &Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        match body {
+            Body::FeedBatch(batch) => self.receiving.batch(batch, context.pair, out),
+            Body::Receipt(receipt) => self.sending.receipt(receipt, context.pair, out),
+            Body::Hello(_) => Err(Misbehaviour::HelloTwice.into()),
+            Body::Drain(_) => Err(Misbehaviour::AfterDrain("drain").into()),
+        }
+    }
+
+    fn event(
+        &mut self,
+        input: Input,
+        context: &Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        let Context { pair, receipt_key, now } = *context;
+        match input {
+            Input::Root { size, root } => self.sending.root(size, root, pair, now, out),
+            Input::Published(size) => Ok(self.sending.publish(size)?),
+            Input::Exceptions(exceptions) => Ok(self.receiving.recalled(&exceptions, out)?),
+            Input::Checked(verdict) => self.receiving.checked(verdict, pair, receipt_key, now, out),
+            Input::Stored => Ok(self.receiving.stored(out)?),
+            // The states take these themselves.
+            Input::Frame(_) | Input::Loaded { .. } | Input::Drain => Ok(()),
+        }
+    }
+}
+
+fn body_of(frame: pb::ExchangeFrame) -> Result<Body, Misbehaviour> {
+    frame.body.ok_or(Misbehaviour::EmptyFrame)
+}
+
+const fn name_of(body: &Body) -> &'static str {
+    match body {
+        Body::Hello(_) => "hello",
+        Body::FeedBatch(_) => "batch",
+        Body::Receipt(_) => "receipt",
+        Body::Drain(_) => "drain",
+    }
+}

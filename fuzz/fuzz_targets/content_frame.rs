@@ -1,0 +1,7 @@
+//! See `bodies::content_frame`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::content_frame(data);
+});

@@ -1,0 +1,7 @@
+//! See `bodies::segment`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::segment(data);
+});

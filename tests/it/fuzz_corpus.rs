@@ -1,0 +1,233 @@
+//! Replays the seeds of the fuzz targets, each with a few thousand cheap mutations, as a smoke run.
+//!
+//! The mutations are the same in every run: a failure here is a fact, not luck. The seeds are made
+//! here too, so that they follow the formats: `LIAISON_BLESS=1 cargo test --test it fuzz_corpus`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use liaison::merkle::{Checkpoint, Cosigner, NoteSigner, SignedCheckpoint, TreeHead};
+use liaison::partner::armour;
+use liaison::pb;
+use liaison::record::draft::{self, Draft, Place, SeriesSecret};
+use liaison::record::signed::Verified;
+use liaison::record::stored;
+use liaison::store::{Batch, SegmentOptions, Segments};
+use prost::Message as _;
+
+use crate::bodies::{SeedKey, TARGETS};
+
+/// Mutations of each seed; the targets that open files get a fifth.
+const MUTATIONS: u32 = 2_000;
+
+fn seeds_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+}
+
+/// A seed as it is made: target, name, bytes. The target accepts all but those named `refused-*`.
+type Seed = (&'static str, &'static str, Vec<u8>);
+
+fn signed(count: u8) -> Vec<Verified> {
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Amber.into(),
+        pap: pb::Pap::Green.into(),
+        releasable_to: Some(pb::AgencyList { agencies: vec!["jc3.or.jp".to_owned()] }),
+        ..pb::Marking::default()
+    };
+    let wire = |number: u8| pb::Draft {
+        marking: Some(marking.clone()),
+        labels: vec!["takedown".to_owned()],
+        operation: "chakra-v".to_owned(),
+        confidence: 80,
+        key: String::new(),
+        content: Some(pb::draft::Content::Indicator(pb::Indicator {
+            value: format!("pop-up{number}[.]example"),
+            role: "popup".to_owned(),
+            first_seen_ms: 1_750_000_000_000,
+            source: "feed a".to_owned(),
+            references: vec!["one".to_owned(), "two".to_owned()],
+            cases: vec![Bytes::from_static(&[3; 16])],
+            ..pb::Indicator::default()
+        })),
+    };
+    let seal = |number: u8| {
+        let draft = Draft::try_from(wire(number)).unwrap();
+        let place = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
+        let at = "2026-03-01T10:00:00Z".parse().unwrap();
+        let mut next = number;
+        draft.seal("npa.go.jp".parse().unwrap(), place, at, || {
+            next = next.wrapping_add(10);
+            [next; 16]
+        })
+    };
+    draft::sign((0..count).map(seal).collect(), &SeedKey::signing(), SeedKey::ID).unwrap()
+}
+
+fn checkpoint() -> SignedCheckpoint {
+    let log = NoteSigner::new("npa.go.jp/journal".parse().unwrap(), SeedKey::signing());
+    let origin = "npa.go.jp/journal".parse().unwrap();
+    SignedCheckpoint::sign(Checkpoint::new(origin, TreeHead::EMPTY).unwrap(), &log)
+}
+
+fn receipted() -> Vec<u8> {
+    let signed = checkpoint();
+    let cosigner = Cosigner::new("jc3.or.jp/receipt".parse().unwrap(), SeedKey::signing());
+    let at: liaison::ident::Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+    let line = cosigner.cosign(signed.checkpoint(), at.into());
+    signed.note().clone().with_signatures([line]).unwrap().to_bytes()
+}
+
+fn segment(batches: u8) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = Segments::open(dir.path(), SegmentOptions::default(), None).unwrap();
+    for number in 0..batches {
+        let mut batch = Batch::new();
+        batch.entry(&[number; 40]).unwrap();
+        batch.content(&[&[number; 7], &[1; 30]]).unwrap();
+        batch.feed(3, &[number; 20]).unwrap();
+        log.append(&mut batch, &checkpoint().to_bytes()).unwrap();
+    }
+    drop(log);
+    std::fs::read(dir.path().join("segments/00000001.seg")).unwrap()
+}
+
+fn record_seeds() -> Vec<Seed> {
+    let batch = signed(3);
+    let core = batch[1].redacted(batch[1].slots_in(liaison::record::kind::ClassSet::CORE));
+    let mut frame = Vec::new();
+    stored::write(&batch[0], &mut frame);
+    vec![
+        ("envelope", "one", signed(1)[0].envelope().encode_to_vec()),
+        ("envelope", "of-a-batch", batch[2].envelope().encode_to_vec()),
+        ("envelope", "redacted", core.encode_to_vec()),
+        ("header", "indicator", batch[0].header_bytes().to_vec()),
+        ("content_frame", "indicator", frame),
+        ("slot", "indicator-value", b"\x00\x01\x01\x12\x09b.example".to_vec()),
+        ("slot", "indicator-references", b"\x00\x08\x01\x4a\x03one\x4a\x03two".to_vec()),
+        ("slot", "case-time", b"\x01\x07\x00\x40\x80\xb0\x87\xd9\xf9\x32".to_vec()),
+        ("slot", "evidence-custody", b"\x04\x06\x00\x3a\x06\x12\x04desk".to_vec()),
+        ("slot", "refused-foreign-field", b"\x00\x06\x01\x3a\x01a\x42\x01b".to_vec()),
+    ]
+}
+
+fn value_seeds() -> Vec<Seed> {
+    let typed = |number: u8, text: &str| [&[number - 1], text.as_bytes()].concat();
+    vec![
+        ("value", "domain", typed(1, "B\u{fc}cher[.]example.")),
+        ("value", "url", typed(2, "hxxps://pop-up[.]example:443/a/../b?c=%41#d")),
+        ("value", "ip", typed(3, "2001:DB8::0:1")),
+        ("value", "cidr", typed(4, "192.0.2.77/24")),
+        ("value", "email", typed(6, "desk@npa.go.jp")),
+        ("value", "phone", typed(7, "+81 3-1234-5678")),
+        ("value", "iban", typed(11, "DE89 3704 0044 0532 0130 00")),
+        ("value", "refused-control", typed(1, "a\u{202e}b.example")),
+    ]
+}
+
+fn seeds() -> Vec<Seed> {
+    let other = vec![
+        ("note", "checkpoint", checkpoint().to_bytes()),
+        ("note", "receipt", receipted()),
+        ("checkpoint", "empty", checkpoint().checkpoint().to_text().as_str().into()),
+        ("card", "any-bytes", armour::wrap(&[7; 100]).unwrap().into_bytes()),
+        ("card", "refused-short-line", b"-----BEGIN LIAISON CARD-----\nAA\n\n".to_vec()),
+        ("segment", "two-batches", segment(2)),
+        ("segment", "torn", [segment(1), segment(2)[..90].to_vec()].concat()),
+    ];
+    [record_seeds(), value_seeds(), other].concat()
+}
+
+/// SplitMix64 (Steele, Lea, Flood, 2014): enough for choosing where to flip a bit.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    /// One to four small changes.
+    fn mutated(&mut self, seed: &[u8], others: &[Seed]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len());
+            match self.below(8) {
+                0 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+                1 if !bytes.is_empty() => bytes[at] = self.next() as u8,
+                2 if !bytes.is_empty() => {
+                    const EDGES: [u8; 7] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b' '];
+                    bytes[at] = EDGES[self.below(EDGES.len())];
+                }
+                3 => bytes.insert(at, self.next() as u8),
+                4 if !bytes.is_empty() => drop(bytes.remove(at)),
+                5 => bytes.truncate(at),
+                6 => {
+                    let end = (at + self.below(24)).min(bytes.len());
+                    let run = bytes[at.min(end)..end].to_vec();
+                    bytes.splice(at..at, run);
+                }
+                _ => {
+                    let (_, _, other) = &others[self.below(others.len())];
+                    let from = self.below(other.len());
+                    let run = &other[from..(from + self.below(24)).min(other.len())];
+                    bytes.splice(at..at, run.iter().copied());
+                }
+            }
+        }
+        bytes
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_seeds_in_git_are_those_that_the_formats_make() {
+    for (target, name, bytes) in seeds() {
+        let path = seeds_dir().join(target).join(name);
+        if std::env::var_os("LIAISON_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+        }
+        let found = std::fs::read(&path).unwrap_or_default();
+        let hint = "if this is meant: LIAISON_BLESS=1 cargo test --test it fuzz_corpus";
+        assert_eq!(hex(&found), hex(&bytes), "{target}/{name}: {hint}");
+    }
+}
+
+#[test]
+fn every_seed_is_accepted_unless_its_name_says_otherwise() {
+    for (name, target) in TARGETS {
+        let mut count = 0;
+        for (_, seed, bytes) in seeds().into_iter().filter(|(of, ..)| *of == name) {
+            assert_eq!(target(&bytes), !seed.starts_with("refused-"), "{name}/{seed}");
+            count += 1;
+        }
+        assert!(count > 0, "{name} has no seed");
+    }
+}
+
+#[test]
+fn no_mutation_of_a_seed_breaks_what_the_formats_promise() {
+    let all = seeds();
+    for (name, target) in TARGETS {
+        let mutations = if name == "segment" { MUTATIONS / 5 } else { MUTATIONS };
+        let mut choices = Choices(1);
+        for (_, seed, bytes) in all.iter().filter(|(of, ..)| *of == name) {
+            for _ in 0..mutations {
+                let input = choices.mutated(bytes, &all);
+                let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
+                assert!(outcome.is_ok(), "{name}, from {seed}: {}", hex(&input));
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The one integration binary: everything with a port, a disk or a process, and what is checked
+//! about the text of the project itself.
+//!
+//! One binary, because linking is most of what an integration test costs. No sleeps, no retries,
+//! no ignored tests: wait for a condition.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../../fuzz/bodies.rs"]
+#[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
+mod bodies;
+mod fuzz_corpus;
+mod published;
+mod rpcs;
+mod slot_tables;
+mod source;
+mod tidy;

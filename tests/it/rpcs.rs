@@ -1,0 +1,161 @@
+//! Who may call each rpc, as its comment in proto/ says; and that the comments say what is decided.
+//!
+//! The table of rpcs and roles is kept in git, so that a change shows as a line that a lawyer can
+//! read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use prost_types::FileDescriptorProto;
+
+use crate::published::descriptors;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/rpc-comments.txt");
+
+/// Roles of local clients, as the access policy names them.
+pub(crate) const ROLES: [&str; 5] =
+    ["analyst", "vendor-tool", "auditor", "policy-officer", "admin"];
+/// The other sort of caller: on the partner port, known by its certificate, without a role.
+const PARTNER: &str = "a partner's node";
+
+const BEFORE: &str = "Called by: ";
+
+/// An rpc, `liaison.v1.Service/Method`, and who calls it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Callers {
+    pub(crate) rpc: String,
+    pub(crate) callers: BTreeSet<&'static str>,
+}
+
+/// The callers that a comment names between `Called by: ` and the full stop.
+fn parse_callers(comment: &str) -> Result<BTreeSet<&'static str>, String> {
+    let line = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (names, _) = line
+        .strip_prefix(BEFORE)
+        .and_then(|rest| rest.split_once('.'))
+        .ok_or_else(|| format!("the comment does not begin with \"{BEFORE}<roles>.\": {line}"))?;
+    let known = |name: &str| {
+        ROLES.into_iter().chain([PARTNER]).find(|role| *role == name).ok_or_else(|| {
+            format!("{name:?} is not a caller; callers are {} and {PARTNER}", ROLES.join(", "))
+        })
+    };
+    let callers: Vec<&str> = names.split(", ").map(known).collect::<Result<_, _>>()?;
+    let set: BTreeSet<&str> = callers.iter().copied().collect();
+    if set.len() < callers.len() { Err(format!("a caller stands twice: {names}")) } else { Ok(set) }
+}
+
+fn rpcs_of(file: &FileDescriptorProto) -> Vec<Callers> {
+    /// Field numbers of FileDescriptorProto.service and ServiceDescriptorProto.method.
+    const SERVICE: i32 = 6;
+    const METHOD: i32 = 2;
+    let comments: BTreeMap<&[i32], &str> = file
+        .source_code_info
+        .iter()
+        .flat_map(|info| &info.location)
+        .map(|location| (location.path.as_slice(), location.leading_comments()))
+        .collect();
+    let mut found = Vec::new();
+    for (s, service) in (0..).zip(&file.service) {
+        for (m, method) in (0..).zip(&service.method) {
+            let rpc = format!("{}.{}/{}", file.package(), service.name(), method.name());
+            let comment = comments.get([SERVICE, s, METHOD, m].as_slice()).unwrap_or(&"");
+            let callers = parse_callers(comment).unwrap_or_else(|error| panic!("{rpc}: {error}"));
+            found.push(Callers { rpc, callers });
+        }
+    }
+    found
+}
+
+/// All rpcs in the order of the files and services.
+pub(crate) fn commented() -> Vec<Callers> {
+    descriptors().file.iter().flat_map(rpcs_of).collect()
+}
+
+fn table(rpcs: &[Callers]) -> String {
+    let columns = || ROLES.into_iter().chain([PARTNER]);
+    let mut text = format!("{:<46}", "rpc");
+    columns().for_each(|role| write!(text, "{role:<17}").unwrap());
+    let mut lines = vec![text];
+    for Callers { rpc, callers } in rpcs {
+        let mut line = format!("{rpc:<46}");
+        for role in columns() {
+            let cell = if callers.contains(role) { "yes" } else { "-" };
+            write!(line, "{cell:<17}").unwrap();
+        }
+        lines.push(line);
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// Where the decision for a local client differs from the comment. A partner's node has no role:
+/// what only it calls must be refused to every role.
+pub(crate) fn disagreements(rpcs: &[Callers], allowed: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let each = rpcs.iter().flat_map(|rpc| ROLES.into_iter().map(move |role| (rpc, role)));
+    each.filter_map(|(Callers { rpc, callers }, role)| {
+        let (said, decided) = (callers.contains(role), allowed(role, rpc));
+        let word = |yes: bool| if yes { "may" } else { "may not" };
+        (said != decided).then(|| {
+            format!("{role} {} call {rpc}, its comment says it {}", word(decided), word(said))
+        })
+    })
+    .collect()
+}
+
+#[test]
+fn the_callers_in_the_comments_are_the_ones_in_git() {
+    let table = table(&commented());
+    if std::env::var_os("LIAISON_BLESS").is_some() {
+        std::fs::write(Path::new(GOLDEN), &table).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+    assert_eq!(table, golden, "if this is meant: LIAISON_BLESS=1 cargo test --test it rpcs");
+}
+
+#[test]
+fn only_a_partners_node_calls_exchange_and_it_calls_nothing_else() {
+    for Callers { rpc, callers } in commented() {
+        let expected = rpc.starts_with("liaison.v1.ExchangeService/");
+        assert_eq!(callers.contains(PARTNER), expected, "{rpc}");
+        assert!(!expected || callers.len() == 1, "{rpc}");
+    }
+}
+
+mod samples {
+    use super::*;
+
+    #[test]
+    fn callers_are_read_up_to_the_full_stop() {
+        assert_eq!(
+            parse_callers(" Called by: analyst,\n vendor-tool. Signs; not auditor.\n"),
+            Ok(BTreeSet::from(["analyst", "vendor-tool"]))
+        );
+        for bad in [
+            "Signs and keeps.",
+            "Called by: analyst",
+            "Called by: analysts.",
+            "Called by: .",
+            "Called by: analyst, analyst.",
+        ] {
+            assert!(parse_callers(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_difference_from_the_decisions_is_told() {
+        let rpcs = [
+            Callers { rpc: "A/B".to_owned(), callers: BTreeSet::from(["admin", "auditor"]) },
+            Callers { rpc: "A/C".to_owned(), callers: BTreeSet::from([PARTNER]) },
+        ];
+        let as_said = |role: &str, rpc: &str| rpc == "A/B" && ["admin", "auditor"].contains(&role);
+        assert!(disagreements(&rpcs, as_said).is_empty());
+        let admin_everywhere = |role: &str, _: &str| role == "admin";
+        assert_eq!(
+            disagreements(&rpcs, admin_everywhere),
+            [
+                "auditor may not call A/B, its comment says it may",
+                "admin may call A/C, its comment says it may not",
+            ]
+        );
+    }
+}

@@ -11,8 +11,9 @@ pub mod record;
 pub mod policy;
 pub mod exchange;
 pub mod store;
-pub mod journal;
 pub mod partner;
+pub mod journal;
 pub mod tls;
 pub mod node;
+
 pub mod cli;

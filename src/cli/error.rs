@@ -138,6 +138,15 @@ pub enum CliError {
     Other { doing: String, exit: Exit, fix: String, source: Source },
 }
 
+impl From<crate::node::NodeError> for CliError {
+    fn from(error: crate::node::NodeError) -> Self {
+        Self::Precondition {
+            found: error.to_string(),
+            fix: "put right what is named, then run it again".to_owned(),
+        }
+    }
+}
+
 impl CliError {
     pub fn usage(found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Usage { found: found.into(), fix: fix.into() }

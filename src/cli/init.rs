@@ -10,7 +10,9 @@ use serde_json::json;
 
 /// Make a new node: keys, certification authority, card, configuration and a first client.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  liaison init --dir npa --agency npa.go.jp --name 'National Police Agency' \\\n      --country JP --sector police --address liaison.npa.go.jp:7443")]
+#[command(
+    after_help = "Example:\n  liaison init --dir npa --agency npa.go.jp --name 'National Police Agency' \\\n      --country JP --sector police --address liaison.npa.go.jp:7443"
+)]
 pub struct InitArgs {
     /// DNS-like name of the agency, for example npa.go.jp. It never changes.
     #[arg(long)]
@@ -59,7 +61,8 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         fix: "liaison client issue NAME --role admin".to_owned(),
         source: Box::new(error),
     })?;
-    let profile = init::issue_client(&dir, &admin, ClientRole::Admin, now).map_err(CliError::from)?;
+    let profile =
+        init::issue_client(&dir, &admin, ClientRole::Admin, now).map_err(CliError::from)?;
     let number = card.number().to_string();
     context.output.either(
         json!({

@@ -3,10 +3,14 @@
 //! Commands decide what to ask and how to show it; what may be done is the node's decision alone.
 //! Nothing but `output` prints, and nothing but `error` knows exit codes.
 
+pub mod audit;
 mod case;
+mod client;
 mod completions;
 pub mod connection;
+mod demo;
 pub mod error;
+mod init;
 mod interrupt;
 mod names;
 pub mod output;
@@ -19,9 +23,12 @@ mod record;
 mod record_verify;
 mod record_view;
 mod schema;
+mod serve;
 mod status;
+mod store;
 mod table;
 mod takedown;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
@@ -111,6 +118,15 @@ impl GlobalOptions {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(Box<init::InitArgs>),
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    #[command(subcommand)]
+    Audit(verify::AuditCommand),
     Status(status::StatusArgs),
     Push(Box<push::PushArgs>),
     Query(query::QueryArgs),
@@ -172,6 +188,12 @@ pub fn fail(options: &GlobalOptions, error: &CliError) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
+        Command::Init(args) => init::run(*args, context),
+        Command::Serve(args) => serve::run(args, context).await,
+        Command::Demo(args) => demo::run(args, context).await,
+        Command::Client(command) => client::run(command, context),
+        Command::Store(command) => store::run(command, context).await,
+        Command::Audit(command) => verify::run(command, context),
         Command::Status(args) => status::run(&args, context).await,
         Command::Push(args) => push::run(&args, context).await,
         Command::Query(args) => query::run(&args, context).await,
@@ -183,6 +205,13 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Policy(command) => policy::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
+}
+
+/// The node's directory, for commands that work on it and not through a node.
+fn directory(context: &Context) -> Result<PathBuf, CliError> {
+    context.options.dir.clone().ok_or_else(|| {
+        CliError::usage("no directory was named", "add --dir DIR, or set LIAISON_DIR")
+    })
 }
 
 /// For flags that take a time: RFC 3339, or a date which means its midnight in UTC.

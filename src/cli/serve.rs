@@ -69,7 +69,11 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     if writer.is_finished() {
         writer.join().map_err(crate::node::NodeError::from)?;
     }
-    node.view().index().flush().map_err(crate::journal::JournalError::from).map_err(crate::node::NodeError::from)?;
+    node.view()
+        .index()
+        .flush()
+        .map_err(crate::journal::JournalError::from)
+        .map_err(crate::node::NodeError::from)?;
     outcome
 }
 

@@ -27,14 +27,14 @@ pub(super) async fn run(command: StoreCommand, context: &Context) -> Result<(), 
     let dir = directory(context)?;
     match command {
         StoreCommand::Reindex(_) => {
-            let report = tokio::task::spawn_blocking(move || node::reindex(&dir))
-                .await
-                .map_err(|error| CliError::Other {
+            let report = tokio::task::spawn_blocking(move || node::reindex(&dir)).await.map_err(
+                |error| CliError::Other {
                     doing: "the work was cut off".to_owned(),
                     exit: Exit::Failed,
                     fix: "run it again".to_owned(),
                     source: Box::new(error),
-                })??;
+                },
+            )??;
             context.output.either(
                 json!({
                     "entries": report.replayed_entries,
@@ -43,6 +43,6 @@ pub(super) async fn run(command: StoreCommand, context: &Context) -> Result<(), 
                 || format!("made the index again from {} entries", report.replayed_entries),
             )
         }
-        StoreCommand::Check(_) => super::audit::check_store(&dir, context),
+        StoreCommand::Check(_) => super::verify::check_store(&dir, context),
     }
 }

@@ -1,3 +1,5 @@
+//! Bundles: what loads, what is refused, and where the finding points.
+
 use super::*;
 use crate::policy::Report;
 use crate::policy::fixtures::{SAMPLE, files, load, time};

@@ -1,3 +1,5 @@
+//! Decisions: default deny, fail closed, each class for itself.
+
 use super::*;
 use crate::policy::Sector;
 use crate::policy::fixtures::{

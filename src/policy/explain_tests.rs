@@ -1,3 +1,5 @@
+//! Explanations: what an officer reads.
+
 use super::*;
 use crate::policy::Sector;
 use crate::policy::fixtures::{agency, compiled, foreign_record, hour, partner, record, sample};

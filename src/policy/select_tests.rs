@@ -1,3 +1,5 @@
+//! The fast selection equals Cedar.
+
 use super::*;
 use crate::policy::fixtures::{
     OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,

@@ -121,7 +121,14 @@ fn check_bytes(spec: &SlotSpec, bytes: &[u8]) -> Result<(), SlotError> {
     match spec.rule {
         Rule::Series => SeriesId::try_from(bytes).map(drop).map_err(reason),
         Rule::CustodyStep => {
-            <crate::pb::CustodyStep as prost::Message>::decode(bytes).map(drop).map_err(reason)
+            use prost::Message as _;
+            let step = crate::pb::CustodyStep::decode(bytes).map_err(reason)?;
+            // In its one encoding only: nothing unknown may hide in it.
+            if step.encode_to_vec() == bytes {
+                Ok(())
+            } else {
+                Err(reason("it is not in its one encoding"))
+            }
         }
         rule => check_text(rule, std::str::from_utf8(bytes).map_err(reason)?),
     }

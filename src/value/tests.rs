@@ -1,3 +1,5 @@
+//! Values of every type: normal forms, refusals, real input.
+
 use proptest::prelude::*;
 
 use super::ValueType::{

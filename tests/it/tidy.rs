@@ -11,7 +11,7 @@ use crate::source::{self, Parted, Token};
 /// Modules in reading order: each may use only those before it.
 const ORDER: [&str; 17] = [
     "ident", "pb", "value", "merkle", "record", "policy", "exchange", "audit", "interop", "store",
-    "journal", "partner", "tls", "node", "rpc", "http", "cli",
+    "partner", "journal", "tls", "node", "rpc", "http", "cli",
 ];
 
 /// Modules without clock, socket, disk, runtime or randomness: the first nine.

@@ -110,23 +110,24 @@ pub(super) fn subjects(case: &Bytes) -> Vec<pb::Draft> {
         }
         victim
     });
-    let facilitators = ["search-engine optimiser", "lead generator", "payment processor", "talent provider"]
-        .into_iter()
-        .enumerate()
-        .map(|(n, trade)| {
-            draft(
-                pb::Tlp::Amber,
-                format!("facilitator-{n}"),
-                Content::Subject(pb::Subject {
-                    r#type: pb::SubjectType::Organisation.into(),
-                    role: pb::SubjectRole::Facilitator.into(),
-                    country: "IN".to_owned(),
-                    notes: format!("{trade} of the network"),
-                    cases: vec![case.clone()],
-                    ..pb::Subject::default()
-                }),
-            )
-        });
+    let facilitators =
+        ["search-engine optimiser", "lead generator", "payment processor", "talent provider"]
+            .into_iter()
+            .enumerate()
+            .map(|(n, trade)| {
+                draft(
+                    pb::Tlp::Amber,
+                    format!("facilitator-{n}"),
+                    Content::Subject(pb::Subject {
+                        r#type: pb::SubjectType::Organisation.into(),
+                        role: pb::SubjectRole::Facilitator.into(),
+                        country: "IN".to_owned(),
+                        notes: format!("{trade} of the network"),
+                        cases: vec![case.clone()],
+                        ..pb::Subject::default()
+                    }),
+                )
+            });
     victims.chain(facilitators).collect()
 }
 

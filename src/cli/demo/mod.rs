@@ -32,7 +32,9 @@ const DRAFTS: usize = 64;
 
 /// Run four agencies' nodes on this machine and play a joint operation through them.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  liaison demo\n  liaison demo --exit -o json --records 66000 --dir chakra")]
+#[command(
+    after_help = "Example:\n  liaison demo\n  liaison demo --exit -o json --records 66000 --dir chakra"
+)]
 pub struct DemoArgs {
     /// Takedown results that the vendor pushes.
     #[arg(long, default_value = "66000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -153,14 +155,10 @@ fn find<'a>(nodes: &'a [RunningNode], name: &str) -> Result<&'a RunningNode, Cli
     nodes.iter().find(|node| node.name == name).ok_or_else(|| CliError::Answer(name.to_owned()))
 }
 
-fn asked<T>(
-    doing: &str,
-    answer: Result<tonic::Response<T>, tonic::Status>,
-) -> Result<T, CliError> {
-    answer.map(tonic::Response::into_inner).map_err(|status| CliError::Node {
-        doing: doing.to_owned(),
-        source: Box::new(status),
-    })
+fn asked<T>(doing: &str, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<T, CliError> {
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| CliError::Node { doing: doing.to_owned(), source: Box::new(status) })
 }
 
 /// Every node takes every other's card, with the number that its people would have heard.
@@ -237,7 +235,8 @@ async fn settle(nodes: &[RunningNode]) -> Result<(), CliError> {
         let mut sizes = Vec::new();
         let mut settled = true;
         for client in &mut clients {
-            let status = asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
+            let status =
+                asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
             settled &= status
                 .partners
                 .iter()

@@ -3,9 +3,9 @@
 use super::asked;
 use super::nodes::RunningNode;
 use crate::cli::Context;
-use crate::cli::audit;
 use crate::cli::error::CliError;
 use crate::cli::table::Table;
+use crate::cli::verify;
 use crate::pb::{self, node_service_client::NodeServiceClient};
 use crate::tls::ClientRole;
 use serde_json::{Value, json};
@@ -27,17 +27,23 @@ pub(super) async fn show(
 ) -> Result<bool, CliError> {
     let mut verified = true;
     let (mut node_rows, mut pair_rows) = (Vec::new(), Vec::new());
-    let mut pairs = Table::new(&[
-        "FROM", "TO", "DISCLOSED", "FIELDS WITHHELD", "DENIED", "RECEIPTED", "LAG", "DENIED BY",
+    let mut pairs = Table::new([
+        "FROM",
+        "TO",
+        "DISCLOSED",
+        "FIELDS WITHHELD",
+        "DENIED",
+        "RECEIPTED",
+        "LAG",
+        "DENIED BY",
     ]);
-    let mut journals = Table::new(&["NODE", "RECORDS", "JOURNAL", "ROOT", "PEAK MB", "OFFLINE"]);
+    let mut journals = Table::new(["NODE", "RECORDS", "JOURNAL", "ROOT", "PEAK MB", "OFFLINE"]);
     for node in nodes {
         let mut client = NodeServiceClient::new(node.client(ClientRole::Auditor).await?);
         let status = asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
-        let accepted = audit::accepts(&node.dir);
+        let accepted = verify::accepts(&node.dir);
         verified &= accepted.is_ok();
-        let root: String =
-            status.journal_root.iter().map(|byte| format!("{byte:02x}")).collect();
+        let root: String = status.journal_root.iter().map(|byte| format!("{byte:02x}")).collect();
         let offline = match &accepted {
             Ok(()) => "verified".to_owned(),
             Err(found) => format!("NOT ACCEPTED: {found}"),

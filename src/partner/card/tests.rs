@@ -1,3 +1,5 @@
+//! Cards: every field, every refusal, every changed byte.
+
 use super::*;
 use crate::partner::{CardChange, CardUpdate, Refusal, compare_cards};
 use proptest::prelude::*;

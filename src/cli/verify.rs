@@ -1,0 +1,66 @@
+//! `liaison audit` and `liaison store check`: what an auditor and an administrator run offline.
+
+use super::Context;
+use super::audit::{AuditError, AuditOptions, verify_directory};
+use super::error::{CliError, Exit};
+use crate::audit::{Report, Verdict};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Verify history offline: no node, no configuration, no trust in either.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    Verify(VerifyArgs),
+}
+
+/// Verify a node's directory: signatures, fields, trees, checkpoints, feeds and receipts.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n\nExit code 6 means that verification failed, and nothing else."
+)]
+pub struct VerifyArgs {
+    /// The node's directory, or a copy of it.
+    directory: PathBuf,
+    #[command(flatten)]
+    options: AuditOptions,
+}
+
+pub(super) fn run(command: AuditCommand, context: &Context) -> Result<(), CliError> {
+    let AuditCommand::Verify(args) = command;
+    let report = verify_directory(&args.directory, &args.options).map_err(unreadable)?;
+    show(&report, context)
+}
+
+/// The same checks for an administrator, on the store of a node.
+pub(super) fn check_store(dir: &Path, context: &Context) -> Result<(), CliError> {
+    let report = verify_directory(dir, &AuditOptions::default()).map_err(unreadable)?;
+    show(&report, context)
+}
+
+/// Whether a journal is accepted; the first broken thing if not.
+pub(super) fn accepts(dir: &Path) -> Result<(), String> {
+    match verify_directory(dir, &AuditOptions::default()) {
+        Err(error) => Err(error.to_string()),
+        Ok(report) => report.failure.map_or(Ok(()), |failure| Err(failure.to_string())),
+    }
+}
+
+fn show(report: &Report, context: &Context) -> Result<(), CliError> {
+    context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())?;
+    match (&report.failure, report.verdict()) {
+        (Some(failure), _) => Err(CliError::Verification { found: failure.to_string() }),
+        (None, Verdict::Failed) => {
+            Err(CliError::Verification { found: "the history does not hold".to_owned() })
+        }
+        (None, Verdict::Sound | Verdict::SoundWithRemarks) => Ok(()),
+    }
+}
+
+fn unreadable(error: AuditError) -> CliError {
+    CliError::Other {
+        doing: "the history cannot be read".to_owned(),
+        exit: Exit::Failed,
+        fix: "name a node's directory: it has card.txt and store/segments".to_owned(),
+        source: Box::new(error),
+    }
+}

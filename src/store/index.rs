@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
 use super::error::StoreError;
-use super::fjall_engine::FjallEngine;
+use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::merge::IndexScan;
 use super::overlay::{Overlay, Run};
 use super::position::Position;
@@ -38,7 +38,9 @@ impl IndexOptions {
         std::fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         Ok(match self.engine {
             EngineKind::Sled => Box::new(SledEngine::open(&dir, self.format)?),
-            EngineKind::Fjall => Box::new(FjallEngine::open(&dir, self.format)?),
+            EngineKind::Fjall => {
+                Box::new(FjallEngine::open(&dir, self.format, INGEST_CHANGES_MIN)?)
+            }
         })
     }
 }

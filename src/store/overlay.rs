@@ -16,8 +16,9 @@ pub const OVERLAY_RUNS_MAX: usize = 64;
 /// Keys and values that may wait; with allocations it is about thrice this in memory.
 pub const OVERLAY_BYTES_MAX: usize = 12 << 20;
 
-/// Small runs are applied together until they have this many changes.
-const CHUNK_CHANGES_MAX: usize = 16_384;
+/// Runs are applied together until they have this many changes: under load the engine gets few
+/// large chunks, and half of the overlay stays free for what comes meanwhile.
+const CHUNK_CHANGES_MAX: usize = 160_000;
 
 /// The changes of one staged batch, sorted by table and key with no key twice.
 #[derive(Debug)]

@@ -47,9 +47,9 @@ const COMPACTION_MS_MAX: u32 = 30_000;
 
 /// Files merged into the next level at once. More means less rewriting of that level, and more
 /// filters asked by a read.
-const L0_TABLES_MERGED: u8 = 12;
+const L0_TABLES_MERGED: u8 = 16;
 
-/// The first level then holds 192 MiB, about a million records of the largest table.
+/// The first level then holds 256 MiB, about a million records of the largest table.
 const TABLE_FILE_BYTES: u64 = 16 << 20;
 
 const WATERMARK_KEY: &[u8] = b"watermark";

@@ -25,7 +25,7 @@ const NAME: &str = "sled";
 const CACHE_BYTES: u64 = 8 << 20;
 
 /// Bytes of sled's log segments and write buffers; memory under load grows with it (100,000
-/// records: 3.9 GB with the default of 512 KiB, 0.2 GB with this).
+/// records: 3.9 GB with the default of 512 KiB, 0.2 GB with this), but not only with it.
 const LOG_SEGMENT_BYTES: usize = 64 << 10;
 
 /// Changes applied between two flushes.

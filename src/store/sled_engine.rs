@@ -1,7 +1,7 @@
 //! The index in sled 0.34: one tree whose keys begin with the table's number.
 //!
 //! One tree, because sled makes only the batches of one tree atomic. sled's memory under load has no
-//! bound of its own: with its defaults a million records took more than 20 GB. Small log segments
+//! bound of its own: with its default log segments it passed 20 GB before a million records. Small segments
 //! and small batches, each flushed, are what brings it down. sled may panic on a damaged file, so
 //! opening catches that; the caller then rebuilds.
 

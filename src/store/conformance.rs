@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::engine::{Change, EngineKind, IndexEngine, KeyRange, Order, Table};
 use super::error::StoreError;
-use super::fjall_engine::FjallEngine;
+use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
 use super::memory_engine::{Gate, MemoryEngine};
 use super::overlay::OVERLAY_RUNS_MAX;
@@ -23,7 +23,7 @@ fn at(offset: u32) -> Position {
 fn open(kind: EngineKind, dir: &Path) -> Box<dyn IndexEngine> {
     match kind {
         EngineKind::Sled => Box::new(SledEngine::open(dir, FORMAT).unwrap()),
-        EngineKind::Fjall => Box::new(FjallEngine::open(dir, FORMAT).unwrap()),
+        EngineKind::Fjall => Box::new(FjallEngine::open(dir, FORMAT, INGEST_CHANGES_MIN).unwrap()),
     }
 }
 
@@ -33,6 +33,9 @@ fn each_engine(check: impl Fn(&dyn IndexEngine)) {
         let dir = tempfile::tempdir().unwrap();
         check(&*open(kind, dir.path()));
     }
+    // fjall again, with every change written as a table file.
+    let dir = tempfile::tempdir().unwrap();
+    check(&FjallEngine::open(dir.path(), FORMAT, 1).unwrap());
     check(&MemoryEngine::default());
 }
 
@@ -90,9 +93,9 @@ fn scans_keep_to_their_range_in_both_orders() {
 fn applying_again_changes_nothing_and_deleting_the_absent_is_allowed() {
     each_engine(|engine| {
         let changes = [
+            Change::put(Table::Records, vec![7; 300], vec![8; 10_000]),
             Change::put(Table::Records, *b"a", *b"1"),
             Change::delete(Table::Records, *b"b"),
-            Change::put(Table::Records, vec![7; 300], vec![8; 10_000]),
         ];
         apply(engine, &[Change::put(Table::Records, *b"b", *b"0")], at(20));
         apply(engine, &changes, at(30));
@@ -379,7 +382,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn every_engine_shows_the_same_as_one_ordered_map(
@@ -391,5 +394,9 @@ proptest! {
             let index = Index::over(open(kind, dir.path())).unwrap();
             play(&index, None, &steps, &ranges);
         }
+        let dir = tempfile::tempdir().unwrap();
+        // Some changes as table files and some not.
+        let mixed = FjallEngine::open(dir.path(), FORMAT, 3).unwrap();
+        play(&Index::over(Box::new(mixed)).unwrap(), None, &steps, &ranges);
     }
 }

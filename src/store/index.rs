@@ -7,16 +7,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
 use super::error::StoreError;
-use super::fjall_engine::FjallEngine;
+use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::merge::IndexScan;
 use super::overlay::{Overlay, Run};
 use super::position::Position;
 use super::sled_engine::SledEngine;
+
+/// How long staged changes are gathered before they are applied: engines take one large chunk for
+/// much less than many small ones. Readers see staged changes anyway.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// Which index to open.
 #[derive(Debug, Clone)]
@@ -38,7 +43,9 @@ impl IndexOptions {
         std::fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         Ok(match self.engine {
             EngineKind::Sled => Box::new(SledEngine::open(&dir, self.format)?),
-            EngineKind::Fjall => Box::new(FjallEngine::open(&dir, self.format)?),
+            EngineKind::Fjall => {
+                Box::new(FjallEngine::open(&dir, self.format, INGEST_CHANGES_MIN)?)
+            }
         })
     }
 }
@@ -84,6 +91,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     closing: bool,
+    /// Callers of `flush` that wait.
+    flushing: usize,
     failed: Option<String>,
 }
 
@@ -187,13 +196,13 @@ impl Index {
     /// Waits until everything staged is applied.
     pub fn flush(&self) -> Result<(), StoreError> {
         let mut state = self.shared.state();
-        loop {
-            state.check()?;
-            if self.shared.overlay.load().is_empty() {
-                return Ok(());
-            }
+        state.flushing += 1;
+        self.shared.changed.notify_all();
+        while state.failed.is_none() && !self.shared.overlay.load().is_empty() {
             state = self.shared.wait(state);
         }
+        state.flushing -= 1;
+        state.check()
     }
 
     pub fn lag(&self) -> IndexLag {
@@ -256,18 +265,21 @@ impl Shared {
         }
     }
 
-    /// False when there is nothing left to do, ever.
+    /// Waits for something staged, and then until there is more of it, somebody waits for it, or
+    /// [`GATHER`] has passed. False when there is nothing left to do, ever.
     fn await_work(&self) -> bool {
         let mut state = self.state();
-        loop {
-            if !self.overlay.load().is_empty() {
-                return true;
-            }
+        while self.overlay.load().is_empty() {
             if state.closing {
                 return false;
             }
             state = self.wait(state);
         }
+        let gathers = |state: &mut State| {
+            !state.closing && state.flushing == 0 && !self.overlay.load().is_half_full()
+        };
+        drop(self.changed.wait_timeout_while(state, GATHER, gathers));
+        true
     }
 
     fn forget_oldest(&self, runs: usize) {

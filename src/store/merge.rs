@@ -31,7 +31,7 @@ impl Cursor {
             Order::Ascending => self.left.start,
             Order::Descending => self.left.end - 1,
         };
-        self.run.changes().get(at)
+        self.run.change_at(at)
     }
 
     fn advance(&mut self, order: Order) {

@@ -9,11 +9,9 @@ pub mod value;
 pub mod merkle;
 pub mod record;
 pub mod policy;
-pub mod exchange;
+pub mod audit;
 pub mod store;
 pub mod partner;
 pub mod journal;
 pub mod tls;
-pub mod node;
-
 pub mod cli;

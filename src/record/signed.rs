@@ -446,7 +446,7 @@ fn slot_from_wire(number: SlotNumber, wire: pb::Slot) -> Result<Slot, RecordErro
 }
 
 /// Checks the bytes of all open slots, and that a value is in its normal form.
-pub(super) fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
+pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
     let mut value_type = None;
     for (number, slot) in SlotNumber::of(kind).zip(slots) {
         let Slot::Open { bytes, .. } = slot else { continue };

@@ -1,0 +1,255 @@
+//! What an auditor needs of a card: that its identity key signed it, and which keys it names.
+//!
+//! It reads cards by itself, apart from the code that enrols them. Whose identity key it is, only
+//! the 30-digit number tells that people compared.
+
+use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
+use crate::pb;
+use crate::record::signed::KeyRing;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use ed25519_dalek::{Signature, VerifyingKey};
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest text of a card; the longest that a node makes has 8 KiB.
+pub const CARD_TEXT_BYTES_MAX: usize = 16 << 10;
+
+const BEGIN: &str = "-----BEGIN LIAISON CARD-----";
+const END: &str = "-----END LIAISON CARD-----";
+const CARD_TAG: &[u8] = b"liaison/card/v1\0";
+const KEY_TAG: &[u8] = b"liaison/key/v1\0";
+const NUMBER_TAG: &[u8] = b"liaison/number/v1\0";
+const SUITE_ED25519: u8 = 1;
+const VERSION: u32 = 1;
+
+/// Why a card proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CardFault {
+    #[error("not one armoured card of at most {CARD_TEXT_BYTES_MAX} bytes")]
+    Armour,
+    #[error("bytes that are no card")]
+    Message,
+    #[error("layout version {0}, this program reads {VERSION}")]
+    Version(u32),
+    #[error("a wrong agency name or time")]
+    Ident(#[from] IdentError),
+    #[error("a {0} key that is no canonical Ed25519 point of prime order")]
+    Key(&'static str),
+    #[error("a signature that is not by the card's identity key")]
+    Signature,
+}
+
+/// A key that signs records.
+#[derive(Debug, Clone)]
+struct RecordKey {
+    id: KeyId,
+    key: VerifyingKey,
+    from: Timestamp,
+    until: Timestamp,
+    compromised_since: Option<Timestamp>,
+}
+
+/// A card whose signature under its own identity key holds.
+#[derive(Debug, Clone)]
+pub struct Card {
+    pub(super) agency: AgencyName,
+    pub(super) serial: u64,
+    pub(super) identity: VerifyingKey,
+    pub(super) journal: VerifyingKey,
+    pub(super) receipt: VerifyingKey,
+    pub(super) payload: Bytes,
+    records: Vec<RecordKey>,
+}
+
+impl Card {
+    /// Reads the text form of a card.
+    pub fn from_text(text: &str) -> Result<Self, CardFault> {
+        let lines = Some(text)
+            .filter(|text| text.len() <= CARD_TEXT_BYTES_MAX)
+            .and_then(|text| text.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END))
+            .ok_or(CardFault::Armour)?;
+        let encoded: String = lines.split_ascii_whitespace().collect();
+        let bytes = STANDARD.decode(encoded).map_err(|_| CardFault::Armour)?;
+        let signed = pb::SignedCard::decode(&bytes[..]).map_err(|_| CardFault::Message)?;
+        Self::check(&signed)
+    }
+
+    pub(super) fn check(signed: &pb::SignedCard) -> Result<Self, CardFault> {
+        let card = pb::Card::decode(signed.card.clone()).map_err(|_| CardFault::Message)?;
+        if card.version != VERSION {
+            return Err(CardFault::Version(card.version));
+        }
+        let identity = key("identity", &card.identity_key)?;
+        let signature =
+            Signature::from_slice(&signed.signature).map_err(|_| CardFault::Signature)?;
+        identity
+            .verify_strict(&[CARD_TAG, &signed.card].concat(), &signature)
+            .map_err(|_| CardFault::Signature)?;
+        Ok(Self {
+            agency: card.agency.parse()?,
+            serial: card.serial,
+            identity,
+            journal: key("journal", &card.journal_key)?,
+            receipt: key("receipt", &card.receipt_key)?,
+            payload: signed.card.clone(),
+            records: card.record_keys.iter().map(record_key).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The number that the agency reads out.
+    pub fn number(&self) -> Number {
+        Number::of(&self.identity, &self.agency)
+    }
+
+    /// Whether both cards are of one agency under one identity key.
+    pub(super) fn is_same_identity(&self, other: &Self) -> bool {
+        self.agency == other.agency && self.identity == other.identity
+    }
+
+    /// From when on a record key is in other hands, if it is.
+    pub(super) fn compromised_since(&self, id: KeyId) -> Option<Timestamp> {
+        self.records.iter().find(|key| key.id == id)?.compromised_since
+    }
+}
+
+impl KeyRing for Card {
+    fn record_key(
+        &self,
+        originator: &AgencyName,
+        id: KeyId,
+        at: Timestamp,
+    ) -> Option<VerifyingKey> {
+        self.records
+            .iter()
+            .find(|key| key.id == id && (key.from..key.until).contains(&at))
+            .filter(|_| *originator == self.agency)
+            .map(|key| key.key)
+    }
+}
+
+fn key(role: &'static str, bytes: &[u8]) -> Result<VerifyingKey, CardFault> {
+    let sound = |bytes: &[u8; 32]| {
+        let key = VerifyingKey::from_bytes(bytes).ok()?;
+        let point = key.to_edwards();
+        let is_canonical = point.compress().as_bytes() == bytes;
+        (is_canonical && !key.is_weak() && point.is_torsion_free()).then_some(key)
+    };
+    bytes.try_into().ok().and_then(sound).ok_or(CardFault::Key(role))
+}
+
+fn record_key(wire: &pb::RecordKey) -> Result<RecordKey, CardFault> {
+    let key = key("record", &wire.key)?;
+    let since = (wire.status() == pb::RecordKeyStatus::Compromised)
+        .then(|| Timestamp::from_unix_ms(wire.compromised_since_ms))
+        .transpose()?;
+    Ok(RecordKey {
+        id: key_id(&key),
+        key,
+        from: Timestamp::from_unix_ms(wire.valid_from_ms)?,
+        until: Timestamp::from_unix_ms(wire.valid_until_ms)?,
+        compromised_since: since,
+    })
+}
+
+/// First 16 bytes of SHA-256(`liaison/key/v1\0` ‖ suite ‖ key).
+fn key_id(key: &VerifyingKey) -> KeyId {
+    let digest = Sha256::new()
+        .chain_update(KEY_TAG)
+        .chain_update([SUITE_ED25519])
+        .chain_update(key.as_bytes())
+        .finalize();
+    let mut id = [0; KeyId::BYTES];
+    id.copy_from_slice(&digest[..KeyId::BYTES]);
+    KeyId::from_bytes(id)
+}
+
+const DIGITS: usize = 30;
+const PAIR_DIGITS: usize = 10;
+
+/// The 30 digits that people compare: 27 from a hash of identity key and agency, and after each nine
+/// of them a check digit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Number([u8; DIGITS]);
+
+/// A text that is no such number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a number has {DIGITS} digits and sound check digits, found {0:?}")]
+pub struct NumberForm(pub String);
+
+impl Number {
+    fn of(identity: &VerifyingKey, agency: &AgencyName) -> Self {
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(NUMBER_TAG)
+            .chain_update(identity.as_bytes())
+            .chain_update(agency.as_str())
+            .finalize()
+            .into();
+        let mut rest =
+            digest[..16].iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
+        let mut digits = [0; DIGITS];
+        for pair in digits.chunks_exact_mut(PAIR_DIGITS).rev() {
+            let (check, payload) = (PAIR_DIGITS - 1, PAIR_DIGITS - 1);
+            for digit in pair[..payload].iter_mut().rev() {
+                *digit = (rest % 10) as u8;
+                rest /= 10;
+            }
+            pair[check] = damm(&pair[..payload]);
+        }
+        Self(digits)
+    }
+}
+
+impl FromStr for Number {
+    type Err = NumberForm;
+
+    fn from_str(text: &str) -> Result<Self, NumberForm> {
+        let form = || NumberForm(text.to_owned());
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .map(|c| c.to_digit(10).map(|digit| digit as u8))
+            .collect();
+        let digits: [u8; DIGITS] =
+            digits.and_then(|digits| digits.try_into().ok()).ok_or_else(form)?;
+        let is_sound = digits.chunks_exact(PAIR_DIGITS).all(|pair| damm(pair) == 0);
+        if is_sound { Ok(Self(digits)) } else { Err(form()) }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, digit) in self.0.iter().enumerate() {
+            let gap = if at > 0 && at % 5 == 0 { " " } else { "" };
+            write!(f, "{gap}{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Number({self})")
+    }
+}
+
+/// The totally anti-symmetric quasigroup of H. M. Damm's check digit (2004), row by row.
+const DAMM: [&[u8; 10]; 10] = [
+    b"0317598642",
+    b"7092154863",
+    b"4206871359",
+    b"1750983426",
+    b"6123045978",
+    b"3674209581",
+    b"5869720134",
+    b"8945362017",
+    b"9438617205",
+    b"2581436790",
+];
+
+fn damm(digits: &[u8]) -> u8 {
+    digits.iter().fold(0, |row, digit| DAMM[usize::from(row)][usize::from(*digit)] - b'0')
+}

@@ -1,0 +1,172 @@
+//! The part of an audit that looks at each frame alone: hashes, decoding, the form of records.
+//!
+//! It knows nothing of what came before, so that pieces can be examined side by side; that is where
+//! the time goes. Everything about order and keys is judged afterwards, in order.
+
+use super::content::Content;
+use super::failure::{Check, Fault};
+use super::segment::{Chunk, FrameKind, Span};
+use crate::ident::{Timestamp, TreeHash};
+use crate::merkle::leaf_hash;
+use crate::pb::{self, journal_entry::Event};
+use crate::record::signed::Signed;
+use bytes::Bytes;
+use prost::Message as _;
+
+/// An entry must fit a C2SP tlog-tiles entry bundle, whose lengths have 16 bits.
+const ENTRY_BYTES_MAX: usize = 65_535;
+/// The flag of content that an erasure has overwritten.
+const ERASED: u8 = 1;
+
+/// The frames of a piece, each looked at alone.
+#[derive(Debug)]
+pub struct Examined {
+    pub(super) segment: u32,
+    pub(super) frames: Vec<(u64, Result<Found, Fault>)>,
+}
+
+/// What a frame turned out to be.
+#[derive(Debug)]
+pub(super) enum Found {
+    Entry { leaf: TreeHash, at: Timestamp, told: Told },
+    Feed { number: u16, leaf: TreeHash, entry: pb::FeedEntry },
+    Commit(Bytes),
+}
+
+/// What an entry says, with the content that stands before it.
+#[derive(Debug)]
+pub(super) enum Told {
+    Accepted(Box<Accepted>),
+    Extended { received: pb::SlotsReceived, content: Content },
+    Other(Box<Event>),
+}
+
+/// A record whose form, slots and content rules are sound.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) signed: Signed,
+    pub(super) signature: pb::RecordSignature,
+    pub(super) content: Content,
+    pub(super) open_slots: u32,
+    pub(super) partner: String,
+}
+
+/// Looks at every frame of a piece.
+pub fn examine(chunk: Chunk) -> Examined {
+    let mut frames = Vec::with_capacity(chunk.spans.len());
+    let mut content: Option<(u64, Bytes)> = None;
+    for span in &chunk.spans {
+        let offset = chunk.base + u64::from(span.start);
+        let payload = chunk.payload(*span);
+        if span.kind == FrameKind::Content && content.is_none() {
+            if let Err(fault) = flags(*span) {
+                frames.push((offset, Err(fault)));
+            }
+            content = Some((offset, payload));
+            continue;
+        }
+        let before = content.take();
+        let at = before.as_ref().map_or(offset, |(offset, _)| *offset);
+        let found =
+            flags(*span).and_then(|()| frame(*span, payload, before.map(|(_, bytes)| bytes)));
+        frames.push((if found.is_err() { at } else { offset }, found));
+    }
+    Examined { segment: chunk.segment, frames }
+}
+
+fn flags(span: Span) -> Result<(), Fault> {
+    match (span.kind, span.flags) {
+        (_, 0) => Ok(()),
+        (FrameKind::Content, ERASED) => Err(Fault::new(
+            Check::Content,
+            "content, or an entry that says it was erased",
+            "erased content without such an entry",
+        )),
+        (_, flags) => Err(Fault::new(Check::Frame, "no flags", format!("flags {flags:#04x}"))),
+    }
+}
+
+fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
+    let stray = || Err(Fault::new(Check::FrameOrder, "the entry of the content", "another frame"));
+    match span.kind {
+        FrameKind::Entry => entry(&payload, content),
+        _ if content.is_some() => stray(),
+        FrameKind::Content => stray(),
+        FrameKind::Feed => feed(payload),
+        FrameKind::Commit => Ok(Found::Commit(payload)),
+    }
+}
+
+fn entry(bytes: &Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
+    let fault = |expected: &str, found: String| Fault::new(Check::EntryForm, expected, found);
+    if bytes.len() > ENTRY_BYTES_MAX {
+        let found = format!("{} bytes", bytes.len());
+        return Err(fault("an entry of at most 65535 bytes", found));
+    }
+    let entry = pb::JournalEntry::decode(bytes.clone())
+        .map_err(|error| fault("a journal entry", error.to_string()))?;
+    let at = i64::try_from(entry.at_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
+        .ok_or_else(|| fault("a time from 2000 to 2100", format!("{} ms", entry.at_ms)))?;
+    let event =
+        entry.event.ok_or_else(|| fault("an event that this program knows", "none".to_owned()))?;
+    let told = match (event, content) {
+        (Event::RecordAccepted(accepted), content) => {
+            Told::Accepted(Box::new(Accepted::read(accepted, content)?))
+        }
+        (Event::SlotsReceived(received), content) => {
+            let content = Content::read(&content.ok_or_else(missing)?)?;
+            Told::Extended { received, content }
+        }
+        (event, None) => Told::Other(Box::new(event)),
+        (_, Some(_)) => {
+            let found = "an entry of another sort";
+            return Err(Fault::new(Check::FrameOrder, "the entry of the content", found));
+        }
+    };
+    Ok(Found::Entry { leaf: leaf_hash(bytes), at, told })
+}
+
+fn missing() -> Fault {
+    Fault::new(Check::Content, "the record's content before its entry", "none")
+}
+
+impl Accepted {
+    fn read(wire: pb::RecordAccepted, content: Option<Bytes>) -> Result<Self, Fault> {
+        let pb::RecordAccepted { header, signature, partner, feed_index: _, client: _, open_slots } =
+            wire;
+        let content = Content::read(&content.ok_or_else(missing)?)?;
+        let signature =
+            signature.ok_or_else(|| Fault::new(Check::RecordSignature, "a signature", "none"))?;
+        let envelope = pb::Envelope {
+            header,
+            signature: Some(signature.clone()),
+            slots: content.slots.clone(),
+        };
+        let signed = Signed::decode(envelope).map_err(|error| {
+            let check = match error {
+                crate::record::signed::RecordError::SlotsHash => Check::Content,
+                _ => Check::RecordForm,
+            };
+            Fault::new(check, "a record as its originator signed it", error)
+        })?;
+        if signed.id() != content.id {
+            let expected = format!("the content of record {}", signed.id());
+            return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
+        }
+        Ok(Self { signed, signature, content, open_slots, partner })
+    }
+}
+
+fn feed(payload: Bytes) -> Result<Found, Fault> {
+    let fault = |found: String| Fault::new(Check::FeedEntry, "an entry of a feed", found);
+    let Some((number, _)) = payload.split_first_chunk::<2>() else {
+        return Err(fault(format!("{} bytes", payload.len())));
+    };
+    let number = u16::from_le_bytes(*number);
+    let bytes = payload.slice(2..);
+    let leaf = leaf_hash(&bytes);
+    let entry = pb::FeedEntry::decode(bytes).map_err(|error| fault(error.to_string()))?;
+    Ok(Found::Feed { number, leaf, entry })
+}

@@ -1,0 +1,149 @@
+//! What an audit found broken: which check, where, what was expected and what was there.
+//!
+//! A failure names the first broken thing and nothing after it: what follows a break proves nothing.
+
+use std::fmt;
+
+/// The check that did not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Check {
+    /// The node's own card file.
+    DirectoryCard,
+    /// Segment files run from 1 without a gap.
+    SegmentSequence,
+    SegmentHeader,
+    /// Framing and checksum of a frame, or the commit that closes a batch.
+    Frame,
+    /// Frames stand where nothing accounts for them.
+    FrameOrder,
+    EntryForm,
+    EntryTime,
+    Genesis,
+    OwnCard,
+    PartnerCard,
+    Partner,
+    CheckpointSignature,
+    JournalSize,
+    JournalRoot,
+    KnownCheckpoint,
+    Content,
+    RecordForm,
+    RecordSignature,
+    RecordRepeated,
+    OpenSlots,
+    PolicyVersion,
+    PolicyFiles,
+    FeedEntry,
+    FeedRoot,
+    FeedNote,
+    FeedTotals,
+    Disclosure,
+    ReceivedFeed,
+    Receipt,
+}
+
+impl Check {
+    /// The stable word for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DirectoryCard => "directory_card",
+            Self::SegmentSequence => "segment_sequence",
+            Self::SegmentHeader => "segment_header",
+            Self::Frame => "frame",
+            Self::FrameOrder => "frame_order",
+            Self::EntryForm => "entry_form",
+            Self::EntryTime => "entry_time",
+            Self::Genesis => "genesis",
+            Self::OwnCard => "own_card",
+            Self::PartnerCard => "partner_card",
+            Self::Partner => "partner",
+            Self::CheckpointSignature => "checkpoint_signature",
+            Self::JournalSize => "journal_size",
+            Self::JournalRoot => "journal_root",
+            Self::KnownCheckpoint => "known_checkpoint",
+            Self::Content => "content",
+            Self::RecordForm => "record_form",
+            Self::RecordSignature => "record_signature",
+            Self::RecordRepeated => "record_repeated",
+            Self::OpenSlots => "open_slots",
+            Self::PolicyVersion => "policy_version",
+            Self::PolicyFiles => "policy_files",
+            Self::FeedEntry => "feed_entry",
+            Self::FeedRoot => "feed_root",
+            Self::FeedNote => "feed_note",
+            Self::FeedTotals => "feed_totals",
+            Self::Disclosure => "disclosure",
+            Self::ReceivedFeed => "received_feed",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// What is wrong, for people.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::DirectoryCard => "the card in the directory is not sound",
+            Self::SegmentSequence => "a segment file is missing",
+            Self::SegmentHeader => "a segment has a wrong header",
+            Self::Frame => "stored bytes are damaged",
+            Self::FrameOrder => "a frame stands where no entry accounts for it",
+            Self::EntryForm => "a journal entry cannot be read",
+            Self::EntryTime => "a journal entry is dated before the one before it",
+            Self::Genesis => "the journal does not begin as it must",
+            Self::OwnCard => "an own card is not sound",
+            Self::PartnerCard => "a partner's card is not sound",
+            Self::Partner => "an entry speaks of a partner wrongly",
+            Self::CheckpointSignature => "a checkpoint of the journal is not signed by its key",
+            Self::JournalSize => "a checkpoint does not fit the number of entries",
+            Self::JournalRoot => "the entries do not lead to the signed root",
+            Self::KnownCheckpoint => "the journal contradicts the checkpoint that you hold",
+            Self::Content => "a record's content is missing or altered",
+            Self::RecordForm => "a record is not well formed",
+            Self::RecordSignature => "a record's signature does not hold",
+            Self::RecordRepeated => "a record was accepted twice",
+            Self::OpenSlots => "an entry misstates which slots are here",
+            Self::PolicyVersion => "policy versions are out of order",
+            Self::PolicyFiles => "the files of an applied policy were altered",
+            Self::FeedEntry => "an entry of a feed cannot be read",
+            Self::FeedRoot => "the entries of a feed do not lead to its signed root",
+            Self::FeedNote => "a published feed head is not signed by the journal's key",
+            Self::FeedTotals => "the totals of a feed are wrong",
+            Self::Disclosure => "a disclosure is not covered",
+            Self::ReceivedFeed => "a received feed head does not hold",
+            Self::Receipt => "a partner's receipt does not hold",
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// A check that did not hold, without its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{check}: expected {expected}, found {found}")]
+pub struct Fault {
+    pub check: Check,
+    pub expected: String,
+    pub found: String,
+}
+
+impl Fault {
+    pub(super) fn new(check: Check, expected: impl ToString, found: impl ToString) -> Self {
+        Self { check, expected: expected.to_string(), found: found.to_string() }
+    }
+}
+
+/// A check that did not hold, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("segment {segment} offset {offset}: {fault}")]
+pub struct Failure {
+    /// From 1; 0 when it is not in a segment.
+    pub segment: u32,
+    /// Of the frame, in bytes from the start of the file.
+    pub offset: u64,
+    /// The journal entry, or the one that would have come next.
+    pub entry: Option<u64>,
+    pub fault: Fault,
+}

@@ -1,0 +1,188 @@
+//! The feed to one partner: what was disclosed to it, hashed again and compared with what was
+//! published and receipted.
+
+use super::failure::{Check, Fault};
+use super::holdings::{Holdings, RowNumber};
+use crate::ident::{RecordId, TreeHash, TreeSize};
+use crate::merkle::{Frontier, TreeHead};
+use crate::pb::{self, FeedAction};
+use crate::record::kind::Kind;
+use crate::record::slots::SlotMask;
+use std::collections::VecDeque;
+
+/// A feed as its entries add up to.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    frontier: Frontier,
+    published: TreeSize,
+    records: u64,
+    withheld: u64,
+    /// Published heads from the last receipted one on; a partner's receipt must name one of them.
+    heads: VecDeque<TreeHead>,
+    receipted: TreeSize,
+    exceptions: u64,
+    /// Records that were ever disclosed in this feed, a bit for each row.
+    disclosed: Vec<u64>,
+}
+
+impl Feed {
+    pub(super) fn size(&self) -> u64 {
+        self.published.get()
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) fn receipted(&self) -> u64 {
+        self.receipted.get()
+    }
+
+    pub(super) fn exceptions(&self) -> u64 {
+        self.exceptions
+    }
+
+    /// Takes the next entry; `in_force` is the version of the policy at this point.
+    pub(super) fn push(
+        &mut self,
+        leaf: TreeHash,
+        entry: &pb::FeedEntry,
+        holdings: &Holdings,
+        in_force: u64,
+    ) -> Result<(), Fault> {
+        let id = RecordId::try_from(&entry.record_id[..])
+            .map_err(|error| Fault::new(Check::FeedEntry, "a record id", error))?;
+        let (row_number, row) = holdings.find(&id).ok_or_else(|| {
+            Fault::new(Check::Disclosure, "a record accepted before", format!("record {id}"))
+        })?;
+        let action = FeedAction::try_from(entry.action).unwrap_or(FeedAction::Unspecified);
+        match action {
+            FeedAction::Unspecified => {
+                return Err(Fault::new(Check::FeedEntry, "a known action", entry.action));
+            }
+            FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
+                covered(entry, in_force, row.open)?;
+            }
+            FeedAction::Retract | FeedAction::Erase => {}
+        }
+        if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
+            return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
+        }
+        if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
+            self.records += 1;
+            self.mark(row_number);
+        } else if !self.is_marked(row_number) {
+            let expected = "a record disclosed in this feed before";
+            return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
+        }
+        self.frontier.push(leaf);
+        Ok(())
+    }
+
+    /// Compares the entries so far with a head whose note was verified.
+    pub(super) fn publish(
+        &mut self,
+        head: TreeHead,
+        published: &pb::FeedPublished,
+    ) -> Result<(), Fault> {
+        let computed = self.frontier.head();
+        if computed != head {
+            return Err(Fault::new(Check::FeedRoot, shown(head), shown(computed)));
+        }
+        if published.records_disclosed != self.records {
+            let expected = format!("{} records disclosed", self.records);
+            return Err(Fault::new(Check::FeedTotals, expected, published.records_disclosed));
+        }
+        if published.fields_withheld < self.withheld {
+            let expected = format!("at least {} fields withheld", self.withheld);
+            return Err(Fault::new(Check::FeedTotals, expected, published.fields_withheld));
+        }
+        self.withheld = published.fields_withheld;
+        if self.published != head.size || self.heads.is_empty() {
+            self.published = head.size;
+            self.heads.push_back(head);
+        }
+        Ok(())
+    }
+
+    /// Every entry must stand under a published head when its batch is closed.
+    pub(super) fn check_published(&self) -> Result<(), Fault> {
+        if self.frontier.size() == self.published {
+            return Ok(());
+        }
+        let expected = format!("a published head of size {}", self.frontier.size());
+        Err(Fault::new(Check::FeedRoot, expected, format!("one of size {}", self.published)))
+    }
+
+    /// Takes a partner's receipt whose signatures were verified.
+    pub(super) fn receipt(
+        &mut self,
+        head: TreeHead,
+        receipt: &pb::ReceiptReceived,
+    ) -> Result<(), Fault> {
+        while self.heads.front().is_some_and(|first| first.size < head.size) {
+            self.heads.pop_front();
+        }
+        if self.heads.front() != Some(&head) {
+            let expected = "a head that was published and not receipted beyond";
+            return Err(Fault::new(Check::Receipt, expected, shown(head)));
+        }
+        self.receipted = head.size;
+        self.exceptions = exceptions(
+            Check::Receipt,
+            self.exceptions,
+            receipt.exceptions.len(),
+            receipt.exceptions_total,
+        )?;
+        Ok(())
+    }
+
+    fn mark(&mut self, row: RowNumber) {
+        let (word, bit) = (row.index() / 64, row.index() % 64);
+        if self.disclosed.len() <= word {
+            self.disclosed.resize(word + 1, 0);
+        }
+        self.disclosed[word] |= 1 << bit;
+    }
+
+    fn is_marked(&self, row: RowNumber) -> bool {
+        let (word, bit) = (row.index() / 64, row.index() % 64);
+        self.disclosed.get(word).is_some_and(|bits| bits & 1 << bit != 0)
+    }
+}
+
+/// A disclosure needs a policy in force and can only show what is here.
+fn covered(entry: &pb::FeedEntry, in_force: u64, held: SlotMask) -> Result<(), Fault> {
+    if in_force == 0 || entry.policy_version != in_force {
+        let expected = match in_force {
+            0 => "no disclosure before a policy was applied".to_owned(),
+            version => format!("policy version {version}"),
+        };
+        let found = format!("policy version {}", entry.policy_version);
+        return Err(Fault::new(Check::Disclosure, expected, found));
+    }
+    if entry.open_slots & !held.bits() != 0 {
+        let expected = format!("slots of {:#010x}, which are here", held.bits());
+        return Err(Fault::new(Check::Disclosure, expected, format!("{:#010x}", entry.open_slots)));
+    }
+    Ok(())
+}
+
+/// Checks a running total of exceptions and gives it.
+pub(super) fn exceptions(
+    check: Check,
+    before: u64,
+    added: usize,
+    total: u64,
+) -> Result<u64, Fault> {
+    let least = before.saturating_add(added as u64);
+    if total < least {
+        let expected = format!("at least {least} exceptions in all");
+        return Err(Fault::new(check, expected, total));
+    }
+    Ok(total)
+}
+
+pub(super) fn shown(head: TreeHead) -> String {
+    format!("size {} root {}", head.size, head.root)
+}

@@ -1,0 +1,394 @@
+//! The journal from its first entry to its last checkpoint, judged in order.
+//!
+//! Nothing is believed because the node says so: sums, states and roots are computed here from the
+//! entries, and compared. It stops at the first thing that does not hold.
+
+use super::card::{Card, Number};
+use super::examine::{Examined, Found, Told};
+use super::failure::{Check, Failure, Fault};
+use super::feed::shown;
+use super::holdings::Holdings;
+use super::lines::Log;
+use super::partners::Partners;
+use super::policy::InForce;
+use super::report::{Counts, FeedCount, Remark, Report};
+use super::walk::Ending;
+use crate::ident::{AgencyName, BundleHash, Timestamp, TreeHash};
+use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::signed::VerifiedRoots;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Commits before the first card; a node writes its card with its first entry.
+const EARLY_COMMITS_MAX: usize = 16;
+
+/// Who the auditor knows the agency to be.
+#[derive(Debug, Clone, Default)]
+pub enum Anchor {
+    /// Whoever the directory says; a forger's directory would say so too.
+    #[default]
+    Directory,
+    /// The number that was compared over a second channel.
+    Number(Number),
+    /// A card that the auditor got elsewhere.
+    Card(Box<Card>),
+}
+
+/// A checkpoint of the journal that the auditor holds from before.
+#[derive(Debug, Clone)]
+pub struct KnownCheckpoint {
+    note: Bytes,
+    head: TreeHead,
+}
+
+/// Bytes that are no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the signed note of a checkpoint: {0}")]
+pub struct NotACheckpoint(String);
+
+impl KnownCheckpoint {
+    pub fn parse(note: Bytes) -> Result<Self, NotACheckpoint> {
+        let parsed = Note::parse(&note).map_err(|error| NotACheckpoint(error.to_string()))?;
+        let head = Checkpoint::parse(parsed.text())
+            .map_err(|error| NotACheckpoint(error.to_string()))?
+            .head();
+        Ok(Self { note, head })
+    }
+}
+
+/// What the auditor brings along, and what lies beside the segments.
+#[derive(Debug, Clone, Default)]
+pub struct Expectations {
+    pub anchor: Anchor,
+    /// The node's own card file.
+    pub directory_card: Option<Card>,
+    pub checkpoint: Option<KnownCheckpoint>,
+    /// For each bundle in the directory, by the hash in its name, the hash of its files.
+    pub policies: BTreeMap<BundleHash, BundleHash>,
+}
+
+/// An audit under way.
+#[derive(Debug)]
+pub struct Audit {
+    expectations: Expectations,
+    pub(super) own: Vec<Card>,
+    journal: Option<Log>,
+    /// Commits from before the first card.
+    early: Vec<(u32, u64, Bytes, TreeHead)>,
+    frontier: Frontier,
+    checkpoint: TreeHead,
+    first_at: Option<Timestamp>,
+    pub(super) last_at: Option<Timestamp>,
+    agency: Option<AgencyName>,
+    pub(super) holdings: Holdings,
+    pub(super) roots: VerifiedRoots,
+    pub(super) partners: Partners,
+    pub(super) policy: InForce,
+    pub(super) counts: Counts,
+    failure: Option<Failure>,
+}
+
+impl Audit {
+    pub fn new(expectations: Expectations) -> Self {
+        Self {
+            expectations,
+            own: Vec::new(),
+            journal: None,
+            early: Vec::new(),
+            frontier: Frontier::new(),
+            checkpoint: TreeHead::EMPTY,
+            first_at: None,
+            last_at: None,
+            agency: None,
+            holdings: Holdings::default(),
+            roots: VerifiedRoots::default(),
+            partners: Partners::default(),
+            policy: InForce::default(),
+            counts: Counts::default(),
+            failure: None,
+        }
+    }
+
+    /// Takes the next piece. `false`: it does not hold, and nothing after it is wanted.
+    pub fn take(&mut self, examined: Examined) -> bool {
+        let Examined { segment, frames } = examined;
+        for (offset, found) in frames {
+            let entry = self.frontier.size().get();
+            if let Err(fault) = found.and_then(|found| self.found(segment, offset, found)) {
+                self.failure = Some(Failure { segment, offset, entry: Some(entry), fault });
+                return false;
+            }
+        }
+        true
+    }
+
+    fn found(&mut self, segment: u32, offset: u64, found: Found) -> Result<(), Fault> {
+        match found {
+            Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
+            Found::Feed { number, leaf, entry } => {
+                let version = self.policy.version;
+                self.partners.disclose(number, leaf, &entry, &self.holdings, version)
+            }
+            Found::Commit(note) => self.commit(segment, offset, note),
+        }
+    }
+
+    fn entry(&mut self, leaf: TreeHash, at: Timestamp, told: Told) -> Result<(), Fault> {
+        if let Some(last) = self.last_at.filter(|last| *last > at) {
+            return Err(Fault::new(Check::EntryTime, format!("{last} or later"), at));
+        }
+        let index = self.frontier.size().get();
+        self.first_at.get_or_insert(at);
+        self.last_at = Some(at);
+        match told {
+            Told::Accepted(accepted) => self.accept(*accepted, at)?,
+            Told::Extended { received, content } => self.extend(&received, &content)?,
+            Told::Other(event) => self.event(index, *event)?,
+        }
+        if index > 0 && self.agency.is_none() {
+            return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
+        }
+        self.frontier.push(leaf);
+        self.check_known()
+    }
+
+    fn event(&mut self, index: u64, event: Event) -> Result<(), Fault> {
+        if index == 0 && !matches!(event, Event::Genesis(_)) {
+            return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
+        }
+        match event {
+            Event::Genesis(genesis) => self.begin(index, &genesis),
+            Event::CardIssued(issued) => self.card(issued),
+            Event::PartnerChanged(changed) => self.partners.change(changed, &self.agency),
+            Event::PolicyApplied(applied) => {
+                self.counts.policies += 1;
+                self.policy.apply(&applied, &self.expectations.policies)
+            }
+            Event::FeedPublished(published) => {
+                self.counts.notes += 1;
+                let version = self.policy.version;
+                self.partners.publish(&published, &self.own, index, version)
+            }
+            Event::FeedReceived(received) => {
+                self.counts.notes += 1;
+                self.partners.receive(&received, &self.own)
+            }
+            Event::ReceiptReceived(receipt) => {
+                self.counts.notes += 1;
+                self.partners.receipt(&receipt, &self.own)
+            }
+            Event::RecordAccepted(_) | Event::SlotsReceived(_) => {
+                Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
+            }
+        }
+    }
+
+    fn begin(&mut self, index: u64, genesis: &pb::Genesis) -> Result<(), Fault> {
+        if index != 0 {
+            return Err(Fault::new(Check::Genesis, "one beginning", format!("another at {index}")));
+        }
+        if genesis.format != 1 {
+            return Err(Fault::new(Check::Genesis, "format 1", genesis.format));
+        }
+        let agency: AgencyName = genesis
+            .agency
+            .parse()
+            .map_err(|error| Fault::new(Check::Genesis, "an agency's name", error))?;
+        if let Anchor::Card(card) = &self.expectations.anchor
+            && card.agency != agency
+        {
+            return Err(Fault::new(Check::Genesis, &card.agency, agency));
+        }
+        self.agency = Some(agency);
+        Ok(())
+    }
+
+    fn card(&mut self, issued: pb::CardIssued) -> Result<(), Fault> {
+        let card = Card::check(&issued.card.unwrap_or_default())
+            .map_err(|fault| Fault::new(Check::OwnCard, "a signed card", fault))?;
+        self.check_identity(&card)?;
+        if let Some(before) = self.own.last() {
+            let again = card.serial == before.serial && card.payload == before.payload;
+            if card.serial <= before.serial && !again {
+                let expected = format!("a serial above {}", before.serial);
+                return Err(Fault::new(Check::OwnCard, expected, card.serial));
+            }
+        }
+        self.own.push(card);
+        self.counts.cards += 1;
+        self.journal = Log::journal(&self.own);
+        self.partners.forget_keys();
+        self.early_commits()
+    }
+
+    /// Every card of the agency must be of the identity that the auditor trusts.
+    fn check_identity(&self, card: &Card) -> Result<(), Fault> {
+        let fault = |expected: Number| Fault::new(Check::OwnCard, expected, card.number());
+        if let Some(agency) = self.agency.as_ref().filter(|agency| **agency != card.agency) {
+            return Err(Fault::new(Check::OwnCard, agency, &card.agency));
+        }
+        match &self.expectations.anchor {
+            Anchor::Number(number) if *number != card.number() => return Err(fault(*number)),
+            Anchor::Card(known) if !known.is_same_identity(card) => {
+                return Err(fault(known.number()));
+            }
+            _ => {}
+        }
+        let beside = self.expectations.directory_card.iter().chain(self.own.first());
+        match beside.into_iter().find(|other| !other.is_same_identity(card)) {
+            Some(other) => Err(fault(other.number())),
+            None => Ok(()),
+        }
+    }
+
+    fn commit(&mut self, segment: u32, offset: u64, note: Bytes) -> Result<(), Fault> {
+        self.partners.check_published()?;
+        let computed = self.frontier.head();
+        match &self.journal {
+            Some(journal) => {
+                let signed = journal.head(&note, Check::CheckpointSignature)?;
+                self.check_head(signed, computed)?;
+            }
+            None if self.early.len() < EARLY_COMMITS_MAX => {
+                self.early.push((segment, offset, note, computed));
+            }
+            None => {
+                let found = format!("{EARLY_COMMITS_MAX} checkpoints and no card");
+                return Err(Fault::new(Check::OwnCard, "the agency's card", found));
+            }
+        }
+        self.counts.batches += 1;
+        self.checkpoint = computed;
+        Ok(())
+    }
+
+    fn check_head(&self, signed: TreeHead, computed: TreeHead) -> Result<(), Fault> {
+        if signed.size != computed.size || signed.size <= self.checkpoint.size {
+            let expected = format!("size {}, above {}", computed.size, self.checkpoint.size);
+            return Err(Fault::new(Check::JournalSize, expected, signed.size));
+        }
+        if signed.root != computed.root {
+            return Err(Fault::new(Check::JournalRoot, signed.root, computed.root));
+        }
+        Ok(())
+    }
+
+    /// Checkpoints that were met before the card with their key.
+    fn early_commits(&mut self) -> Result<(), Fault> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut before = TreeHead::EMPTY;
+        for (_, _, note, computed) in self.early.drain(..) {
+            let signed = journal.head(&note, Check::CheckpointSignature)?;
+            if signed.size != computed.size || signed.size <= before.size {
+                return Err(Fault::new(Check::JournalSize, computed.size, signed.size));
+            }
+            if signed.root != computed.root {
+                return Err(Fault::new(Check::JournalRoot, signed.root, computed.root));
+            }
+            before = computed;
+        }
+        Ok(())
+    }
+
+    fn check_known(&self) -> Result<(), Fault> {
+        let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
+        if known.head.size != self.frontier.size() {
+            return Ok(());
+        }
+        let computed = self.frontier.head();
+        if known.head == computed {
+            return Ok(());
+        }
+        Err(Fault::new(Check::KnownCheckpoint, shown(known.head), shown(computed)))
+    }
+
+    /// Ends the audit; `ending` is how the segments ended.
+    pub fn finish(mut self, ending: Ending) -> Report {
+        let mut remarks = Vec::new();
+        match ending {
+            Ending::Torn { segment, offset, bytes } => {
+                remarks.push(Remark::TornTail { segment, offset, bytes });
+            }
+            Ending::Broken(mut failure) => {
+                failure.entry = Some(self.frontier.size().get());
+                self.failure.get_or_insert(failure);
+            }
+            Ending::Whole | Ending::Stopped => {}
+        }
+        if self.failure.is_none()
+            && let Err(fault) = self.check_end()
+        {
+            let entry = Some(self.frontier.size().get());
+            self.failure = Some(Failure { segment: 0, offset: 0, entry, fault });
+        }
+        self.remark(&mut remarks);
+        self.report(remarks)
+    }
+
+    fn check_end(&self) -> Result<(), Fault> {
+        if let Some((.., head)) = self.early.first() {
+            let found = format!("a checkpoint of size {} and no card", head.size);
+            return Err(Fault::new(Check::OwnCard, "the agency's card", found));
+        }
+        let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
+        if known.head.size > self.checkpoint.size {
+            let found = format!("a journal of size {}", self.checkpoint.size);
+            return Err(Fault::new(Check::KnownCheckpoint, shown(known.head), found));
+        }
+        match &self.journal {
+            Some(journal) => journal.head(&known.note, Check::KnownCheckpoint).map(drop),
+            None => Err(Fault::new(Check::KnownCheckpoint, "a journal", "none")),
+        }
+    }
+
+    fn remark(&self, remarks: &mut Vec<Remark>) {
+        if self.checkpoint.size.get() == 0 {
+            remarks.push(Remark::EmptyJournal);
+        }
+        if matches!(self.expectations.anchor, Anchor::Directory) {
+            remarks.push(Remark::TrustsDirectory);
+        }
+        match (&self.expectations.directory_card, self.own.last()) {
+            (None, _) => remarks.push(Remark::NoCardFile),
+            (Some(file), Some(last)) if file.payload != last.payload => {
+                remarks.push(Remark::CardFileDiffers { file: file.serial, journal: last.serial });
+            }
+            _ => {}
+        }
+        if self.counts.unknown_originator > 0 {
+            remarks.push(Remark::UnknownOriginators { records: self.counts.unknown_originator });
+        }
+        if self.counts.compromised > 0 {
+            remarks.push(Remark::CompromisedKeys { records: self.counts.compromised });
+        }
+        if self.policy.absent > 0 {
+            remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });
+        }
+        self.partners.remark(remarks);
+    }
+
+    fn report(self, remarks: Vec<Remark>) -> Report {
+        let feeds = self.partners.iter().map(|(agency, partner)| FeedCount {
+            partner: agency.clone(),
+            size: partner.feed.size(),
+            records: partner.feed.records(),
+            receipted: partner.feed.receipted(),
+            exceptions: partner.feed.exceptions(),
+            received: partner.received.map_or(0, |head| head.size.get()),
+        });
+        Report {
+            agency: self.agency,
+            number: self.own.last().map(Card::number),
+            checkpoint: self.checkpoint,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            known: self.expectations.checkpoint.map(|known| known.head),
+            records: self.holdings.count(),
+            feeds: feeds.collect(),
+            counts: self.counts,
+            remarks,
+            failure: self.failure,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Who may sign which note: the keys of cards under the names that their lines carry.
+
+use super::card::Card;
+use super::failure::{Check, Fault};
+use crate::ident::AgencyName;
+use crate::merkle::{NoteVerifier, Origin, SignatureType, SignedCheckpoint, TreeHead};
+use ed25519_dalek::VerifyingKey;
+
+/// The notes of one log and the keys that may have signed them.
+#[derive(Debug)]
+pub(super) struct Log {
+    origin: Origin,
+    /// The newest first. An agency's journal key can change; what it signed stays.
+    signers: Vec<NoteVerifier>,
+    cosigner: Option<NoteVerifier>,
+}
+
+impl Log {
+    /// An agency's own journal.
+    pub(super) fn journal(own: &[Card]) -> Option<Self> {
+        let name = format!("{}/journal", own.last()?.agency);
+        Self::of(&name, own.iter().rev().map(|card| &card.journal), None)
+    }
+
+    /// The feed from the agency of `own` to `partner`, with the receipts of its card.
+    pub(super) fn published(own: &[Card], partner: &Card) -> Option<Self> {
+        let name = feed_origin(&own.last()?.agency, &partner.agency);
+        Self::of(&name, own.iter().rev().map(|card| &card.journal), Some(partner))
+    }
+
+    /// The feed from `partner`, with the receipts that `own` gives.
+    pub(super) fn received(partner: &Card, own: &Card) -> Option<Self> {
+        let name = feed_origin(&partner.agency, &own.agency);
+        Self::of(&name, std::iter::once(&partner.journal), Some(own))
+    }
+
+    /// `None` only if a name is too long for a note, which agency names are not.
+    fn of<'a>(
+        name: &str,
+        keys: impl Iterator<Item = &'a VerifyingKey>,
+        receipts_of: Option<&Card>,
+    ) -> Option<Self> {
+        let verifier = |name: &str, role, key: &VerifyingKey| {
+            NoteVerifier::new(name.parse().ok()?, role, key.as_bytes()).ok()
+        };
+        let mut signers: Vec<NoteVerifier> = Vec::new();
+        for key in keys {
+            let signer = verifier(name, SignatureType::Ed25519, key)?;
+            if !signers.contains(&signer) {
+                signers.push(signer);
+            }
+        }
+        let cosigner = match receipts_of {
+            Some(card) => Some(verifier(
+                &format!("{}/receipt", card.agency),
+                SignatureType::Cosignature,
+                &card.receipt,
+            )?),
+            None => None,
+        };
+        Some(Self { origin: name.parse().ok()?, signers, cosigner })
+    }
+
+    /// The head in a note that one of the keys signed.
+    pub(super) fn head(&self, note: &[u8], check: Check) -> Result<TreeHead, Fault> {
+        self.open(note, &[], check).map(|signed| signed.checkpoint().head())
+    }
+
+    /// The head in a note that is signed and carries the receipt too.
+    pub(super) fn receipted_head(&self, note: &[u8], check: Check) -> Result<TreeHead, Fault> {
+        let cosigners = self.cosigner.as_slice();
+        let signed = self.open(note, cosigners, check)?;
+        if signed.cosignatures().is_empty() {
+            let expected = match cosigners {
+                [cosigner] => format!("the receipt of {}", cosigner.name()),
+                _ => "a receipt".to_owned(),
+            };
+            return Err(Fault::new(check, expected, "none"));
+        }
+        Ok(signed.checkpoint().head())
+    }
+
+    fn open(
+        &self,
+        note: &[u8],
+        cosigners: &[NoteVerifier],
+        check: Check,
+    ) -> Result<SignedCheckpoint, Fault> {
+        let mut first = None;
+        for signer in &self.signers {
+            match SignedCheckpoint::open(note, signer, cosigners, &self.origin) {
+                Ok(signed) => return Ok(signed),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error)
+                        .map_or_else(String::new, |source| format!(": {source}"));
+                    first = first.or(Some(format!("{error}{cause}")));
+                }
+            }
+        }
+        let expected = format!("a checkpoint signed by {}", self.origin);
+        Err(Fault::new(check, expected, first.unwrap_or_else(|| "no key to check it".to_owned())))
+    }
+}
+
+fn feed_origin(from: &AgencyName, to: &AgencyName) -> String {
+    format!("{from}/feed/{to}")
+}

@@ -1,0 +1,50 @@
+//! Offline verification of a node's history, by somebody who trusts neither the node nor its code.
+//!
+//! Bytes of segments go in, in order: [`walk()`] cuts them into pieces, [`examine()`] looks at each
+//! piece alone (pieces may be examined side by side), [`Audit::take`] judges them in order, and
+//! [`Audit::finish`] reports. Frames, batches, cards and sums are read and computed here anew; only
+//! wire types, hashes, notes and the form of records are shared with the node.
+//!
+//! Out of scope: whether a policy's decisions were right, only that a policy was in force; and a
+//! history cut off at its end, which only somebody who holds a later checkpoint can see.
+//!
+//! Never here: a clock, a file, a socket; repairing; going on after a break.
+
+mod card;
+mod content;
+mod examine;
+mod failure;
+mod feed;
+mod holdings;
+mod ledger;
+mod lines;
+mod partners;
+mod policy;
+mod records;
+mod report;
+mod segment;
+mod walk;
+
+pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
+pub use examine::{Examined, examine};
+pub use failure::{Check, Failure, Fault};
+pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
+pub use policy::bundle_hash;
+pub use report::{Counts, FeedCount, Remark, Report, Verdict};
+pub use segment::Chunk;
+pub use walk::{Ending, walk};
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+/// Verifies segments one piece after another. Only the errors of reading are errors.
+pub fn verify<R: Read>(
+    expectations: Expectations,
+    segments: impl IntoIterator<Item = io::Result<(u32, R)>>,
+) -> io::Result<Report> {
+    let mut audit = Audit::new(expectations);
+    let ending = walk(segments, |chunk| {
+        if audit.take(examine(chunk)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(audit.finish(ending))
+}

@@ -1,0 +1,262 @@
+//! Partners: their cards, the feeds to them and from them.
+
+use super::card::Card;
+use super::failure::{Check, Fault};
+use super::feed::{Feed, exceptions, shown};
+use super::holdings::Holdings;
+use super::lines::Log;
+use super::report::Remark;
+use crate::ident::{AgencyName, TreeHash, TreeSize};
+use crate::merkle::{Frontier, TreeHead};
+use crate::pb;
+use std::collections::{BTreeMap, HashMap};
+
+/// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
+const PARTNERS_MAX: usize = 1_000;
+
+/// What the journal says about one partner.
+#[derive(Debug)]
+pub(super) struct Partner {
+    number: u16,
+    card: Card,
+    is_active: bool,
+    pub(super) feed: Feed,
+    /// The newest head of its feed to us.
+    pub(super) received: Option<TreeHead>,
+    received_exceptions: u64,
+    /// Entries of its feed that were made while it was not active.
+    while_inactive: u64,
+    identity_changed: bool,
+    /// Made from the cards in force when they are needed.
+    logs: Option<Logs>,
+}
+
+#[derive(Debug)]
+struct Logs {
+    published: Log,
+    received: Log,
+}
+
+impl Partner {
+    fn logs(&mut self, own: &[Card]) -> Result<&Logs, Fault> {
+        if self.logs.is_none() {
+            self.logs = own.last().and_then(|card| {
+                Some(Logs {
+                    published: Log::published(own, &self.card)?,
+                    received: Log::received(&self.card, card)?,
+                })
+            });
+        }
+        self.logs.as_ref().ok_or_else(|| {
+            Fault::new(Check::OwnCard, "the agency's card before anything signed", "none")
+        })
+    }
+}
+
+/// All partners.
+#[derive(Debug, Default)]
+pub(super) struct Partners {
+    partners: BTreeMap<AgencyName, Partner>,
+    numbers: HashMap<u16, AgencyName>,
+    /// Those whose feed grew since the last commit.
+    grown: Vec<AgencyName>,
+}
+
+impl Partners {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&AgencyName, &Partner)> {
+        self.partners.iter()
+    }
+
+    pub(super) fn card(&self, agency: &AgencyName) -> Option<&Card> {
+        self.partners.get(agency).map(|partner| &partner.card)
+    }
+
+    /// Refuses the name of an agency that is no partner.
+    pub(super) fn known(&self, name: &str) -> Result<(), Fault> {
+        let known =
+            name.parse().ok().is_some_and(|name: AgencyName| self.partners.contains_key(&name));
+        if known { Ok(()) } else { Err(stranger(name)) }
+    }
+
+    fn named(&mut self, name: &str) -> Result<&mut Partner, Fault> {
+        let agency: Option<AgencyName> = name.parse().ok();
+        agency.and_then(|agency| self.partners.get_mut(&agency)).ok_or_else(|| stranger(name))
+    }
+
+    /// The keys of an own card changed.
+    pub(super) fn forget_keys(&mut self) {
+        self.partners.values_mut().for_each(|partner| partner.logs = None);
+    }
+
+    pub(super) fn change(
+        &mut self,
+        changed: pb::PartnerChanged,
+        own: &Option<AgencyName>,
+    ) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn std::fmt::Display| {
+            Fault::new(Check::Partner, expected, found)
+        };
+        let agency: AgencyName =
+            changed.agency.parse().map_err(|error| fault("an agency's name", &error))?;
+        if own.as_ref() == Some(&agency) {
+            return Err(fault("another agency", &agency));
+        }
+        let is_active = changed.state() == pb::PartnerState::Active;
+        let card = Card::check(&changed.card.unwrap_or_default())
+            .map_err(|fault| Fault::new(Check::PartnerCard, "a signed card", fault))?;
+        if card.agency != agency {
+            return Err(Fault::new(Check::PartnerCard, agency, card.agency));
+        }
+        let number = u16::try_from(changed.number)
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| fault("a number from 1 to 65535", &changed.number))?;
+        if let Some(partner) = self.partners.get_mut(&agency) {
+            if partner.number != number {
+                return Err(fault(&format!("number {}", partner.number), &number));
+            }
+            partner.identity_changed |= !partner.card.is_same_identity(&card);
+            partner.card = card;
+            partner.is_active = is_active;
+            partner.logs = None;
+            return Ok(());
+        }
+        if self.numbers.insert(number, agency.clone()).is_some() {
+            return Err(fault("a number of its own", &number));
+        }
+        if self.partners.len() == PARTNERS_MAX {
+            return Err(fault("at most 1,000 partners", &"more"));
+        }
+        let partner = Partner {
+            number,
+            card,
+            is_active,
+            feed: Feed::default(),
+            received: None,
+            received_exceptions: 0,
+            while_inactive: 0,
+            identity_changed: false,
+            logs: None,
+        };
+        self.partners.insert(agency, partner);
+        Ok(())
+    }
+
+    /// The next entry of the feed to partner `number`.
+    pub(super) fn disclose(
+        &mut self,
+        number: u16,
+        leaf: TreeHash,
+        entry: &pb::FeedEntry,
+        holdings: &Holdings,
+        in_force: u64,
+    ) -> Result<(), Fault> {
+        let agency = self.numbers.get(&number);
+        let Some((agency, partner)) =
+            agency.and_then(|agency| Some((agency, self.partners.get_mut(agency)?)))
+        else {
+            return Err(stranger(&format!("number {number}")));
+        };
+        if self.grown.last() != Some(agency) {
+            self.grown.push(agency.clone());
+        }
+        let shows = matches!(
+            entry.action(),
+            pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
+        );
+        partner.while_inactive += u64::from(shows && !partner.is_active);
+        partner.feed.push(leaf, entry, holdings, in_force)
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        published: &pb::FeedPublished,
+        own: &[Card],
+        index: u64,
+        in_force: u64,
+    ) -> Result<(), Fault> {
+        let partner = self.named(&published.partner)?;
+        let head = partner.logs(own)?.published.head(&published.note, Check::FeedNote)?;
+        if published.considered > index {
+            let expected = format!("at most {index} entries considered");
+            return Err(Fault::new(Check::FeedTotals, expected, published.considered));
+        }
+        if published.policy_version != in_force {
+            let expected = format!("policy version {in_force}");
+            return Err(Fault::new(Check::PolicyVersion, expected, published.policy_version));
+        }
+        partner.feed.publish(head, published)
+    }
+
+    /// No entry of a feed may be left without a published head when a batch is closed.
+    pub(super) fn check_published(&mut self) -> Result<(), Fault> {
+        self.grown
+            .drain(..)
+            .filter_map(|agency| self.partners.get(&agency))
+            .try_for_each(|partner| partner.feed.check_published())
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        received: &pb::FeedReceived,
+        own: &[Card],
+    ) -> Result<(), Fault> {
+        let fault = |expected: &dyn ToString, found: &dyn ToString| {
+            Fault::new(Check::ReceivedFeed, expected.to_string(), found.to_string())
+        };
+        let partner = self.named(&received.partner)?;
+        let log = &partner.logs(own)?.received;
+        let head = log.receipted_head(&received.note, Check::ReceivedFeed)?;
+        let edge = right_edge(head.size, &received.frontier)
+            .ok_or_else(|| fault(&"the right edge of the feed's tree", &"other bytes"))?;
+        if edge.root() != head.root {
+            return Err(fault(&head.root, &edge.root()));
+        }
+        if let Some(before) = partner.received {
+            let same = before == head;
+            if head.size < before.size || (head.size == before.size && !same) {
+                return Err(fault(&format!("a head above {}", shown(before)), &shown(head)));
+            }
+        }
+        partner.received = Some(head);
+        partner.received_exceptions = exceptions(
+            Check::ReceivedFeed,
+            partner.received_exceptions,
+            received.exceptions.len(),
+            received.exceptions_total,
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn receipt(
+        &mut self,
+        receipt: &pb::ReceiptReceived,
+        own: &[Card],
+    ) -> Result<(), Fault> {
+        let partner = self.named(&receipt.partner)?;
+        let head = partner.logs(own)?.published.receipted_head(&receipt.note, Check::Receipt)?;
+        partner.feed.receipt(head, receipt)
+    }
+
+    pub(super) fn remark(&self, remarks: &mut Vec<Remark>) {
+        for (agency, partner) in &self.partners {
+            if partner.while_inactive > 0 {
+                let (partner, entries) = (agency.clone(), partner.while_inactive);
+                remarks.push(Remark::DisclosedWhileInactive { partner, entries });
+            }
+            if partner.identity_changed {
+                remarks.push(Remark::PartnerIdentityChanged { partner: agency.clone() });
+            }
+        }
+    }
+}
+
+fn right_edge(size: TreeSize, bytes: &[u8]) -> Option<Frontier> {
+    let (hashes, rest) = bytes.as_chunks::<{ TreeHash::BYTES }>();
+    let hashes = hashes.iter().copied().map(TreeHash::from_bytes).collect();
+    rest.is_empty().then(|| Frontier::from_hashes(size, hashes).ok()).flatten()
+}
+
+fn stranger(name: &str) -> Fault {
+    Fault::new(Check::Partner, "a partner in the journal", format!("{name:?}"))
+}

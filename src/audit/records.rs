@@ -1,0 +1,114 @@
+//! Records: who signed them, and which of their slots are here.
+
+use super::content::{Content, slots_hash};
+use super::examine::Accepted;
+use super::failure::{Check, Fault};
+use super::holdings::Row;
+use super::ledger::Audit;
+use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeSize};
+use crate::merkle::batch_root;
+use crate::pb;
+use crate::record::signed::{BatchSignature, check_contents};
+use crate::record::slots::SlotMask;
+
+impl Audit {
+    /// A record whose form and content are sound was accepted at `at`.
+    pub(super) fn accept(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
+        let Accepted { signed, signature, content, open_slots, partner } = accepted;
+        if self.own.is_empty() {
+            return Err(Fault::new(Check::OwnCard, "the agency's card before any record", "none"));
+        }
+        if open_slots != content.open.bits() {
+            return Err(mismatch(content.open, open_slots));
+        }
+        if partner.is_empty() {
+            self.counts.submitted += 1;
+        } else {
+            self.partners.known(&partner)?;
+            self.counts.received += 1;
+        }
+        let header = signed.header();
+        let mut start = [0; 16];
+        start.copy_from_slice(&header.slots_hash[..16]);
+        let row = Row { id: signed.id(), slots_hash: start, open: content.open, kind: header.kind };
+        let originator = header.originator.clone();
+        if self.holdings.insert(row).is_none() {
+            let found = format!("record {} again", row.id);
+            return Err(Fault::new(Check::RecordRepeated, "a new record", found));
+        }
+        let own = self.own.last().filter(|card| card.agency == originator);
+        match own.or_else(|| self.partners.card(&originator)) {
+            Some(card) => {
+                let verified = signed
+                    .verify(card, &mut self.roots)
+                    .map_err(|error| Fault::new(Check::RecordSignature, &originator, error))?;
+                let since = card.compromised_since(verified.signature().key_id);
+                self.counts.compromised += u64::from(since.is_some_and(|since| since <= at));
+                self.counts.signatures += 1;
+            }
+            None => {
+                check_path(row.id, signature)?;
+                self.counts.unknown_originator += 1;
+            }
+        }
+        self.count(originator);
+        Ok(())
+    }
+
+    fn count(&mut self, originator: AgencyName) {
+        *self.counts.originators.entry(originator).or_default() += 1;
+    }
+
+    /// More slots of a record came in; `content` holds all that are here now.
+    pub(super) fn extend(
+        &mut self,
+        received: &pb::SlotsReceived,
+        content: &Content,
+    ) -> Result<(), Fault> {
+        self.partners.known(&received.partner)?;
+        let id = RecordId::try_from(&received.record_id[..])
+            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
+        if content.id != id {
+            let expected = format!("the content of record {id}");
+            return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
+        }
+        let (number, row) = self.holdings.find(&id).ok_or_else(|| {
+            Fault::new(Check::Content, "a record accepted before", format!("record {id}"))
+        })?;
+        let (kind, before) = (row.kind, row.open);
+        let slots = content.to_slots()?;
+        if slots.len() != kind.slots().len() {
+            let expected = format!("{} slots", kind.slots().len());
+            return Err(Fault::new(Check::Content, expected, slots.len()));
+        }
+        if slots_hash(kind, &slots)[..16] != row.slots_hash {
+            let expected = "the slots that the originator signed";
+            return Err(Fault::new(Check::Content, expected, format!("others, of record {id}")));
+        }
+        check_contents(kind, &slots)
+            .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))?;
+        let gained = SlotMask::from_bits(received.open_slots);
+        let is_sound = !gained.is_empty() && gained.and(before).is_empty();
+        if !is_sound || received.open_slots != gained.bits() || before.or(gained) != content.open {
+            return Err(mismatch(content.open.without(before), received.open_slots));
+        }
+        self.holdings.open_more(number, content.open);
+        self.counts.extended += 1;
+        Ok(())
+    }
+}
+
+fn mismatch(here: SlotMask, said: u32) -> Fault {
+    Fault::new(Check::OpenSlots, format!("{:#010x}", here.bits()), format!("{said:#010x}"))
+}
+
+/// Without the originator's key, the record's place in its batch can still be impossible.
+fn check_path(id: RecordId, wire: pb::RecordSignature) -> Result<(), Fault> {
+    let fault = |error: &dyn std::fmt::Display| {
+        Fault::new(Check::RecordSignature, "a place in a signed batch", error)
+    };
+    let signature = BatchSignature::try_from(wire).map_err(|error| fault(&error))?;
+    let index = LeafIndex::new(u64::from(signature.leaf_index));
+    let size = TreeSize::new(u64::from(signature.tree_size));
+    batch_root(&id, index, size, &signature.path).map(drop).map_err(|error| fault(&error))
+}

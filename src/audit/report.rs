@@ -1,0 +1,376 @@
+//! What an audit found, for people and for programs.
+
+use super::card::Number;
+use super::failure::Failure;
+use super::feed::shown;
+use crate::ident::{AgencyName, Timestamp};
+use crate::merkle::TreeHead;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How an audit came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Sound,
+    /// Everything holds that could be checked; the remarks say what could not.
+    SoundWithRemarks,
+    /// An incident.
+    Failed,
+}
+
+/// Something that an auditor should know and that breaks nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    EmptyJournal,
+    /// Nobody told the auditor the number, so whoever made the directory chose the key.
+    TrustsDirectory,
+    NoCardFile,
+    CardFileDiffers {
+        file: u64,
+        journal: u64,
+    },
+    /// Bytes behind the last checkpoint that were never acknowledged.
+    TornTail {
+        segment: u32,
+        offset: u64,
+        bytes: u64,
+    },
+    UnknownOriginators {
+        records: u64,
+    },
+    CompromisedKeys {
+        records: u64,
+    },
+    PolicyFilesAbsent {
+        versions: u64,
+    },
+    DisclosedWhileInactive {
+        partner: AgencyName,
+        entries: u64,
+    },
+    PartnerIdentityChanged {
+        partner: AgencyName,
+    },
+    /// A file that no node makes lies among the segments.
+    ForeignFile {
+        name: String,
+    },
+    /// The node was stopped while it overwrote content; it finishes that when it starts.
+    OverwritePending,
+}
+
+impl Remark {
+    /// The stable word for programs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::EmptyJournal => "empty_journal",
+            Self::TrustsDirectory => "trusts_directory",
+            Self::NoCardFile => "no_card_file",
+            Self::CardFileDiffers { .. } => "card_file_differs",
+            Self::TornTail { .. } => "torn_tail",
+            Self::UnknownOriginators { .. } => "unknown_originators",
+            Self::CompromisedKeys { .. } => "compromised_keys",
+            Self::PolicyFilesAbsent { .. } => "policy_files_absent",
+            Self::DisclosedWhileInactive { .. } => "disclosed_while_inactive",
+            Self::PartnerIdentityChanged { .. } => "partner_identity_changed",
+            Self::ForeignFile { .. } => "foreign_file",
+            Self::OverwritePending => "overwrite_pending",
+        }
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyJournal => {
+                f.write_str("the journal has no checkpoint: nothing was verified")
+            }
+            Self::TrustsDirectory => f.write_str(
+                "trusts the card in the directory; give the agency's number or its card to be sure",
+            ),
+            Self::NoCardFile => f.write_str("there is no card file in the directory"),
+            Self::CardFileDiffers { file, journal } => write!(
+                f,
+                "the card file has serial {file}, the last card in the journal has {journal}"
+            ),
+            Self::TornTail { segment, offset, bytes } => write!(
+                f,
+                "{} bytes of an unfinished write at segment {segment} offset {offset}, never acknowledged",
+                grouped(*bytes)
+            ),
+            Self::UnknownOriginators { records } => write!(
+                f,
+                "{} forwarded records whose originator is unknown here: signature not verified",
+                grouped(*records)
+            ),
+            Self::CompromisedKeys { records } => write!(
+                f,
+                "{} records were accepted after their key was compromised",
+                grouped(*records)
+            ),
+            Self::PolicyFilesAbsent { versions } => {
+                write!(f, "the files of {} applied policies are not here", grouped(*versions))
+            }
+            Self::DisclosedWhileInactive { partner, entries } => write!(
+                f,
+                "{} entries of the feed to {partner} were made while it was not active",
+                grouped(*entries)
+            ),
+            Self::PartnerIdentityChanged { partner } => {
+                write!(f, "{partner} changed its identity key: ask for the record of that ceremony")
+            }
+            Self::ForeignFile { name } => write!(f, "{name:?} among the segments is no segment"),
+            Self::OverwritePending => {
+                f.write_str("an erasure was interrupted; the node finishes it when it starts")
+            }
+        }
+    }
+}
+
+/// How much was verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records by originator.
+    pub originators: BTreeMap<AgencyName, u64>,
+    /// Records that local clients submitted.
+    pub submitted: u64,
+    /// Records that came in partners' feeds.
+    pub received: u64,
+    /// Entries that told of more slots of a record.
+    pub extended: u64,
+    /// Records whose signature was verified.
+    pub signatures: u64,
+    pub unknown_originator: u64,
+    pub compromised: u64,
+    /// Checkpoints of the journal.
+    pub batches: u64,
+    /// Notes of feeds, published, received and receipted.
+    pub notes: u64,
+    pub policies: u64,
+    pub cards: u64,
+}
+
+/// The feeds to and from one partner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedCount {
+    pub partner: AgencyName,
+    /// Entries published to it.
+    pub size: u64,
+    /// Records disclosed to it.
+    pub records: u64,
+    /// Entries that it gave receipts for.
+    pub receipted: u64,
+    /// Entries that it did not take.
+    pub exceptions: u64,
+    /// Entries of its feed that were taken in here.
+    pub received: u64,
+}
+
+/// What an audit found. With a failure, the counts reach as far as the audit came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub agency: Option<AgencyName>,
+    pub number: Option<Number>,
+    /// The last checkpoint that held.
+    pub checkpoint: TreeHead,
+    pub first_at: Option<Timestamp>,
+    pub last_at: Option<Timestamp>,
+    /// The checkpoint that the auditor held from before.
+    pub known: Option<TreeHead>,
+    pub records: u64,
+    pub feeds: Vec<FeedCount>,
+    pub counts: Counts,
+    pub remarks: Vec<Remark>,
+    pub failure: Option<Failure>,
+}
+
+impl Report {
+    pub fn verdict(&self) -> Verdict {
+        match (&self.failure, &self.remarks[..]) {
+            (Some(_), _) => Verdict::Failed,
+            (None, []) => Verdict::Sound,
+            (None, _) => Verdict::SoundWithRemarks,
+        }
+    }
+
+    /// For programs; 64-bit numbers are strings, as in proto3 JSON.
+    pub fn to_json(&self) -> Value {
+        let Self {
+            agency,
+            number,
+            checkpoint,
+            first_at,
+            last_at,
+            known,
+            records,
+            feeds,
+            counts,
+            remarks,
+            failure,
+        } = self;
+        let text = |count: u64| count.to_string();
+        let head =
+            |head: &TreeHead| json!({"size": text(head.size.get()), "root": head.root.to_string()});
+        let originators: BTreeMap<_, _> =
+            counts.originators.iter().map(|(name, n)| (name.to_string(), text(*n))).collect();
+        json!({
+            "verdict": match self.verdict() {
+                Verdict::Sound => "sound",
+                Verdict::SoundWithRemarks => "sound_with_remarks",
+                Verdict::Failed => "failed",
+            },
+            "agency": agency.as_ref().map(ToString::to_string),
+            "number": number.map(|number| number.to_string()),
+            "checkpoint": head(checkpoint),
+            "known_checkpoint": known.as_ref().map(head),
+            "first_at": first_at.map(|at| at.to_string()),
+            "last_at": last_at.map(|at| at.to_string()),
+            "records": {
+                "total": text(*records),
+                "by_originator": originators,
+                "submitted": text(counts.submitted),
+                "received": text(counts.received),
+                "extended": text(counts.extended),
+                "unknown_originator": text(counts.unknown_originator),
+                "compromised_key": text(counts.compromised),
+            },
+            "signatures": text(counts.signatures),
+            "batches": text(counts.batches),
+            "notes": text(counts.notes),
+            "policies": text(counts.policies),
+            "cards": text(counts.cards),
+            "feeds": feeds.iter().map(|feed| json!({
+                "partner": feed.partner.to_string(),
+                "size": text(feed.size),
+                "records": text(feed.records),
+                "receipted": text(feed.receipted),
+                "exceptions": text(feed.exceptions),
+                "received": text(feed.received),
+            })).collect::<Vec<_>>(),
+            "remarks": remarks.iter().map(|remark| json!({
+                "code": remark.name(),
+                "message": remark.to_string(),
+            })).collect::<Vec<_>>(),
+            "failure": failure.as_ref().map(|failure| json!({
+                "check": failure.fault.check.name(),
+                "message": failure.fault.check.to_string(),
+                "segment": failure.segment,
+                "offset": text(failure.offset),
+                "entry": failure.entry.map(text),
+                "expected": failure.fault.expected,
+                "found": failure.fault.found,
+            })),
+        })
+    }
+
+    fn disclosures(&self) -> u64 {
+        self.feeds.iter().map(|feed| feed.records).sum()
+    }
+
+    fn write_facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agency = self.agency.as_ref().map_or("unknown agency", AgencyName::as_str);
+        let day = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        writeln!(
+            f,
+            "journal    {agency}, {} … {}, {} records, {} disclosures",
+            day(self.first_at),
+            day(self.last_at),
+            grouped(self.records),
+            grouped(self.disclosures()),
+        )?;
+        match &self.number {
+            Some(number) => writeln!(f, "number     {number}"),
+            None => writeln!(f, "number     none"),
+        }
+    }
+
+    fn write_checks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { originators, signatures, unknown_originator, batches, .. } = &self.counts;
+        writeln!(
+            f,
+            "signatures ✓ {} records, {} originators, {} of unknown originators",
+            grouped(*signatures),
+            originators.len(),
+            grouped(*unknown_originator),
+        )?;
+        writeln!(
+            f,
+            "tree       ✓ root recomputed at size {} equals the checkpoint, as at all {} before",
+            grouped(self.checkpoint.size.get()),
+            grouped(batches.saturating_sub(1)),
+        )?;
+        match &self.known {
+            Some(known) => writeln!(
+                f,
+                "history    ✓ consistent with your checkpoint (size {})",
+                grouped(known.size.get())
+            )?,
+            None => writeln!(
+                f,
+                "history    - no checkpoint from before: a cut at the end can't be seen"
+            )?,
+        }
+        let policies = self.counts.policies;
+        writeln!(
+            f,
+            "ledger     ✓ every disclosure names the policy version in force, of {policies}"
+        )?;
+        self.feeds.iter().try_for_each(|feed| {
+            writeln!(
+                f,
+                "feed       ✓ {}: {} entries, {} receipted, {} not taken; {} received",
+                feed.partner,
+                grouped(feed.size),
+                grouped(feed.receipted),
+                grouped(feed.exceptions),
+                grouped(feed.received),
+            )
+        })
+    }
+
+    fn write_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
+        let Failure { segment, offset, entry, fault } = failure;
+        writeln!(f, "✗ {}", fault.check)?;
+        if *segment > 0 {
+            writeln!(f, "  where      segment {segment} offset {offset}")?;
+        }
+        if let Some(entry) = entry {
+            writeln!(f, "  entry      {}", grouped(*entry))?;
+        }
+        writeln!(f, "  expected   {}", fault.expected)?;
+        writeln!(f, "  found      {}", fault.found)?;
+        writeln!(f, "  last good  checkpoint of {}", shown(self.checkpoint))
+    }
+}
+
+impl fmt::Display for Report {
+    /// For people, with a line feed at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_facts(f)?;
+        match &self.failure {
+            Some(failure) => self.write_failure(f, failure)?,
+            None => self.write_checks(f)?,
+        }
+        self.remarks.iter().try_for_each(|remark| writeln!(f, "! {remark}"))?;
+        match (self.verdict(), self.remarks.len()) {
+            (Verdict::Sound, _) => writeln!(f, "OK"),
+            (Verdict::SoundWithRemarks, 1) => writeln!(f, "OK with 1 remark"),
+            (Verdict::SoundWithRemarks, count) => writeln!(f, "OK with {count} remarks"),
+            (Verdict::Failed, _) => writeln!(f, "FAILED"),
+        }
+    }
+}
+
+/// A number with commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

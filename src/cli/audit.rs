@@ -1,0 +1,251 @@
+//! `liaison audit verify`: opens the files of a node's directory and has them verified.
+//!
+//! It only reads. Several threads look at pieces of the journal side by side; one judges them in
+//! order, so that what is reported never depends on the threads.
+
+use crate::audit::{
+    Anchor, Audit, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending, Examined,
+    Expectations, Failure, Fault, KnownCheckpoint, NotACheckpoint, Number, NumberForm, Remark,
+    Report, bundle_hash, examine, walk,
+};
+use crate::ident::BundleHash;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Pieces that may wait for each thread: enough to keep it busy, a few MiB.
+const QUEUE_MAX: usize = 8;
+/// More threads would wait for the one that judges.
+const EXAMINERS_MAX: usize = 8;
+/// Files and bytes of a policy bundle: a node refuses larger ones.
+const BUNDLE_FILES_MAX: usize = 256;
+const BUNDLE_BYTES_MAX: u64 = 1 << 20;
+/// A checkpoint note has at most 64 KiB.
+const NOTE_BYTES_MAX: u64 = 64 << 10;
+
+/// What the auditor brings along.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AuditOptions {
+    /// The agency's 30-digit number, as it was compared over a second channel.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "card")]
+    pub identity: Option<String>,
+    /// The agency's card, from elsewhere than the directory.
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// A checkpoint of the journal from before; only it shows a history cut off at its end.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// What keeps an audit from being done. A verification that failed is no such error; see [`Report`].
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Number(#[from] NumberForm),
+    #[error("{} is not a sound card", path.display())]
+    Card { path: PathBuf, source: CardFault },
+    #[error("{} is not a checkpoint", path.display())]
+    Checkpoint { path: PathBuf, source: NotACheckpoint },
+}
+
+fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
+    let path = path.to_owned();
+    move |source| AuditError::Read { path, source }
+}
+
+/// Verifies the node's directory `dir`. The node may run; what it writes meanwhile may show as an
+/// unfinished write.
+pub fn verify_directory(dir: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
+    let mut expectations = expectations(options)?;
+    expectations.policies = policies(&dir.join("policies"))?;
+    let card = match card_file(&dir.join("card.txt"))? {
+        Ok(card) => card,
+        Err(fault) => return Ok(refused(expectations, fault)),
+    };
+    expectations.directory_card = card;
+    let store = dir.join("store");
+    let segments = store.join("segments");
+    let (numbers, foreign) = segment_numbers(&segments)?;
+    let mut report = verify(expectations, &segments, &numbers).map_err(reading(&segments))?;
+    report.remarks.extend(foreign.into_iter().map(|name| Remark::ForeignFile { name }));
+    if store.join("overwrite.redo").metadata().is_ok_and(|file| file.len() > 0) {
+        report.remarks.push(Remark::OverwritePending);
+    }
+    Ok(report)
+}
+
+fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
+    let anchor = match (&options.identity, &options.card) {
+        (Some(number), _) => Anchor::Number(number.parse::<Number>()?),
+        (None, Some(path)) => {
+            let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
+            let card = Card::from_text(&text)
+                .map_err(|source| AuditError::Card { path: path.clone(), source })?;
+            Anchor::Card(Box::new(card))
+        }
+        (None, None) => Anchor::Directory,
+    };
+    let checkpoint = match &options.checkpoint {
+        Some(path) => {
+            let note = Bytes::from(read_text(path, NOTE_BYTES_MAX)?);
+            let known = KnownCheckpoint::parse(note)
+                .map_err(|source| AuditError::Checkpoint { path: path.clone(), source })?;
+            Some(known)
+        }
+        None => None,
+    };
+    Ok(Expectations { anchor, checkpoint, ..Expectations::default() })
+}
+
+/// The card beside the journal; `None` if there is none.
+fn card_file(path: &Path) -> Result<Result<Option<Card>, Fault>, AuditError> {
+    let bytes = match read(path, CARD_TEXT_BYTES_MAX as u64) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
+        Err(error) => return Err(reading(path)(error)),
+    };
+    let card = Card::from_text(&String::from_utf8_lossy(&bytes));
+    Ok(card.map(Some).map_err(|fault| Fault {
+        check: Check::DirectoryCard,
+        expected: "a signed card".to_owned(),
+        found: fault.to_string(),
+    }))
+}
+
+fn refused(expectations: Expectations, fault: Fault) -> Report {
+    let failure = Failure { segment: 0, offset: 0, entry: None, fault };
+    Audit::new(expectations).finish(Ending::Broken(failure))
+}
+
+/// For each bundle kept in the directory, by the hash in its name, the hash of its files.
+fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleHash>, AuditError> {
+    let mut found = BTreeMap::new();
+    for path in entries(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(named) = name.and_then(|name| name.parse::<BundleHash>().ok()) else { continue };
+        found.insert(named, bundle(&path)?);
+    }
+    Ok(found)
+}
+
+fn bundle(dir: &Path) -> Result<BundleHash, AuditError> {
+    let mut files = BTreeMap::new();
+    for path in entries(dir)?.into_iter().take(BUNDLE_FILES_MAX) {
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            let bytes = read(&path, BUNDLE_BYTES_MAX).map_err(reading(&path))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.insert(name, bytes);
+        }
+    }
+    Ok(bundle_hash(&files))
+}
+
+/// What is in a directory; nothing if it is not there.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(reading(dir)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(reading(dir)(error)),
+    }
+}
+
+/// The numbers of the segment files, ascending, and the names of files that are none.
+fn segment_numbers(dir: &Path) -> Result<(Vec<u32>, Vec<String>), AuditError> {
+    let mut numbers = Vec::new();
+    let mut foreign = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(reading(dir))? {
+        let name = entry.map_err(reading(dir))?.file_name().to_string_lossy().into_owned();
+        let number: Option<u32> = name.strip_suffix(".seg").and_then(|number| number.parse().ok());
+        match number.filter(|number| segment_name(*number) == name) {
+            Some(number) => numbers.push(number),
+            None => foreign.push(name),
+        }
+    }
+    numbers.sort_unstable();
+    foreign.sort_unstable();
+    Ok((numbers, foreign))
+}
+
+fn segment_name(number: u32) -> String {
+    format!("{number:08}.seg")
+}
+
+fn read_text(path: &Path, bytes_max: u64) -> Result<String, AuditError> {
+    read(path, bytes_max)
+        .and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+        })
+        .map_err(reading(path))
+}
+
+/// The first `bytes_max` + 1 bytes of a file at the most.
+fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// One thread reads, several examine in turn, this one judges.
+fn verify(expectations: Expectations, dir: &Path, numbers: &[u32]) -> io::Result<Report> {
+    let examiners =
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(EXAMINERS_MAX);
+    std::thread::scope(|scope| {
+        let mut inputs = Vec::new();
+        let mut outputs = Vec::new();
+        for _ in 0..examiners {
+            let (input, chunks) = sync_channel::<Chunk>(QUEUE_MAX);
+            let (results, output) = sync_channel::<Examined>(QUEUE_MAX);
+            scope.spawn(move || examine_all(&chunks, &results));
+            inputs.push(input);
+            outputs.push(output);
+        }
+        let reader = scope.spawn(move || read_all(dir, numbers, inputs));
+        let mut audit = Audit::new(expectations);
+        judge(&mut audit, outputs);
+        let ending = reader
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))?;
+        Ok(audit.finish(ending))
+    })
+}
+
+fn read_all(dir: &Path, numbers: &[u32], inputs: Vec<SyncSender<Chunk>>) -> io::Result<Ending> {
+    let segments =
+        numbers.iter().map(|number| Ok((*number, File::open(dir.join(segment_name(*number)))?)));
+    let mut turn = inputs.iter().cycle();
+    walk(segments, |chunk| match turn.next().map(|input| input.send(chunk)) {
+        Some(Ok(())) => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    })
+}
+
+fn examine_all(chunks: &Receiver<Chunk>, results: &SyncSender<Examined>) {
+    for chunk in chunks {
+        if results.send(examine(chunk)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes the pieces in the turn in which they were handed out. Leaving early drops the receivers,
+/// which stops everybody.
+fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
+    for output in outputs.iter().cycle() {
+        let Ok(examined) = output.recv() else { return };
+        if !audit.take(examined) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

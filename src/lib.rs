@@ -1,7 +1,7 @@
 //! A node for sharing signed intelligence between agencies.
 //!
 //! Read the modules in this order; each may use only those above it. docs/ARCHITECTURE.md says
-//! what each promises. The pure ones (down to `interop`) know no clock, socket, disk or runtime.
+//! what each promises. The pure ones (down to `audit`) know no clock, socket, disk or runtime.
 
 pub mod ident;
 pub mod pb;
@@ -9,9 +9,12 @@ pub mod value;
 pub mod merkle;
 pub mod record;
 pub mod policy;
+pub mod exchange;
 pub mod audit;
 pub mod store;
 pub mod partner;
 pub mod journal;
 pub mod tls;
+pub mod node;
+pub mod rpc;
 pub mod cli;

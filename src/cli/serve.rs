@@ -5,6 +5,7 @@ use super::{Context, directory};
 use crate::journal::open::system_clock;
 use crate::node::Node;
 use crate::rpc;
+use crate::tls::{AcceptLimits, Acceptor, Gate};
 use clap::Args;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +34,12 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
         context.output.note("made the index again from the segments");
     }
     node.begin().await?;
-    let partners = listen(&node.config().listen.partners).await?;
-    let clients = listen(&node.config().listen.clients).await?;
+    let gates = (Gate::partners(node.trust()), Gate::clients(node.authority()).map_err(tls)?);
+    let partners = listen(&node, &node.config().listen.partners, gates.0).await?;
+    let clients = listen(&node, &node.config().listen.clients, gates.1).await?;
     let addresses = (address_of(&partners), address_of(&clients));
+    node.counts_refusals(partners.refusals());
+    node.counts_refusals(clients.refusals());
     node.listens(addresses.0.clone(), addresses.1.clone());
     context.output.note(&format!(
         "{} serves partners on {} and clients on {}; journal at {} entries",
@@ -81,17 +85,28 @@ async fn writer_ended(grown: &mut tokio::sync::watch::Receiver<u64>) {
     while grown.changed().await.is_ok() {}
 }
 
-async fn listen(address: &str) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|source| CliError::Other {
+async fn listen(node: &Node, address: &str, gate: Gate) -> Result<Acceptor, CliError> {
+    let bound = |source: std::io::Error| CliError::Other {
         doing: format!("cannot listen on {address}"),
         exit: Exit::Precondition,
         fix: "free the port, or set another under [listen] in liaison.toml".to_owned(),
         source: Box::new(source),
-    })
+    };
+    let listener = TcpListener::bind(address).await.map_err(bound)?;
+    Acceptor::new(listener, gate, node.certificate(), AcceptLimits::default()).map_err(tls)
 }
 
-fn address_of(listener: &TcpListener) -> String {
-    listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string())
+fn tls(source: rustls::Error) -> CliError {
+    CliError::Other {
+        doing: "cannot use the node's certificates".to_owned(),
+        exit: Exit::Precondition,
+        fix: "look at DIR/tls; remove leaf.pem there to have it made again".to_owned(),
+        source: Box::new(source),
+    }
+}
+
+fn address_of(acceptor: &Acceptor) -> String {
+    acceptor.local_addr().map_or_else(|_| String::new(), |address| address.to_string())
 }
 
 fn stopped(node: &Arc<Node>) -> impl Future<Output = ()> + Send + use<> {

@@ -26,7 +26,7 @@ use crate::merkle::{Cosigner, NoteSigner, NoteText};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::record::draft::SeriesSecret;
-use crate::tls::{Authority, NodeCertificate, SharedTrust, TrustMap};
+use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
 use config::Config;
 use link::Links;
@@ -97,6 +97,7 @@ pub struct Node {
     links: Links,
     denials: Mutex<BTreeMap<AgencyName, BTreeMap<String, u64>>>,
     refusals: Mutex<BTreeMap<String, u64>>,
+    handshakes: Mutex<Vec<Arc<RefusalCounts>>>,
     addresses: Mutex<(String, String)>,
     stopping: watch::Sender<bool>,
 }
@@ -134,6 +135,7 @@ impl Node {
             links: Links::default(),
             denials: Mutex::default(),
             refusals: Mutex::default(),
+            handshakes: Mutex::default(),
             addresses: Mutex::default(),
             stopping,
             clock,
@@ -190,6 +192,22 @@ impl Node {
     pub fn refused(&self, reason: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         *refusals.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Takes in the counts of handshakes that a port refuses.
+    pub fn counts_refusals(&self, counts: Arc<RefusalCounts>) {
+        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).push(counts);
+    }
+
+    /// Everything refused since the start, by reason.
+    fn refusals(&self) -> Vec<pb::Count> {
+        let mut all = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for port in self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (reason, count) in port.all().filter(|(_, count)| *count > 0) {
+                *all.entry(format!("handshake: {reason}")).or_default() += count;
+            }
+        }
+        all.into_iter().map(|(name, count)| pb::Count { name, count }).collect()
     }
 
     /// Remembers where the node listens, for `status`.
@@ -255,7 +273,6 @@ impl Node {
         let head = self.view().journal().head();
         let (partner_address, client_address) =
             self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let refused = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         pb::GetStatusResponse {
             agency: self.agency().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -268,10 +285,7 @@ impl Node {
             policy_version: snapshot.state.policy_version().get(),
             partners: self.partner_views(),
             peak_memory_bytes: peak_memory_bytes(),
-            refused: refused
-                .iter()
-                .map(|(name, count)| pb::Count { name: name.clone(), count: *count })
-                .collect(),
+            refused: self.refusals(),
             started_at_ms: self.started_at.unix_ms() as u64,
             partner_address,
             client_address,

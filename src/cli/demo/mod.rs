@@ -5,10 +5,8 @@
 
 mod agencies;
 mod data;
-pub(super) mod nodes;
+mod nodes;
 mod report;
-
-pub(super) use agencies::Agency;
 
 use super::Context;
 use super::error::{CliError, Exit};
@@ -17,7 +15,7 @@ use crate::pb::{
     policy_service_client::PolicyServiceClient, record_service_client::RecordServiceClient,
 };
 use crate::tls::ClientRole;
-use agencies::{AGENCIES, CASE, CBI, DCU, JC3, NPA, OPERATION};
+use agencies::{AGENCIES, Agency, CASE, CBI, DCU, JC3, NPA, OPERATION};
 use bytes::Bytes;
 use clap::Args;
 use nodes::{LOOK_EVERY, RunningNode};

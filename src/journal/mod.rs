@@ -9,6 +9,7 @@ pub mod index;
 pub mod ledger;
 pub mod log;
 pub mod open;
+pub mod query;
 pub mod search;
 pub mod state;
 pub mod transaction;

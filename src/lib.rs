@@ -13,3 +13,5 @@ pub mod store;
 pub mod journal;
 pub mod partner;
 pub mod tls;
+pub mod node;
+pub mod rpc;

@@ -155,7 +155,7 @@ fn readings(text: &str) -> Result<Vec<Value>, FilterError> {
 }
 
 /// The kind of a request; `None` for every kind.
-pub(crate) fn kind_in(number: i32) -> Result<Option<Kind>, FilterError> {
+pub fn kind_in(number: i32) -> Result<Option<Kind>, FilterError> {
     match u32::try_from(number) {
         Ok(0) => Ok(None),
         Ok(known) => Kind::from_number(known).map(Some).ok_or(FilterError::Kind(number)),

@@ -163,9 +163,14 @@ pub fn terms_of(record: &Verified, mut put: impl FnMut(Vec<u8>)) {
         }
         _ => {}
     }
-    let mut indexed: Vec<String> =
-        content.searchable_text().into_iter().flat_map(words).take(WORDS_MAX).collect();
-    indexed.sort_unstable();
-    indexed.dedup();
-    indexed.iter().for_each(|word| put(word_term(word)));
+    word_terms(&content).into_iter().for_each(put);
+}
+
+/// The terms of the words that a record is found by, sorted, each once.
+pub fn word_terms(content: &Content) -> Vec<Vec<u8>> {
+    let words = content.searchable_text().into_iter().flat_map(words).take(WORDS_MAX);
+    let mut terms: Vec<Vec<u8>> = words.map(|word| word_term(&word)).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    terms
 }

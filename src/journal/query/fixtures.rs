@@ -1,0 +1,207 @@
+//! A small real journal for the tests of queries.
+
+use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::journal::ledger::{Ledger, Writer};
+use crate::journal::open::{self, JournalOptions};
+use crate::journal::transaction::{Origin, Signing};
+use crate::journal::view::View;
+use crate::pb;
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::header::Header;
+use crate::record::signed::Verified;
+use crate::store::EngineKind;
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+pub(crate) const OWN: &str = "npa.go.jp";
+pub(crate) const OTHER: &str = "jc3.or.jp";
+/// 2026-03-01T00:00:00Z
+pub(crate) const DAY: u64 = 1_772_323_200_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
+
+pub(crate) struct Journal {
+    ledger: Ledger,
+    _writer: Writer,
+    _dir: TempDir,
+    runtime: tokio::runtime::Runtime,
+    heads: HashMap<(SeriesId, AgencyName), Header>,
+    ids: HashMap<(SeriesId, AgencyName), RecordId>,
+}
+
+fn secret() -> SeriesSecret {
+    SeriesSecret::from_bytes([9; 32])
+}
+
+pub(crate) fn time(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(ms as i64).unwrap()
+}
+
+pub(crate) fn draft_of(content: pb::draft::Content) -> pb::Draft {
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Green.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    pb::Draft { marking: Some(marking), content: Some(content), ..pb::Draft::default() }
+}
+
+pub(crate) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
+    draft_of(pb::draft::Content::Indicator(pb::Indicator {
+        value: value.into(),
+        title: title.into(),
+        cases: cases.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect(),
+        ..pb::Indicator::default()
+    }))
+}
+
+pub(crate) fn case(reference: &str, title: &str) -> pb::Draft {
+    draft_of(pb::draft::Content::Case(pb::Case {
+        reference: reference.into(),
+        title: title.into(),
+        opened_at_ms: DAY,
+        ..pb::Case::default()
+    }))
+}
+
+pub(crate) fn takedown(
+    value: &str,
+    reference: &str,
+    status: pb::TakedownStatus,
+    acted_at_ms: u64,
+) -> pb::Draft {
+    draft_of(pb::draft::Content::TakedownResult(pb::TakedownResult {
+        value: value.into(),
+        action: pb::TakedownAction::SuspendDomain.into(),
+        status: status.into(),
+        provider: "registrar".into(),
+        country: "IN".into(),
+        acted_at_ms,
+        case_reference: reference.into(),
+        ..pb::TakedownResult::default()
+    }))
+}
+
+pub(crate) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> pb::Draft {
+    let content = pb::draft::Content::Note(pb::Note {
+        title: title.into(),
+        text: text.into(),
+        records: records.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect(),
+        ..pb::Note::default()
+    });
+    pb::Draft { key: key.into(), ..draft_of(content) }
+}
+
+pub(crate) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb::Draft {
+    let content = pb::draft::Content::CaseAction(pb::CaseAction {
+        r#type: kind.into(),
+        at_ms,
+        count: 19,
+        place: "Delhi".into(),
+        agency: OWN.into(),
+        cases: vec![Bytes::copy_from_slice(case.as_bytes())],
+        ..pb::CaseAction::default()
+    });
+    pb::Draft { key: format!("{kind:?}-{at_ms}"), ..draft_of(content) }
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+        let signing = Signing {
+            agency: OWN.parse().unwrap(),
+            journal_key: SigningKey::from_bytes(&[2; 32]),
+            series_secret: secret(),
+        };
+        let clock: crate::journal::ledger::Clock = Arc::new(|| time(DAY));
+        let (ledger, writer, _) = open::open(&options, signing, clock).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let genesis = open::genesis(&OWN.parse().unwrap());
+        runtime.block_on(ledger.commit(move |tx| tx.append(genesis))).unwrap();
+        Self {
+            ledger,
+            _writer: writer,
+            _dir: dir,
+            runtime,
+            heads: HashMap::new(),
+            ids: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        self.ledger.view()
+    }
+
+    /// Signs a draft as the next revision of its series and keeps it.
+    pub(crate) fn add(&mut self, originator: &str, wire: pb::Draft, at_ms: u64) -> Arc<Verified> {
+        self.add_all(originator, vec![wire], at_ms).remove(0)
+    }
+
+    /// All in one commit; no two of one series.
+    pub(crate) fn add_all(
+        &mut self,
+        originator: &str,
+        wire: Vec<pb::Draft>,
+        at_ms: u64,
+    ) -> Vec<Arc<Verified>> {
+        let drafts = wire.into_iter().map(|wire| {
+            let draft = Draft::try_from(wire).unwrap();
+            let series = draft.series(&secret());
+            (draft, series)
+        });
+        let drafts: Vec<_> = drafts.collect();
+        self.keep(originator, drafts, at_ms)
+    }
+
+    /// Withdraws the newest revision of a series.
+    pub(crate) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
+        let originator = of.header().originator.clone();
+        let series = of.header().series;
+        let head = &self.heads[&(series, originator.clone())];
+        let content = pb::Withdrawal {
+            reason: pb::WithdrawalReason::Error.into(),
+            explanation: "wrong".into(),
+        };
+        let draft = Draft::withdrawal(head, content).unwrap();
+        self.keep(originator.as_str(), vec![(draft, series)], at_ms).remove(0)
+    }
+
+    fn keep(
+        &mut self,
+        originator: &str,
+        drafts: Vec<(Draft, SeriesId)>,
+        at_ms: u64,
+    ) -> Vec<Arc<Verified>> {
+        let originator: AgencyName = originator.parse().unwrap();
+        let mut salt = 0u128;
+        let mut sealed = Vec::new();
+        for (draft, series) in drafts {
+            let key = (series, originator.clone());
+            let place = match (self.heads.get(&key), self.ids.get(&key)) {
+                (Some(head), Some(id)) => Place::after(series, head.revision, *id),
+                _ => Place::first(series),
+            };
+            sealed.push(draft.seal(originator.clone(), place, time(at_ms), || {
+                salt += 1;
+                salt.to_be_bytes()
+            }));
+        }
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let signed = draft::sign(sealed, &key, KeyId::from_bytes([7; 16])).unwrap();
+        let signed: Vec<Arc<Verified>> = signed.into_iter().map(Arc::new).collect();
+        for record in &signed {
+            let key = (record.header().series, originator.clone());
+            self.heads.insert(key.clone(), record.header().clone());
+            self.ids.insert(key, record.id());
+        }
+        let job = signed.clone();
+        let commit = self.ledger.commit(move |tx| {
+            job.into_iter().try_for_each(|r| tx.accept(r, Origin::Client("test")).map(drop))
+        });
+        self.runtime.block_on(commit).unwrap();
+        signed
+    }
+}

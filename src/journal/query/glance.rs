@@ -1,0 +1,89 @@
+//! A quick look at a record: what totals and time lines need of very many of them.
+//!
+//! Only what is counted is read, and slots are not hashed again: what is shown to anybody is loaded
+//! in full and checked first.
+
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::journal::JournalError;
+use crate::journal::index::SeriesHead;
+use crate::journal::view::View;
+use crate::pb::{self, journal_entry::Event};
+use crate::record::commit;
+use crate::record::content::Content;
+use crate::record::kind::Kind;
+use crate::record::signed::Slot;
+use crate::record::stored;
+use crate::store::FrameKind;
+use prost::Message as _;
+
+/// The header of a record, as far as totals need it.
+pub(super) struct Glance {
+    pub(super) journal_index: u64,
+    pub(super) id: RecordId,
+    pub(super) kind: Kind,
+    pub(super) created_at_ms: u64,
+    pub(super) series: SeriesId,
+    originator: AgencyName,
+    revision: u32,
+}
+
+fn broken(index: u64, reason: impl ToString) -> JournalError {
+    JournalError::Entry { index, reason: reason.to_string() }
+}
+
+impl View {
+    /// What an entry accepted, if it accepted a record.
+    pub(super) fn glance(&self, journal_index: u64) -> Result<Option<Glance>, JournalError> {
+        let Event::RecordAccepted(accepted) = self.event(journal_index)?.1 else {
+            return Ok(None);
+        };
+        let broken = |reason: String| broken(journal_index, reason);
+        let id = commit::record_id(&accepted.header);
+        let header =
+            pb::Header::decode(accepted.header).map_err(|error| broken(error.to_string()))?;
+        let kind = u32::try_from(header.kind).ok().and_then(Kind::from_number);
+        Ok(Some(Glance {
+            journal_index,
+            id,
+            kind: kind.ok_or_else(|| broken(format!("kind {} is unknown", header.kind)))?,
+            created_at_ms: header.created_at_ms,
+            series: SeriesId::try_from(&header.series[..]).map_err(|e| broken(e.to_string()))?,
+            originator: header
+                .originator
+                .parse()
+                .map_err(|e: crate::ident::IdentError| broken(e.to_string()))?,
+            revision: header.revision,
+        }))
+    }
+}
+
+impl Glance {
+    /// The newest revision of its series.
+    pub(super) fn head(&self, view: &View) -> Result<Option<SeriesHead>, JournalError> {
+        view.series_head(self.series, &self.originator)
+    }
+
+    pub(super) fn is_superseded(&self, view: &View) -> Result<bool, JournalError> {
+        Ok(self.head(view)?.is_some_and(|head| head.revision > self.revision))
+    }
+
+    /// What its open slots say.
+    pub(super) fn content(&self, view: &View) -> Result<Content, JournalError> {
+        let broken = |reason: String| broken(self.journal_index, reason);
+        let place = view.place(&self.id)?.ok_or_else(|| {
+            JournalError::Index(format!("record {} is accepted and not there", self.id))
+        })?;
+        let frame = view.segments().read(place.content)?;
+        if frame.kind != FrameKind::Content {
+            return Err(broken(format!("no content lies at {}", place.content)));
+        }
+        let (_, slots) = stored::read(&frame.payload).map_err(|e| broken(e.to_string()))?;
+        let mut joined = Vec::with_capacity(frame.payload.len());
+        for slot in &slots {
+            if let Slot::Open { bytes, .. } = slot {
+                joined.extend_from_slice(bytes);
+            }
+        }
+        Content::decode(self.kind, &joined).map_err(|error| broken(error.to_string()))
+    }
+}

@@ -1,0 +1,197 @@
+//! The doors of the two ports: every request is checked before any service sees it.
+//!
+//! The certificate was checked when the connection began; the role is looked up at every request.
+//! To a partner, unknown and forbidden look the same.
+
+use super::refusal::forbidden;
+use crate::node::Node;
+use crate::policy::{Access, Role};
+use crate::tls::{Caller, CallerInfo, ClientRole};
+use http::{Request, Response};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// What a client with any role may call beside the rpcs of the access policy: whether the node is
+/// there, and what it offers.
+const FOR_EVERY_CLIENT: [&str; 3] = [
+    "grpc.health.v1.Health/",
+    "grpc.reflection.v1.ServerReflection/",
+    "grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The one method of the partner port.
+const EXCHANGE: &str = "liaison.v1.ExchangeService/Exchange";
+
+/// Whom a port is for.
+#[derive(Clone)]
+pub(super) enum Door {
+    Clients(Arc<Access>),
+    Partners,
+}
+
+impl Door {
+    /// Whether a caller may call a method, named `liaison.v1.Service/Method`.
+    pub(super) fn check(&self, caller: Option<&Caller>, method: &str) -> Result<(), Status> {
+        match (self, caller) {
+            (Self::Clients(access), Some(Caller::Client { role, .. })) => {
+                check_client(access, *role, method)
+            }
+            (Self::Partners, Some(Caller::Partner(_))) if method == EXCHANGE => Ok(()),
+            _ => Err(forbidden()),
+        }
+    }
+}
+
+fn check_client(access: &Access, role: ClientRole, method: &str) -> Result<(), Status> {
+    let for_all = FOR_EVERY_CLIENT.iter().any(|service| method.starts_with(service));
+    if for_all || access.allowed(role.name(), method) {
+        return Ok(());
+    }
+    let able: Vec<&str> = Role::ALL
+        .into_iter()
+        .map(Role::name)
+        .filter(|other| access.allowed(other, method))
+        .collect();
+    let next = match &able[..] {
+        [] => "no role may; this node has no such method".to_owned(),
+        [one] => format!("ask for a client certificate with role {one}"),
+        [first @ .., last] => {
+            format!("ask for a client certificate with role {} or {last}", first.join(", "))
+        }
+    };
+    Err(Status::permission_denied(format!("role {role} may not call {method}; {next}")))
+}
+
+/// Puts a [`Door`] before services.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) door: Door,
+    pub(super) node: Arc<Node>,
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, guard: self.clone() }
+    }
+}
+
+/// Services behind a [`Door`].
+#[derive(Clone)]
+pub(super) struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let info = request.extensions().get::<CallerInfo>();
+        let method = request.uri().path().trim_start_matches('/');
+        match self.guard.door.check(info.map(|info| &info.caller), method) {
+            Ok(()) => Box::pin(self.inner.call(request)),
+            Err(status) => {
+                self.guard.node.refused("access");
+                tracing::info!(caller = ?info, method, "refused a call");
+                Box::pin(async move { Ok(status.into_http()) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::RPCS;
+    use tonic::Code;
+
+    fn clients() -> Door {
+        Door::Clients(Arc::new(Access::compile().unwrap()))
+    }
+
+    fn client(role: ClientRole) -> Caller {
+        let serial = crate::tls::CertificateSerial::from_bytes(&[1]).unwrap();
+        Caller::Client { name: "tanaka".parse().unwrap(), role, serial }
+    }
+
+    fn partner() -> Caller {
+        Caller::Partner("jc3.or.jp".parse().unwrap())
+    }
+
+    #[test]
+    fn a_refusal_names_the_role_and_who_may_call() {
+        let refused = clients()
+            .check(Some(&client(ClientRole::VendorTool)), "liaison.v1.RecordService/WithdrawRecord")
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert_eq!(
+            refused.message(),
+            "role vendor-tool may not call liaison.v1.RecordService/WithdrawRecord; ask for a \
+             client certificate with role analyst"
+        );
+    }
+
+    #[test]
+    fn the_door_agrees_with_the_access_policy_on_every_rpc_and_role() {
+        let access = Access::compile().unwrap();
+        for role in ClientRole::ALL {
+            for rpc in RPCS {
+                let let_in = clients().check(Some(&client(role)), rpc).is_ok();
+                assert_eq!(let_in, access.allowed(role.name(), rpc), "{role} {rpc}");
+            }
+        }
+    }
+
+    #[test]
+    fn partners_never_reach_the_client_port_nor_clients_the_partner_port() {
+        for rpc in RPCS.into_iter().chain([EXCHANGE, "grpc.health.v1.Health/Check"]) {
+            assert!(clients().check(Some(&partner()), rpc).is_err(), "{rpc}");
+            assert!(clients().check(None, rpc).is_err(), "{rpc}");
+            assert!(Door::Partners.check(None, rpc).is_err(), "{rpc}");
+            for role in ClientRole::ALL {
+                assert!(Door::Partners.check(Some(&client(role)), rpc).is_err(), "{rpc}");
+            }
+        }
+        assert!(Door::Partners.check(Some(&partner()), EXCHANGE).is_ok());
+    }
+
+    #[test]
+    fn unknown_and_forbidden_look_the_same_to_a_partner() {
+        let answer = |method| {
+            let status = Door::Partners.check(Some(&partner()), method).unwrap_err();
+            (status.code(), status.message().to_owned())
+        };
+        assert_eq!(answer("liaison.v1.RecordService/GetRecord"), answer("no.such.Service/Method"));
+    }
+
+    #[test]
+    fn every_role_may_ask_for_health_and_reflection() {
+        for role in ClientRole::ALL {
+            let caller = client(role);
+            for method in [
+                "grpc.health.v1.Health/Check",
+                "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            ] {
+                assert!(clients().check(Some(&caller), method).is_ok(), "{role} {method}");
+            }
+            assert!(clients().check(Some(&caller), "grpc.health.v1.Healthy/Check").is_err());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `CaseService`: views over the records of a case.
+
+use super::{ANSWER_BYTES_MAX, Context, refusal};
+use crate::journal::JournalError;
+use crate::journal::query::{CaseSelector, Timeline, TimelineEvent, record_view};
+use crate::journal::view::View;
+use crate::pb;
+use crate::pb::case_service_server::CaseService;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+/// Events of a time line unless asked otherwise.
+const EVENTS_DEFAULT: usize = 1_000;
+/// Events of a time line: nobody reads more, and each is a record.
+const EVENTS_MAX: usize = 10_000;
+
+pub(super) struct Cases(pub(super) Context);
+
+#[tonic::async_trait]
+impl CaseService for Cases {
+    async fn get_timeline(
+        &self,
+        request: Request<pb::GetTimelineRequest>,
+    ) -> Result<Response<pb::GetTimelineResponse>, Status> {
+        let pb::GetTimelineRequest { case, limit } = request.into_inner();
+        if case.is_empty() {
+            return Err(refusal::invalid("case", "it is empty; give a reference or a series id"));
+        }
+        let limit = match limit as usize {
+            0 => EVENTS_DEFAULT,
+            limit @ 1..=EVENTS_MAX => limit,
+            found => {
+                return Err(refusal::invalid("limit", format!("{found} is above {EVENTS_MAX}")));
+            }
+        };
+        let selector = CaseSelector::parse(&case)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let found = self
+            .0
+            .read(move |view| {
+                let timeline = view.timeline(&selector, limit)?;
+                timeline.map(|timeline| answer(view, timeline)).transpose()
+            })
+            .await?;
+        found.map(Response::new).ok_or_else(|| {
+            Status::not_found(format!(
+                "this node knows no case {case:?}; search with QueryRecords and kind CASE"
+            ))
+        })
+    }
+
+    async fn get_takedown_status(
+        &self,
+        request: Request<pb::GetTakedownStatusRequest>,
+    ) -> Result<Response<pb::GetTakedownStatusResponse>, Status> {
+        let pb::GetTakedownStatusRequest { case_reference } = request.into_inner();
+        let status = self.0.read(move |view| {
+            view.takedown_status((!case_reference.is_empty()).then_some(&case_reference))
+        });
+        status.await.map(Response::new)
+    }
+}
+
+/// As many of the newest events as fit one message.
+fn answer(view: &View, timeline: Timeline) -> Result<pb::GetTimelineResponse, JournalError> {
+    let case = timeline.case.map(|kept| record_view(view, &kept)).transpose()?;
+    let mut bytes = case.as_ref().map_or(0, prost::Message::encoded_len);
+    let mut events = Vec::new();
+    for event in timeline.events.iter().rev() {
+        let event = event_view(view, event)?;
+        bytes += event.encoded_len();
+        if bytes > ANSWER_BYTES_MAX {
+            break;
+        }
+        events.push(event);
+    }
+    events.reverse();
+    let totals = timeline.totals.into_iter();
+    let totals = totals.map(|(kind, count)| pb::Count { name: kind.name().to_owned(), count });
+    Ok(pb::GetTimelineResponse { case, events, totals: totals.collect() })
+}
+
+fn event_view(view: &View, event: &TimelineEvent) -> Result<pb::TimelineEvent, JournalError> {
+    let content = event.kept.record.content();
+    Ok(pb::TimelineEvent {
+        at_ms: event.at_ms,
+        summary: content.map(|content| content.summary()).unwrap_or_default(),
+        record: Some(record_view(view, &event.kept)?),
+    })
+}

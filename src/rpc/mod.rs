@@ -1,0 +1,102 @@
+//! The gRPC services: one file a service, and the two ports that serve them.
+//!
+//! A service parses, calls one use case of the node and answers. It decides nothing: who may call is
+//! the access policy's, what may leave is the sharing policy's. Clients and partners have a port
+//! each; nothing of one is served on the other.
+
+mod access;
+mod cases;
+mod exchange;
+mod in_order;
+mod logs;
+mod node;
+mod partners;
+mod policies;
+mod port;
+mod records;
+mod refusal;
+mod submission;
+mod watch;
+
+pub use port::{ServeError, serve_client_port, serve_partner_port};
+
+use crate::ident::{AgencyName, RecordId};
+use crate::journal::JournalError;
+use crate::journal::view::View;
+use crate::node::Node;
+use crate::tls::{Caller, CallerInfo};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_stream::Stream;
+use tonic::{Request, Status};
+
+/// Bytes of a message that is taken in: 1,024 drafts of 4 KiB each, several times what a draft has,
+/// or a batch of the exchange (2 MiB) with its frame.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of an answer that is not a stream; below the 4 MiB that gRPC clients take by default.
+pub const ANSWER_BYTES_MAX: usize = 3 << 20;
+/// Requests under way on one connection; tools call a handful at once.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// How long a call may take that is answered once; a stream begins within it and may then last.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long calls may go on after the node was told to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions to the disk that are answered at once, on one port; more wait for their turn.
+pub const READS_MAX: usize = 16;
+/// Drafts of one unary submission: they are answered in one message.
+pub const UNARY_DRAFTS_MAX: usize = 64;
+/// Drafts of one request of a bulk submission: one job of the journal.
+pub const STREAM_DRAFTS_MAX: usize = 1_024;
+
+/// What a streaming call answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What all services of a port share.
+#[derive(Clone)]
+struct Context {
+    node: Arc<Node>,
+    reads: Arc<Semaphore>,
+    /// Becomes true when the port closes.
+    stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Context {
+    /// Asks the journal on a thread that may block. A caller that has gone leaves the question
+    /// running to its end; it is bounded.
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let stopped = || Status::unavailable("the node is stopping; try again later");
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| stopped())?;
+        let view = Arc::clone(self.node.view());
+        let answer = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            question(&view)
+        });
+        match answer.await {
+            Ok(answer) => answer.map_err(|error| refusal::internal(&error)),
+            Err(failed) if failed.is_cancelled() => Err(stopped()),
+            Err(failed) => Err(refusal::internal(&failed)),
+        }
+    }
+}
+
+/// The name of the client that calls. The access layer let nobody else through.
+fn client_of<T>(request: &Request<T>) -> Result<String, Status> {
+    match request.extensions().get::<CallerInfo>().map(|info| &info.caller) {
+        Some(Caller::Client { name, .. }) => Ok(name.as_str().to_owned()),
+        Some(Caller::Partner(_)) | None => Err(refusal::forbidden()),
+    }
+}
+
+/// A record id of 32 bytes.
+fn record_id(bytes: &[u8]) -> Result<RecordId, Status> {
+    RecordId::try_from(bytes).map_err(|error| refusal::invalid("record_id", error))
+}
+
+fn agency(field: &str, name: &str) -> Result<AgencyName, Status> {
+    name.parse().map_err(|error| refusal::invalid(field, error))
+}

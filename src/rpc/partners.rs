@@ -1,0 +1,97 @@
+//! `PartnerService`: this agency's card, and the partners of this node.
+
+use super::{Context, agency, client_of, refusal};
+use crate::ident::AgencyName;
+use crate::partner::VerifiedCard;
+use crate::pb;
+use crate::pb::partner_service_server::PartnerService;
+use tonic::{Request, Response, Status};
+
+pub(super) struct Partners(pub(super) Context);
+
+fn armour(card: &VerifiedCard) -> Result<String, Status> {
+    card.to_armour().map_err(|error| refusal::internal(&error))
+}
+
+fn unknown(name: &AgencyName) -> Status {
+    Status::not_found(format!("there is no partner {name}; ListPartners shows all"))
+}
+
+#[tonic::async_trait]
+impl PartnerService for Partners {
+    async fn get_own_card(
+        &self,
+        _: Request<pb::GetOwnCardRequest>,
+    ) -> Result<Response<pb::GetOwnCardResponse>, Status> {
+        let card = self.0.node.own_card().map_err(|error| refusal::of_node(&error))?;
+        let number = card.number().to_string();
+        Ok(Response::new(pb::GetOwnCardResponse { card: armour(&card)?, number }))
+    }
+
+    async fn list_partners(
+        &self,
+        _: Request<pb::ListPartnersRequest>,
+    ) -> Result<Response<pb::ListPartnersResponse>, Status> {
+        let partners = self.0.node.partner_views();
+        Ok(Response::new(pb::ListPartnersResponse { partners }))
+    }
+
+    async fn get_partner(
+        &self,
+        request: Request<pb::GetPartnerRequest>,
+    ) -> Result<Response<pb::GetPartnerResponse>, Status> {
+        let name = agency("agency", &request.into_inner().agency)?;
+        let snapshot = self.0.node.view().snapshot();
+        let partner = snapshot.state.partners.get(&name).ok_or_else(|| unknown(&name))?;
+        let view = self.0.node.partner_views().into_iter().find(|v| v.agency == name.as_str());
+        Ok(Response::new(pb::GetPartnerResponse {
+            partner: Some(view.ok_or_else(|| unknown(&name))?),
+            card: armour(&partner.card)?,
+            number: partner.card.number().to_string(),
+        }))
+    }
+
+    async fn add_partner(
+        &self,
+        request: Request<pb::AddPartnerRequest>,
+    ) -> Result<Response<pb::AddPartnerResponse>, Status> {
+        let client = client_of(&request)?;
+        let pb::AddPartnerRequest { card, number, facts } = request.into_inner();
+        let facts = facts.unwrap_or_default();
+        let partner = self.0.node.add_partner(&client, &card, &number, facts).await;
+        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
+        Ok(Response::new(pb::AddPartnerResponse { partner }))
+    }
+
+    async fn set_partner_state(
+        &self,
+        request: Request<pb::SetPartnerStateRequest>,
+    ) -> Result<Response<pb::SetPartnerStateResponse>, Status> {
+        use pb::PartnerState::{Active, Revoked, Suspended};
+        let client = client_of(&request)?;
+        let request = request.into_inner();
+        let name = agency("agency", &request.agency)?;
+        let state = match pb::PartnerState::try_from(request.state) {
+            Ok(state @ (Active | Suspended | Revoked)) => state,
+            _ => return Err(refusal::invalid("state", "give ACTIVE, SUSPENDED or REVOKED")),
+        };
+        let partner = self.0.node.set_partner_state(&client, &name, state).await;
+        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
+        Ok(Response::new(pb::SetPartnerStateResponse { partner }))
+    }
+
+    async fn update_partner_facts(
+        &self,
+        request: Request<pb::UpdatePartnerFactsRequest>,
+    ) -> Result<Response<pb::UpdatePartnerFactsResponse>, Status> {
+        let client = client_of(&request)?;
+        let pb::UpdatePartnerFactsRequest { agency: name, facts } = request.into_inner();
+        let name = agency("agency", &name)?;
+        let facts = facts.ok_or_else(|| {
+            refusal::invalid("facts", "they are missing; give all of them, they replace the old")
+        })?;
+        let partner = self.0.node.update_partner_facts(&client, &name, facts).await;
+        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
+        Ok(Response::new(pb::UpdatePartnerFactsResponse { partner }))
+    }
+}

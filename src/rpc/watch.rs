@@ -1,0 +1,88 @@
+//! Following the journal: what is there from a cursor on, and then what comes.
+
+use super::{Context, refusal};
+use crate::journal::JournalError;
+use crate::journal::query::record_view;
+use crate::journal::view::View;
+use crate::pb;
+use crate::record::kind::Kind;
+use prost::Message as _;
+use tokio_stream::Stream;
+use tonic::Status;
+
+/// Journal entries read in one step.
+const STEP_ENTRIES_MAX: u64 = 256;
+/// Bytes of answers made in one step; one more may come on top.
+const STEP_BYTES_MAX: usize = 1 << 20;
+
+struct Step {
+    answers: Vec<pb::WatchRecordsResponse>,
+    cursor: u64,
+}
+
+/// Where a watch begins.
+pub(super) fn begin(context: &Context, request: &pb::WatchRecordsRequest) -> Result<u64, Status> {
+    let size = context.node.view().snapshot().size;
+    match request.cursor {
+        _ if request.from_now => Ok(size),
+        cursor if cursor <= size => Ok(cursor),
+        cursor => Err(Status::out_of_range(format!(
+            "cursor: {cursor} is beyond the journal's size {size}; use the cursor of the last \
+             response"
+        ))),
+    }
+}
+
+/// Ends when the port closes or the journal stops; the client ends it by going away.
+pub(super) fn answers(
+    context: Context,
+    mut cursor: u64,
+    kind: Option<Kind>,
+) -> impl Stream<Item = Result<pb::WatchRecordsResponse, Status>> + Send {
+    let mut grown = context.node.grown();
+    let mut stopping = context.stopping.clone();
+    async_stream::try_stream! {
+        while !*stopping.borrow() {
+            // Marked as seen before the journal is read, so that growth meanwhile is not missed.
+            let _ = *grown.borrow_and_update();
+            let step = context.read(move |view| read_step(view, cursor, kind)).await?;
+            let moved = step.cursor > cursor;
+            cursor = step.cursor;
+            for answer in step.answers {
+                yield answer;
+            }
+            if moved {
+                continue;
+            }
+            tokio::select! {
+                changed = grown.changed() => if changed.is_err() { break },
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        if *stopping.borrow() {
+            tracing::debug!(cursor, "a watch ends because the port closes");
+        }
+    }
+}
+
+fn read_step(view: &View, from: u64, kind: Option<Kind>) -> Result<Step, JournalError> {
+    let size = view.snapshot().size;
+    let (mut answers, mut bytes, mut cursor) = (Vec::new(), 0, from);
+    while cursor < size && cursor < from + STEP_ENTRIES_MAX && bytes < STEP_BYTES_MAX {
+        let kept = view.accepted_at(cursor)?;
+        cursor += 1;
+        let Some(kept) = kept else { continue };
+        if kind.is_some_and(|kind| kind != kept.record.kind()) {
+            continue;
+        }
+        let record = Some(record_view(view, &kept)?);
+        let answer = pb::WatchRecordsResponse { record, cursor };
+        bytes += answer.encoded_len();
+        answers.push(answer);
+    }
+    Ok(Step { answers, cursor })
+}
+
+pub(super) fn kind(number: i32) -> Result<Option<Kind>, Status> {
+    crate::journal::query::kind_in(number).map_err(|error| refusal::invalid("kind", error))
+}

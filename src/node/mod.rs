@@ -204,7 +204,7 @@ impl Node {
         let mut all = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for port in self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             for (reason, count) in port.all().filter(|(_, count)| *count > 0) {
-                *all.entry(format!("handshake: {reason}")).or_default() += count;
+                *all.entry(format!("handshake: {}", reason.name())).or_default() += count;
             }
         }
         all.into_iter().map(|(name, count)| pb::Count { name, count }).collect()

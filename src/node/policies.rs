@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Files of a bundle at the most.
-pub const POLICY_FILES_MAX: usize = 64;
+pub(super) const POLICY_FILES_MAX: usize = 64;
 
 /// Where the bundles that were put in force are kept, by hash.
 const APPLIED: &str = "policies";
@@ -275,7 +275,7 @@ fn check_names(files: &[pb::PolicyFile]) -> Result<(), NodeError> {
 }
 
 /// The policy files of a directory, by name.
-pub fn read_files(dir: &Path) -> Result<Vec<(String, String)>, NodeError> {
+fn read_files(dir: &Path) -> Result<Vec<(String, String)>, NodeError> {
     let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", dir.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Drafts that one job of the writer takes.
-pub const DRAFTS_MAX: usize = 1_024;
+const DRAFTS_MAX: usize = 1_024;
 
 /// What came of drafts, and the journal that holds them.
 #[derive(Debug)]

@@ -137,7 +137,7 @@ impl RunningNode {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             // A node that has already ended needs no signal.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
             drop(self.child.kill().await);

@@ -21,7 +21,7 @@ use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 
 const NODES: usize = 4;
-const STEPS: u64 = 60;
+const STEPS: u64 = 50;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and one seed is one run.
 struct Random(u64);
@@ -275,7 +275,9 @@ struct End {
 
 struct Link {
     ends: [End; 2],
+    /// Frames were doubled or swapped.
     tampered: bool,
+    draining: bool,
 }
 
 struct World {
@@ -329,7 +331,7 @@ impl World {
             outs.push(out);
             End { node: own, session, jobs: Vec::new(), wire: VecDeque::new(), closed: false }
         });
-        self.links.insert(pair, Link { ends, tampered: false });
+        self.links.insert(pair, Link { ends, tampered: false, draining: false });
         for (side, out) in outs.into_iter().enumerate() {
             self.carry_out(pair, side, out);
         }
@@ -508,6 +510,13 @@ impl World {
         self.input(pair, side, Input::Published(published));
     }
 
+    fn begin_drain(&mut self, pair: (usize, usize), side: usize) {
+        if let Some(link) = self.links.get_mut(&pair) {
+            link.draining = true;
+            self.input(pair, side, Input::Drain);
+        }
+    }
+
     fn step(&mut self) {
         let pair = PAIRS[self.random.below(PAIRS.len())];
         let side = self.random.below(2);
@@ -530,7 +539,7 @@ impl World {
                 self.nodes[node].retract(partner, &mut self.random);
                 self.announce(node, partner);
             }
-            23 => self.input(pair, side, Input::Drain),
+            23 => self.begin_drain(pair, side),
             24..=43 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }
@@ -538,8 +547,10 @@ impl World {
 
     /// A fair network, until nobody has anything left to say.
     fn quiesce(&mut self) {
-        // Streams that began to drain or carry frames that were tampered with must end first.
-        PAIRS.into_iter().for_each(|pair| self.cut(pair));
+        let spoilt = |link: &Link| link.tampered || link.draining;
+        let spoilt: Vec<_> =
+            self.links.iter().filter(|(_, link)| spoilt(link)).map(|(pair, _)| *pair).collect();
+        spoilt.into_iter().for_each(|pair| self.cut(pair));
         let mut busy = true;
         while busy {
             busy = false;
@@ -559,7 +570,7 @@ impl World {
     fn drain(&mut self) {
         for pair in PAIRS {
             let first = self.random.below(2);
-            self.input(pair, first, Input::Drain);
+            self.begin_drain(pair, first);
             let mut moved = true;
             while moved {
                 moved = self.deliver(pair, 0) | self.deliver(pair, 1);

@@ -491,7 +491,7 @@ impl World {
         }
         let is_batch = |frame: &pb::ExchangeFrame| matches!(frame.body, Some(Body::FeedBatch(_)));
         let at = self.random.below(wire.len());
-        if let Some(batch) = wire.iter().position(is_batch).filter(|_| at % 2 == 0) {
+        if let Some(batch) = wire.iter().position(is_batch).filter(|_| at.is_multiple_of(2)) {
             let to = batch + 1 + self.random.below(wire.len() - batch);
             wire.insert(to, wire[batch].clone());
         } else if self.random.chance(4) {

@@ -36,8 +36,9 @@ struct Storing {
 pub(super) struct Receiving {
     /// What is durable.
     held: TreeHead,
-    /// The last receipt note given for it; empty at the beginning of a feed.
-    held_note: Vec<u8>,
+    /// The last receipt given for it; without a note at the beginning of a feed. Given again it is
+    /// the same, so that it does not matter which of two the partner takes.
+    receipt: pb::Receipt,
     /// The edge of the tree after the last batch that was checked; away while one is.
     edge: Frontier,
     /// Size after the last batch that was let in.
@@ -58,7 +59,7 @@ impl Receiving {
         }
         Ok(Self {
             held,
-            held_note,
+            receipt: pb::Receipt { note: held_note.into(), exceptions: Vec::new() },
             edge,
             expected: held.size,
             queue: VecDeque::with_capacity(WINDOW),
@@ -69,7 +70,7 @@ impl Receiving {
     }
 
     pub(super) fn held_note(&self) -> &[u8] {
-        &self.held_note
+        &self.receipt.note
     }
 
     /// Every batch that came is durable and its receipt is sent.
@@ -101,10 +102,8 @@ impl Receiving {
     ) -> Result<(), OwnFault> {
         let from = self.recalling.take().ok_or(OwnFault::Unasked("exceptions"))?;
         let since = exceptions.iter().filter(|exception| exception.index >= from);
-        out.push(Output::send(Body::Receipt(pb::Receipt {
-            note: self.held_note.clone().into(),
-            exceptions: since.map(Into::into).collect(),
-        })));
+        self.receipt.exceptions = since.map(Into::into).collect();
+        out.push(Output::send(Body::Receipt(self.receipt.clone())));
         self.check_next(out);
         Ok(())
     }
@@ -143,15 +142,14 @@ impl Receiving {
                     note: batch.note().to_vec(),
                     signed,
                     computed: self.held.root,
-                    held: self.held_note.clone(),
+                    held: self.receipt.note.to_vec(),
                 })
                 .into());
             }
         }
         // A receipt that is still owed with its exceptions comes by itself.
-        if self.recalling.is_none() && !self.held_note.is_empty() {
-            let (note, exceptions) = (self.held_note.clone().into(), Vec::new());
-            out.push(Output::send(Body::Receipt(pb::Receipt { note, exceptions })));
+        if self.recalling.is_none() && !self.receipt.note.is_empty() {
+            out.push(Output::send(Body::Receipt(self.receipt.clone())));
         }
         Ok(())
     }
@@ -176,7 +174,7 @@ impl Receiving {
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         let wanted = self.checking.take().ok_or(OwnFault::Unasked("verdict"))?;
-        let checked = verdict.map_err(|fault| Fault::of_batch(fault, &self.held_note))?;
+        let checked = verdict.map_err(|fault| Fault::of_batch(fault, &self.receipt.note))?;
         let head = checked.frontier.head();
         if head != checked.head.checkpoint().head() || head.size != wanted {
             return Err(OwnFault::CheckedSize { found: head.size, wanted }.into());
@@ -204,7 +202,7 @@ impl Receiving {
         let Storing { head, receipt } =
             self.storing.pop_front().ok_or(OwnFault::Unasked("stored"))?;
         self.held = head;
-        self.held_note = receipt.note.to_vec();
+        self.receipt = receipt.clone();
         out.push(Output::send(Body::Receipt(receipt)));
         Ok(())
     }

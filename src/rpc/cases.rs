@@ -7,6 +7,7 @@ use crate::journal::view::View;
 use crate::pb;
 use crate::pb::case_service_server::CaseService;
 use prost::Message as _;
+use std::cmp::Reverse;
 use tonic::{Request, Response, Status};
 
 /// Events of a time line unless asked otherwise.
@@ -61,12 +62,13 @@ impl CaseService for Cases {
     }
 }
 
-/// As many of the newest events as fit one message.
-fn answer(view: &View, timeline: Timeline) -> Result<pb::GetTimelineResponse, JournalError> {
+/// As many events as fit one message; what does not is left out as for a smaller limit.
+fn answer(view: &View, mut timeline: Timeline) -> Result<pb::GetTimelineResponse, JournalError> {
     let case = timeline.case.map(|kept| record_view(view, &kept)).transpose()?;
     let mut bytes = case.as_ref().map_or(0, prost::Message::encoded_len);
-    let mut events = Vec::new();
-    for event in timeline.events.iter().rev() {
+    timeline.events.sort_by_key(|event| Reverse((event.is_singular(), event.at_ms)));
+    let mut events = Vec::with_capacity(timeline.events.len());
+    for event in &timeline.events {
         let event = event_view(view, event)?;
         bytes += event.encoded_len();
         if bytes > ANSWER_BYTES_MAX {
@@ -74,7 +76,9 @@ fn answer(view: &View, timeline: Timeline) -> Result<pb::GetTimelineResponse, Jo
         }
         events.push(event);
     }
-    events.reverse();
+    events.sort_by_key(|event| {
+        (event.at_ms, event.record.as_ref().map(|record| record.journal_index))
+    });
     let totals = timeline.totals.into_iter();
     let totals = totals.map(|(kind, count)| pb::Count { name: kind.name().to_owned(), count });
     Ok(pb::GetTimelineResponse { case, events, totals: totals.collect() })

@@ -84,6 +84,18 @@ pub struct TimelineEvent {
     pub kept: Kept,
 }
 
+impl TimelineEvent {
+    /// It is of a kind that comes in ones, not in masses.
+    pub fn is_singular(&self) -> bool {
+        is_singular(self.kept.record.kind())
+    }
+}
+
+/// Indicators and takedown results come by the ten thousand.
+const fn is_singular(kind: Kind) -> bool {
+    !matches!(kind, Kind::Indicator | Kind::TakedownResult)
+}
+
 /// A case and what belongs to it, as far as it is the newest revision.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
@@ -204,7 +216,7 @@ impl View {
         }
         let content = glance.content(self)?;
         Ok(scope.contains(glance.series, &content).then(|| Rank {
-            singular: !matches!(glance.kind, Kind::Indicator | Kind::TakedownResult),
+            singular: is_singular(glance.kind),
             at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),
             journal_index: glance.journal_index,
         }))

@@ -16,13 +16,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-pub(crate) const OWN: &str = "npa.go.jp";
-pub(crate) const OTHER: &str = "jc3.or.jp";
+pub(super) const OWN: &str = "npa.go.jp";
+pub(super) const OTHER: &str = "jc3.or.jp";
 /// 2026-03-01T00:00:00Z
-pub(crate) const DAY: u64 = 1_772_323_200_000;
-pub(crate) const DAY_MS: u64 = 86_400_000;
+pub(super) const DAY: u64 = 1_772_323_200_000;
+pub(super) const DAY_MS: u64 = 86_400_000;
 
-pub(crate) struct Journal {
+pub(super) struct Journal {
     ledger: Ledger,
     _writer: Writer,
     _dir: TempDir,
@@ -35,11 +35,11 @@ fn secret() -> SeriesSecret {
     SeriesSecret::from_bytes([9; 32])
 }
 
-pub(crate) fn time(ms: u64) -> Timestamp {
+pub(super) fn time(ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(ms as i64).unwrap()
 }
 
-pub(crate) fn draft_of(content: pb::draft::Content) -> pb::Draft {
+pub(super) fn draft_of(content: pb::draft::Content) -> pb::Draft {
     let marking = pb::Marking {
         tlp: pb::Tlp::Green.into(),
         pap: pb::Pap::Green.into(),
@@ -48,7 +48,7 @@ pub(crate) fn draft_of(content: pb::draft::Content) -> pb::Draft {
     pb::Draft { marking: Some(marking), content: Some(content), ..pb::Draft::default() }
 }
 
-pub(crate) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
+pub(super) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
     draft_of(pb::draft::Content::Indicator(pb::Indicator {
         value: value.into(),
         title: title.into(),
@@ -57,7 +57,7 @@ pub(crate) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Dra
     }))
 }
 
-pub(crate) fn case(reference: &str, title: &str) -> pb::Draft {
+pub(super) fn case(reference: &str, title: &str) -> pb::Draft {
     draft_of(pb::draft::Content::Case(pb::Case {
         reference: reference.into(),
         title: title.into(),
@@ -66,7 +66,7 @@ pub(crate) fn case(reference: &str, title: &str) -> pb::Draft {
     }))
 }
 
-pub(crate) fn takedown(
+pub(super) fn takedown(
     value: &str,
     reference: &str,
     status: pb::TakedownStatus,
@@ -84,7 +84,7 @@ pub(crate) fn takedown(
     }))
 }
 
-pub(crate) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> pb::Draft {
+pub(super) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> pb::Draft {
     let content = pb::draft::Content::Note(pb::Note {
         title: title.into(),
         text: text.into(),
@@ -94,7 +94,7 @@ pub(crate) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> 
     pb::Draft { key: key.into(), ..draft_of(content) }
 }
 
-pub(crate) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb::Draft {
+pub(super) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb::Draft {
     let content = pb::draft::Content::CaseAction(pb::CaseAction {
         r#type: kind.into(),
         at_ms,
@@ -108,7 +108,7 @@ pub(crate) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
         let signing = Signing {
@@ -131,17 +131,17 @@ impl Journal {
         }
     }
 
-    pub(crate) fn view(&self) -> &View {
+    pub(super) fn view(&self) -> &View {
         self.ledger.view()
     }
 
     /// Signs a draft as the next revision of its series and keeps it.
-    pub(crate) fn add(&mut self, originator: &str, wire: pb::Draft, at_ms: u64) -> Arc<Verified> {
+    pub(super) fn add(&mut self, originator: &str, wire: pb::Draft, at_ms: u64) -> Arc<Verified> {
         self.add_all(originator, vec![wire], at_ms).remove(0)
     }
 
     /// All in one commit; no two of one series.
-    pub(crate) fn add_all(
+    pub(super) fn add_all(
         &mut self,
         originator: &str,
         wire: Vec<pb::Draft>,
@@ -157,7 +157,7 @@ impl Journal {
     }
 
     /// Withdraws the newest revision of a series.
-    pub(crate) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
+    pub(super) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
         let originator = of.header().originator.clone();
         let series = of.header().series;
         let head = &self.heads[&(series, originator.clone())];

@@ -107,7 +107,12 @@ impl HeadSpacing {
     /// after a head always fits. `envelope` is with every slot that is or may yet be sent; a slot
     /// that is closed by then may need up to 16 bytes more than an open one, which is counted.
     pub fn admits(&mut self, envelope: &pb::Envelope) -> bool {
-        let cost = envelope.encoded_len() + 16 * envelope.slots.len() + ENTRY_COST;
+        self.admits_bytes(envelope.encoded_len() + 16 * envelope.slots.len())
+    }
+
+    /// The same for an envelope of at most so many bytes, however its slots are opened or closed.
+    pub fn admits_bytes(&mut self, envelope_bytes: usize) -> bool {
+        let cost = envelope_bytes + ENTRY_COST;
         let fits =
             self.entries < BATCH_ENTRIES_MAX && self.bytes + cost + FRAME_COST <= BATCH_BYTES_MAX;
         let first = self.entries == 0;

@@ -205,7 +205,9 @@ impl Writing {
         {
             let mut recent =
                 self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            self.group.records.values().for_each(|r| recent.insert(Arc::clone(&r.record)));
+            for staged in self.group.records.values() {
+                recent.insert(Arc::clone(&staged.record), staged.journal_index, staged.partner);
+            }
         }
         self.view.index.stage(changes, end)?;
         self.view.snapshot.store(Arc::new(Snapshot {

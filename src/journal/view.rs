@@ -52,17 +52,27 @@ pub struct View {
 #[derive(Default)]
 pub(super) struct Recent {
     records: HashMap<RecordId, Arc<Verified>>,
-    order: VecDeque<RecordId>,
+    /// By the entry that accepted it, with the partner it came from.
+    accepted: HashMap<u64, (Arc<Verified>, Option<PartnerNumber>)>,
+    order: VecDeque<(RecordId, u64)>,
 }
 
 impl Recent {
-    pub(super) fn insert(&mut self, record: Arc<Verified>) {
-        if self.records.insert(record.id(), Arc::clone(&record)).is_none() {
-            self.order.push_back(record.id());
+    pub(super) fn insert(
+        &mut self,
+        record: Arc<Verified>,
+        journal_index: u64,
+        partner: Option<PartnerNumber>,
+    ) {
+        let id = record.id();
+        self.accepted.insert(journal_index, (Arc::clone(&record), partner));
+        if self.records.insert(id, record).is_none() {
+            self.order.push_back((id, journal_index));
         }
         while self.order.len() > RECENT_MAX {
-            if let Some(oldest) = self.order.pop_front() {
+            if let Some((oldest, index)) = self.order.pop_front() {
                 self.records.remove(&oldest);
+                self.accepted.remove(&index);
             }
         }
     }
@@ -136,6 +146,15 @@ impl View {
             .read(Table::Disclosures, &index::disclosure_key(partner, id))?
             .map(|value| Disclosure::decode(&value))
             .transpose()
+    }
+
+    /// The record that an entry accepted, if that was lately; with the partner it came from.
+    pub fn recently_accepted(
+        &self,
+        journal_index: u64,
+    ) -> Option<(Arc<Verified>, Option<PartnerNumber>)> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.accepted.get(&journal_index).cloned()
     }
 
     /// A record with its fields.

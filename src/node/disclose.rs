@@ -5,14 +5,13 @@
 
 use super::policies::{Rules, denied_by, record_facts};
 use super::{Node, NodeError};
-use crate::exchange::{BATCH_ENTRIES_MAX, HeadSpacing, LAG_ENTRIES_MAX};
+use crate::exchange::{HeadSpacing, LAG_ENTRIES_MAX};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::state::PartnerNumber;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, Selector};
-use crate::record::header::Header;
+use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector};
 use crate::record::kind::{Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -83,20 +82,21 @@ impl Discloser {
         Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
     }
 
-    fn decide(&mut self, header: &Header) -> Arc<Decision> {
-        self.decider.decide(&self.facts, &record_facts(header), &self.moment)
+    fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
+        self.decider.decide(&self.facts, record, &self.moment)
     }
 
     /// What of this record the partner may have now; `None` if nothing, not even its header.
     pub(super) fn permitted(
         &mut self,
         record: &Verified,
+        facts: &RecordFacts,
     ) -> Result<Option<SlotMask>, JournalError> {
         if record.kind() == Kind::Withdrawal {
             let told = self.partner_holds_series(record)?;
-            return Ok(told.then(|| self.withdrawal_slots(record)));
+            return Ok(told.then(|| self.withdrawal_slots(record, facts)));
         }
-        let decision = self.decide(record.header());
+        let decision = self.decide(facts);
         if !decision.release.allowed {
             return Ok(None);
         }
@@ -104,8 +104,8 @@ impl Discloser {
         self.without_hidden_links(record, open).map(Some)
     }
 
-    fn withdrawal_slots(&mut self, record: &Verified) -> SlotMask {
-        let decision = self.decide(record.header());
+    fn withdrawal_slots(&mut self, record: &Verified, facts: &RecordFacts) -> SlotMask {
+        let decision = self.decide(facts);
         record.slots_in(decision.revealed.with(SlotClass::Core)).and(record.open_slots())
     }
 
@@ -134,7 +134,7 @@ impl Discloser {
         for head in self.view.series_heads(series)? {
             if let Some(record) = self.view.record(&head.id)? {
                 let own = record.header().originator == self.agency;
-                seen |= own || self.decide(record.header()).release.allowed;
+                seen |= own || self.decide(&record_facts(record.header())).release.allowed;
             }
         }
         // Only what can be seen is remembered: the record may yet come.
@@ -167,10 +167,10 @@ impl Discloser {
         let mut run: (Vec<pb::FeedEntry>, u64) = Default::default();
         for index in start..end {
             if let Some((entry, record)) = self.consider(index, at_ms, &mut found)? {
-                let fits = run.0.len() < BATCH_ENTRIES_MAX && spacing.admits(&record.envelope());
-                if !fits {
+                let bytes = record.envelope_bytes_max();
+                if !spacing.admits_bytes(bytes) {
                     spacing.restart();
-                    spacing.admits(&record.envelope());
+                    spacing.admits_bytes(bytes);
                     found.runs.push(std::mem::take(&mut run));
                 }
                 let shown = SlotMask::from_bits(entry.open_slots);
@@ -191,6 +191,25 @@ impl Discloser {
         at_ms: u64,
         found: &mut Found,
     ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
+        let Some((record, source)) = self.accepted(index)? else { return Ok(None) };
+        if source == Some(self.number) {
+            return Ok(None);
+        }
+        let id = record.id();
+        if record.header().originator == self.agency {
+            return Ok(None);
+        }
+        self.entry_for(record, id, at_ms, found)
+    }
+
+    /// The record that a journal entry is about, and the partner that the entry is owed to.
+    fn accepted(
+        &self,
+        index: u64,
+    ) -> Result<Option<(Arc<Verified>, Option<PartnerNumber>)>, JournalError> {
+        if let Some(recent) = self.view.recently_accepted(index) {
+            return Ok(Some(recent));
+        }
         let (id, source) = match self.view.event(index)?.1 {
             Event::RecordAccepted(accepted) => {
                 (crate::record::commit::record_id(&accepted.header), accepted.partner)
@@ -200,14 +219,13 @@ impl Discloser {
             }
             _ => return Ok(None),
         };
-        if source == self.agency.as_str() {
-            return Ok(None);
-        }
-        let Some(record) = self.view.record(&id)? else { return Ok(None) };
-        if record.header().originator == self.agency {
-            return Ok(None);
-        }
-        self.entry_for(record, id, at_ms, found)
+        let snapshot = self.view.snapshot();
+        let source = source
+            .parse::<AgencyName>()
+            .ok()
+            .and_then(|agency| snapshot.state.partners.get(&agency))
+            .map(|partner| partner.number);
+        Ok(self.view.record(&id)?.map(|record| (record, source)))
     }
 
     fn entry_for(
@@ -218,17 +236,18 @@ impl Discloser {
         found: &mut Found,
     ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
         let is_withdrawal = record.kind() == Kind::Withdrawal;
-        let selected = self.selector.select(&record_facts(record.header()));
+        let facts = record_facts(record.header());
+        let selected = self.selector.select(&facts);
         if !is_withdrawal && !selected.released && !selected.erred {
             // Counting needs the reason, and the reason is Cedar's; it is remembered by facts.
-            let decision = self.decide(record.header());
+            let decision = self.decide(&facts);
             if !decision.release.allowed {
                 *found.denied.entry(denied_by(&decision)).or_default() += 1;
                 return Ok(None);
             }
         }
-        let Some(open) = self.permitted(&record)? else {
-            let decision = self.decide(record.header());
+        let Some(open) = self.permitted(&record, &facts)? else {
+            let decision = self.decide(&facts);
             found.erred += u64::from(decision.erred());
             *found.denied.entry(denied_by(&decision)).or_default() += 1;
             return Ok(None);

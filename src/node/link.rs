@@ -647,7 +647,7 @@ fn envelope_for(
     }
     let id = entry::record_id(&entry.record_id)?;
     let Some(record) = view.record(&id)? else { return Ok(pb::Envelope::default()) };
-    Ok(match discloser.permitted(&record)? {
+    Ok(match discloser.permitted(&record, &record_facts(record.header()))? {
         Some(now) => record.redacted(now.and(SlotMask::from_bits(entry.open_slots))),
         None => pb::Envelope::default(),
     })

@@ -372,6 +372,22 @@ impl Verified {
         }
     }
 
+    /// Bytes that an envelope of this record has at the most, whichever slots are open in it.
+    pub fn envelope_bytes_max(&self) -> usize {
+        // Tags and lengths of header, signature and slots, with room to spare.
+        const FRAME: usize = 160;
+        const SLOT: usize = 48;
+        let slots: usize = self
+            .slots
+            .iter()
+            .map(|slot| match slot {
+                Slot::Open { bytes, .. } => bytes.len() + SLOT,
+                Slot::Withheld(_) | Slot::Erased(_) => SLOT,
+            })
+            .sum();
+        FRAME + self.header_bytes.len() + self.signature.path.len() * TreeHash::BYTES + slots
+    }
+
     /// The envelope with everything that is here.
     pub fn envelope(&self) -> pb::Envelope {
         self.redacted(SlotMask::from_bits(u32::MAX))

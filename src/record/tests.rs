@@ -167,6 +167,19 @@ fn a_relay_can_hide_more_but_not_show_or_change() {
 }
 
 #[test]
+fn no_envelope_of_a_record_is_larger_than_it_says() {
+    for drafts in [1, 2, 33, 64] {
+        let hosts = (0..drafts).map(|n| indicator(&format!("host{n}.example"))).collect();
+        for record in sign_all(hosts) {
+            for open in [0, 0b1010_1010_1010, u32::MAX] {
+                let bytes = record.redacted(SlotMask::from_bits(open)).encoded_len();
+                assert!(bytes <= record.envelope_bytes_max());
+            }
+        }
+    }
+}
+
+#[test]
 fn an_erased_field_verifies_and_says_erased() {
     let record = sign_one(indicator("host.example"));
     let mut wire = record.envelope();

@@ -253,3 +253,28 @@ const DAMM: [&[u8; 10]; 10] = [
 fn damm(digits: &[u8]) -> u8 {
     digits.iter().fold(0, |row, digit| DAMM[usize::from(row)][usize::from(*digit)] - b'0')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_needs_thirty_digits_and_sound_checks() {
+        let number = "77133 64437 61409 53118 97354 48777";
+        assert_eq!(number.parse::<Number>().unwrap().to_string(), number);
+        for bad in ["", "77133", &number.replace("77133", "77134"), &number.replace('7', "x")] {
+            assert!(bad.parse::<Number>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}", bytes: Vec<u8>) {
+            let armoured = |inner: &str| format!("{BEGIN}\n{inner}\n{END}\n");
+            prop_assert!(Card::from_text(&text).is_err());
+            prop_assert!(Card::from_text(&armoured(&text)).is_err());
+            prop_assert!(Card::from_text(&armoured(&STANDARD.encode(bytes))).is_err());
+        }
+    }
+}

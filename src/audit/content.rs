@@ -99,3 +99,30 @@ fn slot(rest: &mut Bytes) -> Option<pb::Slot> {
 fn take(rest: &mut Bytes, length: usize) -> Option<Bytes> {
     (rest.len() >= length).then(|| rest.split_to(length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn slots_are_read_and_nothing_may_be_left_over() {
+        let open = [&[1][..], &[5; 16], &2_u32.to_le_bytes(), b"ab"].concat();
+        let frame = [&[7; 32][..], &[3], &open, &[2], &[8; 32], &[3], &[9; 32]].concat();
+        let content = Content::read(&frame.clone().into()).unwrap();
+        assert_eq!(content.open.bits(), 0b10);
+        assert_eq!(content.slots[0].content, b"ab"[..]);
+        assert_eq!(content.to_slots().unwrap()[2], Slot::Erased([9; 32]));
+        for len in 0..frame.len() {
+            assert!(Content::read(&frame[..len].to_vec().into()).is_err(), "{len}");
+        }
+        assert!(Content::read(&[frame, vec![0]].concat().into()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(0..5_u8, 0..200)) {
+            let _ = Content::read(&bytes.into());
+        }
+    }
+}

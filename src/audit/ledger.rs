@@ -331,7 +331,14 @@ impl Audit {
             let found = format!("a checkpoint of size {} and no card", head.size);
             return Err(Fault::new(Check::OwnCard, "the agency's card", found));
         }
+        if self.checkpoint.size == TreeHead::EMPTY.size {
+            return Err(Fault::new(Check::Genesis, "a journal with a checkpoint", "none"));
+        }
         let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
+        if known.head.size == TreeHead::EMPTY.size && known.head != TreeHead::EMPTY {
+            let (expected, found) = (shown(known.head), shown(TreeHead::EMPTY));
+            return Err(Fault::new(Check::KnownCheckpoint, expected, found));
+        }
         if known.head.size > self.checkpoint.size {
             let found = format!("a journal of size {}", self.checkpoint.size);
             return Err(Fault::new(Check::KnownCheckpoint, shown(known.head), found));
@@ -343,9 +350,6 @@ impl Audit {
     }
 
     fn remark(&self, remarks: &mut Vec<Remark>) {
-        if self.checkpoint.size.get() == 0 {
-            remarks.push(Remark::EmptyJournal);
-        }
         if matches!(self.expectations.anchor, Anchor::Directory) {
             remarks.push(Remark::TrustsDirectory);
         }

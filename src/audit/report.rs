@@ -22,7 +22,6 @@ pub enum Verdict {
 /// Something that an auditor should know and that breaks nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remark {
-    EmptyJournal,
     /// Nobody told the auditor the number, so whoever made the directory chose the key.
     TrustsDirectory,
     NoCardFile,
@@ -64,7 +63,6 @@ impl Remark {
     /// The stable word for programs.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::EmptyJournal => "empty_journal",
             Self::TrustsDirectory => "trusts_directory",
             Self::NoCardFile => "no_card_file",
             Self::CardFileDiffers { .. } => "card_file_differs",
@@ -83,9 +81,6 @@ impl Remark {
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EmptyJournal => {
-                f.write_str("the journal has no checkpoint: nothing was verified")
-            }
             Self::TrustsDirectory => f.write_str(
                 "trusts the card in the directory; give the agency's number or its card to be sure",
             ),

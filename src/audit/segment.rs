@@ -352,3 +352,108 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let body = [&[kind, 0][..], payload].concat();
+        let len = (payload.len() as u32).to_le_bytes();
+        [&len[..], &crc32c::crc32c(&body).to_le_bytes(), &body].concat()
+    }
+
+    fn commit(start: u32) -> Vec<u8> {
+        let len = (FRAME_HEADER_BYTES + 8 + 4) as u32;
+        frame(4, &[&start.to_le_bytes()[..], b"note", &len.to_le_bytes()].concat())
+    }
+
+    fn segment(number: u32) -> Vec<u8> {
+        [&MAGIC[..], &VERSION.to_le_bytes(), &number.to_le_bytes()].concat()
+    }
+
+    fn reader(bytes: &[u8]) -> BatchReader<&[u8]> {
+        match BatchReader::open(1, bytes, true).unwrap() {
+            Opened::Segment(reader) => reader,
+            Opened::Unstarted { .. } | Opened::Broken(_) => panic!("no segment"),
+        }
+    }
+
+    /// Whether the tail is torn, and the frames before it.
+    fn tail(bytes: &[u8]) -> (usize, Option<bool>) {
+        let mut reader = reader(bytes);
+        let mut frames = 0;
+        loop {
+            match reader.next().unwrap() {
+                Next::Batch(batch) => frames += batch.spans.len(),
+                Next::End => return (frames, None),
+                Next::Broken(found) => {
+                    let tail = reader.judge_tail(found.offset).unwrap();
+                    return (frames, Some(matches!(tail, Tail::Torn { .. })));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn content_is_never_parted_from_its_entry() {
+        let mut bytes = segment(1);
+        (0..CHUNK_FRAMES).for_each(|_| bytes.extend(frame(1, b"entry")));
+        bytes.splice(16.., [frame(1, b"first"), bytes[16..].to_vec()].concat());
+        let cut_at = 16 + (CHUNK_FRAMES - 1) * 15;
+        bytes.splice(cut_at..cut_at, frame(2, b"content"));
+        bytes.extend(commit(16));
+        let Next::Batch(batch) = reader(&bytes).next().unwrap() else { panic!("no batch") };
+        let kinds: Vec<_> = batch.chunks().map(|c| c.spans[c.spans.len() - 1].kind).collect();
+        assert_eq!(kinds, [FrameKind::Entry, FrameKind::Commit]);
+    }
+
+    #[test]
+    fn a_flaw_before_a_commit_is_damage_unless_a_sector_was_never_written() {
+        let first = [frame(1, &[1; 40]), commit(16)].concat();
+        let start = 16 + first.len() as u32;
+        let second = [frame(1, &[2; 2_000]), commit(start)].concat();
+        let whole = [segment(1), first.clone(), second.clone()].concat();
+        assert_eq!(tail(&whole), (4, None));
+        let mut rotten = whole.clone();
+        rotten[start as usize + 700] ^= 1;
+        assert_eq!(tail(&rotten), (2, Some(false)));
+        let mut torn = whole.clone();
+        torn[1024..1536].fill(0);
+        assert_eq!(tail(&torn), (2, Some(true)));
+        let mut early = whole.clone();
+        early[20] ^= 1;
+        assert_eq!(tail(&early), (0, Some(false)));
+        for len in start as usize + 1..whole.len() {
+            assert_eq!(tail(&whole[..len]), (2, Some(true)), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_frame_or_header_longer_than_any_is_refused_without_reading_it() {
+        let mut bytes = segment(1);
+        bytes.extend_from_slice(&u32::MAX.to_le_bytes());
+        bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0]);
+        let Next::Broken(found) = reader(&bytes).next().unwrap() else { panic!("taken") };
+        assert_eq!((found.offset, found.fault.check), (16, Check::Frame));
+    }
+
+    #[test]
+    fn only_the_last_segment_may_lack_its_header() {
+        let open = |bytes: &'static [u8], is_last| BatchReader::open(1, bytes, is_last).unwrap();
+        assert!(matches!(open(b"LIAI", true), Opened::Unstarted { bytes: 4 }));
+        assert!(matches!(open(b"LIAI", false), Opened::Broken(_)));
+        assert!(matches!(open(&[0; 17], true), Opened::Broken(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            noise in prop::collection::vec(any::<u8>(), 0..300), kind in 0..6_u8,
+        ) {
+            tail(&[segment(1), noise.clone()].concat());
+            tail(&[segment(1), frame(kind, &noise), commit(16), noise].concat());
+        }
+    }
+}

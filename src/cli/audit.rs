@@ -248,4 +248,6 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;

@@ -1,1 +1,382 @@
+//! A real journal is verified, and then every way to tamper with it is tried.
 
+use super::fixtures::{
+    Frame, Node, POLICY, Party, feed_entry, forged_checkpoint, framed, frames, no_record,
+};
+use super::*;
+use crate::audit::{self, Verdict};
+use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::record::signed::Verified;
+use std::sync::{Arc, LazyLock};
+
+/// The segments of a full node, written once.
+static SEGMENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| Node::full().segments());
+
+fn audited(segments: &[Vec<u8>]) -> Report {
+    let numbered = (1..).zip(segments).map(|(number, bytes)| Ok((number, &bytes[..])));
+    audit::verify(Expectations::default(), numbered).unwrap()
+}
+
+fn verified(node: &Node) -> Report {
+    verify_directory(node.path(), &AuditOptions::default()).unwrap()
+}
+
+fn failed_check(report: &Report) -> Check {
+    report.failure.as_ref().unwrap_or_else(|| panic!("nothing failed:\n{report}")).fault.check
+}
+
+#[test]
+fn a_whole_history_is_verified_and_counted() {
+    let node = Node::full();
+    let report = verified(&node);
+    assert_eq!(report.failure, None);
+    assert_eq!(report.number.unwrap().to_string(), Party::own().card().number().to_string());
+    assert_eq!(report.checkpoint.size.get(), node.ledger.view().snapshot().size);
+    assert_eq!((report.records, report.counts.submitted, report.counts.received), (7, 5, 2));
+    assert_eq!((report.counts.extended, report.counts.signatures), (1, 6));
+    let feed = &report.feeds[0];
+    assert_eq!((feed.size, feed.records, feed.receipted), (10, 5, 6));
+    assert_eq!((feed.exceptions, feed.received), (1, 3));
+    let remarks: Vec<_> = report.remarks.iter().map(Remark::name).collect();
+    assert_eq!(remarks, ["trusts_directory", "unknown_originators"]);
+    assert!(node.segments().len() > 1, "the history should span segments");
+    let text = report.to_string();
+    assert!(text.contains("journal    npa.go.jp, 2026-03-01T10:00:00"), "{text}");
+    assert!(text.ends_with("OK with 2 remarks\n"), "{text}");
+    assert_eq!(report.to_json()["checkpoint"]["size"], report.checkpoint.size.to_string());
+}
+
+#[test]
+fn the_number_and_the_card_pin_the_agency() {
+    let node = Node::full();
+    let number = Party::own().card().number().to_string();
+    let pinned = AuditOptions { identity: Some(number), ..AuditOptions::default() };
+    let report = verify_directory(node.path(), &pinned).unwrap();
+    assert!(!report.remarks.contains(&Remark::TrustsDirectory));
+    let other = AuditOptions {
+        identity: Some(Party::partner().card().number().to_string()),
+        ..AuditOptions::default()
+    };
+    let report = verify_directory(node.path(), &other).unwrap();
+    assert_eq!(failed_check(&report), Check::OwnCard);
+    assert_eq!(report.verdict(), Verdict::Failed);
+    let path = node.path().join("elsewhere.txt");
+    let by_card = AuditOptions { card: Some(path.clone()), ..AuditOptions::default() };
+    std::fs::write(&path, Party::own().card().to_armour().unwrap()).unwrap();
+    assert_eq!(verify_directory(node.path(), &by_card).unwrap().failure, None);
+    std::fs::write(&path, Party::partner().card().to_armour().unwrap()).unwrap();
+    assert_eq!(failed_check(&verify_directory(node.path(), &by_card).unwrap()), Check::Genesis);
+    let misheard = AuditOptions { identity: Some("12345".into()), ..AuditOptions::default() };
+    assert!(matches!(verify_directory(node.path(), &misheard), Err(AuditError::Number(_))));
+}
+
+#[test]
+fn a_card_file_of_another_identity_or_of_noise_fails() {
+    let node = Node::full();
+    let path = node.path().join("card.txt");
+    std::fs::write(&path, Party::partner().card().to_armour().unwrap()).unwrap();
+    assert_eq!(failed_check(&verified(&node)), Check::OwnCard);
+    std::fs::write(&path, "no card").unwrap();
+    assert_eq!(failed_check(&verified(&node)), Check::DirectoryCard);
+    std::fs::remove_file(&path).unwrap();
+    assert!(verified(&node).remarks.contains(&Remark::NoCardFile));
+}
+
+/// Positions spread over all segments.
+fn positions(most: usize) -> Vec<(usize, usize)> {
+    let all: Vec<_> = SEGMENTS
+        .iter()
+        .enumerate()
+        .flat_map(|(segment, bytes)| (0..bytes.len()).map(move |at| (segment, at)))
+        .collect();
+    all.iter().copied().step_by(all.len().div_ceil(most)).collect()
+}
+
+/// Where the last commit frame begins.
+fn last_commit() -> usize {
+    let last = SEGMENTS.last().unwrap();
+    let len = u32::from_le_bytes(*last.last_chunk::<4>().unwrap()) as usize;
+    last.len() - len
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_only_the_last_commit_can_look_torn() {
+    let whole = audited(&SEGMENTS);
+    assert_eq!(whole.failure, None);
+    let last = SEGMENTS.len() - 1;
+    let mut segments = SEGMENTS.clone();
+    for (segment, at) in positions(2_100) {
+        segments[segment][at] ^= 1 << (at % 8);
+        let report = audited(&segments);
+        segments[segment][at] ^= 1 << (at % 8);
+        if segment == last && at >= last_commit() {
+            assert!(report.remarks.iter().any(|r| matches!(r, Remark::TornTail { .. })));
+            assert!(report.checkpoint.size < whole.checkpoint.size);
+            assert_eq!(report.failure, None);
+        } else {
+            let failure = report.failure.unwrap_or_else(|| panic!("segment {segment} byte {at}"));
+            assert!(failure.offset <= at as u64, "{failure}");
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_under_a_sound_checksum_is_found() {
+    for (number, bytes) in (1..).zip(SEGMENTS.iter()) {
+        let sound = frames(bytes);
+        assert_eq!(framed(number, &sound), *bytes);
+        for place in 0..sound.len() {
+            let len = sound[place].payload.len();
+            for at in (0..len).step_by(len.div_ceil(5)) {
+                let mut frames = sound.clone();
+                frames[place].payload[at] ^= 1 << (at % 8);
+                let mut segments = SEGMENTS.clone();
+                segments[number as usize - 1] = framed(number, &frames);
+                let report = audited(&segments);
+                assert!(report.failure.is_some(), "segment {number} frame {place} byte {at}");
+            }
+        }
+    }
+}
+
+/// Applies `edit` to the frames of each segment at every place where it can.
+fn every_edit(mut edit: impl FnMut(&mut Vec<Frame>, usize) -> bool) {
+    let mut tried = 0;
+    for (number, bytes) in (1..).zip(SEGMENTS.iter()) {
+        let sound = frames(bytes);
+        for place in 0..sound.len() {
+            let mut frames = sound.clone();
+            if !edit(&mut frames, place) || frames == sound {
+                continue;
+            }
+            let mut segments = SEGMENTS.clone();
+            segments[number as usize - 1] = framed(number, &frames);
+            let report = audited(&segments);
+            assert!(report.failure.is_some(), "segment {number} frame {place}:\n{report}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 5, "only {tried} edits were possible");
+}
+
+#[test]
+fn a_dropped_frame_is_found() {
+    every_edit(|frames, place| {
+        // Without its last commit a log is merely shorter; see the test on truncation.
+        let is_commit = frames[place].kind == 4;
+        frames.remove(place);
+        !is_commit
+    });
+}
+
+#[test]
+fn a_dropped_batch_is_found() {
+    every_edit(|frames, place| {
+        let Some(end) = frames[place..].iter().position(|frame| frame.kind == 4) else {
+            return false;
+        };
+        let is_start = place == 0 || frames[place - 1].kind == 4;
+        frames.drain(place..=place + end);
+        is_start && place < frames.len()
+    });
+}
+
+#[test]
+fn a_frame_that_stands_twice_is_found() {
+    every_edit(|frames, place| {
+        frames.insert(place, frames[place].clone());
+        true
+    });
+}
+
+#[test]
+fn frames_that_changed_places_are_found() {
+    every_edit(|frames, place| {
+        if place + 1 == frames.len() {
+            return false;
+        }
+        frames.swap(place, place + 1);
+        // A commit that moved to the end of the log's last batch leaves a torn tail otherwise.
+        frames.last().is_some_and(|frame| frame.kind == 4)
+    });
+}
+
+#[test]
+fn a_missing_segment_is_found() {
+    let node = Node::full();
+    std::fs::remove_file(node.segment_path(1)).unwrap();
+    assert_eq!(failed_check(&verified(&node)), Check::SegmentSequence);
+}
+
+#[test]
+fn an_emptied_store_is_no_sound_journal() {
+    assert_eq!(failed_check(&audited(&[])), Check::Genesis);
+    assert_eq!(failed_check(&audited(&[framed(1, &[])])), Check::Genesis);
+}
+
+#[test]
+fn bytes_behind_the_last_commit_are_a_remark() {
+    let mut segments = SEGMENTS.clone();
+    let extra = frames(&segments[0])[0].clone();
+    let tail = framed(1, &[extra]);
+    segments.last_mut().unwrap().extend_from_slice(&tail[16..]);
+    let report = audited(&segments);
+    assert_eq!(report.failure, None);
+    assert_eq!(report.checkpoint, audited(&SEGMENTS).checkpoint);
+    assert!(report.remarks.iter().any(|r| matches!(r, Remark::TornTail { .. })));
+}
+
+#[test]
+fn a_file_that_is_no_segment_is_a_remark() {
+    let node = Node::full();
+    std::fs::write(node.path().join("store/segments/notes.txt"), "x").unwrap();
+    let report = verified(&node);
+    assert!(report.remarks.contains(&Remark::ForeignFile { name: "notes.txt".into() }));
+}
+
+#[test]
+fn a_history_cut_off_at_its_end_is_found_by_a_later_checkpoint_alone() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    let kept = std::fs::read(node.segment_path(1)).unwrap();
+    let early = node.ledger.view().snapshot().note.clone();
+    node.submit(2..4);
+    let late = node.ledger.view().snapshot().note.clone();
+    let file = node.path().join("held.note");
+    let with = |note: &[u8]| {
+        std::fs::write(&file, note).unwrap();
+        let options = AuditOptions { checkpoint: Some(file.clone()), ..AuditOptions::default() };
+        verify_directory(node.path(), &options).unwrap()
+    };
+    assert_eq!(with(&early).failure, None);
+    assert_eq!(with(&late).failure, None);
+    let size = node.ledger.view().snapshot().size;
+    for forged in [0, 1, size, size + 1] {
+        let report = with(&forged_checkpoint(forged));
+        assert_eq!(failed_check(&report), Check::KnownCheckpoint, "size {forged}");
+    }
+    std::fs::write(node.segment_path(1), kept).unwrap();
+    assert_eq!(verified(&node).failure, None);
+    assert_eq!(with(&early).failure, None);
+    assert_eq!(failed_check(&with(&late)), Check::KnownCheckpoint);
+    let mut foreign = late.to_vec();
+    let at = foreign.len() - 10;
+    foreign[at] = if foreign[at] == b'A' { b'B' } else { b'A' };
+    assert!(with(&foreign).failure.is_some());
+}
+
+#[test]
+fn altered_policy_files_are_found_and_absent_ones_remarked() {
+    let node = Node::full();
+    let policies = node.path().join("policies");
+    let bundle = std::fs::read_dir(&policies).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(bundle.join("sharing.cedar"), format!("{POLICY}\n")).unwrap();
+    assert_eq!(failed_check(&verified(&node)), Check::PolicyFiles);
+    std::fs::remove_dir_all(&policies).unwrap();
+    assert!(verified(&node).remarks.contains(&Remark::PolicyFilesAbsent { versions: 1 }));
+}
+
+#[test]
+fn the_hash_of_a_bundle_is_that_of_the_policy_module() {
+    let text = include_str!("../../policy/sample.cedar");
+    let files = [("b.cedar", text), ("a.cedar", "")];
+    let named = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let bundle = crate::policy::Bundle::load(named, &crate::policy::Vocabulary::default());
+    let bytes = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    assert_eq!(bundle_hash(&BTreeMap::from(bytes)), bundle.unwrap().hash());
+}
+
+/// What a dishonest node wrote into its own journal, signatures and all.
+fn dishonest(act: impl FnOnce(&mut Node)) -> Check {
+    let mut node = Node::new();
+    node.submit(0..2);
+    act(&mut node);
+    failed_check(&verified(&node))
+}
+
+fn disclosing(entry: impl FnOnce(&Verified) -> pb::FeedEntry) -> Check {
+    dishonest(|node| node.publish(vec![entry(&node.records[0])]))
+}
+
+#[test]
+fn a_disclosure_outside_policy_or_holdings_is_found() {
+    let disclose = |slots, version| {
+        disclosing(|record| feed_entry(FeedAction::Disclose, record, slots, version))
+    };
+    assert_eq!(disclose(0b10, 0), Check::Disclosure);
+    assert_eq!(disclose(0b10, 2), Check::Disclosure);
+    assert_eq!(disclose(1, 1), Check::Disclosure);
+    assert_eq!(disclose(1 << 31, 1), Check::Disclosure);
+    let unknown = disclosing(|record| pb::FeedEntry {
+        record_id: no_record(),
+        ..feed_entry(FeedAction::Disclose, record, 0b10, 1)
+    });
+    assert_eq!(unknown, Check::Disclosure);
+    let first = disclosing(|record| feed_entry(FeedAction::Revise, record, 0b10, 1));
+    assert_eq!(first, Check::Disclosure);
+    let no_withdrawal = disclosing(|record| feed_entry(FeedAction::Withdraw, record, 0b10, 1));
+    assert_eq!(no_withdrawal, Check::Disclosure);
+}
+
+#[test]
+fn a_record_with_another_keys_signature_is_found() {
+    let check = dishonest(|node| {
+        let good = &Party::own().records(8..9)[0];
+        let stolen = Party::partner().records(9..10)[0].signature().clone();
+        let forged = Verified::from_store(
+            good.header_bytes().clone(),
+            pb::RecordSignature { key_id: stolen_key(good), ..(&stolen).into() },
+            good.slots().to_vec(),
+        );
+        let forged = Arc::new(forged.unwrap());
+        node.commit(move |t| t.accept(forged, crate::journal::transaction::Origin::Client("x")));
+    });
+    assert_eq!(check, Check::RecordSignature);
+}
+
+fn stolen_key(record: &Verified) -> Bytes {
+    Bytes::copy_from_slice(record.signature().key_id.as_bytes())
+}
+
+#[test]
+fn a_receipt_for_what_was_never_published_is_found() {
+    let check = dishonest(|node| {
+        let entry = feed_entry(FeedAction::Disclose, &node.records[0], 0b10, 1);
+        node.publish(vec![entry]);
+        node.take_receipt();
+        let partner = Party::partner().agency.to_string();
+        let note = node.ledger.view().snapshot().note.clone();
+        node.commit(move |t| {
+            t.append(Event::ReceiptReceived(pb::ReceiptReceived {
+                partner,
+                note,
+                exceptions: Vec::new(),
+                exceptions_total: 1,
+            }))
+        });
+    });
+    assert_eq!(check, Check::Receipt);
+}
+
+#[test]
+fn policy_versions_that_skip_are_found() {
+    let check = dishonest(|node| {
+        node.commit(|t| {
+            t.append(Event::PolicyApplied(pb::PolicyApplied {
+                version: 3,
+                bundle_hash: Bytes::from(vec![1; 32]),
+                ..pb::PolicyApplied::default()
+            }))
+        });
+    });
+    assert_eq!(check, Check::PolicyVersion);
+}
+
+#[test]
+fn an_own_card_of_another_identity_is_found() {
+    let check = dishonest(|node| {
+        let card = Some(Party::partner().card().signed().clone());
+        node.commit(|t| t.append(Event::CardIssued(pb::CardIssued { card })));
+    });
+    assert_eq!(check, Check::OwnCard);
+}

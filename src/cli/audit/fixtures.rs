@@ -1,0 +1,397 @@
+//! A node's directory with a history in it, written by the journal itself, and ways to tamper.
+
+use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::entry::{feed_origin, journal_origin, receipt_name};
+use crate::journal::ledger::Ledger;
+use crate::journal::open::{JournalOptions, genesis, open};
+use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::merkle::{
+    Checkpoint, CosignatureTime, Cosigner, Frontier, Note, NoteSigner, NoteVerifier,
+    SignedCheckpoint, leaf_hash,
+};
+use crate::partner::card::tests as cards;
+use crate::partner::{Role, SecretKey, VerifiedCard};
+use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
+use crate::record::slots::SlotMask;
+use crate::store::EngineKind;
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+pub(super) const POLICY: &str = "permit (principal, action, resource);\n";
+
+/// An agency whose keys have the seeds from `base` on.
+pub(super) struct Party {
+    pub(super) agency: AgencyName,
+    base: u8,
+}
+
+impl Party {
+    pub(super) fn own() -> Self {
+        Self { agency: "npa.go.jp".parse().unwrap(), base: 10 }
+    }
+
+    pub(super) fn partner() -> Self {
+        Self { agency: "cert.example".parse().unwrap(), base: 30 }
+    }
+
+    fn stranger() -> Self {
+        Self { agency: "far.example".parse().unwrap(), base: 50 }
+    }
+
+    fn key(&self, role: Role) -> SecretKey {
+        let place = Role::ALL.iter().position(|other| *other == role).unwrap();
+        SecretKey::from_seed(role, self.base + place as u8)
+    }
+
+    pub(super) fn card(&self) -> VerifiedCard {
+        let mut card = cards::sample();
+        let public = |role| *self.key(role).public();
+        card.agency = self.agency.clone();
+        card.identity_key = public(Role::Identity);
+        card.record_keys[0].key = public(Role::Record);
+        card.journal_key = public(Role::Journal);
+        card.witness_key = public(Role::Witness);
+        card.receipt_key = public(Role::Receipt);
+        card.seal(&self.key(Role::Identity)).unwrap()
+    }
+
+    fn cosigner(&self) -> Cosigner {
+        let key = self.key(Role::Receipt).signing_key().clone();
+        Cosigner::new(receipt_name(&self.agency).parse().unwrap(), key)
+    }
+
+    pub(super) fn signing(&self) -> Signing {
+        Signing {
+            agency: self.agency.clone(),
+            journal_key: self.key(Role::Journal).signing_key().clone(),
+            series_secret: secret(),
+        }
+    }
+
+    /// Signed records about the numbered subjects; one of them a withdrawal.
+    pub(super) fn records(&self, numbers: std::ops::Range<u8>) -> Vec<Arc<Verified>> {
+        let mut salt = u128::from(self.base) << 64 | u128::from(numbers.start) << 32;
+        let sealed = numbers
+            .map(|number| {
+                let draft = Draft::try_from(indicator(number)).unwrap();
+                let place = Place::first(draft.series(&secret()));
+                draft.seal(self.agency.clone(), place, at(), || {
+                    salt += 1;
+                    salt.to_be_bytes()
+                })
+            })
+            .collect();
+        let key = self.key(Role::Record);
+        let signed = draft::sign(sealed, key.signing_key(), key.public().id()).unwrap();
+        signed.into_iter().map(Arc::new).collect()
+    }
+
+    /// A copy of a record of this party with only some slots open.
+    fn part(&self, record: &Verified, open: u32) -> Arc<Verified> {
+        let envelope = record.redacted(SlotMask::from_bits(open));
+        let ring = Ring(self.key(Role::Record).signing_key().verifying_key());
+        Arc::new(
+            Signed::decode(envelope).unwrap().verify(&ring, &mut VerifiedRoots::default()).unwrap(),
+        )
+    }
+}
+
+struct Ring(VerifyingKey);
+
+impl KeyRing for Ring {
+    fn record_key(&self, _: &AgencyName, _: KeyId, _: Timestamp) -> Option<VerifyingKey> {
+        Some(self.0)
+    }
+}
+
+fn secret() -> SeriesSecret {
+    SeriesSecret::from_bytes([9; 32])
+}
+
+fn at() -> Timestamp {
+    "2026-03-01T10:00:00Z".parse().unwrap()
+}
+
+fn indicator(number: u8) -> pb::Draft {
+    pb::Draft {
+        marking: Some(pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        }),
+        labels: vec!["takedown".into()],
+        operation: "chakra-v".into(),
+        confidence: 80,
+        key: String::new(),
+        content: Some(pb::draft::Content::Indicator(pb::Indicator {
+            value: format!("popup-{number}.example.com"),
+            role: "popup".into(),
+            title: "fake alert".into(),
+            notes: "seen twice".into(),
+            ..pb::Indicator::default()
+        })),
+    }
+}
+
+pub(super) fn id_bytes(record: &Verified) -> Bytes {
+    Bytes::copy_from_slice(record.id().as_bytes())
+}
+
+pub(super) fn feed_entry(
+    action: FeedAction,
+    record: &Verified,
+    open_slots: u32,
+    policy_version: u64,
+) -> pb::FeedEntry {
+    pb::FeedEntry {
+        action: action.into(),
+        record_id: id_bytes(record),
+        open_slots,
+        policy_version,
+        at_ms: at().unix_ms() as u64,
+    }
+}
+
+/// A directory, and the writer of its journal.
+pub(super) struct Node {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) ledger: Ledger,
+    runtime: tokio::runtime::Runtime,
+    pub(super) records: Vec<Arc<Verified>>,
+}
+
+impl Node {
+    /// Genesis, card, partner and policy; no records yet.
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, partner) = (Party::own(), Party::partner());
+        std::fs::write(dir.path().join("card.txt"), own.card().to_armour().unwrap()).unwrap();
+        let files = BTreeMap::from([("sharing.cedar".to_owned(), POLICY.as_bytes().to_vec())]);
+        let hash = crate::audit::bundle_hash(&files);
+        let bundle = dir.path().join("policies").join(hash.to_string());
+        std::fs::create_dir_all(&bundle).unwrap();
+        std::fs::write(bundle.join("sharing.cedar"), POLICY).unwrap();
+        let mut options = JournalOptions::new(&dir.path().join("store"), EngineKind::Fjall);
+        options.segments.segment_bytes_max = 5 << 10;
+        let ticks = AtomicI64::new(at().unix_ms());
+        let clock = Arc::new(move || {
+            Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap()
+        });
+        let (ledger, _writer, _) = open(&options, own.signing(), clock).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let node = Self { dir, ledger, runtime, records: Vec::new() };
+        node.commit(move |t| {
+            t.append(genesis(&own.agency))?;
+            t.append(Event::CardIssued(pb::CardIssued {
+                card: Some(own.card().signed().clone()),
+            }))?;
+            t.append(Event::PartnerChanged(pb::PartnerChanged {
+                agency: partner.agency.to_string(),
+                number: 1,
+                state: pb::PartnerState::Active.into(),
+                card: Some(partner.card().signed().clone()),
+                facts: None,
+                client: "admin".into(),
+            }))
+        });
+        node.commit(move |t| {
+            t.append(Event::PolicyApplied(pb::PolicyApplied {
+                version: 1,
+                bundle_hash: Bytes::copy_from_slice(hash.as_bytes()),
+                client: "officer".into(),
+                previous_hash: Bytes::new(),
+            }))
+        });
+        node
+    }
+
+    /// A node with everything that can be in a journal.
+    pub(super) fn full() -> Self {
+        let mut node = Self::new();
+        node.submit(0..5);
+        node.disclose(0..3);
+        node.take_receipt();
+        node.take_feed();
+        node.disclose(3..5);
+        node
+    }
+
+    pub(super) fn commit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Bytes {
+        self.runtime.block_on(self.ledger.commit(job)).unwrap().1.note
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn submit(&mut self, numbers: std::ops::Range<u8>) {
+        let records = Party::own().records(numbers);
+        self.records.extend(records.iter().cloned());
+        self.commit(move |t| {
+            records.into_iter().try_for_each(|r| t.accept(r, Origin::Client("desk")).map(drop))
+        });
+    }
+
+    pub(super) fn publish(&self, entries: Vec<pb::FeedEntry>) {
+        let partner = Party::partner().agency;
+        self.commit(move |t| t.publish(&partner, &entries, t.size().get(), 2));
+    }
+
+    fn disclose(&self, numbers: std::ops::Range<usize>) {
+        let entries: Vec<_> = self.records[numbers]
+            .iter()
+            .map(|r| feed_entry(FeedAction::Disclose, r, r.open_slots().bits() & 0b110, 1))
+            .collect();
+        let revised = entries.iter().map(|entry| {
+            let action = FeedAction::Revise.into();
+            pb::FeedEntry { action, open_slots: 0b1000, ..entry.clone() }
+        });
+        self.publish(entries.iter().cloned().chain(revised).collect());
+    }
+
+    /// The partner's receipt for everything published.
+    pub(super) fn take_receipt(&self) {
+        let (own, partner) = (Party::own(), Party::partner());
+        let published =
+            self.ledger.view().snapshot().state.partners[&partner.agency].published.note.clone();
+        let checkpoint = Checkpoint::parse(Note::parse(&published).unwrap().text()).unwrap();
+        let origin = feed_origin(&own.agency, &partner.agency);
+        let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
+        let note = receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner);
+        self.commit(move |t| {
+            t.append(Event::ReceiptReceived(pb::ReceiptReceived {
+                partner: partner.agency.to_string(),
+                note,
+                exceptions: vec![pb::FeedException { index: 1, ..Default::default() }],
+                exceptions_total: 1,
+            }))
+        });
+    }
+
+    /// Records from the partner's feed: one in part and then more of it, one of a stranger.
+    fn take_feed(&self) {
+        let partner = Party::partner();
+        let whole = Arc::clone(&partner.records(20..21)[0]);
+        let part = partner.part(&whole, 0b110);
+        let mut merged = (*part).clone();
+        let gained = merged.absorb(&partner.part(&whole, u32::MAX)).unwrap();
+        let foreign = Arc::clone(&Party::stranger().records(30..31)[0]);
+        let leaves = [&part, &foreign, &part].map(|record| leaf_hash(record.id().as_bytes()));
+        let agency = partner.agency.clone();
+        self.commit(move |t| {
+            let number = t.state().partners[&agency].number;
+            let from = |feed_index| Origin::Partner { agency: &agency, number, feed_index };
+            t.accept(part, from(0))?;
+            t.accept(foreign, from(1))?;
+            t.append(feed_received(&leaves[..2]))?;
+            t.extend(Arc::new(merged), gained, &agency, 2)?;
+            t.append(feed_received(&leaves))
+        });
+    }
+
+    /// The files of the segments.
+    pub(super) fn segments(&self) -> Vec<Vec<u8>> {
+        (1..)
+            .map(|number| self.segment_path(number))
+            .map_while(|path| std::fs::read(path).ok())
+            .collect()
+    }
+
+    pub(super) fn segment_path(&self, number: u32) -> PathBuf {
+        self.path().join("store/segments").join(format!("{number:08}.seg"))
+    }
+}
+
+fn feed_received(leaves: &[crate::ident::TreeHash]) -> Event {
+    let (own, partner) = (Party::own(), Party::partner());
+    let frontier: Frontier = leaves.iter().copied().collect();
+    let origin = feed_origin(&partner.agency, &own.agency);
+    let checkpoint = Checkpoint::new(origin.parse().unwrap(), frontier.head()).unwrap();
+    let signer = NoteSigner::new(origin.parse().unwrap(), partner.signing().journal_key);
+    let edge: Vec<u8> =
+        frontier.to_hashes().iter().flat_map(|hash| hash.as_bytes().to_vec()).collect();
+    Event::FeedReceived(pb::FeedReceived {
+        partner: partner.agency.to_string(),
+        note: receipted(SignedCheckpoint::sign(checkpoint, &signer), &own),
+        frontier: edge.into(),
+        exceptions: Vec::new(),
+        exceptions_total: 0,
+    })
+}
+
+fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
+    let cosigner = by.cosigner();
+    let line = cosigner.cosign(signed.checkpoint(), CosignatureTime::from(at()));
+    let verifier = NoteVerifier::from(&cosigner);
+    signed.with_cosignature(line, &verifier).unwrap().to_bytes().into()
+}
+
+/// A checkpoint of the own journal that says something else.
+pub(super) fn forged_checkpoint(size: u64) -> Bytes {
+    let own = Party::own();
+    let origin = journal_origin(&own.agency);
+    let head = crate::merkle::TreeHead {
+        size: crate::ident::TreeSize::new(size),
+        root: leaf_hash(b"another history"),
+    };
+    own.signing().sign(&origin, head).unwrap()
+}
+
+/// A record id that nothing has.
+pub(super) fn no_record() -> Bytes {
+    Bytes::copy_from_slice(RecordId::from_bytes([7; 32]).as_bytes())
+}
+
+/// A frame taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) payload: Vec<u8>,
+}
+
+/// The frames of a segment. Of commits, the checkpoint alone.
+pub(super) fn frames(segment: &[u8]) -> Vec<Frame> {
+    let mut rest = &segment[16..];
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let len = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
+        let (kind, flags, payload) = (rest[8], rest[9], &rest[10..10 + len]);
+        let payload = if kind == 4 { &payload[4..len - 4] } else { payload };
+        frames.push(Frame { kind, flags, payload: payload.to_vec() });
+        rest = &rest[10 + len..];
+    }
+    frames
+}
+
+/// The bytes of frames with sound framing and checksums.
+pub(super) fn framed(number: u32, frames: &[Frame]) -> Vec<u8> {
+    let mut out = b"LIAISON\0\x01\0\0\0".to_vec();
+    out.extend_from_slice(&number.to_le_bytes());
+    let mut start = out.len() as u32;
+    for Frame { kind, flags, payload } in frames {
+        let mut payload = payload.clone();
+        if *kind == 4 {
+            let len = payload.len() as u32 + 18;
+            payload = [&start.to_le_bytes()[..], &payload, &len.to_le_bytes()].concat();
+        }
+        let body = [&[*kind, *flags][..], &payload].concat();
+        out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+        out.extend_from_slice(&body);
+        if *kind == 4 {
+            start = out.len() as u32;
+        }
+    }
+    out
+}

@@ -72,7 +72,7 @@ struct Round {
     bytes: usize,
 }
 
-/// All figures over appends; `dir` is made and removed.
+/// All figures over appends, in directories below `dir`.
 pub(super) async fn measure(
     dir: &Path,
     engine: EngineKind,
@@ -83,10 +83,12 @@ pub(super) async fn measure(
     let mut figures = Vec::with_capacity(JOBS.len());
     for job in JOBS {
         let mut rounds = Vec::with_capacity(ROUNDS);
-        for _ in 0..ROUNDS {
-            std::fs::create_dir_all(dir).map_err(CliError::file("create", dir))?;
-            rounds.push(round(dir, engine, &agency, &records, job).await?);
-            std::fs::remove_dir_all(dir).map_err(CliError::file("remove", dir))?;
+        for number in 0..ROUNDS {
+            let own = dir.join(format!("{job}-{number}"));
+            std::fs::create_dir_all(&own).map_err(CliError::file("create", &own))?;
+            rounds.push(round(&own, engine, &agency, &records, job).await?);
+            // An engine may still be tidying up in there; what is left goes with the whole.
+            drop(std::fs::remove_dir_all(&own));
         }
         figures.extend(figure(rounds, job, records.len()));
     }

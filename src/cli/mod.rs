@@ -4,6 +4,7 @@
 //! Nothing but `output` prints, and nothing but `error` knows exit codes.
 
 pub mod audit;
+mod bench;
 mod case;
 mod client;
 mod completions;
@@ -121,6 +122,7 @@ pub enum Command {
     Init(Box<init::InitArgs>),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
     #[command(subcommand)]
     Client(client::ClientCommand),
     #[command(subcommand)]
@@ -191,6 +193,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Init(args) => init::run(*args, context),
         Command::Serve(args) => serve::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
+        Command::Bench(args) => bench::run(args, context).await,
         Command::Client(command) => client::run(command, context),
         Command::Store(command) => store::run(command, context).await,
         Command::Audit(command) => verify::run(command, context),

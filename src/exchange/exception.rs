@@ -127,7 +127,7 @@ mod tests {
             frontier: vec![0; 63 * 32].into(),
             note: vec![0; 1024].into(),
             partner: "a".repeat(crate::ident::AGENCY_NAME_BYTES_MAX),
-            new_records: u64::MAX,
+            exceptions_total: u64::MAX,
         };
         assert!(entry.encoded_len() + 32 <= 65_535, "{}", entry.encoded_len());
     }

@@ -1,25 +1,25 @@
 //! The four agencies of the demonstration, after the public story of Operation Chakra V.
 
 /// One agency with its policy.
-pub(super) struct Agency {
-    pub(super) name: &'static str,
-    pub(super) display_name: &'static str,
-    pub(super) country: &'static str,
-    pub(super) sector: &'static str,
-    pub(super) policy: &'static str,
+pub(in crate::cli) struct Agency {
+    pub(in crate::cli) name: &'static str,
+    pub(in crate::cli) display_name: &'static str,
+    pub(in crate::cli) country: &'static str,
+    pub(in crate::cli) sector: &'static str,
+    pub(in crate::cli) policy: &'static str,
 }
 
 /// The joint operation that all records of the demonstration belong to.
-pub(super) const OPERATION: &str = "chakra-v";
+pub(in crate::cli) const OPERATION: &str = "chakra-v";
 /// The lead agency's reference of the case.
-pub(super) const CASE: &str = "NPA-2026-0417";
+pub(in crate::cli) const CASE: &str = "NPA-2026-0417";
 
-pub(super) const NPA: &str = "npa.go.jp";
-pub(super) const JC3: &str = "jc3.or.jp";
-pub(super) const CBI: &str = "cbi.gov.in";
-pub(super) const DCU: &str = "dcu.example";
+pub(in crate::cli) const NPA: &str = "npa.go.jp";
+pub(in crate::cli) const JC3: &str = "jc3.or.jp";
+pub(in crate::cli) const CBI: &str = "cbi.gov.in";
+pub(in crate::cli) const DCU: &str = "dcu.example";
 
-pub(super) const AGENCIES: [Agency; 4] = [
+pub(in crate::cli) const AGENCIES: [Agency; 4] = [
     Agency {
         name: NPA,
         display_name: "National Police Agency (demonstration)",

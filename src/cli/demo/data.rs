@@ -40,25 +40,26 @@ fn host(n: usize) -> String {
 
 /// Indicators that the CERT reported.
 pub(super) fn indicators(count: usize) -> Vec<pb::Draft> {
-    (0..count)
-        .map(|n| {
-            draft(
-                pb::Tlp::Green,
-                "",
-                Content::Indicator(pb::Indicator {
-                    r#type: pb::ValueType::Domain.into(),
-                    value: host(n),
-                    role: "popup".to_owned(),
-                    first_seen_ms: RAID_MS - (n as u64 % 300) * DAY_MS,
-                    title: "fake security alert with a telephone number".to_owned(),
-                    source: format!("victim report {:04}", n % 900),
-                    reporter: format!("member bank {:02}", n % 40),
-                    notes: "shows a full-screen alert and plays a siren".to_owned(),
-                    ..pb::Indicator::default()
-                }),
-            )
-        })
-        .collect()
+    (0..count).map(indicator).collect()
+}
+
+/// The n-th of them.
+pub(in crate::cli) fn indicator(n: usize) -> pb::Draft {
+    draft(
+        pb::Tlp::Green,
+        "",
+        Content::Indicator(pb::Indicator {
+            r#type: pb::ValueType::Domain.into(),
+            value: host(n),
+            role: "popup".to_owned(),
+            first_seen_ms: RAID_MS - (n as u64 % 300) * DAY_MS,
+            title: "fake security alert with a telephone number".to_owned(),
+            source: format!("victim report {:04}", n % 900),
+            reporter: format!("member bank {:02}", n % 40),
+            notes: "shows a full-screen alert and plays a siren".to_owned(),
+            ..pb::Indicator::default()
+        }),
+    )
 }
 
 /// The case of the lead agency.
@@ -210,11 +211,32 @@ pub(super) fn requests(count: usize, case: &Bytes) -> Vec<pb::Draft> {
         .collect()
 }
 
-/// The vendor's results as the table that its tool would export.
-pub(super) fn results_csv(count: usize) -> String {
-    let mut csv = String::with_capacity(count * 140);
+/// One result of the vendor, as its tool would submit it on its own.
+pub(in crate::cli) fn result(n: usize) -> pb::Draft {
+    let (provider, country) = PROVIDERS[n % PROVIDERS.len()];
+    draft(
+        pb::Tlp::Green,
+        "",
+        Content::TakedownResult(pb::TakedownResult {
+            r#type: pb::ValueType::Domain.into(),
+            value: host(n),
+            action: pb::TakedownAction::SuspendDomain.into(),
+            status: pb::TakedownStatus::Down.into(),
+            provider: provider.to_owned(),
+            country: country.to_owned(),
+            acted_at_ms: RAID_MS,
+            case_reference: CASE.to_owned(),
+            evidence: format!("vault/{n:06}"),
+            ..pb::TakedownResult::default()
+        }),
+    )
+}
+
+/// The vendor's results of these numbers as the table that its tool would export.
+pub(in crate::cli) fn results_csv(numbers: std::ops::Range<usize>) -> String {
+    let mut csv = String::with_capacity(numbers.len() * 140);
     csv.push_str("value,type,status,action,provider,country,acted_at,evidence,source\n");
-    for n in 0..count {
+    for n in numbers {
         let (provider, country) = PROVIDERS[n % PROVIDERS.len()];
         let status = match n % 20 {
             0 => "refused",

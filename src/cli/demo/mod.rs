@@ -3,9 +3,9 @@
 //! Nothing here is a short cut: nodes are processes, clients have certificates, partners were added
 //! with their numbers, policies were applied, the vendor's results were pushed by `liaison push`.
 
-mod agencies;
-mod data;
-mod nodes;
+pub(in crate::cli) mod agencies;
+pub(in crate::cli) mod data;
+pub(in crate::cli) mod nodes;
 mod report;
 
 use super::Context;
@@ -134,8 +134,10 @@ async fn scenes(
     submit(find(nodes, CBI)?, data::evidence(&arrived)).await?;
     settle(nodes).await?;
     say(&format!("{DCU} pushes {records} takedown results"));
+    let file = dir.join("takedown-results.csv");
+    std::fs::write(&file, data::results_csv(0..records)).map_err(CliError::file("write", &file))?;
     let started = Instant::now();
-    let push_memory = push(find(nodes, DCU)?, dir, records, context).await?;
+    let push_memory = push(find(nodes, DCU)?, &file, context).await?;
     let pushed = started.elapsed();
     settle(nodes).await?;
     let receipted = started.elapsed();
@@ -153,14 +155,17 @@ fn find<'a>(nodes: &'a [RunningNode], name: &str) -> Result<&'a RunningNode, Cli
     nodes.iter().find(|node| node.name == name).ok_or_else(|| CliError::Answer(name.to_owned()))
 }
 
-fn asked<T>(doing: &str, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<T, CliError> {
+pub(in crate::cli) fn asked<T>(
+    doing: &str,
+    answer: Result<tonic::Response<T>, tonic::Status>,
+) -> Result<T, CliError> {
     answer
         .map(tonic::Response::into_inner)
         .map_err(|status| CliError::Node { doing: doing.to_owned(), source: Box::new(status) })
 }
 
 /// Every node takes every other's card, with the number that its people would have heard.
-async fn introduce(nodes: &[RunningNode]) -> Result<(), CliError> {
+pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliError> {
     let mut cards = Vec::new();
     for node in nodes {
         let mut client = PartnerServiceClient::new(node.client(ClientRole::Admin).await?);
@@ -186,7 +191,10 @@ async fn introduce(nodes: &[RunningNode]) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn apply_policy(node: &RunningNode, agency: &Agency) -> Result<(), CliError> {
+pub(in crate::cli) async fn apply_policy(
+    node: &RunningNode,
+    agency: &Agency,
+) -> Result<(), CliError> {
     let mut client = PolicyServiceClient::new(node.client(ClientRole::PolicyOfficer).await?);
     let file =
         pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: agency.policy.to_owned() };
@@ -259,18 +267,15 @@ async fn settle(nodes: &[RunningNode]) -> Result<(), CliError> {
 }
 
 /// Pushes the results as the vendor's tool would; gives the peak memory of the pushing process.
-async fn push(
+pub(in crate::cli) async fn push(
     node: &RunningNode,
-    dir: &Path,
-    records: usize,
+    file: &Path,
     context: &Context,
 ) -> Result<u64, CliError> {
-    let file = dir.join("takedown-results.csv");
-    std::fs::write(&file, data::results_csv(records)).map_err(CliError::file("write", &file))?;
-    let program = std::env::current_exe().map_err(CliError::file("find", dir))?;
+    let program = std::env::current_exe().map_err(CliError::file("find", file))?;
     let mut child = tokio::process::Command::new(program)
         .arg("push")
-        .arg(&file)
+        .arg(file)
         .args(["--tlp", "GREEN", "--operation", OPERATION, "--case", CASE, "--label", "takedown"])
         .arg("--client")
         .arg(node.profile(ClientRole::VendorTool))
@@ -280,12 +285,12 @@ async fn push(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(CliError::file("start liaison push for", &file))?;
+        .map_err(CliError::file("start liaison push for", file))?;
     let mut memory = 0;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.map_err(CliError::file("wait for the push of", &file))?,
+            status = child.wait() => break status.map_err(CliError::file("wait for the push of", file))?,
             _ = looks.tick() => memory = memory.max(peak_memory_of(child.id())),
         }
     };

@@ -17,12 +17,12 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a node may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// How often something is looked at that is waited for.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(in crate::cli) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running node.
-pub(super) struct RunningNode {
-    pub(super) name: String,
-    pub(super) dir: PathBuf,
+pub(in crate::cli) struct RunningNode {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) dir: PathBuf,
     child: Child,
 }
 
@@ -40,7 +40,7 @@ fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
 }
 
 /// Makes a node's directory with a client for each role.
-pub(super) fn make(
+pub(in crate::cli) fn make(
     dir: &Path,
     agency: &Agency,
     engine: crate::store::EngineKind,
@@ -76,7 +76,7 @@ pub(super) fn make(
 
 impl RunningNode {
     /// Starts the node of a directory; its words go to `node.log` there.
-    pub(super) async fn start(name: &str, dir: &Path) -> Result<Self, CliError> {
+    pub(in crate::cli) async fn start(name: &str, dir: &Path) -> Result<Self, CliError> {
         let log = dir.join("node.log");
         let file = std::fs::OpenOptions::new()
             .create(true)
@@ -118,7 +118,7 @@ impl RunningNode {
     }
 
     /// A channel to the node as one of its clients.
-    pub(super) async fn client(&self, role: ClientRole) -> Result<Channel, CliError> {
+    pub(in crate::cli) async fn client(&self, role: ClientRole) -> Result<Channel, CliError> {
         let path = self.profile(role);
         let unusable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Connect {
             address: self.name.clone(),
@@ -128,12 +128,18 @@ impl RunningNode {
         connect_client(&profile).await.map_err(|error| unusable(Box::new(error)))
     }
 
-    pub(super) fn profile(&self, role: ClientRole) -> PathBuf {
+    pub(in crate::cli) fn profile(&self, role: ClientRole) -> PathBuf {
         self.dir.join("clients").join(format!("{}.client", role.name()))
     }
 
+    /// What the system says of the node's process (proc_pid_status(5)).
+    pub(in crate::cli) fn process_status(&self) -> Option<String> {
+        let pid = self.child.id()?;
+        std::fs::read_to_string(format!("/proc/{pid}/status")).ok()
+    }
+
     /// Asks the node to stop and waits until it has.
-    pub(super) async fn stop(mut self) {
+    pub(in crate::cli) async fn stop(mut self) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             // A node that has already ended needs no signal.

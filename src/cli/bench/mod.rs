@@ -1,0 +1,156 @@
+//! `liaison bench`: what this machine does with records, beside what it could do at most.
+//!
+//! Every figure is measured in this run and stands beside its limit, measured in the same run on
+//! the same disk and processor. Nothing is taken from an earlier run or another machine.
+
+mod appends;
+mod figures;
+mod memory;
+mod pair;
+mod signatures;
+
+use super::error::{CliError, Exit, Source};
+use super::{Context, interrupt};
+use clap::Args;
+use figures::{Figure, Figures};
+use pair::Pair;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  liaison bench
+  liaison bench --dir /var/lib/liaison-bench -o json
+  liaison bench --records 100000 --million --engine fjall
+
+The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
+
+/// Measure signatures, journal, exchange and latency on this machine, each beside its limit.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    /// Takedown results that are pushed, and records that are appended.
+    #[arg(long, default_value = "66000", value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    records: u32,
+    /// The index engine of the nodes, fjall or sled.
+    #[arg(long, default_value_t = crate::store::EngineKind::default())]
+    engine: crate::store::EngineKind,
+    /// Fill both nodes up to 1,000,000 records and look at their memory.
+    #[arg(long)]
+    million: bool,
+}
+
+pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
+    let (dir, temporary) = directory(context)?;
+    let measured = tokio::select! {
+        measured = measure(&args, &dir, context) => measured,
+        () = interrupt::interrupted() => Err(CliError::Interrupted {
+            kept: "nothing was measured to its end".to_owned(),
+            fix: "run it again".to_owned(),
+        }),
+    };
+    if temporary {
+        // The directory is ours and named by our process; what is left of it harms nobody.
+        drop(std::fs::remove_dir_all(&dir));
+    }
+    measured?.show(context)
+}
+
+fn directory(context: &Context) -> Result<(PathBuf, bool), CliError> {
+    let (dir, temporary) = match &context.options.dir {
+        Some(dir) => (dir.clone(), false),
+        None => (std::env::temp_dir().join(format!("liaison-bench-{}", std::process::id())), true),
+    };
+    std::fs::create_dir_all(&dir).map_err(CliError::file("create", &dir))?;
+    let mut entries = std::fs::read_dir(&dir).map_err(CliError::file("read", &dir))?;
+    if entries.next().is_some() {
+        return Err(CliError::Precondition {
+            found: format!("{} is not empty", dir.display()),
+            fix: "choose another directory with --dir, or remove that one".to_owned(),
+        });
+    }
+    Ok((dir, temporary))
+}
+
+async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figures, CliError> {
+    let say = |text: &str| context.output.note(text);
+    let records = args.records as usize;
+    let mut figures = Figures::new(args.records, args.engine.name());
+    say("signing and verifying records in memory");
+    figures.extend(blocking(signatures::measure).await?);
+    say("appending to a journal, and the same bytes without one");
+    figures.extend(appends::measure(&dir.join("journal"), args.engine, records).await?);
+    say(&format!("two nodes: {records} results from push to receipt"));
+    let pair = Pair::start(dir, args.engine).await?;
+    let measured = through_pair(args, &pair, dir, context).await;
+    pair.stop().await;
+    figures.extend(measured?);
+    Ok(figures)
+}
+
+async fn through_pair(
+    args: &BenchArgs,
+    pair: &Pair,
+    dir: &Path,
+    context: &Context,
+) -> Result<Vec<Figure>, CliError> {
+    let records = args.records as usize;
+    let mut figures = pair.bulk(dir, records, context).await?;
+    context.output.note("two nodes: single records, one after another");
+    figures.extend(pair.singles(records).await?);
+    if args.million {
+        context.output.note("two nodes: up to 1,000,000 records");
+        figures.extend(pair.fill(dir, records + pair::SINGLES, context).await?);
+    }
+    Ok(figures)
+}
+
+/// Runs what keeps a processor busy where it holds up nothing else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    tokio::task::spawn_blocking(work).await.map_err(failed("a measurement did not end"))?
+}
+
+/// For `map_err`: what did not work while measuring.
+fn failed<E: Into<Source>>(doing: &'static str) -> impl FnOnce(E) -> CliError {
+    move |source| CliError::Other {
+        doing: doing.to_owned(),
+        exit: Exit::Failed,
+        fix: "run it again; if it stays, report it".to_owned(),
+        source: source.into(),
+    }
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(f64::EPSILON)
+}
+
+fn micros_each(count: usize, time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6 / (count.max(1) as f64)
+}
+
+/// The time of the round in the middle; one slow round of a busy machine does not count.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_round_does_not_count() {
+        let times = [3, 900, 2].map(Duration::from_millis).to_vec();
+        assert_eq!(median(times), Duration::from_millis(3));
+        assert_eq!(median(Vec::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn rates_and_times_are_two_views_of_one_measurement() {
+        let time = Duration::from_millis(500);
+        assert!((per_second(1_000, time) - 2_000.0).abs() < 1e-6);
+        assert!((micros_each(1_000, time) - 500.0).abs() < 1e-6);
+    }
+}

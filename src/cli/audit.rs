@@ -246,6 +246,3 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,9 +9,11 @@
 #[path = "../../fuzz/bodies.rs"]
 #[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
 mod bodies;
+mod fixture;
 mod fuzz_corpus;
 mod published;
 mod rpcs;
 mod slot_tables;
 mod source;
 mod tidy;
+mod withheld;

@@ -113,6 +113,22 @@ fn the_callers_in_the_comments_are_the_ones_in_git() {
 }
 
 #[test]
+fn the_access_policy_decides_what_the_comments_say() {
+    let access = liaison::policy::Access::compile().unwrap();
+    let found = disagreements(&commented(), |role, rpc| access.allowed(role, rpc));
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_rpc_that_is_published_has_a_row_in_the_access_policy() {
+    let published = commented().into_iter().map(|callers| callers.rpc);
+    let of_clients: BTreeSet<String> =
+        published.filter(|rpc| !rpc.starts_with("liaison.v1.ExchangeService/")).collect();
+    let decided: BTreeSet<String> = liaison::policy::RPCS.map(str::to_owned).into();
+    assert_eq!(of_clients, decided);
+}
+
+#[test]
 fn only_a_partners_node_calls_exchange_and_it_calls_nothing_else() {
     for Callers { rpc, callers } in commented() {
         let expected = rpc.starts_with("liaison.v1.ExchangeService/");

@@ -1,0 +1,302 @@
+//! Nodes for tests: real processes of the program on loopback ports, each in a directory of its own,
+//! introduced to each other as people would do it. Nothing here looks into a node but by its rpcs.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use liaison::ident::Timestamp;
+use liaison::node::config::{Config, Listen, Store};
+use liaison::node::init;
+use liaison::pb::node_service_client::NodeServiceClient;
+use liaison::pb::partner_service_client::PartnerServiceClient;
+use liaison::pb::policy_service_client::PolicyServiceClient;
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::{self, draft::Content};
+use liaison::tls::{ClientProfile, ClientRole, connect_client};
+use tokio::process::{Child, Command};
+use tonic::transport::Channel;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_liaison");
+/// The operation that all records of these tests belong to.
+pub(crate) const OPERATION: &str = "op-test";
+
+/// How long anything may take that is waited for; far more than a slow machine needs.
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Shares everything of the operation with everybody, but only the fields of class core.
+pub(crate) const CORE_ONLY: &str = r#"
+@id("test/accept")
+@title("We take records of the operation from those who take part in it")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
+when { resource has operation && principal.operations.contains(resource.operation) };
+
+@id("test/share")
+@title("Everything of the operation goes to those who take part in it")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
+when { resource has operation && principal.operations.contains(resource.operation) };
+"#;
+
+/// Waits until a condition holds; looks again and again, and gives up loudly.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(DEADLINE, async {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            if condition().await {
+                return;
+            }
+        }
+    });
+    assert!(waited.await.is_ok(), "within {DEADLINE:?} it never came about that {what}");
+}
+
+pub(crate) fn now() -> Timestamp {
+    (liaison::journal::open::system_clock())()
+}
+
+/// A port that no other test takes: counted up, below those that the system gives to callers.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 10_000 + u16::try_from(std::process::id() % 40).unwrap() * 500;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 500;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The configuration of an agency in Japan; one that is not `reachable` only dials out.
+pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
+    let [partners, clients] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    Config {
+        agency: agency.to_owned(),
+        display_name: format!("{agency} (test)"),
+        country: "JP".to_owned(),
+        sector: sector.to_owned(),
+        hosts: vec!["127.0.0.1".to_owned()],
+        addresses: if reachable { vec![partners.clone()] } else { Vec::new() },
+        listen: Listen { partners, clients },
+        store: Store::default(),
+    }
+}
+
+/// Makes a node's directory with a client for each role, and a policy that the node starts with.
+pub(crate) fn make(dir: &Path, agency: &str, sector: &str, policy: &str) {
+    init::init(dir, &config(agency, sector, true), now()).unwrap();
+    for role in ClientRole::ALL {
+        init::issue_client(dir, &role.name().parse().unwrap(), role, now()).unwrap();
+    }
+    std::fs::write(dir.join("policy").join("10-sharing.cedar"), policy).unwrap();
+}
+
+/// A node's process.
+pub(crate) struct RunningNode {
+    pub(crate) agency: String,
+    pub(crate) dir: PathBuf,
+    policy: String,
+    child: Child,
+}
+
+impl RunningNode {
+    /// Makes a directory below `parent` and starts a node in it.
+    pub(crate) async fn fresh(parent: &Path, agency: &str, sector: &str, policy: &str) -> Self {
+        let dir = parent.join(agency);
+        make(&dir, agency, sector, policy);
+        Self { policy: policy.to_owned(), ..Self::start(&dir, agency).await }
+    }
+
+    /// Starts the node of a directory.
+    pub(crate) async fn start(dir: &Path, agency: &str) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("node.log"));
+        let child = Command::new(PROGRAM)
+            .args(["serve", "--dir"])
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let policy = CORE_ONLY.to_owned();
+        let mut node = Self { agency: agency.to_owned(), dir: dir.to_owned(), policy, child };
+        let log = dir.join("node.log");
+        eventually("the node answers", async || {
+            if let Some(ended) = node.child.try_wait().unwrap() {
+                let words = std::fs::read_to_string(&log).unwrap();
+                panic!("the node ended with {ended}: {words}");
+            }
+            node.try_channel(ClientRole::Admin).await.is_some()
+        })
+        .await;
+        node
+    }
+
+    pub(crate) fn profile(&self, role: ClientRole) -> PathBuf {
+        self.dir.join("clients").join(format!("{}.client", role.name()))
+    }
+
+    async fn try_channel(&self, role: ClientRole) -> Option<Channel> {
+        let profile = ClientProfile::load(&self.profile(role)).unwrap();
+        connect_client(&profile).await.ok()
+    }
+
+    /// A connection as a client of a role.
+    pub(crate) async fn channel(&self, role: ClientRole) -> Channel {
+        self.try_channel(role).await.unwrap()
+    }
+
+    pub(crate) async fn analyst(&self) -> RecordServiceClient<Channel> {
+        RecordServiceClient::new(self.channel(ClientRole::Analyst).await)
+    }
+
+    pub(crate) async fn admin(&self) -> PartnerServiceClient<Channel> {
+        PartnerServiceClient::new(self.channel(ClientRole::Admin).await)
+    }
+
+    pub(crate) async fn status(&self) -> pb::GetStatusResponse {
+        let mut client = NodeServiceClient::new(self.channel(ClientRole::Admin).await);
+        client.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner()
+    }
+
+    /// How the exchange with a partner stands.
+    pub(crate) async fn partner(&self, agency: &str) -> pb::PartnerView {
+        let status = self.status().await;
+        status.partners.into_iter().find(|partner| partner.agency == agency).unwrap()
+    }
+
+    /// What was refused for this reason since the start.
+    pub(crate) async fn refused(&self, reason: &str) -> u64 {
+        let counts = self.status().await.refused;
+        counts.iter().find(|count| count.name == reason).map_or(0, |count| count.count)
+    }
+
+    /// Size and root of the journal.
+    pub(crate) async fn journal(&self) -> (u64, bytes::Bytes) {
+        let status = self.status().await;
+        (status.journal_size, status.journal_root)
+    }
+
+    pub(crate) async fn submit(&self, drafts: Vec<pb::Draft>) -> Vec<pb::DraftResult> {
+        let mut client = self.analyst().await;
+        let answer = client.submit_records(pb::SubmitRecordsRequest { drafts }).await.unwrap();
+        let results = answer.into_inner().results;
+        for result in &results {
+            let refused = result.outcome() == pb::DraftOutcome::Refused;
+            assert!(!refused, "{}: {}", result.field, result.reason);
+        }
+        results
+    }
+
+    pub(crate) async fn apply_policy(&self, text: &str) {
+        let mut client = PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        let file = pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: text.to_owned() };
+        client.apply_policy(pb::ApplyPolicyRequest { files: vec![file] }).await.unwrap();
+    }
+
+    /// Adds a partner by its card, with the number that people would have compared.
+    pub(crate) async fn add_partner(&self, card: &str, number: &str) {
+        let facts = pb::PartnerFacts {
+            operations: vec![OPERATION.to_owned()],
+            ..pb::PartnerFacts::default()
+        };
+        let (card, number) = (card.to_owned(), number.to_owned());
+        let request = pb::AddPartnerRequest { card, number, facts: Some(facts) };
+        self.admin().await.add_partner(request).await.unwrap();
+    }
+
+    pub(crate) async fn set_state(&self, agency: &str, state: pb::PartnerState) {
+        let request = pb::SetPartnerStateRequest { agency: agency.to_owned(), state: state.into() };
+        let mut client = PartnerServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        client.set_partner_state(request).await.unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// Lets every node know every other, and applies the policy that each was made with.
+pub(crate) async fn introduce(nodes: &[&RunningNode]) {
+    let mut cards = Vec::new();
+    for node in nodes {
+        let own = node.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
+        cards.push((&node.agency, own.into_inner()));
+    }
+    for node in nodes {
+        for (_, own) in cards.iter().filter(|(agency, _)| **agency != node.agency) {
+            node.add_partner(&own.card, &own.number).await;
+        }
+        node.apply_policy(&node.policy).await;
+    }
+}
+
+/// Waits until every node considered its whole journal for all and holds receipts for all that it
+/// disclosed, and nothing grew between two looks.
+pub(crate) async fn settled(nodes: &[&RunningNode]) {
+    let mut before = Vec::new();
+    eventually("every disclosure is receipted", async || {
+        let mut sizes = Vec::new();
+        let mut settled = true;
+        for node in nodes {
+            let status = node.status().await;
+            settled &=
+                status.partners.iter().all(|p| p.receipted == p.feed_size && p.lag_entries == 0);
+            sizes.push(status.journal_size);
+        }
+        let quiet = settled && sizes == before;
+        before = sizes;
+        quiet
+    })
+    .await;
+}
+
+/// A draft of the operation under TLP:GREEN.
+pub(crate) fn draft(key: &str, content: Content) -> pb::Draft {
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Green.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    pb::Draft {
+        marking: Some(marking),
+        operation: OPERATION.to_owned(),
+        confidence: 80,
+        key: key.to_owned(),
+        content: Some(content),
+        ..pb::Draft::default()
+    }
+}
+
+/// An indicator that says nothing but its value and a note.
+pub(crate) fn indicator(value: &str, notes: &str) -> pb::Draft {
+    let content = pb::Indicator {
+        r#type: pb::ValueType::Domain.into(),
+        value: value.to_owned(),
+        notes: notes.to_owned(),
+        ..pb::Indicator::default()
+    };
+    draft("", Content::Indicator(content))
+}
+
+/// Letters that nothing else contains, after a first one that few bytes are.
+pub(crate) fn canary(what: &str) -> String {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).unwrap();
+    let letters: String = random.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
+    format!("q{letters}{what}")
+}

@@ -43,6 +43,9 @@ impl Found {
     }
 }
 
+/// A record with the partner that it came from.
+type Accepted = (Arc<Verified>, Option<PartnerNumber>);
+
 /// Decides for one partner under one set of rules.
 pub(super) struct Discloser {
     view: Arc<View>,
@@ -203,10 +206,7 @@ impl Discloser {
     }
 
     /// The record that a journal entry is about, and the partner that the entry is owed to.
-    fn accepted(
-        &self,
-        index: u64,
-    ) -> Result<Option<(Arc<Verified>, Option<PartnerNumber>)>, JournalError> {
+    fn accepted(&self, index: u64) -> Result<Option<Accepted>, JournalError> {
         if let Some(recent) = self.view.recently_accepted(index) {
             return Ok(Some(recent));
         }

@@ -11,7 +11,9 @@
 mod bodies;
 mod fixture;
 mod fuzz_corpus;
+mod kill;
 mod published;
+mod push;
 mod rpcs;
 mod slot_tables;
 mod source;

@@ -11,9 +11,11 @@
 mod bodies;
 mod fixture;
 mod fuzz_corpus;
+mod impostor;
 mod kill;
 mod published;
 mod push;
+mod refusals;
 mod rpcs;
 mod slot_tables;
 mod source;

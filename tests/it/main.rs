@@ -15,6 +15,7 @@ mod impostor;
 mod kill;
 mod published;
 mod push;
+mod real_data;
 mod refusals;
 mod rpcs;
 mod slot_tables;

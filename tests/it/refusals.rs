@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::path::Path;
 
-use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::ExceptionReason::{Malformed, Signature};
+use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, exchange_frame::Body};
 use liaison::tls::ClientRole;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -26,13 +26,13 @@ use crate::fixture::{CORE_ONLY, RunningNode, draft, make};
 const AGENCY: &str = "kill.example";
 const ROUNDS: u64 = 50;
 /// Clients that submit side by side.
-const SUBMITTERS: u64 = 4;
+const SUBMITTERS: u64 = 3;
 /// Drafts of one request: together acknowledged, together there.
 const DRAFTS: u64 = 3;
 /// Answers of a round before the kill, at the most.
 const ANSWERS_MAX: u64 = 10;
 /// Rounds between two audits of the whole directory.
-const AUDIT_EVERY: u64 = 10;
+const AUDIT_EVERY: u64 = 25;
 
 /// SplitMix64 (Steele, Lea and Flood 2014, figure 14): enough for choosing moments.
 struct Moments(u64);

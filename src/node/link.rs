@@ -33,6 +33,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::Code;
 
 /// Receipts whose delay is kept for the median in `status`.
 const DELAYS_MAX: usize = 1_024;
@@ -345,7 +346,13 @@ impl<'a> Driver<'a> {
             let input = tokio::select! {
                 frame = inbound.next() => match frame {
                     Some(Ok(frame)) => Input::Frame(frame),
-                    Some(Err(status)) => return Err(End::Cut(status.message().to_owned())),
+                    Some(Err(status)) => {
+                        // Other errors are of the connection; these are of what was sent on it.
+                        if matches!(status.code(), Code::OutOfRange | Code::Internal) {
+                            node.refused("exchange message");
+                        }
+                        return Err(End::Cut(status.message().to_owned()));
+                    }
                     None => return Err(End::Cut("the partner closed the stream".to_owned())),
                 },
                 Some(answer) = answered.recv() => driver.answered(answer)?,

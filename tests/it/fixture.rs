@@ -25,7 +25,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_liaison");
 pub(crate) const OPERATION: &str = "op-test";
 
 /// How long anything may take that is waited for; far more than a slow machine needs.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Shares everything of the operation with everybody, but only the fields of class core.

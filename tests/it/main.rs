@@ -11,7 +11,12 @@
 mod bodies;
 mod fixture;
 mod fuzz_corpus;
+mod impostor;
+mod kill;
 mod published;
+mod push;
+mod real_data;
+mod refusals;
 mod rpcs;
 mod slot_tables;
 mod source;

@@ -1,0 +1,213 @@
+//! A partner that is no node: real keys and an enrolled card, and whatever it wants to send.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use liaison::exchange::{FeedAction, FeedEntry, feed_origin};
+use liaison::ident::{AgencyName, PolicyVersion};
+use liaison::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, leaf_hash};
+use liaison::node::config::Config;
+use liaison::node::init;
+use liaison::partner::{NodeKeys, VerifiedCard};
+use liaison::pb::exchange_service_client::ExchangeServiceClient;
+use liaison::pb::{self, exchange_frame::Body};
+use liaison::record::draft::{self, Draft, Place, SeriesSecret};
+use liaison::tls::{Authority, Dialer, NodeCertificate};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use crate::fixture::{self, RunningNode, config, now};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+pub(crate) struct Impostor {
+    _dir: tempfile::TempDir,
+    config: Config,
+    keys: NodeKeys,
+    certificate: Arc<NodeCertificate>,
+    card: VerifiedCard,
+    node: AgencyName,
+    node_card: VerifiedCard,
+    entries: Vec<Bytes>,
+}
+
+/// One open stream.
+pub(crate) struct Stream {
+    pub(crate) out: mpsc::UnboundedSender<pb::ExchangeRequest>,
+    inbound: Streaming<pb::ExchangeResponse>,
+}
+
+impl Impostor {
+    /// With a certificate that was issued this many days ago; it is good for 30.
+    pub(crate) async fn with_certificate_of(agency: &str, node: &RunningNode, days: i64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(agency, "other", false);
+        let (names, issued) = (config.names().unwrap(), now().plus_ms(-days * DAY_MS));
+        let keys = NodeKeys::create(dir.path()).unwrap();
+        let authority = Authority::load_or_create(dir.path(), &names, issued).unwrap();
+        let certificate =
+            NodeCertificate::load_or_create(dir.path(), names, &authority, issued).unwrap();
+        let card = init::issue_card(&config, &keys, &authority, now(), None).unwrap();
+        let request = pb::GetOwnCardRequest {};
+        let own = node.admin().await.get_own_card(request).await.unwrap().into_inner();
+        let node_card = liaison::partner::Card::verify(&own.card).unwrap();
+        let node = node.agency.parse().unwrap();
+        let entries = Vec::new();
+        Self { _dir: dir, config, keys, certificate, card, node, node_card, entries }
+    }
+
+    pub(crate) async fn unknown_to(agency: &str, node: &RunningNode) -> Self {
+        Self::with_certificate_of(agency, node, 0).await
+    }
+
+    /// Enrolled at the node as people would do it.
+    pub(crate) async fn enrolled_at(agency: &str, node: &RunningNode) -> Self {
+        let impostor = Self::unknown_to(agency, node).await;
+        impostor.enrol(node).await;
+        impostor
+    }
+
+    pub(crate) async fn enrol(&self, node: &RunningNode) {
+        let number = self.card.number().to_string();
+        node.add_partner(&self.card.to_armour().unwrap(), &number).await;
+    }
+
+    fn name(&self) -> AgencyName {
+        self.config.agency().unwrap()
+    }
+
+    /// A connection to the node, or to somebody between who passes bytes on.
+    pub(crate) async fn connect(&self, through: Option<String>) -> Result<Channel, String> {
+        let dialer = Dialer::partner(&self.certificate, &self.node_card).unwrap();
+        let address = match through {
+            Some(address) => address.parse().unwrap(),
+            None => self.node_card.card().addresses[0].clone(),
+        };
+        dialer.connect(&address).await.map_err(|error| error.to_string())
+    }
+
+    /// Opens a stream and says hello as one who has nothing.
+    pub(crate) async fn open(&self, through: Option<String>) -> Result<Stream, Status> {
+        let channel = self.connect(through).await.map_err(Status::unavailable)?;
+        let (out, frames) = mpsc::unbounded_channel();
+        let mut client =
+            ExchangeServiceClient::new(channel).max_encoding_message_size(64 * 1024 * 1024);
+        let hello = pb::Hello {
+            protocol: liaison::exchange::PROTOCOL,
+            agency: self.config.agency.clone(),
+            ..pb::Hello::default()
+        };
+        send(&out, Body::Hello(hello));
+        let inbound = client.exchange(UnboundedReceiverStream::new(frames)).await?.into_inner();
+        let mut stream = Stream { out, inbound };
+        match stream.next().await {
+            Some(Ok(Body::Hello(_))) => Ok(stream),
+            Some(Err(status)) => Err(status),
+            other => panic!("wanted a hello, found {other:?}"),
+        }
+    }
+
+    /// A record of this agency, signed with its real key.
+    pub(crate) fn record(&self, draft: pb::Draft) -> pb::Envelope {
+        let secret = SeriesSecret::from_bytes(*self.keys.series.as_bytes());
+        let draft = Draft::try_from(draft).unwrap();
+        let place = Place::first(draft.series(&secret));
+        let sealed = draft.seal(self.name(), place, now(), || {
+            let mut salt = [0; 16];
+            getrandom::fill(&mut salt).unwrap();
+            salt
+        });
+        let key = self.keys.record.signing_key();
+        let signed = draft::sign(vec![sealed], key, self.keys.record.public().id()).unwrap();
+        signed[0].envelope()
+    }
+
+    /// Puts records into the feed for the node; gives the batch with a head that holds.
+    pub(crate) fn batch(&mut self, envelopes: Vec<pb::Envelope>) -> pb::FeedBatch {
+        let start = self.entries.len() as u64;
+        let entries: Vec<Bytes> = envelopes
+            .iter()
+            .map(|envelope| {
+                let open = |(n, slot): (u32, &pb::Slot)| {
+                    if slot.state() == pb::SlotState::Open { 1 << n } else { 0 }
+                };
+                FeedEntry {
+                    action: FeedAction::Disclose,
+                    record: liaison::record::commit::record_id(&envelope.header),
+                    open_slots: liaison::record::slots::SlotMask::from_bits(
+                        (1..).zip(&envelope.slots).map(open).sum(),
+                    ),
+                    policy_version: PolicyVersion::new(1),
+                    at: now(),
+                }
+                .encode()
+            })
+            .collect();
+        self.entries.extend(entries.iter().cloned());
+        let leaves = self.entries.iter().map(|entry| leaf_hash(entry));
+        let head = leaves.collect::<Frontier>().head();
+        let origin = feed_origin(&self.name(), &self.node);
+        let signer = NoteSigner::new(
+            origin.as_str().parse().unwrap(),
+            self.keys.journal.signing_key().clone(),
+        );
+        let checkpoint = Checkpoint::new(origin, head).unwrap();
+        let note = SignedCheckpoint::sign(checkpoint, &signer).to_bytes().into();
+        pb::FeedBatch { start, entries, envelopes, note }
+    }
+
+    /// Begins its feed anew, as if nothing had ever been signed.
+    pub(crate) fn forget(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Sends a batch on a stream of its own and gives the receipt.
+    pub(crate) async fn deliver(&self, batch: pb::FeedBatch) -> pb::Receipt {
+        self.open(None).await.unwrap().deliver(batch).await
+    }
+}
+
+pub(crate) fn send(out: &mpsc::UnboundedSender<pb::ExchangeRequest>, body: Body) {
+    let frame = Some(pb::ExchangeFrame { body: Some(body) });
+    // A stream that was cut meanwhile shows when it is read.
+    let _ = out.send(pb::ExchangeRequest { frame });
+}
+
+impl Stream {
+    pub(crate) fn send(&self, body: Body) {
+        send(&self.out, body);
+    }
+
+    /// What comes next; nothing when the stream ended.
+    pub(crate) async fn next(&mut self) -> Option<Result<Body, Status>> {
+        let next = self.inbound.next().await?;
+        Some(next.map(|response| response.frame.unwrap().body.unwrap()))
+    }
+
+    /// The receipt for a batch of this size.
+    pub(crate) async fn deliver(&mut self, batch: pb::FeedBatch) -> pb::Receipt {
+        let end = batch.start + batch.entries.len() as u64;
+        self.send(Body::FeedBatch(batch));
+        loop {
+            match self.next().await {
+                Some(Ok(Body::Receipt(receipt))) if size_of(&receipt) == end => return receipt,
+                Some(Ok(_)) => {}
+                other => panic!("wanted a receipt, found {other:?}"),
+            }
+        }
+    }
+
+    /// Reads to the end, whatever comes.
+    pub(crate) async fn ended(mut self) {
+        let end = async { while let Some(Ok(_)) = self.next().await {} };
+        tokio::time::timeout(fixture::DEADLINE, end).await.unwrap();
+    }
+}
+
+fn size_of(receipt: &pb::Receipt) -> u64 {
+    let note = liaison::merkle::Note::parse(&receipt.note).unwrap();
+    Checkpoint::parse(note.text()).unwrap().size().get()
+}

@@ -14,7 +14,7 @@ mod submit;
 mod tasks;
 
 pub use link::ExchangeStream;
-pub use submit::Submitted;
+pub use submit::{Said, Submitted};
 
 use crate::ident::{AgencyName, Timestamp};
 use crate::journal::JournalError;

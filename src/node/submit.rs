@@ -4,7 +4,7 @@
 //! are fixed inside it, because only there the order is known.
 
 use super::{Node, NodeError};
-use crate::ident::RecordId;
+use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
 use crate::journal::transaction::{Origin, Transaction};
@@ -13,7 +13,7 @@ use crate::record::commit::Salt;
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
 use ed25519_dalek::SigningKey;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Drafts that one job of the writer takes.
 const DRAFTS_MAX: usize = 1_024;
@@ -23,6 +23,25 @@ const DRAFTS_MAX: usize = 1_024;
 pub struct Submitted {
     pub results: Vec<pb::DraftResult>,
     pub committed: Committed,
+}
+
+/// Series that one bulk submission remembers; beyond that it begins to forget. 48 bytes each.
+const SAID_MAX: usize = 1_000_000;
+
+/// What one bulk submission has said so far. Two rows that speak of one thing and contradict each
+/// other would otherwise revise it in turn, again at every push of the same table.
+#[derive(Debug, Clone, Default)]
+pub struct Said(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
+
+impl Said {
+    /// Whether this is the first word on the series, or the same again.
+    fn agrees(&self, series: SeriesId, fingerprint: [u8; 32]) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= SAID_MAX {
+            said.clear();
+        }
+        *said.entry(series).or_insert(fingerprint) == fingerprint
+    }
 }
 
 /// Signs in the agency's name.
@@ -38,11 +57,12 @@ impl Node {
     }
 
     /// Signs and keeps drafts; answers when they are durable. A refused draft changes nothing and
-    /// holds up no other.
+    /// holds up no other. With `said`, a draft that contradicts one before it is refused.
     pub async fn submit(
         &self,
         client: &str,
         drafts: Vec<pb::Draft>,
+        said: Option<Said>,
     ) -> Result<Submitted, NodeError> {
         if drafts.is_empty() || drafts.len() > DRAFTS_MAX {
             return Err(NodeError::Invalid(format!(
@@ -60,8 +80,10 @@ impl Node {
             self.refused("draft");
         }
         let (client, signer) = (client.to_owned(), self.record_signer());
-        let (results, committed) =
-            self.ledger.commit(move |tx| accept_all(tx, checked, &client, &signer)).await?;
+        let (results, committed) = self
+            .ledger
+            .commit(move |tx| accept_all(tx, checked, said.as_ref(), &client, &signer))
+            .await?;
         Ok(Submitted { results, committed })
     }
 
@@ -117,13 +139,14 @@ impl Node {
 fn accept_all(
     tx: &mut Transaction<'_>,
     drafts: Vec<Result<Draft, DraftError>>,
+    said: Option<&Said>,
     client: &str,
     signer: &RecordSigner,
 ) -> Result<Vec<pb::DraftResult>, JournalError> {
     let mut salts = Salts::default();
     let mut sealed = Vec::with_capacity(drafts.len());
     // What earlier drafts of this very job made of their series.
-    let mut heads: HashMap<crate::ident::SeriesId, (u32, RecordId, [u8; 32])> = HashMap::new();
+    let mut heads: HashMap<SeriesId, (u32, RecordId, [u8; 32])> = HashMap::new();
     let mut results = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let draft = match draft {
@@ -137,6 +160,10 @@ fn accept_all(
             let secret = &tx.signing().series_secret;
             (draft.series(secret), draft.fingerprint(secret))
         };
+        if said.is_some_and(|said| !said.agrees(series, fingerprint)) {
+            results.push(contradiction());
+            continue;
+        }
         let own = tx.signing().agency.clone();
         let head = match heads.get(&series) {
             Some((revision, id, said)) => Some((*revision, *id, Some(*said))),
@@ -182,7 +209,7 @@ fn keep(
 fn answer(
     outcome: pb::DraftOutcome,
     id: RecordId,
-    series: crate::ident::SeriesId,
+    series: SeriesId,
     revision: u32,
 ) -> pb::DraftResult {
     pb::DraftResult {
@@ -200,6 +227,17 @@ fn refusal(error: DraftError) -> pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
         field: error.field,
         reason: error.reason,
+        ..pb::DraftResult::default()
+    }
+}
+
+fn contradiction() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        field: "value".to_owned(),
+        reason: "an earlier row of this submission speaks of the same and says something else; \
+                 keep one of them"
+            .to_owned(),
         ..pb::DraftResult::default()
     }
 }

@@ -31,7 +31,7 @@ impl RecordService for Records {
         let client = client_of(&request)?;
         let pb::SubmitRecordsRequest { drafts } = request.into_inner();
         check_drafts(drafts.len(), UNARY_DRAFTS_MAX)?;
-        let submitted = self.0.node.submit(&client, drafts).await;
+        let submitted = self.0.node.submit(&client, drafts, None).await;
         let submitted = submitted.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::SubmitRecordsResponse {
             results: submitted.results,

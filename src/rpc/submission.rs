@@ -4,7 +4,7 @@ use super::in_order::InOrder;
 use super::{Context, STREAM_DRAFTS_MAX, refusal};
 use crate::ident::RecordId;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::node::{NodeError, Submitted};
+use crate::node::{NodeError, Said, Submitted};
 use crate::pb::{self, DraftOutcome};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -64,6 +64,7 @@ pub(super) fn answers(
     async_stream::try_stream! {
         let mut under_way = InOrder::new(REQUESTS_UNDER_WAY_MAX);
         let mut tally = Tally::default();
+        let said = Said::default();
         tally.figures.checkpoint_note = context.node.view().snapshot().note.clone();
         let mut open = true;
         while open || !under_way.is_empty() {
@@ -83,7 +84,7 @@ pub(super) fn answers(
                 }
                 Next::Request(request) => match request? {
                     Some(request) => {
-                        under_way.begin(submit(context.clone(), Arc::clone(&client), request)).await;
+                        under_way.begin(submit(context.clone(), Arc::clone(&client), request, said.clone())).await;
                     }
                     None => open = false,
                 },
@@ -103,9 +104,10 @@ async fn submit(
     context: Context,
     client: Arc<str>,
     request: pb::StreamRecordsRequest,
+    said: Said,
 ) -> Result<Submitted, Status> {
     check_drafts(request.drafts.len(), STREAM_DRAFTS_MAX)?;
-    let submitted = context.node.submit(&client, request.drafts).await;
+    let submitted = context.node.submit(&client, request.drafts, Some(said)).await;
     submitted.map_err(|error| refusal::of_node(&error))
 }
 

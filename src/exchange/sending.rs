@@ -40,7 +40,7 @@ pub(super) struct Sending {
     start: Start,
     /// Entries of our feed with a published head.
     published: TreeSize,
-    /// The largest head that we hold a receipt for, in this session or before.
+    /// The largest head that we hold a receipt for, on this stream or before.
     recorded: TreeSize,
     /// The last head that the partner receipted on this stream, or in its hello.
     answered: TreeHead,

@@ -2,14 +2,14 @@
 //! checkable by somebody who trusts nobody.
 //!
 //! In scope: hashing, appending, inclusion and consistency proofs made and verified, the batch tree
-//! over record ids, signed notes, checkpoints, cosignatures. Out of scope: where leaves are stored,
+//! over record ids, signed notes, checkpoints, cosignatures, tiles. Out of scope: where leaves are stored,
 //! which heads may be signed when, and who is trusted; a caller brings leaf hashes, keys and times.
 //!
 //! Never here: a clock, a disk, a socket, randomness; a root, size or signature line taken from
 //! outside that leaves as verified without having been.
 //!
 //! Sources: RFC 9162 section 2.1 (the tree; the same as in RFC 6962), and from c2sp.org signed-note
-//! v1.0.0, tlog-checkpoint, tlog-cosignature.
+//! v1.0.0, tlog-checkpoint, tlog-cosignature, tlog-tiles.
 
 mod batch;
 mod checkpoint;
@@ -23,6 +23,7 @@ mod prove;
 mod signed_checkpoint;
 mod signer;
 mod tile_tree;
+mod tiles;
 mod verifier;
 
 #[cfg(test)]
@@ -43,4 +44,8 @@ pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root
 pub use signed_checkpoint::{Cosignature, OpenError, SignedCheckpoint};
 pub use signer::NoteSigner;
 pub use tile_tree::{LeafHashes, TILE_LEAVES, TileError, TileTree};
+pub use tiles::{
+    BUNDLE_ENTRY_BYTES_MAX, CHECKPOINT_PATH, HashTiles, TILE_WIDTH_MAX, Tile, TileRow, TiledNodes,
+    TiledNodesError, TilesError, encode_hashes, push_entry,
+};
 pub use verifier::{NoteVerifier, VerifiedLine, VerifyError, verify_note};

@@ -2,9 +2,11 @@
 
 mod notes;
 mod oracle;
+mod tiles;
 mod vectors;
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 
 use super::{NodeSource, leaf_hash, node_hash};
 use crate::ident::TreeHash;
@@ -12,6 +14,13 @@ use crate::ident::TreeHash;
 /// Leaf `n` is the hash of `n` as eight bytes, big-endian.
 pub(super) fn leaves(count: u64) -> Vec<TreeHash> {
     (0..count).map(|n| leaf_hash(&n.to_be_bytes())).collect()
+}
+
+/// The folder of shared data, if this checkout has one.
+pub(super) fn shared(folder: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let root = std::env::var_os("LIAISON_SHARED_DATA").map_or_else(beside, PathBuf::from);
+    Some(root.join("vectors").join(folder)).filter(|path| path.is_dir())
 }
 
 /// Every complete subtree, by level and index: the plainest source of nodes.

@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::frontier::Frontier;
 use super::hash::{TreeHead, root_of};
 use super::prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root_at};
+use super::tiles::{Tile, TileRow};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
 
 /// Leaves under one node of the lowest level that is kept: the tile of C2SP tlog-tiles.
@@ -119,6 +120,28 @@ impl TileTree {
         prove_consistency(&mut self.nodes(leaves, new)?, old, new)
     }
 
+    /// The hashes of a hash tile, as it is or was at any size that implies it. A bundle has none: it
+    /// gives the leaf hashes of its entries.
+    pub fn hash_tile<L: LeafHashes>(
+        &self,
+        leaves: &L,
+        tile: &Tile,
+    ) -> Result<Vec<TreeHash>, TileError<L::Error>> {
+        let beyond = || TileError::BeyondSize { size: self.size(), wanted: tile.leaves().end };
+        if tile.leaves().end > self.size().get() {
+            return Err(beyond());
+        }
+        let items = tile.items();
+        let row = match tile.row() {
+            TileRow::Entries | TileRow::Hashes(0) => return whole(leaves, items),
+            TileRow::Hashes(level) => usize::from(level - 1) * TILE_LEVEL as usize,
+        };
+        let bound = |index: u64| usize::try_from(index).unwrap_or(usize::MAX);
+        let hashes =
+            self.upper.get(row).and_then(|row| row.get(bound(items.start)..bound(items.end)));
+        hashes.map(<[_]>::to_vec).ok_or_else(beyond)
+    }
+
     fn nodes<'a, L: LeafHashes>(
         &'a self,
         leaves: &'a L,
@@ -147,6 +170,19 @@ impl FromIterator<TreeHash> for TileTree {
     }
 }
 
+/// The leaf hashes at `range`, all of them.
+fn whole<L: LeafHashes>(
+    leaves: &L,
+    range: Range<u64>,
+) -> Result<Vec<TreeHash>, TileError<L::Error>> {
+    let hashes = leaves.leaf_hashes(range.clone()).map_err(TileError::Source)?;
+    if hashes.len() as u64 == range.end - range.start {
+        Ok(hashes)
+    } else {
+        Err(TileError::Leaves { range, found: hashes.len() })
+    }
+}
+
 /// The nodes of a tree for the length of one proof. A proof needs the low nodes of two tiles at
 /// most, that of its leaf and the last one, one after the other: so one is remembered.
 struct Nodes<'a, L> {
@@ -168,12 +204,7 @@ impl<L: LeafHashes> Nodes<'_, L> {
     fn read(&self, number: u64) -> Result<Vec<TreeHash>, TileError<L::Error>> {
         let start = number << TILE_LEVEL;
         let range = start..(start + TILE_LEAVES).min(self.tree.size().get());
-        let hashes = self.leaves.leaf_hashes(range.clone()).map_err(TileError::Source)?;
-        if hashes.len() as u64 == range.end - range.start {
-            Ok(hashes)
-        } else {
-            Err(TileError::Leaves { range, found: hashes.len() })
-        }
+        whole(self.leaves, range)
     }
 
     fn beyond(&self, wanted: u64) -> TileError<L::Error> {

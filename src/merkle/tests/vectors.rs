@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::Levels;
+use super::{Levels, shared};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
 use crate::merkle::{
     NoteVerifier, SignedCheckpoint, TileTree, TreeHead, leaf_hash, prove_inclusion,
@@ -65,13 +65,6 @@ fn all_inclusion_proofs_to_130_leaves_add_up_to_the_published_constant() {
         accumulated(lines),
         "ac2a8f989e44d99e399db448050ff5f19757df53cfb716aa81015d3955d8163f"
     );
-}
-
-/// The folder of shared data, if this checkout has one.
-fn shared(folder: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let root = std::env::var_os("LIAISON_SHARED_DATA").map_or_else(beside, PathBuf::from);
-    Some(root.join("vectors").join(folder)).filter(|path| path.is_dir())
 }
 
 fn json_files(folder: &Path) -> Vec<PathBuf> {

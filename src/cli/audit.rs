@@ -9,6 +9,7 @@ use crate::audit::{
     Report, bundle_hash, examine, walk,
 };
 use crate::ident::BundleHash;
+use crate::merkle::NOTE_BYTES_MAX;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,8 +25,6 @@ const EXAMINERS_MAX: usize = 8;
 /// Files and bytes of a policy bundle: a node refuses larger ones.
 const BUNDLE_FILES_MAX: usize = 256;
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
-/// A checkpoint note has at most 64 KiB.
-const NOTE_BYTES_MAX: u64 = 64 << 10;
 
 /// What the auditor brings along.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -93,7 +92,7 @@ fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
     };
     let checkpoint = match &options.checkpoint {
         Some(path) => {
-            let note = Bytes::from(read_text(path, NOTE_BYTES_MAX)?);
+            let note = Bytes::from(read_text(path, NOTE_BYTES_MAX as u64)?);
             let known = KnownCheckpoint::parse(note)
                 .map_err(|source| AuditError::Checkpoint { path: path.clone(), source })?;
             Some(known)

@@ -9,13 +9,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::hash::{TREE_SIZE_MAX, TreeHead};
 use super::key::NoteKeyName;
+use super::lines;
 use super::note::NoteText;
-use crate::ident::{IdentError, TreeHash, TreeSize};
+use crate::ident::{TreeHash, TreeSize};
 
 /// Longest origin in bytes, for the same reason as that of a key name.
 pub const ORIGIN_BYTES_MAX: usize = 255;
@@ -31,10 +29,8 @@ pub enum CheckpointError {
     Lines(usize),
     #[error("{0:?} is not a tree size in decimal without leading zeros, at most {TREE_SIZE_MAX}")]
     Size(String),
-    #[error("root hash is not canonical base64")]
-    RootBase64,
-    #[error("root hash has the wrong length")]
-    RootLength(#[source] IdentError),
+    #[error("{0:?} is not the canonical base64 of a root hash")]
+    Root(String),
 }
 
 /// What tells one log from all others; for a log of ours also the name of its key. One line of 1 to
@@ -102,7 +98,9 @@ impl Checkpoint {
         let [origin, size, root] = lines[..] else {
             return Err(CheckpointError::Lines(lines.len()));
         };
-        let head = TreeHead { size: parse_size(size)?, root: parse_root(root)? };
+        let size = lines::decimal(size).ok_or_else(|| CheckpointError::Size(size.to_owned()))?;
+        let root = lines::hash(root).ok_or_else(|| CheckpointError::Root(root.to_owned()))?;
+        let head = TreeHead { size: TreeSize::new(size), root };
         Self::new(origin.parse()?, head)
     }
 
@@ -130,24 +128,9 @@ impl Checkpoint {
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let root = STANDARD.encode(self.head.root.as_bytes());
+        let root = lines::hash_line(&self.head.root);
         writeln!(f, "{}\n{}\n{root}", self.origin, self.head.size)
     }
-}
-
-fn parse_size(text: &str) -> Result<TreeSize, CheckpointError> {
-    let is_canonical =
-        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse()
-        .ok()
-        .filter(|_| is_canonical)
-        .map(TreeSize::new)
-        .ok_or_else(|| CheckpointError::Size(text.to_owned()))
-}
-
-fn parse_root(text: &str) -> Result<TreeHash, CheckpointError> {
-    let bytes = STANDARD.decode(text).map_err(|_| CheckpointError::RootBase64)?;
-    bytes.as_slice().try_into().map_err(CheckpointError::RootLength)
 }
 
 #[cfg(test)]

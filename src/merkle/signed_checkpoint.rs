@@ -67,14 +67,23 @@ impl SignedCheckpoint {
         cosigners: &[NoteVerifier],
         origin: &Origin,
     ) -> Result<Self, OpenError> {
-        let note = Note::parse(bytes)?;
+        Self::of_note(&Note::parse(bytes)?, log, cosigners, origin)
+    }
+
+    /// Like [`SignedCheckpoint::open`], from a note that was read already.
+    pub fn of_note(
+        note: &Note,
+        log: &NoteVerifier,
+        cosigners: &[NoteVerifier],
+        origin: &Origin,
+    ) -> Result<Self, OpenError> {
         let checkpoint = Checkpoint::parse(note.text())?;
         if checkpoint.origin() != origin {
             let found = checkpoint.origin().clone();
             return Err(OpenError::Origin { found, wanted: origin.clone() });
         }
         let known: Vec<_> = std::iter::once(log).chain(cosigners).cloned().collect();
-        let lines = verify_note(&note, &known)
+        let lines = verify_note(note, &known)
             .map_err(|source| OpenError::Verify { origin: origin.clone(), source })?;
         if !lines.iter().any(|line| line.verifier == log) {
             let log = log.name().clone();

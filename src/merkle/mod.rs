@@ -30,6 +30,7 @@ mod tile_tree;
 mod tiles;
 mod tlog_proof;
 mod verifier;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -62,3 +63,4 @@ pub use tlog_proof::{
     EXTRA_BYTES_MAX, NotProved, ProofPolicy, TLOG_PROOF_BYTES_MAX, TlogProof, TlogProofError,
 };
 pub use verifier::{NoteVerifier, VerifiedLine, VerifyError, verify_note};
+pub use witness::{ShownCheckpoint, WitnessRefusal, judge, origin_of};

@@ -178,6 +178,10 @@ impl Audit {
                 self.counts.notes += 1;
                 self.partners.receipt(&receipt, &self.own)
             }
+            Event::CosignatureGiven(_)
+            | Event::CosignatureReceived(_)
+            | Event::ContradictionFound(_)
+            | Event::WitnessAdded(_) => Ok(()),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) => {
                 Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
             }

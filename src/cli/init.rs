@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
-use crate::node::config::{Config, Listen, Store};
+use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
 use crate::node::init;
 use crate::tls::{ClientName, ClientRole};
 use clap::Args;
@@ -52,6 +52,9 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         addresses: args.addresses,
         listen: Listen { partners: args.listen_partners, clients: args.listen_clients },
         store: Store { engine: args.engine.name().to_owned() },
+        witness: Witness::default(),
+        guard: Guard::default(),
+        http: Http::default(),
     };
     let now = (crate::journal::open::system_clock())();
     let card = init::init(&dir, &config, now).map_err(CliError::from)?;

@@ -3,7 +3,7 @@
 use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::journal::open::system_clock;
-use crate::node::Node;
+use crate::node::{Addresses, Node};
 use crate::rpc;
 use crate::tls::{AcceptLimits, Acceptor, Gate};
 use clap::Args;
@@ -40,7 +40,11 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     let addresses = (address_of(&partners), address_of(&clients));
     node.counts_refusals(partners.refusals());
     node.counts_refusals(clients.refusals());
-    node.listens(addresses.0.clone(), addresses.1.clone());
+    node.listens(Addresses {
+        partners: addresses.0.clone(),
+        clients: addresses.1.clone(),
+        http: String::new(),
+    });
     context.output.note(&format!(
         "{} serves partners on {} and clients on {}; journal at {} entries",
         node.agency(),

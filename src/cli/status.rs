@@ -60,7 +60,33 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
     let refused =
         status.refused.iter().map(|count| format!("{} {}", grouped(count.count), count.name));
     lines.push(("refused", refused.collect::<Vec<_>>().join(", ")));
+    lines.push(("http port", status.http_address.clone()));
+    lines.push(("guard", guard_text(status.guard.as_ref())));
+    let frozen = status.contradictions.iter().map(|found| {
+        let evidence = grouped(found.journal_index);
+        format!("{} showed two histories; evidence in entry {evidence}", found.origin)
+    });
+    lines.push(("FROZEN", frozen.collect::<Vec<_>>().join("; ")));
     facts(lines)
+}
+
+/// Nothing while the node may sign and somebody said so.
+fn guard_text(guard: Option<&pb::GuardView>) -> String {
+    let Some(guard) = guard else { return String::new() };
+    match guard.state() {
+        pb::GuardState::Unspecified | pb::GuardState::Open => String::new(),
+        pb::GuardState::Asking => format!(
+            "signs nothing yet: asks {} whether this is an old copy",
+            guard.awaited.join(", ")
+        ),
+        pb::GuardState::Behind => format!(
+            "THIS IS AN OLD COPY; signs nothing. {}. Bring back the newest copy",
+            guard.findings.join("; ")
+        ),
+        pb::GuardState::Unanswered => {
+            format!("went on without an answer from {}", guard.awaited.join(", "))
+        }
+    }
 }
 
 fn policy_text(version: u64) -> String {
@@ -118,6 +144,28 @@ mod tests {
              peak memory    0 B\n\
              refused        2 signature"
         );
+    }
+
+    #[test]
+    fn an_old_copy_and_a_frozen_log_stand_out() {
+        let guard = pb::GuardView {
+            state: pb::GuardState::Behind.into(),
+            findings: vec!["jc3.or.jp shows it: 8 entries".into()],
+            ..Default::default()
+        };
+        let found = pb::ContradictionView {
+            origin: "cbi.gov.in/journal".into(),
+            journal_index: 12,
+            ..Default::default()
+        };
+        let status = pb::GetStatusResponse {
+            guard: Some(guard),
+            contradictions: vec![found],
+            ..Default::default()
+        };
+        let text = to_text(&status);
+        assert!(text.contains("THIS IS AN OLD COPY; signs nothing. jc3.or.jp shows it"), "{text}");
+        assert!(text.contains("cbi.gov.in/journal showed two histories; evidence in entry 12"));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::batch::BatchForm;
 use super::check::BatchFault;
 use super::exception::ExceptionError;
-use super::pair::ReceiptError;
+use super::pair::{CosignedError, ReceiptError};
 use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{AgencyName, LeafIndex, TreeHash, TreeSize};
-use crate::merkle::{OpenError, TreeHead};
+use crate::merkle::{OpenError, PROOF_HASHES_MAX, TreeHead, WitnessRefusal};
 
 /// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,20 @@ pub enum Misbehaviour {
     HelloTwice,
     #[error("{0} after drain")]
     AfterDrain(&'static str),
+    #[error("hello shows a cosignature that does not hold")]
+    HelloCosigned(#[source] CosignedError),
+    #[error("hello shows a receipt of ours that does not hold")]
+    HelloOwnReceipt(#[source] ReceiptError),
+    #[error("a second checkpoint to be cosigned before the first was answered")]
+    CheckpointTwice,
+    #[error("a consistency proof has at most {PROOF_HASHES_MAX} hashes of 32 bytes")]
+    CheckpointProof,
+    #[error("a checkpoint was answered and none was shown")]
+    AnswerUnasked,
+    #[error("answer to our checkpoint does not hold")]
+    Answer(#[from] CosignedError),
+    #[error("cosignature for {found} entries, asked for {wanted}")]
+    AnswerSize { found: TreeSize, wanted: TreeSize },
     #[error("hello names {found:?} as the speaker's last receipt")]
     HelloReceipt { found: String, source: ReceiptError },
     #[error("batch does not hold its form")]
@@ -90,6 +104,8 @@ pub enum OwnFault {
     ReceiptKey,
     #[error("our last receipt is not for the {size} entries that are held with root {root}")]
     ReceiptNote { size: TreeSize, root: TreeHash },
+    #[error("our last cosignature of the partner's journal does not hold")]
+    WitnessedNote(#[source] CosignedError),
     #[error("our receipt could not be made")]
     Cosign(#[source] OpenError),
 }
@@ -104,6 +120,21 @@ pub enum Evidence {
     /// The partner holds a head that our key signed and that our feed never had.
     #[error("the partner receipted root {} at {} entries, ours is {own}", .receipted.root, .receipted.size)]
     OwnForked { note: Vec<u8>, receipted: TreeHead, own: TreeHash },
+    /// The partner cosigned a head that our key signed and that our journal has not reached.
+    #[error("the partner cosigned {} entries of our journal, which has {own}", .witnessed.size)]
+    OwnJournalRolledBack { note: Vec<u8>, witnessed: TreeHead, own: TreeSize },
+    /// The partner cosigned a head that our key signed and that our journal never had.
+    #[error("the partner cosigned root {} at {} entries of our journal, ours is {own}", .witnessed.root, .witnessed.size)]
+    OwnJournalForked { note: Vec<u8>, witnessed: TreeHead, own: TreeHash },
+    /// The partner holds a cosignature of ours that our journal does not know.
+    #[error("we cosigned {} entries of the partner's journal and know of {known}", .cosigned.size)]
+    OwnCosignatureLost { note: Vec<u8>, cosigned: TreeHead, known: TreeSize },
+    /// The partner holds a receipt of ours for more than we hold.
+    #[error("we receipted {} entries of the partner's feed and hold {held}", .receipted.size)]
+    OwnReceiptLost { note: Vec<u8>, receipted: TreeHead, held: TreeSize },
+    /// The partner's journal showed a checkpoint that contradicts the one cosigned here.
+    #[error("the partner's journal contradicts itself: {0}")]
+    PartnerJournal(WitnessRefusal),
     /// The partner's key signed a head that its own entries do not lead to.
     #[error("the partner signed root {} at {} entries, its entries lead to {computed}", .signed.root, .signed.size)]
     PartnerForked {
@@ -114,6 +145,22 @@ pub enum Evidence {
         /// Our last receipt, with the partner's signature on the history before; empty if none.
         held: Vec<u8>,
     },
+}
+
+impl Evidence {
+    /// Whether it says that this node runs on an old copy of its store; else the partner's log has
+    /// two histories.
+    pub const fn is_against_us(&self) -> bool {
+        match self {
+            Self::OwnRolledBack { .. }
+            | Self::OwnForked { .. }
+            | Self::OwnJournalRolledBack { .. }
+            | Self::OwnJournalForked { .. }
+            | Self::OwnCosignatureLost { .. }
+            | Self::OwnReceiptLost { .. } => true,
+            Self::PartnerJournal(_) | Self::PartnerForked { .. } => false,
+        }
+    }
 }
 
 impl Fault {

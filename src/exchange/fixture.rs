@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
 use super::entry::{FeedAction, FeedEntry};
-use super::pair::{Pair, Side, feed_origin};
+use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
 use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
 use crate::ident::{AgencyName, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
@@ -29,6 +29,7 @@ pub(super) struct Agency {
     pub(super) name: AgencyName,
     pub(super) log: NoteSigner,
     pub(super) receipts: Cosigner,
+    pub(super) witness: Cosigner,
     pub(super) record_key: SigningKey,
     salts: u128,
 }
@@ -40,6 +41,7 @@ impl Agency {
         Self {
             log: NoteSigner::new(format!("{name}/journal").parse().unwrap(), key(1)),
             receipts: Cosigner::new(format!("{name}/receipts").parse().unwrap(), key(2)),
+            witness: Cosigner::new(format!("{name}/witness").parse().unwrap(), key(4)),
             record_key: key(3),
             salts: u128::from(number) << 64,
             name,
@@ -47,8 +49,13 @@ impl Agency {
     }
 
     pub(super) fn side(&self) -> Side {
-        let keys = (NoteVerifier::from(&self.log), NoteVerifier::from(&self.receipts));
-        Side::new(self.name.clone(), keys.0, keys.1).unwrap()
+        let keys = SideKeys {
+            log: NoteVerifier::from(&self.log),
+            receipts: NoteVerifier::from(&self.receipts),
+            journal: NoteVerifier::from(&self.log),
+            witness: NoteVerifier::from(&self.witness),
+        };
+        Side::new(self.name.clone(), keys).unwrap()
     }
 
     pub(super) fn pair_with(&self, partner: &Self) -> Pair {

@@ -10,6 +10,8 @@
 //! * A feed has one history. Two signed accounts of it end the session with [`Evidence`], for people
 //!   to judge; nothing here heals it.
 //! * A record that does not stand is refused alone, with a reason that travels in the receipt.
+//! * Before anything that came is stored, the hello of each side is held against the other's own
+//!   history: a node that runs on an old copy of its store finds out before it signs.
 //! * A repeat changes nothing. After a cut, all but the frames in flight is still known.
 //!
 //! Never here: a clock, a socket, a disk, a runtime, randomness, the journal's key. What policy
@@ -25,6 +27,7 @@ mod pair;
 mod receiving;
 mod sending;
 mod session;
+mod witnessing;
 
 #[cfg(test)]
 mod fixture;
@@ -32,6 +35,8 @@ mod fixture;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
 pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Taken, check_batch};
@@ -39,9 +44,10 @@ pub use entry::{EntryError, FeedAction, FeedEntry};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};
-pub use pair::{Pair, ReceiptError, Side, WrongKeyRole, feed_origin};
+pub use pair::{CosignedError, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin};
 pub use receiving::ReceivedBatch;
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
+pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 
 /// The version of the protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;

@@ -16,6 +16,15 @@ pub struct WrongKeyRole {
     pub wanted: SignatureType,
 }
 
+/// Why a note is not one that a witness cosigned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CosignedError {
+    #[error("not a signed checkpoint of the journal")]
+    Open(#[from] OpenError),
+    #[error("not cosigned by {0}")]
+    NotCosigned(Box<NoteVerifier>),
+}
+
 /// Why a note is not a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
@@ -29,19 +38,30 @@ pub enum ReceiptError {
 #[derive(Debug, Clone)]
 pub struct Side {
     agency: AgencyName,
-    log: NoteVerifier,
-    receipts: NoteVerifier,
+    keys: SideKeys,
+}
+
+/// The public keys of one of the two agencies.
+#[derive(Debug, Clone)]
+pub struct SideKeys {
+    /// Signs the heads of the agency's feed for the other.
+    pub log: NoteVerifier,
+    /// Cosigns the other's feed as durably held.
+    pub receipts: NoteVerifier,
+    /// Signs the agency's journal; named as its origin.
+    pub journal: NoteVerifier,
+    /// Cosigns journals of others as consistent.
+    pub witness: NoteVerifier,
 }
 
 impl Side {
-    /// `log` is the journal key that signs the agency's feeds, `receipts` the key that cosigns
-    /// those of others as durably held.
-    pub fn new(
-        agency: AgencyName,
-        log: NoteVerifier,
-        receipts: NoteVerifier,
-    ) -> Result<Self, WrongKeyRole> {
-        let roles = [(&log, SignatureType::Ed25519), (&receipts, SignatureType::Cosignature)];
+    pub fn new(agency: AgencyName, keys: SideKeys) -> Result<Self, WrongKeyRole> {
+        let roles = [
+            (&keys.log, SignatureType::Ed25519),
+            (&keys.receipts, SignatureType::Cosignature),
+            (&keys.journal, SignatureType::Ed25519),
+            (&keys.witness, SignatureType::Cosignature),
+        ];
         let wrong = roles.into_iter().find(|(key, wanted)| key.signature_type() != *wanted);
         match wrong {
             Some((key, wanted)) => Err(WrongKeyRole {
@@ -50,7 +70,7 @@ impl Side {
                 key: Box::new(key.clone()),
                 wanted,
             }),
-            None => Ok(Self { agency, log, receipts }),
+            None => Ok(Self { agency, keys }),
         }
     }
 
@@ -59,11 +79,24 @@ impl Side {
     }
 
     pub fn log(&self) -> &NoteVerifier {
-        &self.log
+        &self.keys.log
     }
 
     pub fn receipts(&self) -> &NoteVerifier {
-        &self.receipts
+        &self.keys.receipts
+    }
+
+    pub fn journal(&self) -> &NoteVerifier {
+        &self.keys.journal
+    }
+
+    pub fn witness(&self) -> &NoteVerifier {
+        &self.keys.witness
+    }
+
+    /// Origin of the agency's journal: the name of the key that signs it.
+    pub fn journal_origin(&self) -> Origin {
+        Origin::from(self.keys.journal.name())
     }
 }
 
@@ -87,18 +120,51 @@ impl Pair {
 
     /// Reads a checkpoint of the partner's feed.
     pub fn open_partner_head(&self, note: &[u8]) -> Result<SignedCheckpoint, OpenError> {
-        SignedCheckpoint::open(note, &self.partner.log, &[], &self.partner_feed())
+        SignedCheckpoint::open(note, self.partner.log(), &[], &self.partner_feed())
     }
 
     /// Reads the partner's receipt for our feed: signed by our log and cosigned by the partner.
     pub fn open_receipt(&self, note: &[u8]) -> Result<SignedCheckpoint, ReceiptError> {
-        let receipts = std::slice::from_ref(&self.partner.receipts);
-        let opened = SignedCheckpoint::open(note, &self.own.log, receipts, &self.own_feed())?;
-        if opened.cosignatures().is_empty() {
-            return Err(ReceiptError::NotCosigned(Box::new(self.partner.receipts.clone())));
-        }
-        Ok(opened)
+        open_receipt(note, &self.own, &self.partner, &self.own_feed())
     }
+
+    /// Reads our receipt for the partner's feed, as the partner holds it.
+    pub fn open_own_receipt(&self, note: &[u8]) -> Result<SignedCheckpoint, ReceiptError> {
+        open_receipt(note, &self.partner, &self.own, &self.partner_feed())
+    }
+
+    /// Reads a checkpoint of our journal that the partner cosigned.
+    pub fn open_witnessed(&self, note: &[u8]) -> Result<SignedCheckpoint, CosignedError> {
+        open_cosigned(note, &self.own, &self.partner)
+    }
+
+    /// Reads a checkpoint of the partner's journal that we cosigned.
+    pub fn open_own_cosigned(&self, note: &[u8]) -> Result<SignedCheckpoint, CosignedError> {
+        open_cosigned(note, &self.partner, &self.own)
+    }
+}
+
+fn open_receipt(
+    note: &[u8],
+    discloser: &Side,
+    recipient: &Side,
+    feed: &Origin,
+) -> Result<SignedCheckpoint, ReceiptError> {
+    let receipts = std::slice::from_ref(recipient.receipts());
+    let opened = SignedCheckpoint::open(note, discloser.log(), receipts, feed)?;
+    if opened.cosignatures().is_empty() {
+        return Err(ReceiptError::NotCosigned(Box::new(recipient.receipts().clone())));
+    }
+    Ok(opened)
+}
+
+fn open_cosigned(note: &[u8], of: &Side, by: &Side) -> Result<SignedCheckpoint, CosignedError> {
+    let witness = std::slice::from_ref(by.witness());
+    let opened = SignedCheckpoint::open(note, of.journal(), witness, &of.journal_origin())?;
+    if opened.cosignatures().is_empty() {
+        return Err(CosignedError::NotCosigned(Box::new(by.witness().clone())));
+    }
+    Ok(opened)
 }
 
 /// `<discloser>/feed/<recipient>`: the name of the log of what one agency discloses to another.

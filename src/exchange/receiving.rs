@@ -47,6 +47,8 @@ pub(super) struct Receiving {
     /// Size after the batch that is being checked.
     checking: Option<TreeSize>,
     storing: VecDeque<Storing>,
+    /// The partner's hello was held against our own history; until then nothing is checked.
+    let_in: bool,
     /// The exceptions since the partner's last receipt were asked for, from this index.
     recalling: Option<LeafIndex>,
 }
@@ -65,6 +67,7 @@ impl Receiving {
             queue: VecDeque::with_capacity(WINDOW),
             checking: None,
             storing: VecDeque::with_capacity(WINDOW),
+            let_in: false,
             recalling: None,
         })
     }
@@ -82,8 +85,17 @@ impl Receiving {
         self.queue.len() + self.storing.len() + usize::from(self.checking.is_some())
     }
 
-    /// Takes the size up to which the partner says that it holds our receipts.
-    pub(super) fn hello(&mut self, receipted: TreeSize, out: &mut Vec<Output>) {
+    /// Takes the size up to which the partner says that it holds our receipts, and the largest.
+    pub(super) fn hello(
+        &mut self,
+        receipted: TreeSize,
+        receipted_note: &[u8],
+        pair: &Pair,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        if !receipted_note.is_empty() {
+            self.check_own_receipt(receipted_note, pair)?;
+        }
         if receipted > self.held.size {
             let held = self.held.size;
             out.push(Output::Alert(Alert::OwnEntriesLost { receipted, held }));
@@ -92,6 +104,28 @@ impl Receiving {
             self.recalling = Some(from);
             out.push(Output::LoadExceptions { from });
         }
+        Ok(())
+    }
+
+    /// Whether the partner holds a receipt of ours for more than is held here.
+    fn check_own_receipt(&self, note: &[u8], pair: &Pair) -> Result<(), Fault> {
+        let shown = pair.open_own_receipt(note).map_err(Misbehaviour::HelloOwnReceipt)?;
+        let receipted = shown.checkpoint().head();
+        if receipted.size <= self.held.size {
+            return Ok(());
+        }
+        let (note, held) = (shown.to_bytes(), self.held.size);
+        Err(Box::new(Evidence::OwnReceiptLost { note, receipted, held }).into())
+    }
+
+    /// Begins to check what came. `false` if that was begun before.
+    pub(super) fn let_in(&mut self, out: &mut Vec<Output>) -> bool {
+        if std::mem::replace(&mut self.let_in, true) {
+            return false;
+        }
+        out.push(Output::Assured);
+        self.check_next(out);
+        true
     }
 
     /// Takes the exceptions that were asked for, and gives the last receipt again.
@@ -155,7 +189,7 @@ impl Receiving {
     }
 
     fn check_next(&mut self, out: &mut Vec<Output>) {
-        if self.checking.is_some() || self.recalling.is_some() {
+        if !self.let_in || self.checking.is_some() || self.recalling.is_some() {
             return;
         }
         if let Some(batch) = self.queue.pop_front() {

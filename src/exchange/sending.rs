@@ -80,6 +80,11 @@ impl Sending {
         }
     }
 
+    /// The partner's hello was held against our own feed.
+    pub(super) const fn is_settled(&self) -> bool {
+        matches!(self.start, Start::Settled)
+    }
+
     /// Nothing is under way and nothing is owed to us.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.start, Start::Settled) && self.unanswered.is_empty()

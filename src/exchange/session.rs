@@ -14,8 +14,9 @@ use super::lag::Lag;
 use super::pair::Pair;
 use super::receiving::{ReceivedBatch, Receiving};
 use super::sending::Sending;
+use super::witnessing::{JournalSize, WitnessStanding, Witnessed, Witnessing};
 use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
-use crate::merkle::{Cosigner, Frontier};
+use crate::merkle::{Cosigner, Frontier, ShownCheckpoint};
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 
@@ -30,6 +31,7 @@ pub struct Standing {
     pub partner_feed: Frontier,
     /// The last receipt that we gave for it; empty when there is none.
     pub receipt_note: Vec<u8>,
+    pub witness: WitnessStanding,
 }
 
 /// What happened.
@@ -49,6 +51,14 @@ pub enum Input {
     Checked(Result<CheckedBatch, BatchFault>),
     /// Answers the oldest [`Output::Store`]: batch and receipt are durable.
     Stored,
+    /// Answers [`Output::AskJournalRoot`]; no root when our journal is smaller.
+    JournalRoot { size: TreeSize, root: Option<TreeHash> },
+    /// Our journal grew, or time went by since it was told last.
+    Journal(JournalSize),
+    /// Answers [`Output::LoadCheckpoint`].
+    Checkpoint { proof: Vec<TreeHash>, note: Vec<u8> },
+    /// Answers [`Output::Witness`].
+    Witnessed(Witnessed),
     /// This node wants to end the stream in good order.
     Drain,
 }
@@ -73,6 +83,18 @@ pub enum Output {
     /// The partner durably holds our feed up to `size`, but for the exceptions: journal it. Every
     /// 1,024 exceptions fit one journal entry.
     RecordReceipt { size: TreeSize, note: Vec<u8>, exceptions: Vec<Exception> },
+    /// Say which root our journal had at this size.
+    AskJournalRoot(TreeSize),
+    /// The partner's hello holds against our own history: nothing that it holds is missing here.
+    Assured,
+    /// Bring the newest checkpoint of our journal, with the consistency proof from this size; none
+    /// from 0 or where both sizes are the same.
+    LoadCheckpoint { old: TreeSize },
+    /// Judge this checkpoint of the partner's journal against the one that was cosigned last, and
+    /// make a new cosignature durable, as one step.
+    Witness(ShownCheckpoint),
+    /// The partner cosigned a checkpoint of our journal: journal the note.
+    RecordCosignature { note: Vec<u8> },
     /// Tell an operator; the session goes on.
     Alert(Alert),
     /// End the stream.
@@ -94,6 +116,11 @@ pub enum Alert {
     /// By the partner's word, unsigned, this node runs on an old copy of its store.
     #[error("the partner says we receipted {receipted} entries of its feed, we hold {held}")]
     OwnEntriesLost { receipted: TreeSize, held: TreeSize },
+    /// By the partner's word, unsigned.
+    #[error("the partner did not cosign our journal of {own} entries; it says it knows {known}")]
+    NotCosigned { known: TreeSize, own: TreeSize },
+    #[error("a checkpoint of the partner's journal was not cosigned: {0}")]
+    CheckpointRefused(&'static str),
 }
 
 /// How a session ended.
@@ -122,13 +149,14 @@ impl Session {
         if receipt_key.verifying_key() != *pair.own.receipts().verifying_key() {
             return Err(OwnFault::ReceiptKey);
         }
-        let Standing { published, receipted, partner_feed, receipt_note } = standing;
+        let Standing { published, receipted, partner_feed, receipt_note, witness } = standing;
         if receipted > published {
             return Err(OwnFault::FeedShrank { from: receipted, to: published });
         }
         let flow = Flow {
             sending: Sending::new(published, receipted),
             receiving: Receiving::new(partner_feed, receipt_note)?,
+            witnessing: Witnessing::new(witness),
         };
         let hello = flow.own_hello(&pair);
         let state = State::AwaitHello(AwaitHello { flow });
@@ -210,10 +238,17 @@ impl AwaitHello {
                 self.flow.sending.publish(size)?;
                 Ok(State::AwaitHello(self))
             }
+            Input::Journal(journal) => {
+                self.flow.witnessing.grown(journal);
+                Ok(State::AwaitHello(self))
+            }
             Input::Drain => {
                 out.push(Output::Close(Closing::Drained));
                 Ok(State::Closed)
             }
+            Input::JournalRoot { .. } => Err(OwnFault::Unasked("journal root").into()),
+            Input::Checkpoint { .. } => Err(OwnFault::Unasked("checkpoint").into()),
+            Input::Witnessed(_) => Err(OwnFault::Unasked("verdict on a checkpoint").into()),
             Input::Root { .. } => Err(OwnFault::Unasked("root").into()),
             Input::Loaded { .. } => Err(OwnFault::Unasked("batch").into()),
             Input::Exceptions(_) => Err(OwnFault::Unasked("exceptions").into()),
@@ -242,6 +277,7 @@ impl Running {
             other => {
                 self.flow.event(other, context, out)?;
                 self.flow.sending.load_more(out);
+                self.flow.witnessing.ask(context.now, out);
                 Ok(State::Running(self))
             }
         }
@@ -285,15 +321,20 @@ impl Draining {
 struct Flow {
     sending: Sending,
     receiving: Receiving,
+    witnessing: Witnessing,
 }
 
 impl Flow {
     fn own_hello(&self, pair: &Pair) -> Output {
+        let witness = self.witnessing.standing();
         Output::send(Body::Hello(pb::Hello {
             protocol: PROTOCOL,
             agency: pair.own.agency().to_string(),
             receipt_note: self.receiving.held_note().to_vec().into(),
             receipted: self.sending.recorded().get(),
+            witnessed_note: witness.witnessed_note.clone().into(),
+            cosigned_note: witness.cosigned_note.clone().into(),
+            receipted_note: witness.receipted_note.clone().into(),
         }))
     }
 
@@ -303,7 +344,15 @@ impl Flow {
         context: &Context<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
-        let pb::Hello { protocol, agency, receipt_note, receipted } = hello;
+        let pb::Hello {
+            protocol,
+            agency,
+            receipt_note,
+            receipted,
+            witnessed_note,
+            cosigned_note,
+            receipted_note,
+        } = hello;
         if protocol != PROTOCOL {
             return Err(Refusal::Protocol(protocol).into());
         }
@@ -312,9 +361,18 @@ impl Flow {
             return Err(Refusal::Agency { found: agency, wanted: wanted.clone() }.into());
         }
         self.sending.hello(&receipt_note, context.pair, out)?;
-        self.receiving.hello(TreeSize::new(receipted), out);
+        self.receiving.hello(TreeSize::new(receipted), &receipted_note, context.pair, out)?;
+        self.witnessing.hello(&witnessed_note, &cosigned_note, context.pair, out)?;
+        self.assure(context.now, out);
         self.sending.load_more(out);
         Ok(())
+    }
+
+    /// Lets in what the partner sends once its hello was held against our own history.
+    fn assure(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.sending.is_settled() && self.witnessing.is_settled() && self.receiving.let_in(out) {
+            self.witnessing.ask(now, out);
+        }
     }
 
     fn frame(
@@ -338,6 +396,8 @@ impl Flow {
         match body {
             Body::FeedBatch(batch) => self.receiving.batch(batch, context.pair, out),
             Body::Receipt(receipt) => self.sending.receipt(receipt, context.pair, out),
+            Body::AddCheckpoint(request) => Ok(self.witnessing.shown(request, out)?),
+            Body::CheckpointAnswer(answer) => self.witnessing.answer(&answer, context.pair, out),
             Body::Hello(_) => Err(Misbehaviour::HelloTwice.into()),
             Body::Drain(_) => Err(Misbehaviour::AfterDrain("drain").into()),
         }
@@ -351,7 +411,22 @@ impl Flow {
     ) -> Result<(), Fault> {
         let Context { pair, receipt_key, now } = *context;
         match input {
-            Input::Root { size, root } => self.sending.root(size, root, pair, now, out),
+            Input::Root { size, root } => {
+                self.sending.root(size, root, pair, now, out)?;
+                self.assure(now, out);
+                Ok(())
+            }
+            Input::JournalRoot { size, root } => {
+                self.witnessing.root(size, root)?;
+                self.assure(now, out);
+                Ok(())
+            }
+            Input::Journal(journal) => {
+                self.witnessing.grown(journal);
+                Ok(())
+            }
+            Input::Checkpoint { proof, note } => Ok(self.witnessing.loaded(proof, note, out)?),
+            Input::Witnessed(verdict) => self.witnessing.witnessed(verdict, out),
             Input::Published(size) => Ok(self.sending.publish(size)?),
             Input::Exceptions(exceptions) => Ok(self.receiving.recalled(&exceptions, out)?),
             Input::Checked(verdict) => self.receiving.checked(verdict, pair, receipt_key, now, out),
@@ -372,5 +447,7 @@ const fn name_of(body: &Body) -> &'static str {
         Body::FeedBatch(_) => "batch",
         Body::Receipt(_) => "receipt",
         Body::Drain(_) => "drain",
+        Body::AddCheckpoint(_) => "checkpoint",
+        Body::CheckpointAnswer(_) => "answer to a checkpoint",
     }
 }

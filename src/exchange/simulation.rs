@@ -205,6 +205,7 @@ impl Node {
             receipted: relation.receipted,
             partner_feed: relation.partner_feed.clone(),
             receipt_note: relation.receipt_note.clone(),
+            witness: super::WitnessStanding::default(),
         }
     }
 
@@ -416,6 +417,11 @@ impl World {
                 Output::RecordReceipt { size, note: _, exceptions } => {
                     Job::Record { size, exceptions }
                 }
+                Output::Assured => continue,
+                Output::AskJournalRoot(_)
+                | Output::LoadCheckpoint { .. }
+                | Output::Witness(_)
+                | Output::RecordCosignature { .. } => panic!("no journal is witnessed"),
                 Output::Alert(alert) => panic!("nothing was lost: {alert}"),
                 Output::Close(Closing::Drained) => {
                     end.closed = true;

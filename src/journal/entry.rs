@@ -24,6 +24,11 @@ pub fn receipt_name(agency: &AgencyName) -> String {
     format!("{agency}/receipt")
 }
 
+/// The key name of an agency's cosignatures as a witness.
+pub fn witness_name(agency: &AgencyName) -> String {
+    format!("{agency}/witness")
+}
+
 pub fn encode(at: Timestamp, event: Event) -> Vec<u8> {
     pb::JournalEntry { at_ms: at.unix_ms() as u64, event: Some(event) }.encode_to_vec()
 }

@@ -5,6 +5,7 @@
 //! next start repairs the log.
 
 use super::JournalError;
+use super::gate::Gate;
 use super::state::State;
 use super::transaction::{Group, Signing, Transaction};
 use super::view::{Snapshot, View};
@@ -41,9 +42,15 @@ pub struct Ledger {
     jobs: mpsc::Sender<Job>,
     view: Arc<View>,
     grown: watch::Receiver<u64>,
+    gate: Gate,
 }
 
 impl Ledger {
+    /// Whether anything may be signed.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Everything that can be read.
     pub fn view(&self) -> &Arc<View> {
         &self.view
@@ -68,6 +75,7 @@ impl Ledger {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<oneshot::Receiver<(T, Committed)>, JournalError> {
+        self.gate.pass().await?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             let value = job(transaction)?;
@@ -126,7 +134,7 @@ pub(super) fn start(
         .name("journal".to_owned())
         .spawn(move || writing.run(queue))
         .map_err(|_| JournalError::Stopped)?;
-    Ok((Ledger { jobs, view, grown }, Writer { thread }))
+    Ok((Ledger { jobs, view, grown, gate: Gate::default() }, Writer { thread }))
 }
 
 struct Writing {

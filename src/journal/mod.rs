@@ -5,6 +5,7 @@
 //! can be made again from them ([`open`]).
 
 pub mod entry;
+pub mod gate;
 pub mod index;
 pub mod ledger;
 pub mod log;
@@ -14,6 +15,7 @@ pub mod search;
 pub mod state;
 pub mod transaction;
 pub mod view;
+pub mod witnessing;
 
 use crate::store::StoreError;
 
@@ -30,6 +32,8 @@ pub enum JournalError {
     Root { size: u64, found: String, wanted: String },
     #[error("the index disagrees with the segments: {0}; run `liaison store reindex`")]
     Index(String),
+    #[error("{0}")]
+    Closed(#[from] gate::Closed),
     #[error("the journal has stopped; start the node again, it repairs itself on start")]
     Stopped,
 }

@@ -5,6 +5,7 @@
 
 use super::JournalError;
 use super::entry;
+use super::witnessing::Witnessing;
 use crate::ident::{AgencyName, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
@@ -44,6 +45,8 @@ pub struct PartnerRecord {
     pub received: Received,
     /// Entries of our feed that it gave receipts for.
     pub receipted: u64,
+    /// Signed note with its last receipt; empty before the first.
+    pub receipt_note: Bytes,
     /// Entries of our feed that it did not take.
     pub exceptions: u64,
 }
@@ -77,6 +80,10 @@ pub struct State {
     pub policy: Option<pb::PolicyApplied>,
     pub card: Option<Arc<VerifiedCard>>,
     pub records: u64,
+    pub witnessing: Arc<Witnessing>,
+    /// Size of the journal after the last entry that is not about cosignatures. A witness is asked
+    /// again only when this grew: what it answers is itself an entry.
+    pub substance: u64,
     /// The last entry that `records` counts; entries may be applied again after a restart.
     counted_to: Option<u64>,
     /// Time of the last entry.
@@ -99,6 +106,11 @@ impl State {
     pub fn apply(&mut self, index: u64, at: Timestamp, event: &Event) -> Result<(), JournalError> {
         let broken = |reason: String| JournalError::Entry { index, reason };
         self.last_at = Some(at);
+        let about_cosignatures =
+            matches!(event, Event::CosignatureGiven(_) | Event::CosignatureReceived(_));
+        if !about_cosignatures {
+            self.substance = self.substance.max(index + 1);
+        }
         match event {
             Event::Genesis(_) | Event::SlotsReceived(_) => {}
             Event::RecordAccepted(_) => {
@@ -137,6 +149,7 @@ impl State {
                 let size = note_size(&receipt.note).map_err(broken)?;
                 let partner = self.partner(index, &receipt.partner)?;
                 partner.receipted = size;
+                partner.receipt_note = receipt.note.clone();
                 partner.exceptions = receipt.exceptions_total;
             }
             Event::PartnerChanged(changed) => self.change_partner(index, changed)?,
@@ -145,8 +158,20 @@ impl State {
                 let card = issued.card.clone().unwrap_or_default();
                 self.card = Some(Arc::new(verified(index, card)?));
             }
+            Event::CosignatureGiven(given) => self.witnessing_mut().give(index, at, given)?,
+            Event::CosignatureReceived(received) => {
+                self.witnessing_mut().receive(index, at, received)?;
+            }
+            Event::ContradictionFound(found) => {
+                self.witnessing_mut().contradict(index, at, found);
+            }
+            Event::WitnessAdded(added) => self.witnessing_mut().add(index, added)?,
         }
         Ok(())
+    }
+
+    fn witnessing_mut(&mut self) -> &mut Witnessing {
+        Arc::make_mut(&mut self.witnessing)
     }
 
     fn partner(&mut self, index: u64, name: &str) -> Result<&mut PartnerRecord, JournalError> {
@@ -180,6 +205,7 @@ impl State {
             published: Published::default(),
             received: Received::default(),
             receipted: 0,
+            receipt_note: Bytes::new(),
             exceptions: 0,
         });
         partner.card = card;
@@ -208,6 +234,16 @@ impl State {
             Event::PartnerChanged(e) => number(&e.agency).map(|n| partner_key(n, 1)),
             Event::PolicyApplied(_) => Some(b"policy".to_vec()),
             Event::CardIssued(_) => Some(b"card".to_vec()),
+            Event::CosignatureGiven(e) => Some(witnessing_key(1, &e.origin)),
+            Event::CosignatureReceived(e) => Some(witnessing_key(2, &e.witness)),
+            // The first alone is in force; were a later one kept, its index would be.
+            Event::ContradictionFound(e) => {
+                let first = self.witnessing.contradictions.get(&e.origin);
+                first
+                    .is_none_or(|found| found.journal_index == index)
+                    .then(|| witnessing_key(3, &e.origin))
+            }
+            Event::WitnessAdded(e) => Some(witnessing_key(4, &e.vkey)),
         };
         if let Some(key) = key {
             let mut value = index.to_be_bytes().to_vec();
@@ -228,7 +264,12 @@ impl State {
             if key == b"records" {
                 state.records = u64::from_be_bytes(*head);
                 state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
-            } else if key == b"policy" || key == b"card" || key.starts_with(b"p") {
+                state.substance = state.counted_to.map_or(0, |last| last + 1);
+            } else if key == b"policy"
+                || key == b"card"
+                || key.starts_with(b"p")
+                || key.starts_with(b"w/")
+            {
                 // Partner rows sort by number and then by sort of entry: the partner itself first.
                 entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));
             }
@@ -247,6 +288,11 @@ fn partner_key(number: u16, sort: u8) -> Vec<u8> {
     key.extend_from_slice(&number.to_be_bytes());
     key.push(sort);
     key
+}
+
+/// `about`: 1 cosignatures given, 2 received, 3 contradictions, 4 witnesses added.
+fn witnessing_key(about: u8, name: &str) -> Vec<u8> {
+    [b"w/".as_slice(), &[about], name.as_bytes()].concat()
 }
 
 fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalError> {

@@ -2,6 +2,7 @@
 
 use super::NodeError;
 use crate::ident::AgencyName;
+use crate::merkle::{NoteVerifier, SignatureType};
 use crate::partner::{Address, Host};
 use crate::store::EngineKind;
 use crate::tls::NodeNames;
@@ -35,6 +36,96 @@ pub struct Config {
     /// How the store works.
     #[serde(default)]
     pub store: Store,
+    /// Cosignatures of this journal and of others.
+    #[serde(default)]
+    pub witness: Witness,
+    /// What the node does at its start until partners said that it misses nothing.
+    #[serde(default)]
+    pub guard: Guard,
+    /// The HTTP port.
+    #[serde(default)]
+    pub http: Http,
+}
+
+/// Cosignatures of this journal and of others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Witness {
+    /// A witness is asked at most once in so many seconds, and only when something happened.
+    pub every_seconds: u32,
+    /// Witnesses that must have cosigned before the journal counts as witnessed; 0 asks for none.
+    pub quorum: u32,
+    /// Verifier keys (C2SP signed-note, type 0x01) of logs that are cosigned here beside the
+    /// journals of partners. The key's name is the log's origin.
+    pub logs: Vec<String>,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self { every_seconds: 60, quorum: 0, logs: Vec::new() }
+    }
+}
+
+/// Further logs at the most: each keeps its last checkpoint in memory.
+const LOGS_MAX: usize = 256;
+
+impl Witness {
+    pub fn logs(&self) -> Result<Vec<NoteVerifier>, NodeError> {
+        if self.logs.len() > LOGS_MAX {
+            return Err(NodeError::Start(format!("witness.logs has at most {LOGS_MAX} logs")));
+        }
+        self.logs
+            .iter()
+            .map(|vkey| {
+                let log: NoteVerifier = vkey
+                    .parse()
+                    .map_err(|error| NodeError::start("witness.logs in liaison.toml", error))?;
+                if log.signature_type() != SignatureType::Ed25519 {
+                    return Err(NodeError::Start(format!(
+                        "witness.logs in liaison.toml: {} is a witness's key, not a log's",
+                        log.name()
+                    )));
+                }
+                Ok(log)
+            })
+            .collect()
+    }
+}
+
+/// What the node does at its start until partners said that it misses nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// wait: sign nothing before `answers` partners answered. warn: go on after
+    /// `warn_after_seconds` without an answer, and say so in `status`.
+    pub start: GuardStart,
+    /// Partners that must answer; fewer if fewer ever exchanged anything with this node.
+    pub answers: u32,
+    /// How long `warn` waits, in seconds.
+    pub warn_after_seconds: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { start: GuardStart::Wait, answers: 1, warn_after_seconds: 30 }
+    }
+}
+
+/// Whether a start without an answer waits or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardStart {
+    Wait,
+    Warn,
+}
+
+/// The HTTP port.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address of the HTTP port, best a loopback one behind a proxy, for example 127.0.0.1:7445;
+    /// empty: off. It serves checkpoints to be cosigned and cosigned ones, and needs no certificate.
+    pub listen: String,
 }
 
 /// Where the node listens.

@@ -8,6 +8,7 @@ use super::{Node, NodeError};
 use crate::exchange::{HeadSpacing, LAG_ENTRIES_MAX};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
+use crate::journal::gate::Closed;
 use crate::journal::state::PartnerNumber;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
@@ -273,7 +274,14 @@ impl Discloser {
 impl Node {
     /// Walks the journal for one partner until the node stops or the partner is revoked.
     pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
-        if let Err(error) = self.disclose_until_stopped(&agency).await {
+        // Whoever shut the gate told why.
+        let shut = |error: &NodeError| {
+            matches!(error, NodeError::Journal(JournalError::Closed(Closed::Shut(_))))
+        };
+        let ended = self.disclose_until_stopped(&agency).await;
+        if let Err(error) = ended
+            && !shut(&error)
+        {
             tracing::error!(partner = %agency, %error, "disclosing has ended");
             self.links.failed(&agency, error.to_string());
         }
@@ -285,6 +293,10 @@ impl Node {
         let mut stopping = self.stopping();
         let mut held: Option<Discloser> = None;
         let mut considered = self.considered(agency);
+        tokio::select! {
+            () = self.guard.gate().opened() => {}
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        }
         loop {
             grown.mark_unchanged();
             rules_changed.mark_unchanged();
@@ -293,6 +305,7 @@ impl Node {
             let unreceipted = partner.published.size.saturating_sub(partner.receipted);
             let may_go_on = partner.state == pb::PartnerState::Active
                 && snapshot.state.policy.is_some()
+                && !snapshot.state.witnessing.is_frozen(agency)
                 && unreceipted <= LAG_ENTRIES_MAX;
             if may_go_on && considered < snapshot.size {
                 let discloser = self.discloser(held.take(), agency, partner.number);

@@ -9,18 +9,18 @@ use super::policies::{Rules, record_facts};
 use super::{Node, NodeError};
 use crate::exchange::{
     Acceptance, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
-    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, Standing,
-    check_batch,
+    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
+    Standing, check_batch,
 };
 use crate::ident::{AgencyName, LeafIndex, TreeSize};
 use crate::journal::JournalError;
-use crate::journal::entry::{self, feed_origin, receipt_name};
+use crate::journal::entry::{self, feed_origin, journal_origin, receipt_name, witness_name};
 use crate::journal::ledger::Committed;
 use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::merkle::{Frontier, NoteVerifier, SignatureType};
-use crate::partner::PublicKey;
+use crate::partner::{Card, PublicKey};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{Moment, PartnerFacts};
 use crate::record::header::Header;
@@ -30,77 +30,16 @@ use bytes::Bytes;
 use prost::Message as _;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Code;
 
-/// Receipts whose delay is kept for the median in `status`.
-const DELAYS_MAX: usize = 1_024;
-
+/// How often it is looked whether the partner is to be asked for a cosignature.
+const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 /// What a served stream sends.
 pub type ExchangeStream =
     Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
-
-/// How the exchange with a partner stands, for people.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Health {
-    pub(super) connected: bool,
-    pub(super) last_error: String,
-    pub(super) considered: u64,
-    pub(super) receipt_ms_p50: u64,
-}
-
-#[derive(Default)]
-struct LinkState {
-    health: Health,
-    delays_ms: VecDeque<u64>,
-    /// Held by the stream that is driven; the next one waits for it.
-    driving: Arc<tokio::sync::Mutex<()>>,
-    /// Tells the stream that is driven to end.
-    replaced: Option<watch::Sender<bool>>,
-}
-
-/// All links of a node.
-#[derive(Default)]
-pub(super) struct Links(Mutex<HashMap<AgencyName, LinkState>>);
-
-impl Links {
-    fn with<T>(&self, agency: &AgencyName, change: impl FnOnce(&mut LinkState) -> T) -> T {
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(links.entry(agency.clone()).or_default())
-    }
-
-    pub(super) fn health(&self, agency: &AgencyName) -> Health {
-        self.with(agency, |link| {
-            let mut delays: Vec<u64> = link.delays_ms.iter().copied().collect();
-            delays.sort_unstable();
-            let median = delays.get(delays.len() / 2).copied().unwrap_or_default();
-            Health { receipt_ms_p50: median, ..link.health.clone() }
-        })
-    }
-
-    pub(super) fn failed(&self, agency: &AgencyName, error: String) {
-        self.with(agency, |link| link.health.last_error = error);
-    }
-
-    pub(super) fn considered(&self, agency: &AgencyName, index: u64) {
-        self.with(agency, |link| link.health.considered = index);
-    }
-
-    fn receipted(&self, agency: &AgencyName, delay_ms: u64) {
-        self.with(agency, |link| {
-            link.delays_ms.push_back(delay_ms);
-            if link.delays_ms.len() > DELAYS_MAX {
-                link.delays_ms.pop_front();
-            }
-        });
-    }
-
-    pub(super) fn is_connected(&self, agency: &AgencyName) -> bool {
-        self.with(agency, |link| link.health.connected)
-    }
-}
 
 /// Whether this node's policy takes a record from a partner.
 struct Accepting {
@@ -130,7 +69,7 @@ impl Acceptance for Accepting {
 }
 
 /// What a check needs; it goes to a blocking thread and comes back.
-struct Checker {
+pub(super) struct Checker {
     pair: Pair,
     keys: Keys,
     roots: VerifiedRoots,
@@ -150,7 +89,7 @@ impl Checker {
 }
 
 /// Answers to the session that take time.
-enum Answer {
+pub(super) enum Answer {
     Input(Input),
     Checked(Box<Checker>, Result<CheckedBatch, BatchFault>),
     Loaded(Box<Discloser>, pb::FeedBatch, crate::ident::TreeHash),
@@ -162,32 +101,32 @@ impl Node {
         &self,
         agency: &AgencyName,
         feed_to: &AgencyName,
-        journal: &PublicKey,
-        receipt: &PublicKey,
+        card: &Card,
     ) -> Result<Side, NodeError> {
         let broken = |error: &dyn std::fmt::Display| NodeError::Start(error.to_string());
-        let log_name = feed_origin(agency, feed_to).parse().map_err(|e| broken(&e))?;
-        let log = NoteVerifier::new(log_name, SignatureType::Ed25519, journal.as_bytes())
-            .map_err(|error| broken(&error))?;
-        let receipt_name = receipt_name(agency).parse().map_err(|e| broken(&e))?;
-        let receipts =
-            NoteVerifier::new(receipt_name, SignatureType::Cosignature, receipt.as_bytes())
-                .map_err(|error| broken(&error))?;
-        Side::new(agency.clone(), log, receipts).map_err(|error| broken(&error))
+        let key = |name: String, role, key: &PublicKey| {
+            let name = name.parse().map_err(|error| broken(&error))?;
+            NoteVerifier::new(name, role, key.as_bytes()).map_err(|error| broken(&error))
+        };
+        let keys = SideKeys {
+            log: key(feed_origin(agency, feed_to), SignatureType::Ed25519, &card.journal_key)?,
+            receipts: key(receipt_name(agency), SignatureType::Cosignature, &card.receipt_key)?,
+            journal: key(journal_origin(agency), SignatureType::Ed25519, &card.journal_key)?,
+            witness: key(witness_name(agency), SignatureType::Cosignature, &card.witness_key)?,
+        };
+        Side::new(agency.clone(), keys).map_err(|error| broken(&error))
     }
 
-    fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
+    pub(super) fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
         let snapshot = self.view().snapshot();
         let partner = snapshot
             .state
             .partners
             .get(agency)
             .ok_or_else(|| NodeError::NotFound("this agency is not known here".to_owned()))?;
-        let (own, theirs) = (self.own_card()?, partner.card.card());
-        let own = own.card();
         Ok(Pair {
-            own: self.side(self.agency(), agency, &own.journal_key, &own.receipt_key)?,
-            partner: self.side(agency, self.agency(), &theirs.journal_key, &theirs.receipt_key)?,
+            own: self.side(self.agency(), agency, self.own_card()?.card())?,
+            partner: self.side(agency, self.agency(), partner.card.card())?,
         })
     }
 
@@ -218,6 +157,10 @@ impl Node {
     pub(super) fn refuse_unless_active(&self, agency: &AgencyName) -> Result<(), NodeError> {
         let snapshot = self.view().snapshot();
         let state = snapshot.state.partners.get(agency).map(|partner| partner.state);
+        if snapshot.state.witnessing.is_frozen(agency) {
+            self.refused("partner frozen");
+            return Err(NodeError::Refused(format!("{agency} showed two histories and is frozen")));
+        }
         if state == Some(pb::PartnerState::Active) {
             return Ok(());
         }
@@ -248,7 +191,7 @@ impl Node {
         self.links.with(&agency, |link| link.health.connected = false);
         match ended {
             Ok(Closing::Drained) => {}
-            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault),
+            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault).await,
             Err(End::Cut(reason)) => self.links.failed(&agency, reason),
             Err(End::Replaced) => {}
             Err(End::Own(error)) => {
@@ -258,15 +201,33 @@ impl Node {
         }
     }
 
-    fn closed_by(&self, agency: &AgencyName, fault: &Fault) {
+    async fn closed_by(&self, agency: &AgencyName, fault: &Fault) {
         self.refused("exchange stream");
-        tracing::error!(partner = %agency, %fault, "the exchange was closed");
-        self.links.failed(agency, fault.to_string());
+        let words = told(fault);
+        tracing::error!(partner = %agency, fault = %words, "the exchange was closed");
+        self.links.failed(agency, words);
+        let Fault::Contradiction(evidence) = fault else { return };
+        if evidence.is_against_us() {
+            self.guard.is_behind(agency, &evidence.to_string());
+        } else if let Err(error) = self.keep_evidence(agency, evidence).await {
+            tracing::error!(partner = %agency, %error, "the evidence could not be kept");
+        }
     }
 }
 
+/// A fault with its cause.
+fn told(fault: &Fault) -> String {
+    let mut words = fault.to_string();
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
+
 /// Why a stream ended without the session saying so.
-enum End {
+pub(super) enum End {
     Cut(String),
     Replaced,
     Own(NodeError),
@@ -284,13 +245,13 @@ impl From<JournalError> for End {
     }
 }
 
-struct Driver<'a> {
-    node: &'a Arc<Node>,
-    agency: &'a AgencyName,
+pub(super) struct Driver<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) agency: &'a AgencyName,
     number: PartnerNumber,
     session: Session,
     outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
-    answers: mpsc::UnboundedSender<Answer>,
+    pub(super) answers: mpsc::UnboundedSender<Answer>,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
     stores: VecDeque<oneshot::Receiver<((), Committed)>>,
@@ -317,6 +278,7 @@ impl<'a> Driver<'a> {
             receipted: TreeSize::new(partner.receipted),
             partner_feed: partner.received.frontier.clone(),
             receipt_note: partner.received.note.to_vec(),
+            witness: node.witness_standing(agency),
         };
         let (session, outputs) = Session::start(pair.clone(), node.cosigner()?, standing)
             .map_err(|fault| NodeError::Start(fault.to_string()))?;
@@ -338,6 +300,7 @@ impl<'a> Driver<'a> {
         let mut grown = node.grown();
         let mut rules_changed = node.rules_changed.subscribe();
         let mut stopping = node.stopping();
+        let mut ticks = tokio::time::interval(WITNESS_TICK);
         let mut pending = outputs;
         loop {
             if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
@@ -357,14 +320,11 @@ impl<'a> Driver<'a> {
                 },
                 Some(answer) = answered.recv() => driver.answered(answer)?,
                 () = stored(&mut driver.stores) => Input::Stored,
-                _ = grown.changed() => {
-                    let size = driver.published_size();
-                    if size == driver.published {
-                        continue;
-                    }
-                    driver.published = size;
-                    Input::Published(TreeSize::new(size))
-                }
+                _ = grown.changed() => match driver.newly_published() {
+                    Some(size) => Input::Published(size),
+                    None => Input::Journal(node.journal_size()),
+                },
+                _ = ticks.tick() => Input::Journal(node.journal_size()),
                 _ = rules_changed.changed() => {
                     node.refuse_unless_active(agency)?;
                     driver.checker = driver.checker.take().and_then(|checker| {
@@ -381,9 +341,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn published_size(&self) -> u64 {
+    fn newly_published(&mut self) -> Option<TreeSize> {
         let snapshot = self.node.view().snapshot();
-        snapshot.state.partners.get(self.agency).map_or(0, |partner| partner.published.size)
+        let size =
+            snapshot.state.partners.get(self.agency).map_or(0, |partner| partner.published.size);
+        (std::mem::replace(&mut self.published, size) != size).then(|| TreeSize::new(size))
     }
 
     fn answered(&mut self, answer: Answer) -> Result<Input, End> {
@@ -419,8 +381,13 @@ impl<'a> Driver<'a> {
                 Output::RecordReceipt { size, note, exceptions } => {
                     self.record_receipt(size, note, &exceptions).await?;
                 }
+                Output::AskJournalRoot(size) => self.answer_journal_root(size)?,
+                Output::Assured => self.node.guard.assured(self.agency),
+                Output::LoadCheckpoint { old } => self.load_checkpoint(old)?,
+                Output::Witness(shown) => self.witness(shown),
+                Output::RecordCosignature { note } => self.record_cosignature(note).await?,
                 Output::Alert(alert) => {
-                    tracing::warn!(partner = %self.agency, %alert, "the partner's store is older");
+                    tracing::warn!(partner = %self.agency, %alert, "something to look at");
                     self.node.links.failed(self.agency, alert.to_string());
                 }
                 Output::Close(closing) => return Ok(Some(closing)),
@@ -429,7 +396,7 @@ impl<'a> Driver<'a> {
         Ok(None)
     }
 
-    fn answer(&self, input: Input) {
+    pub(super) fn answer(&self, input: Input) {
         // The receiver lives as long as the driver.
         drop(self.answers.send(Answer::Input(input)));
     }

@@ -4,32 +4,39 @@
 //! through one policy decision. Nothing here knows gRPC messages beyond the wire types.
 
 pub mod config;
+mod cosigning;
 mod disclose;
+mod guard;
 pub mod init;
 mod keyring;
 mod link;
+mod links;
 mod partners;
 mod policies;
 mod submit;
 mod tasks;
+mod witness;
 
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
+pub use witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
 use crate::journal::JournalError;
+use crate::journal::gate::Closed;
 use crate::journal::ledger::{Clock, Ledger, Writer};
 use crate::journal::open::{self, JournalOptions, StartReport};
 use crate::journal::transaction::Signing;
 use crate::journal::view::View;
-use crate::merkle::{Cosigner, NoteSigner, NoteText};
+use crate::merkle::{Cosigner, NoteSigner, NoteText, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::record::draft::SeriesSecret;
 use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
 use config::Config;
-use link::Links;
+use guard::Guard;
+use links::Links;
 use policies::Rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,10 +81,22 @@ impl NodeError {
             Self::Invalid(_) => tonic::Code::InvalidArgument,
             Self::Precondition(_) => tonic::Code::FailedPrecondition,
             Self::Refused(_) => tonic::Code::PermissionDenied,
-            Self::Journal(JournalError::Stopped) => tonic::Code::Unavailable,
+            Self::Journal(JournalError::Closed(Closed::Shut(_))) => tonic::Code::FailedPrecondition,
+            Self::Journal(JournalError::Stopped | JournalError::Closed(Closed::Held)) => {
+                tonic::Code::Unavailable
+            }
             Self::Journal(_) | Self::Start(_) => tonic::Code::Internal,
         }
     }
+}
+
+/// Where a node listens, for `status`.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    pub partners: String,
+    pub clients: String,
+    /// Empty when it is off.
+    pub http: String,
 }
 
 /// One running node.
@@ -95,10 +114,13 @@ pub struct Node {
     certificate: Arc<NodeCertificate>,
     authority: Authority,
     links: Links,
+    guard: Guard,
+    /// Logs beside partners' journals that are witnessed here.
+    logs: Arc<[NoteVerifier]>,
     denials: Mutex<BTreeMap<AgencyName, BTreeMap<String, u64>>>,
     refusals: Mutex<BTreeMap<String, u64>>,
     handshakes: Mutex<Vec<Arc<RefusalCounts>>>,
-    addresses: Mutex<(String, String)>,
+    addresses: Mutex<Addresses>,
     stopping: watch::Sender<bool>,
 }
 
@@ -121,6 +143,9 @@ impl Node {
         let (stopping, _) = watch::channel(false);
         let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;
         let record_key = *keys.record.public();
+        let guard =
+            Guard::new(ledger.gate().clone(), &ledger.view().snapshot().state, &config.guard);
+        let logs = config.witness.logs()?.into();
         let node = Arc::new(Self {
             dir: dir.to_owned(),
             record_key,
@@ -133,6 +158,8 @@ impl Node {
             certificate,
             authority,
             links: Links::default(),
+            guard,
+            logs,
             denials: Mutex::default(),
             refusals: Mutex::default(),
             handshakes: Mutex::default(),
@@ -211,9 +238,8 @@ impl Node {
     }
 
     /// Remembers where the node listens, for `status`.
-    pub fn listens(&self, partner_port: String, client_port: String) {
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) =
-            (partner_port, client_port);
+    pub fn listens(&self, addresses: Addresses) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     pub fn own_card(&self) -> Result<Arc<VerifiedCard>, NodeError> {
@@ -271,7 +297,7 @@ impl Node {
     pub fn status(&self) -> pb::GetStatusResponse {
         let snapshot = self.view().snapshot();
         let head = self.view().journal().head();
-        let (partner_address, client_address) =
+        let Addresses { partners, clients, http } =
             self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         pb::GetStatusResponse {
             agency: self.agency().to_string(),
@@ -287,8 +313,12 @@ impl Node {
             peak_memory_bytes: peak_memory_bytes(),
             refused: self.refusals(),
             started_at_ms: self.started_at.unix_ms() as u64,
-            partner_address,
-            client_address,
+            partner_address: partners,
+            client_address: clients,
+            guard: Some(self.guard.view()),
+            contradictions: self.contradiction_views(),
+            witnesses: self.witness_views(),
+            http_address: http,
         }
     }
 }

@@ -46,6 +46,14 @@ impl Node {
         let mut tasks = tokio::task::JoinSet::new();
         let node = Arc::clone(&self);
         tasks.spawn(async move { node.renew_certificate().await });
+        let node = Arc::clone(&self);
+        tasks.spawn(async move {
+            let mut stopping = node.stopping();
+            tokio::select! {
+                () = node.guard.give_up_waiting() => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        });
         loop {
             rules_changed.mark_unchanged();
             let snapshot = self.view().snapshot();

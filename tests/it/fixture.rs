@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use liaison::ident::Timestamp;
-use liaison::node::config::{Config, Listen, Store};
+use liaison::node::config::{Config, Guard, Http, Listen, Store, Witness};
 use liaison::node::init;
 use liaison::pb::node_service_client::NodeServiceClient;
 use liaison::pb::partner_service_client::PartnerServiceClient;
@@ -87,6 +87,9 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         addresses: if reachable { vec![partners.clone()] } else { Vec::new() },
         listen: Listen { partners, clients },
         store: Store::default(),
+        witness: Witness::default(),
+        guard: Guard::default(),
+        http: Http::default(),
     }
 }
 

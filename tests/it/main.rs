@@ -17,6 +17,7 @@ mod published;
 mod push;
 mod real_data;
 mod refusals;
+mod rollback;
 mod rpcs;
 mod slot_tables;
 mod source;

@@ -2,7 +2,7 @@
 
 use super::agencies::Agency;
 use crate::cli::error::{CliError, Exit};
-use crate::node::config::{Config, Listen, Store};
+use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
 use crate::node::init;
 use crate::tls::{ClientProfile, ClientRole, connect_client};
 use std::net::TcpListener;
@@ -58,6 +58,9 @@ pub(in crate::cli) fn make(
             clients: format!("127.0.0.1:{clients}"),
         },
         store: Store { engine: engine.name().to_owned() },
+        witness: Witness::default(),
+        guard: Guard::default(),
+        http: Http::default(),
     };
     let now = (crate::journal::open::system_clock())();
     init::init(dir, &config, now)?;

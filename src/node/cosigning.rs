@@ -1,0 +1,90 @@
+//! The part of an exchange stream's driver that is about cosignatures: bringing our checkpoint with
+//! its proof, having the partner's judged, and writing down what comes back.
+
+use super::link::{Answer, Driver, End};
+use super::witness::ShownBy;
+use super::{Node, NodeError};
+use crate::exchange::{Input, JournalSize, WitnessStanding};
+use crate::ident::{AgencyName, TreeSize};
+use crate::journal::entry::{journal_origin, witness_name};
+use crate::merkle::ShownCheckpoint;
+use crate::pb::{self, journal_entry::Event};
+use std::sync::Arc;
+
+impl Node {
+    pub(super) fn journal_size(&self) -> JournalSize {
+        let snapshot = self.view().snapshot();
+        JournalSize {
+            size: TreeSize::new(snapshot.size),
+            substance: TreeSize::new(snapshot.state.substance),
+        }
+    }
+
+    pub(super) fn witness_standing(&self, agency: &AgencyName) -> WitnessStanding {
+        let snapshot = self.view().snapshot();
+        let witnessing = &snapshot.state.witnessing;
+        let note = |cosigned: Option<&crate::journal::witnessing::Cosigned>| {
+            cosigned.map_or_else(Vec::new, |cosigned| cosigned.note.to_vec())
+        };
+        WitnessStanding {
+            journal: self.journal_size(),
+            witnessed_note: note(witnessing.given.get(&journal_origin(agency))),
+            cosigned_note: note(witnessing.received.get(&witness_name(agency))),
+            receipted_note: snapshot
+                .state
+                .partners
+                .get(agency)
+                .map_or_else(Vec::new, |partner| partner.receipt_note.to_vec()),
+            every_ms: i64::from(self.config.witness.every_seconds) * 1_000,
+        }
+    }
+}
+
+impl Driver<'_> {
+    pub(super) fn answer_journal_root(&self, size: TreeSize) -> Result<(), End> {
+        let journal = self.node.view().journal();
+        // What is signed ends at the snapshot; leaves behind it may be on their way.
+        let has = size.get() <= self.node.view().snapshot().size;
+        let root = if has { Some(journal.root_at(size.get())?) } else { None };
+        self.answer(Input::JournalRoot { size, root });
+        Ok(())
+    }
+
+    pub(super) fn load_checkpoint(&self, old: TreeSize) -> Result<(), End> {
+        let view = self.node.view();
+        let snapshot = view.snapshot();
+        let needs_proof = old.get() > 0 && old.get() < snapshot.size;
+        let proof = if needs_proof {
+            view.journal().consistency(old.get(), snapshot.size)?
+        } else {
+            Vec::new()
+        };
+        self.answer(Input::Checkpoint { proof, note: snapshot.note.to_vec() });
+        Ok(())
+    }
+
+    /// Off the driver's own way: the writer may be busy, and batches go on meanwhile.
+    pub(super) fn witness(&self, shown: ShownCheckpoint) {
+        let (node, answers) = (Arc::clone(self.node), self.answers.clone());
+        tokio::spawn(async move {
+            let answer = match node.add_checkpoint(shown, ShownBy::Log).await {
+                Ok(witnessed) => Answer::Input(Input::Witnessed(witnessed)),
+                Err(error) => Answer::Failed(error),
+            };
+            drop(answers.send(answer));
+        });
+    }
+
+    pub(super) async fn record_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
+        let witness = witness_name(self.agency);
+        let received = pb::CosignatureReceived { witness, note: note.into() };
+        // Nothing waits for it: the witness has it too.
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
+            .await
+            .map_err(NodeError::from)?;
+        Ok(())
+    }
+}

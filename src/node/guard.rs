@@ -1,0 +1,141 @@
+//! Whether this node may sign: it asks its partners at the start whether it runs on an old copy of
+//! its directory.
+//!
+//! A node that was restored from an old copy would sign a second root for sizes that it signed
+//! before. Partners hold what its own keys signed: cosigned checkpoints, feed heads with receipts,
+//! and this node's own receipts and cosignatures. Their hello shows all of it before anything is
+//! stored. What a partner says without our own signature moves nothing here.
+
+use super::config::{self, GuardStart};
+use crate::ident::AgencyName;
+use crate::journal::entry::{journal_origin, witness_name};
+use crate::journal::gate::{Gate, Standing};
+use crate::journal::state::State;
+use crate::pb;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Findings kept for people.
+const FINDINGS_MAX: usize = 16;
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Partners that could know, and have not answered.
+    awaited: BTreeSet<AgencyName>,
+    /// Answers still wanted.
+    wanted: usize,
+    findings: Vec<String>,
+    unanswered: bool,
+}
+
+/// What partners were asked and what they said.
+#[derive(Debug)]
+pub(super) struct Guard {
+    gate: Gate,
+    asked: Mutex<Asked>,
+    warn_after: Option<Duration>,
+}
+
+impl Guard {
+    /// Holds the gate if there is anybody who could know more than the journal.
+    pub(super) fn new(gate: Gate, state: &State, config: &config::Guard) -> Self {
+        let awaited = could_know(state);
+        let wanted = awaited.len().min(config.answers as usize);
+        if wanted > 0 {
+            gate.hold();
+        }
+        let asked = Asked { awaited, wanted, ..Asked::default() };
+        let warn_after = match config.start {
+            GuardStart::Wait => None,
+            GuardStart::Warn => Some(Duration::from_secs(config.warn_after_seconds.into())),
+        };
+        Self { gate, asked: Mutex::new(asked), warn_after }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Asked) -> T) -> T {
+        change(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A partner holds nothing of ours that is missing here.
+    pub(super) fn assured(&self, agency: &AgencyName) {
+        let enough = self.with(|asked| {
+            if asked.awaited.remove(agency) {
+                asked.wanted = asked.wanted.saturating_sub(1);
+            }
+            asked.wanted == 0
+        });
+        if enough {
+            self.gate.open();
+        }
+    }
+
+    /// Something is missing here, by our own signature.
+    pub(super) fn is_behind(&self, agency: &AgencyName, finding: &str) {
+        let finding = format!("{agency} shows it: {finding}");
+        self.gate.shut(&finding);
+        self.with(|asked| {
+            asked.awaited.remove(agency);
+            if asked.findings.len() < FINDINGS_MAX && !asked.findings.contains(&finding) {
+                asked.findings.push(finding);
+            }
+        });
+    }
+
+    /// Goes on without answers once the time for them is over, if it is configured so.
+    pub(super) async fn give_up_waiting(&self) {
+        let Some(patience) = self.warn_after else { return };
+        if tokio::time::timeout(patience, self.gate.opened()).await.is_err() {
+            let open = self.gate.standing() == Standing::Held;
+            if open {
+                tracing::warn!("no partner said whether this node runs on an old copy; it goes on");
+                self.with(|asked| asked.unanswered = true);
+                self.gate.open();
+            }
+        }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) fn view(&self) -> pb::GuardView {
+        let standing = self.gate.standing();
+        self.with(|asked| pb::GuardView {
+            state: match standing {
+                Standing::Shut(_) => pb::GuardState::Behind,
+                Standing::Held => pb::GuardState::Asking,
+                Standing::Open if asked.unanswered && asked.wanted > 0 => {
+                    pb::GuardState::Unanswered
+                }
+                Standing::Open => pb::GuardState::Open,
+            }
+            .into(),
+            awaited: asked.awaited.iter().map(ToString::to_string).collect(),
+            findings: asked.findings.clone(),
+        })
+    }
+}
+
+/// Partners that ever held something that this node's keys signed. One that was added and never
+/// spoken with knows nothing, so that a new node has nobody to ask.
+fn could_know(state: &State) -> BTreeSet<AgencyName> {
+    let spoken_with = |agency: &AgencyName| {
+        let witnessing = &state.witnessing;
+        state.partners.get(agency).is_some_and(|partner| {
+            partner.receipted > 0
+                || partner.received.frontier.size().get() > 0
+                || witnessing.received.contains_key(&witness_name(agency))
+                || witnessing.given.contains_key(&journal_origin(agency))
+        })
+    };
+    state
+        .partners
+        .iter()
+        .filter(|(agency, partner)| {
+            partner.state == pb::PartnerState::Active && !state.witnessing.is_frozen(agency)
+        })
+        .map(|(agency, _)| agency.clone())
+        .filter(spoken_with)
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! How the exchange with each partner stands: which stream is driven, and what people are told.
+
+use crate::ident::AgencyName;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Receipts whose delay is kept for the median in `status`.
+const DELAYS_MAX: usize = 1_024;
+
+/// How the exchange with a partner stands, for people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Health {
+    pub(super) connected: bool,
+    pub(super) last_error: String,
+    pub(super) considered: u64,
+    pub(super) receipt_ms_p50: u64,
+}
+
+#[derive(Default)]
+pub(super) struct LinkState {
+    pub(super) health: Health,
+    delays_ms: VecDeque<u64>,
+    /// Held by the stream that is driven; the next one waits for it.
+    pub(super) driving: Arc<tokio::sync::Mutex<()>>,
+    /// Tells the stream that is driven to end.
+    pub(super) replaced: Option<watch::Sender<bool>>,
+}
+
+/// All links of a node.
+#[derive(Default)]
+pub(super) struct Links(Mutex<HashMap<AgencyName, LinkState>>);
+
+impl Links {
+    pub(super) fn with<T>(
+        &self,
+        agency: &AgencyName,
+        change: impl FnOnce(&mut LinkState) -> T,
+    ) -> T {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(links.entry(agency.clone()).or_default())
+    }
+
+    pub(super) fn health(&self, agency: &AgencyName) -> Health {
+        self.with(agency, |link| {
+            let mut delays: Vec<u64> = link.delays_ms.iter().copied().collect();
+            delays.sort_unstable();
+            let median = delays.get(delays.len() / 2).copied().unwrap_or_default();
+            Health { receipt_ms_p50: median, ..link.health.clone() }
+        })
+    }
+
+    pub(super) fn failed(&self, agency: &AgencyName, error: String) {
+        self.with(agency, |link| link.health.last_error = error);
+    }
+
+    pub(super) fn considered(&self, agency: &AgencyName, index: u64) {
+        self.with(agency, |link| link.health.considered = index);
+    }
+
+    pub(super) fn receipted(&self, agency: &AgencyName, delay_ms: u64) {
+        self.with(agency, |link| {
+            link.delays_ms.push_back(delay_ms);
+            if link.delays_ms.len() > DELAYS_MAX {
+                link.delays_ms.pop_front();
+            }
+        });
+    }
+
+    pub(super) fn is_connected(&self, agency: &AgencyName) -> bool {
+        self.with(agency, |link| link.health.connected)
+    }
+}

@@ -5,6 +5,7 @@
 
 use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
 use crate::pb;
+use crate::policy::{Country, Sector};
 use crate::record::signed::KeyRing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,6 +40,8 @@ pub enum CardFault {
     Ident(#[from] IdentError),
     #[error("a {0} key that is no canonical Ed25519 point of prime order")]
     Key(&'static str),
+    #[error("no {0} that policy knows")]
+    Facts(&'static str),
     #[error("a signature that is not by the card's identity key")]
     Signature,
 }
@@ -61,6 +64,8 @@ pub struct Card {
     pub(super) identity: VerifyingKey,
     pub(super) journal: VerifyingKey,
     pub(super) receipt: VerifyingKey,
+    pub(super) sector: Sector,
+    pub(super) country: Country,
     pub(super) payload: Bytes,
     records: Vec<RecordKey>,
 }
@@ -95,6 +100,8 @@ impl Card {
             identity,
             journal: key("journal", &card.journal_key)?,
             receipt: key("receipt", &card.receipt_key)?,
+            sector: sector(card.sector()).ok_or(CardFault::Facts("sector"))?,
+            country: card.country.parse().map_err(|_| CardFault::Facts("country"))?,
             payload: signed.card.clone(),
             records: card.record_keys.iter().map(record_key).collect::<Result<_, _>>()?,
         })
@@ -139,6 +146,18 @@ fn key(role: &'static str, bytes: &[u8]) -> Result<VerifyingKey, CardFault> {
         (is_canonical && !key.is_weak() && point.is_torsion_free()).then_some(key)
     };
     bytes.try_into().ok().and_then(sound).ok_or(CardFault::Key(role))
+}
+
+const fn sector(wire: pb::Sector) -> Option<Sector> {
+    match wire {
+        pb::Sector::Police => Some(Sector::Police),
+        pb::Sector::Cert => Some(Sector::Cert),
+        pb::Sector::Vendor => Some(Sector::Vendor),
+        pb::Sector::Prosecutor => Some(Sector::Prosecutor),
+        pb::Sector::Regulator => Some(Sector::Regulator),
+        pb::Sector::Other => Some(Sector::Other),
+        pb::Sector::Unspecified => None,
+    }
 }
 
 fn record_key(wire: &pb::RecordKey) -> Result<RecordKey, CardFault> {

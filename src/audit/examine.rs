@@ -9,6 +9,8 @@ use super::segment::{Chunk, FrameKind, Span};
 use crate::ident::{Timestamp, TreeHash};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::RecordFacts;
+use crate::record::header::Header;
 use crate::record::signed::Signed;
 use bytes::Bytes;
 use prost::Message as _;
@@ -18,7 +20,7 @@ const ENTRY_BYTES_MAX: usize = 65_535;
 /// The flag of content that an erasure has overwritten.
 const ERASED: u8 = 1;
 
-/// The frames of a piece, each looked at alone.
+/// The frames of a piece of a segment, each with its offset and looked at alone.
 #[derive(Debug)]
 pub struct Examined {
     pub(super) segment: u32,
@@ -49,6 +51,8 @@ pub(super) struct Accepted {
     pub(super) content: Content,
     pub(super) open_slots: u32,
     pub(super) partner: String,
+    /// What policy may see of it.
+    pub(super) facts: RecordFacts,
 }
 
 /// Looks at every frame of a piece.
@@ -97,7 +101,7 @@ fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<Found, Fa
     }
 }
 
-fn entry(bytes: &Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
+pub(super) fn entry(bytes: &Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
     let fault = |expected: &str, found: String| Fault::new(Check::EntryForm, expected, found);
     if bytes.len() > ENTRY_BYTES_MAX {
         let found = format!("{} bytes", bytes.len());
@@ -155,18 +159,35 @@ impl Accepted {
             let expected = format!("the content of record {}", signed.id());
             return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
         }
-        Ok(Self { signed, signature, content, open_slots, partner })
+        let facts = facts(signed.header());
+        Ok(Self { signed, signature, content, open_slots, partner, facts })
     }
 }
 
+fn facts(header: &Header) -> RecordFacts {
+    RecordFacts::new(
+        header.kind,
+        header.originator.clone(),
+        header.created_at,
+        &header.labels,
+        header.operation.as_deref(),
+        header.confidence,
+        &header.marking,
+    )
+}
+
 fn feed(payload: Bytes) -> Result<Found, Fault> {
-    let fault = |found: String| Fault::new(Check::FeedEntry, "an entry of a feed", found);
     let Some((number, _)) = payload.split_first_chunk::<2>() else {
-        return Err(fault(format!("{} bytes", payload.len())));
+        let found = format!("{} bytes", payload.len());
+        return Err(Fault::new(Check::FeedEntry, "an entry of a feed", found));
     };
     let number = u16::from_le_bytes(*number);
     let bytes = payload.slice(2..);
     let leaf = leaf_hash(&bytes);
-    let entry = pb::FeedEntry::decode(bytes).map_err(|error| fault(error.to_string()))?;
-    Ok(Found::Feed { number, leaf, entry })
+    Ok(Found::Feed { number, leaf, entry: feed_entry(bytes)? })
+}
+
+pub(super) fn feed_entry(bytes: Bytes) -> Result<pb::FeedEntry, Fault> {
+    pb::FeedEntry::decode(bytes)
+        .map_err(|error| Fault::new(Check::FeedEntry, "an entry of a feed", error))
 }

@@ -9,6 +9,10 @@ use std::fmt;
 pub enum Check {
     /// The node's own card file.
     DirectoryCard,
+    /// A file that an export must have.
+    ExportFile,
+    /// A tile of an export holds what its entries lead to.
+    Tile,
     /// Segment files run from 1 without a gap.
     SegmentSequence,
     SegmentHeader,
@@ -38,6 +42,10 @@ pub enum Check {
     FeedNote,
     FeedTotals,
     Disclosure,
+    /// A disclosure decided anew comes out as it was made.
+    PolicyDecision,
+    /// A disclosure is dated when it was published.
+    FeedTime,
     ReceivedFeed,
     Receipt,
 }
@@ -47,6 +55,8 @@ impl Check {
     pub const fn name(self) -> &'static str {
         match self {
             Self::DirectoryCard => "directory_card",
+            Self::ExportFile => "export_file",
+            Self::Tile => "tile",
             Self::SegmentSequence => "segment_sequence",
             Self::SegmentHeader => "segment_header",
             Self::Frame => "frame",
@@ -73,6 +83,8 @@ impl Check {
             Self::FeedNote => "feed_note",
             Self::FeedTotals => "feed_totals",
             Self::Disclosure => "disclosure",
+            Self::PolicyDecision => "policy_decision",
+            Self::FeedTime => "feed_time",
             Self::ReceivedFeed => "received_feed",
             Self::Receipt => "receipt",
         }
@@ -82,6 +94,8 @@ impl Check {
     const fn text(self) -> &'static str {
         match self {
             Self::DirectoryCard => "the card in the directory is not sound",
+            Self::ExportFile => "a file of the export is missing or not what it must be",
+            Self::Tile => "a tile does not hold what the entries lead to",
             Self::SegmentSequence => "a segment file is missing",
             Self::SegmentHeader => "a segment has a wrong header",
             Self::Frame => "stored bytes are damaged",
@@ -108,6 +122,8 @@ impl Check {
             Self::FeedNote => "a published feed head is not signed by the journal's key",
             Self::FeedTotals => "the totals of a feed are wrong",
             Self::Disclosure => "a disclosure is not covered",
+            Self::PolicyDecision => "a disclosure is outside the policy version that it names",
+            Self::FeedTime => "an entry of a feed is not dated when it was published",
             Self::ReceivedFeed => "a received feed head does not hold",
             Self::Receipt => "a partner's receipt does not hold",
         }
@@ -135,14 +151,35 @@ impl Fault {
     }
 }
 
+/// Where something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A frame of a segment, from 1, in bytes from the start of its file.
+    Segment { number: u32, offset: u64 },
+    /// A file of an export, by its path from the folder's top.
+    File(String),
+    /// An entry in a bundle of an export, by its index in the log.
+    Entry { file: String, index: u64 },
+    /// The history, and no one place in it.
+    History,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Segment { number, offset } => write!(f, "segment {number} offset {offset}"),
+            Self::File(file) => f.write_str(file),
+            Self::Entry { file, index } => write!(f, "entry {index} in {file}"),
+            Self::History => f.write_str("the history"),
+        }
+    }
+}
+
 /// A check that did not hold, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("segment {segment} offset {offset}: {fault}")]
+#[error("{place}: {fault}")]
 pub struct Failure {
-    /// From 1; 0 when it is not in a segment.
-    pub segment: u32,
-    /// Of the frame, in bytes from the start of the file.
-    pub offset: u64,
+    pub place: Place,
     /// The journal entry, or the one that would have come next.
     pub entry: Option<u64>,
     pub fault: Fault,

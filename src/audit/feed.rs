@@ -3,12 +3,16 @@
 
 use super::failure::{Check, Fault};
 use super::holdings::{Holdings, RowNumber};
-use crate::ident::{RecordId, TreeHash, TreeSize};
+use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 use std::collections::VecDeque;
+
+/// Revisions of a series looked at to find whether a partner holds any of them; a node looks at as
+/// many.
+const CHAIN_MAX: usize = 64;
 
 /// A feed as its entries add up to.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(super) struct Feed {
     heads: VecDeque<TreeHead>,
     receipted: TreeSize,
     exceptions: u64,
+    /// The earliest and the latest time of entries since the last published head.
+    dated: Option<(Timestamp, Timestamp)>,
     /// Records that were ever disclosed in this feed, a bit for each row.
     disclosed: Vec<u64>,
 }
@@ -42,19 +48,21 @@ impl Feed {
         self.exceptions
     }
 
-    /// Takes the next entry; `in_force` is the version of the policy at this point.
+    /// Takes the next entry; `in_force` is the version of the policy at this point. Gives the record
+    /// that it is about, and its time.
     pub(super) fn push(
         &mut self,
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
         in_force: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(RowNumber, Timestamp), Fault> {
         let id = RecordId::try_from(&entry.record_id[..])
             .map_err(|error| Fault::new(Check::FeedEntry, "a record id", error))?;
         let (row_number, row) = holdings.find(&id).ok_or_else(|| {
             Fault::new(Check::Disclosure, "a record accepted before", format!("record {id}"))
         })?;
+        let at = time(entry.at_ms)?;
         let action = FeedAction::try_from(entry.action).unwrap_or(FeedAction::Unspecified);
         match action {
             FeedAction::Unspecified => {
@@ -68,6 +76,10 @@ impl Feed {
         if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
             return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
         }
+        if action == FeedAction::Withdraw && !self.holds_series(row_number, holdings) {
+            let expected = "the withdrawal of a record disclosed in this feed before";
+            return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
+        }
         if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
             self.records += 1;
             self.mark(row_number);
@@ -76,7 +88,18 @@ impl Feed {
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
         self.frontier.push(leaf);
-        Ok(())
+        self.dated = match self.dated {
+            None => Some((at, at)),
+            Some((first, last)) => Some((first.min(at), last.max(at))),
+        };
+        Ok((row_number, at))
+    }
+
+    /// Whether an earlier revision of the record in `row` was ever disclosed here.
+    fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
+        std::iter::successors(holdings.previous(row), |row| holdings.previous(*row))
+            .take(CHAIN_MAX)
+            .any(|row| self.is_marked(row))
     }
 
     /// Compares the entries so far with a head whose note was verified.
@@ -84,6 +107,7 @@ impl Feed {
         &mut self,
         head: TreeHead,
         published: &pb::FeedPublished,
+        at: Timestamp,
     ) -> Result<(), Fault> {
         let computed = self.frontier.head();
         if computed != head {
@@ -96,6 +120,13 @@ impl Feed {
         if published.fields_withheld < self.withheld {
             let expected = format!("at least {} fields withheld", self.withheld);
             return Err(Fault::new(Check::FeedTotals, expected, published.fields_withheld));
+        }
+        // Policy knows the time by the hour: another hour could have been another decision.
+        if let Some((first, last)) = self.dated.take()
+            && (first.hour() != at.hour() || last > at)
+        {
+            let expected = format!("entries of the hour up to {at}");
+            return Err(Fault::new(Check::FeedTime, expected, format!("from {first} to {last}")));
         }
         self.withheld = published.fields_withheld;
         if self.published != head.size || self.heads.is_empty() {
@@ -162,8 +193,8 @@ fn covered(entry: &pb::FeedEntry, in_force: u64, held: SlotMask) -> Result<(), F
         return Err(Fault::new(Check::Disclosure, expected, found));
     }
     if entry.open_slots & !held.bits() != 0 {
-        let expected = format!("slots of {:#010x}, which are here", held.bits());
-        return Err(Fault::new(Check::Disclosure, expected, format!("{:#010x}", entry.open_slots)));
+        let expected = format!("{}, which are here", slots(held.bits()));
+        return Err(Fault::new(Check::Disclosure, expected, slots(entry.open_slots)));
     }
     Ok(())
 }
@@ -181,6 +212,20 @@ pub(super) fn exceptions(
         return Err(Fault::new(check, expected, total));
     }
     Ok(total)
+}
+
+/// Slots of a mask for people.
+pub(super) fn slots(mask: u32) -> String {
+    let numbers: Vec<String> =
+        (0..32).filter(|bit| mask & 1 << bit != 0).map(|bit: u32| bit.to_string()).collect();
+    if numbers.is_empty() { "no slots".to_owned() } else { format!("slots {}", numbers.join(" ")) }
+}
+
+fn time(ms: u64) -> Result<Timestamp, Fault> {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
+        .ok_or_else(|| Fault::new(Check::FeedEntry, "a time from 2000 to 2100", format!("{ms} ms")))
 }
 
 pub(super) fn shown(head: TreeHead) -> String {

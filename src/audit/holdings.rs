@@ -1,11 +1,13 @@
-//! Which records are here, in about 64 bytes each, so that a million of them fit 64 MiB.
+//! Which records are here, in about 75 bytes each, so that a million of them fit 75 MB.
 //!
 //! Rows stand in the order of acceptance in blocks that never move; a table of row numbers, probed
 //! linearly, finds them by id. Ids are SHA-256, so their first bytes serve as the hash.
 
+use super::replay::FactsNumber;
 use crate::ident::RecordId;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
+use std::collections::HashMap;
 
 const BLOCK_ROWS: usize = 1 << 14;
 const VACANT: u32 = u32::MAX;
@@ -28,7 +30,23 @@ pub(super) struct Row {
     pub(super) slots_hash: [u8; 16],
     /// The slots that are open here.
     pub(super) open: SlotMask,
+    /// What policy may see of it.
+    pub(super) facts: FactsNumber,
+    /// The row of its predecessor; `VACANT` without one, or when that was not here yet.
+    previous: u32,
     pub(super) kind: Kind,
+}
+
+impl Row {
+    pub(super) fn new(
+        id: RecordId,
+        slots_hash: [u8; 16],
+        open: SlotMask,
+        facts: FactsNumber,
+        kind: Kind,
+    ) -> Self {
+        Self { id, slots_hash, open, facts, previous: VACANT, kind }
+    }
 }
 
 /// All records that were accepted so far.
@@ -38,6 +56,8 @@ pub(super) struct Holdings {
     /// Row numbers; as many as a power of two, at most three quarters of them taken.
     table: Vec<u32>,
     count: u32,
+    /// Predecessors of rows that came before them.
+    late: HashMap<u32, RecordId>,
 }
 
 impl Holdings {
@@ -46,7 +66,7 @@ impl Holdings {
     }
 
     /// Adds a record; `None` if it is here already, or if four billion are.
-    pub(super) fn insert(&mut self, row: Row) -> Option<RowNumber> {
+    pub(super) fn insert(&mut self, mut row: Row, previous: Option<RecordId>) -> Option<RowNumber> {
         if self.count == VACANT - 1 {
             return None;
         }
@@ -58,6 +78,12 @@ impl Holdings {
             return None;
         }
         let number = self.count;
+        if let Some(previous) = previous {
+            match self.find(&previous) {
+                Some((before, _)) => row.previous = before.0,
+                None => drop(self.late.insert(number, previous)),
+            }
+        }
         self.table[at] = number;
         self.count += 1;
         match self.blocks.last_mut() {
@@ -79,8 +105,20 @@ impl Holdings {
         (number != VACANT).then(|| (RowNumber(number), self.row(number)))
     }
 
+    /// The predecessor of a record, if it is here.
+    pub(super) fn previous(&self, number: RowNumber) -> Option<RowNumber> {
+        match self.row(number.0).previous {
+            VACANT => self.late.get(&number.0).and_then(|id| Some(self.find(id)?.0)),
+            before => Some(RowNumber(before)),
+        }
+    }
+
     pub(super) fn open_more(&mut self, number: RowNumber, open: SlotMask) {
         self.blocks[number.index() / BLOCK_ROWS][number.index() % BLOCK_ROWS].open = open;
+    }
+
+    pub(super) fn at(&self, number: RowNumber) -> &Row {
+        self.row(number.0)
     }
 
     fn row(&self, number: u32) -> &Row {
@@ -126,18 +164,26 @@ mod tests {
         let mut bytes = [0; 32];
         bytes[0] = (id % 7) as u8;
         bytes[30..].copy_from_slice(&id.to_be_bytes());
-        Row {
-            id: RecordId::from_bytes(bytes),
-            slots_hash: [1; 16],
-            open: SlotMask::NONE,
-            kind: Kind::Note,
-        }
+        let facts = FactsNumber::FIRST;
+        Row::new(RecordId::from_bytes(bytes), [1; 16], SlotMask::NONE, facts, Kind::Note)
     }
 
     #[test]
-    fn a_record_takes_at_most_64_bytes() {
+    fn a_record_takes_at_most_75_bytes() {
         // At worst the table has 8/3 places of 4 bytes for each row.
-        assert!(size_of::<Row>() + 11 <= 64 + 8, "{}", size_of::<Row>());
+        assert!(size_of::<Row>() + 11 <= 75, "{}", size_of::<Row>());
+    }
+
+    #[test]
+    fn predecessors_are_found_whichever_came_first() {
+        let mut holdings = Holdings::default();
+        let first = holdings.insert(row(1), None).unwrap();
+        let third = holdings.insert(row(3), Some(row(2).id)).unwrap();
+        assert_eq!(holdings.previous(third), None);
+        let second = holdings.insert(row(2), Some(row(1).id)).unwrap();
+        assert_eq!(holdings.previous(third), Some(second));
+        assert_eq!(holdings.previous(second), Some(first));
+        assert_eq!(holdings.previous(first), None);
     }
 
     proptest! {
@@ -147,7 +193,7 @@ mod tests {
             let mut holdings = Holdings::default();
             let mut model = HashMap::new();
             for id in ids {
-                let added = holdings.insert(row(id));
+                let added = holdings.insert(row(id), None);
                 prop_assert_eq!(added.is_some(), !model.contains_key(&id));
                 if let Some(number) = added {
                     model.insert(id, number);

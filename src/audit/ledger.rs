@@ -5,12 +5,13 @@
 
 use super::card::{Card, Number};
 use super::examine::{Examined, Found, Told};
-use super::failure::{Check, Failure, Fault};
+use super::failure::{Check, Failure, Fault, Place};
 use super::feed::shown;
 use super::holdings::Holdings;
 use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
+use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Remark, Report};
 use super::walk::Ending;
 use crate::ident::{AgencyName, BundleHash, Timestamp, TreeHash};
@@ -64,18 +65,18 @@ pub struct Expectations {
     /// The node's own card file.
     pub directory_card: Option<Card>,
     pub checkpoint: Option<KnownCheckpoint>,
-    /// For each bundle in the directory, by the hash in its name, the hash of its files.
-    pub policies: BTreeMap<BundleHash, BundleHash>,
+    /// The files of each bundle at hand, by the hash in its name.
+    pub policies: BTreeMap<BundleHash, BundleFiles>,
 }
 
 /// An audit under way.
 #[derive(Debug)]
 pub struct Audit {
-    expectations: Expectations,
+    pub(super) expectations: Expectations,
     pub(super) own: Vec<Card>,
     journal: Option<Log>,
     /// Commits from before the first card.
-    early: Vec<(u32, u64, Bytes, TreeHead)>,
+    early: Vec<(Bytes, TreeHead)>,
     frontier: Frontier,
     checkpoint: TreeHead,
     first_at: Option<Timestamp>,
@@ -112,25 +113,40 @@ impl Audit {
 
     /// Takes the next piece. `false`: it does not hold, and nothing after it is wanted.
     pub fn take(&mut self, examined: Examined) -> bool {
-        let Examined { segment, frames } = examined;
-        for (offset, found) in frames {
-            let entry = self.frontier.size().get();
-            if let Err(fault) = found.and_then(|found| self.found(segment, offset, found)) {
-                self.failure = Some(Failure { segment, offset, entry: Some(entry), fault });
-                return false;
-            }
-        }
-        true
+        let Examined { segment: number, frames } = examined;
+        frames
+            .into_iter()
+            .all(|(offset, found)| self.take_one(found, || Place::Segment { number, offset }))
     }
 
-    fn found(&mut self, segment: u32, offset: u64, found: Found) -> Result<(), Fault> {
+    /// Takes the next thing that was found. `false` as for [`Self::take`].
+    pub(super) fn take_one(
+        &mut self,
+        found: Result<Found, Fault>,
+        place: impl FnOnce() -> Place,
+    ) -> bool {
+        match found.and_then(|found| self.found(found)) {
+            Ok(()) => true,
+            Err(fault) => {
+                self.fail(place(), fault);
+                false
+            }
+        }
+    }
+
+    /// Notes the first broken thing.
+    pub(super) fn fail(&mut self, place: Place, fault: Fault) {
+        let entry = Some(self.frontier.size().get());
+        self.failure.get_or_insert(Failure { place, entry, fault });
+    }
+
+    fn found(&mut self, found: Found) -> Result<(), Fault> {
         match found {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
-                let version = self.policy.version;
-                self.partners.disclose(number, leaf, &entry, &self.holdings, version)
+                self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)
             }
-            Found::Commit(note) => self.commit(segment, offset, note),
+            Found::Commit(note) => self.commit(note),
         }
     }
 
@@ -144,7 +160,7 @@ impl Audit {
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
-            Told::Other(event) => self.event(index, *event)?,
+            Told::Other(event) => self.event(index, at, *event)?,
         }
         if index > 0 && self.agency.is_none() {
             return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
@@ -153,22 +169,27 @@ impl Audit {
         self.check_known()
     }
 
-    fn event(&mut self, index: u64, event: Event) -> Result<(), Fault> {
+    fn event(&mut self, index: u64, at: Timestamp, event: Event) -> Result<(), Fault> {
         if index == 0 && !matches!(event, Event::Genesis(_)) {
             return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
         }
         match event {
             Event::Genesis(genesis) => self.begin(index, &genesis),
             Event::CardIssued(issued) => self.card(issued),
-            Event::PartnerChanged(changed) => self.partners.change(changed, &self.agency),
+            Event::PartnerChanged(changed) => {
+                let number = self.partners.change(changed, &self.agency)?;
+                self.policy.forget(number);
+                Ok(())
+            }
             Event::PolicyApplied(applied) => {
                 self.counts.policies += 1;
-                self.policy.apply(&applied, &self.expectations.policies)
+                let own = self.agency.as_ref();
+                self.policy.apply(&applied, &self.expectations.policies, own)
             }
             Event::FeedPublished(published) => {
                 self.counts.notes += 1;
                 let version = self.policy.version;
-                self.partners.publish(&published, &self.own, index, version)
+                self.partners.publish(&published, &self.own, (index, at), version)
             }
             Event::FeedReceived(received) => {
                 self.counts.notes += 1;
@@ -246,7 +267,7 @@ impl Audit {
         }
     }
 
-    fn commit(&mut self, segment: u32, offset: u64, note: Bytes) -> Result<(), Fault> {
+    fn commit(&mut self, note: Bytes) -> Result<(), Fault> {
         self.partners.check_published()?;
         let computed = self.frontier.head();
         match &self.journal {
@@ -255,7 +276,7 @@ impl Audit {
                 self.check_head(signed, computed)?;
             }
             None if self.early.len() < EARLY_COMMITS_MAX => {
-                self.early.push((segment, offset, note, computed));
+                self.early.push((note, computed));
             }
             None => {
                 let found = format!("{EARLY_COMMITS_MAX} checkpoints and no card");
@@ -282,7 +303,7 @@ impl Audit {
     fn early_commits(&mut self) -> Result<(), Fault> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let mut before = TreeHead::EMPTY;
-        for (_, _, note, computed) in self.early.drain(..) {
+        for (note, computed) in self.early.drain(..) {
             let signed = journal.head(&note, Check::CheckpointSignature)?;
             if signed.size != computed.size || signed.size <= before.size {
                 return Err(Fault::new(Check::JournalSize, computed.size, signed.size));
@@ -323,15 +344,14 @@ impl Audit {
         if self.failure.is_none()
             && let Err(fault) = self.check_end()
         {
-            let entry = Some(self.frontier.size().get());
-            self.failure = Some(Failure { segment: 0, offset: 0, entry, fault });
+            self.fail(Place::History, fault);
         }
         self.remark(&mut remarks);
         self.report(remarks)
     }
 
     fn check_end(&self) -> Result<(), Fault> {
-        if let Some((.., head)) = self.early.first() {
+        if let Some((_, head)) = self.early.first() {
             let found = format!("a checkpoint of size {} and no card", head.size);
             return Err(Fault::new(Check::OwnCard, "the agency's card", found));
         }
@@ -394,7 +414,7 @@ impl Audit {
             known: self.expectations.checkpoint.map(|known| known.head),
             records: self.holdings.count(),
             feeds: feeds.collect(),
-            counts: self.counts,
+            counts: Counts { decided: self.policy.decided, ..self.counts },
             remarks,
             failure: self.failure,
         }

@@ -5,8 +5,8 @@
 //! [`Audit::finish`] reports. Frames, batches, cards and sums are read and computed here anew; only
 //! wire types, hashes, notes and the form of records are shared with the node.
 //!
-//! Out of scope: whether a policy's decisions were right, only that a policy was in force; and a
-//! history cut off at its end, which only somebody who holds a later checkpoint can see.
+//! Out of scope: a history cut off at its end, which only somebody who holds a later checkpoint can
+//! see.
 //!
 //! Never here: a clock, a file, a socket; repairing; going on after a break.
 
@@ -21,15 +21,17 @@ mod lines;
 mod partners;
 mod policy;
 mod records;
+mod replay;
 mod report;
 mod segment;
 mod walk;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
 pub use examine::{Examined, examine};
-pub use failure::{Check, Failure, Fault};
+pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use policy::bundle_hash;
+pub use replay::BundleFiles;
 pub use report::{Counts, FeedCount, Remark, Report, Verdict};
 pub use segment::Chunk;
 pub use walk::{Ending, walk};

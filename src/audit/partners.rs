@@ -5,10 +5,12 @@ use super::failure::{Check, Fault};
 use super::feed::{Feed, exceptions, shown};
 use super::holdings::Holdings;
 use super::lines::Log;
+use super::policy::InForce;
 use super::report::Remark;
-use crate::ident::{AgencyName, TreeHash, TreeSize};
+use crate::ident::{AgencyName, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
+use crate::policy::PartnerFacts;
 use std::collections::{BTreeMap, HashMap};
 
 /// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
@@ -17,8 +19,10 @@ const PARTNERS_MAX: usize = 1_000;
 /// What the journal says about one partner.
 #[derive(Debug)]
 pub(super) struct Partner {
-    number: u16,
-    card: Card,
+    pub(super) number: u16,
+    pub(super) card: Card,
+    /// What policy may see of it.
+    facts: PartnerFacts,
     is_active: bool,
     pub(super) feed: Feed,
     /// The newest head of its feed to us.
@@ -88,11 +92,12 @@ impl Partners {
         self.partners.values_mut().for_each(|partner| partner.logs = None);
     }
 
+    /// Gives the number of the partner that changed.
     pub(super) fn change(
         &mut self,
         changed: pb::PartnerChanged,
         own: &Option<AgencyName>,
-    ) -> Result<(), Fault> {
+    ) -> Result<u16, Fault> {
         let fault = |expected: &str, found: &dyn std::fmt::Display| {
             Fault::new(Check::Partner, expected, found)
         };
@@ -111,15 +116,17 @@ impl Partners {
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| fault("a number from 1 to 65535", &changed.number))?;
+        let facts = facts(&card, is_active, changed.facts.unwrap_or_default())?;
         if let Some(partner) = self.partners.get_mut(&agency) {
             if partner.number != number {
                 return Err(fault(&format!("number {}", partner.number), &number));
             }
             partner.identity_changed |= !partner.card.is_same_identity(&card);
             partner.card = card;
+            partner.facts = facts;
             partner.is_active = is_active;
             partner.logs = None;
-            return Ok(());
+            return Ok(number);
         }
         if self.numbers.insert(number, agency.clone()).is_some() {
             return Err(fault("a number of its own", &number));
@@ -130,6 +137,7 @@ impl Partners {
         let partner = Partner {
             number,
             card,
+            facts,
             is_active,
             feed: Feed::default(),
             received: None,
@@ -139,7 +147,7 @@ impl Partners {
             logs: None,
         };
         self.partners.insert(agency, partner);
-        Ok(())
+        Ok(number)
     }
 
     /// The next entry of the feed to partner `number`.
@@ -149,7 +157,7 @@ impl Partners {
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
-        in_force: u64,
+        policy: &mut InForce,
     ) -> Result<(), Fault> {
         let agency = self.numbers.get(&number);
         let Some((agency, partner)) =
@@ -165,14 +173,18 @@ impl Partners {
             pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
         );
         partner.while_inactive += u64::from(shows && !partner.is_active);
-        partner.feed.push(leaf, entry, holdings, in_force)
+        let (row, at) = partner.feed.push(leaf, entry, holdings, policy.version)?;
+        if shows {
+            policy.decide(number, &partner.facts, holdings.at(row), entry, at)?;
+        }
+        Ok(())
     }
 
     pub(super) fn publish(
         &mut self,
         published: &pb::FeedPublished,
         own: &[Card],
-        index: u64,
+        (index, at): (u64, Timestamp),
         in_force: u64,
     ) -> Result<(), Fault> {
         let partner = self.named(&published.partner)?;
@@ -185,7 +197,7 @@ impl Partners {
             let expected = format!("policy version {in_force}");
             return Err(Fault::new(Check::PolicyVersion, expected, published.policy_version));
         }
-        partner.feed.publish(head, published)
+        partner.feed.publish(head, published, at)
     }
 
     /// No entry of a feed may be left without a published head when a batch is closed.
@@ -249,6 +261,26 @@ impl Partners {
             }
         }
     }
+}
+
+fn facts(card: &Card, is_active: bool, said: pb::PartnerFacts) -> Result<PartnerFacts, Fault> {
+    let pb::PartnerFacts { client, agreement_until_ms, circles, operations } = said;
+    let agreement_until = match agreement_until_ms {
+        0 => Ok(Timestamp::MAX),
+        ms => Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX)),
+    };
+    Ok(PartnerFacts {
+        agency: card.agency.clone(),
+        sector: card.sector,
+        country: card.country,
+        client,
+        suspended: !is_active,
+        agreement_until: agreement_until
+            .map_err(|error| Fault::new(Check::Partner, "a time from 2000 to 2100", error))?,
+        circles,
+        operations,
+        tags: BTreeMap::new(),
+    })
 }
 
 fn right_edge(size: TreeSize, bytes: &[u8]) -> Option<Frontier> {

@@ -14,7 +14,7 @@ use crate::record::slots::SlotMask;
 impl Audit {
     /// A record whose form and content are sound was accepted at `at`.
     pub(super) fn accept(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
-        let Accepted { signed, signature, content, open_slots, partner } = accepted;
+        let Accepted { signed, signature, content, open_slots, partner, facts } = accepted;
         if self.own.is_empty() {
             return Err(Fault::new(Check::OwnCard, "the agency's card before any record", "none"));
         }
@@ -30,10 +30,11 @@ impl Audit {
         let header = signed.header();
         let mut start = [0; 16];
         start.copy_from_slice(&header.slots_hash[..16]);
-        let row = Row { id: signed.id(), slots_hash: start, open: content.open, kind: header.kind };
+        let (id, facts) = (signed.id(), self.policy.facts.number(facts));
+        let row = Row::new(id, start, content.open, facts, header.kind);
         let originator = header.originator.clone();
-        if self.holdings.insert(row).is_none() {
-            let found = format!("record {} again", row.id);
+        if self.holdings.insert(row, header.previous).is_none() {
+            let found = format!("record {id} again");
             return Err(Fault::new(Check::RecordRepeated, "a new record", found));
         }
         let own = self.own.last().filter(|card| card.agency == originator);
@@ -47,7 +48,7 @@ impl Audit {
                 self.counts.signatures += 1;
             }
             None => {
-                check_path(row.id, signature)?;
+                check_path(id, signature)?;
                 self.counts.unknown_originator += 1;
             }
         }

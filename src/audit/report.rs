@@ -1,7 +1,7 @@
 //! What an audit found, for people and for programs.
 
 use super::card::Number;
-use super::failure::Failure;
+use super::failure::{Failure, Place};
 use super::feed::shown;
 use crate::ident::{AgencyName, Timestamp};
 use crate::merkle::TreeHead;
@@ -144,6 +144,10 @@ pub struct Counts {
     pub notes: u64,
     pub policies: u64,
     pub cards: u64,
+    /// Disclosures that were decided anew.
+    pub decided: u64,
+    /// Tiles of an export that were computed anew and compared.
+    pub tiles: u64,
 }
 
 /// The feeds to and from one partner.
@@ -234,6 +238,8 @@ impl Report {
             "batches": text(counts.batches),
             "notes": text(counts.notes),
             "policies": text(counts.policies),
+            "decided": text(counts.decided),
+            "tiles": text(counts.tiles),
             "cards": text(counts.cards),
             "feeds": feeds.iter().map(|feed| json!({
                 "partner": feed.partner.to_string(),
@@ -250,8 +256,9 @@ impl Report {
             "failure": failure.as_ref().map(|failure| json!({
                 "check": failure.fault.check.name(),
                 "message": failure.fault.check.to_string(),
-                "segment": failure.segment,
-                "offset": text(failure.offset),
+                "place": failure.place.to_string(),
+                "segment": match &failure.place { Place::Segment { number, .. } => *number, _ => 0 },
+                "offset": text(match &failure.place { Place::Segment { offset, .. } => *offset, _ => 0 }),
                 "entry": failure.entry.map(text),
                 "expected": failure.fault.expected,
                 "found": failure.fault.found,
@@ -309,7 +316,8 @@ impl Report {
         let policies = self.counts.policies;
         writeln!(
             f,
-            "ledger     ✓ every disclosure names the policy version in force, of {policies}"
+            "ledger     ✓ every disclosure names the policy version in force, of {policies}; {} decided anew",
+            grouped(self.counts.decided),
         )?;
         self.feeds.iter().try_for_each(|feed| {
             writeln!(
@@ -325,11 +333,9 @@ impl Report {
     }
 
     fn write_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
-        let Failure { segment, offset, entry, fault } = failure;
+        let Failure { place, entry, fault } = failure;
         writeln!(f, "✗ {}", fault.check)?;
-        if *segment > 0 {
-            writeln!(f, "  where      segment {segment} offset {offset}")?;
-        }
+        writeln!(f, "  where      {place}")?;
         if let Some(entry) = entry {
             writeln!(f, "  entry      {}", grouped(*entry))?;
         }

@@ -1,6 +1,6 @@
 //! Goes through all segments in order and hands on their batches in pieces.
 
-use super::failure::{Check, Failure, Fault};
+use super::failure::{Check, Failure, Fault, Place};
 use super::segment::{BatchReader, Chunk, Next, Opened, Tail};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -30,7 +30,8 @@ pub fn walk<R: Read>(
     while let Some(segment) = segments.next() {
         let (number, source) = segment?;
         let broken = |offset, fault| {
-            Ok(Ending::Broken(Failure { segment: number, offset, entry: None, fault }))
+            let place = Place::Segment { number, offset };
+            Ok(Ending::Broken(Failure { place, entry: None, fault }))
         };
         if number != wanted {
             let fault = Fault::new(

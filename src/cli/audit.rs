@@ -4,9 +4,9 @@
 //! order, so that what is reported never depends on the threads.
 
 use crate::audit::{
-    Anchor, Audit, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending, Examined,
-    Expectations, Failure, Fault, KnownCheckpoint, NotACheckpoint, Number, NumberForm, Remark,
-    Report, bundle_hash, examine, walk,
+    Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending,
+    Examined, Expectations, Failure, Fault, KnownCheckpoint, NotACheckpoint, Number, NumberForm,
+    Place, Remark, Report, examine, walk,
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
@@ -118,12 +118,12 @@ fn card_file(path: &Path) -> Result<Result<Option<Card>, Fault>, AuditError> {
 }
 
 fn refused(expectations: Expectations, fault: Fault) -> Report {
-    let failure = Failure { segment: 0, offset: 0, entry: None, fault };
+    let failure = Failure { place: Place::File("card.txt".to_owned()), entry: None, fault };
     Audit::new(expectations).finish(Ending::Broken(failure))
 }
 
-/// For each bundle kept in the directory, by the hash in its name, the hash of its files.
-fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleHash>, AuditError> {
+/// The files of each bundle kept in the directory, by the hash in its name.
+fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, AuditError> {
     let mut found = BTreeMap::new();
     for path in entries(dir)? {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -133,7 +133,7 @@ fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleHash>, AuditError> 
     Ok(found)
 }
 
-fn bundle(dir: &Path) -> Result<BundleHash, AuditError> {
+fn bundle(dir: &Path) -> Result<BundleFiles, AuditError> {
     let mut files = BTreeMap::new();
     for path in entries(dir)?.into_iter().take(BUNDLE_FILES_MAX) {
         if path.extension().is_some_and(|extension| extension == "cedar") {
@@ -142,7 +142,7 @@ fn bundle(dir: &Path) -> Result<BundleHash, AuditError> {
             files.insert(name, bytes);
         }
     }
-    Ok(bundle_hash(&files))
+    Ok(files)
 }
 
 /// What is in a directory; nothing if it is not there.

@@ -3,13 +3,15 @@
 //! One task a partner walks the journal. The fast selection finds candidates, Cedar has the last
 //! word, and what is disclosed stands in the feed before it leaves. Nothing here sends anything.
 
+use super::partners::policy_facts;
 use super::policies::{Rules, denied_by, record_facts};
 use super::{Node, NodeError};
 use crate::exchange::{HeadSpacing, LAG_ENTRIES_MAX};
-use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
 use crate::journal::state::PartnerNumber;
+use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector};
@@ -41,6 +43,24 @@ pub(super) struct Found {
 impl Found {
     fn is_empty(&self) -> bool {
         self.runs.iter().all(|(entries, _)| entries.is_empty())
+    }
+}
+
+/// What decisions were made on. An auditor decides each anew from what the journal says where the
+/// entry stands, so nothing of this may have changed in between.
+struct Basis {
+    version: PolicyVersion,
+    facts: PartnerFacts,
+    moment: Moment,
+}
+
+impl Basis {
+    fn holds(&self, tx: &Transaction<'_>, agency: &AgencyName) -> bool {
+        let state = tx.state();
+        let facts = state.partners.get(agency).map(|partner| policy_facts(agency, partner));
+        state.policy_version() == self.version
+            && matches!(facts, Some(Ok(facts)) if facts == self.facts)
+            && tx.now().hour() == self.moment.hour()
     }
 }
 
@@ -84,6 +104,11 @@ impl Discloser {
 
     pub(super) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
         Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
+    }
+
+    fn basis(&self) -> Basis {
+        let (version, facts) = (self.rules.version, self.facts.clone());
+        Basis { version, facts, moment: self.moment.clone() }
     }
 
     fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
@@ -165,12 +190,12 @@ impl Discloser {
     }
 
     /// Considers journal entries from `start` on.
-    fn step(&mut self, start: u64, end: u64, at_ms: u64) -> Result<Found, JournalError> {
+    fn step(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
         let mut found = Found { considered: start, ..Found::default() };
         let mut spacing = HeadSpacing::default();
         let mut run: (Vec<pb::FeedEntry>, u64) = Default::default();
         for index in start..end {
-            if let Some((entry, record)) = self.consider(index, at_ms, &mut found)? {
+            if let Some((entry, record)) = self.consider(index, &mut found)? {
                 let bytes = record.envelope_bytes_max();
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
@@ -192,7 +217,6 @@ impl Discloser {
     fn consider(
         &mut self,
         index: u64,
-        at_ms: u64,
         found: &mut Found,
     ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
         let Some((record, source)) = self.accepted(index)? else { return Ok(None) };
@@ -203,7 +227,7 @@ impl Discloser {
         if record.header().originator == self.agency {
             return Ok(None);
         }
-        self.entry_for(record, id, at_ms, found)
+        self.entry_for(record, id, found)
     }
 
     /// The record that a journal entry is about, and the partner that the entry is owed to.
@@ -233,7 +257,6 @@ impl Discloser {
         &mut self,
         record: Arc<Verified>,
         id: RecordId,
-        at_ms: u64,
         found: &mut Found,
     ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
         let is_withdrawal = record.kind() == Kind::Withdrawal;
@@ -265,7 +288,8 @@ impl Discloser {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             open_slots: open.bits(),
             policy_version: self.rules.version.get(),
-            at_ms,
+            // Known when it is written down.
+            at_ms: 0,
         };
         Ok(Some((entry, record)))
     }
@@ -312,10 +336,13 @@ impl Node {
                 let Some(discloser) = discloser else { return Ok(()) };
                 let end = snapshot.size.min(considered + STEP_ENTRIES);
                 let (discloser, found) = self.step(discloser, considered, end).await?;
+                let basis = discloser.basis();
                 held = Some(discloser);
-                considered = found.considered;
-                self.publish(agency, found).await?;
-                self.links.considered(agency, considered);
+                let reached = found.considered;
+                if self.publish(agency, found, basis).await? {
+                    considered = reached;
+                    self.links.considered(agency, considered);
+                }
                 continue;
             }
             tokio::select! {
@@ -350,16 +377,22 @@ impl Node {
         start: u64,
         end: u64,
     ) -> Result<(Discloser, Found), NodeError> {
-        let at_ms = self.now().unix_ms() as u64;
         tokio::task::spawn_blocking(move || {
-            let found = discloser.step(start, end, at_ms)?;
+            let found = discloser.step(start, end)?;
             Ok((discloser, found))
         })
         .await
         .map_err(|_| JournalError::Stopped)?
     }
 
-    async fn publish(&self, agency: &AgencyName, found: Found) -> Result<(), NodeError> {
+    /// Writes down what was found. `false`: policy, partner or hour are others by now, nothing was
+    /// written, and all of it is to be decided again.
+    async fn publish(
+        &self,
+        agency: &AgencyName,
+        mut found: Found,
+        basis: Basis,
+    ) -> Result<bool, NodeError> {
         {
             let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
             let own = denials.entry(agency.clone()).or_default();
@@ -373,20 +406,26 @@ impl Node {
         }
         let behind = found.considered.saturating_sub(self.considered(agency));
         if found.is_empty() && behind < POSITION_EVERY {
-            return Ok(());
+            return Ok(true);
         }
         let agency = agency.clone();
-        self.ledger
+        let (written, _) = self
+            .ledger
             .commit(move |tx| {
-                if found.runs.is_empty() {
-                    return tx.publish(&agency, &[], found.considered, 0);
+                if !found.is_empty() && !basis.holds(tx, &agency) {
+                    return Ok(false);
                 }
-                for (entries, withheld) in &found.runs {
+                if found.runs.is_empty() {
+                    tx.publish(&agency, &[], found.considered, 0)?;
+                }
+                let at_ms = tx.now().unix_ms() as u64;
+                for (entries, withheld) in &mut found.runs {
+                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     tx.publish(&agency, entries, found.considered, *withheld)?;
                 }
-                Ok(())
+                Ok(true)
             })
             .await?;
-        Ok(())
+        Ok(written)
     }
 }

@@ -24,7 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-pub(super) const POLICY: &str = "permit (principal, action, resource);\n";
+pub(super) const POLICY: &str = r#"@id("agency/green")
+@title("Certs get what is green, and nothing but its core fields")
+@agreement("framework 2026")
+@owner("policy@npa.go.jp")
+permit (principal is Liaison::Partner, action in Liaison::Action::"release", resource)
+when { resource.tlp == Liaison::Tlp::"GREEN" };
+"#;
 
 /// An agency whose keys have the seeds from `base` on.
 pub(super) struct Party {

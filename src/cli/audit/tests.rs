@@ -4,7 +4,7 @@ use super::fixtures::{
     Frame, Node, POLICY, Party, feed_entry, forged_checkpoint, framed, frames, no_record,
 };
 use super::*;
-use crate::audit::{self, Verdict};
+use crate::audit::{self, Verdict, bundle_hash};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::record::signed::Verified;
 use std::sync::{Arc, LazyLock};
@@ -115,7 +115,8 @@ fn every_flipped_byte_is_found_and_only_the_last_commit_can_look_torn() {
             assert_eq!(report.failure, None);
         } else {
             let failure = report.failure.unwrap_or_else(|| panic!("segment {segment} byte {at}"));
-            assert!(failure.offset <= at as u64, "{failure}");
+            let Place::Segment { offset, .. } = failure.place else { panic!("{failure}") };
+            assert!(offset <= at as u64, "{failure}");
         }
     }
 }
@@ -316,6 +317,19 @@ fn a_disclosure_outside_policy_or_holdings_is_found() {
     assert_eq!(first, Check::Disclosure);
     let no_withdrawal = disclosing(|record| feed_entry(FeedAction::Withdraw, record, 0b10, 1));
     assert_eq!(no_withdrawal, Check::Disclosure);
+}
+
+#[test]
+fn a_disclosure_that_its_policy_version_does_not_allow_is_found() {
+    let everything = disclosing(|record| {
+        feed_entry(FeedAction::Disclose, record, record.open_slots().bits(), 1)
+    });
+    assert_eq!(everything, Check::PolicyDecision);
+    let before_the_hour = disclosing(|record| {
+        let entry = feed_entry(FeedAction::Disclose, record, 0b10, 1);
+        pb::FeedEntry { at_ms: entry.at_ms - 3_600_000, ..entry }
+    });
+    assert_eq!(before_the_hour, Check::FeedTime);
 }
 
 #[test]

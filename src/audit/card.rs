@@ -21,6 +21,8 @@ pub const CARD_TEXT_BYTES_MAX: usize = 16 << 10;
 
 const BEGIN: &str = "-----BEGIN LIAISON CARD-----";
 const END: &str = "-----END LIAISON CARD-----";
+/// Characters in a full line of a card's text.
+const ARMOUR_COLUMNS: usize = 64;
 const CARD_TAG: &[u8] = b"liaison/card/v1\0";
 const KEY_TAG: &[u8] = b"liaison/key/v1\0";
 const NUMBER_TAG: &[u8] = b"liaison/number/v1\0";
@@ -67,6 +69,7 @@ pub struct Card {
     pub(super) sector: Sector,
     pub(super) country: Country,
     pub(super) payload: Bytes,
+    signature: Bytes,
     records: Vec<RecordKey>,
 }
 
@@ -81,6 +84,20 @@ impl Card {
         let bytes = STANDARD.decode(encoded).map_err(|_| CardFault::Armour)?;
         let signed = pb::SignedCard::decode(&bytes[..]).map_err(|_| CardFault::Message)?;
         Self::check(&signed)
+    }
+
+    /// Its text form, in lines of 64 characters.
+    pub(super) fn to_text(&self) -> String {
+        let (card, signature) = (self.payload.clone(), self.signature.clone());
+        let encoded = STANDARD.encode(pb::SignedCard { card, signature }.encode_to_vec());
+        let mut text = format!("{BEGIN}\n");
+        let mut rest = &encoded[..];
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(rest.len().min(ARMOUR_COLUMNS));
+            text.extend([line, "\n"]);
+            rest = behind;
+        }
+        text + END + "\n"
     }
 
     pub(super) fn check(signed: &pb::SignedCard) -> Result<Self, CardFault> {
@@ -103,6 +120,7 @@ impl Card {
             sector: sector(card.sector()).ok_or(CardFault::Facts("sector"))?,
             country: card.country.parse().map_err(|_| CardFault::Facts("country"))?,
             payload: signed.card.clone(),
+            signature: signed.signature.clone(),
             records: card.record_keys.iter().map(record_key).collect::<Result<_, _>>()?,
         })
     }

@@ -22,6 +22,9 @@ pub(super) struct Content {
     pub(super) slots: Vec<pb::Slot>,
     /// The slots that are open; bit k is slot k.
     pub(super) open: SlotMask,
+    /// The slots that are said to be erased. Of a record that came from a partner this is the
+    /// partner's word, and it claims nothing here.
+    pub(super) erased: SlotMask,
 }
 
 impl Content {
@@ -37,15 +40,19 @@ impl Content {
             return None;
         }
         let mut slots = Vec::with_capacity(usize::from(count));
-        let mut open = 0;
+        let (mut open, mut erased) = (0, 0);
         for number in 1..=count {
             let slot = slot(&mut rest)?;
             if slot.state == pb::SlotState::Open as i32 {
                 open |= 1 << number;
             }
+            if slot.state == pb::SlotState::Erased as i32 {
+                erased |= 1 << number;
+            }
             slots.push(slot);
         }
-        rest.is_empty().then_some(Self { id, slots, open: SlotMask::from_bits(open) })
+        let [open, erased] = [open, erased].map(SlotMask::from_bits);
+        rest.is_empty().then_some(Self { id, slots, open, erased })
     }
 
     /// The slots in the form that content rules and commitments are computed from.

@@ -5,6 +5,7 @@
 
 use super::content::Content;
 use super::failure::{Check, Fault};
+use super::feed::slots;
 use super::segment::{Chunk, FrameKind, Span};
 use crate::ident::{Timestamp, TreeHash};
 use crate::merkle::leaf_hash;
@@ -93,7 +94,7 @@ fn flags(span: Span) -> Result<(), Fault> {
 fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
     let stray = || Err(Fault::new(Check::FrameOrder, "the entry of the content", "another frame"));
     match span.kind {
-        FrameKind::Entry => entry(&payload, content),
+        FrameKind::Entry => entry(&payload, leaf_hash(&payload), content),
         _ if content.is_some() => stray(),
         FrameKind::Content => stray(),
         FrameKind::Feed => feed(payload),
@@ -101,7 +102,8 @@ fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<Found, Fa
     }
 }
 
-pub(super) fn entry(bytes: &Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
+/// Reads an entry whose leaf hash was computed.
+pub(super) fn entry(bytes: &Bytes, leaf: TreeHash, content: Option<Bytes>) -> Result<Found, Fault> {
     let fault = |expected: &str, found: String| Fault::new(Check::EntryForm, expected, found);
     if bytes.len() > ENTRY_BYTES_MAX {
         let found = format!("{} bytes", bytes.len());
@@ -129,7 +131,7 @@ pub(super) fn entry(bytes: &Bytes, content: Option<Bytes>) -> Result<Found, Faul
             return Err(Fault::new(Check::FrameOrder, "the entry of the content", found));
         }
     };
-    Ok(Found::Entry { leaf: leaf_hash(bytes), at, told })
+    Ok(Found::Entry { leaf, at, told })
 }
 
 fn missing() -> Fault {
@@ -141,6 +143,11 @@ impl Accepted {
         let pb::RecordAccepted { header, signature, partner, feed_index: _, client: _, open_slots } =
             wire;
         let content = Content::read(&content.ok_or_else(missing)?)?;
+        if partner.is_empty() && !content.erased.is_empty() {
+            let found = format!("{} erased without such an entry", slots(content.erased.bits()));
+            let expected = "slots that are here, or an entry that says they were erased";
+            return Err(Fault::new(Check::Content, expected, found));
+        }
         let signature =
             signature.ok_or_else(|| Fault::new(Check::RecordSignature, "a signature", "none"))?;
         let envelope = pb::Envelope {

@@ -36,6 +36,10 @@ impl Feed {
         self.published.get()
     }
 
+    pub(super) fn head(&self) -> TreeHead {
+        self.frontier.head()
+    }
+
     pub(super) fn records(&self) -> u64 {
         self.records
     }

@@ -17,9 +17,11 @@ use super::walk::Ending;
 use crate::ident::{AgencyName, BundleHash, Timestamp, TreeHash};
 use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::Compiled;
 use crate::record::signed::VerifiedRoots;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Commits before the first card; a node writes its card with its first entry.
 const EARLY_COMMITS_MAX: usize = 16;
@@ -67,6 +69,8 @@ pub struct Expectations {
     pub checkpoint: Option<KnownCheckpoint>,
     /// The files of each bundle at hand, by the hash in its name.
     pub policies: BTreeMap<BundleHash, BundleFiles>,
+    /// Bundles that were loaded before, for somebody who verifies many histories.
+    pub loaded: BTreeMap<BundleHash, Arc<Compiled>>,
 }
 
 /// An audit under way.
@@ -134,6 +138,10 @@ impl Audit {
         }
     }
 
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// Notes the first broken thing.
     pub(super) fn fail(&mut self, place: Place, fault: Fault) {
         let entry = Some(self.frontier.size().get());
@@ -184,7 +192,7 @@ impl Audit {
             Event::PolicyApplied(applied) => {
                 self.counts.policies += 1;
                 let own = self.agency.as_ref();
-                self.policy.apply(&applied, &self.expectations.policies, own)
+                self.policy.apply(&applied, &self.expectations, own)
             }
             Event::FeedPublished(published) => {
                 self.counts.notes += 1;

@@ -13,6 +13,7 @@
 mod card;
 mod content;
 mod examine;
+mod export;
 mod failure;
 mod feed;
 mod holdings;
@@ -28,6 +29,10 @@ mod walk;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
 pub use examine::{Examined, examine};
+pub use export::{
+    CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,
+    Summary, examine_bundle, read_bundle,
+};
 pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use policy::bundle_hash;

@@ -75,6 +75,27 @@ impl Partners {
         self.partners.get(agency).map(|partner| &partner.card)
     }
 
+    pub(super) fn number(&self, agency: &AgencyName) -> Option<u16> {
+        self.partners.get(agency).map(|partner| partner.number)
+    }
+
+    /// Checks a note that is said to be over the newest head published to a partner: it must be
+    /// signed, and every line on it be that of a known key.
+    pub(super) fn newest_head(
+        &mut self,
+        agency: &AgencyName,
+        note: &[u8],
+        own: &[Card],
+    ) -> Result<(), Fault> {
+        let partner = self.named(agency.as_str())?;
+        let head = partner.logs(own)?.published.whole_head(note, Check::FeedNote)?;
+        let newest = partner.feed.head();
+        if head == newest {
+            return Ok(());
+        }
+        Err(Fault::new(Check::FeedNote, shown(newest), shown(head)))
+    }
+
     /// Refuses the name of an agency that is no partner.
     pub(super) fn known(&self, name: &str) -> Result<(), Fault> {
         let known =

@@ -3,12 +3,13 @@
 use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::Row;
-use super::replay::{BundleFiles, KnownFacts, Replay, Shown};
+use super::ledger::Expectations;
+use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::policy::PartnerFacts;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const BUNDLE_TAG: &[u8] = b"liaison/bundle/v1\0";
 
@@ -39,12 +40,11 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    /// Puts the next bundle in force. `files` has each bundle that is at hand by the hash in its
-    /// name.
+    /// Puts the next bundle in force.
     pub(super) fn apply(
         &mut self,
         applied: &pb::PolicyApplied,
-        files: &BTreeMap<BundleHash, BundleFiles>,
+        expectations: &Expectations,
         own: Option<&AgencyName>,
     ) -> Result<(), Fault> {
         let version = Fault::new(Check::PolicyVersion, self.version + 1, applied.version);
@@ -57,13 +57,15 @@ impl InForce {
         }
         let hash = BundleHash::try_from(&applied.bundle_hash[..])
             .map_err(|error| Fault::new(Check::EntryForm, "a bundle's hash", error))?;
-        self.replay = match (files.get(&hash), own) {
+        self.replay = match (expectations.policies.get(&hash), own) {
             (Some(files), Some(own)) => {
                 let found = bundle_hash(files);
                 if found != hash {
                     return Err(Fault::new(Check::PolicyFiles, hash, found));
                 }
-                Some(Replay::new(files, own)?)
+                let loaded = expectations.loaded.get(&hash).map(Arc::clone);
+                let compiled = loaded.filter(|compiled| compiled.own() == own);
+                Some(Replay::new(compiled.map_or_else(|| load(files, own), Ok)?))
             }
             _ => {
                 self.absent += 1;

@@ -61,6 +61,22 @@ impl KnownFacts {
     }
 }
 
+/// The bundle that files make, ready to decide for the node of `own`.
+pub(super) fn load(files: &BundleFiles, own: &AgencyName) -> Result<Arc<Compiled>, Fault> {
+    let fault = |found: &dyn ToString| {
+        Fault::new(Check::PolicyFiles, "a bundle that loads", found.to_string())
+    };
+    let texts = files.iter().map(|(name, text)| {
+        let text = String::from_utf8(text.clone()).map_err(|error| fault(&error))?;
+        Ok((name.clone(), text))
+    });
+    let texts = texts.collect::<Result<Vec<_>, Fault>>()?;
+    let bundle = Bundle::load(texts, &Vocabulary::default()).map_err(|findings| {
+        fault(&findings.first().map(ToString::to_string).unwrap_or_default())
+    })?;
+    Ok(Arc::new(Compiled::new(Arc::new(bundle), own.clone(), [])))
+}
+
 /// What a partner may have of records with certain facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
@@ -71,7 +87,7 @@ pub(super) struct Shown {
 /// One bundle ready to decide.
 #[derive(Debug)]
 pub(super) struct Replay {
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     partners: HashMap<u16, Answers>,
 }
 
@@ -84,20 +100,8 @@ struct Answers {
 }
 
 impl Replay {
-    pub(super) fn new(files: &BundleFiles, own: &AgencyName) -> Result<Self, Fault> {
-        let fault = |found: &dyn ToString| {
-            Fault::new(Check::PolicyFiles, "a bundle that loads", found.to_string())
-        };
-        let texts = files.iter().map(|(name, text)| {
-            let text = String::from_utf8(text.clone()).map_err(|error| fault(&error))?;
-            Ok((name.clone(), text))
-        });
-        let texts = texts.collect::<Result<Vec<_>, Fault>>()?;
-        let bundle = Bundle::load(texts, &Vocabulary::default()).map_err(|findings| {
-            fault(&findings.first().map(ToString::to_string).unwrap_or_default())
-        })?;
-        let compiled = Compiled::new(Arc::new(bundle), own.clone(), []);
-        Ok(Self { compiled, partners: HashMap::new() })
+    pub(super) fn new(compiled: Arc<Compiled>) -> Self {
+        Self { compiled, partners: HashMap::new() }
     }
 
     /// The partner is another one now.
@@ -157,7 +161,8 @@ when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::T
     }
 
     fn replay(text: &str) -> Result<Replay, Fault> {
-        Replay::new(&BTreeMap::from([("a.cedar".to_owned(), text.into())]), &own())
+        let files = BTreeMap::from([("a.cedar".to_owned(), text.into())]);
+        load(&files, &own()).map(Replay::new)
     }
 
     fn facts(kind: Kind, tlp: Tlp) -> RecordFacts {
@@ -225,6 +230,6 @@ when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::T
     fn files_that_are_no_bundle_are_a_fault() {
         assert_eq!(replay("permit (").unwrap_err().check, Check::PolicyFiles);
         let files = BTreeMap::from([("a.cedar".to_owned(), vec![0xff])]);
-        assert_eq!(Replay::new(&files, &own()).unwrap_err().check, Check::PolicyFiles);
+        assert_eq!(load(&files, &own()).unwrap_err().check, Check::PolicyFiles);
     }
 }

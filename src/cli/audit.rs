@@ -1,4 +1,5 @@
-//! `liaison audit verify`: opens the files of a node's directory and has them verified.
+//! `liaison audit verify`: opens the files of a node's directory or of an export and has them
+//! verified.
 //!
 //! It only reads. Several threads look at pieces of the journal side by side; one judges them in
 //! order, so that what is reported never depends on the threads.
@@ -53,15 +54,20 @@ pub enum AuditError {
     Checkpoint { path: PathBuf, source: NotACheckpoint },
 }
 
+mod exported;
+
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
     let path = path.to_owned();
     move |source| AuditError::Read { path, source }
 }
 
-/// Verifies the node's directory `dir`. The node may run; what it writes meanwhile may show as an
-/// unfinished write.
+/// Verifies the node's directory `dir`, or the export that it is. The node may run; what it writes
+/// meanwhile may show as an unfinished write.
 pub fn verify_directory(dir: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
     let mut expectations = expectations(options)?;
+    if exported::is_export(dir) {
+        return exported::verify(dir, expectations);
+    }
     expectations.policies = policies(&dir.join("policies"))?;
     let card = match card_file(&dir.join("card.txt"))? {
         Ok(card) => card,
@@ -123,7 +129,7 @@ fn refused(expectations: Expectations, fault: Fault) -> Report {
 }
 
 /// The files of each bundle kept in the directory, by the hash in its name.
-fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, AuditError> {
+pub(super) fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, AuditError> {
     let mut found = BTreeMap::new();
     for path in entries(dir)? {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -158,7 +164,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
 }
 
 /// The numbers of the segment files, ascending, and the names of files that are none.
-fn segment_numbers(dir: &Path) -> Result<(Vec<u32>, Vec<String>), AuditError> {
+pub(super) fn segment_numbers(dir: &Path) -> Result<(Vec<u32>, Vec<String>), AuditError> {
     let mut numbers = Vec::new();
     let mut foreign = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(reading(dir))? {
@@ -174,7 +180,7 @@ fn segment_numbers(dir: &Path) -> Result<(Vec<u32>, Vec<String>), AuditError> {
     Ok((numbers, foreign))
 }
 
-fn segment_name(number: u32) -> String {
+pub(super) fn segment_name(number: u32) -> String {
     format!("{number:08}.seg")
 }
 
@@ -193,10 +199,13 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn examiners() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(EXAMINERS_MAX)
+}
+
 /// One thread reads, several examine in turn, this one judges.
 fn verify(expectations: Expectations, dir: &Path, numbers: &[u32]) -> io::Result<Report> {
-    let examiners =
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(EXAMINERS_MAX);
+    let examiners = examiners();
     std::thread::scope(|scope| {
         let mut inputs = Vec::new();
         let mut outputs = Vec::new();
@@ -246,6 +255,8 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
     }
 }
 
+#[cfg(test)]
+mod export_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

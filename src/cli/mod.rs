@@ -11,6 +11,7 @@ mod completions;
 pub mod connection;
 mod demo;
 pub mod error;
+pub mod export;
 mod init;
 mod interrupt;
 mod names;
@@ -196,7 +197,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Bench(args) => bench::run(args, context).await,
         Command::Client(command) => client::run(command, context),
         Command::Store(command) => store::run(command, context).await,
-        Command::Audit(command) => verify::run(command, context),
+        Command::Audit(command) => verify::run(command, context).await,
         Command::Status(args) => status::run(&args, context).await,
         Command::Push(args) => push::run(&args, context).await,
         Command::Query(args) => query::run(&args, context).await,

@@ -3,6 +3,7 @@
 use super::Context;
 use super::audit::{AuditError, AuditOptions, verify_directory};
 use super::error::{CliError, Exit};
+use super::export::{self, ExportArgs};
 use crate::audit::{Report, Verdict};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -11,22 +12,30 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     Verify(VerifyArgs),
+    Export(ExportArgs),
 }
 
-/// Verify a node's directory: signatures, fields, trees, checkpoints, feeds and receipts.
+/// Verify a node's directory or an export: signatures, fields, trees, checkpoints, feeds, receipts
+/// and every disclosure against its policy.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n\nExit code 6 means that verification failed, and nothing else."
 )]
 pub struct VerifyArgs {
-    /// The node's directory, or a copy of it.
+    /// The node's directory, a copy of it, or an export.
     directory: PathBuf,
     #[command(flatten)]
     options: AuditOptions,
 }
 
-pub(super) fn run(command: AuditCommand, context: &Context) -> Result<(), CliError> {
-    let AuditCommand::Verify(args) = command;
+pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), CliError> {
+    match command {
+        AuditCommand::Verify(args) => verify(&args, context),
+        AuditCommand::Export(args) => export::run(args, context).await,
+    }
+}
+
+fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     let report = verify_directory(&args.directory, &args.options).map_err(unreadable)?;
     show(&report, context)
 }
@@ -60,7 +69,10 @@ fn unreadable(error: AuditError) -> CliError {
     CliError::Other {
         doing: "the history cannot be read".to_owned(),
         exit: Exit::Failed,
-        fix: "name a node's directory: it has card.txt and store/segments".to_owned(),
+        fix:
+            "name a node's directory, which has store/segments, or an export, which has checkpoint \
+              and tile"
+                .to_owned(),
         source: Box::new(error),
     }
 }

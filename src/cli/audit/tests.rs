@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 /// The segments of a full node, written once.
 static SEGMENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| Node::full().segments());
 
-fn audited(segments: &[Vec<u8>]) -> Report {
+pub(super) fn audited(segments: &[Vec<u8>]) -> Report {
     let numbered = (1..).zip(segments).map(|(number, bytes)| Ok((number, &bytes[..])));
     audit::verify(Expectations::default(), numbered).unwrap()
 }

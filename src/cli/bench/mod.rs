@@ -4,6 +4,7 @@
 //! the same disk and processor. Nothing is taken from an earlier run or another machine.
 
 mod appends;
+mod audits;
 mod figures;
 mod memory;
 mod pair;
@@ -22,6 +23,7 @@ Examples:
   liaison bench
   liaison bench --dir /var/lib/liaison-bench -o json
   liaison bench --records 100000 --million --engine fjall
+  liaison bench --audit --records 1000000
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -38,6 +40,9 @@ pub struct BenchArgs {
     /// Fill both nodes up to 1,000,000 records and look at their memory.
     #[arg(long)]
     million: bool,
+    /// Measure an auditor's work instead: a history of so many records is exported and verified.
+    #[arg(long, conflicts_with = "million")]
+    audit: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -76,6 +81,11 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     let say = |text: &str| context.output.note(text);
     let records = args.records as usize;
     let mut figures = Figures::new(args.records, args.engine.name());
+    if args.audit {
+        say(&format!("a history of {records} records, exported and verified"));
+        figures.extend(audits::measure(dir, args.engine, records, context).await?);
+        return Ok(figures);
+    }
     say("signing and verifying records in memory");
     figures.extend(blocking(signatures::measure).await?);
     say("appending to a journal, and the same bytes without one");

@@ -124,6 +124,24 @@ impl Pair {
         Ok(figures)
     }
 
+    /// The vendor's directory.
+    pub(super) fn vendor_dir(&self) -> std::path::PathBuf {
+        self.vendor().dir.clone()
+    }
+
+    /// Pushes so many results and waits until the police has receipted all of them.
+    pub(super) async fn disclose(
+        &self,
+        dir: &Path,
+        records: usize,
+        context: &Context,
+    ) -> Result<(), CliError> {
+        for start in (0..records).step_by(ROUND) {
+            self.push(dir, start..records.min(start + ROUND), context).await?;
+        }
+        Ok(())
+    }
+
     /// Peak and resident memory of both nodes.
     fn memory(&self, target: Option<Target>) -> Vec<Figure> {
         let of = |node: &RunningNode| {

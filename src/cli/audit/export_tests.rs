@@ -1,0 +1,455 @@
+//! An export of a real journal is verified, and then changed in every way that we know.
+//!
+//! Changes to files are tried as they are; changes that an attacker with the journal's key would
+//! make are hashed and signed again first. What only somebody with an older checkpoint can see is
+//! tried with one.
+
+use super::exported::is_export;
+use super::fixtures::{Frame, Node, Party, feed_entry, framed, frames};
+use super::*;
+use crate::audit::{
+    ExportAudit, ExportError, Exporter, Folder, Sink, Summary, examine_bundle, read_bundle,
+};
+use crate::journal::entry::{feed_origin, journal_origin};
+use crate::merkle::{Frontier, leaf_hash};
+use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::policy::{Bundle, Compiled, PartnerFacts, Sector, Vocabulary};
+use prost::Message as _;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
+
+/// The files of an export by their paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Memory(BTreeMap<String, Bytes>);
+
+impl Folder for Memory {
+    fn read(&self, path: &str, bytes_max: u64) -> io::Result<Option<Bytes>> {
+        let cut = |bytes: &Bytes| bytes.slice(..bytes.len().min(bytes_max as usize + 1));
+        Ok(self.0.get(path).map(cut))
+    }
+}
+
+impl Sink for &mut Memory {
+    fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let before = self.0.insert(path.to_owned(), Bytes::copy_from_slice(bytes));
+        assert_eq!(before, None, "{path} was written twice");
+        Ok(())
+    }
+}
+
+fn exported(
+    segments: &[Vec<u8>],
+    policies: &BTreeMap<BundleHash, BundleFiles>,
+) -> Result<(Memory, Summary), ExportError> {
+    let mut memory = Memory::default();
+    let mut exporter = Exporter::new(&mut memory);
+    let numbered = (1..).zip(segments).map(|(number, bytes)| Ok((number, &bytes[..])));
+    let mut refused = None;
+    let ending = walk(numbered, |chunk| {
+        refused = refused.take().or(exporter.take(&chunk).err());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(ending.unwrap(), Ending::Whole);
+    refused.map_or(Ok(()), Err)?;
+    let summary = exporter.finish(policies)?;
+    Ok((memory, summary))
+}
+
+struct History {
+    segments: Vec<Vec<u8>>,
+    policies: BTreeMap<BundleHash, BundleFiles>,
+    loaded: BTreeMap<BundleHash, Arc<Compiled>>,
+    export: Memory,
+    summary: Summary,
+}
+
+impl History {
+    fn of(node: &Node) -> Self {
+        let (segments, policies) =
+            (node.segments(), policies(&node.path().join("policies")).unwrap());
+        let (export, summary) = exported(&segments, &policies).unwrap();
+        let loaded = policies.iter().map(|(hash, files)| (*hash, compiled(files))).collect();
+        Self { segments, policies, loaded, export, summary }
+    }
+}
+
+static FULL: LazyLock<History> = LazyLock::new(|| History::of(&Node::full()));
+/// More than one bundle in the journal and in a feed.
+static LONG: LazyLock<History> = LazyLock::new(|| {
+    let mut node = Node::new();
+    for number in 0..5 {
+        node.submit(number * 50..number * 50 + 50);
+    }
+    let entries = node.records.iter().flat_map(|record| {
+        let entry = |action, slots| feed_entry(action, record, slots, 1);
+        [entry(FeedAction::Disclose, 0b10), entry(FeedAction::Revise, 0b100)]
+    });
+    node.publish(entries.collect());
+    node.submit(250..255);
+    History::of(&node)
+});
+
+fn audited_with(export: &impl Folder, expectations: Expectations) -> Report {
+    let mut audit = ExportAudit::open(export, expectations).unwrap();
+    for tile in audit.bundles() {
+        if !audit.take(examine_bundle(read_bundle(export, tile).unwrap())).unwrap() {
+            break;
+        }
+    }
+    audit.finish().unwrap()
+}
+
+/// The policy takes most of the time to load, so the campaign loads it once.
+fn expectations() -> Expectations {
+    Expectations { loaded: FULL.loaded.clone(), ..Expectations::default() }
+}
+
+fn compiled(files: &BundleFiles) -> Arc<Compiled> {
+    let text = |(name, text): (&String, &Vec<u8>)| {
+        (name.clone(), String::from_utf8(text.clone()).unwrap())
+    };
+    let bundle = Bundle::load(files.iter().map(text), &Vocabulary::default()).unwrap();
+    let card = Party::partner().card();
+    let partner = PartnerFacts {
+        agency: Party::partner().agency,
+        sector: Sector::from_name(card.card().sector.name()).unwrap(),
+        country: card.card().country.to_string().parse().unwrap(),
+        client: false,
+        suspended: false,
+        agreement_until: crate::ident::Timestamp::MAX,
+        circles: vec![],
+        operations: vec![],
+        tags: BTreeMap::new(),
+    };
+    Arc::new(Compiled::new(Arc::new(bundle), Party::own().agency, [partner]))
+}
+
+fn audited(export: &impl Folder) -> Report {
+    audited_with(export, expectations())
+}
+
+fn failed(report: &Report, what: &str) -> (Check, String) {
+    let failure = report.failure.as_ref().unwrap_or_else(|| panic!("{what}: nothing failed"));
+    assert!(!failure.fault.expected.is_empty() && !failure.fault.found.is_empty(), "{failure}");
+    (failure.fault.check, failure.place.to_string())
+}
+
+#[test]
+fn an_export_says_what_the_directory_says() {
+    let node = Node::full();
+    let dir = verify_directory(node.path(), &AuditOptions::default()).unwrap();
+    let mut report = audited(&FULL.export);
+    assert_eq!(report.failure, None);
+    assert!(report.counts.tiles > 0);
+    assert!(report.counts.decided >= 10, "{}", report.counts.decided);
+    report.counts.tiles = 0;
+    report.counts.batches = dir.counts.batches;
+    let names = |report: &Report| report.remarks.iter().map(Remark::name).collect::<Vec<_>>();
+    assert_eq!(names(&report), ["trusts_directory", "no_card_file", "unknown_originators"]);
+    report.remarks.clone_from(&dir.remarks);
+    assert_eq!(report, dir);
+    assert_eq!(FULL.summary.size, dir.checkpoint.size.get());
+    assert_eq!(FULL.summary.feeds["cert.example"], 10);
+}
+
+#[test]
+fn an_export_on_a_disk_is_verified_there_and_never_written_twice() {
+    let node = Node::full();
+    let out = node.path().join("export");
+    let go_on = AtomicBool::new(false);
+    let summary = crate::cli::export::export(node.path(), &out, &go_on).unwrap();
+    assert_eq!(summary, FULL.summary);
+    assert!(is_export(&out) && !is_export(node.path()));
+    let number = Party::own().card().number().to_string();
+    let options = AuditOptions { identity: Some(number), ..AuditOptions::default() };
+    let report = verify_directory(&out, &options).unwrap();
+    assert_eq!(report.failure, None);
+    assert_eq!(report.remarks.len(), 1, "{report}");
+    for (path, bytes) in &FULL.export.0 {
+        assert_eq!(std::fs::read(out.join(path)).unwrap(), bytes[..], "{path}");
+    }
+    assert!(crate::cli::export::export(node.path(), &out, &go_on).is_err());
+    let left = || {
+        let names = std::fs::read_dir(node.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("partial")).collect::<Vec<_>>()
+    };
+    assert_eq!(left(), Vec::<String>::new());
+    let stopped = crate::cli::export::export(node.path(), &node.path().join("b"), &true.into());
+    assert!(matches!(stopped, Err(crate::cli::export::ExportFault::Interrupted)));
+    assert_eq!(left(), Vec::<String>::new());
+    assert!(!node.path().join("b").exists());
+}
+
+#[test]
+fn tiles_above_the_leaves_are_computed_and_compared() {
+    assert_eq!(audited(&LONG.export).failure, None);
+    let tiles: Vec<_> = LONG.export.0.keys().filter(|path| path.contains("tile/")).collect();
+    assert!(tiles.contains(&&"tile/1/000.p/1".to_owned()), "{tiles:?}");
+    assert!(tiles.contains(&&"feed/cert.example/tile/1/000.p/1".to_owned()), "{tiles:?}");
+    for path in tiles {
+        let mut export = LONG.export.clone();
+        let bytes = export.0.remove(path).unwrap();
+        assert!(failed(&audited(&export), path).1.contains(path));
+        let mut changed = bytes.to_vec();
+        let at = changed.len() / 2;
+        changed[at] ^= 1;
+        export.0.insert(path.clone(), changed.into());
+        let (check, place) = failed(&audited(&export), path);
+        assert!(matches!(check, Check::Tile | Check::ExportFile | Check::Content), "{check:?}");
+        // Leaf hashes are compared with the entries they stand for.
+        assert!(place.contains(path) || path.contains("tile/0/"), "{path}: {place}");
+    }
+}
+
+/// Changes tried and found, by kind.
+#[derive(Debug, Default)]
+struct Campaign {
+    tried: BTreeMap<&'static str, usize>,
+    /// Found only with an older checkpoint.
+    by_checkpoint: BTreeMap<&'static str, usize>,
+    claimed_nothing: BTreeMap<&'static str, usize>,
+}
+
+impl Campaign {
+    /// Whether a slot that a partner did not show is withheld or erased there is the partner's word,
+    /// which no entry repeats: the one byte that can change while nothing that is claimed does.
+    fn finds_or_claims_nothing(&mut self, kind: &'static str, export: &Memory, what: &str) {
+        *self.tried.entry(kind).or_default() += 1;
+        let report = audited(export);
+        if report.failure.is_none() {
+            *self.claimed_nothing.entry(kind).or_default() += 1;
+            assert_eq!(report, audited(&FULL.export), "{kind}: {what}");
+        }
+    }
+
+    fn finds(&mut self, kind: &'static str, export: &Memory, what: &str) -> (Check, String) {
+        *self.tried.entry(kind).or_default() += 1;
+        failed(&audited(export), &format!("{kind}: {what}"))
+    }
+
+    /// For an attacker who signs again: what the entries do not betray, an older checkpoint does.
+    fn finds_resigned(&mut self, kind: &'static str, frames: &[Frame], what: &str) {
+        *self.tried.entry(kind).or_default() += 1;
+        let segments = [framed(1, &resigned(frames))];
+        let Ok((export, _)) = exported(&segments, &FULL.policies) else {
+            // No honest tool makes a folder of it; the directory itself does not hold either.
+            failed(&tests::audited(&segments), &format!("{kind}: {what}"));
+            return;
+        };
+        if audited(&export).failure.is_some() {
+            return;
+        }
+        *self.by_checkpoint.entry(kind).or_default() += 1;
+        let note = FULL.export.0["checkpoint"].clone();
+        let checkpoint = Some(KnownCheckpoint::parse(note).unwrap());
+        let held = audited_with(&export, Expectations { checkpoint, ..expectations() });
+        let (check, _) = failed(&held, &format!("{kind}: {what}"));
+        assert_eq!(check, Check::KnownCheckpoint, "{kind}: {what}");
+    }
+
+    /// Flips a bit at about `most` places of a file.
+    fn flips(&mut self, kind: &'static str, path: &str, most: usize) {
+        let bytes = FULL.export.0[path].clone();
+        let mut export = FULL.export.clone();
+        for at in (0..bytes.len()).step_by(bytes.len().div_ceil(most)) {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= 1 << (at % 7);
+            let is_state = bytes[at] == 2 && changed[at] == 3 && kind == "slot or salt";
+            export.0.insert(path.to_owned(), changed.into());
+            let what = format!("byte {at} of {path}");
+            if is_state {
+                self.finds_or_claims_nothing(kind, &export, &what);
+            } else {
+                self.finds(kind, &export, &what);
+            }
+        }
+    }
+}
+
+fn entry_of(frame: &Frame) -> Option<pb::JournalEntry> {
+    (frame.kind == 1).then(|| pb::JournalEntry::decode(&frame.payload[..]).unwrap())
+}
+
+fn with_entry(frame: &Frame, entry: &pb::JournalEntry) -> Frame {
+    Frame { payload: entry.encode_to_vec(), ..frame.clone() }
+}
+
+/// The frames with all roots computed and signed again by the owner of the journal's key.
+fn resigned(frames: &[Frame]) -> Vec<Frame> {
+    let (own, partner) = (Party::own(), Party::partner());
+    let (mut journal, mut feed) = (Frontier::new(), Frontier::new());
+    let mut disclosed = 0;
+    let sign = |origin: &str, head| own.signing().sign(origin, head).unwrap();
+    let again = frames.iter().map(|frame| {
+        let mut frame = frame.clone();
+        match frame.kind {
+            1 => {
+                let mut entry = entry_of(&frame).unwrap();
+                if let Some(Event::FeedPublished(published)) = &mut entry.event {
+                    published.note = sign(&feed_origin(&own.agency, &partner.agency), feed.head());
+                    published.records_disclosed = disclosed;
+                    frame = with_entry(&frame, &entry);
+                }
+                journal.push(leaf_hash(&frame.payload));
+            }
+            3 => {
+                feed.push(leaf_hash(&frame.payload[2..]));
+                let entry = pb::FeedEntry::decode(&frame.payload[2..]).unwrap();
+                disclosed += u64::from(matches!(
+                    entry.action(),
+                    FeedAction::Disclose | FeedAction::Withdraw
+                ));
+            }
+            4 => frame.payload = sign(&journal_origin(&own.agency), journal.head()).to_vec(),
+            _ => {}
+        }
+        frame
+    });
+    let mut again: Vec<Frame> = again.collect();
+    // A batch without an entry has no checkpoint of its own.
+    let is_empty =
+        |at: usize, frames: &[Frame]| frames[at].kind == 4 && at > 0 && frames[at - 1].kind == 4;
+    let empty: Vec<usize> = (0..again.len()).filter(|at| is_empty(*at, &again)).collect();
+    empty.iter().rev().for_each(|at| drop(again.remove(*at)));
+    again
+}
+
+fn all_frames() -> Vec<Frame> {
+    FULL.segments.iter().flat_map(|segment| frames(segment)).collect()
+}
+
+#[test]
+fn signing_again_what_was_not_changed_gives_a_sound_export() {
+    let (export, _) = exported(&[framed(1, &resigned(&all_frames()))], &FULL.policies).unwrap();
+    assert_eq!(audited(&export).failure, None);
+    assert_eq!(export, FULL.export);
+}
+
+/// Every file changed byte by byte, cut, lengthened, taken away and put in another's place.
+fn change_files(campaign: &mut Campaign) {
+    let paths: Vec<&String> = FULL.export.0.keys().collect();
+    for path in &paths {
+        match &path[..] {
+            p if p.starts_with("content/") => campaign.flips("slot or salt", p, 600),
+            p if p.contains("tile/entries/") => campaign.flips("entry", p, 700),
+            p if p.contains("tile/") => campaign.flips("tile", p, 300),
+            "checkpoint" => campaign.flips("checkpoint", path, 100),
+            p if p.ends_with("/checkpoint") => campaign.flips("cosignature", p, 120),
+            p if p.starts_with("policies/") => campaign.flips("policy", p, 60),
+            p => campaign.flips("key history", p, 40),
+        }
+        let bytes = &FULL.export.0[*path];
+        let mut export = FULL.export.clone();
+        export.0.remove(*path);
+        let (_, place) = campaign.finds("file missing", &export, path);
+        assert!(place.contains(*path) || place.contains("policies/"), "{path}: {place}");
+        export.0.insert((*path).clone(), bytes.slice(..bytes.len() - 1));
+        campaign.finds("file cut", &export, path);
+        export.0.insert((*path).clone(), [bytes, &b"x"[..]].concat().into());
+        campaign.finds("file lengthened", &export, path);
+    }
+    for (at, one) in paths.iter().enumerate() {
+        for other in &paths[at + 1..] {
+            let mut export = FULL.export.clone();
+            let (a, b) = (export.0[*one].clone(), export.0[*other].clone());
+            if a != b {
+                export.0.insert((*one).clone(), b);
+                export.0.insert((*other).clone(), a);
+                campaign.finds("file swapped", &export, &format!("{one} and {other}"));
+            }
+        }
+    }
+}
+
+/// Entries dropped, exchanged and dated otherwise, and headers changed.
+fn change_entries(campaign: &mut Campaign) {
+    let all = all_frames();
+    for at in (0..all.len()).filter(|at| all[*at].kind != 4) {
+        let what = format!("frame {at}");
+        let mut frames = all.clone();
+        frames.remove(at);
+        if all[at].kind != 2 {
+            // Content goes with its entry.
+            if at > 0 && all[at - 1].kind == 2 {
+                frames.remove(at - 1);
+            }
+            campaign.finds_resigned("entry dropped", &frames, &what);
+        }
+        if let Some(next) = (at + 1..all.len()).find(|next| all[*next].kind == all[at].kind) {
+            let mut frames = all.clone();
+            frames.swap(at, next);
+            if frames != all {
+                campaign.finds_resigned("entries reordered", &frames, &what);
+            }
+        }
+        let Some(entry) = entry_of(&all[at]) else { continue };
+        let dated = |at_ms| with_entry(&all[at], &pb::JournalEntry { at_ms, ..entry.clone() });
+        for shift in [1, 3_600_000] {
+            for at_ms in [entry.at_ms - shift, entry.at_ms + shift] {
+                let mut frames = all.clone();
+                frames[at] = dated(at_ms);
+                campaign.finds_resigned("back-dated", &frames, &format!("{what} at {at_ms}"));
+            }
+        }
+        let Some(Event::RecordAccepted(accepted)) = &entry.event else { continue };
+        let step = accepted.header.len().div_ceil(25);
+        for byte in (0..accepted.header.len()).step_by(step) {
+            let mut header = accepted.header.to_vec();
+            header[byte] ^= 1 << (byte % 7);
+            let accepted = pb::RecordAccepted { header: header.into(), ..accepted.clone() };
+            let event = Some(Event::RecordAccepted(accepted));
+            let mut frames = all.clone();
+            frames[at] = with_entry(&all[at], &pb::JournalEntry { event, ..entry.clone() });
+            campaign.finds_resigned("header", &frames, &format!("{what} byte {byte}"));
+        }
+    }
+}
+
+/// Entries of the feed that show more than the policy allows, or that are dated when it would have.
+fn change_disclosures(campaign: &mut Campaign) {
+    let all = all_frames();
+    for at in (0..all.len()).filter(|at| all[*at].kind == 3) {
+        let entry = pb::FeedEntry::decode(&all[at].payload[2..]).unwrap();
+        let mut changes: Vec<pb::FeedEntry> = (1..31)
+            .map(|slot| pb::FeedEntry { open_slots: entry.open_slots | 1 << slot, ..entry.clone() })
+            .collect();
+        let hour = 3_600_000;
+        changes.extend(
+            [entry.at_ms - hour, entry.at_ms + hour]
+                .map(|at_ms| pb::FeedEntry { at_ms, ..entry.clone() }),
+        );
+        changes
+            .extend([0, 2].map(|policy_version| pb::FeedEntry { policy_version, ..entry.clone() }));
+        for changed in changes.into_iter().filter(|changed| *changed != entry) {
+            let mut frames = all.clone();
+            let payload = [&all[at].payload[..2], &changed.encode_to_vec()].concat();
+            frames[at] = Frame { payload, ..all[at].clone() };
+            let what = format!("{changed:?}");
+            campaign.finds_resigned("disclosure outside policy", &frames, &what);
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the counts are the result of the campaign")]
+fn every_single_change_to_an_export_is_found_and_named() {
+    assert_eq!(audited(&FULL.export).failure, None);
+    let mut campaign = Campaign::default();
+    change_files(&mut campaign);
+    change_entries(&mut campaign);
+    change_disclosures(&mut campaign);
+    let total: usize = campaign.tried.values().sum();
+    for (kind, tried) in &campaign.tried {
+        let by_checkpoint = campaign.by_checkpoint.get(kind).copied().unwrap_or_default();
+        let nothing = campaign.claimed_nothing.get(kind).copied().unwrap_or_default();
+        println!(
+            "{tried:5} {kind}: {} found, {by_checkpoint} of them by an older checkpoint alone; \
+             {nothing} change nothing that is claimed",
+            tried - nothing
+        );
+    }
+    println!("{total:5} in all");
+    assert!(total >= 2_000, "{total}");
+    assert_eq!(campaign.tried.len(), 16, "{:?}", campaign.tried.keys());
+}

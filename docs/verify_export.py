@@ -72,27 +72,24 @@ def log(folder, origin, journal_keys):
     text, _, lines = (folder / "checkpoint").read_text("utf-8").partition("\n\n")
     name, size, root = text.split("\n")
     need(name == origin, f"{folder}/checkpoint is of {name}, wanted {origin}")
-    blob = next(base64.b64decode(line.split()[2]) for line in lines.splitlines()
-                if line.split()[1] == origin)
+    blob = next(base64.b64decode(line.split()[2]) for line in lines.splitlines() if line.split()[1] == origin)
     key_of = {sha(origin.encode(), b"\n\x01", key)[:4]: key for key in journal_keys}
     need(blob[:4] in key_of, f"{folder}/checkpoint: its key is on no card")
     signed(key_of[blob[:4]], blob[4:], (text + "\n").encode(), f"{folder}/checkpoint")
-    size, level, leaves = int(size), 0, []
+    size, leaves = int(size), []
     for number in range((size + 255) // 256):
         width = min(256, size - number * 256)
-        data = tile_file(folder, "tile/entries", number, width).read_bytes()
-        entries = list(parts(data, 2))
+        entries = list(parts(tile_file(folder, "tile/entries", number, width).read_bytes(), 2))
         need(len(entries) == width, f"bundle {number} of {origin} has other entries")
         leaves += [sha(b"\0", entry) for entry in entries]
         yield number, width, entries
     hashes = leaves
-    while hashes:
+    for level in range(8):
         for number in range((len(hashes) + 255) // 256):
             part = hashes[number * 256:number * 256 + 256]
             path = tile_file(folder, f"tile/{level}", number, len(part))
             need(path.read_bytes() == b"".join(part), f"{path} is not what the entries lead to")
         hashes = [root_of(hashes[at:at + 256]) for at in range(0, len(hashes) - 255, 256)]
-        level += 1
     need((root_of(leaves) if leaves else sha()) == base64.b64decode(root),
          f"{origin}: the entries do not lead to the signed root")
 
@@ -100,8 +97,7 @@ def check_record(entry, content, keys):
     """A RecordAccepted: signature and slots. Gives whether the originator's key is known."""
     header, signature = message(entry[1]), message(entry[2])
     identity = sha(b"liaison/record/v1\0", entry[1])
-    node, index, last = sha(b"\0", identity), signature.get(2, 0), signature[3] - 1
-    path = signature.get(4, b"")
+    node, index, last, path = sha(b"\0", identity), signature.get(2, 0), signature[3] - 1, signature.get(4, b"")
     for at in range(0, len(path), 32):
         is_right = index & 1 or index == last
         node = sha(b"\1", path[at:at + 32], node) if is_right else sha(b"\1", node, path[at:at + 32])
@@ -131,8 +127,8 @@ def check_content(header, identity, content):
 
 def main(folder):
     own = [card(path) for path in sorted((folder / "cards").iterdir())]
-    agency, journal_keys = own[-1][0], {journal for _, journal, _ in own}
-    keys, strangers, headers, entries = {agency: own[-1][2]}, 0, {}, 0
+    agency, journal_keys, strangers, headers, entries = own[-1][0], {journal for _, journal, _ in own}, 0, {}, 0
+    keys = {agency: own[-1][2]}
     for path in (folder / "partners").glob("*.txt"):
         name, _, keys[name] = card(path)
     for number, width, bundle in log(folder, f"{agency}/journal", journal_keys):
@@ -146,9 +142,8 @@ def main(folder):
                 check_content(headers[identity], identity, content)
         entries += width
     feeds = sorted((folder / "feed").glob("*"))
-    disclosures = sum(width for feed in feeds for _, width, _ in
-                      log(feed, f"{agency}/feed/{feed.name}", journal_keys))
-    print(f"OK {agency}: {entries} entries, {len(headers)} records ({strangers} of unknown originators), "
+    disclosures = sum(width for feed in feeds for _, width, _ in log(feed, f"{agency}/feed/{feed.name}", journal_keys))
+    print(f"OK {agency}: {entries} entries, {len(headers)} records, {strangers} of unknown originators,",
           f"{disclosures} entries in {len(feeds)} feeds")
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ pub enum Check {
     FeedTime,
     ReceivedFeed,
     Receipt,
+    /// A witness's cosignature on a checkpoint that the journal had.
+    Cosignature,
 }
 
 impl Check {
@@ -87,6 +89,7 @@ impl Check {
             Self::FeedTime => "feed_time",
             Self::ReceivedFeed => "received_feed",
             Self::Receipt => "receipt",
+            Self::Cosignature => "cosignature",
         }
     }
 
@@ -126,6 +129,7 @@ impl Check {
             Self::FeedTime => "an entry of a feed is not dated when it was published",
             Self::ReceivedFeed => "a received feed head does not hold",
             Self::Receipt => "a partner's receipt does not hold",
+            Self::Cosignature => "a witness's cosignature does not hold",
         }
     }
 }

@@ -36,6 +36,10 @@ impl Feed {
         self.published.get()
     }
 
+    pub(super) fn entries(&self) -> u64 {
+        self.frontier.size().get()
+    }
+
     pub(super) fn head(&self) -> TreeHead {
         self.frontier.head()
     }

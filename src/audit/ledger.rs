@@ -4,6 +4,8 @@
 //! entries, and compared. It stops at the first thing that does not hold.
 
 use super::card::{Card, Number};
+use super::cosigned::{Recent, cosigned_head};
+use super::disclosures::{Disclosure, Disclosures, LedgerFilter};
 use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
 use super::feed::shown;
@@ -14,17 +16,21 @@ use super::policy::InForce;
 use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Remark, Report};
 use super::walk::Ending;
-use crate::ident::{AgencyName, BundleHash, Timestamp, TreeHash};
-use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
+use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp, TreeHash};
+use crate::merkle::{Checkpoint, Frontier, Note, NoteVerifier, TreeHead};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::Compiled;
 use crate::record::signed::VerifiedRoots;
+use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Commits before the first card; a node writes its card with its first entry.
 const EARLY_COMMITS_MAX: usize = 16;
+
+/// Witnesses that are no partners, with those whose address changed; an operator adds them by hand.
+const WITNESSES_MAX: usize = 1_000;
 
 /// Who the auditor knows the agency to be.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +77,8 @@ pub struct Expectations {
     pub policies: BTreeMap<BundleHash, BundleFiles>,
     /// Bundles that were loaded before, for somebody who verifies many histories.
     pub loaded: BTreeMap<BundleHash, Arc<Compiled>>,
+    /// The part of the disclosure ledger that is wanted.
+    pub ledger: Option<LedgerFilter>,
 }
 
 /// An audit under way.
@@ -83,6 +91,10 @@ pub struct Audit {
     early: Vec<(Bytes, TreeHead)>,
     frontier: Frontier,
     checkpoint: TreeHead,
+    recent: Recent,
+    /// Keys of witnesses that are no partners.
+    witnesses: Vec<NoteVerifier>,
+    pub(super) disclosures: Option<Disclosures>,
     first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
     agency: Option<AgencyName>,
@@ -96,8 +108,12 @@ pub struct Audit {
 
 impl Audit {
     pub fn new(expectations: Expectations) -> Self {
+        let disclosures = expectations.ledger.clone().map(Disclosures::new);
         Self {
             expectations,
+            recent: Recent::default(),
+            witnesses: Vec::new(),
+            disclosures,
             own: Vec::new(),
             journal: None,
             early: Vec::new(),
@@ -152,7 +168,9 @@ impl Audit {
         match found {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
-                self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)
+                self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
+                self.enter(number, &entry);
+                Ok(())
             }
             Found::Commit(note) => self.commit(note),
         }
@@ -174,6 +192,7 @@ impl Audit {
             return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
         }
         self.frontier.push(leaf);
+        self.recent.push(leaf, &self.frontier);
         self.check_known()
     }
 
@@ -207,14 +226,61 @@ impl Audit {
                 self.counts.notes += 1;
                 self.partners.receipt(&receipt, &self.own)
             }
-            Event::CosignatureGiven(_)
-            | Event::CosignatureReceived(_)
-            | Event::ContradictionFound(_)
-            | Event::WitnessAdded(_) => Ok(()),
+            Event::CosignatureReceived(received) => self.cosigned(&received),
+            Event::WitnessAdded(added) => self.witness(&added),
+            // What others signed, kept as it came: a claim about their logs and not about this one.
+            Event::CosignatureGiven(_) | Event::ContradictionFound(_) => Ok(()),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) => {
                 Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
             }
         }
+    }
+
+    /// Enters a disclosure that was found sound into the ledger.
+    fn enter(&mut self, number: u16, entry: &pb::FeedEntry) {
+        let Some(disclosures) = &mut self.disclosures else { return };
+        let found = RecordId::try_from(&entry.record_id[..]).ok();
+        let row = found.and_then(|id| self.holdings.find(&id)).map(|(_, row)| row);
+        let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_unix_ms(ms).ok());
+        if let (Some(row), Some(at), Some((agency, entries))) =
+            (row, at, self.partners.numbered(number))
+        {
+            disclosures.disclose(Disclosure {
+                partner: agency.clone(),
+                feed_index: entries.saturating_sub(1),
+                action: entry.action(),
+                record: row.id,
+                kind: row.kind,
+                slots: SlotMask::from_bits(entry.open_slots),
+                policy_version: entry.policy_version,
+                at,
+                is_receipted: false,
+            });
+        }
+    }
+
+    fn cosigned(&mut self, received: &pb::CosignatureReceived) -> Result<(), Fault> {
+        let name = &received.witness;
+        let agency = name.strip_suffix("/witness").and_then(|name| name.parse().ok());
+        let partner = agency.and_then(|agency| self.partners.card(&agency));
+        let head = cosigned_head(&received.note, name, &self.own, partner, &self.witnesses)?;
+        let compared = self.recent.check(head, self.frontier.size())?;
+        self.counts.cosignatures += 1;
+        self.counts.old_cosignatures += u64::from(!compared);
+        Ok(())
+    }
+
+    fn witness(&mut self, added: &pb::WitnessAdded) -> Result<(), Fault> {
+        let key = added
+            .vkey
+            .parse()
+            .map_err(|error| Fault::new(Check::Cosignature, "the key of a witness", error))?;
+        if self.witnesses.len() == WITNESSES_MAX {
+            let expected = format!("at most {WITNESSES_MAX} witnesses");
+            return Err(Fault::new(Check::Cosignature, expected, "more"));
+        }
+        self.witnesses.push(key);
+        Ok(())
     }
 
     fn begin(&mut self, index: u64, genesis: &pb::Genesis) -> Result<(), Fault> {
@@ -395,6 +461,9 @@ impl Audit {
         if self.counts.unknown_originator > 0 {
             remarks.push(Remark::UnknownOriginators { records: self.counts.unknown_originator });
         }
+        if self.counts.old_cosignatures > 0 {
+            remarks.push(Remark::OldCosignatures { count: self.counts.old_cosignatures });
+        }
         if self.counts.compromised > 0 {
             remarks.push(Remark::CompromisedKeys { records: self.counts.compromised });
         }
@@ -404,7 +473,16 @@ impl Audit {
         self.partners.remark(remarks);
     }
 
-    fn report(self, remarks: Vec<Remark>) -> Report {
+    fn report(mut self, remarks: Vec<Remark>) -> Report {
+        let disclosures = self.disclosures.take().map(|disclosures| {
+            let partners = &self.partners;
+            disclosures.finish(|agency| {
+                partners
+                    .iter()
+                    .find(|(name, _)| *name == agency)
+                    .map_or(0, |(_, p)| p.feed.receipted())
+            })
+        });
         let feeds = self.partners.iter().map(|(agency, partner)| FeedCount {
             partner: agency.clone(),
             size: partner.feed.size(),
@@ -425,6 +503,7 @@ impl Audit {
             counts: Counts { decided: self.policy.decided, ..self.counts },
             remarks,
             failure: self.failure,
+            disclosures: disclosures.unwrap_or_default(),
         }
     }
 }

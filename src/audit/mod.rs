@@ -12,6 +12,8 @@
 
 mod card;
 mod content;
+mod cosigned;
+mod disclosures;
 mod examine;
 mod export;
 mod failure;
@@ -19,6 +21,7 @@ mod feed;
 mod holdings;
 mod ledger;
 mod lines;
+mod page;
 mod partners;
 mod policy;
 mod records;
@@ -28,6 +31,7 @@ mod segment;
 mod walk;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
+pub use disclosures::{Disclosure, LedgerFilter};
 pub use examine::{Examined, examine};
 pub use export::{
     CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,
@@ -35,6 +39,7 @@ pub use export::{
 };
 pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
+pub use page::Occasion;
 pub use policy::bundle_hash;
 pub use replay::BundleFiles;
 pub use report::{Counts, FeedCount, Remark, Report, Verdict};

@@ -96,6 +96,12 @@ impl Partners {
         Err(Fault::new(Check::FeedNote, shown(newest), shown(head)))
     }
 
+    /// The number's partner and how many entries its feed has so far.
+    pub(super) fn numbered(&self, number: u16) -> Option<(&AgencyName, u64)> {
+        let agency = self.numbers.get(&number)?;
+        Some((agency, self.partners.get(agency)?.feed.entries()))
+    }
+
     /// Refuses the name of an agency that is no partner.
     pub(super) fn known(&self, name: &str) -> Result<(), Fault> {
         let known =

@@ -32,6 +32,10 @@ impl Audit {
         start.copy_from_slice(&header.slots_hash[..16]);
         let (id, facts) = (signed.id(), self.policy.facts.number(facts));
         let row = Row::new(id, start, content.open, facts, header.kind);
+        if let Some(disclosures) = &mut self.disclosures {
+            disclosures.accept(&signed, &content);
+        }
+        let header = signed.header();
         let originator = header.originator.clone();
         if self.holdings.insert(row, header.previous).is_none() {
             let found = format!("record {id} again");

@@ -1,6 +1,7 @@
 //! What an audit found, for people and for programs.
 
 use super::card::Number;
+use super::disclosures::Disclosure;
 use super::failure::{Failure, Place};
 use super::feed::shown;
 use crate::ident::{AgencyName, Timestamp};
@@ -38,6 +39,9 @@ pub enum Remark {
     UnknownOriginators {
         records: u64,
     },
+    OldCosignatures {
+        count: u64,
+    },
     CompromisedKeys {
         records: u64,
     },
@@ -68,6 +72,7 @@ impl Remark {
             Self::CardFileDiffers { .. } => "card_file_differs",
             Self::TornTail { .. } => "torn_tail",
             Self::UnknownOriginators { .. } => "unknown_originators",
+            Self::OldCosignatures { .. } => "old_cosignatures",
             Self::CompromisedKeys { .. } => "compromised_keys",
             Self::PolicyFilesAbsent { .. } => "policy_files_absent",
             Self::DisclosedWhileInactive { .. } => "disclosed_while_inactive",
@@ -98,6 +103,11 @@ impl fmt::Display for Remark {
                 f,
                 "{} forwarded records whose originator is unknown here: signature not verified",
                 grouped(*records)
+            ),
+            Self::OldCosignatures { count } => write!(
+                f,
+                "{} cosignatures came long after their checkpoints: verified and not compared",
+                grouped(*count)
             ),
             Self::CompromisedKeys { records } => write!(
                 f,
@@ -146,6 +156,10 @@ pub struct Counts {
     pub cards: u64,
     /// Disclosures that were decided anew.
     pub decided: u64,
+    /// Cosignatures of witnesses on this journal's checkpoints.
+    pub cosignatures: u64,
+    /// Of them, those whose checkpoint was too long ago to be compared.
+    pub old_cosignatures: u64,
     /// Tiles of an export that were computed anew and compared.
     pub tiles: u64,
 }
@@ -182,6 +196,8 @@ pub struct Report {
     pub counts: Counts,
     pub remarks: Vec<Remark>,
     pub failure: Option<Failure>,
+    /// The disclosure ledger, if it was asked for.
+    pub disclosures: Vec<Disclosure>,
 }
 
 impl Report {
@@ -207,6 +223,7 @@ impl Report {
             counts,
             remarks,
             failure,
+            disclosures: _,
         } = self;
         let text = |count: u64| count.to_string();
         let head =
@@ -239,6 +256,7 @@ impl Report {
             "notes": text(counts.notes),
             "policies": text(counts.policies),
             "decided": text(counts.decided),
+            "cosignatures": text(counts.cosignatures),
             "tiles": text(counts.tiles),
             "cards": text(counts.cards),
             "feeds": feeds.iter().map(|feed| json!({
@@ -364,7 +382,7 @@ impl fmt::Display for Report {
 }
 
 /// A number with commas between thousands.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -6,8 +6,8 @@
 
 use crate::audit::{
     Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending,
-    Examined, Expectations, Failure, Fault, KnownCheckpoint, NotACheckpoint, Number, NumberForm,
-    Place, Remark, Report, examine, walk,
+    Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, NotACheckpoint, Number,
+    NumberForm, Place, Remark, Report, examine, walk,
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
@@ -64,7 +64,16 @@ fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
 /// Verifies the node's directory `dir`, or the export that it is. The node may run; what it writes
 /// meanwhile may show as an unfinished write.
 pub fn verify_directory(dir: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
-    let mut expectations = expectations(options)?;
+    verify_with(dir, options, None)
+}
+
+/// The same, with the part of the disclosure ledger that is asked for.
+pub fn verify_with(
+    dir: &Path,
+    options: &AuditOptions,
+    ledger: Option<LedgerFilter>,
+) -> Result<Report, AuditError> {
+    let mut expectations = Expectations { ledger, ..expectations(options)? };
     if exported::is_export(dir) {
         return exported::verify(dir, expectations);
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod export;
 mod init;
 mod interrupt;
+mod ledger;
 mod names;
 pub mod output;
 mod partner;

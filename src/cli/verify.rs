@@ -4,7 +4,8 @@ use super::Context;
 use super::audit::{AuditError, AuditOptions, verify_directory};
 use super::error::{CliError, Exit};
 use super::export::{self, ExportArgs};
-use crate::audit::{Report, Verdict};
+use super::ledger::{self, LedgerArgs};
+use crate::audit::{Occasion, Report, Verdict};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub enum AuditCommand {
     Verify(VerifyArgs),
     Export(ExportArgs),
+    Ledger(LedgerArgs),
 }
 
 /// Verify a node's directory or an export: signatures, fields, trees, checkpoints, feeds, receipts
@@ -26,17 +28,29 @@ pub struct VerifyArgs {
     directory: PathBuf,
     #[command(flatten)]
     options: AuditOptions,
+    /// Also write the report as one page for people, HTML that loads nothing.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), CliError> {
     match command {
         AuditCommand::Verify(args) => verify(&args, context),
         AuditCommand::Export(args) => export::run(args, context).await,
+        AuditCommand::Ledger(args) => ledger::run(&args, context),
     }
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     let report = verify_directory(&args.directory, &args.options).map_err(unreadable)?;
+    if let Some(path) = &args.report {
+        let occasion = Occasion {
+            source: args.directory.display().to_string(),
+            program: format!("liaison {}", env!("CARGO_PKG_VERSION")),
+            at: (crate::journal::open::system_clock())().to_string(),
+        };
+        std::fs::write(path, report.to_html(&occasion)).map_err(CliError::file("write", path))?;
+    }
     show(&report, context)
 }
 
@@ -54,7 +68,7 @@ pub(super) fn accepts(dir: &Path) -> Result<(), String> {
     }
 }
 
-fn show(report: &Report, context: &Context) -> Result<(), CliError> {
+pub(super) fn show(report: &Report, context: &Context) -> Result<(), CliError> {
     context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())?;
     match (&report.failure, report.verdict()) {
         (Some(failure), _) => Err(CliError::Verification { found: failure.to_string() }),
@@ -65,7 +79,7 @@ fn show(report: &Report, context: &Context) -> Result<(), CliError> {
     }
 }
 
-fn unreadable(error: AuditError) -> CliError {
+pub(super) fn unreadable(error: AuditError) -> CliError {
     CliError::Other {
         doing: "the history cannot be read".to_owned(),
         exit: Exit::Failed,

@@ -183,6 +183,11 @@ impl Signed {
         self.record.id
     }
 
+    /// The series that open slots refer to.
+    pub fn references(&self) -> impl Iterator<Item = SeriesId> {
+        SlotNumber::of(self.record.kind()).flat_map(|number| self.record.references(number))
+    }
+
     /// The one verdict on signatures.
     pub fn verify(
         self,

@@ -191,7 +191,7 @@ impl Node {
             Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap()
         });
         let (ledger, _writer, _) = open(&options, own.signing(), clock).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let node = Self { dir, ledger, runtime, records: Vec::new() };
         node.commit(move |t| {
             t.append(genesis(&own.agency))?;
@@ -281,6 +281,24 @@ impl Node {
                 exceptions: vec![pb::FeedException { index: 1, ..Default::default() }],
                 exceptions_total: 1,
             }))
+        });
+    }
+
+    /// The partner's witness cosigns one of our checkpoints.
+    pub(super) fn take_cosignature(&self, note: &[u8]) {
+        let (own, partner) = (Party::own(), Party::partner());
+        let key = partner.key(Role::Witness).signing_key().clone();
+        let name = format!("{}/witness", partner.agency);
+        let cosigner = Cosigner::new(name.parse().unwrap(), key);
+        let checkpoint = Checkpoint::parse(Note::parse(note).unwrap().text()).unwrap();
+        let origin = journal_origin(&own.agency);
+        let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
+        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at()));
+        let signed = SignedCheckpoint::sign(checkpoint, &signer);
+        let note = signed.with_cosignature(line, &NoteVerifier::from(&cosigner)).unwrap();
+        let note = note.to_bytes().into();
+        self.commit(move |t| {
+            t.append(Event::CosignatureReceived(pb::CosignatureReceived { witness: name, note }))
         });
     }
 

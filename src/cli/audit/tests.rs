@@ -394,3 +394,55 @@ fn an_own_card_of_another_identity_is_found() {
     });
     assert_eq!(check, Check::OwnCard);
 }
+
+#[test]
+fn the_ledger_says_who_received_which_fields_and_whether_with_a_receipt() {
+    let node = Node::full();
+    let rows = |filter| {
+        let report = verify_with(node.path(), &AuditOptions::default(), Some(filter)).unwrap();
+        assert_eq!(report.failure, None);
+        report.disclosures
+    };
+    let all = rows(LedgerFilter::default());
+    assert_eq!(all.len(), 10);
+    assert_eq!(all.iter().filter(|row| row.is_receipted).count(), 6);
+    assert_eq!(all[0].fields(), ["type", "value"]);
+    assert_eq!((all[0].action_name(), all[3].action_name()), ("disclose", "revise"));
+    let record = Some(node.records[1].id());
+    let one = rows(LedgerFilter { record, ..LedgerFilter::default() });
+    assert_eq!(one.len(), 2);
+    assert!(one.iter().all(|row| Some(row.record) == record && row.policy_version == 1));
+    let stranger = Some(Party::own().agency);
+    assert!(rows(LedgerFilter { partner: stranger, ..LedgerFilter::default() }).is_empty());
+    let case = Some("NPA-1".to_owned());
+    assert!(rows(LedgerFilter { case, ..LedgerFilter::default() }).is_empty());
+    let late = Some(all[0].at.plus_ms(1));
+    assert!(rows(LedgerFilter { from: late, ..LedgerFilter::default() }).is_empty());
+    let html = verified(&node).to_html(&audit::Occasion {
+        source: "npa".into(),
+        program: "liaison".into(),
+        at: "2026-03-01".into(),
+    });
+    assert!(html.contains("The history holds") && html.contains("cert.example"), "{html}");
+}
+
+#[test]
+fn a_cosignature_must_be_by_a_named_key_on_a_checkpoint_that_the_journal_had() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    let report = verified(&node);
+    assert_eq!(report.failure, None);
+    assert_eq!((report.counts.cosignatures, report.counts.old_cosignatures), (1, 0));
+    for size in [3, 1_000] {
+        let check = dishonest(|node| node.take_cosignature(&forged_checkpoint(size)));
+        assert_eq!(check, Check::Cosignature, "size {size}");
+    }
+    let unsigned = dishonest(|node| {
+        let note = node.ledger.view().snapshot().note.clone();
+        let witness = "cert.example/witness".to_owned();
+        let received = pb::CosignatureReceived { witness, note };
+        node.commit(|t| t.append(Event::CosignatureReceived(received)));
+    });
+    assert_eq!(unsigned, Check::Cosignature);
+}

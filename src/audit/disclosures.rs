@@ -1,0 +1,142 @@
+//! The disclosure ledger: who received what, which fields, under which policy version, when, and
+//! whether the partner's receipt is here. Collected while a history is verified, from it alone.
+
+use super::content::Content;
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::pb::{self, FeedAction};
+use crate::record::kind::Kind;
+use crate::record::signed::Signed;
+use crate::record::slots::{SlotMask, SlotNumber};
+use prost::Message as _;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Which entries of the ledger are wanted; what is not said is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerFilter {
+    pub partner: Option<AgencyName>,
+    pub record: Option<RecordId>,
+    /// The reference of a case: its own records, and those with an open field that refers to it.
+    pub case: Option<String>,
+    pub from: Option<Timestamp>,
+    /// Before this.
+    pub to: Option<Timestamp>,
+}
+
+/// One entry of a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disclosure {
+    pub partner: AgencyName,
+    pub feed_index: u64,
+    pub action: FeedAction,
+    pub record: RecordId,
+    pub kind: Kind,
+    pub slots: SlotMask,
+    pub policy_version: u64,
+    pub at: Timestamp,
+    /// The partner's receipt covers it.
+    pub is_receipted: bool,
+}
+
+impl Disclosure {
+    /// The names of the fields that were disclosed.
+    pub fn fields(&self) -> Vec<&'static str> {
+        SlotNumber::of(self.kind)
+            .filter(|number| self.slots.contains(*number))
+            .map(|number| number.spec(self.kind).name)
+            .collect()
+    }
+
+    pub const fn action_name(&self) -> &'static str {
+        match self.action {
+            FeedAction::Disclose => "disclose",
+            FeedAction::Revise => "revise",
+            FeedAction::Withdraw => "withdraw",
+            FeedAction::Retract => "retract",
+            FeedAction::Erase => "erase",
+            FeedAction::Unspecified => "unknown",
+        }
+    }
+
+    /// For programs; 64-bit numbers are strings, as in proto3 JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "at": self.at.to_string(),
+            "partner": self.partner.to_string(),
+            "feed_index": self.feed_index.to_string(),
+            "action": self.action_name(),
+            "record_id": self.record.to_string(),
+            "kind": self.kind.name(),
+            "fields": self.fields(),
+            "policy_version": self.policy_version.to_string(),
+            "receipted": self.is_receipted,
+        })
+    }
+}
+
+/// The ledger as far as the history was read.
+#[derive(Debug)]
+pub(super) struct Disclosures {
+    filter: LedgerFilter,
+    rows: Vec<Disclosure>,
+    case: Case,
+}
+
+/// Records of the case that is asked about; a reference may come before what it refers to.
+#[derive(Debug, Default)]
+struct Case {
+    series: HashSet<SeriesId>,
+    records: HashMap<SeriesId, Vec<RecordId>>,
+}
+
+impl Disclosures {
+    pub(super) fn new(filter: LedgerFilter) -> Self {
+        Self { filter, rows: Vec::new(), case: Case::default() }
+    }
+
+    /// A record was accepted.
+    pub(super) fn accept(&mut self, signed: &Signed, content: &Content) {
+        let Some(wanted) = &self.filter.case else { return };
+        let (id, series) = (signed.id(), signed.header().series);
+        if signed.header().kind == Kind::Case {
+            let reference = content
+                .slots
+                .first()
+                .and_then(|slot| pb::Case::decode(slot.content.clone()).ok())
+                .map(|case| case.reference);
+            if reference.as_ref() == Some(wanted) {
+                self.case.series.insert(series);
+            }
+            self.case.records.entry(series).or_default().push(id);
+        }
+        for referred in signed.references() {
+            self.case.records.entry(referred).or_default().push(id);
+        }
+    }
+
+    pub(super) fn disclose(&mut self, row: Disclosure) {
+        let LedgerFilter { partner, record, case: _, from, to } = &self.filter;
+        let is_wanted = partner.as_ref().is_none_or(|partner| *partner == row.partner)
+            && record.is_none_or(|record| record == row.record)
+            && from.is_none_or(|from| from <= row.at)
+            && to.is_none_or(|to| row.at < to);
+        if is_wanted {
+            self.rows.push(row);
+        }
+    }
+
+    /// What was asked for. `receipted` tells how many entries a partner has receipted.
+    pub(super) fn finish(self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
+        let Self { filter, mut rows, case } = self;
+        if filter.case.is_some() {
+            let Case { series, records } = case;
+            let members: BTreeSet<RecordId> =
+                series.iter().filter_map(|series| records.get(series)).flatten().copied().collect();
+            rows.retain(|row| members.contains(&row.record));
+        }
+        for row in &mut rows {
+            row.is_receipted = row.feed_index < receipted(&row.partner);
+        }
+        rows
+    }
+}

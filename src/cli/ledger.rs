@@ -1,0 +1,87 @@
+//! `liaison audit ledger`: who received what, offline, from a history that is verified on the way.
+//!
+//! A ledger of a history that does not hold is not shown.
+
+use super::Context;
+use super::audit::{AuditOptions, verify_with};
+use super::error::CliError;
+use super::output::Format;
+use super::parse_time;
+use super::table::Table;
+use super::verify::{show, unreadable};
+use crate::audit::{Disclosure, LedgerFilter};
+use crate::ident::{AgencyName, RecordId, Timestamp};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// List who received what, which fields, under which policy, when, and whether with a receipt.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  liaison audit ledger npa-export --partner dcu.example
+  liaison audit ledger npa --case NPA-2026-0417 --from 2026-11-01 -o ndjson")]
+pub struct LedgerArgs {
+    /// A node's directory, a copy of it, or an export.
+    directory: PathBuf,
+    /// Only what went to this partner.
+    #[arg(long, value_name = "AGENCY")]
+    partner: Option<AgencyName>,
+    /// Only this record.
+    #[arg(long, value_name = "ID")]
+    record: Option<RecordId>,
+    /// Only records of the case with this reference, or that refer to it in a field that is here.
+    #[arg(long, value_name = "REFERENCE")]
+    case: Option<String>,
+    /// Not before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<Timestamp>,
+    #[command(flatten)]
+    options: AuditOptions,
+}
+
+pub(super) fn run(args: &LedgerArgs, context: &Context) -> Result<(), CliError> {
+    let filter = LedgerFilter {
+        partner: args.partner.clone(),
+        record: args.record,
+        case: args.case.clone(),
+        from: args.from,
+        to: args.to,
+    };
+    let report = verify_with(&args.directory, &args.options, Some(filter)).map_err(unreadable)?;
+    if report.failure.is_some() {
+        return show(&report, context);
+    }
+    let rows = &report.disclosures;
+    match context.output.format() {
+        Format::Table => context.output.table(&table(rows)),
+        Format::Ndjson => {
+            rows.iter().try_for_each(|row| context.output.line_document(row.to_json()))
+        }
+        Format::Json => {
+            let rows: Vec<Value> = rows.iter().map(Disclosure::to_json).collect();
+            context.output.document(json!({ "disclosures": rows }))
+        }
+    }
+}
+
+fn table(rows: &[Disclosure]) -> Table {
+    let header = ["when", "partner", "action", "record", "kind", "fields", "policy", "receipt"];
+    let mut table = Table::new(header);
+    for row in rows {
+        table.row([
+            row.at.to_string(),
+            row.partner.to_string(),
+            row.action_name().to_owned(),
+            row.record.to_string(),
+            row.kind.name().to_owned(),
+            row.fields().join(", "),
+            row.policy_version.to_string(),
+            if row.is_receipted { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    table
+}

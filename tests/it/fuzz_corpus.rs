@@ -1,4 +1,4 @@
-//! Replays the seeds of the fuzz targets, each with a few thousand cheap mutations, as a smoke run.
+//! Replays the seeds of the fuzz targets, each with a thousand cheap mutations: a smoke run of about ten seconds.
 //!
 //! The mutations are the same in every run: a failure here is a fact, not luck. The seeds are made
 //! here too, so that they follow the formats: `LIAISON_BLESS=1 cargo test --test it fuzz_corpus`.
@@ -7,7 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use liaison::merkle::{Checkpoint, Cosigner, NoteSigner, SignedCheckpoint, TreeHead};
+use liaison::ident::{LeafIndex, TreeHash, TreeSize};
+use liaison::merkle::{
+    AddCheckpoint, Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
+    TileTree, TlogProof, TreeHead, leaf_hash,
+};
 use liaison::partner::armour;
 use liaison::pb;
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
@@ -18,8 +22,8 @@ use prost::Message as _;
 
 use crate::bodies::{SeedKey, TARGETS};
 
-/// Mutations of each seed; the targets that open files get a fifth.
-const MUTATIONS: u32 = 2_000;
+/// Mutations of each seed, so that all take about ten seconds; targets that open files get a fifth.
+const MUTATIONS: u32 = 1_200;
 
 fn seeds_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
@@ -28,15 +32,16 @@ fn seeds_dir() -> PathBuf {
 /// A seed as it is made: target, name, bytes. The target accepts all but those named `refused-*`.
 type Seed = (&'static str, &'static str, Vec<u8>);
 
-fn signed(count: u8) -> Vec<Verified> {
+/// A draft as a client submits it.
+fn wire_draft(number: u8) -> pb::Draft {
     let marking = pb::Marking {
         tlp: pb::Tlp::Amber.into(),
         pap: pb::Pap::Green.into(),
         releasable_to: Some(pb::AgencyList { agencies: vec!["jc3.or.jp".to_owned()] }),
         ..pb::Marking::default()
     };
-    let wire = |number: u8| pb::Draft {
-        marking: Some(marking.clone()),
+    pb::Draft {
+        marking: Some(marking),
         labels: vec!["takedown".to_owned()],
         operation: "chakra-v".to_owned(),
         confidence: 80,
@@ -50,9 +55,12 @@ fn signed(count: u8) -> Vec<Verified> {
             cases: vec![Bytes::from_static(&[3; 16])],
             ..pb::Indicator::default()
         })),
-    };
+    }
+}
+
+fn signed(count: u8) -> Vec<Verified> {
     let seal = |number: u8| {
-        let draft = Draft::try_from(wire(number)).unwrap();
+        let draft = Draft::try_from(wire_draft(number)).unwrap();
         let place = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
         let at = "2026-03-01T10:00:00Z".parse().unwrap();
         let mut next = number;
@@ -78,6 +86,77 @@ fn receipted() -> Vec<u8> {
     signed.note().clone().with_signatures([line]).unwrap().to_bytes()
 }
 
+fn verifier_key() -> NoteVerifier {
+    let log = NoteSigner::new("npa.go.jp/journal".parse().unwrap(), SeedKey::signing());
+    NoteVerifier::from(&log)
+}
+
+/// Two entries, and the note over them.
+fn log_of_two() -> (TileTree, Vec<TreeHash>, Note) {
+    let leaves = vec![leaf_hash(b"an entry"), leaf_hash(b"another")];
+    let tree: TileTree = leaves.iter().copied().collect();
+    let log = NoteSigner::new("npa.go.jp/journal".parse().unwrap(), SeedKey::signing());
+    let origin = "npa.go.jp/journal".parse().unwrap();
+    let signed = SignedCheckpoint::sign(Checkpoint::new(origin, tree.head()).unwrap(), &log);
+    (tree, leaves, signed.note().clone())
+}
+
+fn proof(extra: &[u8]) -> Vec<u8> {
+    let (tree, leaves, note) = log_of_two();
+    let index = LeafIndex::new(0);
+    let path = tree.inclusion(&leaves, index, tree.size()).unwrap();
+    let proof = TlogProof::new(index, path, note).unwrap();
+    let proof = if extra.is_empty() { proof } else { proof.with_extra(extra.to_vec()).unwrap() };
+    proof.to_bytes()
+}
+
+/// A request to a witness; its log has five entries.
+fn asked(old: u64, proof: &[u8]) -> Vec<u8> {
+    let log = NoteSigner::new("npa.go.jp/journal".parse().unwrap(), SeedKey::signing());
+    let head = TreeHead { size: TreeSize::new(5), root: leaf_hash(b"") };
+    let origin = "npa.go.jp/journal".parse().unwrap();
+    let signed = SignedCheckpoint::sign(Checkpoint::new(origin, head).unwrap(), &log);
+    let proof = proof.iter().map(|byte| TreeHash::from_bytes([*byte; 32])).collect();
+    AddCheckpoint::new(TreeSize::new(old), proof, signed.note().clone()).unwrap().to_bytes()
+}
+
+/// A first part before the note of the empty log.
+fn text_seed(before: &str) -> Vec<u8> {
+    [before.as_bytes(), &checkpoint().to_bytes()].concat()
+}
+
+fn journal_entry() -> Vec<u8> {
+    let published = pb::FeedPublished {
+        partner: "jc3.or.jp".to_owned(),
+        note: checkpoint().to_bytes().into(),
+        considered: 7,
+        policy_version: 1,
+        records_disclosed: 2,
+        fields_withheld: 3,
+    };
+    let event = Some(pb::journal_entry::Event::FeedPublished(published));
+    pb::JournalEntry { at_ms: 1_772_359_200_000, event }.encode_to_vec()
+}
+
+fn feed_batch() -> Vec<u8> {
+    let record = signed(1).remove(0);
+    let entry = pb::FeedEntry {
+        action: pb::FeedAction::Disclose.into(),
+        record_id: Bytes::copy_from_slice(record.id().as_bytes()),
+        open_slots: record.open_slots().bits(),
+        policy_version: 1,
+        at_ms: 1_772_359_200_000,
+    };
+    pb::FeedBatch {
+        start: 4,
+        entries: vec![entry.encode_to_vec().into()],
+        envelopes: vec![record.envelope()],
+        note: checkpoint().to_bytes().into(),
+        ..pb::FeedBatch::default()
+    }
+    .encode_to_vec()
+}
+
 fn segment(batches: u8) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let (mut log, _) = Segments::open(dir.path(), SegmentOptions::default(), None).unwrap();
@@ -101,12 +180,14 @@ fn record_seeds() -> Vec<Seed> {
         ("envelope", "one", signed(1)[0].envelope().encode_to_vec()),
         ("envelope", "of-a-batch", batch[2].envelope().encode_to_vec()),
         ("envelope", "redacted", core.encode_to_vec()),
+        ("draft", "indicator", wire_draft(1).encode_to_vec()),
         ("header", "indicator", batch[0].header_bytes().to_vec()),
         ("content_frame", "indicator", frame),
         ("slot", "indicator-value", b"\x00\x01\x01\x12\x09b.example".to_vec()),
         ("slot", "indicator-references", b"\x00\x08\x01\x4a\x03one\x4a\x03two".to_vec()),
         ("slot", "case-time", b"\x01\x07\x00\x40\x80\xb0\x87\xd9\xf9\x32".to_vec()),
         ("slot", "evidence-custody", b"\x04\x06\x00\x3a\x06\x12\x04desk".to_vec()),
+        ("slot", "refused-unknown-in-step", b"\x04\x06\x00\x3a\x09\x12\x04desk\x7a\x01x".to_vec()),
         ("slot", "refused-foreign-field", b"\x00\x06\x01\x3a\x01a\x42\x01b".to_vec()),
     ]
 }
@@ -130,6 +211,17 @@ fn seeds() -> Vec<Seed> {
         ("note", "checkpoint", checkpoint().to_bytes()),
         ("note", "receipt", receipted()),
         ("checkpoint", "empty", checkpoint().checkpoint().to_text().as_str().into()),
+        ("verifier_key", "log", verifier_key().to_string().into()),
+        ("add_checkpoint", "first", asked(0, &[])),
+        ("add_checkpoint", "with-proof", asked(3, &[7, 8])),
+        ("add_checkpoint", "refused-old-larger", text_seed("old 9\n\n")),
+        ("tlog_proof", "entry", proof(b"an entry")),
+        ("tlog_proof", "bare", proof(b"")),
+        ("tile", "hashes", [b"tile/0/x001/234.p/2\n".as_slice(), &[5; 64]].concat()),
+        ("tile", "bundle", b"tile/entries/000.p/2\n\0\x01a\0\0".to_vec()),
+        ("tile", "refused-long-path", b"tile/0/x000/000.p/1\n".to_vec()),
+        ("journal_entry", "published", journal_entry()),
+        ("feed_batch", "one", feed_batch()),
         ("card", "any-bytes", armour::wrap(&[7; 100]).unwrap().into_bytes()),
         ("card", "refused-short-line", b"-----BEGIN LIAISON CARD-----\nAA\n\n".to_vec()),
         ("segment", "two-batches", segment(2)),

@@ -1,0 +1,7 @@
+//! See `bodies::draft`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::draft(data);
+});

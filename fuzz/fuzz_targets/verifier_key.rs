@@ -1,0 +1,7 @@
+//! See `bodies::verifier_key`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::verifier_key(data);
+});

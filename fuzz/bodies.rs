@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use liaison::audit::{Anchor, ProofFile, verify_proof};
 use liaison::exchange::{Batch, FeedEntry};
 use liaison::ident::{AgencyName, KeyId, SeriesId, Timestamp};
 use liaison::merkle::{
@@ -31,11 +32,12 @@ use liaison::record::stored;
 use liaison::store::{Disk, Position, SegmentOptions, Segments};
 use liaison::value::{Value, ValueType};
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 /// A target: its name, which is that of its directory of seeds, and what it does.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("envelope", envelope),
     ("header", header),
     ("slot", slot),
@@ -46,6 +48,7 @@ pub const TARGETS: [Target; 16] = [
     ("add_checkpoint", add_checkpoint),
     ("tlog_proof", tlog_proof),
     ("tile", tile),
+    ("proof_file", proof_file),
     ("journal_entry", journal_entry),
     ("feed_batch", feed_batch),
     ("draft", draft),
@@ -240,6 +243,18 @@ pub fn tile(data: &[u8]) -> bool {
         push_entry(&mut again, entry).expect("it fitted before");
     }
     assert_eq!(again, bytes);
+    true
+}
+
+/// What is accepted prints back to itself. The sum, of which no mutation would be right, is made anew.
+pub fn proof_file(data: &[u8]) -> bool {
+    let end = data.windows(10).rposition(|window| window == b"-- sha256 ");
+    let body = &data[..end.unwrap_or(data.len())];
+    let sum: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let summed = [body, format!("-- sha256 {sum}\n").as_bytes()].concat();
+    let Ok(file) = ProofFile::parse(&summed) else { return false };
+    assert_eq!(file.to_bytes(), summed);
+    let _ = verify_proof(&summed, &Anchor::Directory);
     true
 }
 

@@ -23,6 +23,7 @@ const BEGIN: &str = "-----BEGIN LIAISON CARD-----";
 const END: &str = "-----END LIAISON CARD-----";
 /// Characters in a full line of a card's text.
 const ARMOUR_COLUMNS: usize = 64;
+const HASH_TAG: &[u8] = b"liaison/card-hash/v1\0";
 const CARD_TAG: &[u8] = b"liaison/card/v1\0";
 const KEY_TAG: &[u8] = b"liaison/key/v1\0";
 const NUMBER_TAG: &[u8] = b"liaison/number/v1\0";
@@ -71,34 +72,20 @@ pub struct Card {
     pub(super) country: Country,
     pub(super) payload: Bytes,
     signature: Bytes,
+    previous: Bytes,
     records: Vec<RecordKey>,
 }
 
 impl Card {
     /// Reads the text form of a card.
     pub fn from_text(text: &str) -> Result<Self, CardFault> {
-        let lines = Some(text)
-            .filter(|text| text.len() <= CARD_TEXT_BYTES_MAX)
-            .and_then(|text| text.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END))
-            .ok_or(CardFault::Armour)?;
-        let encoded: String = lines.split_ascii_whitespace().collect();
-        let bytes = STANDARD.decode(encoded).map_err(|_| CardFault::Armour)?;
-        let signed = pb::SignedCard::decode(&bytes[..]).map_err(|_| CardFault::Message)?;
-        Self::check(&signed)
+        Self::check(&signed_of_armour(text)?)
     }
 
     /// Its text form, in lines of 64 characters.
     pub(super) fn to_text(&self) -> String {
         let (card, signature) = (self.payload.clone(), self.signature.clone());
-        let encoded = STANDARD.encode(pb::SignedCard { card, signature }.encode_to_vec());
-        let mut text = format!("{BEGIN}\n");
-        let mut rest = &encoded[..];
-        while !rest.is_empty() {
-            let (line, behind) = rest.split_at(rest.len().min(ARMOUR_COLUMNS));
-            text.extend([line, "\n"]);
-            rest = behind;
-        }
-        text + END + "\n"
+        armoured(&pb::SignedCard { card, signature })
     }
 
     pub(super) fn check(signed: &pb::SignedCard) -> Result<Self, CardFault> {
@@ -123,6 +110,7 @@ impl Card {
             country: card.country.parse().map_err(|_| CardFault::Facts("country"))?,
             payload: signed.card.clone(),
             signature: signed.signature.clone(),
+            previous: card.previous_card_hash,
             records: card.record_keys.iter().map(record_key).collect::<Result<_, _>>()?,
         })
     }
@@ -135,6 +123,17 @@ impl Card {
     /// Whether both cards are of one agency under one identity key.
     pub(super) fn is_same_identity(&self, other: &Self) -> bool {
         self.agency == other.agency && self.identity == other.identity
+    }
+
+    /// Whether this card names `before` as the one before it.
+    pub(super) fn follows(&self, before: &Self) -> bool {
+        let hash = Sha256::new().chain_update(HASH_TAG).chain_update(&before.payload).finalize();
+        self.previous[..] == hash[..]
+    }
+
+    /// Whether a record key stands in this card, good or not.
+    pub(super) fn lists(&self, id: KeyId) -> bool {
+        self.records.iter().any(|key| key.id == id)
     }
 
     /// From when on a record key is in other hands, if it is.
@@ -156,6 +155,25 @@ impl KeyRing for Card {
             .filter(|_| *originator == self.agency)
             .map(|key| key.key)
     }
+}
+
+/// What stands in the text form of a card.
+pub(super) fn signed_of_armour(text: &str) -> Result<pb::SignedCard, CardFault> {
+    let lines = Some(text)
+        .filter(|text| text.len() <= CARD_TEXT_BYTES_MAX)
+        .and_then(|text| text.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END))
+        .ok_or(CardFault::Armour)?;
+    let encoded: String = lines.split_ascii_whitespace().collect();
+    let bytes = STANDARD.decode(encoded).map_err(|_| CardFault::Armour)?;
+    pb::SignedCard::decode(&bytes[..]).map_err(|_| CardFault::Message)
+}
+
+/// The text form of a card, as a node writes it.
+pub(super) fn armoured(card: &pb::SignedCard) -> String {
+    let encoded = STANDARD.encode(card.encode_to_vec());
+    let lines = encoded.as_bytes().chunks(ARMOUR_COLUMNS).map(String::from_utf8_lossy);
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("{BEGIN}\n{lines}{END}\n")
 }
 
 fn key(role: &'static str, bytes: &[u8]) -> Result<VerifyingKey, CardFault> {

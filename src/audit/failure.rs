@@ -50,6 +50,11 @@ pub enum Check {
     Receipt,
     /// A witness's cosignature on a checkpoint that the journal had.
     Cosignature,
+    /// A proof file as a text.
+    ProofForm,
+    ProofCards,
+    ProofEntry,
+    ProofInclusion,
 }
 
 impl Check {
@@ -90,6 +95,10 @@ impl Check {
             Self::ReceivedFeed => "received_feed",
             Self::Receipt => "receipt",
             Self::Cosignature => "cosignature",
+            Self::ProofForm => "proof_form",
+            Self::ProofCards => "proof_cards",
+            Self::ProofEntry => "proof_entry",
+            Self::ProofInclusion => "proof_inclusion",
         }
     }
 
@@ -130,6 +139,10 @@ impl Check {
             Self::ReceivedFeed => "a received feed head does not hold",
             Self::Receipt => "a partner's receipt does not hold",
             Self::Cosignature => "a witness's cosignature does not hold",
+            Self::ProofForm => "the proof cannot be read",
+            Self::ProofCards => "the cards in the proof do not hold",
+            Self::ProofEntry => "an entry in the proof is not about this record",
+            Self::ProofInclusion => "the log does not hold the entry",
         }
     }
 }

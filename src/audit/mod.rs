@@ -5,6 +5,8 @@
 //! [`Audit::finish`] reports. Frames, batches, cards and sums are read and computed here anew; only
 //! wire types, hashes, notes and the form of records are shared with the node.
 //!
+//! [`verify_proof`] checks the proof of one record instead, which needs no history.
+//!
 //! Out of scope: a history cut off at its end, which only somebody who holds a later checkpoint can
 //! see.
 //!
@@ -24,6 +26,11 @@ mod lines;
 mod page;
 mod partners;
 mod policy;
+mod proof;
+mod proof_file;
+mod proof_report;
+#[cfg(test)]
+mod proof_tests;
 mod records;
 mod replay;
 mod report;
@@ -41,6 +48,11 @@ pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use page::Occasion;
 pub use policy::bundle_hash;
+pub use proof::verify_proof;
+pub use proof_file::{
+    PROOF_CARDS_MAX, PROOF_DISCLOSURES_MAX, PROOF_FILE_BYTES_MAX, ProofFile, ProofFileError,
+};
+pub use proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
 pub use replay::BundleFiles;
 pub use report::{Counts, FeedCount, Remark, Report, Verdict};
 pub use segment::Chunk;

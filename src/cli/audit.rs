@@ -95,16 +95,7 @@ pub fn verify_with(
 }
 
 fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
-    let anchor = match (&options.identity, &options.card) {
-        (Some(number), _) => Anchor::Number(number.parse::<Number>()?),
-        (None, Some(path)) => {
-            let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
-            let card = Card::from_text(&text)
-                .map_err(|source| AuditError::Card { path: path.clone(), source })?;
-            Anchor::Card(Box::new(card))
-        }
-        (None, None) => Anchor::Directory,
-    };
+    let anchor = anchor(options)?;
     let checkpoint = match &options.checkpoint {
         Some(path) => {
             let note = Bytes::from(read_text(path, NOTE_BYTES_MAX as u64)?);
@@ -115,6 +106,20 @@ fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
         None => None,
     };
     Ok(Expectations { anchor, checkpoint, ..Expectations::default() })
+}
+
+/// What the auditor knows of the agency from elsewhere.
+pub(super) fn anchor(options: &AuditOptions) -> Result<Anchor, AuditError> {
+    Ok(match (&options.identity, &options.card) {
+        (Some(number), _) => Anchor::Number(number.parse::<Number>()?),
+        (None, Some(path)) => {
+            let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
+            let card = Card::from_text(&text)
+                .map_err(|source| AuditError::Card { path: path.clone(), source })?;
+            Anchor::Card(Box::new(card))
+        }
+        (None, None) => Anchor::Directory,
+    })
 }
 
 /// The card beside the journal; `None` if there is none.
@@ -202,7 +207,7 @@ fn read_text(path: &Path, bytes_max: u64) -> Result<String, AuditError> {
 }
 
 /// The first `bytes_max` + 1 bytes of a file at the most.
-fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

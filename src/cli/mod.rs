@@ -20,6 +20,7 @@ pub mod output;
 mod partner;
 mod policy;
 mod progress;
+mod prove;
 mod push;
 mod query;
 mod record;

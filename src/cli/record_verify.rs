@@ -70,7 +70,7 @@ fn not_verified(error: RecordError) -> CliError {
 }
 
 /// The keys that one card lists.
-struct CardKeys<'a>(&'a Card);
+pub(super) struct CardKeys<'a>(pub(super) &'a Card);
 
 impl KeyRing for CardKeys<'_> {
     fn record_key(

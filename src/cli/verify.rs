@@ -1,10 +1,11 @@
-//! `liaison audit` and `liaison store check`: what an auditor and an administrator run offline.
+//! `liaison audit verify` and `liaison store check`: what an auditor and an administrator run offline.
 
 use super::Context;
-use super::audit::{AuditError, AuditOptions, verify_directory};
+use super::audit::{AuditError, AuditOptions, anchor, verify_directory};
 use super::error::{CliError, Exit};
 use super::export::{self, ExportArgs};
 use super::ledger::{self, LedgerArgs};
+use super::prove::{self, ProveArgs};
 use crate::audit::{Occasion, Report, Verdict};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -15,17 +16,18 @@ pub enum AuditCommand {
     Verify(VerifyArgs),
     Export(ExportArgs),
     Ledger(LedgerArgs),
+    Prove(ProveArgs),
 }
 
-/// Verify a node's directory or an export: signatures, fields, trees, checkpoints, feeds, receipts
-/// and every disclosure against its policy.
+/// Verify a node's directory, an export or the proof of one record: signatures, fields, trees,
+/// checkpoints, feeds, receipts and every disclosure against its policy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n\nExit code 6 means that verification failed, and nothing else."
+    after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n  liaison audit verify 9f31c2….liaison-proof --card originator.txt\n\nFor a proof, number and card are the originator's. Exit code 6 means that verification failed, and nothing else."
 )]
 pub struct VerifyArgs {
-    /// The node's directory, a copy of it, or an export.
-    directory: PathBuf,
+    /// The node's directory, a copy of it, an export, or a proof that `audit prove` wrote.
+    path: PathBuf,
     #[command(flatten)]
     options: AuditOptions,
     /// Also write the report as one page for people, HTML that loads nothing.
@@ -35,23 +37,38 @@ pub struct VerifyArgs {
 
 pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), CliError> {
     match command {
-        AuditCommand::Verify(args) => verify(&args, context),
         AuditCommand::Export(args) => export::run(args, context).await,
         AuditCommand::Ledger(args) => ledger::run(&args, context),
+        AuditCommand::Prove(args) => prove::run(&args, context).await,
+        AuditCommand::Verify(args) if args.path.is_file() => verify_proof(&args, context),
+        AuditCommand::Verify(args) => verify(&args, context),
     }
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
-    let report = verify_directory(&args.directory, &args.options).map_err(unreadable)?;
+    let report = verify_directory(&args.path, &args.options).map_err(unreadable)?;
     if let Some(path) = &args.report {
         let occasion = Occasion {
-            source: args.directory.display().to_string(),
+            source: args.path.display().to_string(),
             program: format!("liaison {}", env!("CARGO_PKG_VERSION")),
             at: (crate::journal::open::system_clock())().to_string(),
         };
         std::fs::write(path, report.to_html(&occasion)).map_err(CliError::file("write", path))?;
     }
     show(&report, context)
+}
+
+fn verify_proof(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
+    if args.options.checkpoint.is_some() || args.report.is_some() {
+        let found = "checkpoint and report are of a whole journal, this is the proof of one record";
+        return Err(CliError::usage(
+            found,
+            "leave --checkpoint and --report away, or name a node's directory",
+        ));
+    }
+    let anchor = anchor(&args.options).map_err(unreadable)?;
+    let report = prove::verify(&args.path, &anchor)?;
+    context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())
 }
 
 /// The same checks for an administrator, on the store of a node.

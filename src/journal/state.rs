@@ -245,11 +245,29 @@ impl State {
             }
             Event::WitnessAdded(e) => Some(witnessing_key(4, &e.vkey)),
         };
+        if let Some(key) = self.card_key(event) {
+            changes.push(Change::put(Table::Meta, key, index.to_be_bytes().to_vec()));
+        }
         if let Some(key) = key {
             let mut value = index.to_be_bytes().to_vec();
             value.extend_from_slice(bytes);
             changes.push(Change::put(Table::Meta, key, value));
         }
+    }
+
+    /// Where the index keeps which entry brought a card, if the event brings one.
+    fn card_key(&self, event: &Event) -> Option<Vec<u8>> {
+        let (number, card) = match event {
+            Event::CardIssued(_) => (None, self.card.as_ref()?),
+            Event::PartnerChanged(changed) => {
+                let partner = self.partners.get(&changed.agency.parse::<AgencyName>().ok()?)?;
+                (Some(partner.number), &partner.card)
+            }
+            _ => return None,
+        };
+        let mut key = cards_key(number);
+        key.extend_from_slice(&card.card().serial.to_be_bytes());
+        Some(key)
     }
 
     /// Builds the state that [`Self::remember`] kept; later entries are applied from the log.
@@ -281,6 +299,13 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// Before the serials of a partner's cards in the index, or of this agency's own.
+pub(super) fn cards_key(number: Option<PartnerNumber>) -> Vec<u8> {
+    let mut key = b"cards/".to_vec();
+    key.extend_from_slice(&number.map_or(0, PartnerNumber::get).to_be_bytes());
+    key
 }
 
 fn partner_key(number: u16, sort: u8) -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::JournalError;
 use super::entry;
 use super::index::{self, Disclosure, RecordPlace, SeriesHead};
 use super::log::Log;
-use super::state::{PartnerNumber, State};
+use super::state::{PartnerNumber, State, cards_key};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
@@ -294,6 +294,31 @@ impl View {
             }
         }
         Ok(found)
+    }
+
+    /// The newest cards of a partner, or of this agency without a number: oldest first.
+    pub fn cards(
+        &self,
+        number: Option<PartnerNumber>,
+        most: usize,
+    ) -> Result<Vec<pb::SignedCard>, JournalError> {
+        let range = KeyRange::prefix(cards_key(number));
+        let newest = self.index.scan(Table::Meta, &range, Order::Descending).take(most);
+        let mut cards = newest.map(|pair| self.card_in(&pair?.1)).collect::<Result<Vec<_>, _>>()?;
+        cards.reverse();
+        Ok(cards)
+    }
+
+    /// The card that an entry brought; `value` is the entry's index.
+    fn card_in(&self, value: &[u8]) -> Result<pb::SignedCard, JournalError> {
+        let damaged = || JournalError::Index("the entry of a card has another form".to_owned());
+        let index = value.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or_else(damaged)?;
+        let card = match self.event(index)?.1 {
+            Event::CardIssued(issued) => issued.card,
+            Event::PartnerChanged(changed) => changed.card,
+            _ => None,
+        };
+        card.ok_or_else(damaged)
     }
 
     fn read_head(

@@ -22,7 +22,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 23] = [
+pub const RPCS: [&str; 24] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -34,6 +34,7 @@ pub const RPCS: [&str; 23] = [
     "liaison.v1.LogService/GetCheckpoint",
     "liaison.v1.LogService/GetInclusionProof",
     "liaison.v1.LogService/GetConsistencyProof",
+    "liaison.v1.LogService/GetRecordProof",
     "liaison.v1.LogService/ListEntries",
     "liaison.v1.PartnerService/GetOwnCard",
     "liaison.v1.PartnerService/ListPartners",

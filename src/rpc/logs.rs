@@ -2,7 +2,7 @@
 //!
 //! Every answer is about a size that was signed: never about leaves behind the newest checkpoint.
 
-use super::{ANSWER_BYTES_MAX, Context, agency, record_id, refusal};
+use super::{ANSWER_BYTES_MAX, Context, agency, record_id, record_proof, refusal};
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
 use crate::journal::state::PartnerNumber;
@@ -161,6 +161,17 @@ impl LogService for Logs {
         Ok(Response::new(pb::GetConsistencyProofResponse { path: wire(&path), new_size, note }))
     }
 
+    async fn get_record_proof(
+        &self,
+        request: Request<pb::GetRecordProofRequest>,
+    ) -> Result<Response<pb::GetRecordProofResponse>, Status> {
+        let id = record_id(&request.into_inner().record_id)?;
+        let own = self.0.node.agency().clone();
+        let proof = self.0.read(move |view| record_proof::collect(view, &own, &id)).await?;
+        let unknown = || Status::not_found(format!("this node holds no record {id}"));
+        proof.map(Response::new).ok_or_else(unknown)
+    }
+
     async fn list_entries(
         &self,
         request: Request<pb::ListEntriesRequest>,
@@ -205,7 +216,7 @@ fn entries_in(
     Ok(entries)
 }
 
-fn wire(path: &[TreeHash]) -> Vec<Bytes> {
+pub(super) fn wire(path: &[TreeHash]) -> Vec<Bytes> {
     path.iter().map(|hash| Bytes::copy_from_slice(hash.as_bytes())).collect()
 }
 

@@ -13,6 +13,7 @@ mod node;
 mod partners;
 mod policies;
 mod port;
+mod record_proof;
 mod records;
 mod refusal;
 mod submission;

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use liaison::audit::ProofFile;
 use liaison::ident::{LeafIndex, TreeHash, TreeSize};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
@@ -110,6 +111,23 @@ fn proof(extra: &[u8]) -> Vec<u8> {
     proof.to_bytes()
 }
 
+/// Its form is sound; its card and its acceptance are not.
+fn proof_file() -> Vec<u8> {
+    let card = pb::SignedCard {
+        card: Bytes::from_static(&[7; 60]),
+        signature: Bytes::from_static(&[8; 64]),
+    };
+    let acceptance = TlogProof::parse(&proof(b"an entry")).unwrap();
+    let file = ProofFile {
+        envelope: signed(1)[0].envelope(),
+        cards: [("npa.go.jp".parse().unwrap(), vec![card])].into(),
+        holder: "npa.go.jp".parse().unwrap(),
+        disclosures: [("jc3.or.jp".parse().unwrap(), acceptance.clone())].into(),
+        acceptance,
+    };
+    file.to_bytes()
+}
+
 /// A request to a witness; its log has five entries.
 fn asked(old: u64, proof: &[u8]) -> Vec<u8> {
     let log = NoteSigner::new("npa.go.jp/journal".parse().unwrap(), SeedKey::signing());
@@ -152,7 +170,6 @@ fn feed_batch() -> Vec<u8> {
         entries: vec![entry.encode_to_vec().into()],
         envelopes: vec![record.envelope()],
         note: checkpoint().to_bytes().into(),
-        ..pb::FeedBatch::default()
     }
     .encode_to_vec()
 }
@@ -220,6 +237,7 @@ fn seeds() -> Vec<Seed> {
         ("tile", "hashes", [b"tile/0/x001/234.p/2\n".as_slice(), &[5; 64]].concat()),
         ("tile", "bundle", b"tile/entries/000.p/2\n\0\x01a\0\0".to_vec()),
         ("tile", "refused-long-path", b"tile/0/x000/000.p/1\n".to_vec()),
+        ("proof_file", "accepted", proof_file()),
         ("journal_entry", "published", journal_entry()),
         ("feed_batch", "one", feed_batch()),
         ("card", "any-bytes", armour::wrap(&[7; 100]).unwrap().into_bytes()),

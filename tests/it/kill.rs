@@ -55,7 +55,7 @@ fn seed() -> u64 {
 }
 
 /// The records of one request: which request it is, and its drafts.
-fn drafts(round: u64, submitter: u64, request: u64) -> Vec<pb::Draft> {
+pub(crate) fn drafts(round: u64, submitter: u64, request: u64) -> Vec<pb::Draft> {
     (0..DRAFTS)
         .map(|n| {
             let name = format!("{round}-{submitter}-{request}-{n}");
@@ -91,15 +91,15 @@ async fn submitter(channel: Channel, round: u64, number: u64, seen: mpsc::Unboun
 
 /// What is known of the node over all its lives.
 #[derive(Default)]
-struct History {
-    acknowledged: Vec<Bytes>,
+pub(crate) struct History {
+    pub(crate) acknowledged: Vec<Bytes>,
     /// The one root that was ever signed for a size.
     roots: HashMap<TreeSize, TreeHash>,
     newest: Option<(TreeSize, Bytes)>,
 }
 
 impl History {
-    fn checkpoint(&mut self, note: &Bytes) {
+    pub(crate) fn checkpoint(&mut self, note: &Bytes) {
         let parsed = Checkpoint::parse(Note::parse(note).unwrap().text()).unwrap();
         let (size, root) = (parsed.size(), parsed.root());
         let before = *self.roots.entry(size).or_insert(root);
@@ -147,7 +147,10 @@ async fn one_life(
     (sent, acknowledged)
 }
 
-async fn find(client: &mut RecordServiceClient<Channel>, selector: Selector) -> Option<Signed> {
+pub(crate) async fn find(
+    client: &mut RecordServiceClient<Channel>,
+    selector: Selector,
+) -> Option<Signed> {
     let request = pb::GetRecordRequest { selector: Some(selector) };
     match client.get_record(request).await {
         Ok(found) => {
@@ -188,7 +191,7 @@ async fn check_life(
 }
 
 /// An auditor who kept the newest checkpoint looks at the files.
-fn audit(dir: &Path, history: &History) {
+pub(crate) fn audit(dir: &Path, history: &History) {
     let Some((_, note)) = &history.newest else { return };
     let kept = dir.join("kept-checkpoint.txt");
     std::fs::write(&kept, note).unwrap();

@@ -9,10 +9,13 @@
 #[path = "../../fuzz/bodies.rs"]
 #[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
 mod bodies;
+mod faults;
 mod fixture;
 mod fuzz_corpus;
 mod impostor;
+mod independent;
 mod kill;
+mod prove;
 mod published;
 mod push;
 mod real_data;

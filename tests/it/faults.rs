@@ -1,0 +1,222 @@
+//! Every write, sync, rename and opening on the way of one batch fails once, and once the process is
+//! killed at it: what was acknowledged is there after a restart, the log verifies, and no two roots of
+//! one size were ever signed.
+//!
+//! strace makes the calls fail in a running `liaison serve`. Where it is not installed, or may not
+//! trace, this says so and tests nothing.
+
+#![allow(clippy::print_stderr, reason = "says why nothing was tested, and what was")]
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use liaison::pb::log_service_client::LogServiceClient;
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::{self, get_record_request::Selector};
+use liaison::tls::ClientRole;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::fixture::{CORE_ONLY, RunningNode, eventually, make};
+use crate::kill::{History, audit, drafts, find};
+
+const AGENCY: &str = "faults.example";
+
+/// The calls that put a batch on the disk, and those that could.
+const CALLS: [&str; 6] = ["pwrite64", "write", "fdatasync", "fsync", "/^rename", "openat"];
+/// More calls of one sort than a batch makes.
+const CALLS_MAX: u32 = 8;
+
+#[derive(Debug, Clone, Copy)]
+enum Injury {
+    Eio,
+    Kill,
+}
+
+impl Injury {
+    const ALL: [Self; 2] = [Self::Eio, Self::Kill];
+
+    const fn argument(self) -> &'static str {
+        match self {
+            Self::Eio => "error=EIO",
+            Self::Kill => "signal=SIGKILL",
+        }
+    }
+}
+
+/// strace on a process, with what it wrote down.
+struct Tracer {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Tracer {
+    /// Hurts the `number`th call of one sort that touches one of the files, counted for each thread
+    /// from now on; why it cannot is the error.
+    async fn attach(
+        pid: u32,
+        call: &str,
+        number: u32,
+        injury: Injury,
+        files: &[PathBuf],
+    ) -> Result<Self, String> {
+        let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().to_path_buf();
+        let inject = format!("inject={call}:{}:when={number}", injury.argument());
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", &format!("trace={call}"), "-e", &inject, "-o"]).arg(&log);
+        for file in files {
+            command.arg("-P").arg(file);
+        }
+        command.arg("-p").arg(pid.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().map_err(|error| error.to_string())?;
+        let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut told = String::new();
+        while let Some(line) = words.next_line().await.unwrap() {
+            if line.contains("attached") {
+                tokio::spawn(async move { while let Ok(Some(_)) = words.next_line().await {} });
+                return Ok(Self { child, log });
+            }
+            told += &line;
+        }
+        Err(told)
+    }
+
+    fn has_hurt(&self) -> bool {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.contains("INJECTED") || log.contains("killed by SIGKILL")
+    }
+
+    /// Lets the process go on alone.
+    async fn detach(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        // It may have ended with the process that it traced.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        self.child.wait().await.unwrap();
+        let _ = std::fs::remove_file(&self.log);
+    }
+}
+
+/// The files of the store that a batch can touch: those that are open, and those that are there.
+fn store_files(dir: &Path, pid: u32) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.join("store")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let is_dir = entry.file_type().unwrap().is_dir();
+            if is_dir { dirs.push(entry.path()) } else { files.push(entry.path()) }
+        }
+        files.push(dir);
+    }
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    files.extend(open.filter(|path| path.starts_with(dir)));
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// A node that is hurt again and again, and all that is known of it.
+struct Patient {
+    dir: PathBuf,
+    history: History,
+    batches: u64,
+}
+
+impl Patient {
+    async fn checkpoint(&mut self, node: &RunningNode) {
+        let mut log = LogServiceClient::new(node.channel(ClientRole::Analyst).await);
+        let request = pb::GetCheckpointRequest { feed: String::new() };
+        if let Ok(answer) = log.get_checkpoint(request).await {
+            self.history.checkpoint(&answer.into_inner().note);
+        }
+    }
+
+    /// One batch, hurt at one call. Whether there was such a call.
+    async fn suffer(
+        &mut self,
+        node: RunningNode,
+        call: &str,
+        number: u32,
+        injury: Injury,
+    ) -> Result<(RunningNode, bool), String> {
+        let files = store_files(&self.dir, node.pid());
+        self.checkpoint(&node).await;
+        let mut client = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
+        let mut log = LogServiceClient::new(node.channel(ClientRole::Analyst).await);
+        let tracer = Tracer::attach(node.pid(), call, number, injury, &files).await?;
+        self.batches += 1;
+        let drafts = drafts(self.batches, 0, 0);
+        let answer = client.submit_records(pb::SubmitRecordsRequest { drafts }).await;
+        if let Ok(answer) = answer {
+            let answer = answer.into_inner();
+            self.history.checkpoint(&answer.checkpoint_note);
+            let ids = answer.results.into_iter().map(|result| result.record_id);
+            self.history.acknowledged.extend(ids);
+        }
+        // What it still says, if it says anything.
+        let request = pb::GetCheckpointRequest { feed: String::new() };
+        if let Ok(answer) = log.get_checkpoint(request).await {
+            self.history.checkpoint(&answer.into_inner().note);
+        }
+        let was_hurt = tracer.has_hurt();
+        tracer.detach().await;
+        if !was_hurt {
+            return Ok((node, false));
+        }
+        node.kill().await;
+        audit(&self.dir, &self.history);
+        let node = RunningNode::start(&self.dir, AGENCY).await;
+        self.checkpoint(&node).await;
+        Ok((node, true))
+    }
+
+    async fn holds_what_it_acknowledged(&self, node: &RunningNode) {
+        let mut client = node.analyst().await;
+        for id in &self.history.acknowledged {
+            let found = find(&mut client, Selector::RecordId(id.clone())).await;
+            assert!(found.is_some(), "an acknowledged record is lost");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join(AGENCY);
+    make(&dir, AGENCY, "police", CORE_ONLY);
+    let mut node = RunningNode::start(&dir, AGENCY).await;
+    let mut patient = Patient { dir, history: History::default(), batches: 0 };
+    let mut hurt = Vec::new();
+    for (call, injury) in CALLS.into_iter().flat_map(|call| Injury::ALL.map(|i| (call, i))) {
+        for number in 1..=CALLS_MAX {
+            let (still, was_hurt) = match patient.suffer(node, call, number, injury).await {
+                Ok(outcome) => outcome,
+                Err(reason) if hurt.is_empty() => {
+                    eprintln!("strace cannot be used ({reason}): nothing was tested");
+                    return;
+                }
+                Err(reason) => panic!("{reason}"),
+            };
+            node = still;
+            if !was_hurt {
+                break;
+            }
+            hurt.push(format!("{call} {number} {injury:?}"));
+        }
+    }
+    eprintln!("hurt at: {}", hurt.join(", "));
+    // A batch is one write and one sync at least.
+    for call in ["pwrite64 1 Eio", "pwrite64 1 Kill", "fdatasync 1 Eio", "fdatasync 1 Kill"] {
+        assert!(hurt.iter().any(|found| found == call), "no {call} in {hurt:?}");
+    }
+    patient.holds_what_it_acknowledged(&node).await;
+    eventually("the node takes records again", async || {
+        let mut client = node.analyst().await;
+        let drafts = drafts(0, 0, 0);
+        client.submit_records(pb::SubmitRecordsRequest { drafts }).await.is_ok()
+    })
+    .await;
+    node.kill().await;
+    audit(&patient.dir, &patient.history);
+}

@@ -39,12 +39,11 @@ pub fn leaf_hash(entry: &[u8]) -> TreeHash {
 
 /// SHA-256(0x01 ‖ left ‖ right).
 pub fn node_hash(left: &TreeHash, right: &TreeHash) -> TreeHash {
-    finish(
-        Sha256::new()
-            .chain_update(NODE_PREFIX)
-            .chain_update(left.as_bytes())
-            .chain_update(right.as_bytes()),
-    )
+    let mut node = [0; 1 + 2 * TreeHash::BYTES];
+    node[..1].copy_from_slice(&NODE_PREFIX);
+    node[1..=TreeHash::BYTES].copy_from_slice(left.as_bytes());
+    node[1 + TreeHash::BYTES..].copy_from_slice(right.as_bytes());
+    finish(Sha256::new().chain_update(node))
 }
 
 /// The root over leaf hashes that are all at hand; [`EMPTY_ROOT`] for none.

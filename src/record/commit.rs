@@ -17,15 +17,15 @@ pub type Commitment = [u8; 32];
 
 /// SHA-256(tag, kind as u32, slot number as u8, salt, length as u32, bytes); big-endian.
 pub fn slot_commitment(kind: Kind, slot: SlotNumber, salt: &Salt, bytes: &[u8]) -> Commitment {
-    Sha256::new()
-        .chain_update(SLOT_TAG)
-        .chain_update(u32::from(kind.number()).to_be_bytes())
-        .chain_update([slot.get()])
-        .chain_update(salt)
-        .chain_update((bytes.len() as u32).to_be_bytes())
-        .chain_update(bytes)
-        .finalize()
-        .into()
+    // In one piece: a record has a dozen of these, and each piece costs the hasher's bookkeeping.
+    let mut prefix = [0; SLOT_TAG.len() + 4 + 1 + 16 + 4];
+    let (tag, rest) = prefix.split_at_mut(SLOT_TAG.len());
+    tag.copy_from_slice(SLOT_TAG);
+    rest[..4].copy_from_slice(&u32::from(kind.number()).to_be_bytes());
+    rest[4] = slot.get();
+    rest[5..21].copy_from_slice(salt);
+    rest[21..].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
+    Sha256::new().chain_update(prefix).chain_update(bytes).finalize().into()
 }
 
 /// SHA-256(tag, kind as u32, slot count as u32, all commitments in slot order); big-endian.

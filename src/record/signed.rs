@@ -12,7 +12,7 @@ use super::wire::{self, SlotError};
 use crate::ident::{
     AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize,
 };
-use crate::merkle::{BATCH_LEAVES_MAX, leaf_hash, root_from_inclusion};
+use crate::merkle::{BATCH_LEAVES_MAX, BatchError, ProvenNodes, batch_root, leaf_hash};
 use crate::pb;
 use crate::value::{Value, ValueType};
 use bytes::Bytes;
@@ -125,11 +125,57 @@ pub trait KeyRing {
 #[derive(Debug, Default)]
 pub struct VerifiedRoots {
     seen: HashSet<(KeyId, u8, TreeHash, [u8; 64])>,
+    last: Option<LastBatch>,
+}
+
+/// The batch of the record before: the next record is mostly of the same.
+#[derive(Debug)]
+struct LastBatch {
+    key_id: KeyId,
+    tree_size: u8,
+    bytes: [u8; 64],
+    nodes: ProvenNodes,
+}
+
+impl LastBatch {
+    fn is_of(&self, signature: &BatchSignature) -> bool {
+        self.key_id == signature.key_id
+            && self.tree_size == signature.tree_size
+            && self.bytes == signature.bytes
+    }
 }
 
 impl VerifiedRoots {
     /// Batches arrive together; remembering more than a window of them buys nothing.
     const MOST: usize = 4096;
+
+    /// Whether the record's path leads to a root that the key signed; an error when no root of
+    /// such a batch can have such a path.
+    fn verify(
+        &mut self,
+        key: &VerifyingKey,
+        signature: &BatchSignature,
+        id: RecordId,
+    ) -> Result<bool, BatchError> {
+        let index = LeafIndex::new(u64::from(signature.leaf_index));
+        if let Some(last) = self.last.as_mut().filter(|last| last.is_of(signature))
+            && last.nodes.prove(leaf_hash(id.as_bytes()), index, &signature.path)
+        {
+            return Ok(true);
+        }
+        let size = TreeSize::new(u64::from(signature.tree_size));
+        let root = batch_root(&id, index, size, &signature.path)?;
+        if !self.check(key, signature, root) {
+            return Ok(false);
+        }
+        self.last = Some(LastBatch {
+            key_id: signature.key_id,
+            tree_size: signature.tree_size,
+            bytes: signature.bytes,
+            nodes: ProvenNodes::new(root, size)?,
+        });
+        Ok(true)
+    }
 
     fn check(&mut self, key: &VerifyingKey, signature: &BatchSignature, root: TreeHash) -> bool {
         let entry = (signature.key_id, signature.tree_size, root, signature.bytes);
@@ -204,14 +250,10 @@ impl Signed {
                     at: header.created_at,
                 }
             })?;
-        let root = root_from_inclusion(
-            &leaf_hash(id.as_bytes()),
-            LeafIndex::new(u64::from(signature.leaf_index)),
-            TreeSize::new(u64::from(signature.tree_size)),
-            &signature.path,
-        )
-        .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
-        if roots.check(&key, signature, root) {
+        let verified = roots
+            .verify(&key, signature, *id)
+            .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
+        if verified {
             Ok(self.record)
         } else {
             Err(RecordError::Signature { key: signature.key_id, originator: originator.clone() })

@@ -1,10 +1,10 @@
-//! What is staged for the engine and not yet applied: a short queue of sorted runs.
+//! What is staged for the engine and not yet applied: a short queue of runs of changes.
 //!
-//! A run never changes once made, so readers share it without a lock.
+//! What a run says never changes once it is made, so readers share it.
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::engine::{Change, KeyRange, Table};
 use super::position::Position;
@@ -51,10 +51,56 @@ impl Ranked {
     }
 }
 
-/// The changes of one staged batch, sorted by table and key with no key twice.
+/// Says of most keys that a run has no change to them, so that a reader passes by the run: 16 bits
+/// a change, of which two are set.
+#[derive(Debug)]
+struct KeyFilter {
+    words: Vec<u64>,
+}
+
+impl KeyFilter {
+    fn new(changes: &[Change]) -> Self {
+        let words = (changes.len() / 4).next_power_of_two();
+        let mut filter = Self { words: vec![0; words] };
+        for change in changes.iter().filter(|change| Self::covers(change.table)) {
+            for (word, bit) in filter.bits(rank(change.table, &change.key)) {
+                filter.words[word] |= bit;
+            }
+        }
+        filter
+    }
+
+    /// Search keys are read by range only, and there are many.
+    fn covers(table: Table) -> bool {
+        table != Table::Search
+    }
+
+    fn may_have(&self, table: Table, key: &[u8]) -> bool {
+        !Self::covers(table)
+            || self.bits(rank(table, key)).iter().all(|(word, bit)| self.words[*word] & bit != 0)
+    }
+
+    /// Two bits by the upper and the lower half of the multiplied rank; keys begin with random
+    /// bytes of an id, or hold few and short numbers.
+    fn bits(&self, rank: u128) -> [(usize, u64); 2] {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let folded = (rank >> 64) as u64 ^ (rank as u64).rotate_left(29);
+        let first = folded.wrapping_mul(ODD);
+        let second = (first ^ folded.rotate_left(31)).wrapping_mul(ODD);
+        let mask = self.words.len() - 1;
+        [first, second].map(|hash| ((hash >> 38) as usize & mask, 1 << (hash >> 32 & 63)))
+    }
+}
+
+/// The changes of one staged batch, by table and key with no key twice.
+///
+/// They are brought in order by whoever needs that first, which is seldom the writer.
 #[derive(Debug)]
 pub(super) struct Run {
-    changes: Vec<Ranked>,
+    staged: Mutex<Vec<Change>>,
+    sorted: OnceLock<Vec<Ranked>>,
+    filter: KeyFilter,
+    changes: usize,
     bytes: usize,
     watermark: Position,
 }
@@ -62,40 +108,57 @@ pub(super) struct Run {
 impl Run {
     /// Of several changes to one key the last counts.
     pub(super) fn new(changes: Vec<Change>, watermark: Position) -> Self {
-        let mut changes: Vec<Ranked> = changes.into_iter().map(Ranked::new).collect();
-        changes.sort_by(Ranked::order);
-        changes.dedup_by(|later, earlier| {
-            let same = later.order(earlier).is_eq();
-            if same {
-                std::mem::swap(later, earlier);
-            }
-            same
-        });
-        let bytes = changes.iter().map(|ranked| ranked.change.bytes()).sum();
-        Self { changes, bytes, watermark }
+        Self {
+            filter: KeyFilter::new(&changes),
+            changes: changes.len(),
+            bytes: changes.iter().map(Change::bytes).sum(),
+            staged: Mutex::new(changes),
+            sorted: OnceLock::new(),
+            watermark,
+        }
+    }
+
+    fn sorted(&self) -> &[Ranked] {
+        self.sorted.get_or_init(|| {
+            let staged =
+                std::mem::take(&mut *self.staged.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut changes: Vec<Ranked> = staged.into_iter().map(Ranked::new).collect();
+            changes.sort_by(Ranked::order);
+            changes.dedup_by(|later, earlier| {
+                let same = later.order(earlier).is_eq();
+                if same {
+                    std::mem::swap(later, earlier);
+                }
+                same
+            });
+            changes
+        })
     }
 
     pub(super) fn change(&self, table: Table, key: &[u8]) -> Option<&Change> {
+        if !self.filter.may_have(table, key) {
+            return None;
+        }
         let rank = rank(table, key);
-        let found = self.changes.binary_search_by(|ranked| ranked.order_to(rank, key)).ok()?;
+        let found = self.sorted().binary_search_by(|ranked| ranked.order_to(rank, key)).ok()?;
         self.change_at(found)
     }
 
     /// A change by its place in the order.
     pub(super) fn change_at(&self, index: usize) -> Option<&Change> {
-        self.changes.get(index).map(|ranked| &ranked.change)
+        self.sorted().get(index).map(|ranked| &ranked.change)
     }
 
     /// Which places lie in the range.
     pub(super) fn within(&self, table: Table, range: &KeyRange) -> Range<usize> {
         let first_from = |bound: &[u8]| {
             let rank = rank(table, bound);
-            self.changes.partition_point(|ranked| ranked.order_to(rank, bound).is_lt())
+            self.sorted().partition_point(|ranked| ranked.order_to(rank, bound).is_lt())
         };
         let start = first_from(range.start());
         let end = match range.end() {
             Some(end) => first_from(end),
-            None => self.changes.partition_point(|ranked| ranked.change.table <= table),
+            None => self.sorted().partition_point(|ranked| ranked.change.table <= table),
         };
         start..end.max(start)
     }
@@ -142,7 +205,7 @@ impl Overlay {
 
     pub(super) fn with(&self, run: Run) -> Self {
         let mut next = self.clone();
-        next.changes += run.changes.len();
+        next.changes += run.changes;
         next.bytes += run.bytes;
         next.runs.push(Arc::new(run));
         next
@@ -152,7 +215,7 @@ impl Overlay {
         let (gone, kept) = self.runs.split_at(count.min(self.runs.len()));
         Self {
             runs: kept.to_vec(),
-            changes: self.changes - gone.iter().map(|run| run.changes.len()).sum::<usize>(),
+            changes: self.changes - gone.iter().map(|run| run.changes).sum::<usize>(),
             bytes: self.bytes - gone.iter().map(|run| run.bytes).sum::<usize>(),
         }
     }
@@ -163,7 +226,7 @@ impl Overlay {
         let count = self
             .runs
             .iter()
-            .take_while(|run| match room.checked_sub(run.changes.len()) {
+            .take_while(|run| match room.checked_sub(run.changes) {
                 Some(left) => {
                     room = left;
                     true
@@ -195,7 +258,7 @@ impl Chunk {
         let mut all: Vec<(u128, &Ranked)> = self
             .runs
             .iter()
-            .flat_map(|run| &run.changes)
+            .flat_map(|run| run.sorted())
             .map(|ranked| (ranked.rank, ranked))
             .collect();
         if self.runs.len() > 1 {
@@ -219,6 +282,27 @@ impl Chunk {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_filter_has_every_key_it_was_made_of_and_few_others() {
+        let key = |n: u32| n.wrapping_mul(0x9E37_79B9).to_be_bytes();
+        let changes: Vec<_> = (0..2_000).map(|n| Change::delete(Table::Series, key(n))).collect();
+        let filter = KeyFilter::new(&changes);
+        assert!((0..2_000).all(|n| filter.may_have(Table::Series, &key(n))));
+        let wrongly = (2_000..12_000).filter(|n| filter.may_have(Table::Series, &key(*n))).count();
+        assert!(wrongly < 500, "{wrongly} of 10,000");
+        let run = Run::new(changes, Position::START);
+        assert!((0..2_000).all(|n| run.change(Table::Series, &key(n)).is_some()));
+        assert!((2_000..9_000).all(|n| run.change(Table::Series, &key(n)).is_none()));
+    }
+
+    #[test]
+    fn of_several_changes_to_one_key_the_last_counts() {
+        let changes = [1, 2].map(|n| Change::put(Table::Records, *b"a", [n])).to_vec();
+        let run = Run::new(changes, Position::START);
+        let found = run.change(Table::Records, b"a").and_then(|change| change.value.as_deref());
+        assert_eq!(found, Some(&[2][..]));
+    }
 
     proptest! {
         #[test]

@@ -3,7 +3,8 @@
 use super::error::CliError;
 use super::{Context, directory};
 use crate::node::init;
-use crate::tls::{ClientName, ClientRole};
+use crate::policy::ClientRole;
+use crate::tls::ClientName;
 use clap::{Args, Subcommand};
 use serde_json::json;
 

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use super::GlobalOptions;
 use super::error::{CliError, Exit};
-pub use crate::tls::ClientRole as Role;
+pub use crate::policy::ClientRole as Role;
 use crate::tls::{ClientProfile, ConnectError, connect_client};
 
 /// Largest answer that is taken, for a time line of 10,000 events with their records.

@@ -4,7 +4,8 @@ use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
 use crate::node::init;
-use crate::tls::{ClientName, ClientRole};
+use crate::policy::ClientRole;
+use crate::tls::ClientName;
 use clap::Args;
 use serde_json::json;
 

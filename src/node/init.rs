@@ -3,8 +3,9 @@
 use super::NodeError;
 use super::config::Config;
 use crate::ident::Timestamp;
-use crate::partner::{Address, Card, NodeKeys, RecordKey, RecordKeyStatus, Sector, VerifiedCard};
-use crate::tls::{Authority, ClientName, ClientProfile, ClientRole, certificate_text};
+use crate::partner::{Address, Card, NodeKeys, RecordKey, RecordKeyStatus, VerifiedCard};
+use crate::policy::{ClientRole, Sector};
+use crate::tls::{Authority, ClientName, ClientProfile, certificate_text};
 use std::path::{Path, PathBuf};
 
 /// A card is good for 13 months, so that a yearly renewal is never late.
@@ -63,7 +64,8 @@ pub fn issue_card(
             .country
             .parse()
             .map_err(|error| NodeError::start("country in liaison.toml", error))?,
-        sector: Sector::named(&config.sector).ok_or_else(|| invalid("sector", &config.sector))?,
+        sector: Sector::from_name(&config.sector)
+            .ok_or_else(|| invalid("sector", &config.sector))?,
         serial: previous.map_or(1, |card| card.card().serial + 1),
         issued_at: now,
         expires_at: now.plus_ms(CARD_DAYS * DAY_MS),

@@ -248,16 +248,10 @@ pub(super) fn policy_facts(
     partner: &PartnerRecord,
 ) -> Result<policy::PartnerFacts, NodeError> {
     let card = partner.card.card();
-    let name = card.sector.name();
     Ok(policy::PartnerFacts {
         agency: agency.clone(),
-        sector: policy::Sector::from_name(name)
-            .ok_or_else(|| NodeError::Start(format!("policy knows no sector {name}")))?,
-        country: card
-            .country
-            .to_string()
-            .parse()
-            .map_err(|error| NodeError::start("country of a card", error))?,
+        sector: card.sector,
+        country: card.country,
         client: partner.facts.client,
         suspended: partner.state != pb::PartnerState::Active,
         agreement_until: agreement_until(&partner.facts)?,

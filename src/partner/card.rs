@@ -13,12 +13,13 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
 use super::armour::{self, ArmourError};
-use super::host::{Address, Country, Host, HostError};
+use super::host::{Address, Host, HostError};
 use super::keys::{Role, SecretKey};
 use super::number::Number;
 use super::public_key::{PublicKey, PublicKeyError};
 use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
 use crate::pb;
+use crate::policy::{Country, CountryError, Sector};
 
 /// Most addresses, and most server names: a node has a few front ends, not a fleet.
 pub const ADDRESSES_MAX: usize = 8;
@@ -51,6 +52,8 @@ pub enum CardError {
     Identifier { field: &'static str, source: IdentError },
     #[error("{field} of the card is wrong")]
     Host { field: &'static str, source: HostError },
+    #[error("the country of the card is wrong")]
+    Country(#[source] CountryError),
     #[error("{field} of the card is wrong")]
     Key { field: &'static str, source: PublicKeyError },
     #[error("{field} has {min} to {max} bytes, found {found}")]
@@ -81,45 +84,6 @@ pub enum CardError {
     FromTheFuture { issued: Timestamp, now: Timestamp },
     #[error("the card expired at {0}")]
     Expired(Timestamp),
-}
-
-/// What kind of organisation an agency is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Sector {
-    Police,
-    Cert,
-    Vendor,
-    Prosecutor,
-    Regulator,
-    Other,
-}
-
-impl Sector {
-    pub const ALL: [Self; 6] =
-        [Self::Police, Self::Cert, Self::Vendor, Self::Prosecutor, Self::Regulator, Self::Other];
-
-    /// The word that policies, commands and files use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Police => "police",
-            Self::Cert => "cert",
-            Self::Vendor => "vendor",
-            Self::Prosecutor => "prosecutor",
-            Self::Regulator => "regulator",
-            Self::Other => "other",
-        }
-    }
-
-    /// The sector of this name, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|sector| sector.name() == name)
-    }
-}
-
-impl fmt::Display for Sector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Whether a record key is in use.

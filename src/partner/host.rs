@@ -1,4 +1,4 @@
-//! Where a node answers: host names, addresses with a port, country codes. Text parsed once.
+//! Where a node answers: host names and addresses with a port. Text parsed once.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,15 +8,13 @@ use std::str::FromStr;
 /// Longest DNS name in bytes (RFC 1035, section 2.3.4, without the final dot).
 const HOST_BYTES_MAX: usize = 253;
 
-/// What is wrong with the text of a host, an address or a country.
+/// What is wrong with the text of a host or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
     #[error("{0:?} is neither an IP address nor a lower-case DNS name")]
     Host(String),
     #[error("{0:?} is not host:port with a port from 1 to 65535, IPv6 in brackets")]
     Address(String),
-    #[error("{0:?} is not an ISO 3166-1 alpha-2 code such as JP")]
-    Country(String),
 }
 
 /// A DNS name in lower case, or an IP address.
@@ -102,33 +100,6 @@ impl TryFrom<SocketAddr> for Address {
     }
 }
 
-/// An ISO 3166-1 alpha-2 code: two letters A to Z. Whether it is assigned is not checked.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Country([u8; 2]);
-
-impl FromStr for Country {
-    type Err = HostError;
-
-    fn from_str(text: &str) -> Result<Self, HostError> {
-        match text.as_bytes() {
-            &[a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([a, b])),
-            _ => Err(HostError::Country(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", char::from(self.0[0]), char::from(self.0[1]))
-    }
-}
-
-impl fmt::Debug for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,14 +136,6 @@ mod tests {
             "a:1:2",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_country_is_two_upper_case_letters() {
-        assert_eq!("JP".parse::<Country>().map(|c| c.to_string()).as_deref(), Ok("JP"));
-        for text in ["", "J", "jp", "JPN", "J1", "日"] {
-            assert!(text.parse::<Country>().is_err(), "{text:?}");
         }
     }
 }

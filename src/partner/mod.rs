@@ -7,7 +7,6 @@
 
 pub mod armour;
 pub mod card;
-pub mod entry;
 pub mod host;
 pub mod keys;
 pub mod number;
@@ -17,11 +16,8 @@ pub mod state;
 pub mod update;
 mod wire;
 
-pub use card::{
-    Card, CardError, CardHash, Contact, RecordKey, RecordKeyStatus, Sector, VerifiedCard,
-};
-pub use entry::{EntryError, PartnerEntry, Tag};
-pub use host::{Address, Country, Host, HostError};
+pub use card::{Card, CardError, CardHash, Contact, RecordKey, RecordKeyStatus, VerifiedCard};
+pub use host::{Address, Host, HostError};
 pub use keys::{KeyError, NodeKeys, Role, SecretKey, SeriesSecret};
 pub use number::{GroupPair, HeardNumber, Number, NumberError};
 pub use public_key::{PublicKey, PublicKeyError};

@@ -7,12 +7,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::card::{
     ADDRESSES_MAX, AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, CONTACTS_MAX, Card, CardError, CardHash,
-    Contact, RECORD_KEYS_MAX, RecordKey, RecordKeyStatus, Sector, VALIDITY_MS_MAX,
+    Contact, RECORD_KEYS_MAX, RecordKey, RecordKeyStatus, VALIDITY_MS_MAX,
 };
 use super::host::HostError;
 use super::public_key::PublicKey;
 use crate::ident::Timestamp;
 use crate::pb;
+use crate::policy::Sector;
 
 const VERSION: u32 = 1;
 
@@ -54,9 +55,7 @@ impl TryFrom<pb::Card> for Card {
                 .parse()
                 .map_err(|source| CardError::Identifier { field: "the agency name", source })?,
             display_name: text("the display name", display_name, 1, 200)?,
-            country: country
-                .parse()
-                .map_err(|source| CardError::Host { field: "the country", source })?,
+            country: country.parse().map_err(CardError::Country)?,
             sector,
             serial,
             issued_at: moment("the moment of issue", issued_at_ms)?,

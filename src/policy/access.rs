@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -49,9 +50,9 @@ pub const RPCS: [&str; 24] = [
     "liaison.v1.NodeService/GetStatus",
 ];
 
-/// What a client of this node is.
+/// What a client of the node's own agency may be. Its certificate says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
+pub enum ClientRole {
     Analyst,
     VendorTool,
     Auditor,
@@ -59,7 +60,12 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
+/// The text names no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a role; roles are analyst, vendor-tool, auditor, policy-officer and admin")]
+pub struct UnknownRole(String);
+
+impl ClientRole {
     pub const ALL: [Self; 5] =
         [Self::Analyst, Self::VendorTool, Self::Auditor, Self::PolicyOfficer, Self::Admin];
 
@@ -72,16 +78,27 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+}
 
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
+impl FromStr for ClientRole {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        let named = Self::ALL.into_iter().find(|role| role.name() == text);
+        named.ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ClientRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
 /// The answers to every rpc and role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    table: BTreeMap<&'static str, [bool; Role::ALL.len()]>,
+    table: BTreeMap<&'static str, [bool; ClientRole::ALL.len()]>,
 }
 
 impl Access {
@@ -100,8 +117,8 @@ impl Access {
         };
         let mut table = BTreeMap::new();
         for rpc in RPCS {
-            let mut row = [false; Role::ALL.len()];
-            for (cell, role) in row.iter_mut().zip(Role::ALL) {
+            let mut row = [false; ClientRole::ALL.len()];
+            for (cell, role) in row.iter_mut().zip(ClientRole::ALL) {
                 *cell = ask(rpc, role)?;
             }
             table.insert(rpc, row);
@@ -111,8 +128,8 @@ impl Access {
 
     /// Whether a client of this role may call this rpc, named `liaison.v1.Service/Method`. What is
     /// not known is not allowed.
-    pub fn allowed(&self, role: &str, rpc: &str) -> bool {
-        let position = Role::ALL.into_iter().position(|known| known.name() == role);
+    pub fn allowed(&self, role: ClientRole, rpc: &str) -> bool {
+        let position = ClientRole::ALL.into_iter().position(|known| known == role);
         match (self.table.get(rpc), position) {
             (Some(row), Some(position)) => row[position],
             _ => false,
@@ -124,14 +141,14 @@ impl fmt::Display for Access {
     /// The whole table, one line an rpc.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = format!("{:<46}", "rpc");
-        for role in Role::ALL {
+        for role in ClientRole::ALL {
             write!(line, "{:<16}", role.name())?;
         }
         writeln!(f, "{}", line.trim_end())?;
         for rpc in RPCS {
             let mut line = format!("{rpc:<46}");
-            for role in Role::ALL {
-                write!(line, "{:<16}", if self.allowed(role.name(), rpc) { "yes" } else { "-" })?;
+            for role in ClientRole::ALL {
+                write!(line, "{:<16}", if self.allowed(role, rpc) { "yes" } else { "-" })?;
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -168,7 +185,7 @@ fn load(text: &str, schema: &Schema) -> Result<PolicySet, Vec<Finding>> {
     if found.is_empty() { Ok(set) } else { Err(found) }
 }
 
-fn ask(policies: &PolicySet, schema: &Schema, rpc: &str, role: Role) -> Result<bool, String> {
+fn ask(policies: &PolicySet, schema: &Schema, rpc: &str, role: ClientRole) -> Result<bool, String> {
     let client = uid("Client", "client")?;
     let node = uid("Node", "node")?;
     let entities = [
@@ -211,18 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn a_role_survives_its_name() {
+        for role in ClientRole::ALL {
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+    }
+
+    #[test]
     fn what_is_unknown_is_denied() {
         let access = Access::compile().unwrap();
-        assert!(access.allowed("admin", "liaison.v1.NodeService/GetStatus"));
-        for (role, rpc) in [
-            ("admin", "liaison.v1.NodeService/Nothing"),
-            ("admin", "/liaison.v1.NodeService/GetStatus"),
-            ("Admin", "liaison.v1.NodeService/GetStatus"),
-            ("", "liaison.v1.NodeService/GetStatus"),
-            ("admin", ""),
-        ] {
-            assert!(!access.allowed(role, rpc), "{role} {rpc}");
+        let admin = ClientRole::Admin;
+        assert!(access.allowed(admin, "liaison.v1.NodeService/GetStatus"));
+        for rpc in ["liaison.v1.NodeService/Nothing", "/liaison.v1.NodeService/GetStatus", ""] {
+            assert!(!access.allowed(admin, rpc), "{rpc}");
         }
+        assert!("Admin".parse::<ClientRole>().is_err() && "".parse::<ClientRole>().is_err());
     }
 
     #[test]
@@ -232,10 +252,10 @@ mod tests {
             let method = rpc.rsplit('/').next().unwrap();
             let reads = ["Get", "List", "Query", "Watch", "Explain"];
             if !reads.iter().any(|verb| method.starts_with(verb)) {
-                assert!(!access.allowed("auditor", rpc), "{rpc}");
+                assert!(!access.allowed(ClientRole::Auditor, rpc), "{rpc}");
             }
             if rpc.contains("RecordService") || rpc.contains("CaseService") {
-                assert!(!access.allowed("admin", rpc), "{rpc}");
+                assert!(!access.allowed(ClientRole::Admin, rpc), "{rpc}");
             }
         }
     }

@@ -22,7 +22,7 @@ pub enum FactsError {
     Request { action: &'static str, reason: String },
 }
 
-/// What kind of organisation a partner is.
+/// What kind of organisation an agency is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sector {
     Police,
@@ -37,6 +37,7 @@ impl Sector {
     pub const ALL: [Self; 6] =
         [Self::Police, Self::Cert, Self::Vendor, Self::Prosecutor, Self::Regulator, Self::Other];
 
+    /// The word that policies, commands and files use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Police => "police",
@@ -53,7 +54,14 @@ impl Sector {
     }
 }
 
-/// An ISO 3166-1 alpha-2 code in upper case, for example `JP`.
+impl std::fmt::Display for Sector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An ISO 3166-1 alpha-2 code in upper case, for example `JP`. Whether it is assigned is not
+/// checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Country([u8; 2]);
 

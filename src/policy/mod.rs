@@ -25,7 +25,7 @@ mod fixtures;
 #[cfg(test)]
 mod guardrail_tests;
 
-pub use access::{Access, RPCS, Role};
+pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use explain::{Account, ClassAccount, Condition, Explanation, Outcome, State, explain};

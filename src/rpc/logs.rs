@@ -11,7 +11,8 @@ use crate::pb;
 use crate::pb::get_inclusion_proof_request::Leaf;
 use crate::pb::journal_entry::Event;
 use crate::pb::log_service_server::LogService;
-use crate::tls::{Caller, CallerInfo, ClientRole};
+use crate::policy::ClientRole;
+use crate::tls::{Caller, CallerInfo};
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 

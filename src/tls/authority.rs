@@ -17,11 +17,12 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::caller::{self, ROLE_PREFIX, Unreadable};
-use super::client::{CertificateSerial, ClientName, ClientRole};
+use super::client::{CertificateSerial, ClientName};
 use super::pem;
 use crate::ident::{AgencyName, Timestamp};
 use crate::partner::Host;
 use crate::partner::secret_file::{SecretFileError, create_secret, private_dir, read_secret};
+use crate::policy::ClientRole;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::client::{CertificateSerial, ClientName, ClientRole};
+use super::client::{CertificateSerial, ClientName};
 use crate::ident::{AgencyName, Timestamp};
+use crate::policy::ClientRole;
 
 /// Most subject alternative names that are looked at: more than a card may list, and few enough that a
 /// stranger's certificate costs nothing.

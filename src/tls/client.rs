@@ -1,4 +1,4 @@
-//! What the node's own clients are called and which role their certificate gives them.
+//! What the node's own clients are called, and the serial numbers of their certificates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,59 +8,13 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 /// Longest certificate serial in bytes (RFC 5280, section 4.1.2.2).
 pub const SERIAL_BYTES_MAX: usize = 20;
 
-/// Why a client's name or role is not accepted.
+/// Why a client's name is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientNameError {
     #[error(
         "client name {0:?} is not 1 to {CLIENT_NAME_BYTES_MAX} bytes of a-z, 0-9, ., - and _, starting with a letter or digit"
     )]
     Name(String),
-    #[error(
-        "{0:?} is not a role; roles are analyst, vendor-tool, auditor, policy-officer and admin"
-    )]
-    Role(String),
-}
-
-/// What a client of the node's own agency may be. The access policy says what each may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ClientRole {
-    Analyst,
-    VendorTool,
-    Auditor,
-    PolicyOfficer,
-    Admin,
-}
-
-impl ClientRole {
-    pub const ALL: [Self; 5] =
-        [Self::Analyst, Self::VendorTool, Self::Auditor, Self::PolicyOfficer, Self::Admin];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Analyst => "analyst",
-            Self::VendorTool => "vendor-tool",
-            Self::Auditor => "auditor",
-            Self::PolicyOfficer => "policy-officer",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl FromStr for ClientRole {
-    type Err = ClientNameError;
-
-    fn from_str(text: &str) -> Result<Self, ClientNameError> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == text)
-            .ok_or_else(|| ClientNameError::Role(text.to_owned()))
-    }
-}
-
-impl fmt::Display for ClientRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// The name of a client, also that of its profile's file, hence no slash and no leading dot.
@@ -127,14 +81,6 @@ impl fmt::Debug for CertificateSerial {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_role_survives_its_name() {
-        for role in ClientRole::ALL {
-            assert_eq!(role.name().parse(), Ok(role));
-        }
-        assert!("Admin".parse::<ClientRole>().is_err());
-    }
 
     #[test]
     fn a_client_name_can_never_leave_its_directory() {

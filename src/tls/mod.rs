@@ -25,7 +25,7 @@ pub use accept::{AcceptLimits, Acceptor, CallerStream, RefusalCounts, server_con
 pub use authority::{Authority, AuthorityError, IssuedClient, NodeNames};
 pub use caller::{Caller, CallerInfo, Unreadable};
 pub use certificate::NodeCertificate;
-pub use client::{CertificateSerial, ClientName, ClientNameError, ClientRole};
+pub use client::{CertificateSerial, ClientName, ClientNameError};
 pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
 pub use pem::certificate_text;
 pub use profile::{ClientProfile, ProfileError};

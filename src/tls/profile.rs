@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::client::{ClientName, ClientNameError, ClientRole};
+use super::client::{ClientName, ClientNameError};
 use crate::ident::{AgencyName, IdentError};
 use crate::partner::secret_file::{SecretFileError, private_dir, read_secret, replace_secret};
 use crate::partner::{Address, HostError};
+use crate::policy::{ClientRole, UnknownRole};
 
 /// Why a profile could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub enum ProfileError {
     Agency(#[from] IdentError),
     #[error("the client of the profile is wrong")]
     Client(#[from] ClientNameError),
+    #[error("the role of the profile is wrong")]
+    Role(#[from] UnknownRole),
 }
 
 /// A client's way to its node. The texts in PEM are parsed when it dials.

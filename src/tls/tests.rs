@@ -18,6 +18,7 @@ use super::*;
 use crate::ident::{AgencyName, Timestamp};
 use crate::partner::card::tests::{key, sample};
 use crate::partner::{Address, Role, VerifiedCard};
+use crate::policy::ClientRole;
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -13,7 +13,7 @@ use std::process::Stdio;
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, get_record_request::Selector};
-use liaison::tls::ClientRole;
+use liaison::policy::ClientRole;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 

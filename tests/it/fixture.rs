@@ -15,7 +15,8 @@ use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::policy_service_client::PolicyServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content};
-use liaison::tls::{ClientProfile, ClientRole, connect_client};
+use liaison::policy::ClientRole;
+use liaison::tls::{ClientProfile, connect_client};
 use tokio::process::{Child, Command};
 use tonic::transport::Channel;
 

@@ -7,7 +7,7 @@ use liaison::merkle::{NoteKeyName, NoteVerifier, SignatureType};
 use liaison::partner::Card;
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::pb::{self, get_inclusion_proof_request::Leaf};
-use liaison::tls::ClientRole;
+use liaison::policy::ClientRole;
 use sha2::Sha256;
 use signed_note::{StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Hash, check_record, check_tree, record_hash};

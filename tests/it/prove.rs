@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use liaison::pb::{self, draft::Content};
-use liaison::tls::ClientRole;
+use liaison::policy::ClientRole;
 use serde_json::Value;
 use tokio::process::Command;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use liaison::pb::ExceptionReason::{Malformed, Signature};
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, exchange_frame::Body};
-use liaison::tls::ClientRole;
+use liaison::policy::ClientRole;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -7,7 +7,7 @@ use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::node::config::{Config, GuardStart};
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, exchange_frame::Body};
-use liaison::tls::ClientRole;
+use liaison::policy::ClientRole;
 use tempfile::TempDir;
 
 use crate::fixture::{

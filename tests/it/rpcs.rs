@@ -115,7 +115,9 @@ fn the_callers_in_the_comments_are_the_ones_in_git() {
 #[test]
 fn the_access_policy_decides_what_the_comments_say() {
     let access = liaison::policy::Access::compile().unwrap();
-    let found = disagreements(&commented(), |role, rpc| access.allowed(role, rpc));
+    let found = disagreements(&commented(), |role, rpc| {
+        role.parse().is_ok_and(|role| access.allowed(role, rpc))
+    });
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 

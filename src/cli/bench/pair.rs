@@ -15,8 +15,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::pb::{
     self, node_service_client::NodeServiceClient, record_service_client::RecordServiceClient,
 };
+use crate::policy::ClientRole;
 use crate::store::EngineKind;
-use crate::tls::ClientRole;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;

@@ -14,7 +14,7 @@ use crate::pb::{
     self, node_service_client::NodeServiceClient, partner_service_client::PartnerServiceClient,
     policy_service_client::PolicyServiceClient, record_service_client::RecordServiceClient,
 };
-use crate::tls::ClientRole;
+use crate::policy::ClientRole;
 use agencies::{AGENCIES, Agency, CASE, CBI, DCU, JC3, NPA, OPERATION};
 use bytes::Bytes;
 use clap::Args;

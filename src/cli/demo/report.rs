@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::table::Table;
 use crate::cli::verify;
 use crate::pb::{self, node_service_client::NodeServiceClient};
-use crate::tls::ClientRole;
+use crate::policy::ClientRole;
 use serde_json::{Value, json};
 use std::path::Path;
 

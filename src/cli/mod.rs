@@ -34,7 +34,6 @@ mod table;
 mod takedown;
 mod verify;
 mod watch;
-mod watch_log;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -14,6 +14,7 @@ use crate::pb;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoots};
+use std::sync::Arc;
 
 /// Whether this node's own policy takes a record from this partner.
 pub trait Acceptance {
@@ -48,7 +49,7 @@ pub struct Taken {
     pub index: LeafIndex,
     pub entry: FeedEntry,
     /// There if and only if the entry's action carries a record.
-    pub record: Option<Verified>,
+    pub record: Option<Arc<Verified>>,
 }
 
 /// A batch that may be made durable.
@@ -107,7 +108,7 @@ fn check_head(
     Ok((frontier, head))
 }
 
-type Judgement = Result<(FeedEntry, Option<Verified>), (Reason, String)>;
+type Judgement = Result<(FeedEntry, Option<Arc<Verified>>), (Reason, String)>;
 
 impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
     fn judge(&mut self, entry: &[u8], envelope: pb::Envelope) -> Judgement {
@@ -141,7 +142,7 @@ impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
         if !self.acceptance.accepts(record.header()) {
             return Err((Reason::Policy, String::new()));
         }
-        Ok((entry, Some(record)))
+        Ok((entry, Some(Arc::new(record))))
     }
 }
 

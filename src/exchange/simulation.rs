@@ -218,7 +218,7 @@ impl Node {
         relation.exceptions.extend(checked.exceptions);
         for taken in checked.taken {
             match taken.record {
-                Some(record) => self.keep(record),
+                Some(record) => self.keep(std::sync::Arc::unwrap_or_clone(record)),
                 None => {
                     let duties = &mut self.relations.get_mut(&partner).unwrap().duties;
                     assert!(duties.insert(taken.entry.record), "a duty came twice");

@@ -8,7 +8,6 @@ use super::search;
 use super::state::PartnerNumber;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
-use crate::record::draft::{self, SeriesSecret};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -60,15 +59,16 @@ pub struct SeriesHead {
 }
 
 impl SeriesHead {
-    /// The head after another revision was accepted.
-    pub fn after(head: Option<Self>, record: &Verified, secret: &SeriesSecret, own: bool) -> Self {
+    /// The head after another revision was accepted. The fingerprint is that of the revision, if it
+    /// is one of this node's own agency.
+    pub fn after(head: Option<Self>, record: &Verified, fingerprint: Option<[u8; 32]>) -> Self {
         let header = record.header();
         let fresh = Self {
             revision: header.revision,
             id: record.id(),
             kind: header.kind,
             conflicting: head.is_some_and(|head| head.conflicting),
-            fingerprint: if own { draft::fingerprint_of(record, secret) } else { None },
+            fingerprint,
         };
         match head {
             Some(head) if head.revision > header.revision => head,
@@ -227,9 +227,26 @@ pub fn put_place(id: &RecordId, place: RecordPlace) -> Change {
     Change::put(Table::Records, record_key(id), place.encode())
 }
 
+/// The key of a search term, with room for the journal index of the record that it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermKey(Box<[u8]>);
+
+impl TermKey {
+    pub fn new(term: &[u8]) -> Self {
+        let mut key = vec![0; term.len() + 8].into_boxed_slice();
+        key[..term.len()].copy_from_slice(term);
+        Self(key)
+    }
+
+    pub fn put(mut self, journal_index: u64) -> Change {
+        if let Some(room) = self.0.last_chunk_mut::<8>() {
+            *room = journal_index.to_be_bytes();
+        }
+        Change::put(Table::Search, self.0, Vec::new())
+    }
+}
+
 /// The search terms of a record.
 pub fn put_terms(record: &Verified, journal_index: u64, changes: &mut Vec<Change>) {
-    search::terms_of(record, |term| {
-        changes.push(Change::put(Table::Search, search::key(term, journal_index), Vec::new()));
-    });
+    search::terms_of(record, |term| changes.push(TermKey::new(&term).put(journal_index)));
 }

@@ -7,7 +7,7 @@
 use super::JournalError;
 use super::gate::Gate;
 use super::state::State;
-use super::transaction::{Group, Signing, Transaction};
+use super::transaction::{Group, LatelyTouched, Signing, Transaction};
 use super::view::{Snapshot, View};
 use crate::ident::Timestamp;
 use crate::merkle::Frontier;
@@ -41,6 +41,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Ledger {
     jobs: mpsc::Sender<Job>,
     view: Arc<View>,
+    signing: Arc<Signing>,
     grown: watch::Receiver<u64>,
     gate: Gate,
 }
@@ -49,6 +50,11 @@ impl Ledger {
     /// Whether anything may be signed.
     pub const fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The name and keys that the writer signs with.
+    pub const fn signing(&self) -> &Arc<Signing> {
+        &self.signing
     }
 
     /// Everything that can be read.
@@ -118,23 +124,26 @@ pub(super) fn start(
     clock: Clock,
 ) -> Result<(Ledger, Writer), JournalError> {
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let (growth, grown) = watch::channel(recovered.view.snapshot().size);
+    let size = recovered.view.snapshot().size;
+    let (growth, grown) = watch::channel(size);
     let view = Arc::clone(&recovered.view);
     let writing = Writing {
         frontier: view.journal.frontier(),
         segments: recovered.segments,
         state: recovered.state,
         view: recovered.view,
-        signing,
+        signing: Arc::clone(&signing),
         clock,
         group: Group::default(),
+        touched: LatelyTouched::since(size),
         growth,
     };
     let thread = std::thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || writing.run(queue))
         .map_err(|_| JournalError::Stopped)?;
-    Ok((Ledger { jobs, view, grown, gate: Gate::default() }, Writer { thread }))
+    let gate = Gate::default();
+    Ok((Ledger { jobs, view, signing, grown, gate }, Writer { thread }))
 }
 
 struct Writing {
@@ -145,6 +154,7 @@ struct Writing {
     clock: Clock,
     frontier: Frontier,
     group: Group,
+    touched: LatelyTouched,
     growth: watch::Sender<u64>,
 }
 
@@ -174,6 +184,7 @@ impl Writing {
             state: &mut self.state,
             frontier: &mut self.frontier,
             group: &mut self.group,
+            touched: &mut self.touched,
             now,
         };
         let answer = job(&mut transaction).inspect_err(|error| {
@@ -209,7 +220,8 @@ impl Writing {
         for (number, (_, leaves)) in &self.group.feeds {
             self.view.feed(*number)?.append(&located(leaves))?;
         }
-        let changes = self.group.finish(positions);
+        let mut changes = self.group.finish(positions);
+        self.state.remember_count(&mut changes);
         {
             let mut recent =
                 self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

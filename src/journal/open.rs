@@ -288,7 +288,8 @@ impl Replay<'_> {
         for (position, frame) in frames {
             step.take(position, &frame)?;
         }
-        let changes = step.publish()?;
+        let mut changes = step.publish()?;
+        self.state.remember_count(&mut changes);
         self.view.index.stage(changes, end)?;
         self.entries += count;
         Ok(())
@@ -406,12 +407,7 @@ impl<'a> Step<'a> {
             Some(head) => Some(*head),
             None => self.view.series_head(key.0, &key.1)?,
         };
-        let head = SeriesHead::after(
-            before,
-            &record,
-            &self.signing.series_secret,
-            self.signing.agency == key.1,
-        );
+        let head = SeriesHead::after(before, &record, self.signing.fingerprint_of(&record));
         self.changes.push(index::put_series(key.0, &key.1, &head));
         self.series.insert(key, head);
         index::put_terms(&record, index, &mut self.changes);

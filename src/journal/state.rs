@@ -221,13 +221,7 @@ impl State {
             self.partners.get(&agency).map(|partner| partner.number.get())
         };
         let key = match event {
-            Event::Genesis(_) | Event::SlotsReceived(_) => None,
-            Event::RecordAccepted(_) => {
-                let mut value = self.records.to_be_bytes().to_vec();
-                value.extend_from_slice(&index.to_be_bytes());
-                changes.push(Change::put(Table::Meta, b"records".to_vec(), value));
-                None
-            }
+            Event::Genesis(_) | Event::SlotsReceived(_) | Event::RecordAccepted(_) => None,
             Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
             Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 4)),
@@ -268,6 +262,14 @@ impl State {
         let mut key = cards_key(number);
         key.extend_from_slice(&card.card().serial.to_be_bytes());
         Some(key)
+    }
+
+    /// Keeps how many records there are, once for all entries of a batch.
+    pub fn remember_count(&self, changes: &mut Vec<Change>) {
+        let Some(counted_to) = self.counted_to else { return };
+        let mut value = self.records.to_be_bytes().to_vec();
+        value.extend_from_slice(&counted_to.to_be_bytes());
+        changes.push(Change::put(Table::Meta, *b"records", value));
     }
 
     /// Builds the state that [`Self::remember`] kept; later entries are applied from the log.

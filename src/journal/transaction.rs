@@ -6,15 +6,16 @@
 use super::JournalError;
 use super::entry;
 use super::index::{self, Disclosure, RecordPlace, SeriesHead};
+use super::prepared::Prepared;
 use super::state::{PartnerNumber, State};
+use super::touched::Touched;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
-use crate::record::draft::SeriesSecret;
+use crate::record::draft::{self, SeriesSecret};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::record::stored;
 use crate::store::{Batch, Change, Position};
 use bytes::Bytes;
 use prost::Message as _;
@@ -29,6 +30,12 @@ pub struct Signing {
 }
 
 impl Signing {
+    /// What tells whether a draft says the same again; of this agency's own records only.
+    pub fn fingerprint_of(&self, record: &Verified) -> Option<[u8; 32]> {
+        let own = record.header().originator == self.agency;
+        own.then(|| draft::fingerprint_of(record, &self.series_secret)).flatten()
+    }
+
     /// Signs a head of one of this agency's logs. The key's name is the log's origin, as
     /// tlog-checkpoint wants it.
     pub fn sign(&self, origin: &str, head: TreeHead) -> Result<Bytes, JournalError> {
@@ -69,7 +76,18 @@ pub(super) struct Group {
     pub(super) series: HashMap<(SeriesId, AgencyName), SeriesHead>,
     pub(super) disclosures: HashMap<(PartnerNumber, RecordId), Disclosure>,
     pub(super) changes: Vec<Change>,
-    content: Vec<u8>,
+}
+
+/// What the entries of late were about.
+pub(super) struct LatelyTouched {
+    pub(super) series: Touched<SeriesId>,
+    pub(super) records: Touched<RecordId>,
+}
+
+impl LatelyTouched {
+    pub(super) fn since(size: u64) -> Self {
+        Self { series: Touched::since(size), records: Touched::since(size) }
+    }
 }
 
 impl Group {
@@ -91,6 +109,7 @@ pub struct Transaction<'a> {
     pub(super) state: &'a mut State,
     pub(super) frontier: &'a mut Frontier,
     pub(super) group: &'a mut Group,
+    pub(super) touched: &'a mut LatelyTouched,
     pub(super) now: Timestamp,
 }
 
@@ -168,48 +187,65 @@ impl Transaction<'_> {
         Ok(index)
     }
 
-    fn append_content(&mut self, record: &Verified) -> Result<usize, JournalError> {
+    fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
         let frame = self.group.batch.len();
-        self.group.content.clear();
-        stored::write(record, &mut self.group.content);
-        self.group.batch.content(&[&self.group.content])?;
+        self.group.batch.content(&[content])?;
         Ok(frame)
     }
 
     /// Accepts a record that is not here yet.
     pub fn accept(
         &mut self,
-        record: Arc<Verified>,
+        prepared: impl Into<Prepared>,
         origin: Origin<'_>,
     ) -> Result<u64, JournalError> {
-        let content_frame = self.append_content(&record)?;
-        let (partner, feed_index, client, number) = match origin {
-            Origin::Client(client) => ("", 0, client, None),
-            Origin::Partner { agency, number, feed_index } => {
-                (agency.as_str(), feed_index, "", Some(number))
-            }
-        };
-        let journal_index = self.append(Event::RecordAccepted(pb::RecordAccepted {
-            header: record.header_bytes().clone(),
-            signature: Some(record.signature().into()),
-            partner: partner.to_owned(),
-            feed_index,
-            client: client.to_owned(),
-            open_slots: record.open_slots().bits(),
-        }))?;
+        let prepared = prepared.into();
+        let content_frame = self.append_content(&prepared.content)?;
+        let before = self.head_before(&prepared)?;
+        let Prepared { record, accepted, terms, fingerprint, .. } = prepared;
+        let (accepted, number) = origin.sign_off(accepted);
+        let journal_index = self.append(Event::RecordAccepted(accepted))?;
+        let fingerprint = fingerprint.or_else(|| self.signing.fingerprint_of(&record));
+        let head = SeriesHead::after(before, &record, fingerprint);
         let header = record.header();
-        let own = header.originator == self.signing.agency;
-        let before = self.series_head(header.series, &header.originator)?;
-        let head = SeriesHead::after(before, &record, &self.signing.series_secret, own);
         let series = (header.series, header.originator.clone());
         self.group.changes.push(index::put_series(series.0, &series.1, &head));
+        self.touched.series.touch(series.0, journal_index);
         self.group.series.insert(series, head);
-        index::put_terms(&record, journal_index, &mut self.group.changes);
+        self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
+        self.touched.records.touch(record.id(), journal_index);
         self.group.records.insert(
             record.id(),
             StagedRecord { record, journal_index, partner: number, content_frame },
         );
         Ok(journal_index)
+    }
+
+    fn head_before(&self, prepared: &Prepared) -> Result<Option<SeriesHead>, JournalError> {
+        let header = prepared.record.header();
+        match prepared.before {
+            Some(before) if self.stands(header.series, before.size) => Ok(before.head),
+            _ => self.series_head(header.series, &header.originator),
+        }
+    }
+
+    /// Whether nothing was said about a series since the journal had this size, as far as that is
+    /// known. What a caller looked up then still holds.
+    pub fn stands(&self, series: SeriesId, size: u64) -> bool {
+        self.touched.series.untouched_since(&series, size)
+    }
+
+    /// A record as it is known so far, for a caller who looked when the journal had this size.
+    pub fn record_since(
+        &self,
+        id: &RecordId,
+        known: Option<Arc<Verified>>,
+        size: u64,
+    ) -> Result<Option<Arc<Verified>>, JournalError> {
+        if self.touched.records.untouched_since(id, size) {
+            return Ok(known);
+        }
+        self.record(id)
     }
 
     /// Keeps more slots of a record that is here already. `merged` has all slots known now.
@@ -221,8 +257,9 @@ impl Transaction<'_> {
         feed_index: u64,
     ) -> Result<(), JournalError> {
         let id = merged.id();
-        let content_frame = self.append_content(&merged)?;
-        self.append(Event::SlotsReceived(pb::SlotsReceived {
+        let Prepared { content, terms, .. } = Prepared::new(Arc::clone(&merged));
+        let content_frame = self.append_content(&content)?;
+        let extended_at = self.append(Event::SlotsReceived(pb::SlotsReceived {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             open_slots: gained.bits(),
             partner: agency.to_string(),
@@ -238,19 +275,27 @@ impl Transaction<'_> {
                 (place.journal_index, place.partner)
             }
         };
-        index::put_terms(&merged, journal_index, &mut self.group.changes);
+        self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
+        self.touched.records.touch(id, extended_at);
         self.group
             .records
             .insert(id, StagedRecord { record: merged, journal_index, partner, content_frame });
         Ok(())
     }
 
+    /// Entries in the feed to a partner, staged ones included.
+    pub fn feed_size(&self, agency: &AgencyName) -> u64 {
+        self.state.partners.get(agency).map_or(0, |partner| partner.published.size)
+    }
+
     /// Adds entries to the feed to a partner and publishes its new head. `considered` moves even
-    /// when there is nothing to disclose, but then no entry is written for it.
+    /// when there is nothing to disclose, but then no entry is written for it. `before` is what was
+    /// disclosed of each record, if the caller knows it for sure.
     pub fn publish(
         &mut self,
         agency: &AgencyName,
         entries: &[pb::FeedEntry],
+        before: Option<&[Option<Disclosure>]>,
         considered: u64,
         withheld: u64,
     ) -> Result<(), JournalError> {
@@ -262,7 +307,7 @@ impl Transaction<'_> {
             Some((frontier, _)) => frontier.clone(),
             None => self.view.feed(number)?.frontier(),
         };
-        for entry in entries {
+        for (place, entry) in entries.iter().enumerate() {
             let bytes = entry.encode_to_vec();
             let hash = leaf_hash(&bytes);
             let leaf = StagedLeaf { hash, frame: self.group.batch.len() };
@@ -270,7 +315,11 @@ impl Transaction<'_> {
             frontier.push(hash);
             self.stage_feed_leaf(number, leaf);
             let id = entry::record_id(&entry.record_id)?;
-            let disclosure = Disclosure::after(self.disclosure(number, &id)?, size, entry);
+            let before = match before.and_then(|before| before.get(place)) {
+                Some(before) => *before,
+                None => self.disclosure(number, &id)?,
+            };
+            let disclosure = Disclosure::after(before, size, entry);
             self.group.changes.push(index::put_disclosure(number, &id, disclosure));
             self.group.disclosures.insert((number, id), disclosure);
             size += 1;
@@ -321,6 +370,21 @@ impl Transaction<'_> {
 pub enum Origin<'a> {
     Client(&'a str),
     Partner { agency: &'a AgencyName, number: PartnerNumber, feed_index: u64 },
+}
+
+impl Origin<'_> {
+    /// Writes into an entry where its record came from.
+    fn sign_off(self, accepted: pb::RecordAccepted) -> (pb::RecordAccepted, Option<PartnerNumber>) {
+        match self {
+            Origin::Client(client) => {
+                (pb::RecordAccepted { client: client.to_owned(), ..accepted }, None)
+            }
+            Origin::Partner { agency, number, feed_index } => {
+                let partner = agency.to_string();
+                (pb::RecordAccepted { partner, feed_index, ..accepted }, Some(number))
+            }
+        }
+    }
 }
 
 impl Group {

@@ -10,6 +10,7 @@ use crate::exchange::{HeadSpacing, LAG_ENTRIES_MAX};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
+use crate::journal::index::Disclosure;
 use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
@@ -30,11 +31,22 @@ const POSITION_EVERY: u64 = 100_000;
 /// Revisions of a series looked at to find whether a partner holds any of them.
 const CHAIN_MAX: usize = 64;
 
+/// Entries of a feed that get a head of their own.
+#[derive(Default)]
+struct Run {
+    entries: Vec<pb::FeedEntry>,
+    /// What was disclosed of each record before.
+    before: Vec<Option<Disclosure>>,
+    /// Fields that were here and are not disclosed.
+    withheld: u64,
+}
+
 /// What one step found.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Runs of entries, each with a head of its own; with the fields withheld in them.
-    runs: Vec<(Vec<pb::FeedEntry>, u64)>,
+    runs: Vec<Run>,
+    /// Entries of the feed when the step began.
+    feed_size: u64,
     considered: u64,
     denied: BTreeMap<String, u64>,
     erred: u64,
@@ -42,7 +54,7 @@ pub(super) struct Found {
 
 impl Found {
     fn is_empty(&self) -> bool {
-        self.runs.iter().all(|(entries, _)| entries.is_empty())
+        self.runs.iter().all(|run| run.entries.is_empty())
     }
 }
 
@@ -63,6 +75,9 @@ impl Basis {
             && tx.now().hour() == self.moment.hour()
     }
 }
+
+/// An entry for the feed, what was disclosed of its record before, and the record.
+type Disclosing = (pb::FeedEntry, Option<Disclosure>, Arc<Verified>);
 
 /// A record with the partner that it came from.
 type Accepted = (Arc<Verified>, Option<PartnerNumber>);
@@ -191,24 +206,31 @@ impl Discloser {
 
     /// Considers journal entries from `start` on.
     fn step(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
-        let mut found = Found { considered: start, ..Found::default() };
+        let snapshot = self.view.snapshot();
+        let feed_size =
+            snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
+        let mut found = Found { considered: start, feed_size, ..Found::default() };
         let mut spacing = HeadSpacing::default();
-        let mut run: (Vec<pb::FeedEntry>, u64) = Default::default();
+        let mut run = Run::default();
+        // What this very step disclosed of records that come up in it more than once.
+        let mut shown: HashMap<RecordId, Disclosure> = HashMap::new();
         for index in start..end {
-            if let Some((entry, record)) = self.consider(index, &mut found)? {
+            if let Some((entry, before, record)) = self.consider(index, &shown, &mut found)? {
                 let bytes = record.envelope_bytes_max();
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
                     spacing.admits_bytes(bytes);
                     found.runs.push(std::mem::take(&mut run));
                 }
-                let shown = SlotMask::from_bits(entry.open_slots);
-                run.1 += u64::from(record.open_slots().without(shown).count());
-                run.0.push(entry);
+                let open = SlotMask::from_bits(entry.open_slots);
+                run.withheld += u64::from(record.open_slots().without(open).count());
+                shown.insert(record.id(), Disclosure::after(before, feed_size, &entry));
+                run.before.push(before);
+                run.entries.push(entry);
             }
             found.considered = index + 1;
         }
-        if !run.0.is_empty() {
+        if !run.entries.is_empty() {
             found.runs.push(run);
         }
         Ok(found)
@@ -217,8 +239,9 @@ impl Discloser {
     fn consider(
         &mut self,
         index: u64,
+        shown: &HashMap<RecordId, Disclosure>,
         found: &mut Found,
-    ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
+    ) -> Result<Option<Disclosing>, JournalError> {
         let Some((record, source)) = self.accepted(index)? else { return Ok(None) };
         if source == Some(self.number) {
             return Ok(None);
@@ -227,7 +250,11 @@ impl Discloser {
         if record.header().originator == self.agency {
             return Ok(None);
         }
-        self.entry_for(record, id, found)
+        let before = match shown.get(&id) {
+            Some(disclosure) => Some(*disclosure),
+            None => self.view.disclosure(self.number, &id)?,
+        };
+        self.entry_for(record, before, found)
     }
 
     /// The record that a journal entry is about, and the partner that the entry is owed to.
@@ -256,9 +283,9 @@ impl Discloser {
     fn entry_for(
         &mut self,
         record: Arc<Verified>,
-        id: RecordId,
+        before: Option<Disclosure>,
         found: &mut Found,
-    ) -> Result<Option<(pb::FeedEntry, Arc<Verified>)>, JournalError> {
+    ) -> Result<Option<Disclosing>, JournalError> {
         let is_withdrawal = record.kind() == Kind::Withdrawal;
         let facts = record_facts(record.header());
         let selected = self.selector.select(&facts);
@@ -276,7 +303,6 @@ impl Discloser {
             *found.denied.entry(denied_by(&decision)).or_default() += 1;
             return Ok(None);
         };
-        let before = self.view.disclosure(self.number, &id)?;
         let action = match before {
             Some(before) if open.without(before.slots).is_empty() => return Ok(None),
             Some(_) => pb::FeedAction::Revise,
@@ -285,13 +311,13 @@ impl Discloser {
         };
         let entry = pb::FeedEntry {
             action: action.into(),
-            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            record_id: Bytes::copy_from_slice(record.id().as_bytes()),
             open_slots: open.bits(),
             policy_version: self.rules.version.get(),
             // Known when it is written down.
             at_ms: 0,
         };
-        Ok(Some((entry, record)))
+        Ok(Some((entry, before, record)))
     }
 }
 
@@ -416,12 +442,15 @@ impl Node {
                     return Ok(false);
                 }
                 if found.runs.is_empty() {
-                    tx.publish(&agency, &[], found.considered, 0)?;
+                    tx.publish(&agency, &[], None, found.considered, 0)?;
                 }
+                // Nothing else went into the feed, so what was looked up still stands.
+                let stands = tx.feed_size(&agency) == found.feed_size;
                 let at_ms = tx.now().unix_ms() as u64;
-                for (entries, withheld) in &mut found.runs {
+                for Run { entries, before, withheld } in &mut found.runs {
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    tx.publish(&agency, entries, found.considered, *withheld)?;
+                    let before = stands.then_some(&before[..]);
+                    tx.publish(&agency, entries, before, found.considered, *withheld)?;
                 }
                 Ok(true)
             })

@@ -10,12 +10,13 @@ use super::{Node, NodeError};
 use crate::exchange::{
     Acceptance, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
     Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
-    Standing, check_batch,
+    Standing, Taken, check_batch,
 };
 use crate::ident::{AgencyName, LeafIndex, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry::{self, feed_origin, journal_origin, receipt_name, witness_name};
 use crate::journal::ledger::Committed;
+use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
@@ -24,7 +25,7 @@ use crate::partner::{Card, PublicKey};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{Moment, PartnerFacts};
 use crate::record::header::Header;
-use crate::record::signed::VerifiedRoots;
+use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use prost::Message as _;
@@ -91,7 +92,7 @@ impl Checker {
 /// Answers to the session that take time.
 pub(super) enum Answer {
     Input(Input),
-    Checked(Box<Checker>, Result<CheckedBatch, BatchFault>),
+    Checked(Box<Checker>, Result<CheckedBatch, BatchFault>, Vec<Incoming>),
     Loaded(Box<Discloser>, pb::FeedBatch, crate::ident::TreeHash),
     Failed(NodeError),
 }
@@ -254,6 +255,8 @@ pub(super) struct Driver<'a> {
     pub(super) answers: mpsc::UnboundedSender<Answer>,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
+    /// The records of checked batches by first index, until the session says to store them.
+    incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
     stores: VecDeque<oneshot::Receiver<((), Committed)>>,
     published: u64,
     /// When each head was sent, by size.
@@ -292,6 +295,7 @@ impl<'a> Driver<'a> {
             answers,
             checker: node.checker(agency, pair).map(Box::new),
             discloser: None,
+            incoming: BTreeMap::new(),
             stores: VecDeque::new(),
             published: partner.published.size,
             sent_at: BTreeMap::new(),
@@ -351,8 +355,11 @@ impl<'a> Driver<'a> {
     fn answered(&mut self, answer: Answer) -> Result<Input, End> {
         Ok(match answer {
             Answer::Input(input) => input,
-            Answer::Checked(checker, checked) => {
+            Answer::Checked(checker, checked, incoming) => {
                 self.checker.get_or_insert(checker);
+                if let Ok(CheckedBatch { start, .. }) = &checked {
+                    self.incoming.insert(*start, incoming);
+                }
                 Input::Checked(checked)
             }
             Answer::Loaded(discloser, batch, root) => {
@@ -465,9 +472,14 @@ impl<'a> Driver<'a> {
             checker.accepting.known.clear();
         }
         let answers = self.answers.clone();
+        let view = Arc::clone(self.node.view());
         tokio::task::spawn_blocking(move || {
             let checked = checker.check(frontier, batch);
-            drop(answers.send(Answer::Checked(checker, checked)));
+            let taken = checked.as_ref().map(|checked| &checked.taken[..]).unwrap_or_default();
+            drop(answers.send(match incoming(&view, taken) {
+                Ok(incoming) => Answer::Checked(checker, checked, incoming),
+                Err(error) => Answer::Failed(error.into()),
+            }));
         });
         Ok(())
     }
@@ -482,8 +494,14 @@ impl<'a> Driver<'a> {
             });
         }
         let (agency, number) = (self.agency.clone(), self.number);
-        let stored =
-            self.node.ledger.enqueue(move |tx| take_in(tx, &agency, number, batch)).await?;
+        let incoming = self.incoming.remove(&batch.checked.start).ok_or_else(|| {
+            NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
+        })?;
+        let stored = self
+            .node
+            .ledger
+            .enqueue(move |tx| take_in(tx, &agency, number, batch, incoming))
+            .await?;
         self.stores.push_back(stored);
         Ok(())
     }
@@ -536,23 +554,48 @@ async fn stored(stores: &mut VecDeque<oneshot::Receiver<((), Committed)>>) {
     stores.pop_front();
 }
 
+/// A record of a batch that holds, with what was known of it when it was checked.
+pub(super) struct Incoming {
+    feed_index: u64,
+    prepared: Prepared,
+    known: Option<Arc<Verified>>,
+    /// Size of the journal before anything was looked up.
+    size: u64,
+}
+
+/// Derives and looks up what the writer would otherwise have to.
+fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, JournalError> {
+    let size = view.snapshot().size;
+    let records = taken.iter().filter_map(|taken| Some((taken.index, taken.record.as_ref()?)));
+    let prepare = |(index, record): (LeafIndex, &Arc<Verified>)| {
+        let header = record.header();
+        let head = view.series_head(header.series, &header.originator)?;
+        Ok(Incoming {
+            feed_index: index.get(),
+            known: view.record(&record.id())?,
+            prepared: Prepared::new(Arc::clone(record)).after(HeadAt { head, size }),
+            size,
+        })
+    };
+    records.map(prepare).collect()
+}
+
 fn take_in(
     tx: &mut Transaction<'_>,
     agency: &AgencyName,
     number: PartnerNumber,
     batch: ReceivedBatch,
+    incoming: Vec<Incoming>,
 ) -> Result<(), JournalError> {
     let ReceivedBatch { checked, receipt_note } = batch;
-    for taken in checked.taken {
-        let Some(record) = taken.record else { continue };
-        let feed_index = taken.index.get();
-        match tx.record(&record.id())? {
+    for Incoming { feed_index, prepared, known, size } in incoming {
+        match tx.record_since(&prepared.record().id(), known, size)? {
             None => {
-                tx.accept(Arc::new(record), Origin::Partner { agency, number, feed_index })?;
+                tx.accept(prepared, Origin::Partner { agency, number, feed_index })?;
             }
             Some(known) => {
                 let mut merged = (*known).clone();
-                let gained = merged.absorb(&record).unwrap_or(SlotMask::NONE);
+                let gained = merged.absorb(prepared.record()).unwrap_or(SlotMask::NONE);
                 if !gained.is_empty() {
                     tx.extend(Arc::new(merged), gained, agency, feed_index)?;
                 }

@@ -12,6 +12,7 @@ mod keyring;
 mod link;
 mod links;
 mod partners;
+mod plan;
 mod policies;
 mod submit;
 mod tasks;

@@ -1,22 +1,26 @@
 //! Use cases of the agency's own clients: submit drafts, withdraw records.
 //!
-//! Drafts are checked and normalised outside the writer; place in the series, salts and signature
-//! are fixed inside it, because only there the order is known.
+//! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
+//! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
+use super::plan::{Grounds, Plan, Salts};
 use super::{Node, NodeError};
-use crate::ident::{RecordId, SeriesId};
+use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
-use crate::journal::transaction::{Origin, Transaction};
+use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::journal::view::View;
 use crate::pb;
-use crate::record::commit::Salt;
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
+use crate::record::signed::Verified;
 use ed25519_dalek::SigningKey;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Drafts that one job of the writer takes.
 const DRAFTS_MAX: usize = 1_024;
+/// Plans made beside the writer before it makes one itself: others kept speaking of the same.
+const PLANS_MAX: usize = 3;
 
 /// What came of drafts, and the journal that holds them.
 #[derive(Debug)]
@@ -34,13 +38,27 @@ const SAID_MAX: usize = 1_000_000;
 pub struct Said(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
 
 impl Said {
-    /// Whether this is the first word on the series, or the same again.
-    fn agrees(&self, series: SeriesId, fingerprint: [u8; 32]) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() >= SAID_MAX {
+    fn words(&self) -> MutexGuard<'_, HashMap<SeriesId, [u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something else was said on the series before.
+    pub(super) fn contradicts(&self, series: SeriesId, fingerprint: [u8; 32]) -> bool {
+        self.words().get(&series).is_some_and(|before| *before != fingerprint)
+    }
+
+    /// Takes the words of a request unless one contradicts what was said before.
+    pub(super) fn say(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
+        let mut said = self.words();
+        let agrees = |(series, word)| said.get(series).is_none_or(|before| before == word);
+        if !words.iter().map(|(series, word)| (series, word)).all(agrees) {
+            return false;
+        }
+        if said.len() + words.len() > SAID_MAX {
             said.clear();
         }
-        *said.entry(series).or_insert(fingerprint) == fingerprint
+        said.extend(words.iter().copied());
+        true
     }
 }
 
@@ -48,7 +66,19 @@ impl Said {
 #[derive(Clone)]
 pub(super) struct RecordSigner {
     key: SigningKey,
-    key_id: crate::ident::KeyId,
+    key_id: KeyId,
+}
+
+impl RecordSigner {
+    /// `index` names the place in the journal, should the machine sign wrongly.
+    pub(super) fn sign(
+        &self,
+        sealed: Vec<Sealed>,
+        index: u64,
+    ) -> Result<Vec<Verified>, JournalError> {
+        draft::sign(sealed, &self.key, self.key_id)
+            .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
+    }
 }
 
 impl Node {
@@ -70,21 +100,45 @@ impl Node {
                 drafts.len()
             )));
         }
-        let checked = tokio::task::spawn_blocking(move || -> Vec<Result<Draft, DraftError>> {
-            drafts.into_iter().map(Draft::try_from).collect()
+        let planner = self.planner();
+        let (client, signer) = (client.to_owned(), self.record_signer());
+        let (task, first) = beside(move || {
+            let drafts = drafts.into_iter().map(Draft::try_from).collect();
+            let task = Arc::new(Submission { drafts, client, signer, said });
+            let plan = planner.plan(&task)?;
+            Ok((task, plan))
         })
-        .await
-        .map_err(|_| JournalError::Stopped)?;
-        let refused = checked.iter().filter(|draft| draft.is_err()).count();
+        .await?;
+        let refused = task.drafts.iter().filter(|draft| draft.is_err()).count();
         for _ in 0..refused {
             self.refused("draft");
         }
-        let (client, signer) = (client.to_owned(), self.record_signer());
-        let (results, committed) = self
-            .ledger
-            .commit(move |tx| accept_all(tx, checked, said.as_ref(), &client, &signer))
-            .await?;
+        let mut next = Some(first);
+        for _ in 0..PLANS_MAX {
+            let plan = match next.take() {
+                Some(plan) => plan,
+                None => {
+                    let (planner, task) = (self.planner(), Arc::clone(&task));
+                    beside(move || planner.plan(&task)).await?
+                }
+            };
+            let task = Arc::clone(&task);
+            let (results, committed) =
+                self.ledger.commit(move |tx| plan.carry_out(tx, &task)).await?;
+            if let Some(results) = results {
+                return Ok(Submitted { results, committed });
+            }
+        }
+        let (results, committed) = self.ledger.commit(move |tx| task.decide_within(tx)).await?;
         Ok(Submitted { results, committed })
+    }
+
+    fn planner(&self) -> Planner {
+        Planner {
+            view: Arc::clone(self.view()),
+            signing: Arc::clone(self.ledger.signing()),
+            now: self.now(),
+        }
     }
 
     /// Signs the withdrawal of one of this agency's own records.
@@ -128,7 +182,9 @@ impl Node {
                 let mut salts = Salts::default();
                 let sealed = draft.seal(own, place, tx.now(), || salts.next());
                 let id = sealed.id();
-                keep(tx, vec![sealed], &client, &signer)?;
+                for record in signer.sign(vec![sealed], tx.size().get())? {
+                    tx.accept(Arc::new(record), Origin::Client(&client))?;
+                }
                 Ok(Ok(id))
             })
             .await?;
@@ -136,130 +192,58 @@ impl Node {
     }
 }
 
-fn accept_all(
-    tx: &mut Transaction<'_>,
+/// Drafts of one request and who sent them.
+pub(super) struct Submission {
     drafts: Vec<Result<Draft, DraftError>>,
-    said: Option<&Said>,
-    client: &str,
-    signer: &RecordSigner,
-) -> Result<Vec<pb::DraftResult>, JournalError> {
-    let mut salts = Salts::default();
-    let mut sealed = Vec::with_capacity(drafts.len());
-    // What earlier drafts of this very job made of their series.
-    let mut heads: HashMap<SeriesId, (u32, RecordId, [u8; 32])> = HashMap::new();
-    let mut results = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        let draft = match draft {
-            Ok(draft) => draft,
-            Err(error) => {
-                results.push(refusal(error));
-                continue;
+    pub(super) client: String,
+    signer: RecordSigner,
+    pub(super) said: Option<Said>,
+}
+
+impl Submission {
+    fn grounds<'a>(&'a self, signing: &'a Signing, now: Timestamp, size: u64) -> Grounds<'a> {
+        let Signing { agency, series_secret, .. } = signing;
+        let (signer, said) = (&self.signer, self.said.as_ref());
+        Grounds { own: agency, secret: series_secret, signer, said, now, size }
+    }
+
+    /// Plans within the writer, where nothing can come between a plan and its execution. Only what
+    /// other requests of the stream say may: then the rows are judged again, against that too.
+    fn decide_within(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Result<Vec<pb::DraftResult>, JournalError> {
+        loop {
+            let signing = tx.signing();
+            let grounds = self.grounds(signing, tx.now(), tx.size().get());
+            let plan = Plan::make(&self.drafts, &grounds, |series| {
+                tx.series_head(series, &signing.agency)
+            })?;
+            if let Some(results) = plan.carry_out(tx, self)? {
+                return Ok(results);
             }
-        };
-        let (series, fingerprint) = {
-            let secret = &tx.signing().series_secret;
-            (draft.series(secret), draft.fingerprint(secret))
-        };
-        if said.is_some_and(|said| !said.agrees(series, fingerprint)) {
-            results.push(contradiction());
-            continue;
         }
-        let own = tx.signing().agency.clone();
-        let head = match heads.get(&series) {
-            Some((revision, id, said)) => Some((*revision, *id, Some(*said))),
-            None => {
-                tx.series_head(series, &own)?.map(|head| (head.revision, head.id, head.fingerprint))
-            }
-        };
-        let (outcome, place) = match head {
-            Some((revision, id, Some(said))) if said == fingerprint => {
-                let unchanged = pb::DraftOutcome::Unchanged;
-                results.push(answer(unchanged, id, series, revision));
-                continue;
-            }
-            Some((revision, id, _)) => {
-                (pb::DraftOutcome::Revised, Place::after(series, revision, id))
-            }
-            None => (pb::DraftOutcome::Created, Place::first(series)),
-        };
-        let record = draft.seal(own, place, tx.now(), || salts.next());
-        heads.insert(series, (place.revision, record.id(), fingerprint));
-        results.push(answer(outcome, record.id(), series, place.revision));
-        sealed.push(record);
-    }
-    keep(tx, sealed, client, signer)?;
-    Ok(results)
-}
-
-fn keep(
-    tx: &mut Transaction<'_>,
-    sealed: Vec<Sealed>,
-    client: &str,
-    signer: &RecordSigner,
-) -> Result<(), JournalError> {
-    let index = tx.size().get();
-    let records = draft::sign(sealed, &signer.key, signer.key_id)
-        .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
-    for record in records {
-        tx.accept(Arc::new(record), Origin::Client(client))?;
-    }
-    Ok(())
-}
-
-fn answer(
-    outcome: pb::DraftOutcome,
-    id: RecordId,
-    series: SeriesId,
-    revision: u32,
-) -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: outcome.into(),
-        record_id: bytes::Bytes::copy_from_slice(id.as_bytes()),
-        series: bytes::Bytes::copy_from_slice(series.as_bytes()),
-        revision,
-        field: String::new(),
-        reason: String::new(),
     }
 }
 
-fn refusal(error: DraftError) -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        field: error.field,
-        reason: error.reason,
-        ..pb::DraftResult::default()
+/// Makes plans from what is durable.
+struct Planner {
+    view: Arc<View>,
+    signing: Arc<Signing>,
+    now: Timestamp,
+}
+
+impl Planner {
+    fn plan(&self, task: &Submission) -> Result<Plan, JournalError> {
+        let grounds = task.grounds(&self.signing, self.now, self.view.snapshot().size);
+        let head_of = |series| self.view.series_head(series, &self.signing.agency);
+        Plan::make(&task.drafts, &grounds, head_of)
     }
 }
 
-fn contradiction() -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        field: "value".to_owned(),
-        reason: "an earlier row of this submission speaks of the same and says something else; \
-                 keep one of them"
-            .to_owned(),
-        ..pb::DraftResult::default()
-    }
-}
-
-/// Salts from the machine's generator, drawn many at a time.
-#[derive(Default)]
-struct Salts {
-    drawn: Vec<u8>,
-}
-
-impl Salts {
-    const DRAWN_BYTES: usize = 4_096;
-
-    fn next(&mut self) -> Salt {
-        if self.drawn.len() < 16 {
-            self.drawn.resize(Self::DRAWN_BYTES, 0);
-            // Without randomness nothing can be signed; the process must not go on.
-            getrandom::fill(&mut self.drawn).expect("the machine gives random numbers");
-        }
-        let (rest, salt) = self.drawn.split_at(self.drawn.len() - 16);
-        let salt = salt.try_into().expect("16 bytes were split off");
-        self.drawn.truncate(rest.len());
-        salt
-    }
+/// Runs work on a thread that may be kept busy.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Stopped)?
 }

@@ -48,6 +48,15 @@ pub fn write(record: &Verified, out: &mut Vec<u8>) {
     }
 }
 
+/// Bytes that [`write`] appends.
+pub fn encoded_len(record: &Verified) -> usize {
+    let slot = |slot: &Slot| match slot {
+        Slot::Open { bytes, .. } => 1 + 16 + 4 + bytes.len(),
+        Slot::Withheld(_) | Slot::Erased(_) => 1 + 32,
+    };
+    RecordId::BYTES + 1 + record.slots().iter().map(slot).sum::<usize>()
+}
+
 /// Reads what [`write`] wrote.
 pub fn read(frame: &Bytes) -> Result<(RecordId, Vec<Slot>), StoredError> {
     let mut rest = frame.clone();

@@ -1,0 +1,188 @@
+//! What a submission would come to: each draft's place in its series, sealed and signed.
+//!
+//! It is made on the thread of who waits, from the journal as it was then; the writer takes it only
+//! if nothing that it rests on has changed since. It writes nothing.
+
+use super::submit::{RecordSigner, Said, Submission};
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::index::SeriesHead;
+use crate::journal::prepared::{HeadAt, Prepared};
+use crate::journal::transaction::{Origin, Transaction};
+use crate::pb;
+use crate::record::commit::Salt;
+use crate::record::draft::{Draft, DraftError, Place, Sealed, SeriesSecret};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// In whose name, when, and from which journal a plan is made.
+pub(super) struct Grounds<'a> {
+    pub(super) own: &'a AgencyName,
+    pub(super) secret: &'a SeriesSecret,
+    pub(super) signer: &'a RecordSigner,
+    pub(super) said: Option<&'a Said>,
+    pub(super) now: Timestamp,
+    /// Size of the journal before any series was looked up.
+    pub(super) size: u64,
+}
+
+/// Records ready to be accepted, and the answers if they are.
+pub(super) struct Plan {
+    results: Vec<pb::DraftResult>,
+    /// Every series that an answer rests on, with what was said about it.
+    words: Vec<(SeriesId, [u8; 32])>,
+    records: Vec<Prepared>,
+    size: u64,
+}
+
+/// A record on its way to the signature.
+struct Drawn {
+    sealed: Sealed,
+    fingerprint: [u8; 32],
+    before: Option<SeriesHead>,
+}
+
+impl Plan {
+    pub(super) fn make(
+        drafts: &[Result<Draft, DraftError>],
+        grounds: &Grounds<'_>,
+        mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
+    ) -> Result<Self, JournalError> {
+        let mut salts = Salts::default();
+        let mut results = Vec::with_capacity(drafts.len());
+        let mut words = Vec::with_capacity(drafts.len());
+        let mut drawn: Vec<Drawn> = Vec::with_capacity(drafts.len());
+        // What earlier drafts of this very request made of their series.
+        let mut heads: HashMap<SeriesId, (u32, RecordId, [u8; 32])> = HashMap::new();
+        for draft in drafts {
+            let draft = match draft {
+                Ok(draft) => draft,
+                Err(error) => {
+                    results.push(refusal(error));
+                    continue;
+                }
+            };
+            let series = draft.series(grounds.secret);
+            let fingerprint = draft.fingerprint(grounds.secret);
+            let here = heads.get(&series).copied();
+            let contradicts = grounds.said.is_some_and(|said| {
+                said.contradicts(series, fingerprint)
+                    || here.is_some_and(|(_, _, before)| before != fingerprint)
+            });
+            if contradicts {
+                results.push(contradiction());
+                continue;
+            }
+            words.push((series, fingerprint));
+            let before = if here.is_some() { None } else { head_of(series)? };
+            let head = here
+                .map(|(revision, id, said)| (revision, id, Some(said)))
+                .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
+            let (outcome, place) = match head {
+                Some((revision, id, Some(said))) if said == fingerprint => {
+                    heads.insert(series, (revision, id, fingerprint));
+                    results.push(answer(pb::DraftOutcome::Unchanged, id, series, revision));
+                    continue;
+                }
+                Some((revision, id, _)) => {
+                    (pb::DraftOutcome::Revised, Place::after(series, revision, id))
+                }
+                None => (pb::DraftOutcome::Created, Place::first(series)),
+            };
+            let own = grounds.own.clone();
+            let sealed = draft.clone().seal(own, place, grounds.now, || salts.next());
+            heads.insert(series, (place.revision, sealed.id(), fingerprint));
+            results.push(answer(outcome, sealed.id(), series, place.revision));
+            drawn.push(Drawn { sealed, fingerprint, before });
+        }
+        let records = sign(drawn, grounds)?;
+        Ok(Self { results, words, records, size: grounds.size })
+    }
+
+    /// Accepts the records if the plan still holds, all of them or none. `None`: make another.
+    pub(super) fn carry_out(
+        self,
+        tx: &mut Transaction<'_>,
+        task: &Submission,
+    ) -> Result<Option<Vec<pb::DraftResult>>, JournalError> {
+        let stands = self.words.iter().all(|(series, _)| tx.stands(*series, self.size));
+        if !stands || task.said.as_ref().is_some_and(|said| !said.say(&self.words)) {
+            return Ok(None);
+        }
+        for record in self.records {
+            tx.accept(record, Origin::Client(&task.client))?;
+        }
+        Ok(Some(self.results))
+    }
+}
+
+fn sign(drawn: Vec<Drawn>, grounds: &Grounds<'_>) -> Result<Vec<Prepared>, JournalError> {
+    let (sealed, rest): (Vec<Sealed>, Vec<_>) = drawn
+        .into_iter()
+        .map(|Drawn { sealed, fingerprint, before }| (sealed, (fingerprint, before)))
+        .unzip();
+    let signed = grounds.signer.sign(sealed, grounds.size)?;
+    let prepare = |(record, (fingerprint, head))| {
+        let before = HeadAt { head, size: grounds.size };
+        Prepared::new(Arc::new(record)).saying(fingerprint).after(before)
+    };
+    Ok(signed.into_iter().zip(rest).map(prepare).collect())
+}
+
+fn answer(
+    outcome: pb::DraftOutcome,
+    id: RecordId,
+    series: SeriesId,
+    revision: u32,
+) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: outcome.into(),
+        record_id: bytes::Bytes::copy_from_slice(id.as_bytes()),
+        series: bytes::Bytes::copy_from_slice(series.as_bytes()),
+        revision,
+        field: String::new(),
+        reason: String::new(),
+    }
+}
+
+fn refusal(error: &DraftError) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        field: error.field.clone(),
+        reason: error.reason.clone(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn contradiction() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        field: "value".to_owned(),
+        reason: "an earlier row of this submission speaks of the same and says something else; \
+                 keep one of them"
+            .to_owned(),
+        ..pb::DraftResult::default()
+    }
+}
+
+/// Salts from the machine's generator, drawn many at a time.
+#[derive(Default)]
+pub(super) struct Salts {
+    drawn: Vec<u8>,
+}
+
+impl Salts {
+    const DRAWN_BYTES: usize = 4_096;
+
+    pub(super) fn next(&mut self) -> Salt {
+        if self.drawn.len() < 16 {
+            self.drawn.resize(Self::DRAWN_BYTES, 0);
+            // Without randomness nothing can be signed; the process must not go on.
+            getrandom::fill(&mut self.drawn).expect("the machine gives random numbers");
+        }
+        let (rest, salt) = self.drawn.split_at(self.drawn.len() - 16);
+        let salt = salt.try_into().expect("16 bytes were split off");
+        self.drawn.truncate(rest.len());
+        salt
+    }
+}

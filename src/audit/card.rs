@@ -3,7 +3,10 @@
 //! It reads cards by itself, apart from the code that enrols them. Whose identity key it is, only
 //! the 30-digit number tells that people compared.
 
+use super::failure::{Check, Fault};
+use super::lines::Log;
 use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
+use crate::merkle::TreeHead;
 use crate::pb;
 use crate::policy::{Country, Sector};
 use crate::record::signed::KeyRing;
@@ -113,6 +116,13 @@ impl Card {
             previous: card.previous_card_hash,
             records: card.record_keys.iter().map(record_key).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The head in a checkpoint of the agency's journal that this card's journal key signed.
+    pub fn checkpoint(&self, note: &[u8]) -> Result<TreeHead, Fault> {
+        let log = Log::journal(std::slice::from_ref(self))
+            .ok_or_else(|| Fault::new(Check::OwnCard, "a name that a note can carry", "another"))?;
+        log.head(note, Check::CheckpointSignature)
     }
 
     /// The number that the agency reads out.

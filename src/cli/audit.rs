@@ -54,7 +54,7 @@ pub enum AuditError {
     Checkpoint { path: PathBuf, source: NotACheckpoint },
 }
 
-mod exported;
+pub(super) mod exported;
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
     let path = path.to_owned();
@@ -112,14 +112,15 @@ fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
 pub(super) fn anchor(options: &AuditOptions) -> Result<Anchor, AuditError> {
     Ok(match (&options.identity, &options.card) {
         (Some(number), _) => Anchor::Number(number.parse::<Number>()?),
-        (None, Some(path)) => {
-            let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
-            let card = Card::from_text(&text)
-                .map_err(|source| AuditError::Card { path: path.clone(), source })?;
-            Anchor::Card(Box::new(card))
-        }
+        (None, Some(path)) => Anchor::Card(Box::new(read_card(path)?)),
         (None, None) => Anchor::Directory,
     })
+}
+
+/// A card that the auditor brings along.
+pub(super) fn read_card(path: &Path) -> Result<Card, AuditError> {
+    let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
+    Card::from_text(&text).map_err(|source| AuditError::Card { path: path.to_owned(), source })
 }
 
 /// The card beside the journal; `None` if there is none.
@@ -272,6 +273,6 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
 #[cfg(test)]
 mod export_tests;
 #[cfg(test)]
-mod fixtures;
+pub(super) mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,7 @@ mod table;
 mod takedown;
 mod verify;
 mod watch;
+mod watch_log;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use super::error::{CliError, Exit};
 use super::export::{self, ExportArgs};
 use super::ledger::{self, LedgerArgs};
 use super::prove::{self, ProveArgs};
+use super::watch_log::{self, WatchLogArgs};
 use crate::audit::{Occasion, Report, Verdict};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub enum AuditCommand {
     Export(ExportArgs),
     Ledger(LedgerArgs),
     Prove(ProveArgs),
+    Watch(WatchLogArgs),
 }
 
 /// Verify a node's directory, an export or the proof of one record: signatures, fields, trees,
@@ -42,6 +44,7 @@ pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), 
         AuditCommand::Prove(args) => prove::run(&args, context).await,
         AuditCommand::Verify(args) if args.path.is_file() => verify_proof(&args, context),
         AuditCommand::Verify(args) => verify(&args, context),
+        AuditCommand::Watch(args) => watch_log::run(args, context).await,
     }
 }
 

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-pub(super) const POLICY: &str = r#"@id("agency/green")
+pub(in crate::cli) const POLICY: &str = r#"@id("agency/green")
 @title("Certs get what is green, and nothing but its core fields")
 @agreement("framework 2026")
 @owner("policy@npa.go.jp")
@@ -33,17 +33,17 @@ when { resource.tlp == Liaison::Tlp::"GREEN" };
 "#;
 
 /// An agency whose keys have the seeds from `base` on.
-pub(super) struct Party {
-    pub(super) agency: AgencyName,
+pub(in crate::cli) struct Party {
+    pub(in crate::cli) agency: AgencyName,
     base: u8,
 }
 
 impl Party {
-    pub(super) fn own() -> Self {
+    pub(in crate::cli) fn own() -> Self {
         Self { agency: "npa.go.jp".parse().unwrap(), base: 10 }
     }
 
-    pub(super) fn partner() -> Self {
+    pub(in crate::cli) fn partner() -> Self {
         Self { agency: "cert.example".parse().unwrap(), base: 30 }
     }
 
@@ -56,7 +56,7 @@ impl Party {
         SecretKey::from_seed(role, self.base + place as u8)
     }
 
-    pub(super) fn card(&self) -> VerifiedCard {
+    pub(in crate::cli) fn card(&self) -> VerifiedCard {
         let mut card = cards::sample();
         let public = |role| *self.key(role).public();
         card.agency = self.agency.clone();
@@ -73,7 +73,7 @@ impl Party {
         Cosigner::new(receipt_name(&self.agency).parse().unwrap(), key)
     }
 
-    pub(super) fn signing(&self) -> Signing {
+    pub(in crate::cli) fn signing(&self) -> Signing {
         Signing {
             agency: self.agency.clone(),
             journal_key: self.key(Role::Journal).signing_key().clone(),
@@ -82,7 +82,7 @@ impl Party {
     }
 
     /// Signed records about the numbered subjects; one of them a withdrawal.
-    pub(super) fn records(&self, numbers: std::ops::Range<u8>) -> Vec<Arc<Verified>> {
+    pub(in crate::cli) fn records(&self, numbers: std::ops::Range<u8>) -> Vec<Arc<Verified>> {
         let mut salt = u128::from(self.base) << 64 | u128::from(numbers.start) << 32;
         let sealed = numbers
             .map(|number| {
@@ -146,11 +146,11 @@ fn indicator(number: u8) -> pb::Draft {
     }
 }
 
-pub(super) fn id_bytes(record: &Verified) -> Bytes {
+pub(in crate::cli) fn id_bytes(record: &Verified) -> Bytes {
     Bytes::copy_from_slice(record.id().as_bytes())
 }
 
-pub(super) fn feed_entry(
+pub(in crate::cli) fn feed_entry(
     action: FeedAction,
     record: &Verified,
     open_slots: u32,
@@ -166,16 +166,16 @@ pub(super) fn feed_entry(
 }
 
 /// A directory, and the writer of its journal.
-pub(super) struct Node {
-    pub(super) dir: tempfile::TempDir,
-    pub(super) ledger: Ledger,
+pub(in crate::cli) struct Node {
+    pub(in crate::cli) dir: tempfile::TempDir,
+    pub(in crate::cli) ledger: Ledger,
     runtime: tokio::runtime::Runtime,
-    pub(super) records: Vec<Arc<Verified>>,
+    pub(in crate::cli) records: Vec<Arc<Verified>>,
 }
 
 impl Node {
     /// Genesis, card, partner and policy; no records yet.
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (own, partner) = (Party::own(), Party::partner());
         std::fs::write(dir.path().join("card.txt"), own.card().to_armour().unwrap()).unwrap();
@@ -219,7 +219,7 @@ impl Node {
     }
 
     /// A node with everything that can be in a journal.
-    pub(super) fn full() -> Self {
+    pub(in crate::cli) fn full() -> Self {
         let mut node = Self::new();
         node.submit(0..5);
         node.disclose(0..3);
@@ -229,18 +229,18 @@ impl Node {
         node
     }
 
-    pub(super) fn commit<T: Send + 'static>(
+    pub(in crate::cli) fn commit<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Bytes {
         self.runtime.block_on(self.ledger.commit(job)).unwrap().1.note
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cli) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub(super) fn submit(&mut self, numbers: std::ops::Range<u8>) {
+    pub(in crate::cli) fn submit(&mut self, numbers: std::ops::Range<u8>) {
         let records = Party::own().records(numbers);
         self.records.extend(records.iter().cloned());
         self.commit(move |t| {
@@ -248,7 +248,7 @@ impl Node {
         });
     }
 
-    pub(super) fn publish(&self, entries: Vec<pb::FeedEntry>) {
+    pub(in crate::cli) fn publish(&self, entries: Vec<pb::FeedEntry>) {
         let partner = Party::partner().agency;
         self.commit(move |t| t.publish(&partner, &entries, None, t.size().get(), 2));
     }
@@ -266,7 +266,7 @@ impl Node {
     }
 
     /// The partner's receipt for everything published.
-    pub(super) fn take_receipt(&self) {
+    pub(in crate::cli) fn take_receipt(&self) {
         let (own, partner) = (Party::own(), Party::partner());
         let published =
             self.ledger.view().snapshot().state.partners[&partner.agency].published.note.clone();
@@ -285,7 +285,7 @@ impl Node {
     }
 
     /// The partner's witness cosigns one of our checkpoints.
-    pub(super) fn take_cosignature(&self, note: &[u8]) {
+    pub(in crate::cli) fn take_cosignature(&self, note: &[u8]) {
         let (own, partner) = (Party::own(), Party::partner());
         let key = partner.key(Role::Witness).signing_key().clone();
         let name = format!("{}/witness", partner.agency);
@@ -324,14 +324,14 @@ impl Node {
     }
 
     /// The files of the segments.
-    pub(super) fn segments(&self) -> Vec<Vec<u8>> {
+    pub(in crate::cli) fn segments(&self) -> Vec<Vec<u8>> {
         (1..)
             .map(|number| self.segment_path(number))
             .map_while(|path| std::fs::read(path).ok())
             .collect()
     }
 
-    pub(super) fn segment_path(&self, number: u32) -> PathBuf {
+    pub(in crate::cli) fn segment_path(&self, number: u32) -> PathBuf {
         self.path().join("store/segments").join(format!("{number:08}.seg"))
     }
 }
@@ -361,7 +361,7 @@ fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
 }
 
 /// A checkpoint of the own journal that says something else.
-pub(super) fn forged_checkpoint(size: u64) -> Bytes {
+pub(in crate::cli) fn forged_checkpoint(size: u64) -> Bytes {
     let own = Party::own();
     let origin = journal_origin(&own.agency);
     let head = crate::merkle::TreeHead {
@@ -372,20 +372,20 @@ pub(super) fn forged_checkpoint(size: u64) -> Bytes {
 }
 
 /// A record id that nothing has.
-pub(super) fn no_record() -> Bytes {
+pub(in crate::cli) fn no_record() -> Bytes {
     Bytes::copy_from_slice(RecordId::from_bytes([7; 32]).as_bytes())
 }
 
 /// A frame taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) payload: Vec<u8>,
+pub(in crate::cli) struct Frame {
+    pub(in crate::cli) kind: u8,
+    pub(in crate::cli) flags: u8,
+    pub(in crate::cli) payload: Vec<u8>,
 }
 
 /// The frames of a segment. Of commits, the checkpoint alone.
-pub(super) fn frames(segment: &[u8]) -> Vec<Frame> {
+pub(in crate::cli) fn frames(segment: &[u8]) -> Vec<Frame> {
     let mut rest = &segment[16..];
     let mut frames = Vec::new();
     while !rest.is_empty() {
@@ -399,7 +399,7 @@ pub(super) fn frames(segment: &[u8]) -> Vec<Frame> {
 }
 
 /// The bytes of frames with sound framing and checksums.
-pub(super) fn framed(number: u32, frames: &[Frame]) -> Vec<u8> {
+pub(in crate::cli) fn framed(number: u32, frames: &[Frame]) -> Vec<u8> {
     let mut out = b"LIAISON\0\x01\0\0\0".to_vec();
     out.extend_from_slice(&number.to_le_bytes());
     let mut start = out.len() as u32;

@@ -1,7 +1,8 @@
 //! The slots of a record as a content frame holds them.
 //!
 //! Layout: record id (32), slot count (1), then for each slot its state (1) and, when open, salt
-//! (16), length (u32, little endian) and bytes; when withheld or erased, the commitment (32).
+//! (16), length (u32, little endian) and bytes; when withheld or erased, the commitment (32). An
+//! erasure leaves the record id and zeros, and what is left of the record stands in a later frame.
 
 use super::failure::{Check, Fault};
 use crate::ident::RecordId;
@@ -25,12 +26,26 @@ pub(super) struct Content {
     /// The slots that are said to be erased. Of a record that came from a partner this is the
     /// partner's word, and it claims nothing here.
     pub(super) erased: SlotMask,
+    /// Nothing is left of it but the record id.
+    pub(super) is_overwritten: bool,
 }
 
 impl Content {
     pub(super) fn read(frame: &Bytes) -> Result<Self, Fault> {
-        Self::parse(frame.clone())
-            .ok_or_else(|| Fault::new(Check::Content, "a record's slots", "other bytes"))
+        let content = Self::parse_overwritten(frame).or_else(|| Self::parse(frame.clone()));
+        content.ok_or_else(|| Fault::new(Check::Content, "a record's slots", "other bytes"))
+    }
+
+    fn parse_overwritten(frame: &Bytes) -> Option<Self> {
+        let (id, rest) = frame.split_first_chunk::<{ RecordId::BYTES }>()?;
+        let is_gone = !rest.is_empty() && rest.iter().all(|byte| *byte == 0);
+        is_gone.then(|| Self {
+            id: RecordId::from_bytes(*id),
+            slots: Vec::new(),
+            open: SlotMask::NONE,
+            erased: SlotMask::NONE,
+            is_overwritten: true,
+        })
     }
 
     fn parse(mut rest: Bytes) -> Option<Self> {
@@ -52,7 +67,7 @@ impl Content {
             slots.push(slot);
         }
         let [open, erased] = [open, erased].map(SlotMask::from_bits);
-        rest.is_empty().then_some(Self { id, slots, open, erased })
+        rest.is_empty().then_some(Self { id, slots, open, erased, is_overwritten: false })
     }
 
     /// The slots in the form that content rules and commitments are computed from.
@@ -117,19 +132,22 @@ mod tests {
         let open = [&[1][..], &[5; 16], &2_u32.to_le_bytes(), b"ab"].concat();
         let frame = [&[7; 32][..], &[3], &open, &[2], &[8; 32], &[3], &[9; 32]].concat();
         let content = Content::read(&frame.clone().into()).unwrap();
-        assert_eq!(content.open.bits(), 0b10);
+        assert_eq!((content.open.bits(), content.erased.bits()), (0b10, 0b1000));
         assert_eq!(content.slots[0].content, b"ab"[..]);
         assert_eq!(content.to_slots().unwrap()[2], Slot::Erased([9; 32]));
         for len in 0..frame.len() {
             assert!(Content::read(&frame[..len].to_vec().into()).is_err(), "{len}");
         }
-        assert!(Content::read(&[frame, vec![0]].concat().into()).is_err());
+        assert!(Content::read(&[frame.clone(), vec![0]].concat().into()).is_err());
+        let zeros = [[7; 32], [0; 32]].concat();
+        assert!(Content::read(&zeros.into()).unwrap().is_overwritten);
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(0..5_u8, 0..200)) {
-            let _ = Content::read(&bytes.into());
+            let bytes = Bytes::from(bytes);
+            let _ = Content::read(&bytes);
         }
     }
 }

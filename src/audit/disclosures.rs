@@ -2,10 +2,10 @@
 //! whether the partner's receipt is here. Collected while a history is verified, from it alone.
 
 use super::content::Content;
+use super::examine::Attested;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
-use crate::record::signed::Signed;
 use crate::record::slots::{SlotMask, SlotNumber};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ impl Disclosures {
     }
 
     /// A record was accepted.
-    pub(super) fn accept(&mut self, signed: &Signed, content: &Content) {
+    pub(super) fn accept(&mut self, signed: &Attested, content: &Content) {
         let Some(wanted) = &self.filter.case else { return };
         let (id, series) = (signed.id(), signed.header().series);
         if signed.header().kind == Kind::Case {

@@ -7,12 +7,15 @@ use super::content::Content;
 use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::segment::{Chunk, FrameKind, Span};
-use crate::ident::{Timestamp, TreeHash};
+use crate::ident::{KeyId, RecordId, SeriesId, Timestamp, TreeHash};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::RecordFacts;
+use crate::record::commit;
 use crate::record::header::Header;
-use crate::record::signed::Signed;
+use crate::record::signed::{
+    BatchSignature, KeyRing, RecordError, Signed, VerifiedRoots, verify_header,
+};
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -41,19 +44,72 @@ pub(super) enum Found {
 pub(super) enum Told {
     Accepted(Box<Accepted>),
     Extended { received: pb::SlotsReceived, content: Content },
+    Erased { erased: pb::SlotsErased, content: Content },
     Other(Box<Event>),
 }
 
-/// A record whose form, slots and content rules are sound.
+/// A record whose form, slots and content rules are sound, or whose content was overwritten.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) signed: Signed,
+    pub(super) attested: Attested,
     pub(super) signature: pb::RecordSignature,
     pub(super) content: Content,
     pub(super) open_slots: u32,
     pub(super) partner: String,
     /// What policy may see of it.
     pub(super) facts: RecordFacts,
+}
+
+/// What can be said of a record before its key is known.
+#[derive(Debug)]
+pub(super) enum Attested {
+    Whole(Box<Signed>),
+    /// Without its content, which was overwritten.
+    HeaderAlone {
+        header: Box<Header>,
+        id: RecordId,
+        signature: BatchSignature,
+    },
+}
+
+impl Attested {
+    pub(super) fn header(&self) -> &Header {
+        match self {
+            Self::Whole(signed) => signed.header(),
+            Self::HeaderAlone { header, .. } => header,
+        }
+    }
+
+    pub(super) fn id(&self) -> RecordId {
+        match self {
+            Self::Whole(signed) => signed.id(),
+            Self::HeaderAlone { id, .. } => *id,
+        }
+    }
+
+    /// The series that its content refers to, as far as it is here.
+    pub(super) fn references(&self) -> Vec<SeriesId> {
+        match self {
+            Self::Whole(signed) => signed.references().into_iter().collect(),
+            Self::HeaderAlone { .. } => Vec::new(),
+        }
+    }
+
+    /// The key that signed it.
+    pub(super) fn verify(
+        self,
+        keys: &impl KeyRing,
+        roots: &mut VerifiedRoots,
+    ) -> Result<KeyId, RecordError> {
+        match self {
+            Self::Whole(signed) => {
+                signed.verify(keys, roots).map(|record| record.signature().key_id)
+            }
+            Self::HeaderAlone { header, id, signature } => {
+                verify_header(&header, &id, &signature, keys, roots).map(|()| signature.key_id)
+            }
+        }
+    }
 }
 
 /// Looks at every frame of a piece.
@@ -73,7 +129,7 @@ pub fn examine(chunk: Chunk) -> Examined {
         let before = content.take();
         let at = before.as_ref().map_or(offset, |(offset, _)| *offset);
         let found =
-            flags(*span).and_then(|()| frame(*span, payload, before.map(|(_, bytes)| bytes)));
+            flags(*span).and_then(|()| frame(*span, payload, before.map(|(_, before)| before)));
         frames.push((if found.is_err() { at } else { offset }, found));
     }
     Examined { segment: chunk.segment, frames }
@@ -81,12 +137,7 @@ pub fn examine(chunk: Chunk) -> Examined {
 
 fn flags(span: Span) -> Result<(), Fault> {
     match (span.kind, span.flags) {
-        (_, 0) => Ok(()),
-        (FrameKind::Content, ERASED) => Err(Fault::new(
-            Check::Content,
-            "content, or an entry that says it was erased",
-            "erased content without such an entry",
-        )),
+        (_, 0) | (FrameKind::Content, ERASED) => Ok(()),
         (_, flags) => Err(Fault::new(Check::Frame, "no flags", format!("flags {flags:#04x}"))),
     }
 }
@@ -122,9 +173,9 @@ pub(super) fn entry(bytes: &Bytes, leaf: TreeHash, content: Option<Bytes>) -> Re
             Told::Accepted(Box::new(Accepted::read(accepted, content)?))
         }
         (Event::SlotsReceived(received), content) => {
-            let content = Content::read(&content.ok_or_else(missing)?)?;
-            Told::Extended { received, content }
+            Told::Extended { received, content: read(content)? }
         }
+        (Event::SlotsErased(erased), content) => Told::Erased { erased, content: read(content)? },
         (event, None) => Told::Other(Box::new(event)),
         (_, Some(_)) => {
             let found = "an entry of another sort";
@@ -134,15 +185,16 @@ pub(super) fn entry(bytes: &Bytes, leaf: TreeHash, content: Option<Bytes>) -> Re
     Ok(Found::Entry { leaf, at, told })
 }
 
-fn missing() -> Fault {
-    Fault::new(Check::Content, "the record's content before its entry", "none")
+fn read(content: Option<Bytes>) -> Result<Content, Fault> {
+    let missing = || Fault::new(Check::Content, "the record's content before its entry", "none");
+    Content::read(&content.ok_or_else(missing)?)
 }
 
 impl Accepted {
     fn read(wire: pb::RecordAccepted, content: Option<Bytes>) -> Result<Self, Fault> {
         let pb::RecordAccepted { header, signature, partner, feed_index: _, client: _, open_slots } =
             wire;
-        let content = Content::read(&content.ok_or_else(missing)?)?;
+        let content = read(content)?;
         if partner.is_empty() && !content.erased.is_empty() {
             let found = format!("{} erased without such an entry", slots(content.erased.bits()));
             let expected = "slots that are here, or an entry that says they were erased";
@@ -150,24 +202,44 @@ impl Accepted {
         }
         let signature =
             signature.ok_or_else(|| Fault::new(Check::RecordSignature, "a signature", "none"))?;
-        let envelope = pb::Envelope {
-            header,
-            signature: Some(signature.clone()),
-            slots: content.slots.clone(),
+        let attested = if content.is_overwritten {
+            Self::header_alone(&header, signature.clone())?
+        } else {
+            Self::whole(header, signature.clone(), &content)?
         };
+        if attested.id() != content.id {
+            let expected = format!("the content of record {}", attested.id());
+            return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
+        }
+        let facts = facts(attested.header());
+        Ok(Self { attested, signature, content, open_slots, partner, facts })
+    }
+
+    fn header_alone(bytes: &Bytes, signature: pb::RecordSignature) -> Result<Attested, Fault> {
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::new(Check::RecordForm, "a header and signature of the one form", error)
+        };
+        let header = Header::decode(bytes).map_err(|error| fault(&error))?;
+        let signature = BatchSignature::try_from(signature).map_err(|error| fault(&error))?;
+        let id = commit::record_id(bytes);
+        Ok(Attested::HeaderAlone { header: Box::new(header), id, signature })
+    }
+
+    fn whole(
+        header: Bytes,
+        signature: pb::RecordSignature,
+        content: &Content,
+    ) -> Result<Attested, Fault> {
+        let envelope =
+            pb::Envelope { header, signature: Some(signature), slots: content.slots.clone() };
         let signed = Signed::decode(envelope).map_err(|error| {
             let check = match error {
-                crate::record::signed::RecordError::SlotsHash => Check::Content,
+                RecordError::SlotsHash => Check::Content,
                 _ => Check::RecordForm,
             };
             Fault::new(check, "a record as its originator signed it", error)
         })?;
-        if signed.id() != content.id {
-            let expected = format!("the content of record {}", signed.id());
-            return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
-        }
-        let facts = facts(signed.header());
-        Ok(Self { signed, signature, content, open_slots, partner, facts })
+        Ok(Attested::Whole(Box::new(signed)))
     }
 }
 

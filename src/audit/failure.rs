@@ -55,6 +55,8 @@ pub enum Check {
     ProofCards,
     ProofEntry,
     ProofInclusion,
+    Act,
+    Erasure,
 }
 
 impl Check {
@@ -99,6 +101,8 @@ impl Check {
             Self::ProofCards => "proof_cards",
             Self::ProofEntry => "proof_entry",
             Self::ProofInclusion => "proof_inclusion",
+            Self::Act => "act",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -143,6 +147,8 @@ impl Check {
             Self::ProofCards => "the cards in the proof do not hold",
             Self::ProofEntry => "an entry in the proof is not about this record",
             Self::ProofInclusion => "the log does not hold the entry",
+            Self::Act => "an act was not decided by two persons",
+            Self::Erasure => "an erasure has no ground in the journal",
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Row {
     /// The row of its predecessor; `VACANT` without one, or when that was not here yet.
     previous: u32,
     pub(super) kind: Kind,
+    /// Its newest content was overwritten; an entry that says it was erased must follow.
+    pub(super) is_overwritten: bool,
 }
 
 impl Row {
@@ -45,7 +47,7 @@ impl Row {
         facts: FactsNumber,
         kind: Kind,
     ) -> Self {
-        Self { id, slots_hash, open, facts, previous: VACANT, kind }
+        Self { id, slots_hash, open, facts, previous: VACANT, kind, is_overwritten: false }
     }
 }
 
@@ -58,6 +60,8 @@ pub(super) struct Holdings {
     count: u32,
     /// Predecessors of rows that came before them.
     late: HashMap<u32, RecordId>,
+    /// The slots that were erased, of rows that lost any.
+    erased: HashMap<u32, SlotMask>,
 }
 
 impl Holdings {
@@ -113,8 +117,23 @@ impl Holdings {
         }
     }
 
-    pub(super) fn open_more(&mut self, number: RowNumber, open: SlotMask) {
-        self.blocks[number.index() / BLOCK_ROWS][number.index() % BLOCK_ROWS].open = open;
+    /// The slots of a record that were erased here.
+    pub(super) fn erased(&self, number: RowNumber) -> SlotMask {
+        self.erased.get(&number.0).copied().unwrap_or_default()
+    }
+
+    pub(super) fn erase(&mut self, number: RowNumber, slots: SlotMask) {
+        let erased = self.erased(number).or(slots);
+        self.erased.insert(number.0, erased);
+    }
+
+    pub(super) fn row_mut(&mut self, number: RowNumber) -> &mut Row {
+        &mut self.blocks[number.index() / BLOCK_ROWS][number.index() % BLOCK_ROWS]
+    }
+
+    /// The first record whose content was overwritten without an entry that says why.
+    pub(super) fn overwritten(&self) -> Option<&Row> {
+        self.blocks.iter().flatten().find(|row| row.is_overwritten)
     }
 
     pub(super) fn at(&self, number: RowNumber) -> &Row {

@@ -3,6 +3,7 @@
 //! Nothing is believed because the node says so: sums, states and roots are computed here from the
 //! entries, and compared. It stops at the first thing that does not hold.
 
+use super::acts::Acts;
 use super::card::{Card, Number};
 use super::cosigned::{Recent, cosigned_head};
 use super::disclosures::{Disclosure, Disclosures, LedgerFilter};
@@ -102,6 +103,7 @@ pub struct Audit {
     pub(super) roots: VerifiedRoots,
     pub(super) partners: Partners,
     pub(super) policy: InForce,
+    pub(super) acts: Acts,
     pub(super) counts: Counts,
     failure: Option<Failure>,
 }
@@ -126,6 +128,7 @@ impl Audit {
             roots: VerifiedRoots::default(),
             partners: Partners::default(),
             policy: InForce::default(),
+            acts: Acts::default(),
             counts: Counts::default(),
             failure: None,
         }
@@ -186,6 +189,7 @@ impl Audit {
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
+            Told::Erased { erased, content } => self.erase(&erased, &content)?,
             Told::Other(event) => self.event(index, at, *event)?,
         }
         if index > 0 && self.agency.is_none() {
@@ -230,7 +234,13 @@ impl Audit {
             Event::WitnessAdded(added) => self.witness(&added),
             // What others signed, kept as it came: a claim about their logs and not about this one.
             Event::CosignatureGiven(_) | Event::ContradictionFound(_) => Ok(()),
-            Event::RecordAccepted(_) | Event::SlotsReceived(_) => {
+            Event::ActProposed(proposed) => self.acts.propose(index, proposed),
+            Event::ActDecided(decided) => self.acts.decide(&decided),
+            Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
+            | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
+                self.check_held(&record_id)
+            }
+            Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {
                 Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
             }
         }
@@ -281,6 +291,15 @@ impl Audit {
         }
         self.witnesses.push(key);
         Ok(())
+    }
+
+    fn check_held(&self, id: &[u8]) -> Result<(), Fault> {
+        let id = RecordId::try_from(id)
+            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
+        match self.holdings.find(&id) {
+            Some(_) => Ok(()),
+            None => Err(Fault::new(Check::EntryForm, "a record accepted before", id)),
+        }
     }
 
     fn begin(&mut self, index: u64, genesis: &pb::Genesis) -> Result<(), Fault> {
@@ -432,6 +451,7 @@ impl Audit {
         if self.checkpoint.size == TreeHead::EMPTY.size {
             return Err(Fault::new(Check::Genesis, "a journal with a checkpoint", "none"));
         }
+        self.check_erasures()?;
         let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
         if known.head.size == TreeHead::EMPTY.size && known.head != TreeHead::EMPTY {
             let (expected, found) = (shown(known.head), shown(TreeHead::EMPTY));
@@ -466,6 +486,9 @@ impl Audit {
         }
         if self.counts.compromised > 0 {
             remarks.push(Remark::CompromisedKeys { records: self.counts.compromised });
+        }
+        if self.counts.not_carried_out > 0 {
+            remarks.push(Remark::ErasurePending { records: self.counts.not_carried_out });
         }
         if self.policy.absent > 0 {
             remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });

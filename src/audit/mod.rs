@@ -12,6 +12,7 @@
 //!
 //! Never here: a clock, a file, a socket; repairing; going on after a break.
 
+mod acts;
 mod card;
 mod content;
 mod cosigned;

@@ -3,7 +3,7 @@
 use super::content::{Content, slots_hash};
 use super::examine::Accepted;
 use super::failure::{Check, Fault};
-use super::holdings::Row;
+use super::holdings::{Row, RowNumber};
 use super::ledger::Audit;
 use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeSize};
 use crate::merkle::batch_root;
@@ -14,11 +14,12 @@ use crate::record::slots::SlotMask;
 impl Audit {
     /// A record whose form and content are sound was accepted at `at`.
     pub(super) fn accept(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
-        let Accepted { signed, signature, content, open_slots, partner, facts } = accepted;
+        let Accepted { attested, signature, content, open_slots, partner, facts } = accepted;
         if self.own.is_empty() {
             return Err(Fault::new(Check::OwnCard, "the agency's card before any record", "none"));
         }
-        if open_slots != content.open.bits() {
+        let open = SlotMask::from_bits(open_slots);
+        if open.bits() != open_slots || !content.is_overwritten && open != content.open {
             return Err(mismatch(content.open, open_slots));
         }
         if partner.is_empty() {
@@ -27,15 +28,16 @@ impl Audit {
             self.partners.known(&partner)?;
             self.counts.received += 1;
         }
-        let header = signed.header();
+        let header = attested.header();
         let mut start = [0; 16];
         start.copy_from_slice(&header.slots_hash[..16]);
-        let (id, facts) = (signed.id(), self.policy.facts.number(facts));
-        let row = Row::new(id, start, content.open, facts, header.kind);
+        let (id, facts) = (attested.id(), self.policy.facts.number(facts));
+        let mut row = Row::new(id, start, open, facts, header.kind);
+        row.is_overwritten = content.is_overwritten;
         if let Some(disclosures) = &mut self.disclosures {
-            disclosures.accept(&signed, &content);
+            disclosures.accept(&attested, &content);
         }
-        let header = signed.header();
+        let header = attested.header();
         let originator = header.originator.clone();
         if self.holdings.insert(row, header.previous).is_none() {
             let found = format!("record {id} again");
@@ -44,10 +46,10 @@ impl Audit {
         let own = self.own.last().filter(|card| card.agency == originator);
         match own.or_else(|| self.partners.card(&originator)) {
             Some(card) => {
-                let verified = signed
+                let key = attested
                     .verify(card, &mut self.roots)
                     .map_err(|error| Fault::new(Check::RecordSignature, &originator, error))?;
-                let since = card.compromised_since(verified.signature().key_id);
+                let since = card.compromised_since(key);
                 self.counts.compromised += u64::from(since.is_some_and(|since| since <= at));
                 self.counts.signatures += 1;
             }
@@ -71,7 +73,54 @@ impl Audit {
         content: &Content,
     ) -> Result<(), Fault> {
         self.partners.known(&received.partner)?;
-        let id = RecordId::try_from(&received.record_id[..])
+        let (number, row) = self.known(&received.record_id, content)?;
+        let before = row.open;
+        let gained = SlotMask::from_bits(received.open_slots);
+        let is_new =
+            !gained.is_empty() && gained.and(before.or(self.holdings.erased(number))).is_empty();
+        let shows = content.is_overwritten || before.or(gained) == content.open;
+        if !is_new || received.open_slots != gained.bits() || !shows {
+            return Err(mismatch(content.open.without(before), received.open_slots));
+        }
+        let row = self.holdings.row_mut(number);
+        row.open = before.or(gained);
+        row.is_overwritten |= content.is_overwritten;
+        self.counts.extended += 1;
+        Ok(())
+    }
+
+    /// Slots were erased; `content` holds all that is left, and everything before is overwritten.
+    pub(super) fn erase(
+        &mut self,
+        erased: &pb::SlotsErased,
+        content: &Content,
+    ) -> Result<(), Fault> {
+        self.acts.cover(erased)?;
+        if !erased.partner.is_empty() {
+            self.partners.known(&erased.partner)?;
+        }
+        let (number, row) = self.known(&erased.record_id, content)?;
+        let slots = SlotMask::from_bits(erased.slots);
+        let is_new = !slots.is_empty() && slots.and(self.holdings.erased(number)).is_empty();
+        let is_sound = is_new && slots.bits() == erased.slots;
+        let left = row.open.without(slots);
+        let shows = content.is_overwritten
+            || content.open == left && slots.without(content.erased).is_empty();
+        if !is_sound || !shows {
+            return Err(mismatch(content.erased, erased.slots));
+        }
+        self.counts.not_carried_out += u64::from(!row.is_overwritten);
+        self.counts.erased += 1;
+        let row = self.holdings.row_mut(number);
+        row.open = left;
+        row.is_overwritten = content.is_overwritten;
+        self.holdings.erase(number, slots);
+        Ok(())
+    }
+
+    /// A record accepted before, whose content stands before this entry too.
+    fn known(&self, id: &[u8], content: &Content) -> Result<(RowNumber, Row), Fault> {
+        let id = RecordId::try_from(id)
             .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
         if content.id != id {
             let expected = format!("the content of record {id}");
@@ -80,27 +129,33 @@ impl Audit {
         let (number, row) = self.holdings.find(&id).ok_or_else(|| {
             Fault::new(Check::Content, "a record accepted before", format!("record {id}"))
         })?;
-        let (kind, before) = (row.kind, row.open);
-        let slots = content.to_slots()?;
-        if slots.len() != kind.slots().len() {
-            let expected = format!("{} slots", kind.slots().len());
-            return Err(Fault::new(Check::Content, expected, slots.len()));
+        if !content.is_overwritten {
+            check_slots(row, content)?;
         }
-        if slots_hash(kind, &slots)[..16] != row.slots_hash {
-            let expected = "the slots that the originator signed";
-            return Err(Fault::new(Check::Content, expected, format!("others, of record {id}")));
-        }
-        check_contents(kind, &slots)
-            .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))?;
-        let gained = SlotMask::from_bits(received.open_slots);
-        let is_sound = !gained.is_empty() && gained.and(before).is_empty();
-        if !is_sound || received.open_slots != gained.bits() || before.or(gained) != content.open {
-            return Err(mismatch(content.open.without(before), received.open_slots));
-        }
-        self.holdings.open_more(number, content.open);
-        self.counts.extended += 1;
-        Ok(())
+        Ok((number, *row))
     }
+
+    /// Content may be missing only if an entry says that it was erased.
+    pub(super) fn check_erasures(&self) -> Result<(), Fault> {
+        let Some(row) = self.holdings.overwritten() else { return Ok(()) };
+        let found = format!("overwritten content of record {} without such an entry", row.id);
+        Err(Fault::new(Check::Content, "content, or an entry that says it was erased", found))
+    }
+}
+
+fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
+    let kind = row.kind;
+    let slots = content.to_slots()?;
+    if slots.len() != kind.slots().len() {
+        let expected = format!("{} slots", kind.slots().len());
+        return Err(Fault::new(Check::Content, expected, slots.len()));
+    }
+    if slots_hash(kind, &slots)[..16] != row.slots_hash {
+        let expected = "the slots that the originator signed";
+        return Err(Fault::new(Check::Content, expected, format!("others, of record {}", row.id)));
+    }
+    check_contents(kind, &slots)
+        .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
 }
 
 fn mismatch(here: SlotMask, said: u32) -> Fault {

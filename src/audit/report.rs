@@ -61,6 +61,10 @@ pub enum Remark {
     },
     /// The node was stopped while it overwrote content; it finishes that when it starts.
     OverwritePending,
+    /// The entry of an erasure is there and the bytes are too; the node destroys them when it starts.
+    ErasurePending {
+        records: u64,
+    },
 }
 
 impl Remark {
@@ -79,6 +83,7 @@ impl Remark {
             Self::PartnerIdentityChanged { .. } => "partner_identity_changed",
             Self::ForeignFile { .. } => "foreign_file",
             Self::OverwritePending => "overwrite_pending",
+            Self::ErasurePending { .. } => "erasure_pending",
         }
     }
 }
@@ -129,6 +134,11 @@ impl fmt::Display for Remark {
             Self::OverwritePending => {
                 f.write_str("an erasure was interrupted; the node finishes it when it starts")
             }
+            Self::ErasurePending { records } => write!(
+                f,
+                "the bytes of {} erased records are still here; the node destroys them when it starts",
+                grouped(*records)
+            ),
         }
     }
 }
@@ -144,6 +154,9 @@ pub struct Counts {
     pub received: u64,
     /// Entries that told of more slots of a record.
     pub extended: u64,
+    /// Erasures, and those among them whose bytes are still there.
+    pub erased: u64,
+    pub not_carried_out: u64,
     /// Records whose signature was verified.
     pub signatures: u64,
     pub unknown_originator: u64,
@@ -248,6 +261,7 @@ impl Report {
                 "submitted": text(counts.submitted),
                 "received": text(counts.received),
                 "extended": text(counts.extended),
+                "erased": text(counts.erased),
                 "unknown_originator": text(counts.unknown_originator),
                 "compromised_key": text(counts.compromised),
             },

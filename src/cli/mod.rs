@@ -3,6 +3,7 @@
 //! Commands decide what to ask and how to show it; what may be done is the node's decision alone.
 //! Nothing but `output` prints, and nothing but `error` knows exit codes.
 
+mod acts;
 pub mod audit;
 mod bench;
 mod case;
@@ -10,6 +11,7 @@ mod client;
 mod completions;
 pub mod connection;
 mod demo;
+mod erasure;
 pub mod error;
 pub mod export;
 mod init;
@@ -147,6 +149,8 @@ pub enum Command {
     Partner(partner::PartnerCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Acts(acts::ActsCommand),
     Completions(completions::CompletionsArgs),
 }
 
@@ -210,6 +214,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Takedown(command) => takedown::run(command, context).await,
         Command::Partner(command) => partner::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
+        Command::Acts(command) => acts::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -30,6 +30,8 @@ macro_rules! wire_enums {
 
 wire_enums! {
     CaseStatus, "CASE_STATUS_", "case status";
+    ErasureBasis, "ERASURE_BASIS_", "legal ground";
+    ErasureProgress, "ERASURE_PROGRESS_", "progress";
     DraftOutcome, "DRAFT_OUTCOME_", "outcome";
     Kind, "KIND_", "kind";
     Pap, "PAP_", "PAP label";

@@ -1,4 +1,5 @@
-//! `liaison record`: one record: shown with every field's state, verified here, or withdrawn.
+//! `liaison record`: one record: shown with every field's state, verified here, withdrawn, erased or
+//! put under a hold.
 
 use std::str::FromStr;
 
@@ -6,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::connection::Role;
+use super::erasure::{self, EraseArgs, ErasuresArgs, HoldArgs};
 use super::error::CliError;
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
@@ -18,7 +20,7 @@ use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_client::RecordServiceClient;
 
-/// Show, verify or withdraw one record.
+/// Show, verify, withdraw, erase or hold one record.
 #[derive(Debug, clap::Subcommand)]
 pub enum RecordCommand {
     /// Show a record with the state of every field.
@@ -36,6 +38,26 @@ pub enum RecordCommand {
         after_help = "Example:\n  liaison record withdraw 9f31c2… --reason error --explanation \"wrong host\""
     )]
     Withdraw(WithdrawArgs),
+    /// Ask for fields of a record to be erased, in every revision and at every partner.
+    #[command(
+        after_help = "Example:\n  liaison record erase 9f31c2… --slots name,contacts --basis led-16 --authority \"DPO 2026/117\"\n\nA policy officer approves it: liaison acts approve ID"
+    )]
+    Erase(EraseArgs),
+    /// Show what was erased and which partners still owe a receipt for it.
+    #[command(
+        after_help = "Examples:\n  liaison record erasures --outstanding\n  liaison record erasures 9f31c2… -o json"
+    )]
+    Erasures(ErasuresArgs),
+    /// Put a record under a hold: kept, not erased, served to auditors and policy officers only.
+    #[command(
+        after_help = "Example:\n  liaison record restrict 9f31c2… --reason \"exhibit in case 2026/4\""
+    )]
+    Restrict(HoldArgs),
+    /// End a hold.
+    #[command(
+        after_help = "Example:\n  liaison record unrestrict 9f31c2… --reason \"case 2026/4 is closed\""
+    )]
+    Unrestrict(HoldArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +104,10 @@ pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(),
         RecordCommand::Show(args) => show(&args, context).await,
         RecordCommand::Verify(args) => record_verify::run(&args, context).await,
         RecordCommand::Withdraw(args) => withdraw(&args, context).await,
+        RecordCommand::Erase(args) => erasure::erase(&args, context).await,
+        RecordCommand::Erasures(args) => erasure::report(&args, context).await,
+        RecordCommand::Restrict(args) => erasure::restrict(&args, true, context).await,
+        RecordCommand::Unrestrict(args) => erasure::restrict(&args, false, context).await,
     }
 }
 
@@ -155,6 +181,7 @@ fn header_text(record: &RecordText, view: &pb::RecordView) -> String {
         ("operation", header.operation.clone()),
         ("confidence", header.confidence.to_string()),
         ("remarks", record.remarks().join(", ")),
+        ("erased", erasure::notes_text(&view.erasures)),
     ])
 }
 

@@ -110,7 +110,7 @@ impl RecordText {
 
     /// Words about the record as a whole, for example `withdrawn`.
     pub(super) fn remarks(&self) -> Vec<&'static str> {
-        ["superseded", "withdrawn", "conflicting"]
+        ["superseded", "withdrawn", "conflicting", "restricted", "retracted"]
             .into_iter()
             .filter(|name| self.view[*name] == Value::Bool(true))
             .collect()
@@ -146,6 +146,9 @@ fn view_facts(view: &pb::RecordView) -> Value {
         "superseded": view.superseded,
         "withdrawn": view.withdrawn,
         "conflicting": view.conflicting,
+        "restricted": view.restricted,
+        "retracted": view.retracted,
+        "erasures": view.erasures.iter().map(super::erasure::note_json).collect::<Vec<_>>(),
     })
 }
 

@@ -16,9 +16,22 @@ use crate::record::kind::Kind;
 use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoots};
 use std::sync::Arc;
 
-/// Whether this node's own policy takes a record from this partner.
+/// What this node itself decides on what a partner sends.
 pub trait Acceptance {
+    /// Whether its own policy takes a record from this partner.
     fn accepts(&mut self, header: &Header) -> bool;
+
+    /// How it stands to a duty that the partner lays on it.
+    fn duty(&mut self, entry: &FeedEntry) -> Duty;
+}
+
+/// How a node stands to a duty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Duty {
+    /// It is carried out before the receipt is given; or there is nothing to carry out.
+    Accepted,
+    /// It is not, and the receipt says why.
+    Refused(Reason, String),
 }
 
 /// What a check needs besides the batch.
@@ -64,6 +77,8 @@ pub struct CheckedBatch {
     /// In the order of the feed. Every entry is either here or among the exceptions.
     pub taken: Vec<Taken>,
     pub exceptions: Vec<Exception>,
+    /// Duties among the exceptions that are not carried out because of a hold.
+    pub declined: Vec<FeedEntry>,
 }
 
 /// Checks a batch against the partner's feed as it stands at `frontier`.
@@ -77,14 +92,20 @@ pub fn check_batch<K: KeyRing, A: Acceptance>(
     let range = batch.range();
     let pb::FeedBatch { entries, envelopes, .. } = batch.into_wire();
     let (mut taken, mut exceptions) = (Vec::with_capacity(entries.len()), Vec::new());
+    let mut declined = Vec::new();
     for (index, (entry, envelope)) in range.map(LeafIndex::new).zip(entries.iter().zip(envelopes)) {
         match context.judge(entry, envelope) {
             Ok((entry, record)) => taken.push(Taken { index, entry, record }),
-            Err((reason, detail)) => exceptions.push(Exception::new(index, reason, &detail)),
+            Err((reason, detail)) => {
+                if reason == Reason::HeldAsEvidence {
+                    declined.extend(FeedEntry::decode(entry).ok());
+                }
+                exceptions.push(Exception::new(index, reason, &detail));
+            }
         }
     }
     Exception::share_space(&mut exceptions);
-    Ok(CheckedBatch { start, frontier, head, taken, exceptions })
+    Ok(CheckedBatch { start, frontier, head, taken, exceptions, declined })
 }
 
 fn check_head(
@@ -116,10 +137,13 @@ impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
         let entry =
             FeedEntry::decode(entry).map_err(|error| malformed(format!("feed entry: {error}")))?;
         if !entry.action.carries_record() {
-            return if envelope == pb::Envelope::default() {
-                Ok((entry, None))
-            } else {
-                Err(malformed("an envelope where the action carries no record".to_owned()))
+            if envelope != pb::Envelope::default() {
+                let detail = "an envelope where the action carries no record";
+                return Err(malformed(detail.to_owned()));
+            }
+            return match self.acceptance.duty(&entry) {
+                Duty::Accepted => Ok((entry, None)),
+                Duty::Refused(reason, detail) => Err((reason, detail)),
             };
         }
         if envelope.header.is_empty() {

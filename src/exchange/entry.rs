@@ -9,6 +9,7 @@ use prost::Message as _;
 use super::ENTRY_BYTES_MAX;
 use crate::ident::{PolicyVersion, RecordId, Timestamp};
 use crate::pb;
+use crate::record::erasure::{ErasureOrder, OrderError};
 use crate::record::slots::SlotMask;
 
 /// Why bytes are not a feed entry.
@@ -26,6 +27,12 @@ pub enum EntryError {
     Mask(u32),
     #[error("time {0} ms lies outside the years 2000 to 2100")]
     Time(u64),
+    #[error("an order comes with an erasure and with nothing else")]
+    OrderPlace,
+    #[error("slots {0:#x} are to be erased and not ordered to be")]
+    Unordered(u32),
+    #[error("order")]
+    Order(#[source] OrderError),
 }
 
 /// What a feed entry says.
@@ -71,6 +78,8 @@ pub struct FeedEntry {
     /// Version of the policy that decided.
     pub policy_version: PolicyVersion,
     pub at: Timestamp,
+    /// The originator's order; there if and only if the action is an erasure.
+    pub order: Option<ErasureOrder>,
 }
 
 impl FeedEntry {
@@ -93,6 +102,7 @@ impl FeedEntry {
             open_slots: self.open_slots.bits(),
             policy_version: self.policy_version.get(),
             at_ms: self.at.unix_ms().unsigned_abs(),
+            order: self.order.as_ref().map(Into::into),
         }
         .encode_to_vec()
         .into()
@@ -103,7 +113,7 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
     type Error = EntryError;
 
     fn try_from(wire: pb::FeedEntry) -> Result<Self, EntryError> {
-        let pb::FeedEntry { action, record_id, open_slots, policy_version, at_ms } = wire;
+        let pb::FeedEntry { action, record_id, open_slots, policy_version, at_ms, order } = wire;
         let action = match pb::FeedAction::try_from(action) {
             Ok(pb::FeedAction::Disclose) => FeedAction::Disclose,
             Ok(pb::FeedAction::Revise) => FeedAction::Revise,
@@ -116,8 +126,18 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
         if mask.bits() != open_slots {
             return Err(EntryError::Mask(open_slots));
         }
+        let order = order.map(ErasureOrder::try_from).transpose().map_err(EntryError::Order)?;
+        if order.is_some() != (action == FeedAction::Erase) {
+            return Err(EntryError::OrderPlace);
+        }
+        if let Some(order) = &order
+            && !mask.without(order.slots).is_empty()
+        {
+            return Err(EntryError::Unordered(mask.without(order.slots).bits()));
+        }
         Ok(Self {
             action,
+            order,
             record: RecordId::try_from(&record_id[..])
                 .map_err(|_| EntryError::RecordId(record_id.len()))?,
             open_slots: mask,
@@ -133,6 +153,9 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ident::KeyId;
+    use crate::record::erasure::ErasureBasis;
+    use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
 
     prop_compose! {
@@ -145,13 +168,19 @@ mod tests {
             mask: u32,
             version: u64,
             at in Timestamp::MIN.unix_ms()..=Timestamp::MAX.unix_ms(),
+            key: [u8; 32],
         ) -> FeedEntry {
+            let (record, open_slots) = (RecordId::from_bytes(record), SlotMask::from_bits(mask | 2));
+            let at = Timestamp::from_unix_ms(at).unwrap();
+            let signer = (&SigningKey::from_bytes(&key), KeyId::from_bytes([9; 16]));
+            let order = ErasureOrder::sign(&record, open_slots, ErasureBasis::Led16, at, signer);
             FeedEntry {
                 action,
-                record: RecordId::from_bytes(record),
-                open_slots: SlotMask::from_bits(mask),
+                record,
+                open_slots,
                 policy_version: PolicyVersion::new(version),
-                at: Timestamp::from_unix_ms(at).unwrap(),
+                at,
+                order: (action == FeedAction::Erase).then_some(order),
             }
         }
     }
@@ -186,6 +215,7 @@ mod tests {
             open_slots: 2,
             policy_version: 1,
             at_ms: Timestamp::MIN.unix_ms().unsigned_abs(),
+            order: None,
         };
         let broken = |change: fn(&mut pb::FeedEntry)| {
             let mut wire = sound.clone();

@@ -21,6 +21,10 @@ pub enum Reason {
     Policy,
     /// The sender sent no envelope: what was disclosed may no longer be shown.
     NotSupplied,
+    /// The receiver holds the record as evidence and restricts it instead of erasing it.
+    HeldAsEvidence,
+    /// The duty was not ordered by somebody who may order it.
+    NotOrdered,
 }
 
 /// What is wrong with an exception that a partner sent.
@@ -77,6 +81,8 @@ impl From<&Exception> for pb::FeedException {
             Reason::Signature => pb::ExceptionReason::Signature,
             Reason::Policy => pb::ExceptionReason::Policy,
             Reason::NotSupplied => pb::ExceptionReason::NotSupplied,
+            Reason::HeldAsEvidence => pb::ExceptionReason::HeldAsEvidence,
+            Reason::NotOrdered => pb::ExceptionReason::NotOrdered,
         };
         Self {
             index: exception.index.get(),
@@ -96,6 +102,8 @@ impl TryFrom<pb::FeedException> for Exception {
             Ok(pb::ExceptionReason::Signature) => Reason::Signature,
             Ok(pb::ExceptionReason::Policy) => Reason::Policy,
             Ok(pb::ExceptionReason::NotSupplied) => Reason::NotSupplied,
+            Ok(pb::ExceptionReason::HeldAsEvidence) => Reason::HeldAsEvidence,
+            Ok(pb::ExceptionReason::NotOrdered) => Reason::NotOrdered,
             Ok(pb::ExceptionReason::Unspecified) | Err(_) => {
                 return Err(ExceptionError::Reason(reason));
             }

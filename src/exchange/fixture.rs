@@ -8,7 +8,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use super::entry::{FeedAction, FeedEntry};
 use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
-use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
+use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, Duty, check_batch};
 use crate::ident::{AgencyName, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
@@ -149,6 +149,10 @@ impl Acceptance for AtLeast {
     fn accepts(&mut self, header: &Header) -> bool {
         header.confidence >= self.0
     }
+
+    fn duty(&mut self, _: &FeedEntry) -> Duty {
+        Duty::Accepted
+    }
 }
 
 /// Checks with a ring of its own and no memory of roots.
@@ -191,6 +195,7 @@ impl Feed {
             open_slots,
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
+            order: None,
         };
         self.append_bytes(entry.encode());
     }

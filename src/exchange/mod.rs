@@ -39,7 +39,7 @@ mod tests;
 mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
-pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Taken, check_batch};
+pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Duty, Taken, check_batch};
 pub use entry::{EntryError, FeedAction, FeedEntry};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
@@ -63,8 +63,9 @@ pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// partner can make this node hold to 16 MiB, and covers a round trip of 200 ms at 80 MiB/s.
 pub const WINDOW: usize = 8;
 
-/// Bytes of an encoded feed entry at the most: five fields of at most 2, 34, 6, 11 and 11 bytes.
-pub const ENTRY_BYTES_MAX: usize = 64;
+/// Bytes of an encoded feed entry at the most: five fields of at most 2, 34, 6, 11 and 11 bytes, and
+/// an order of at most 105.
+pub const ENTRY_BYTES_MAX: usize = 176;
 
 /// Bytes of an exception's text for people at the most.
 pub const EXCEPTION_DETAIL_BYTES_MAX: usize = 256;

@@ -8,13 +8,14 @@ use super::search;
 use super::state::PartnerNumber;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
+use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{Change, Position, Table};
 
 /// Version of the keys and values below; another version on the disk is rebuilt.
-pub const INDEX_FORMAT: u32 = 1;
+pub const INDEX_FORMAT: u32 = 2;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +24,65 @@ pub struct RecordPlace {
     pub content: Position,
     /// The partner it came from; `None` if it was submitted here.
     pub partner: Option<PartnerNumber>,
+    pub marks: Marks,
+}
+
+/// What an index must say of a record before its content is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks(u8);
+
+impl Marks {
+    const ERASED: u8 = 1;
+    const RESTRICTED: u8 = 2;
+    const RETRACTED: u8 = 4;
+
+    /// Some of its slots were erased here.
+    pub const fn is_erased(self) -> bool {
+        self.0 & Self::ERASED != 0
+    }
+
+    /// It is under a hold: kept, and not used.
+    pub const fn is_restricted(self) -> bool {
+        self.0 & Self::RESTRICTED != 0
+    }
+
+    /// The partner that it came from wants it no longer used.
+    pub const fn is_retracted(self) -> bool {
+        self.0 & Self::RETRACTED != 0
+    }
+
+    /// It may be matched, served and passed on like any other.
+    pub const fn is_usable(self) -> bool {
+        self.0 & (Self::RESTRICTED | Self::RETRACTED) == 0
+    }
+
+    #[must_use]
+    pub const fn with_erased(self) -> Self {
+        Self(self.0 | Self::ERASED)
+    }
+
+    #[must_use]
+    pub const fn with_restricted(self, on: bool) -> Self {
+        self.set(Self::RESTRICTED, on)
+    }
+
+    #[must_use]
+    pub const fn with_retracted(self, on: bool) -> Self {
+        self.set(Self::RETRACTED, on)
+    }
+
+    const fn set(self, bit: u8, on: bool) -> Self {
+        Self(if on { self.0 | bit } else { self.0 & !bit })
+    }
 }
 
 impl RecordPlace {
     fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(18);
+        let mut out = Vec::with_capacity(19);
         out.extend_from_slice(&self.journal_index.to_be_bytes());
         out.extend_from_slice(&self.content.pack().to_be_bytes());
         out.extend_from_slice(&self.partner.map_or(0, PartnerNumber::get).to_be_bytes());
+        out.push(self.marks.0);
         out
     }
 
@@ -38,7 +90,9 @@ impl RecordPlace {
         let mut fields = Fields(value);
         let (journal_index, content) = (fields.u64()?, fields.u64()?);
         let partner = fields.u16()?;
+        let [marks] = fields.array()?;
         Ok(Self {
+            marks: Marks(marks),
             journal_index,
             content: Position::unpack(content),
             partner: (partner != 0).then_some(PartnerNumber::new(partner)),
@@ -54,6 +108,8 @@ pub struct SeriesHead {
     pub kind: Kind,
     /// Two revisions of the series name the same predecessor.
     pub conflicting: bool,
+    /// Slots of it were erased on a ground that keeps them from coming back.
+    pub barred: bool,
     /// What the newest revision says, of own records only.
     pub fingerprint: Option<[u8; 32]>,
 }
@@ -62,12 +118,22 @@ impl SeriesHead {
     /// The head after another revision was accepted. The fingerprint is that of the revision, if it
     /// is one of this node's own agency.
     pub fn after(head: Option<Self>, record: &Verified, fingerprint: Option<[u8; 32]>) -> Self {
-        let header = record.header();
+        Self::after_header(head, record.header(), record.id(), fingerprint)
+    }
+
+    /// The same where only the header is left of it.
+    pub fn after_header(
+        head: Option<Self>,
+        header: &Header,
+        id: RecordId,
+        fingerprint: Option<[u8; 32]>,
+    ) -> Self {
         let fresh = Self {
             revision: header.revision,
-            id: record.id(),
+            id,
             kind: header.kind,
             conflicting: head.is_some_and(|head| head.conflicting),
+            barred: head.is_some_and(|head| head.barred),
             fingerprint,
         };
         match head {
@@ -88,7 +154,7 @@ impl SeriesHead {
         out.extend_from_slice(&self.revision.to_be_bytes());
         out.extend_from_slice(self.id.as_bytes());
         out.push(self.kind.number());
-        out.push(u8::from(self.conflicting));
+        out.push(u8::from(self.conflicting) | u8::from(self.barred) << 1);
         if let Some(fingerprint) = &self.fingerprint {
             out.extend_from_slice(fingerprint);
         }
@@ -99,12 +165,13 @@ impl SeriesHead {
         let mut fields = Fields(value);
         let revision = u32::from_be_bytes(fields.array()?);
         let id = RecordId::from_bytes(fields.array()?);
-        let [kind, conflicting] = fields.array()?;
+        let [kind, flags] = fields.array()?;
         Ok(Self {
             revision,
             id,
             kind: Kind::from_number(u32::from(kind)).ok_or_else(|| damaged("a series head"))?,
-            conflicting: conflicting != 0,
+            conflicting: flags & 1 != 0,
+            barred: flags & 2 != 0,
             fingerprint: if fields.0.is_empty() { None } else { Some(fields.array()?) },
         })
     }

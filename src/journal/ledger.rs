@@ -203,6 +203,9 @@ impl Writing {
         let origin = super::entry::journal_origin(&self.signing.agency);
         let note = self.signing.sign(&origin, head)?;
         let appended = self.segments.append(&mut self.group.batch, &note)?;
+        // The entries of erasures are durable; the index hears of them when the bytes are gone.
+        let gone = self.group.to_overwrite(&appended.positions);
+        self.segments.erase_content(&gone, crate::record::stored::KEPT_BYTES)?;
         self.publish(&appended.positions, appended.end, head.size.get(), note)
     }
 
@@ -225,8 +228,15 @@ impl Writing {
         {
             let mut recent =
                 self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for staged in self.group.records.values() {
-                recent.insert(Arc::clone(&staged.record), staged.journal_index, staged.partner);
+            for (id, staged) in &self.group.records {
+                if staged.marks.is_usable() {
+                    recent.insert(Arc::clone(&staged.record), staged.journal_index, staged.partner);
+                } else {
+                    recent.remove(id, staged.journal_index);
+                }
+            }
+            for (id, place) in &self.group.marked {
+                recent.remove(id, place.journal_index);
             }
         }
         self.view.index.stage(changes, end)?;

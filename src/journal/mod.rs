@@ -5,6 +5,9 @@
 //! can be made again from them ([`open`]).
 
 pub mod entry;
+pub mod erase;
+pub mod erasure_index;
+pub mod erasures;
 pub mod gate;
 pub mod index;
 pub mod ledger;
@@ -18,6 +21,9 @@ mod touched;
 pub mod transaction;
 pub mod view;
 pub mod witnessing;
+
+#[cfg(test)]
+mod erase_tests;
 
 use crate::store::StoreError;
 

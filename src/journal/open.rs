@@ -5,7 +5,8 @@
 
 use super::JournalError;
 use super::entry;
-use super::index::{self, Disclosure, INDEX_FORMAT, RecordPlace, SeriesHead};
+use super::erasure_index::{self, Erasure, ErasureNote};
+use super::index::{self, Disclosure, INDEX_FORMAT, Marks, RecordPlace, SeriesHead};
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
 use super::state::{PartnerNumber, State};
@@ -14,7 +15,11 @@ use super::view::{Recent, Snapshot, View};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
-use crate::record::signed::Verified;
+use crate::record::commit;
+use crate::record::erasure::ErasureBasis;
+use crate::record::header::Header;
+use crate::record::signed::{Slot, Verified};
+use crate::record::slots::SlotMask;
 use crate::record::stored;
 use crate::store::{
     Change, EngineKind, Frame, FrameKind, Index, IndexOptions, KeyRange, LeafRecord, OpenOutcome,
@@ -88,7 +93,8 @@ fn recover(
         Some(index) => index.watermark()?,
         None => None,
     };
-    let (segments, recovery) = Segments::open(&options.dir, options.segments.clone(), watermark)?;
+    let (mut segments, recovery) =
+        Segments::open(&options.dir, options.segments.clone(), watermark)?;
     let sound = watermark.is_some_and(|watermark| watermark <= recovery.end);
     let start = StartReport { torn_bytes: recovery.torn_bytes, ..StartReport::default() };
     let checkpoint = recovery.last_commit.map(|commit| commit.checkpoint).unwrap_or_default();
@@ -97,7 +103,7 @@ fn recover(
         match catch_up(
             options,
             signing,
-            &segments,
+            &mut segments,
             index,
             watermark.unwrap_or(Position::START),
             &target,
@@ -114,7 +120,7 @@ fn recover(
     remove_leaves(&options.dir)?;
     let index = Index::rebuild(&options.index())?;
     let (state, view, replayed_entries) =
-        catch_up(options, signing, &segments, index, Position::START, &target)?;
+        catch_up(options, signing, &mut segments, index, Position::START, &target)?;
     let rebuilt = recovery.end != Position::START && replayed_entries > 0;
     Ok((Recovered { segments, state, view }, StartReport { replayed_entries, rebuilt, ..start }))
 }
@@ -173,7 +179,7 @@ impl Target {
 fn catch_up(
     options: &JournalOptions,
     signing: &Arc<Signing>,
-    segments: &Segments,
+    segments: &mut Segments,
     index: Index,
     from: Position,
     target: &Target,
@@ -193,12 +199,14 @@ fn catch_up(
         recent: Mutex::new(Recent::default()),
     };
     let batch = Batch::default();
-    let mut replay = Replay { view: &view, signing, state, batch, entries: 0 };
+    let end = segments.end();
+    let mut replay =
+        Replay { view: &view, signing, segments, state, batch, entries: 0, from: None };
     for item in view.segments.scan(from) {
         let (position, frame) = item?;
         replay.frame(position, frame)?;
     }
-    replay.finish(segments.end())?;
+    replay.finish(end)?;
     let (mut state, entries) = (replay.state, replay.entries);
     check_roots(&view, &state, target)?;
     if target.size > 0 {
@@ -254,9 +262,12 @@ struct Batch {
 struct Replay<'a> {
     view: &'a View,
     signing: &'a Signing,
+    segments: &'a mut Segments,
     state: State,
     batch: Batch,
     entries: u64,
+    /// The first entry that is taken into the index again.
+    from: Option<u64>,
 }
 
 impl Replay<'_> {
@@ -284,12 +295,16 @@ impl Replay<'_> {
         let first = size.checked_sub(count).ok_or_else(|| {
             JournalError::Index(format!("{count} entries under a checkpoint of size {size}"))
         })?;
-        let mut step = Step::new(self.view, self.signing, &mut self.state, first);
+        let from = *self.from.get_or_insert(first);
+        let mut step = Step::new(self.view, self.signing, &mut self.state, first, from);
         for (position, frame) in frames {
             step.take(position, &frame)?;
         }
+        let due = std::mem::take(&mut step.due);
         let mut changes = step.publish()?;
         self.state.remember_count(&mut changes);
+        // Before the index hears of an erasure, it is carried out.
+        self.segments.erase_content(&due, stored::KEPT_BYTES)?;
         self.view.index.stage(changes, end)?;
         self.entries += count;
         Ok(())
@@ -303,7 +318,12 @@ struct Step<'a> {
     state: &'a mut State,
     next_index: u64,
     first_index: u64,
+    /// The first entry of the whole replay.
+    replayed_from: u64,
     content: Option<(Position, Bytes)>,
+    /// Content that an erasure of this batch has yet to overwrite.
+    due: Vec<Position>,
+    superseded: Vec<(RecordId, Position)>,
     journal: Vec<LeafRecord>,
     feeds: HashMap<PartnerNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
     feed_sizes: HashMap<PartnerNumber, u64>,
@@ -313,8 +333,17 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(view: &'a View, signing: &'a Signing, state: &'a mut State, first_index: u64) -> Self {
+    fn new(
+        view: &'a View,
+        signing: &'a Signing,
+        state: &'a mut State,
+        first_index: u64,
+        replayed_from: u64,
+    ) -> Self {
         Self {
+            replayed_from,
+            due: Vec::new(),
+            superseded: Vec::new(),
             view,
             signing,
             state,
@@ -355,6 +384,23 @@ impl<'a> Step<'a> {
         match event {
             Event::RecordAccepted(accepted) => self.accepted(index, accepted),
             Event::SlotsReceived(received) => self.extended(index, &received),
+            Event::SlotsErased(erased) => self.erased(index, at, &erased),
+            Event::RecordRestricted(restricted) => {
+                let on = restricted.restricted;
+                self.mark(index, &restricted.record_id, |marks| marks.with_restricted(on))
+            }
+            Event::RecordRetracted(retracted) => {
+                let on = retracted.retracted;
+                self.mark(index, &retracted.record_id, |marks| marks.with_retracted(on))
+            }
+            Event::ReceiptReceived(receipt) => {
+                let agency = receipt.partner.parse::<AgencyName>().ok();
+                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
+                    let exceptions = &receipt.exceptions;
+                    erasure_index::put_exceptions(partner.number, exceptions, &mut self.changes);
+                }
+                Ok(())
+            }
             Event::FeedPublished(published) => {
                 let agency = published.partner.parse::<AgencyName>().ok();
                 if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
@@ -376,68 +422,172 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn content_of(
-        &mut self,
-        index: u64,
-    ) -> Result<(Position, Vec<crate::record::signed::Slot>), JournalError> {
+    /// The content before an entry; without slots if it was overwritten.
+    fn content_of(&mut self, index: u64) -> Result<(Position, Option<Vec<Slot>>), JournalError> {
         let missing = || JournalError::Entry { index, reason: "its content is missing".to_owned() };
         let (position, payload) = self.content.take().ok_or_else(missing)?;
-        let (_, slots) = stored::read(&payload)
-            .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
-        Ok((position, slots))
+        slots_in(index, &payload).map(|slots| (position, slots))
     }
 
     fn accepted(&mut self, index: u64, accepted: pb::RecordAccepted) -> Result<(), JournalError> {
+        let broken = |reason: String| JournalError::Entry { index, reason };
         let (content, slots) = self.content_of(index)?;
-        let signature = accepted.signature.unwrap_or_default();
-        let record = Verified::from_store(accepted.header, signature, slots)
-            .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
+        let id = commit::record_id(&accepted.header);
         let partner = accepted
             .partner
             .parse::<AgencyName>()
             .ok()
             .and_then(|agency| self.state.partners.get(&agency))
             .map(|partner| partner.number);
-        let place = RecordPlace { journal_index: index, content, partner };
-        self.changes.push(index::put_place(&record.id(), place));
-        self.places.insert(record.id(), place);
-        let header = record.header();
+        let marks = Marks::default();
+        let place = RecordPlace { journal_index: index, content, partner, marks };
+        self.changes.push(index::put_place(&id, place));
+        self.places.insert(id, place);
+        let header = Header::decode(&accepted.header).map_err(|error| broken(error.to_string()))?;
+        erasure_index::put_retention(&header, &id, &mut self.changes);
         let key = (header.series, header.originator.clone());
-        let before = match self.series.get(&key) {
-            Some(head) => Some(*head),
-            None => self.view.series_head(key.0, &key.1)?,
+        let before = self.head(&key)?;
+        let head = match record_of(index, accepted, slots)? {
+            Some(record) => {
+                index::put_terms(&record, index, &mut self.changes);
+                SeriesHead::after(before, &record, self.signing.fingerprint_of(&record))
+            }
+            None => SeriesHead::after_header(before, &header, id, None),
         };
-        let head = SeriesHead::after(before, &record, self.signing.fingerprint_of(&record));
         self.changes.push(index::put_series(key.0, &key.1, &head));
         self.series.insert(key, head);
-        index::put_terms(&record, index, &mut self.changes);
         Ok(())
     }
 
-    fn extended(&mut self, index: u64, received: &pb::SlotsReceived) -> Result<(), JournalError> {
-        let (content, slots) = self.content_of(index)?;
-        let id = entry::record_id(&received.record_id)?;
+    fn head(&self, key: &(SeriesId, AgencyName)) -> Result<Option<SeriesHead>, JournalError> {
+        match self.series.get(key) {
+            Some(head) => Ok(Some(*head)),
+            None => self.view.series_head(key.0, &key.1),
+        }
+    }
+
+    fn known(&self, index: u64, id: &[u8]) -> Result<(RecordId, RecordPlace), JournalError> {
+        let id = entry::record_id(id)?;
         let known = match self.places.get(&id) {
             Some(place) => Some(*place),
             None => self.view.place(&id)?,
         };
-        let known = known.ok_or_else(|| JournalError::Entry {
+        let missing = || JournalError::Entry {
             index,
-            reason: format!("it extends record {id}, which is not there"),
-        })?;
+            reason: format!("it speaks of record {id}, which is not there"),
+        };
+        Ok((id, known.ok_or_else(missing)?))
+    }
+
+    /// The entry that accepted a record. It may be in this very batch, where the view does not have
+    /// it yet.
+    fn acceptance(&self, journal_index: u64) -> Result<pb::RecordAccepted, JournalError> {
+        let here =
+            journal_index.checked_sub(self.first_index).and_then(|at| usize::try_from(at).ok());
+        let event = match here.and_then(|at| self.journal.get(at)) {
+            Some((_, position)) => {
+                entry::decode(journal_index, &self.view.segments.read(*position)?.payload)?.1
+            }
+            None => self.view.event(journal_index)?.1,
+        };
+        match event {
+            Event::RecordAccepted(accepted) => Ok(accepted),
+            _ => Err(JournalError::Entry {
+                index: journal_index,
+                reason: "it accepts no record".to_owned(),
+            }),
+        }
+    }
+
+    fn extended(&mut self, index: u64, received: &pb::SlotsReceived) -> Result<(), JournalError> {
+        let (content, slots) = self.content_of(index)?;
+        let (id, known) = self.known(index, &received.record_id)?;
         let place = RecordPlace { content, ..known };
         self.changes.push(index::put_place(&id, place));
+        self.changes.push(erasure_index::put_superseded(&id, known.content));
+        self.superseded.push((id, known.content));
         self.places.insert(id, place);
-        // The record may be in this very batch, where it cannot be read back yet; then its header
-        // is among the frames and its terms were put when it was accepted.
-        if known.journal_index < self.first_index
-            && let (_, Event::RecordAccepted(accepted)) = self.view.event(known.journal_index)?
-        {
-            let signature = accepted.signature.unwrap_or_default();
-            let record = Verified::from_store(accepted.header, signature, slots)
-                .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
+        let accepted = self.acceptance(known.journal_index)?;
+        if let Some(record) = record_of(index, accepted, slots)? {
             index::put_terms(&record, known.journal_index, &mut self.changes);
         }
+        Ok(())
+    }
+
+    /// An erasure whose bytes may still be there: then they are due now.
+    fn erased(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        erased: &pb::SlotsErased,
+    ) -> Result<(), JournalError> {
+        let broken = |reason: String| JournalError::Entry { index, reason };
+        let (content, slots) = self.content_of(index)?;
+        let (id, known) = self.known(index, &erased.record_id)?;
+        let mut superseded = self.view.superseded(&id)?;
+        superseded.extend(self.superseded.extract_if(.., |(of, _)| *of == id).map(|(_, at)| at));
+        superseded.push(known.content);
+        for old in &superseded {
+            if !self.view.segments.read(*old)?.is_erased() {
+                self.due.push(*old);
+            }
+        }
+        let accepted = self.acceptance(known.journal_index)?;
+        let header = Header::decode(&accepted.header).map_err(|error| broken(error.to_string()))?;
+        let old = slots_in(index, &self.view.segments.read(known.content)?.payload)?;
+        if old.is_none() && known.journal_index < self.replayed_from {
+            // What it was found by is in the index and can no longer be told.
+            let text = format!("the erasure of entry {index} was cut short");
+            return Err(JournalError::Index(text));
+        }
+        let before = record_of(index, accepted.clone(), old)?;
+        let after = record_of(index, accepted, slots)?;
+        let basis = ErasureBasis::from_number(erased.basis)
+            .ok_or_else(|| broken(format!("legal ground {} is unknown", erased.basis)))?;
+        let key = (header.series, header.originator.clone());
+        let note = ErasureNote { slots: SlotMask::from_bits(erased.slots), basis, at };
+        let erasure = Erasure {
+            id: &id,
+            header: &header,
+            accepted: known.journal_index,
+            entry: index,
+            note,
+            barred: self.barred(&key)?,
+            before: before.as_ref(),
+            after: after.as_ref(),
+            superseded: &superseded,
+        };
+        if let Some(head) = erasure.put(self.head(&key)?, &mut self.changes) {
+            self.series.insert(key, head);
+        }
+        let place = erasure_index::place_after(known, content);
+        self.changes.push(index::put_place(&id, place));
+        self.places.insert(id, place);
+        Ok(())
+    }
+
+    fn barred(
+        &self,
+        (series, originator): &(SeriesId, AgencyName),
+    ) -> Result<SlotMask, JournalError> {
+        let key = erasure_index::barred_key(*series, originator);
+        let of_batch = self.changes.iter().rev().find(|change| *change.key == *key);
+        match of_batch.and_then(|change| change.value.as_deref()) {
+            Some(value) => erasure_index::barred_slots(value),
+            None => self.view.barred_slots(*series, originator),
+        }
+    }
+
+    fn mark(
+        &mut self,
+        index: u64,
+        id: &[u8],
+        change: impl FnOnce(Marks) -> Marks,
+    ) -> Result<(), JournalError> {
+        let (id, known) = self.known(index, id)?;
+        let place = RecordPlace { marks: change(known.marks), ..known };
+        self.changes.push(index::put_place(&id, place));
+        self.places.insert(id, place);
         Ok(())
     }
 
@@ -459,12 +609,37 @@ impl<'a> Step<'a> {
                 let disclosure = Disclosure::after(before, feed_index, entry);
                 disclosures.insert(id, disclosure);
                 self.changes.push(index::put_disclosure(number, &id, disclosure));
+                if entry.action() == pb::FeedAction::Erase {
+                    let slots = SlotMask::from_bits(entry.open_slots);
+                    self.changes.push(erasure_index::put_duty(&id, number, feed_index, slots));
+                }
             }
             let leaves: Vec<LeafRecord> = entries.iter().map(|(leaf, _)| *leaf).collect();
             put_leaves(&*self.view.feed(number)?, first, &leaves)?;
         }
         Ok(self.changes)
     }
+}
+
+/// The slots in content; none if it was overwritten.
+fn slots_in(index: u64, payload: &Bytes) -> Result<Option<Vec<Slot>>, JournalError> {
+    if stored::overwritten(payload).is_some() {
+        return Ok(None);
+    }
+    let (_, slots) = stored::read(payload)
+        .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
+    Ok(Some(slots))
+}
+
+fn record_of(
+    index: u64,
+    accepted: pb::RecordAccepted,
+    slots: Option<Vec<Slot>>,
+) -> Result<Option<Verified>, JournalError> {
+    let Some(slots) = slots else { return Ok(None) };
+    Verified::from_store(accepted.header, accepted.signature.unwrap_or_default(), slots)
+        .map(Some)
+        .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
 }
 
 fn put_leaves(log: &Log, first: u64, leaves: &[LeafRecord]) -> Result<(), JournalError> {

@@ -73,6 +73,18 @@ pub struct Received {
     pub exceptions: u64,
 }
 
+/// An act that waits for a decision.
+#[derive(Debug, Clone)]
+pub struct OpenAct {
+    pub proposed: pb::ActProposed,
+    pub at: Timestamp,
+    /// Decisions so far, with their entries.
+    pub decisions: Vec<(u64, pb::ActDecided)>,
+}
+
+/// Acts that may wait at once. People decide on them; more would not be read.
+pub const ACTS_OPEN_MAX: usize = 64;
+
 /// Everything that the entries so far add up to.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -84,6 +96,13 @@ pub struct State {
     /// Size of the journal after the last entry that is not about cosignatures. A witness is asked
     /// again only when this grew: what it answers is itself an entry.
     pub substance: u64,
+    /// Acts that wait for a decision, by the index of their proposal.
+    pub acts: BTreeMap<u64, OpenAct>,
+    /// Keys of acts that the last entry closed.
+    closed: Vec<Vec<u8>>,
+    /// Counts entries after which less may be disclosed than before: erasures and holds. It begins
+    /// anew with the process.
+    pub narrowings: u64,
     /// The last entry that `records` counts; entries may be applied again after a restart.
     counted_to: Option<u64>,
     /// Time of the last entry.
@@ -111,8 +130,20 @@ impl State {
         if !about_cosignatures {
             self.substance = self.substance.max(index + 1);
         }
+        self.closed.clear();
+        let narrows = matches!(
+            event,
+            Event::SlotsErased(_) | Event::RecordRestricted(_) | Event::RecordRetracted(_)
+        );
+        self.narrowings += u64::from(narrows);
         match event {
-            Event::Genesis(_) | Event::SlotsReceived(_) => {}
+            Event::Genesis(_)
+            | Event::SlotsReceived(_)
+            | Event::SlotsErased(_)
+            | Event::RecordRestricted(_)
+            | Event::RecordRetracted(_) => {}
+            Event::ActProposed(proposed) => self.propose(index, at, proposed),
+            Event::ActDecided(decided) => self.decide(index, decided),
             Event::RecordAccepted(_) => {
                 if self.counted_to.is_none_or(|last| index > last) {
                     self.records += 1;
@@ -174,6 +205,31 @@ impl State {
         Arc::make_mut(&mut self.witnessing)
     }
 
+    /// Takes a proposal in; those that ran out by then are gone.
+    fn propose(&mut self, index: u64, at: Timestamp, proposed: &pb::ActProposed) {
+        let now = at.unix_ms().unsigned_abs();
+        let expired = self.acts.iter().filter(|(_, act)| act.proposed.expires_at_ms <= now);
+        for proposal in expired.map(|(proposal, _)| *proposal).collect::<Vec<_>>() {
+            self.close(proposal);
+        }
+        let act = OpenAct { proposed: proposed.clone(), at, decisions: Vec::new() };
+        self.acts.insert(index, act);
+    }
+
+    fn decide(&mut self, index: u64, decided: &pb::ActDecided) {
+        if decided.closes {
+            self.close(decided.proposal);
+        } else if let Some(act) = self.acts.get_mut(&decided.proposal) {
+            act.decisions.push((index, decided.clone()));
+        }
+    }
+
+    fn close(&mut self, proposal: u64) {
+        let Some(act) = self.acts.remove(&proposal) else { return };
+        self.closed.push(act_key(proposal, proposal));
+        self.closed.extend(act.decisions.iter().map(|(index, _)| act_key(proposal, *index)));
+    }
+
     fn partner(&mut self, index: u64, name: &str) -> Result<&mut PartnerRecord, JournalError> {
         name.parse::<AgencyName>()
             .ok()
@@ -221,7 +277,16 @@ impl State {
             self.partners.get(&agency).map(|partner| partner.number.get())
         };
         let key = match event {
-            Event::Genesis(_) | Event::SlotsReceived(_) | Event::RecordAccepted(_) => None,
+            Event::Genesis(_)
+            | Event::SlotsReceived(_)
+            | Event::RecordAccepted(_)
+            | Event::SlotsErased(_)
+            | Event::RecordRestricted(_)
+            | Event::RecordRetracted(_) => None,
+            Event::ActProposed(_) => Some(act_key(index, index)),
+            Event::ActDecided(decided) => {
+                (!decided.closes).then(|| act_key(decided.proposal, index))
+            }
             Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
             Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 4)),
@@ -242,6 +307,8 @@ impl State {
         if let Some(key) = self.card_key(event) {
             changes.push(Change::put(Table::Meta, key, index.to_be_bytes().to_vec()));
         }
+        let closed = self.closed.iter().map(|key| Change::delete(Table::Meta, key.clone()));
+        changes.extend(closed);
         if let Some(key) = key {
             let mut value = index.to_be_bytes().to_vec();
             value.extend_from_slice(bytes);
@@ -289,6 +356,7 @@ impl State {
                 || key == b"card"
                 || key.starts_with(b"p")
                 || key.starts_with(b"w/")
+                || key.starts_with(b"a/")
             {
                 // Partner rows sort by number and then by sort of entry: the partner itself first.
                 entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));
@@ -307,6 +375,14 @@ impl State {
 pub(super) fn cards_key(number: Option<PartnerNumber>) -> Vec<u8> {
     let mut key = b"cards/".to_vec();
     key.extend_from_slice(&number.map_or(0, PartnerNumber::get).to_be_bytes());
+    key
+}
+
+/// Entries of one act sort together, the proposal first.
+fn act_key(proposal: u64, entry: u64) -> Vec<u8> {
+    let mut key = b"a/".to_vec();
+    key.extend_from_slice(&proposal.to_be_bytes());
+    key.extend_from_slice(&entry.to_be_bytes());
     key
 }
 

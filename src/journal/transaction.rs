@@ -5,7 +5,8 @@
 
 use super::JournalError;
 use super::entry;
-use super::index::{self, Disclosure, RecordPlace, SeriesHead};
+use super::erasure_index;
+use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::state::{PartnerNumber, State};
 use super::touched::Touched;
@@ -64,6 +65,32 @@ pub(super) struct StagedRecord {
     pub(super) journal_index: u64,
     pub(super) partner: Option<PartnerNumber>,
     pub(super) content_frame: usize,
+    pub(super) marks: Marks,
+}
+
+/// Content that another frame has taken the place of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OldFrame {
+    At(Position),
+    /// A frame of this group, whose position is not known yet.
+    Staged(usize),
+}
+
+impl OldFrame {
+    fn position(self, positions: &[Position]) -> Position {
+        match self {
+            Self::At(position) => position,
+            Self::Staged(frame) => positions[frame],
+        }
+    }
+}
+
+/// A record as far as the index knows it, staged or not.
+pub(super) struct Located {
+    pub(super) journal_index: u64,
+    pub(super) partner: Option<PartnerNumber>,
+    pub(super) marks: Marks,
+    pub(super) content: OldFrame,
 }
 
 /// Everything staged for the next commit.
@@ -76,6 +103,12 @@ pub(super) struct Group {
     pub(super) series: HashMap<(SeriesId, AgencyName), SeriesHead>,
     pub(super) disclosures: HashMap<(PartnerNumber, RecordId), Disclosure>,
     pub(super) changes: Vec<Change>,
+    /// Records that are not staged and whose marks change.
+    pub(super) marked: HashMap<RecordId, RecordPlace>,
+    /// Content that an erasure would have to overwrite too.
+    pub(super) superseded: Vec<(RecordId, OldFrame)>,
+    /// Content to be overwritten once the group is durable.
+    pub(super) overwrites: Vec<OldFrame>,
 }
 
 /// What the entries of late were about.
@@ -99,6 +132,20 @@ impl Group {
         self.series.clear();
         self.disclosures.clear();
         self.changes.clear();
+        self.marked.clear();
+        self.superseded.clear();
+        self.overwrites.clear();
+    }
+
+    /// Gives up the older content of a record that this group knows of.
+    pub(super) fn forget_superseded(&mut self, id: &RecordId) -> Vec<OldFrame> {
+        let of_record = self.superseded.extract_if(.., |(of, _)| of == id);
+        of_record.map(|(_, frame)| frame).collect()
+    }
+
+    /// Where the content lies that must be overwritten now.
+    pub(super) fn to_overwrite(&self, positions: &[Position]) -> Vec<Position> {
+        self.overwrites.iter().map(|frame| frame.position(positions)).collect()
     }
 }
 
@@ -187,7 +234,40 @@ impl Transaction<'_> {
         Ok(index)
     }
 
-    fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
+    /// Where a record is in the index, marks of this group included.
+    pub(super) fn placed(&self, id: &RecordId) -> Result<Option<RecordPlace>, JournalError> {
+        match self.group.marked.get(id) {
+            Some(place) => Ok(Some(*place)),
+            None => self.view.place(id),
+        }
+    }
+
+    pub(super) fn located(&self, id: &RecordId) -> Result<Option<Located>, JournalError> {
+        if let Some(staged) = self.group.records.get(id) {
+            return Ok(Some(Located {
+                journal_index: staged.journal_index,
+                partner: staged.partner,
+                marks: staged.marks,
+                content: OldFrame::Staged(staged.content_frame),
+            }));
+        }
+        Ok(self.placed(id)?.map(|place| Located {
+            journal_index: place.journal_index,
+            partner: place.partner,
+            marks: place.marks,
+            content: OldFrame::At(place.content),
+        }))
+    }
+
+    /// What is marked of a record, and the partner it came from; `None` if it is not here.
+    pub fn marks(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<(Marks, Option<PartnerNumber>)>, JournalError> {
+        Ok(self.located(id)?.map(|located| (located.marks, located.partner)))
+    }
+
+    pub(super) fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
         let frame = self.group.batch.len();
         self.group.batch.content(&[content])?;
         Ok(frame)
@@ -213,10 +293,12 @@ impl Transaction<'_> {
         self.touched.series.touch(series.0, journal_index);
         self.group.series.insert(series, head);
         self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
+        erasure_index::put_retention(header, &record.id(), &mut self.group.changes);
         self.touched.records.touch(record.id(), journal_index);
+        let (partner, marks) = (number, Marks::default());
         self.group.records.insert(
             record.id(),
-            StagedRecord { record, journal_index, partner: number, content_frame },
+            StagedRecord { record, journal_index, partner, content_frame, marks },
         );
         Ok(journal_index)
     }
@@ -257,29 +339,24 @@ impl Transaction<'_> {
         feed_index: u64,
     ) -> Result<(), JournalError> {
         let id = merged.id();
-        let Prepared { content, terms, .. } = Prepared::new(Arc::clone(&merged));
-        let content_frame = self.append_content(&content)?;
+        let Prepared { content: payload, terms, .. } = Prepared::new(Arc::clone(&merged));
+        let content_frame = self.append_content(&payload)?;
         let extended_at = self.append(Event::SlotsReceived(pb::SlotsReceived {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             open_slots: gained.bits(),
             partner: agency.to_string(),
             feed_index,
         }))?;
-        let staged = self.group.records.get(&id).map(|s| (s.journal_index, s.partner));
-        let (journal_index, partner) = match staged {
-            Some(staged) => staged,
-            None => {
-                let place = self.view.place(&id)?.ok_or_else(|| {
-                    JournalError::Index(format!("record {id} is extended and not there"))
-                })?;
-                (place.journal_index, place.partner)
-            }
-        };
+        let Located { journal_index, partner, marks, content } = self
+            .located(&id)?
+            .ok_or_else(|| JournalError::Index(format!("record {id} is extended and not there")))?;
         self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
         self.touched.records.touch(id, extended_at);
+        self.group.superseded.push((id, content));
+        let record = merged;
         self.group
             .records
-            .insert(id, StagedRecord { record: merged, journal_index, partner, content_frame });
+            .insert(id, StagedRecord { record, journal_index, partner, content_frame, marks });
         Ok(())
     }
 
@@ -321,6 +398,10 @@ impl Transaction<'_> {
             };
             let disclosure = Disclosure::after(before, size, entry);
             self.group.changes.push(index::put_disclosure(number, &id, disclosure));
+            if entry.action() == pb::FeedAction::Erase {
+                let slots = SlotMask::from_bits(entry.open_slots);
+                self.group.changes.push(erasure_index::put_duty(&id, number, size, slots));
+            }
             self.group.disclosures.insert((number, id), disclosure);
             size += 1;
             disclosed += u64::from(matches!(
@@ -396,8 +477,15 @@ impl Group {
                 journal_index: staged.journal_index,
                 content: positions[staged.content_frame],
                 partner: staged.partner,
+                marks: staged.marks,
             };
             changes.push(index::put_place(id, place));
+        }
+        for (id, place) in self.marked.iter().filter(|(id, _)| !self.records.contains_key(id)) {
+            changes.push(index::put_place(id, *place));
+        }
+        for (id, frame) in &self.superseded {
+            changes.push(erasure_index::put_superseded(id, frame.position(positions)));
         }
         changes
     }

@@ -2,7 +2,8 @@
 
 use super::JournalError;
 use super::entry;
-use super::index::{self, Disclosure, RecordPlace, SeriesHead};
+use super::erasure_index::ErasureNote;
+use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
 use super::state::{PartnerNumber, State, cards_key};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
@@ -27,6 +28,9 @@ pub struct Kept {
     pub journal_index: u64,
     pub accepted_at: Timestamp,
     pub partner: Option<AgencyName>,
+    pub marks: Marks,
+    /// Why slots of it are erased, in order.
+    pub erasures: Vec<ErasureNote>,
 }
 
 /// What readers see: replaced as a whole after each commit.
@@ -75,6 +79,14 @@ impl Recent {
                 self.accepted.remove(&index);
             }
         }
+    }
+}
+
+impl Recent {
+    /// Forgets a record, so that it is looked up with its marks.
+    pub(super) fn remove(&mut self, id: &RecordId, journal_index: u64) {
+        self.records.remove(id);
+        self.accepted.remove(&journal_index);
     }
 }
 
@@ -169,6 +181,20 @@ impl View {
         self.assemble(place, event).map(|record| Some(Arc::new(record)))
     }
 
+    /// A record that may be used; neither under a hold nor retracted.
+    pub fn usable(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = recent.records.get(id) {
+            return Ok(Some(Arc::clone(record)));
+        }
+        drop(recent);
+        let Some(place) = self.place(id)?.filter(|place| place.marks.is_usable()) else {
+            return Ok(None);
+        };
+        let (_, event) = self.event(place.journal_index)?;
+        self.assemble(place, event).map(|record| Some(Arc::new(record)))
+    }
+
     fn assemble(&self, place: RecordPlace, event: Event) -> Result<Verified, JournalError> {
         let broken = |reason: String| JournalError::Entry { index: place.journal_index, reason };
         let Event::RecordAccepted(accepted) = event else {
@@ -196,7 +222,12 @@ impl View {
         let partner = place.partner.and_then(|number| {
             snapshot.state.partner_by_number(number).map(|(agency, _)| agency.clone())
         });
-        Ok(Kept { record, journal_index: place.journal_index, accepted_at, partner })
+        let erasures = match place.marks.is_erased() {
+            true => self.erasures_of(&record.id())?.into_iter().map(|(_, note)| note).collect(),
+            false => Vec::new(),
+        };
+        let (journal_index, marks) = (place.journal_index, place.marks);
+        Ok(Kept { record, journal_index, accepted_at, partner, marks, erasures })
     }
 
     /// The record that an entry of the journal accepted, if it accepted one.

@@ -64,6 +64,7 @@ struct Basis {
     version: PolicyVersion,
     facts: PartnerFacts,
     moment: Moment,
+    narrowings: u64,
 }
 
 impl Basis {
@@ -73,14 +74,28 @@ impl Basis {
         state.policy_version() == self.version
             && matches!(facts, Some(Ok(facts)) if facts == self.facts)
             && tx.now().hour() == self.moment.hour()
+            && state.narrowings == self.narrowings
     }
 }
 
-/// An entry for the feed, what was disclosed of its record before, and the record.
-type Disclosing = (pb::FeedEntry, Option<Disclosure>, Arc<Verified>);
+/// What a journal entry may make owing to a partner.
+enum Considered {
+    /// A record, with the partner that it came from.
+    Record(Arc<Verified>, Option<PartnerNumber>),
+    Erasure(Box<pb::SlotsErased>),
+}
 
-/// A record with the partner that it came from.
-type Accepted = (Arc<Verified>, Option<PartnerNumber>);
+/// An entry that the feed is to have.
+struct Owed {
+    entry: pb::FeedEntry,
+    /// What was disclosed of its record before.
+    before: Option<Disclosure>,
+    record: RecordId,
+    /// Of its envelope, at the most.
+    bytes: usize,
+    /// Fields that are here and not in it.
+    withheld: u64,
+}
 
 /// Decides for one partner under one set of rules.
 pub(super) struct Discloser {
@@ -121,9 +136,9 @@ impl Discloser {
         Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
     }
 
-    fn basis(&self) -> Basis {
+    fn basis(&self, narrowings: u64) -> Basis {
         let (version, facts) = (self.rules.version, self.facts.clone());
-        Basis { version, facts, moment: self.moment.clone() }
+        Basis { version, facts, moment: self.moment.clone(), narrowings }
     }
 
     fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
@@ -176,7 +191,7 @@ impl Discloser {
         }
         let mut seen = false;
         for head in self.view.series_heads(series)? {
-            if let Some(record) = self.view.record(&head.id)? {
+            if let Some(record) = self.view.usable(&head.id)? {
                 let own = record.header().originator == self.agency;
                 seen |= own || self.decide(&record_facts(record.header())).release.allowed;
             }
@@ -215,16 +230,16 @@ impl Discloser {
         // What this very step disclosed of records that come up in it more than once.
         let mut shown: HashMap<RecordId, Disclosure> = HashMap::new();
         for index in start..end {
-            if let Some((entry, before, record)) = self.consider(index, &shown, &mut found)? {
-                let bytes = record.envelope_bytes_max();
+            if let Some(Owed { entry, before, record, bytes, withheld }) =
+                self.consider(index, &shown, &mut found)?
+            {
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
                     spacing.admits_bytes(bytes);
                     found.runs.push(std::mem::take(&mut run));
                 }
-                let open = SlotMask::from_bits(entry.open_slots);
-                run.withheld += u64::from(record.open_slots().without(open).count());
-                shown.insert(record.id(), Disclosure::after(before, feed_size, &entry));
+                run.withheld += withheld;
+                shown.insert(record, Disclosure::after(before, feed_size, &entry));
                 run.before.push(before);
                 run.entries.push(entry);
             }
@@ -241,8 +256,12 @@ impl Discloser {
         index: u64,
         shown: &HashMap<RecordId, Disclosure>,
         found: &mut Found,
-    ) -> Result<Option<Disclosing>, JournalError> {
-        let Some((record, source)) = self.accepted(index)? else { return Ok(None) };
+    ) -> Result<Option<Owed>, JournalError> {
+        let (record, source) = match self.accepted(index)? {
+            Some(Considered::Record(record, source)) => (record, source),
+            Some(Considered::Erasure(erased)) => return self.erasure(&erased, shown),
+            None => return Ok(None),
+        };
         if source == Some(self.number) {
             return Ok(None);
         }
@@ -250,17 +269,66 @@ impl Discloser {
         if record.header().originator == self.agency {
             return Ok(None);
         }
-        let before = match shown.get(&id) {
-            Some(disclosure) => Some(*disclosure),
-            None => self.view.disclosure(self.number, &id)?,
-        };
-        self.entry_for(record, before, found)
+        let before = self.before(&id, shown)?;
+        let entry = self.entry_for(&record, before, found)?;
+        Ok(entry.map(|entry| {
+            let open = SlotMask::from_bits(entry.open_slots);
+            Owed {
+                bytes: record.envelope_bytes_max(),
+                withheld: record.open_slots().without(open).count().into(),
+                entry,
+                before,
+                record: id,
+            }
+        }))
+    }
+
+    /// What was disclosed of a record, in this very step too.
+    fn before(
+        &self,
+        id: &RecordId,
+        shown: &HashMap<RecordId, Disclosure>,
+    ) -> Result<Option<Disclosure>, JournalError> {
+        match shown.get(id) {
+            Some(disclosure) => Ok(Some(*disclosure)),
+            None => self.view.disclosure(self.number, id),
+        }
+    }
+
+    /// The duty to erase, if the partner has any of the slots and did not lay it on us itself.
+    fn erasure(
+        &self,
+        erased: &pb::SlotsErased,
+        shown: &HashMap<RecordId, Disclosure>,
+    ) -> Result<Option<Owed>, JournalError> {
+        let Some(order) = erased.order.clone() else { return Ok(None) };
+        if erased.partner == self.agency.as_str() {
+            return Ok(None);
+        }
+        let id = crate::journal::entry::record_id(&erased.record_id)?;
+        let Some(disclosed) = self.before(&id, shown)? else { return Ok(None) };
+        let owed = disclosed.slots.and(SlotMask::from_bits(order.slots));
+        Ok((!owed.is_empty()).then(|| Owed {
+            entry: pb::FeedEntry {
+                action: pb::FeedAction::Erase.into(),
+                record_id: erased.record_id.clone(),
+                open_slots: owed.bits(),
+                policy_version: self.rules.version.get(),
+                // Known when it is written down.
+                at_ms: 0,
+                order: Some(order),
+            },
+            before: Some(disclosed),
+            record: id,
+            bytes: 0,
+            withheld: 0,
+        }))
     }
 
     /// The record that a journal entry is about, and the partner that the entry is owed to.
-    fn accepted(&self, index: u64) -> Result<Option<Accepted>, JournalError> {
-        if let Some(recent) = self.view.recently_accepted(index) {
-            return Ok(Some(recent));
+    fn accepted(&self, index: u64) -> Result<Option<Considered>, JournalError> {
+        if let Some((record, source)) = self.view.recently_accepted(index) {
+            return Ok(Some(Considered::Record(record, source)));
         }
         let (id, source) = match self.view.event(index)?.1 {
             Event::RecordAccepted(accepted) => {
@@ -268,6 +336,16 @@ impl Discloser {
             }
             Event::SlotsReceived(received) => {
                 (crate::journal::entry::record_id(&received.record_id)?, received.partner)
+            }
+            Event::SlotsErased(erased) => return Ok(Some(Considered::Erasure(Box::new(erased)))),
+            Event::RecordRestricted(pb::RecordRestricted {
+                record_id, restricted: false, ..
+            })
+            | Event::RecordRetracted(pb::RecordRetracted { record_id, retracted: false, .. }) => {
+                let id = crate::journal::entry::record_id(&record_id)?;
+                let source = self.view.place(&id)?.and_then(|place| place.partner);
+                let record = self.view.usable(&id)?;
+                return Ok(record.map(|record| Considered::Record(record, source)));
             }
             _ => return Ok(None),
         };
@@ -277,15 +355,15 @@ impl Discloser {
             .ok()
             .and_then(|agency| snapshot.state.partners.get(&agency))
             .map(|partner| partner.number);
-        Ok(self.view.record(&id)?.map(|record| (record, source)))
+        Ok(self.view.usable(&id)?.map(|record| Considered::Record(record, source)))
     }
 
     fn entry_for(
         &mut self,
-        record: Arc<Verified>,
+        record: &Verified,
         before: Option<Disclosure>,
         found: &mut Found,
-    ) -> Result<Option<Disclosing>, JournalError> {
+    ) -> Result<Option<pb::FeedEntry>, JournalError> {
         let is_withdrawal = record.kind() == Kind::Withdrawal;
         let facts = record_facts(record.header());
         let selected = self.selector.select(&facts);
@@ -297,7 +375,7 @@ impl Discloser {
                 return Ok(None);
             }
         }
-        let Some(open) = self.permitted(&record, &facts)? else {
+        let Some(open) = self.permitted(record, &facts)? else {
             let decision = self.decide(&facts);
             found.erred += u64::from(decision.erred());
             *found.denied.entry(denied_by(&decision)).or_default() += 1;
@@ -316,8 +394,9 @@ impl Discloser {
             policy_version: self.rules.version.get(),
             // Known when it is written down.
             at_ms: 0,
+            order: None,
         };
-        Ok(Some((entry, before, record)))
+        Ok(Some(entry))
     }
 }
 
@@ -362,7 +441,7 @@ impl Node {
                 let Some(discloser) = discloser else { return Ok(()) };
                 let end = snapshot.size.min(considered + STEP_ENTRIES);
                 let (discloser, found) = self.step(discloser, considered, end).await?;
-                let basis = discloser.basis();
+                let basis = discloser.basis(snapshot.state.narrowings);
                 held = Some(discloser);
                 let reached = found.considered;
                 if self.publish(agency, found, basis).await? {

@@ -5,27 +5,25 @@
 
 use super::disclose::Discloser;
 use super::keyring::Keys;
-use super::policies::{Rules, record_facts};
+use super::policies::record_facts;
+use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
-    Acceptance, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
-    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
-    Standing, Taken, check_batch,
+    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch, Closing,
+    Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
+    Standing, check_batch,
 };
 use crate::ident::{AgencyName, LeafIndex, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry::{self, feed_origin, journal_origin, receipt_name, witness_name};
 use crate::journal::ledger::Committed;
-use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::state::PartnerNumber;
-use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::merkle::{Frontier, NoteVerifier, SignatureType};
 use crate::partner::{Card, PublicKey};
-use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Moment, PartnerFacts};
-use crate::record::header::Header;
-use crate::record::signed::{Verified, VerifiedRoots};
+use crate::pb;
+use crate::policy::Moment;
+use crate::record::signed::VerifiedRoots;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use prost::Message as _;
@@ -42,37 +40,10 @@ const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 pub type ExchangeStream =
     Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
 
-/// Whether this node's policy takes a record from a partner.
-struct Accepting {
-    rules: Arc<Rules>,
-    facts: PartnerFacts,
-    moment: Moment,
-    known: HashMap<crate::policy::RecordFacts, bool>,
-}
-
-/// Verdicts on acceptance kept; then all are forgotten.
-const ACCEPTS_MAX: usize = 16_384;
-
-impl Acceptance for Accepting {
-    fn accepts(&mut self, header: &Header) -> bool {
-        let Self { rules, facts, moment, known } = self;
-        let record = record_facts(header);
-        if let Some(verdict) = known.get(&record) {
-            return *verdict;
-        }
-        let verdict = rules.compiled.accepts(facts, &record, moment).allowed;
-        if known.len() >= ACCEPTS_MAX {
-            known.clear();
-        }
-        known.insert(record, verdict);
-        verdict
-    }
-}
-
 /// What a check needs; it goes to a blocking thread and comes back.
 pub(super) struct Checker {
     pair: Pair,
-    keys: Keys,
+    keys: Arc<Keys>,
     roots: VerifiedRoots,
     accepting: Accepting,
 }
@@ -81,7 +52,7 @@ impl Checker {
     fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<CheckedBatch, BatchFault> {
         let mut context = CheckContext {
             pair: &self.pair,
-            keys: &self.keys,
+            keys: &*self.keys,
             roots: &mut self.roots,
             acceptance: &mut self.accepting,
         };
@@ -135,8 +106,16 @@ impl Node {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
         let moment = Moment::at(self.now());
-        let keys = Keys::of(&self.view().snapshot().state);
-        let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
+        let keys = Arc::new(Keys::of(&self.view().snapshot().state));
+        let accepting = Accepting {
+            rules,
+            facts,
+            moment,
+            known: HashMap::new(),
+            view: Arc::clone(self.view()),
+            keys: Arc::clone(&keys),
+            own: self.agency().clone(),
+        };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
 
@@ -257,7 +236,7 @@ pub(super) struct Driver<'a> {
     discloser: Option<Box<Discloser>>,
     /// The records of checked batches by first index, until the session says to store them.
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
-    stores: VecDeque<oneshot::Receiver<((), Committed)>>,
+    stores: VecDeque<oneshot::Receiver<(TakenIn, Committed)>>,
     published: u64,
     /// When each head was sent, by size.
     sent_at: BTreeMap<u64, std::time::Instant>,
@@ -323,7 +302,18 @@ impl<'a> Driver<'a> {
                     None => return Err(End::Cut("the partner closed the stream".to_owned())),
                 },
                 Some(answer) = answered.recv() => driver.answered(answer)?,
-                () = stored(&mut driver.stores) => Input::Stored,
+                taken = stored(&mut driver.stores) => match taken {
+                    TakenIn::Stored { erased } => {
+                        if erased {
+                            node.scrub_soon();
+                        }
+                        Input::Stored
+                    }
+                    TakenIn::Overtaken => {
+                        let text = "a record came under a hold while its erasure arrived";
+                        return Err(End::Cut(text.to_owned()));
+                    }
+                },
                 _ = grown.changed() => match driver.newly_published() {
                     Some(size) => Input::Published(size),
                     None => Input::Journal(node.journal_size()),
@@ -491,6 +481,8 @@ impl<'a> Driver<'a> {
                 Reason::Signature => "record signature",
                 Reason::Policy => "record not accepted by policy",
                 Reason::NotSupplied => "record not supplied",
+                Reason::HeldAsEvidence => "duty on a record under a hold",
+                Reason::NotOrdered => "duty without an order",
             });
         }
         let (agency, number) = (self.agency.clone(), self.number);
@@ -534,86 +526,21 @@ impl<'a> Driver<'a> {
         let _in_turn = self
             .node
             .ledger
-            .enqueue(move |tx| {
-                entries
-                    .into_iter()
-                    .try_for_each(|entry| tx.append(Event::ReceiptReceived(entry)).map(drop))
-            })
+            .enqueue(move |tx| entries.into_iter().try_for_each(|entry| tx.receipt(entry)))
             .await?;
         Ok(())
     }
 }
 
 /// Waits for the oldest store to be durable; for ever while there is none.
-async fn stored(stores: &mut VecDeque<oneshot::Receiver<((), Committed)>>) {
+async fn stored(stores: &mut VecDeque<oneshot::Receiver<(TakenIn, Committed)>>) -> TakenIn {
     let Some(oldest) = stores.front_mut() else { return std::future::pending().await };
-    if oldest.await.is_err() {
+    let Ok((taken, _)) = oldest.await else {
         // The writer has stopped, and with it the node.
         return std::future::pending().await;
-    }
+    };
     stores.pop_front();
-}
-
-/// A record of a batch that holds, with what was known of it when it was checked.
-pub(super) struct Incoming {
-    feed_index: u64,
-    prepared: Prepared,
-    known: Option<Arc<Verified>>,
-    /// Size of the journal before anything was looked up.
-    size: u64,
-}
-
-/// Derives and looks up what the writer would otherwise have to.
-fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, JournalError> {
-    let size = view.snapshot().size;
-    let records = taken.iter().filter_map(|taken| Some((taken.index, taken.record.as_ref()?)));
-    let prepare = |(index, record): (LeafIndex, &Arc<Verified>)| {
-        let header = record.header();
-        let head = view.series_head(header.series, &header.originator)?;
-        Ok(Incoming {
-            feed_index: index.get(),
-            known: view.record(&record.id())?,
-            prepared: Prepared::new(Arc::clone(record)).after(HeadAt { head, size }),
-            size,
-        })
-    };
-    records.map(prepare).collect()
-}
-
-fn take_in(
-    tx: &mut Transaction<'_>,
-    agency: &AgencyName,
-    number: PartnerNumber,
-    batch: ReceivedBatch,
-    incoming: Vec<Incoming>,
-) -> Result<(), JournalError> {
-    let ReceivedBatch { checked, receipt_note } = batch;
-    for Incoming { feed_index, prepared, known, size } in incoming {
-        match tx.record_since(&prepared.record().id(), known, size)? {
-            None => {
-                tx.accept(prepared, Origin::Partner { agency, number, feed_index })?;
-            }
-            Some(known) => {
-                let mut merged = (*known).clone();
-                let gained = merged.absorb(prepared.record()).unwrap_or(SlotMask::NONE);
-                if !gained.is_empty() {
-                    tx.extend(Arc::new(merged), gained, agency, feed_index)?;
-                }
-            }
-        }
-    }
-    let size = checked.frontier.size().get();
-    let frontier: Vec<u8> =
-        checked.frontier.to_hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
-    let before = tx.state().partners.get(agency).map_or(0, |partner| partner.received.exceptions);
-    let received = pb::FeedReceived {
-        partner: agency.to_string(),
-        note: receipt_note.into(),
-        frontier: frontier.into(),
-        exceptions_total: before + checked.exceptions.len() as u64,
-        exceptions: checked.exceptions.iter().map(pb::FeedException::from).collect(),
-    };
-    tx.receive(received, size)
+    taken
 }
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
@@ -663,7 +590,7 @@ fn envelope_for(
         return Ok(pb::Envelope::default());
     }
     let id = entry::record_id(&entry.record_id)?;
-    let Some(record) = view.record(&id)? else { return Ok(pb::Envelope::default()) };
+    let Some(record) = view.usable(&id)? else { return Ok(pb::Envelope::default()) };
     Ok(match discloser.permitted(&record, &record_facts(record.header()))? {
         Some(now) => record.redacted(now.and(SlotMask::from_bits(entry.open_slots))),
         None => pb::Envelope::default(),

@@ -3,9 +3,11 @@
 //! Everything that changes goes through the journal's one writer; everything that leaves goes
 //! through one policy decision. Nothing here knows gRPC messages beyond the wire types.
 
+mod acts;
 pub mod config;
 mod cosigning;
 mod disclose;
+mod erase;
 mod guard;
 pub mod init;
 mod keyring;
@@ -14,10 +16,13 @@ mod links;
 mod partners;
 mod plan;
 mod policies;
+mod retention;
 mod submit;
+mod take_in;
 mod tasks;
 mod witness;
 
+pub use acts::Client;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
 pub use witness::ShownBy;
@@ -122,6 +127,8 @@ pub struct Node {
     refusals: Mutex<BTreeMap<String, u64>>,
     handshakes: Mutex<Vec<Arc<RefusalCounts>>>,
     addresses: Mutex<Addresses>,
+    /// Told when the index is to be written anew.
+    scrub: tokio::sync::Notify,
     stopping: watch::Sender<bool>,
 }
 
@@ -165,6 +172,7 @@ impl Node {
             refusals: Mutex::default(),
             handshakes: Mutex::default(),
             addresses: Mutex::default(),
+            scrub: tokio::sync::Notify::new(),
             stopping,
             clock,
             config,

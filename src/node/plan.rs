@@ -12,6 +12,7 @@ use crate::journal::transaction::{Origin, Transaction};
 use crate::pb;
 use crate::record::commit::Salt;
 use crate::record::draft::{Draft, DraftError, Place, Sealed, SeriesSecret};
+use crate::record::slots::SlotMask;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl Plan {
         drafts: &[Result<Draft, DraftError>],
         grounds: &Grounds<'_>,
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
+        mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
     ) -> Result<Self, JournalError> {
         let mut salts = Salts::default();
         let mut results = Vec::with_capacity(drafts.len());
@@ -73,8 +75,14 @@ impl Plan {
                 results.push(contradiction());
                 continue;
             }
-            words.push((series, fingerprint));
             let before = if here.is_some() { None } else { head_of(series)? };
+            if before.is_some_and(|head| head.barred)
+                && !draft.filled_slots().and(barred_of(series)?).is_empty()
+            {
+                results.push(erased());
+                continue;
+            }
+            words.push((series, fingerprint));
             let head = here
                 .map(|(revision, id, said)| (revision, id, Some(said)))
                 .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
@@ -150,6 +158,16 @@ fn refusal(error: &DraftError) -> pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
         field: error.field.clone(),
         reason: error.reason.clone(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn erased() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: "it was erased, with all revisions, and may not be brought back; \
+                 `liaison record erasures` says why"
+            .to_owned(),
         ..pb::DraftResult::default()
     }
 }

@@ -81,8 +81,14 @@ impl RecordSigner {
     }
 }
 
+impl RecordSigner {
+    pub(super) const fn parts(&self) -> (&SigningKey, KeyId) {
+        (&self.key, self.key_id)
+    }
+}
+
 impl Node {
-    fn record_signer(&self) -> RecordSigner {
+    pub(super) fn record_signer(&self) -> RecordSigner {
         RecordSigner { key: self.keys.record.signing_key().clone(), key_id: self.record_key.id() }
     }
 
@@ -216,9 +222,12 @@ impl Submission {
         loop {
             let signing = tx.signing();
             let grounds = self.grounds(signing, tx.now(), tx.size().get());
-            let plan = Plan::make(&self.drafts, &grounds, |series| {
-                tx.series_head(series, &signing.agency)
-            })?;
+            let plan = Plan::make(
+                &self.drafts,
+                &grounds,
+                |series| tx.series_head(series, &signing.agency),
+                |series| tx.barred(series, &signing.agency),
+            )?;
             if let Some(results) = plan.carry_out(tx, self)? {
                 return Ok(results);
             }
@@ -236,8 +245,10 @@ struct Planner {
 impl Planner {
     fn plan(&self, task: &Submission) -> Result<Plan, JournalError> {
         let grounds = task.grounds(&self.signing, self.now, self.view.snapshot().size);
-        let head_of = |series| self.view.series_head(series, &self.signing.agency);
-        Plan::make(&task.drafts, &grounds, head_of)
+        let agency = &self.signing.agency;
+        let head_of = |series| self.view.series_head(series, agency);
+        let barred_of = |series| self.view.barred_slots(series, agency);
+        Plan::make(&task.drafts, &grounds, head_of, barred_of)
     }
 }
 

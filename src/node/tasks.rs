@@ -54,6 +54,8 @@ impl Node {
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
         });
+        tasks.spawn(Arc::clone(&self).scrub_index());
+        tasks.spawn(Arc::clone(&self).keep_to_retention());
         loop {
             rules_changed.mark_unchanged();
             let snapshot = self.view().snapshot();

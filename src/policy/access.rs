@@ -23,13 +23,19 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 24] = [
+pub const RPCS: [&str; 30] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
     "liaison.v1.RecordService/QueryRecords",
     "liaison.v1.RecordService/WatchRecords",
     "liaison.v1.RecordService/WithdrawRecord",
+    "liaison.v1.RecordService/EraseRecord",
+    "liaison.v1.RecordService/ListErasures",
+    "liaison.v1.RecordService/RestrictRecord",
+    "liaison.v1.RecordService/UnrestrictRecord",
+    "liaison.v1.ActService/ListActs",
+    "liaison.v1.ActService/DecideAct",
     "liaison.v1.CaseService/GetTimeline",
     "liaison.v1.CaseService/GetTakedownStatus",
     "liaison.v1.LogService/GetCheckpoint",

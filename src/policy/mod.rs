@@ -6,6 +6,7 @@
 //! denies. The engine is Cedar, and nothing outside this module knows that.
 
 mod access;
+mod acts;
 mod atoms;
 mod bundle;
 mod cedar;
@@ -13,6 +14,7 @@ mod decide;
 mod explain;
 mod facts;
 mod finding;
+mod hold;
 mod lint;
 mod memo;
 mod moment;
@@ -26,6 +28,7 @@ mod fixtures;
 mod guardrail_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
+pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use explain::{Account, ClassAccount, Condition, Explanation, Outcome, State, explain};
@@ -33,6 +36,7 @@ pub use facts::{
     Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
 };
 pub use finding::{Finding, Report};
+pub use hold::{Hold, hold, retention_ended};
 pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
 pub use moment::Moment;
 pub use select::{Selected, Selector};

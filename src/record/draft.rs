@@ -9,7 +9,7 @@ use super::header::{self, Header, HeaderError};
 use super::kind::Kind;
 use super::marking::Marking;
 use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
-use super::slots::SlotNumber;
+use super::slots::{SlotMask, SlotNumber};
 use super::wire;
 use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp};
 use crate::merkle::{BATCH_LEAVES_MAX, BatchTree};
@@ -180,6 +180,14 @@ impl Draft {
         let mut id = [0; SeriesId::BYTES];
         id.copy_from_slice(&digest[..SeriesId::BYTES]);
         SeriesId::from_bytes(id)
+    }
+
+    /// The slots that are not empty.
+    pub fn filled_slots(&self) -> SlotMask {
+        SlotNumber::of(self.kind)
+            .zip(&self.slots)
+            .filter(|(_, bytes)| !bytes.is_empty())
+            .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
     /// Equal for drafts that say the same. Keyed, so that it tells nothing about erased content.

@@ -7,6 +7,7 @@
 pub mod commit;
 pub mod content;
 pub mod draft;
+pub mod erasure;
 pub mod header;
 pub mod kind;
 pub mod marking;

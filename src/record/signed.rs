@@ -241,23 +241,36 @@ impl Signed {
         roots: &mut VerifiedRoots,
     ) -> Result<Verified, RecordError> {
         let Verified { header, signature, id, .. } = &self.record;
-        let originator = &header.originator;
-        let key =
-            keys.record_key(originator, signature.key_id, header.created_at).ok_or_else(|| {
-                RecordError::UnknownKey {
-                    key: signature.key_id,
-                    originator: originator.clone(),
-                    at: header.created_at,
-                }
-            })?;
-        let verified = roots
-            .verify(&key, signature, *id)
-            .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
-        if verified {
-            Ok(self.record)
-        } else {
-            Err(RecordError::Signature { key: signature.key_id, originator: originator.clone() })
-        }
+        verify_header(header, id, signature, keys, roots)?;
+        Ok(self.record)
+    }
+}
+
+/// The verdict on the signature over a header, whatever became of the slots. It is all that can be
+/// said of a record whose content was erased.
+pub fn verify_header(
+    header: &Header,
+    id: &RecordId,
+    signature: &BatchSignature,
+    keys: &impl KeyRing,
+    roots: &mut VerifiedRoots,
+) -> Result<(), RecordError> {
+    let originator = &header.originator;
+    let key =
+        keys.record_key(originator, signature.key_id, header.created_at).ok_or_else(|| {
+            RecordError::UnknownKey {
+                key: signature.key_id,
+                originator: originator.clone(),
+                at: header.created_at,
+            }
+        })?;
+    let verified = roots
+        .verify(&key, signature, *id)
+        .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
+    if verified {
+        Ok(())
+    } else {
+        Err(RecordError::Signature { key: signature.key_id, originator: originator.clone() })
     }
 }
 
@@ -456,6 +469,26 @@ impl Verified {
             }
         }
         Some(gained)
+    }
+
+    /// This record with these slots erased, whether they were open or withheld here.
+    #[must_use]
+    pub fn erased(&self, slots: SlotMask) -> Self {
+        let erase = |(number, slot): (SlotNumber, &Slot)| {
+            if slots.contains(number) {
+                Slot::Erased(slot.commitment(self.header.kind, number))
+            } else {
+                slot.clone()
+            }
+        };
+        Self { slots: self.numbered().map(erase).collect(), ..self.clone() }
+    }
+
+    /// The slots that are erased here.
+    pub fn erased_slots(&self) -> SlotMask {
+        self.numbered()
+            .filter(|(_, slot)| matches!(slot, Slot::Erased(_)))
+            .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
     /// The slots that may be shown under a set of classes.

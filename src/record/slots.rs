@@ -327,6 +327,11 @@ impl SlotMask {
         self.0 & 1 << slot.0 != 0
     }
 
+    /// All slots of a kind.
+    pub fn all(kind: Kind) -> Self {
+        SlotNumber::of(kind).fold(Self::NONE, Self::with)
+    }
+
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,11 +1,14 @@
 //! The slots of a record as a content frame of the store holds them.
 //!
-//! The layout has a fixed place for every salt and byte, so that erasure can overwrite exactly
-//! those in place; the commitments of what was erased stand in a later frame.
+//! An erasure writes what is left of a record to a new frame and overwrites every older one behind
+//! its record id with zeros.
 
 use super::signed::{Slot, Verified};
 use crate::ident::RecordId;
 use bytes::Bytes;
+
+/// What stays of an overwritten frame: the record id.
+pub const KEPT_BYTES: usize = RecordId::BYTES;
 
 const OPEN: u8 = 1;
 const WITHHELD: u8 = 2;
@@ -46,6 +49,13 @@ pub fn write(record: &Verified, out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// The record that a frame is about, if nothing else is left in it.
+pub fn overwritten(frame: &[u8]) -> Option<RecordId> {
+    let (id, rest) = frame.split_first_chunk::<KEPT_BYTES>()?;
+    let is_gone = !rest.is_empty() && rest.iter().all(|byte| *byte == 0);
+    is_gone.then(|| RecordId::from_bytes(*id))
 }
 
 /// Bytes that [`write`] appends.

@@ -2,7 +2,7 @@
 
 use super::{ANSWER_BYTES_MAX, Context, refusal};
 use crate::journal::JournalError;
-use crate::journal::query::{CaseSelector, Timeline, TimelineEvent, record_view};
+use crate::journal::query::{CaseSelector, Sight, Timeline, TimelineEvent, record_view};
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::case_service_server::CaseService;
@@ -64,7 +64,7 @@ impl CaseService for Cases {
 
 /// As many events as fit one message; what does not is left out as for a smaller limit.
 fn answer(view: &View, mut timeline: Timeline) -> Result<pb::GetTimelineResponse, JournalError> {
-    let case = timeline.case.map(|kept| record_view(view, &kept)).transpose()?;
+    let case = timeline.case.map(|kept| record_view(view, &kept, Sight::Usual)).transpose()?;
     let mut bytes = case.as_ref().map_or(0, prost::Message::encoded_len);
     timeline.events.sort_by_key(|event| Reverse((event.is_singular(), event.at_ms)));
     let mut events = Vec::with_capacity(timeline.events.len());
@@ -89,6 +89,6 @@ fn event_view(view: &View, event: &TimelineEvent) -> Result<pb::TimelineEvent, J
     Ok(pb::TimelineEvent {
         at_ms: event.at_ms,
         summary: content.map(|content| content.summary()).unwrap_or_default(),
-        record: Some(record_view(view, &event.kept)?),
+        record: Some(record_view(view, &event.kept, Sight::Usual)?),
     })
 }

@@ -5,7 +5,9 @@
 //! each; nothing of one is served on the other.
 
 mod access;
+mod acts;
 mod cases;
+mod erasures;
 mod exchange;
 mod in_order;
 mod logs;
@@ -23,8 +25,10 @@ pub use port::{ServeError, serve_client_port, serve_partner_port};
 
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::JournalError;
+use crate::journal::query::Sight;
 use crate::journal::view::View;
-use crate::node::Node;
+use crate::node::{Client, Node};
+use crate::policy::ClientRole;
 use crate::tls::{Caller, CallerInfo};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,6 +95,25 @@ fn client_of<T>(request: &Request<T>) -> Result<String, Status> {
         Some(Caller::Client { name, .. }) => Ok(name.as_str().to_owned()),
         Some(Caller::Partner(_)) | None => Err(refusal::forbidden()),
     }
+}
+
+/// The client that calls, with its role.
+fn person_of<T>(request: &Request<T>) -> Result<Client, Status> {
+    match request.extensions().get::<CallerInfo>().map(|info| &info.caller) {
+        Some(Caller::Client { name, role, .. }) => {
+            let role = role.name().parse::<ClientRole>().map_err(|_| refusal::forbidden())?;
+            Ok(Client { name: name.as_str().to_owned(), role })
+        }
+        Some(Caller::Partner(_)) | None => Err(refusal::forbidden()),
+    }
+}
+
+/// Whether the caller may see what is under a hold.
+fn sight_of<T>(request: &Request<T>) -> Result<Sight, Status> {
+    Ok(match person_of(request)?.role {
+        ClientRole::Auditor | ClientRole::PolicyOfficer => Sight::Held,
+        ClientRole::Analyst | ClientRole::VendorTool | ClientRole::Admin => Sight::Usual,
+    })
 }
 
 /// A record id of 32 bytes.

@@ -1,6 +1,7 @@
 //! The two ports: which services stand behind which door, and within which limits.
 
 use super::access::{Door, Guard};
+use super::acts::Acts;
 use super::cases::Cases;
 use super::exchange::Exchange;
 use super::logs::Logs;
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::node::Node;
 use crate::pb;
+use crate::pb::act_service_server::ActServiceServer;
 use crate::pb::case_service_server::CaseServiceServer;
 use crate::pb::exchange_service_server::ExchangeServiceServer;
 use crate::pb::log_service_server::LogServiceServer;
@@ -85,6 +87,7 @@ fn context(node: &Arc<Node>, stopping: &watch::Receiver<bool>) -> Context {
 async fn client_routes(context: Context) -> Result<Routes, ServeError> {
     let records = RecordServiceServer::new(Records(context.clone()));
     let cases = CaseServiceServer::new(Cases(context.clone()));
+    let acts = ActServiceServer::new(Acts(context.clone()));
     let logs = LogServiceServer::new(Logs(context.clone()));
     let partners = PartnerServiceServer::new(Partners(context.clone()));
     let policies = PolicyServiceServer::new(Policies(context.clone()));
@@ -95,6 +98,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
         .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     Ok(Routes::new(records.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(acts.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(cases.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(logs.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(partners.max_decoding_message_size(MESSAGE_BYTES_MAX))

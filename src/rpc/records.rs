@@ -1,10 +1,12 @@
 //! `RecordService`: submit, read, find, follow and withdraw records.
 
 use super::submission::{self, check_drafts};
-use super::{Answers, Context, UNARY_DRAFTS_MAX, client_of, record_id, refusal, watch};
+use super::{
+    Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, record_id, refusal, sight_of, watch,
+};
 use crate::ident::{AgencyName, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::query::{Filter, Page, record_view};
+use crate::journal::query::{Filter, Page, Sight, record_view};
 use crate::journal::view::{Kept, View};
 use crate::pb;
 use crate::pb::get_record_request::Selector;
@@ -52,19 +54,20 @@ impl RecordService for Records {
         &self,
         request: Request<pb::GetRecordRequest>,
     ) -> Result<Response<pb::GetRecordResponse>, Status> {
+        let sight = sight_of(&request)?;
         let selector = request.into_inner().selector.ok_or_else(|| {
             refusal::invalid("selector", "it is empty; give a record_id or a series")
         })?;
         let found = match selector {
             Selector::RecordId(id) => {
                 let id = record_id(&id)?;
-                self.0.read(move |view| load(view, view.kept(&id)?)).await?
+                self.0.read(move |view| load(view, view.kept(&id)?, sight)).await?
             }
             Selector::Series(series) => {
                 let series = SeriesId::try_from(&series[..])
                     .map_err(|error| refusal::invalid("series", error))?;
                 let own = self.0.node.agency().clone();
-                self.0.read(move |view| load(view, newest(view, series, &own)?)).await?
+                self.0.read(move |view| load(view, newest(view, series, &own)?, sight)).await?
             }
         };
         let Some((record, originator)) = found else {
@@ -79,21 +82,23 @@ impl RecordService for Records {
         &self,
         request: Request<pb::QueryRecordsRequest>,
     ) -> Result<Response<Self::QueryRecordsStream>, Status> {
+        let sight = sight_of(&request)?;
         let request = request.into_inner();
         let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
         let filter = Filter::try_from(&request).map_err(|error| invalid(&error))?;
         let page = Page::parse(&request).map_err(|error| invalid(&error))?;
-        Ok(Response::new(Box::pin(matches(self.0.clone(), filter, page))))
+        Ok(Response::new(Box::pin(matches(self.0.clone(), filter.seeing(sight), page, sight))))
     }
 
     async fn watch_records(
         &self,
         request: Request<pb::WatchRecordsRequest>,
     ) -> Result<Response<Self::WatchRecordsStream>, Status> {
+        let sight = sight_of(&request)?;
         let request = request.into_inner();
         let kind = watch::kind(request.kind)?;
         let cursor = watch::begin(&self.0, &request)?;
-        Ok(Response::new(Box::pin(watch::answers(self.0.clone(), cursor, kind))))
+        Ok(Response::new(Box::pin(watch::answers(self.0.clone(), cursor, kind, sight))))
     }
 
     async fn withdraw_record(
@@ -122,6 +127,42 @@ impl RecordService for Records {
             checkpoint_note: committed.note,
         }))
     }
+
+    async fn erase_record(
+        &self,
+        request: Request<pb::EraseRecordRequest>,
+    ) -> Result<Response<pb::EraseRecordResponse>, Status> {
+        erasures::propose(&self.0, request).await
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<pb::ListErasuresRequest>,
+    ) -> Result<Response<pb::ListErasuresResponse>, Status> {
+        erasures::list(&self.0, request).await
+    }
+
+    async fn restrict_record(
+        &self,
+        request: Request<pb::RestrictRecordRequest>,
+    ) -> Result<Response<pb::RestrictRecordResponse>, Status> {
+        let client = client_of(&request)?;
+        let pb::RestrictRecordRequest { record_id, reason } = request.into_inner();
+        let checkpoint_note =
+            erasures::restrict(&self.0, &client, &record_id, true, reason).await?;
+        Ok(Response::new(pb::RestrictRecordResponse { checkpoint_note }))
+    }
+
+    async fn unrestrict_record(
+        &self,
+        request: Request<pb::UnrestrictRecordRequest>,
+    ) -> Result<Response<pb::UnrestrictRecordResponse>, Status> {
+        let client = client_of(&request)?;
+        let pb::UnrestrictRecordRequest { record_id, reason } = request.into_inner();
+        let checkpoint_note =
+            erasures::restrict(&self.0, &client, &record_id, false, reason).await?;
+        Ok(Response::new(pb::UnrestrictRecordResponse { checkpoint_note }))
+    }
 }
 
 impl Records {
@@ -140,10 +181,10 @@ impl Records {
 
 type Found = (pb::RecordView, AgencyName);
 
-fn load(view: &View, kept: Option<Kept>) -> Result<Option<Found>, JournalError> {
+fn load(view: &View, kept: Option<Kept>, sight: Sight) -> Result<Option<Found>, JournalError> {
     let found = |kept: Kept| {
         let originator = kept.record.header().originator.clone();
-        record_view(view, &kept).map(|record| (record, originator))
+        record_view(view, &kept, sight).map(|record| (record, originator))
     };
     kept.map(found).transpose()
 }
@@ -168,6 +209,7 @@ fn matches(
     context: Context,
     filter: Filter,
     page: Page,
+    sight: Sight,
 ) -> impl Stream<Item = Result<pb::QueryRecordsResponse, Status>> + Send {
     async_stream::try_stream! {
         let filter = std::sync::Arc::new(filter);
@@ -185,7 +227,7 @@ fn matches(
             left -= step.hits.len();
             for hit in &step.hits {
                 last = hit.kept.journal_index;
-                let record = Some(pb::RecordView::from(hit));
+                let record = Some(hit.view(sight));
                 yield pb::QueryRecordsResponse { record, next_page_token: String::new() };
             }
             match step.resume {

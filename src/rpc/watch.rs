@@ -2,7 +2,7 @@
 
 use super::{Context, refusal};
 use crate::journal::JournalError;
-use crate::journal::query::record_view;
+use crate::journal::query::{Sight, record_view};
 use crate::journal::view::View;
 use crate::pb;
 use crate::record::kind::Kind;
@@ -38,6 +38,7 @@ pub(super) fn answers(
     context: Context,
     mut cursor: u64,
     kind: Option<Kind>,
+    sight: Sight,
 ) -> impl Stream<Item = Result<pb::WatchRecordsResponse, Status>> + Send {
     let mut grown = context.node.grown();
     let mut stopping = context.stopping.clone();
@@ -45,7 +46,7 @@ pub(super) fn answers(
         while !*stopping.borrow() {
             // Marked as seen before the journal is read, so that growth meanwhile is not missed.
             let _ = *grown.borrow_and_update();
-            let step = context.read(move |view| read_step(view, cursor, kind)).await?;
+            let step = context.read(move |view| read_step(view, cursor, kind, sight)).await?;
             let moved = step.cursor > cursor;
             cursor = step.cursor;
             for answer in step.answers {
@@ -65,7 +66,12 @@ pub(super) fn answers(
     }
 }
 
-fn read_step(view: &View, from: u64, kind: Option<Kind>) -> Result<Step, JournalError> {
+fn read_step(
+    view: &View,
+    from: u64,
+    kind: Option<Kind>,
+    sight: Sight,
+) -> Result<Step, JournalError> {
     let size = view.snapshot().size;
     let (mut answers, mut bytes, mut cursor) = (Vec::new(), 0, from);
     while cursor < size && cursor < from + STEP_ENTRIES_MAX && bytes < STEP_BYTES_MAX {
@@ -75,7 +81,7 @@ fn read_step(view: &View, from: u64, kind: Option<Kind>) -> Result<Step, Journal
         if kind.is_some_and(|kind| kind != kept.record.kind()) {
             continue;
         }
-        let record = Some(record_view(view, &kept)?);
+        let record = Some(record_view(view, &kept, sight)?);
         let answer = pb::WatchRecordsResponse { record, cursor };
         bytes += answer.encoded_len();
         answers.push(answer);

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::engine::{Change, EngineKind, IndexEngine, KeyRange, Order, Table};
 use super::error::StoreError;
 use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
+use super::generation::Marker;
 use super::index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
 use super::memory_engine::{Gate, MemoryEngine};
 use super::overlay::OVERLAY_RUNS_MAX;
@@ -191,6 +192,63 @@ fn overwrite_files(dir: &Path) {
         } else {
             std::fs::write(entry.path(), [0xAB; 4_096]).unwrap();
         }
+    }
+}
+
+/// Whether any file below a directory holds these bytes.
+fn is_in_a_file(dir: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(dir).unwrap().map(Result::unwrap).any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return is_in_a_file(&path, needle);
+        }
+        std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn an_index_written_anew_has_everything_but_what_was_deleted_in_no_file() {
+    const SECRET: &[u8] = b"a name that must go";
+    for kind in EngineKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path(), kind, FORMAT);
+        let index = ready(&options, at(100));
+        let marker = || Marker { table: Table::Meta, key: b"scrub".to_vec() };
+        assert!(!index.rewrite_if_marked(marker()).unwrap());
+        let mut changes: Vec<_> =
+            (0..=255u8).map(|n| Change::put(Table::Records, [n], [n])).collect();
+        changes.push(Change::put(Table::Search, SECRET, *b""));
+        index.stage(changes, at(50)).unwrap();
+        index.flush().unwrap();
+        assert!(is_in_a_file(dir.path(), SECRET), "{kind}");
+        let scan = index.scan(Table::Records, &KeyRange::all(), Order::Ascending);
+        index
+            .stage(
+                vec![
+                    Change::delete(Table::Search, SECRET),
+                    Change::put(Table::Meta, *b"scrub", *b"1"),
+                ],
+                at(60),
+            )
+            .unwrap();
+        std::thread::scope(|scope| {
+            let rewriting = scope.spawn(|| index.rewrite_if_marked(marker()));
+            assert_eq!(scan.count(), 256);
+            assert!(rewriting.join().unwrap().unwrap());
+        });
+        assert!(!index.rewrite_if_marked(marker()).unwrap());
+        assert!(!is_in_a_file(dir.path(), SECRET), "{kind}");
+        index.stage(vec![Change::put(Table::Series, *b"late", *b"1")], at(70)).unwrap();
+        index.close().unwrap();
+        assert!(!is_in_a_file(dir.path(), SECRET), "{kind}");
+        let index = ready(&options, at(100));
+        assert_eq!(index.watermark().unwrap(), Some(at(70)));
+        assert_eq!(index.scan(Table::Records, &KeyRange::all(), Order::Ascending).count(), 256);
+        assert_eq!(index.read(Table::Series, b"late").unwrap(), Some(b"1".to_vec()));
+        assert_eq!(index.scan(Table::Search, &KeyRange::all(), Order::Ascending).count(), 0);
+        drop(index);
+        let rebuilt = Index::rebuild(&options).unwrap();
+        assert_eq!(rebuilt.watermark().unwrap(), None);
     }
 }
 

@@ -388,6 +388,33 @@ fn an_interrupted_overwriting_is_done_wholly_or_not_at_all() {
 }
 
 #[test]
+fn many_contents_are_erased_in_one_round_and_an_interrupted_round_is_finished() {
+    for operations in 0..9 {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut segments, _) = Segments::open(dir.path(), options(200), None).unwrap();
+        let contents: Vec<Position> =
+            (1..=6).map(|n| append(&mut segments, n).positions[1]).collect();
+        assert!(contents.iter().any(|position| position.segment > 1));
+        drop(segments);
+        let disk = FailingDisk::after(1 + operations);
+        let failing = SegmentOptions { disk, ..options(200) };
+        let (mut segments, _) = Segments::open(dir.path(), failing, None).unwrap();
+        let done = segments.erase_content(&contents, 1).is_ok();
+        drop(segments);
+        let (segments, _) = open(dir.path(), None).unwrap();
+        let erased = |position: &Position| {
+            let found = segments.reader().read(*position).unwrap();
+            assert!(!found.is_erased() || found.payload[1..] == [0; 3], "{found:?}");
+            found.is_erased()
+        };
+        let count = contents.iter().filter(|position| erased(position)).count();
+        // Half of the first write arrived: three frames of the round, each wholly.
+        assert_eq!(count, if operations == 0 { 3 } else { 6 }, "after {operations}");
+        assert!(!done || count == 6);
+    }
+}
+
+#[test]
 fn readers_see_batches_and_overwritings_made_on_another_thread() {
     let dir = tempfile::tempdir().unwrap();
     let (mut segments, _) = Segments::open(dir.path(), options(2_000), None).unwrap();

@@ -133,7 +133,8 @@ pub struct EngineSize {
 pub trait IndexEngine: Send + Sync {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'_>;
+    /// The scan does not borrow the engine, but its files must stay.
+    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'static>;
 
     /// Applies `changes`, sorted by table and key with no key twice, and sets the watermark.
     ///

@@ -156,7 +156,7 @@ impl IndexEngine for FjallEngine {
         Ok(found.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'_> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'static> {
         let keyspace = self.table(table);
         let found = match range.end() {
             Some(end) if range.start() >= end => return Box::new(std::iter::empty()),

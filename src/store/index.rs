@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
 use super::error::StoreError;
 use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
+use super::generation::{Copying, Generations, Marker, remove_dir};
 use super::merge::IndexScan;
 use super::overlay::{Overlay, Run};
 use super::position::Position;
@@ -22,6 +23,9 @@ use super::sled_engine::SledEngine;
 /// How long staged changes are gathered before they are applied: engines take one large chunk for
 /// much less than many small ones. Readers see staged changes anyway.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// How long scans of an index that was written anew may go on before its old files are removed.
+const READERS_MS_MAX: u32 = 10_000;
 
 /// Which index to open.
 #[derive(Debug, Clone)]
@@ -34,12 +38,19 @@ pub struct IndexOptions {
 }
 
 impl IndexOptions {
-    fn engine_dir(&self) -> PathBuf {
-        self.dir.join(self.engine.name())
+    fn generations(&self) -> Generations {
+        Generations::new(&self.dir, self.engine)
     }
 
+    /// Opens the generation that counts and removes what is left of others.
     fn open_engine(&self) -> Result<Box<dyn IndexEngine>, StoreError> {
-        let dir = self.engine_dir();
+        let generations = self.generations();
+        generations.remove_others()?;
+        self.open_generation(generations.current())
+    }
+
+    fn open_generation(&self, generation: u64) -> Result<Box<dyn IndexEngine>, StoreError> {
+        let dir = self.generations().path(generation);
         std::fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         Ok(match self.engine {
             EngineKind::Sled => Box::new(SledEngine::open(&dir, self.format)?),
@@ -81,7 +92,10 @@ pub struct Index {
 }
 
 struct Shared {
-    engine: Box<dyn IndexEngine>,
+    /// Replaced when it was written anew.
+    engine: ArcSwap<Box<dyn IndexEngine>>,
+    /// Where new generations go; `None` for an engine that was opened elsewhere.
+    home: Option<IndexOptions>,
     /// Changed only while `state` is locked.
     overlay: ArcSwap<Overlay>,
     state: Mutex<State>,
@@ -94,6 +108,18 @@ struct State {
     /// Callers of `flush` that wait.
     flushing: usize,
     failed: Option<String>,
+    rewriting: Rewriting,
+}
+
+/// What became of the wish to have the index written anew.
+#[derive(Default)]
+enum Rewriting {
+    #[default]
+    Idle,
+    /// Everything staged by then must be applied first.
+    Wanted(Marker, Option<Position>),
+    UnderWay,
+    Done(Result<(), String>),
 }
 
 impl State {
@@ -123,20 +149,26 @@ impl Index {
                 let reason = RebuildReason::Ahead { watermark, end: segments_end };
                 Ok(OpenOutcome::NeedsRebuild(reason))
             }
-            _ => Self::over(engine).map(OpenOutcome::Ready),
+            _ => Self::start(engine, Some(options.clone())).map(OpenOutcome::Ready),
         }
     }
 
     /// Deletes what this engine has on disk and opens an empty index.
     pub fn rebuild(options: &IndexOptions) -> Result<Self, StoreError> {
-        remove_dir(&options.engine_dir())?;
-        Self::over(options.open_engine()?)
+        let generations = options.generations();
+        remove_dir(&generations.path(generations.current()))?;
+        Self::start(options.open_engine()?, Some(options.clone()))
     }
 
-    /// An index over an engine that is open already.
+    /// An index over an engine that is open already. It cannot be rewritten.
     pub fn over(engine: Box<dyn IndexEngine>) -> Result<Self, StoreError> {
+        Self::start(engine, None)
+    }
+
+    fn start(engine: Box<dyn IndexEngine>, home: Option<IndexOptions>) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
-            engine,
+            engine: ArcSwap::from_pointee(engine),
+            home,
             overlay: ArcSwap::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -172,7 +204,7 @@ impl Index {
         let overlay = self.shared.overlay.load();
         match overlay.newest_first().find_map(|run| run.change(table, key)) {
             Some(change) => Ok(change.value.as_deref().map(<[u8]>::to_vec)),
-            None => self.shared.engine.read(table, key),
+            None => self.shared.engine.load().read(table, key),
         }
     }
 
@@ -180,8 +212,9 @@ impl Index {
     pub fn scan(&self, table: Table, range: &KeyRange, order: Order) -> IndexScan<'_> {
         // The overlay first: what leaves it later is in the engine by then.
         let overlay = self.shared.overlay.load_full();
-        let engine = self.shared.engine.scan(table, range, order);
-        IndexScan::new(&overlay, table, range, order, engine)
+        let engine = self.shared.engine.load_full();
+        let scan = engine.scan(table, range, order);
+        IndexScan::new(&overlay, table, range, order, scan).holding(engine)
     }
 
     /// Up to where reads see everything: staged, or else applied.
@@ -189,7 +222,7 @@ impl Index {
         let overlay = self.shared.overlay.load();
         match overlay.watermark() {
             Some(staged) => Ok(Some(staged)),
-            None => self.shared.engine.watermark(),
+            None => self.shared.engine.load().watermark(),
         }
     }
 
@@ -213,11 +246,43 @@ impl Index {
     /// Deletes everything, staged or applied. Nobody may stage at the same time.
     pub fn clear(&self) -> Result<(), StoreError> {
         self.flush()?;
-        self.shared.engine.clear()
+        self.shared.engine.load().clear()
     }
 
     pub fn size(&self) -> Result<EngineSize, StoreError> {
-        self.shared.engine.size()
+        self.shared.engine.load().size()
+    }
+
+    /// Writes the index anew if the marker's key is there, without that key: what was deleted
+    /// before is then in no file of the engine. Reads and staging go on meanwhile; it takes about
+    /// as long as indexing everything once. False if the key was not there. One caller at a time.
+    ///
+    /// Ends when the old files are removed.
+    pub fn rewrite_if_marked(&self, marker: Marker) -> Result<bool, StoreError> {
+        if self.shared.home.is_none() || self.read(marker.table, &marker.key)?.is_none() {
+            return Ok(false);
+        }
+        let mut state = self.shared.state();
+        state.rewriting = Rewriting::Wanted(marker, self.shared.overlay.load().watermark());
+        self.shared.changed.notify_all();
+        loop {
+            state.check()?;
+            if state.closing {
+                state.rewriting = Rewriting::Idle;
+                return Ok(false);
+            }
+            if let Rewriting::Done(outcome) = &mut state.rewriting {
+                let outcome = std::mem::replace(outcome, Ok(()));
+                state.rewriting = Rewriting::Idle;
+                return outcome.map(|()| true).map_err(StoreError::IndexFailed);
+            }
+            state = self.shared.wait(state);
+        }
+    }
+
+    /// Whether the index is being written anew, or its old files are still there.
+    pub fn is_rewriting(&self) -> bool {
+        !matches!(self.shared.state().rewriting, Rewriting::Idle)
     }
 
     /// Applies what is staged, stops, and says whether all of it worked.
@@ -251,32 +316,118 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the index thread does: apply the oldest runs until told to close with none left.
+    /// What the index thread does: apply the oldest runs until told to close with none left, and
+    /// between them write the index anew when that was asked for.
     fn drain(&self) {
         let _note = NotePanic(self);
-        while self.await_work() {
-            let overlay = self.overlay.load_full();
-            let chunk = overlay.oldest_chunk();
-            let Some(watermark) = chunk.watermark() else { continue };
-            match self.engine.apply(&chunk.changes(), watermark) {
-                Ok(()) => self.forget_oldest(chunk.runs()),
-                Err(error) => return self.fail(describe(&error)),
+        let mut copying = None;
+        while self.await_work(copying.is_some()) {
+            if let Err(error) = self.apply_oldest(copying.as_ref()) {
+                return self.fail(describe(&error));
+            }
+            if copying.is_none() {
+                copying = self.begin_copying();
+            } else {
+                copying = self.go_on_copying(copying);
             }
         }
     }
 
-    /// Waits for something staged, and then until there is more of it, somebody waits for it, or
-    /// [`GATHER`] has passed. False when there is nothing left to do, ever.
-    fn await_work(&self) -> bool {
+    fn apply_oldest(&self, copying: Option<&Copying>) -> Result<(), StoreError> {
+        let overlay = self.overlay.load_full();
+        let chunk = overlay.oldest_chunk();
+        let Some(watermark) = chunk.watermark() else { return Ok(()) };
+        let changes = chunk.changes();
+        self.engine.load().apply(&changes, watermark)?;
+        if let Some(copying) = copying {
+            copying.engine.apply(&changes, watermark)?;
+        }
+        self.forget_oldest(chunk.runs());
+        Ok(())
+    }
+
+    /// Begins a copying that is wanted, once everything staged before the wish is applied.
+    fn begin_copying(&self) -> Option<Copying> {
+        let home = self.home.as_ref()?;
+        let marker = {
+            let mut state = self.state();
+            let Rewriting::Wanted(marker, after) = &state.rewriting else { return None };
+            let applied = self.engine.load().watermark().ok().flatten();
+            if after.is_some_and(|after| applied.is_none_or(|applied| applied < after)) {
+                return None;
+            }
+            let marker = marker.clone();
+            state.rewriting = Rewriting::UnderWay;
+            marker
+        };
+        let generation = home.generations().current() + 1;
+        let begun = remove_dir(&home.generations().path(generation))
+            .and_then(|()| home.open_generation(generation))
+            .and_then(|engine| {
+                Copying::begin(&**self.engine.load_full(), engine, generation, marker)
+            });
+        begun.map_err(|error| self.rewritten(Err(describe(&error)))).ok()
+    }
+
+    fn go_on_copying(&self, copying: Option<Copying>) -> Option<Copying> {
+        let mut copying = copying?;
+        match copying.step(&**self.engine.load_full()) {
+            Ok(false) => Some(copying),
+            Ok(true) => {
+                let outcome = self.change_over(copying).map_err(|error| describe(&error));
+                self.rewritten(outcome);
+                None
+            }
+            Err(error) => {
+                self.rewritten(Err(describe(&error)));
+                None
+            }
+        }
+    }
+
+    /// From here on the copy is the index; the old files go when nobody reads them any more.
+    fn change_over(&self, copying: Copying) -> Result<(), StoreError> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let generations = home.generations();
+        copying.finish(&**self.engine.load_full())?;
+        generations.set(copying.generation)?;
+        let mut old = self.engine.swap(Arc::new(copying.engine));
+        for _ in 0..READERS_MS_MAX {
+            match Arc::try_unwrap(old) {
+                Ok(engine) => {
+                    drop(engine);
+                    return generations.remove_others();
+                }
+                Err(held) => old = held,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(old);
+        generations.remove_others()
+    }
+
+    fn rewritten(&self, outcome: Result<(), String>) {
+        self.state().rewriting = Rewriting::Done(outcome);
+        self.changed.notify_all();
+    }
+
+    /// Waits for something to do: something staged, and then until there is more of it, somebody
+    /// waits for it, or [`GATHER`] has passed. A copying under way waits for nothing. False when
+    /// there is nothing left to do, ever; a copying is then left unfinished.
+    fn await_work(&self, is_copying: bool) -> bool {
         let mut state = self.state();
         while self.overlay.load().is_empty() {
             if state.closing {
                 return false;
             }
+            if is_copying || matches!(state.rewriting, Rewriting::Wanted(..)) {
+                return true;
+            }
             state = self.wait(state);
         }
         let gathers = |state: &mut State| {
-            !state.closing && state.flushing == 0 && !self.overlay.load().is_half_full()
+            let asked = state.flushing > 0 || matches!(state.rewriting, Rewriting::Wanted(..));
+            !is_copying && !state.closing && !asked && !self.overlay.load().is_half_full()
         };
         drop(self.changed.wait_timeout_while(state, GATHER, gathers));
         true
@@ -317,13 +468,4 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
-}
-
-fn remove_dir(dir: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove", dir)(error))
-        }
-        _ => Ok(()),
-    }
 }

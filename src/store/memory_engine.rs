@@ -40,7 +40,7 @@ impl IndexEngine for MemoryEngine {
         Ok(self.state.lock().unwrap().pairs.get(&(table, key.to_vec())).cloned())
     }
 
-    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'_> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'static> {
         let state = self.state.lock().unwrap();
         let within = |key: &[u8]| key >= range.start() && range.end().is_none_or(|end| key < end);
         let mut found: Vec<_> = state

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::engine::{Change, EngineScan, KeyRange, KeyValue, Order, Table};
+use super::engine::{Change, EngineScan, IndexEngine, KeyRange, KeyValue, Order, Table};
 use super::error::StoreError;
 use super::overlay::{Overlay, Run};
 
@@ -17,6 +17,8 @@ pub struct IndexScan<'a> {
     engine: Peekable<EngineScan<'a>>,
     order: Order,
     failed: bool,
+    /// Keeps the engine's files there until the scan is over.
+    _held: Option<Arc<Box<dyn IndexEngine>>>,
 }
 
 struct Cursor {
@@ -62,7 +64,12 @@ impl<'a> IndexScan<'a> {
             .map(|run| Cursor { run: Arc::clone(run), left: run.within(table, range) })
             .filter(|cursor| !cursor.left.is_empty())
             .collect();
-        Self { staged, engine: engine.peekable(), order, failed: false }
+        Self { staged, engine: engine.peekable(), order, failed: false, _held: None }
+    }
+
+    /// Holds on to the engine that it scans.
+    pub(super) fn holding(self, engine: Arc<Box<dyn IndexEngine>>) -> Self {
+        Self { _held: Some(engine), ..self }
     }
 
     fn next_source(&mut self) -> Option<Source> {

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod fjall_engine;
 mod frame;
+mod generation;
 mod index;
 mod leaves;
 mod lock;
@@ -45,6 +46,7 @@ pub use engine::{
 };
 pub use error::StoreError;
 pub use frame::{ERASED, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
+pub use generation::Marker;
 pub use index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
 pub use leaves::{LeafFile, LeafRecord};
 pub use merge::IndexScan;

@@ -1,6 +1,6 @@
-//! Overwrites a content frame in place so that a crash leaves either the old or the new bytes.
+//! Overwrites content frames in place so that a crash leaves either the old or the new bytes.
 //!
-//! The new frame goes to a side file first, is made durable there, then goes to its place. Start-up
+//! The new frames go to a side file first, are made durable there, then go to their places. Start-up
 //! repeats what the side file holds. The side file never holds bytes that are to be erased.
 
 use std::fs::{File, OpenOptions};
@@ -14,8 +14,15 @@ use super::frame::{FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FrameKind, parse
 use super::position::Position;
 use super::reader::segment_path;
 
-/// Packed position, u64, and CRC-32C of it, u32; the frame follows.
+/// Packed position, u64, and CRC-32C of it, u32; the frame follows, and then the next of these.
 const HEADER_BYTES: usize = 12;
+
+/// Bytes of frames overwritten in one go; a longest frame may come on top. It bounds what start-up
+/// reads of the side file.
+pub(super) const ROUND_BYTES_MAX: usize = 4 << 20;
+
+/// A frame that is to stand at a position, encoded.
+pub(super) type Overwriting = (Position, Vec<u8>);
 
 #[derive(Debug)]
 pub(super) struct SideFile {
@@ -40,7 +47,7 @@ impl SideFile {
     /// that the segment was not touched yet.
     pub(super) fn redo(&self, segments: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
         let bytes = self.read().map_err(StoreError::io("read", &self.path))?;
-        if let Some((position, frame)) = pending(&bytes) {
+        for (position, frame) in pending(&bytes) {
             let path = segment_path(segments, position.segment);
             let file = OpenOptions::new()
                 .write(true)
@@ -54,15 +61,14 @@ impl SideFile {
     }
 
     /// Makes the intention durable: from here on it will happen.
-    pub(super) fn intend(
-        &self,
-        position: Position,
-        frame: &[u8],
-        disk: &dyn Disk,
-    ) -> Result<(), StoreError> {
-        let packed = position.pack().to_le_bytes();
-        let crc = crc32c::crc32c(&packed).to_le_bytes();
-        let bytes = [&packed[..], &crc, frame].concat();
+    pub(super) fn intend(&self, round: &[Overwriting], disk: &dyn Disk) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        for (position, frame) in round {
+            let packed = position.pack().to_le_bytes();
+            bytes.extend_from_slice(&packed);
+            bytes.extend_from_slice(&crc32c::crc32c(&packed).to_le_bytes());
+            bytes.extend_from_slice(frame);
+        }
         disk.write_all_at(&self.file, &bytes, 0)
             .and_then(|()| disk.sync_data(&self.file))
             .map_err(StoreError::io("write", &self.path))
@@ -76,7 +82,8 @@ impl SideFile {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        let longest = HEADER_BYTES + FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX;
+        let last = HEADER_BYTES + FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX;
+        let longest = 2 * ROUND_BYTES_MAX + last;
         let len = (self.file.metadata()?.len()).min(longest as u64);
         let mut bytes = vec![0; len as usize];
         self.file.read_exact_at(&mut bytes, 0)?;
@@ -84,13 +91,26 @@ impl SideFile {
     }
 }
 
-/// What a whole side file says: where which frame goes.
-fn pending(bytes: &[u8]) -> Option<(Position, &[u8])> {
+/// Where which frame goes, as far as the side file is whole: a part of a round that was not wholly
+/// written was to happen all the same.
+fn pending(mut bytes: &[u8]) -> Vec<(Position, &[u8])> {
+    let mut found = Vec::new();
+    while let Some((overwriting, rest)) = first_pending(bytes) {
+        found.push(overwriting);
+        bytes = rest;
+    }
+    found
+}
+
+type Pending<'a> = ((Position, &'a [u8]), &'a [u8]);
+
+fn first_pending(bytes: &[u8]) -> Option<Pending<'_>> {
     let (packed, rest) = bytes.split_first_chunk::<8>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let frame = parse(rest).ok()?;
     let whole = crc32c::crc32c(packed) == u32::from_le_bytes(*crc)
         && frame.kind == FrameKind::Content
-        && frame.len() == rest.len();
-    whole.then(|| (Position::unpack(u64::from_le_bytes(*packed)), rest))
+        && frame.len() <= rest.len();
+    let (frame, rest) = rest.split_at_checked(frame.len())?;
+    whole.then(|| ((Position::unpack(u64::from_le_bytes(*packed)), frame), rest))
 }

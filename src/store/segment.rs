@@ -10,12 +10,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::batch::{BATCH_BYTES_MAX, Batch};
 use super::disk::{Disk, SystemDisk};
 use super::error::StoreError;
 use super::frame::{ERASED, FrameKind, push};
 use super::lock::DirLock;
-use super::overwrite::SideFile;
+use super::overwrite::{Overwriting, ROUND_BYTES_MAX, SideFile};
 use super::position::Position;
 use super::reader::{SegmentReader, Shared, segment_path};
 use super::recovery::{Recovery, recover};
@@ -150,28 +152,60 @@ impl Segments {
         payload: &[u8],
     ) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
-        let old = self.reader().read(position)?;
-        if old.kind != FrameKind::Content {
-            return Err(StoreError::NotContent { position, found: old.kind });
-        }
-        if old.payload.len() != payload.len() {
-            let (expected, found) = (old.payload.len(), payload.len());
+        let old = self.content_at(position)?;
+        if old.len() != payload.len() {
+            let (expected, found) = (old.len(), payload.len());
             return Err(StoreError::OverwriteLength { position, expected, found });
         }
         let mut frame = Vec::new();
         push(&mut frame, FrameKind::Content, ERASED, &[payload])?;
-        self.or_poison(|this| this.replace(position, &frame))
+        self.or_poison(|this| this.replace(&[(position, frame)]))
     }
 
-    fn replace(&mut self, position: Position, frame: &[u8]) -> Result<(), StoreError> {
+    /// Overwrites committed content frames with zeros behind their first `kept` bytes and marks
+    /// them [`ERASED`]. After a crash each is either not done at all or wholly.
+    pub fn erase_content(&mut self, positions: &[Position], kept: usize) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        let (mut round, mut bytes) = (Vec::new(), 0);
+        for position in positions {
+            let mut payload = self.content_at(*position)?.to_vec();
+            payload.iter_mut().skip(kept).for_each(|byte| *byte = 0);
+            let mut frame = Vec::new();
+            push(&mut frame, FrameKind::Content, ERASED, &[&payload])?;
+            bytes += frame.len();
+            round.push((*position, frame));
+            if bytes >= ROUND_BYTES_MAX {
+                self.or_poison(|this| this.replace(&round))?;
+                (round, bytes) = (Vec::new(), 0);
+            }
+        }
+        if round.is_empty() { Ok(()) } else { self.or_poison(|this| this.replace(&round)) }
+    }
+
+    fn content_at(&self, position: Position) -> Result<Bytes, StoreError> {
+        let frame = self.reader().read(position)?;
+        match frame.kind {
+            FrameKind::Content => Ok(frame.payload),
+            found => Err(StoreError::NotContent { position, found }),
+        }
+    }
+
+    fn replace(&mut self, round: &[Overwriting]) -> Result<(), StoreError> {
         let disk = &*self.options.disk;
-        let path = segment_path(&self.dir, position.segment);
-        let file = open_for_writing(&path)?;
-        self.side_file.intend(position, frame, disk)?;
+        self.side_file.intend(round, disk)?;
         let overwriting = self.shared.lock_overwriting();
-        disk.write_all_at(&file, frame, position.offset.into())
-            .and_then(|()| disk.sync_data(&file))
-            .map_err(StoreError::io("overwrite content in", &path))?;
+        for of_segment in round.chunk_by(|(a, _), (b, _)| a.segment == b.segment) {
+            let Some((first, _)) = of_segment.first() else { continue };
+            let path = segment_path(&self.dir, first.segment);
+            let file = open_for_writing(&path)?;
+            of_segment
+                .iter()
+                .try_for_each(|(position, frame)| {
+                    disk.write_all_at(&file, frame, position.offset.into())
+                })
+                .and_then(|()| disk.sync_data(&file))
+                .map_err(StoreError::io("overwrite content in", &path))?;
+        }
         drop(overwriting);
         self.side_file.clear(disk)
     }

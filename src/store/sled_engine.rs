@@ -94,7 +94,7 @@ impl IndexEngine for SledEngine {
         Ok(found.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'_> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order) -> EngineScan<'static> {
         let start = with_table(table, range.start(), <[u8]>::to_vec);
         let end = match range.end() {
             Some(end) => with_table(table, end, <[u8]>::to_vec),

@@ -164,6 +164,7 @@ fn feed_batch() -> Vec<u8> {
         open_slots: record.open_slots().bits(),
         policy_version: 1,
         at_ms: 1_772_359_200_000,
+        order: None,
     };
     pb::FeedBatch {
         start: 4,

@@ -142,6 +142,7 @@ impl Impostor {
                     ),
                     policy_version: PolicyVersion::new(1),
                     at: now(),
+                    order: None,
                 }
                 .encode()
             })

@@ -5,8 +5,12 @@ use super::fixtures::{
 };
 use super::*;
 use crate::audit::{self, Verdict, bundle_hash};
+use crate::journal::erase::Ground;
 use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::record::erasure::ErasureBasis;
+use crate::record::kind::Kind;
 use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
 use std::sync::{Arc, LazyLock};
 
 /// The segments of a full node, written once.
@@ -44,6 +48,77 @@ fn a_whole_history_is_verified_and_counted() {
     assert!(text.contains("journal    npa.go.jp, 2026-03-01T10:00:00"), "{text}");
     assert!(text.ends_with("OK with 2 remarks\n"), "{text}");
     assert_eq!(report.to_json()["checkpoint"]["size"], report.checkpoint.size.to_string());
+}
+
+/// A node that erased the notes of its first record, whose number is 0.
+fn with_erasure() -> Node {
+    let node = Node::full();
+    let id = node.records[0].id();
+    let ground = Ground {
+        basis: ErasureBasis::Retention,
+        authority: String::new(),
+        proposal: 0,
+        partner: None,
+        order: None,
+    };
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
+    node
+}
+
+#[test]
+fn an_erased_record_is_verified_from_its_header_and_what_is_left() {
+    let node = with_erasure();
+    let report = verified(&node);
+    assert_eq!(report.failure, None);
+    assert_eq!((report.counts.erased, report.counts.not_carried_out), (1, 0));
+}
+
+#[test]
+fn an_erasure_whose_bytes_are_still_there_is_told() {
+    let node = Node::full();
+    let before = node.segments();
+    let id = node.records[0].id();
+    let ground = Ground {
+        basis: ErasureBasis::Retention,
+        authority: String::new(),
+        proposal: 0,
+        partner: None,
+        order: None,
+    };
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
+    let mut after = node.segments();
+    for (old, new) in before.iter().zip(&mut after) {
+        new[..old.len()].copy_from_slice(old);
+    }
+    let report = audited(&after);
+    assert_eq!((report.failure.clone(), report.counts.not_carried_out), (None, 1));
+    assert!(report.remarks.contains(&Remark::ErasurePending { records: 1 }));
+}
+
+#[test]
+fn content_overwritten_without_an_entry_is_found() {
+    let changed = |flags: u8| {
+        let mut segments = SEGMENTS.clone();
+        let mut first = frames(&segments[0]);
+        let content = first.iter_mut().find(|frame| frame.kind == 2).unwrap();
+        content.payload[32..].fill(0);
+        content.flags = flags;
+        segments[0] = framed(1, &first);
+        failed_check(&audited(&segments))
+    };
+    assert_eq!(changed(1), Check::Content);
+    assert_eq!(changed(0), Check::Content);
+    let node = Node::full();
+    let id = node.records[0].id();
+    let ground = Ground {
+        basis: ErasureBasis::Led16,
+        authority: "nobody".to_owned(),
+        proposal: 0,
+        partner: None,
+        order: None,
+    };
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
+    assert_eq!(failed_check(&verified(&node)), Check::Erasure);
 }
 
 #[test]

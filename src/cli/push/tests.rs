@@ -86,6 +86,30 @@ impl RecordService for Node {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    async fn erase_record(
+        &self,
+        _: Request<pb::EraseRecordRequest>,
+    ) -> Result<Response<pb::EraseRecordResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn list_erasures(
+        &self,
+        _: Request<pb::ListErasuresRequest>,
+    ) -> Result<Response<pb::ListErasuresResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn restrict_record(
+        &self,
+        _: Request<pb::RestrictRecordRequest>,
+    ) -> Result<Response<pb::RestrictRecordResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn unrestrict_record(
+        &self,
+        _: Request<pb::UnrestrictRecordRequest>,
+    ) -> Result<Response<pb::UnrestrictRecordResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn submit_records(
         &self,
         _: Request<pb::SubmitRecordsRequest>,

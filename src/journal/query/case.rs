@@ -165,7 +165,7 @@ impl View {
                 continue;
             }
             if let Some(glance) = self.glance(journal_index)?
-                && let Content::Case(case) = glance.content(self)?
+                && let Some(Content::Case(case)) = glance.content(self)?
                 && case.reference == reference
             {
                 scope.add(glance.series, case.reference, journal_index);
@@ -199,7 +199,9 @@ impl View {
             }
         }
         let case = match scope.newest {
-            Some(journal_index) => self.accepted_at(journal_index)?,
+            Some(journal_index) => {
+                self.accepted_at(journal_index)?.filter(|kept| kept.marks.is_usable())
+            }
             None => None,
         };
         if case.is_none() && chosen.is_empty() {
@@ -214,7 +216,7 @@ impl View {
         if scope.series.contains(&glance.series) || glance.is_superseded(self)? {
             return Ok(None);
         }
-        let content = glance.content(self)?;
+        let Some(content) = glance.content(self)? else { return Ok(None) };
         Ok(scope.contains(glance.series, &content).then(|| Rank {
             singular: is_singular(glance.kind),
             at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),

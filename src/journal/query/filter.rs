@@ -3,7 +3,9 @@
 //! A filter knows no index. It checks a header and then a content, and says yes or no.
 
 use super::case::CaseScope;
+use super::present::Sight;
 use crate::ident::{AgencyName, IdentError, SeriesId};
+use crate::journal::index::Marks;
 use crate::journal::search;
 use crate::pb;
 use crate::record::content::Content;
@@ -73,6 +75,7 @@ pub struct Filter {
     pub(super) created: Created,
     pub(super) words: Vec<String>,
     pub(super) include_superseded: bool,
+    sight: Option<Sight>,
 }
 
 /// Created at or after `from` and before `until`; milliseconds since 1970.
@@ -132,6 +135,7 @@ impl TryFrom<&pb::QueryRecordsRequest> for Filter {
             created: created_in(*created_from_ms, *created_until_ms)?,
             words: given(text).map_or(Ok(Vec::new()), words_in)?,
             include_superseded: *include_superseded,
+            sight: None,
         })
     }
 }
@@ -183,6 +187,19 @@ fn words_in(text: &str) -> Result<Vec<String>, FilterError> {
 }
 
 impl Filter {
+    /// The filter of somebody who may see this; without it, the usual.
+    #[must_use]
+    pub fn seeing(self, sight: Sight) -> Self {
+        Self { sight: Some(sight), ..self }
+    }
+
+    /// Whether a record with these marks may be found at all.
+    pub(super) fn admits_marks(&self, marks: Marks) -> bool {
+        let sees_held = self.sight == Some(Sight::Held);
+        (!marks.is_restricted() || sees_held)
+            && (!marks.is_retracted() || self.include_superseded || sees_held)
+    }
+
     /// The conditions that a header answers.
     pub(super) fn admits_header(&self, header: &Header) -> bool {
         self.kind.is_none_or(|kind| kind == header.kind)

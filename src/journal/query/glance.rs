@@ -67,12 +67,15 @@ impl Glance {
         Ok(self.head(view)?.is_some_and(|head| head.revision > self.revision))
     }
 
-    /// What its open slots say.
-    pub(super) fn content(&self, view: &View) -> Result<Content, JournalError> {
+    /// What its open slots say; `None` while it may not be used.
+    pub(super) fn content(&self, view: &View) -> Result<Option<Content>, JournalError> {
         let broken = |reason: String| broken(self.journal_index, reason);
         let place = view.place(&self.id)?.ok_or_else(|| {
             JournalError::Index(format!("record {} is accepted and not there", self.id))
         })?;
+        if !place.marks.is_usable() {
+            return Ok(None);
+        }
         let frame = view.segments().read(place.content)?;
         if frame.kind != FrameKind::Content {
             return Err(broken(format!("no content lies at {}", place.content)));
@@ -84,6 +87,6 @@ impl Glance {
                 joined.extend_from_slice(bytes);
             }
         }
-        Content::decode(self.kind, &joined).map_err(|error| broken(error.to_string()))
+        Content::decode(self.kind, &joined).map(Some).map_err(|error| broken(error.to_string()))
     }
 }

@@ -5,25 +5,39 @@ use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::{Kept, View};
 use crate::pb;
+use crate::record::slots::SlotMask;
 use bytes::Bytes;
 
-/// The record with the state of its series, which is read from the index.
-pub fn record_view(view: &View, kept: &Kept) -> Result<pb::RecordView, JournalError> {
-    let header = kept.record.header();
-    let head = view.series_head(header.series, &header.originator)?;
-    Ok(present(kept, head.as_ref()))
+/// Whether somebody may see what is under a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Of a record under a hold, its header and that it is held; its slots are withheld.
+    Usual,
+    /// Everything; for auditors and policy officers.
+    Held,
 }
 
-impl From<&Hit> for pb::RecordView {
-    fn from(hit: &Hit) -> Self {
-        present(&hit.kept, hit.head.as_ref())
+/// The record with the state of its series, which is read from the index.
+pub fn record_view(view: &View, kept: &Kept, sight: Sight) -> Result<pb::RecordView, JournalError> {
+    let header = kept.record.header();
+    let head = view.series_head(header.series, &header.originator)?;
+    Ok(present(kept, head.as_ref(), sight))
+}
+
+impl Hit {
+    /// What was found, as clients see it.
+    pub fn view(&self, sight: Sight) -> pb::RecordView {
+        present(&self.kept, self.head.as_ref(), sight)
     }
 }
 
-fn present(kept: &Kept, head: Option<&SeriesHead>) -> pb::RecordView {
+fn present(kept: &Kept, head: Option<&SeriesHead>, sight: Sight) -> pb::RecordView {
     let revision = kept.record.header().revision;
+    let hidden = kept.marks.is_restricted() && sight == Sight::Usual;
+    let envelope =
+        if hidden { kept.record.redacted(SlotMask::NONE) } else { kept.record.envelope() };
     pb::RecordView {
-        envelope: Some(kept.record.envelope()),
+        envelope: Some(envelope),
         record_id: Bytes::copy_from_slice(kept.record.id().as_bytes()),
         journal_index: kept.journal_index,
         accepted_at_ms: kept.accepted_at.unix_ms() as u64,
@@ -31,5 +45,8 @@ fn present(kept: &Kept, head: Option<&SeriesHead>) -> pb::RecordView {
         superseded: head.is_some_and(|head| head.revision > revision),
         withdrawn: head.is_some_and(SeriesHead::is_withdrawn),
         conflicting: head.is_some_and(|head| head.conflicting),
+        erasures: kept.erasures.iter().map(Into::into).collect(),
+        restricted: kept.marks.is_restricted(),
+        retracted: kept.marks.is_retracted(),
     }
 }

@@ -179,6 +179,7 @@ impl Search<'_> {
         }
         let kept = self.view.kept(&commit::record_id(&accepted.header))?;
         Ok(kept
+            .filter(|kept| self.filter.admits_marks(kept.marks))
             .filter(|kept| self.filter.admits_content(&kept.record, self.scope.as_ref()))
             .map(|kept| Hit { kept, head }))
     }

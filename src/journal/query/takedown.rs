@@ -48,7 +48,7 @@ impl View {
             {
                 continue;
             }
-            if let Content::TakedownResult(result) = glance.content(self)?
+            if let Some(Content::TakedownResult(result)) = glance.content(self)?
                 && reference.is_none_or(|reference| result.case_reference == reference)
             {
                 totals.count(result, glance.created_at_ms);

@@ -2,7 +2,7 @@
 
 use super::candidates::{Candidates, Gather};
 use super::fixtures::{DAY, DAY_MS, Journal, OTHER, OWN, action, case, indicator, note, takedown};
-use super::{CaseSelector, Filter, FilterError, Page, record_view};
+use super::{CaseSelector, Filter, FilterError, Page, Sight, record_view};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::search;
 use crate::journal::view::{Kept, View};
@@ -87,7 +87,7 @@ fn superseded_revisions_are_found_only_when_asked_for() {
     let all = Query { include_superseded: true, ..value("evil.example") };
     assert_eq!(ids(journal.view(), &all), [second.id(), first.id()]);
     let kept = journal.view().kept(&first.id()).unwrap().unwrap();
-    let view = record_view(journal.view(), &kept).unwrap();
+    let view = record_view(journal.view(), &kept, Sight::Usual).unwrap();
     assert!((view.superseded, view.withdrawn, view.conflicting) == (true, false, false));
 }
 
@@ -98,7 +98,7 @@ fn a_withdrawn_record_is_flagged_and_no_longer_found_by_its_value() {
     let withdrawal = journal.withdraw(&record, DAY);
     assert!(ids(journal.view(), &value("evil.example")).is_empty());
     let kept = journal.view().kept(&record.id()).unwrap().unwrap();
-    let view = record_view(journal.view(), &kept).unwrap();
+    let view = record_view(journal.view(), &kept, Sight::Usual).unwrap();
     assert!(view.superseded && view.withdrawn);
     let kind = Query { kind: pb::Kind::Withdrawal.into(), ..Query::default() };
     assert_eq!(ids(journal.view(), &kind), [withdrawal.id()]);

@@ -1,0 +1,294 @@
+//! `liaison record erase`, `erasures`, `restrict` and `unrestrict`.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::connection::Role;
+use super::error::CliError;
+use super::names::{self, word, word_of_number};
+use super::output::Format;
+use super::record::{Which, read};
+use super::record_view::RecordText;
+use super::schema::{hex, time_text};
+use super::table::{Table, facts};
+use crate::ident::RecordId;
+use crate::pb;
+use crate::pb::record_service_client::RecordServiceClient;
+
+/// Characters of a record id in a table.
+const SHORT_ID_DIGITS: usize = 12;
+
+#[derive(Debug, clap::Args)]
+pub struct EraseArgs {
+    /// Id of any revision, 64 hexadecimal digits; all revisions here are erased.
+    id: RecordId,
+    /// Fields by name or slot number, with commas between; `all` for every one.
+    #[arg(long, value_delimiter = ',', required = true)]
+    slots: Vec<String>,
+    /// Legal ground: led-16, gdpr-17, court-order, supervisory-order, retention, agreement.
+    #[arg(long, value_parser = names::parse::<pb::ErasureBasis>)]
+    basis: pb::ErasureBasis,
+    /// Who ordered it, or under which file; at most 256 bytes. Partners don't see it.
+    #[arg(long)]
+    authority: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ErasuresArgs {
+    /// Only those of this record.
+    id: Option<RecordId>,
+    /// Only those that a partner has not answered yet.
+    #[arg(long)]
+    outstanding: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HoldArgs {
+    /// Id of the record, 64 hexadecimal digits.
+    id: RecordId,
+    /// Why; at most 1,024 bytes. It stands in the journal.
+    #[arg(long)]
+    reason: String,
+}
+
+type Client = RecordServiceClient<tonic::transport::Channel>;
+
+async fn client(context: &Context, roles: &[Role]) -> Result<Client, CliError> {
+    context.channel(roles).await.map(RecordServiceClient::new)
+}
+
+pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), CliError> {
+    let slots = slot_mask(args, context).await?;
+    let request = pb::EraseRecordRequest {
+        record_id: Bytes::copy_from_slice(args.id.as_bytes()),
+        slots,
+        basis: args.basis.into(),
+        authority: args.authority.clone(),
+    };
+    let answer = client(context, &[Role::Analyst, Role::PolicyOfficer])
+        .await?
+        .erase_record(context.request(request))
+        .await
+        .map_err(CliError::node("propose the erasure"))?
+        .into_inner();
+    let act = answer.act.unwrap_or_default();
+    let document = json!({
+        "act": act.proposal,
+        "record": args.id.to_string(),
+        "slots": slot_numbers(slots),
+        "wanted_roles": act.wanted_roles,
+    });
+    context.output.either(document, || {
+        facts([
+            ("act", act.proposal.to_string()),
+            ("slots", slots_text(slots)),
+            ("waits for", act.wanted_roles.join(" or ")),
+            ("next", format!("liaison acts approve {}", act.proposal)),
+        ])
+    })
+}
+
+/// The slots that were named, looked up in the record itself.
+async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<u32, CliError> {
+    let answer = read(Which::Record(args.id), context).await?;
+    let record = RecordText::from_view(&answer.record.unwrap_or_default());
+    let mut mask = 0;
+    for wanted in &args.slots {
+        let chosen = record.slots.iter().filter(|slot| {
+            wanted == "all" || *wanted == slot.name || *wanted == slot.number.to_string()
+        });
+        let bits = chosen.fold(0, |mask, slot| mask | 1 << slot.number);
+        if bits == 0 {
+            let names: Vec<_> = record.slots.iter().map(|slot| slot.name.as_str()).collect();
+            let found = format!("{wanted:?} is no field of this record");
+            return Err(CliError::usage(found, format!("fields: {}", names.join(", "))));
+        }
+        mask |= bits;
+    }
+    Ok(mask)
+}
+
+pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(), CliError> {
+    let roles = [Role::Analyst, Role::Auditor, Role::PolicyOfficer];
+    let mut client = client(context, &roles).await?;
+    let mut before = 0;
+    let mut erasures = Vec::new();
+    let index_pending = loop {
+        let request = pb::ListErasuresRequest {
+            record_id: args.id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
+            outstanding: args.outstanding,
+            before,
+        };
+        let answer = client
+            .list_erasures(context.request(request))
+            .await
+            .map_err(CliError::node("read the erasures"))?
+            .into_inner();
+        erasures.extend(answer.erasures);
+        before = answer.next_before;
+        if before == 0 {
+            break answer.index_pending;
+        }
+    };
+    if context.output.format() != Format::Table {
+        let erasures: Vec<_> = erasures.iter().map(to_json).collect();
+        let document = json!({"erasures": erasures, "index_pending": index_pending});
+        return context.output.document(document);
+    }
+    context.output.table(&table(&erasures))?;
+    if index_pending {
+        context
+            .output
+            .text("\nthe search index is being written anew without the erased fields")?;
+    }
+    Ok(())
+}
+
+fn table(erasures: &[pb::ErasureView]) -> Table {
+    let mut table = Table::new([
+        "record",
+        "slots",
+        "basis",
+        "erased at",
+        "done",
+        "outstanding",
+        "held",
+        "refused",
+    ]);
+    for view in erasures {
+        let erased = view.erased.clone().unwrap_or_default();
+        let partners = |progress: pb::ErasureProgress| {
+            let with = view.partners.iter().filter(|partner| partner.progress() == progress);
+            with.map(|partner| partner.agency.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        let record: String = hex(&erased.record_id).chars().take(SHORT_ID_DIGITS).collect();
+        let cells = [
+            record,
+            slots_text(erased.slots),
+            word_of_number::<pb::ErasureBasis>(erased.basis),
+            time_text(view.at_ms),
+            partners(pb::ErasureProgress::Done),
+            partners(pb::ErasureProgress::Outstanding),
+            partners(pb::ErasureProgress::Held),
+            partners(pb::ErasureProgress::Refused),
+        ];
+        table.row(cells);
+    }
+    table
+}
+
+fn to_json(view: &pb::ErasureView) -> Value {
+    let erased = view.erased.clone().unwrap_or_default();
+    let partners = view.partners.iter().map(|partner| {
+        json!({
+            "agency": partner.agency,
+            "progress": word(partner.progress()),
+            "feed_index": partner.feed_index,
+        })
+    });
+    json!({
+        "journal_index": view.journal_index,
+        "erased_at": time_text(view.at_ms),
+        "record": hex(&erased.record_id),
+        "slots": slot_numbers(erased.slots),
+        "basis": word_of_number::<pb::ErasureBasis>(erased.basis),
+        "authority": erased.authority,
+        "act": erased.proposal,
+        "from_partner": erased.partner,
+        "ordered": erased.order.is_some(),
+        "partners": partners.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) async fn restrict(
+    args: &HoldArgs,
+    restricted: bool,
+    context: &Context,
+) -> Result<(), CliError> {
+    let record_id = Bytes::copy_from_slice(args.id.as_bytes());
+    let reason = args.reason.clone();
+    if restricted {
+        let request = pb::RestrictRecordRequest { record_id, reason };
+        client(context, &[Role::Analyst, Role::PolicyOfficer])
+            .await?
+            .restrict_record(context.request(request))
+            .await
+            .map_err(CliError::node("put the record under a hold"))?;
+    } else {
+        let request = pb::UnrestrictRecordRequest { record_id, reason };
+        client(context, &[Role::PolicyOfficer])
+            .await?
+            .unrestrict_record(context.request(request))
+            .await
+            .map_err(CliError::node("end the hold"))?;
+    }
+    let document = json!({"record": args.id.to_string(), "restricted": restricted});
+    let state = if restricted { "under a hold" } else { "under no hold" };
+    context
+        .output
+        .either(document, || facts([("record", args.id.to_string()), ("now", state.to_owned())]))
+}
+
+fn slot_numbers(mask: u32) -> Vec<u32> {
+    (1..32).filter(|number| mask & 1 << number != 0).collect()
+}
+
+/// `1, 3` for a mask of these.
+pub(super) fn slots_text(mask: u32) -> String {
+    let numbers: Vec<_> = slot_numbers(mask).iter().map(u32::to_string).collect();
+    numbers.join(", ")
+}
+
+/// Why slots are erased, on one line.
+pub(super) fn notes_text(notes: &[pb::ErasureNote]) -> String {
+    let text = |note: &pb::ErasureNote| {
+        let basis = word_of_number::<pb::ErasureBasis>(note.basis);
+        format!("slots {} on {} ({basis})", slots_text(note.slots), time_text(note.at_ms))
+    };
+    notes.iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn note_json(note: &pb::ErasureNote) -> Value {
+    json!({
+        "slots": slot_numbers(note.slots),
+        "basis": word_of_number::<pb::ErasureBasis>(note.basis),
+        "erased_at": time_text(note.at_ms),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_names_who_is_done_who_owes_and_who_holds() {
+        let partner = |agency: &str, progress: pb::ErasureProgress| pb::PartnerErasure {
+            agency: agency.into(),
+            progress: progress.into(),
+            feed_index: Some(3),
+        };
+        let view = pb::ErasureView {
+            journal_index: 9,
+            at_ms: 1_763_800_000_000,
+            erased: Some(pb::SlotsErased {
+                record_id: vec![0xab; 32].into(),
+                slots: 0b10010,
+                basis: pb::ErasureBasis::Led16.into(),
+                ..Default::default()
+            }),
+            partners: vec![
+                partner("a.example", pb::ErasureProgress::Done),
+                partner("b.example", pb::ErasureProgress::Outstanding),
+                partner("c.example", pb::ErasureProgress::Held),
+            ],
+        };
+        assert_eq!(
+            table(std::slice::from_ref(&view)).to_text(),
+            "RECORD        SLOTS  BASIS   ERASED AT                 DONE       OUTSTANDING  HELD       REFUSED\n\
+             abababababab  1, 4   led-16  2025-11-22T08:26:40.000Z  a.example  b.example    c.example"
+        );
+        assert_eq!(to_json(&view)["partners"][2]["progress"], "held");
+        assert_eq!(notes_text(&[]), "");
+    }
+}

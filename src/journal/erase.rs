@@ -1,0 +1,204 @@
+//! Erasing in the writer: the entry first, and what must be overwritten once it is durable.
+//!
+//! What is left of the record goes to a new content frame before the entry; every older frame of
+//! it is overwritten after the commit and before the index hears of it. So the index is never ahead
+//! of an erasure that was not carried out, and start-up finishes what a crash cut short.
+
+use super::JournalError;
+use super::erasure_index::{self, Erasure, ErasureNote};
+use super::index::Marks;
+use super::transaction::{OldFrame, StagedRecord, Transaction};
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::slots::SlotMask;
+use crate::record::stored;
+use crate::store::{KeyRange, Order, Position, Table};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Why slots are erased.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    pub basis: ErasureBasis,
+    /// For people; at most 256 bytes.
+    pub authority: String,
+    /// The entry that proposed it; 0 if no act led to it.
+    pub proposal: u64,
+    /// The partner whose feed brought the duty, and where in it.
+    pub partner: Option<(AgencyName, u64)>,
+    pub order: Option<ErasureOrder>,
+}
+
+impl Transaction<'_> {
+    /// Erases those of the slots that are not erased yet; none if the record is not here.
+    pub fn erase(
+        &mut self,
+        id: &RecordId,
+        slots: SlotMask,
+        ground: &Ground,
+    ) -> Result<SlotMask, JournalError> {
+        let (Some(record), Some(located)) = (self.record(id)?, self.located(id)?) else {
+            return Ok(SlotMask::NONE);
+        };
+        let fresh = slots.and(SlotMask::all(record.kind())).without(record.erased_slots());
+        if fresh.is_empty() {
+            return Ok(fresh);
+        }
+        let erased = Arc::new(record.erased(fresh));
+        let superseded = self.superseded(id)?;
+        let older = self.group.forget_superseded(id);
+        self.group.overwrites.extend(superseded.iter().map(|at| OldFrame::At(*at)));
+        self.group.overwrites.extend(older);
+        self.group.overwrites.push(located.content);
+        let mut payload = Vec::with_capacity(stored::encoded_len(&erased));
+        stored::write(&erased, &mut payload);
+        let content_frame = self.append_content(&payload)?;
+        let (partner, feed_index) = match &ground.partner {
+            Some((partner, index)) => (partner.to_string(), *index),
+            None => (String::new(), 0),
+        };
+        let entry = self.append(Event::SlotsErased(pb::SlotsErased {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            slots: fresh.bits(),
+            basis: pb::ErasureBasis::from(ground.basis).into(),
+            authority: ground.authority.clone(),
+            proposal: ground.proposal,
+            partner,
+            feed_index,
+            order: ground.order.as_ref().map(Into::into),
+        }))?;
+        let header = erased.header();
+        self.touched.records.touch(*id, entry);
+        self.touched.series.touch(header.series, entry);
+        let head = self.series_head(header.series, &header.originator)?;
+        let erasure = Erasure {
+            id,
+            header,
+            accepted: located.journal_index,
+            entry,
+            note: ErasureNote { slots: fresh, basis: ground.basis, at: self.now },
+            barred: self.barred(header.series, &header.originator)?,
+            before: Some(&record),
+            after: Some(&erased),
+            superseded: &superseded,
+        };
+        if let Some(head) = erasure.put(head, &mut self.group.changes) {
+            self.group.series.insert((header.series, header.originator.clone()), head);
+        }
+        let staged = StagedRecord {
+            record: erased,
+            journal_index: located.journal_index,
+            partner: located.partner,
+            content_frame,
+            marks: located.marks.with_erased(),
+        };
+        self.group.records.insert(*id, staged);
+        Ok(fresh)
+    }
+
+    /// Revisions after the first of a series that are durable.
+    pub fn revisions(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<Vec<RecordId>, JournalError> {
+        self.view.revisions(series, originator)
+    }
+
+    /// Older content of a record that is durable.
+    fn superseded(&self, id: &RecordId) -> Result<Vec<Position>, JournalError> {
+        self.view.superseded(id)
+    }
+
+    /// The slots of a series that may not come back.
+    pub fn barred(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<SlotMask, JournalError> {
+        let key = erasure_index::barred_key(series, originator);
+        let of_group = self.group.changes.iter().rev().find(|change| {
+            change.table == Table::Disclosures && *change.key == *key && change.value.is_some()
+        });
+        match of_group.and_then(|change| change.value.as_deref()) {
+            Some(value) => erasure_index::barred_slots(value),
+            None => self.view.barred_slots(series, originator),
+        }
+    }
+
+    /// Puts a record under a hold, or ends one. False if the record is not here or it is so already.
+    pub fn restrict(
+        &mut self,
+        id: &RecordId,
+        restricted: bool,
+        reason: String,
+        client: &str,
+    ) -> Result<bool, JournalError> {
+        let Some(located) = self.located(id)? else { return Ok(false) };
+        if located.marks.is_restricted() == restricted {
+            return Ok(false);
+        }
+        let entry = self.append(Event::RecordRestricted(pb::RecordRestricted {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            restricted,
+            reason,
+            client: client.to_owned(),
+        }))?;
+        self.touched.records.touch(*id, entry);
+        self.mark(id, located.marks.with_restricted(restricted))?;
+        Ok(true)
+    }
+
+    /// Notes that the partner which a record came from retracts it, or discloses it again.
+    pub fn retract(
+        &mut self,
+        id: &RecordId,
+        retracted: bool,
+        partner: &AgencyName,
+        feed_index: u64,
+    ) -> Result<(), JournalError> {
+        let Some(located) = self.located(id)? else { return Ok(()) };
+        if located.marks.is_retracted() == retracted {
+            return Ok(());
+        }
+        let entry = self.append(Event::RecordRetracted(pb::RecordRetracted {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            retracted,
+            partner: partner.to_string(),
+            feed_index,
+        }))?;
+        self.touched.records.touch(*id, entry);
+        self.mark(id, located.marks.with_retracted(retracted))
+    }
+
+    fn mark(&mut self, id: &RecordId, marks: Marks) -> Result<(), JournalError> {
+        if let Some(staged) = self.group.records.get_mut(id) {
+            staged.marks = marks;
+        } else if let Some(place) = self.placed(id)? {
+            self.group.marked.insert(*id, super::index::RecordPlace { marks, ..place });
+        }
+        Ok(())
+    }
+
+    /// Takes a partner's receipt, and remembers which duties it did not take.
+    pub fn receipt(&mut self, receipt: pb::ReceiptReceived) -> Result<(), JournalError> {
+        let agency = receipt.partner.parse::<AgencyName>().ok();
+        if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
+            let changes = &mut self.group.changes;
+            erasure_index::put_exceptions(partner.number, &receipt.exceptions, changes);
+        }
+        self.append(Event::ReceiptReceived(receipt)).map(drop)
+    }
+}
+
+impl super::view::View {
+    /// Older content of a record, which an erasure must overwrite too.
+    pub(super) fn superseded(&self, id: &RecordId) -> Result<Vec<Position>, JournalError> {
+        let range = KeyRange::prefix(erasure_index::superseded_prefix(id));
+        self.index
+            .scan(Table::Disclosures, &range, Order::Ascending)
+            .map(|pair| erasure_index::superseded_position(&pair?.0))
+            .collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! Erasures on real segments and engines: what is gone is gone from every file, after any crash.
+
+use super::erase::Ground;
+use super::erasure_index::scrub_marker;
+use super::ledger::{Ledger, Writer};
+use super::open::{self, JournalOptions, StartReport};
+use super::search;
+use super::transaction::{Origin, Signing};
+use crate::ident::{KeyId, RecordId, Timestamp};
+use crate::pb::{self, draft::Content};
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::erasure::ErasureBasis;
+use crate::record::signed::{Signed, Slot, Verified};
+use crate::record::slots::SlotMask;
+use crate::store::{Disk, EngineKind, KeyRange, Order, SystemDisk, Table};
+use ed25519_dalek::SigningKey;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const SECRET: &str = "qzxvictimname";
+const SALT: [u8; 16] = *b"saltthatmustgo!!";
+/// Slots of an indicator.
+const VALUE: u32 = 1 << 2;
+const TITLE: u32 = 1 << 7;
+
+/// A disk that, once told, lets nothing be written at the start of a file: batches go on, the first
+/// step of an overwriting does not.
+#[derive(Debug, Default)]
+struct NoOverwriting(AtomicBool);
+
+impl Disk for NoOverwriting {
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if offset == 0 && self.0.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemDisk.write_all_at(file, bytes, offset)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        SystemDisk.sync_data(file)
+    }
+}
+
+struct Journal {
+    ledger: Ledger,
+    writer: Writer,
+    report: StartReport,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn signing() -> Signing {
+    Signing {
+        agency: "npa.go.jp".parse().unwrap(),
+        journal_key: SigningKey::from_bytes(&[2; 32]),
+        series_secret: SeriesSecret::from_bytes([9; 32]),
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
+}
+
+fn open_with(dir: &Path, engine: EngineKind, disk: Arc<dyn Disk>) -> Journal {
+    let mut options = JournalOptions::new(dir, engine);
+    options.segments.disk = disk;
+    let (ledger, writer, report) = open::open(&options, signing(), Arc::new(now)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    Journal { ledger, writer, report, runtime }
+}
+
+fn open(dir: &Path, engine: EngineKind) -> Journal {
+    open_with(dir, engine, Arc::new(SystemDisk))
+}
+
+fn indicator() -> Arc<Verified> {
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Green.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    let content = pb::Indicator {
+        value: format!("{SECRET}.example"),
+        title: "kept words".to_owned(),
+        ..pb::Indicator::default()
+    };
+    let wire = pb::Draft {
+        marking: Some(marking),
+        content: Some(Content::Indicator(content)),
+        ..pb::Draft::default()
+    };
+    let draft = Draft::try_from(wire).unwrap();
+    let series = draft.series(&SeriesSecret::from_bytes([9; 32]));
+    let place = Place::first(series);
+    let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || SALT);
+    let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+    Arc::new(draft::sign(vec![sealed], &key.0, key.1).unwrap().remove(0))
+}
+
+/// The record with only these slots open, as it may have come first.
+fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
+    let envelope = record.redacted(SlotMask::from_bits(open));
+    let signature = envelope.signature.clone().unwrap();
+    let slots = record
+        .numbered()
+        .map(|(number, slot)| match slot {
+            Slot::Open { .. } if SlotMask::from_bits(open).contains(number) => slot.clone(),
+            _ => Slot::Withheld(slot.commitment(record.kind(), number)),
+        })
+        .collect();
+    assert!(Signed::decode(envelope.clone()).is_ok());
+    Arc::new(Verified::from_store(envelope.header, signature, slots).unwrap())
+}
+
+fn ground() -> Ground {
+    Ground {
+        basis: ErasureBasis::Led16,
+        authority: "DPO 7/26".to_owned(),
+        proposal: 0,
+        partner: None,
+        order: None,
+    }
+}
+
+impl Journal {
+    fn begin(&self) {
+        self.commit(|tx| tx.append(open::genesis(&"npa.go.jp".parse().unwrap())).map(drop));
+    }
+
+    fn commit(
+        &self,
+        job: impl FnOnce(&mut super::transaction::Transaction<'_>) -> Result<(), super::JournalError>
+        + Send
+        + 'static,
+    ) {
+        self.runtime.block_on(self.ledger.commit(job)).unwrap();
+    }
+
+    fn accept(&self, record: &Arc<Verified>) {
+        let record = Arc::clone(record);
+        self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+    }
+
+    fn finds(&self, word: &str) -> usize {
+        let range = KeyRange::prefix(search::word_term(word));
+        self.ledger.view().index().scan(Table::Search, &range, Order::Ascending).count()
+    }
+
+    /// Stops as a clean stop does.
+    fn stop(self) {
+        drop(self.ledger);
+        drop(self.runtime);
+        self.writer.join().unwrap();
+    }
+
+    fn scrub(&self) {
+        while self.ledger.view().index().rewrite_if_marked(scrub_marker()).unwrap() {}
+    }
+}
+
+fn files_with(dir: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(files_with(&path, needle));
+        } else if std::fs::read(&path).unwrap().windows(needle.len()).any(|bytes| bytes == needle) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn assert_gone(dir: &Path) {
+    for needle in [SECRET.as_bytes(), &SALT] {
+        assert_eq!(files_with(dir, needle), [] as [std::path::PathBuf; 0]);
+    }
+}
+
+fn erase(journal: &Journal, id: RecordId, slots: SlotMask) {
+    journal.commit(move |tx| tx.erase(&id, slots, &ground()).map(drop));
+}
+
+#[test]
+fn what_was_erased_is_in_no_file_of_segments_and_index() {
+    for engine in EngineKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(dir.path(), engine);
+        journal.begin();
+        let record = indicator();
+        journal.accept(&redacted(&record, !TITLE));
+        let whole = Arc::clone(&record);
+        journal.commit(move |tx| {
+            tx.extend(whole, SlotMask::from_bits(TITLE), &"jc3.or.jp".parse().unwrap(), 0)
+        });
+        journal.ledger.view().index().flush().unwrap();
+        assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
+        assert!(!files_with(&dir.path().join("index"), SECRET.as_bytes()).is_empty());
+        erase(&journal, record.id(), SlotMask::all(record.kind()));
+        journal.scrub();
+        assert_gone(dir.path());
+        let kept = journal.ledger.view().kept(&record.id()).unwrap().unwrap();
+        assert_eq!(kept.record.erased_slots(), SlotMask::all(record.kind()));
+        assert_eq!((kept.erasures.len(), kept.erasures[0].basis), (1, ErasureBasis::Led16));
+        journal.stop();
+        assert_gone(dir.path());
+        let journal = open(dir.path(), engine);
+        assert!(!journal.report.rebuilt);
+        assert_eq!(journal.finds(SECRET), 0);
+        let again = Arc::clone(&record);
+        let mut merged = (*journal.ledger.view().record(&record.id()).unwrap().unwrap()).clone();
+        assert!(merged.absorb(&again).unwrap().is_empty(), "what was erased does not come back");
+        journal.stop();
+        let options = JournalOptions::new(dir.path(), engine);
+        assert!(open::reindex(&options, signing()).unwrap().rebuilt);
+        assert_gone(dir.path());
+    }
+}
+
+#[test]
+fn one_field_goes_and_the_others_are_still_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    journal.begin();
+    let record = indicator();
+    journal.accept(&record);
+    let id = record.id();
+    // In one commit with what was there before: two erasures of one record.
+    journal.commit(move |tx| {
+        tx.erase(&id, SlotMask::from_bits(VALUE), &ground())?;
+        assert!(tx.erase(&id, SlotMask::from_bits(VALUE), &ground())?.is_empty());
+        tx.erase(&id, SlotMask::from_bits(1 << 3), &ground()).map(drop)
+    });
+    journal.scrub();
+    assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
+    assert_eq!(files_with(dir.path(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
+    journal.stop();
+    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    open::reindex(&options, signing()).unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
+    let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+    assert_eq!(kept.record.erased_slots().bits(), VALUE | 1 << 3);
+    assert_eq!(kept.erasures.len(), 2);
+}
+
+#[test]
+fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
+    for with_index in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(NoOverwriting::default());
+        let journal = open_with(dir.path(), EngineKind::Fjall, disk.clone());
+        journal.begin();
+        let record = indicator();
+        journal.accept(&record);
+        journal.ledger.view().index().flush().unwrap();
+        disk.0.store(true, Ordering::Relaxed);
+        let id = record.id();
+        let failed = journal.runtime.block_on(
+            journal.ledger.commit(move |tx| tx.erase(&id, SlotMask::from_bits(VALUE), &ground())),
+        );
+        assert!(failed.is_err());
+        drop(journal.ledger);
+        assert!(journal.writer.join().is_err());
+        assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
+        if !with_index {
+            std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+        }
+        let journal = open(dir.path(), EngineKind::Fjall);
+        journal.scrub();
+        assert_eq!(files_with(dir.path(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
+        assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
+        let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+        assert_eq!(kept.record.erased_slots().bits(), VALUE);
+    }
+}
+
+#[test]
+fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    journal.begin();
+    let record = indicator();
+    let (first, whole) = (redacted(&record, VALUE | 1 << 1), Arc::clone(&record));
+    journal.commit(move |tx| {
+        tx.accept(first, Origin::Client("desk"))?;
+        let gained = SlotMask::all(whole.kind()).without(SlotMask::from_bits(VALUE | 1 << 1));
+        tx.extend(whole, gained, &"jc3.or.jp".parse().unwrap(), 0)
+    });
+    assert_eq!(journal.finds("kept"), 1);
+    journal.stop();
+    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    open::reindex(&options, signing()).unwrap();
+    assert_eq!(open(dir.path(), EngineKind::Fjall).finds("kept"), 1);
+}
+
+#[test]
+fn a_hold_and_a_retraction_survive_a_restart_and_a_new_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    journal.begin();
+    let record = indicator();
+    journal.accept(&record);
+    let id = record.id();
+    journal.commit(move |tx| tx.restrict(&id, true, "exhibit".to_owned(), "desk").map(drop));
+    assert!(journal.ledger.view().usable(&id).unwrap().is_none());
+    journal.stop();
+    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    open::reindex(&options, signing()).unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let marks = journal.ledger.view().place(&id).unwrap().unwrap().marks;
+    assert!(marks.is_restricted() && !marks.is_usable());
+    journal.commit(move |tx| tx.restrict(&id, false, "closed".to_owned(), "desk").map(drop));
+    assert!(journal.ledger.view().usable(&id).unwrap().is_some());
+    journal.commit(move |tx| {
+        let from = "jc3.or.jp".parse().unwrap();
+        tx.retract(&id, true, &from, 3)?;
+        tx.retract(&id, true, &from, 4)
+    });
+    assert!(journal.ledger.view().usable(&id).unwrap().is_none());
+    assert_eq!(journal.ledger.view().snapshot().size, 5);
+}
+
+#[test]
+fn records_are_due_by_their_time_and_no_longer_once_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let due = journal.ledger.view().retention_due(None, now(), 9).unwrap();
+    assert!(due.is_empty());
+}

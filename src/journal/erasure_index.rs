@@ -1,0 +1,309 @@
+//! Keys and values of the index around erasures: what was erased, who owes it, whose time ends.
+//!
+//! All of it is derived from entries, for a live commit and for a rebuild alike. No value of a
+//! field ever stands in these keys or values.
+
+use super::JournalError;
+use super::index::{RecordPlace, SeriesHead};
+use super::search;
+use super::state::PartnerNumber;
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::pb;
+use crate::record::erasure::ErasureBasis;
+use crate::record::header::Header;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use crate::store::{Change, Marker, Position, Table};
+use std::collections::BTreeSet;
+
+const SUPERSEDED: u8 = 16;
+const ERASURE_OF: u8 = 17;
+const ERASURE_AT: u8 = 18;
+const DUTY: u8 = 19;
+const EXCEPTED: u8 = 20;
+const RETAIN: u8 = 21;
+const BARRED: u8 = 22;
+
+/// There while the engine's files may still hold terms of erased fields.
+const SCRUB: &[u8] = b"scrub";
+
+/// What asks for the index to be written anew.
+pub fn scrub_marker() -> Marker {
+    Marker { table: Table::Meta, key: SCRUB.to_vec() }
+}
+
+fn change(key: Vec<u8>, value: Vec<u8>) -> Change {
+    Change::put(Table::Disclosures, key, value)
+}
+
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn damaged() -> JournalError {
+    JournalError::Index("what is kept of an erasure has another form".to_owned())
+}
+
+/// The last eight bytes of a key, as a number.
+fn last_u64(key: &[u8]) -> Result<u64, JournalError> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(damaged)
+}
+
+/// Older content of a record, which an erasure must overwrite too.
+pub fn superseded_prefix(id: &RecordId) -> Vec<u8> {
+    tagged(SUPERSEDED, &[id.as_bytes()])
+}
+
+pub fn put_superseded(id: &RecordId, old: Position) -> Change {
+    change(tagged(SUPERSEDED, &[id.as_bytes(), &old.pack().to_be_bytes()]), Vec::new())
+}
+
+pub fn superseded_position(key: &[u8]) -> Result<Position, JournalError> {
+    last_u64(key).map(Position::unpack)
+}
+
+/// One erasure of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureNote {
+    pub slots: SlotMask,
+    pub basis: ErasureBasis,
+    pub at: Timestamp,
+}
+
+impl ErasureNote {
+    fn encode(&self) -> Vec<u8> {
+        let mut value = self.slots.bits().to_be_bytes().to_vec();
+        value.push(self.basis.number());
+        value.extend_from_slice(&self.at.unix_ms().to_be_bytes());
+        value
+    }
+
+    pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
+        let decode = || {
+            let (slots, rest) = value.split_first_chunk::<4>()?;
+            let (basis, rest) = rest.split_first()?;
+            let at = i64::from_be_bytes(rest.try_into().ok()?);
+            Some(Self {
+                slots: SlotMask::from_bits(u32::from_be_bytes(*slots)),
+                basis: ErasureBasis::from_number(i32::from(*basis))?,
+                at: Timestamp::from_unix_ms(at).ok()?,
+            })
+        };
+        decode().ok_or_else(damaged)
+    }
+}
+
+impl From<&ErasureNote> for pb::ErasureNote {
+    fn from(note: &ErasureNote) -> Self {
+        Self {
+            slots: note.slots.bits(),
+            basis: pb::ErasureBasis::from(note.basis).into(),
+            at_ms: note.at.unix_ms().unsigned_abs(),
+        }
+    }
+}
+
+pub fn erasures_of_prefix(id: &RecordId) -> Vec<u8> {
+    tagged(ERASURE_OF, &[id.as_bytes()])
+}
+
+/// The entry of an erasure, from a key of either sort.
+pub fn erasure_entry(key: &[u8]) -> Result<u64, JournalError> {
+    last_u64(key)
+}
+
+/// Erasures by their entries.
+pub fn erasure_at_key(entry: u64) -> Vec<u8> {
+    tagged(ERASURE_AT, &[&entry.to_be_bytes()])
+}
+
+pub fn put_duty(id: &RecordId, partner: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
+    let partner = partner.get().to_be_bytes();
+    let key = tagged(DUTY, &[id.as_bytes(), &partner, &feed_index.to_be_bytes()]);
+    change(key, slots.bits().to_be_bytes().to_vec())
+}
+
+pub fn duties_prefix(id: &RecordId) -> Vec<u8> {
+    tagged(DUTY, &[id.as_bytes()])
+}
+
+/// A duty in the feed to a partner: the partner, the index there, the slots.
+pub fn duty(key: &[u8], value: &[u8]) -> Result<(PartnerNumber, u64, SlotMask), JournalError> {
+    let feed_index = last_u64(key)?;
+    let partner = key.len().checked_sub(10).and_then(|at| key.get(at..at + 2));
+    let partner = partner.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()).ok_or_else(damaged)?;
+    let slots = value.try_into().map(u32::from_be_bytes).map_err(|_| damaged())?;
+    Ok((PartnerNumber::new(u16::from_be_bytes(partner)), feed_index, SlotMask::from_bits(slots)))
+}
+
+pub fn excepted_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
+    tagged(EXCEPTED, &[&partner.get().to_be_bytes(), &feed_index.to_be_bytes()])
+}
+
+/// Keeps the exceptions of a receipt that speak of duties.
+pub fn put_exceptions(
+    partner: PartnerNumber,
+    exceptions: &[pb::FeedException],
+    changes: &mut Vec<Change>,
+) {
+    for exception in exceptions {
+        if matches!(
+            exception.reason(),
+            pb::ExceptionReason::HeldAsEvidence | pb::ExceptionReason::NotOrdered
+        ) {
+            let key = excepted_key(partner, exception.index);
+            changes.push(change(key, exception.reason.to_be_bytes().to_vec()));
+        }
+    }
+}
+
+pub fn excepted(value: &[u8]) -> Result<pb::ExceptionReason, JournalError> {
+    let number = value.try_into().map(i32::from_be_bytes).map_err(|_| damaged())?;
+    pb::ExceptionReason::try_from(number).map_err(|_| damaged())
+}
+
+fn retain_key(until: Timestamp, id: &RecordId) -> Vec<u8> {
+    tagged(RETAIN, &[&until.unix_ms().unsigned_abs().to_be_bytes(), id.as_bytes()])
+}
+
+/// Keys of the records whose time ends before the second bound and not before the first.
+pub fn retain_bounds(from: Option<&[u8]>, before: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let start = from.map_or_else(|| vec![RETAIN], |key| [key, &[0]].concat());
+    (start, tagged(RETAIN, &[&(before.unix_ms().unsigned_abs() + 1).to_be_bytes()]))
+}
+
+pub fn retained_record(key: &[u8]) -> Result<RecordId, JournalError> {
+    key.last_chunk::<32>().map(|id| RecordId::from_bytes(*id)).ok_or_else(damaged)
+}
+
+/// Remembers when a record's time ends.
+pub fn put_retention(header: &Header, id: &RecordId, changes: &mut Vec<Change>) {
+    if let Some(until) = header.marking.retain_until {
+        changes.push(change(retain_key(until, id), Vec::new()));
+    }
+}
+
+pub fn barred_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
+    tagged(BARRED, &[series.as_bytes(), originator.as_str().as_bytes()])
+}
+
+pub fn barred_slots(value: &[u8]) -> Result<SlotMask, JournalError> {
+    value
+        .try_into()
+        .map(|bits| SlotMask::from_bits(u32::from_be_bytes(bits)))
+        .map_err(|_| damaged())
+}
+
+/// An erasure with what it changes in the index.
+pub struct Erasure<'a> {
+    pub id: &'a RecordId,
+    pub header: &'a Header,
+    /// The entry that accepted the record.
+    pub accepted: u64,
+    /// The entry of the erasure.
+    pub entry: u64,
+    pub note: ErasureNote,
+    /// The slots of its series that were barred from coming back.
+    pub barred: SlotMask,
+    /// Before and after; `None` where nothing is left to tell from.
+    pub before: Option<&'a Verified>,
+    pub after: Option<&'a Verified>,
+    /// The older content, which is overwritten.
+    pub superseded: &'a [Position],
+}
+
+impl Erasure<'_> {
+    /// Puts the changes. The head of the series goes out as it is from now on.
+    pub fn put(&self, head: Option<SeriesHead>, changes: &mut Vec<Change>) -> Option<SeriesHead> {
+        let Header { series, originator, marking, .. } = self.header;
+        let entry = self.entry.to_be_bytes();
+        let of = tagged(ERASURE_OF, &[self.id.as_bytes(), &entry]);
+        changes.push(change(of, self.note.encode()));
+        changes.push(change(erasure_at_key(self.entry), self.id.as_bytes().to_vec()));
+        for old in self.superseded {
+            let key = tagged(SUPERSEDED, &[self.id.as_bytes(), &old.pack().to_be_bytes()]);
+            changes.push(Change::delete(Table::Disclosures, key));
+        }
+        self.put_terms(changes);
+        let is_whole =
+            self.after.is_some_and(|after| after.erased_slots() == SlotMask::all(after.kind()));
+        if let Some(until) = marking.retain_until.filter(|_| is_whole) {
+            changes.push(Change::delete(Table::Disclosures, retain_key(until, self.id)));
+        }
+        changes.push(Change::put(Table::Meta, SCRUB, entry));
+        let mut head = head?;
+        if head.id == *self.id {
+            head.fingerprint = None;
+        }
+        // Past its time a value may be collected anew; for any other ground it may not.
+        if self.note.basis != ErasureBasis::Retention {
+            head.barred = true;
+            let barred = self.barred.or(self.note.slots).bits().to_be_bytes().to_vec();
+            changes.push(change(barred_key(*series, originator), barred));
+        }
+        changes.push(super::index::put_series(*series, originator, &head));
+        Some(head)
+    }
+
+    fn put_terms(&self, changes: &mut Vec<Change>) {
+        let after = self.after.map(terms).unwrap_or_default();
+        let before = self.before.map(terms).unwrap_or_default();
+        for term in before.difference(&after) {
+            let key = search::key(term.clone(), self.accepted);
+            changes.push(Change::delete(Table::Search, key));
+        }
+        for term in after {
+            changes.push(Change::put(Table::Search, search::key(term, self.accepted), Vec::new()));
+        }
+    }
+}
+
+fn terms(record: &Verified) -> BTreeSet<Vec<u8>> {
+    let mut terms = BTreeSet::new();
+    search::terms_of(record, |term| {
+        terms.insert(term);
+    });
+    terms
+}
+
+/// The place of a record once it was erased.
+pub fn place_after(place: RecordPlace, content: Position) -> RecordPlace {
+    RecordPlace { content, marks: place.marks.with_erased(), ..place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_back() {
+        let id = RecordId::from_bytes([7; 32]);
+        let note = ErasureNote {
+            slots: SlotMask::from_bits(0b1010),
+            basis: ErasureBasis::CourtOrder,
+            at: Timestamp::from_unix_ms(1_772_323_200_000).unwrap(),
+        };
+        assert_eq!(ErasureNote::decode(&note.encode()).unwrap(), note);
+        assert!(ErasureNote::decode(&note.encode()[1..]).is_err());
+        let put = put_duty(&id, PartnerNumber::new(513), 9, note.slots);
+        let found = duty(&put.key, put.value.as_deref().unwrap()).unwrap();
+        assert_eq!(found, (PartnerNumber::new(513), 9, note.slots));
+        let old = Position { segment: 3, offset: 99 };
+        assert_eq!(superseded_position(&put_superseded(&id, old).key).unwrap(), old);
+        assert_eq!(retained_record(&retain_key(note.at, &id)).unwrap(), id);
+    }
+
+    #[test]
+    fn a_time_that_ends_now_is_due_and_a_later_one_is_not() {
+        let id = RecordId::from_bytes([7; 32]);
+        let at = |ms: i64| Timestamp::from_unix_ms(1_772_323_200_000 + ms).unwrap();
+        let (start, end) = retain_bounds(None, at(0));
+        let due = |until| (start.clone()..end.clone()).contains(&retain_key(until, &id));
+        assert_eq!([at(-5), at(0), at(1)].map(due), [true, true, false]);
+        let key = retain_key(at(-5), &id);
+        let (start, end) = retain_bounds(Some(&key), at(0));
+        assert!(!(start..end).contains(&key));
+    }
+}

@@ -1,0 +1,215 @@
+//! Questions about erasures: of one record, of all, how partners stand to them, whose time ends.
+
+use super::JournalError;
+use super::erasure_index::{self, ErasureNote};
+use super::search;
+use super::view::View;
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::commit;
+use crate::record::header::Header;
+use crate::record::slots::SlotMask;
+use crate::store::{KeyRange, Order, Table};
+
+/// Erasures that are looked at for one page of a report; each may ask about every partner.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// A page of the report, newest first.
+#[derive(Debug, Default)]
+pub struct ErasurePage {
+    pub erasures: Vec<pb::ErasureView>,
+    /// Go on below this entry; `None` at the end.
+    pub next_before: Option<u64>,
+}
+
+impl View {
+    /// The erasures of a record in order, each with its entry.
+    pub fn erasures_of(&self, id: &RecordId) -> Result<Vec<(u64, ErasureNote)>, JournalError> {
+        let range = KeyRange::prefix(erasure_index::erasures_of_prefix(id));
+        self.index
+            .scan(Table::Disclosures, &range, Order::Ascending)
+            .map(|pair| {
+                let (key, value) = pair?;
+                Ok((erasure_index::erasure_entry(&key)?, ErasureNote::decode(&value)?))
+            })
+            .collect()
+    }
+
+    /// Revisions after the first of a series.
+    pub fn revisions(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<Vec<RecordId>, JournalError> {
+        let range = KeyRange::prefix(search::revision_term(series));
+        let mut found = Vec::new();
+        for pair in self.index.scan(Table::Search, &range, Order::Ascending) {
+            let (key, _) = pair?;
+            let Some(index) = search::journal_index(&key) else { continue };
+            let Event::RecordAccepted(accepted) = self.event(index)?.1 else { continue };
+            let header = Header::decode(&accepted.header)
+                .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
+            if header.series == series && header.originator == *originator {
+                found.push(commit::record_id(&accepted.header));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The slots of a series that may not come back.
+    pub fn barred_slots(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<SlotMask, JournalError> {
+        let key = erasure_index::barred_key(series, originator);
+        match self.index.read(Table::Disclosures, &key)? {
+            Some(value) => erasure_index::barred_slots(&value),
+            None => Ok(SlotMask::NONE),
+        }
+    }
+
+    /// Records whose time ends by `now`, the first to end first, from behind a key on.
+    pub fn retention_due(
+        &self,
+        from: Option<&[u8]>,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, RecordId)>, JournalError> {
+        let (start, end) = erasure_index::retain_bounds(from, now);
+        let range = KeyRange::between(start, end);
+        self.index
+            .scan(Table::Disclosures, &range, Order::Ascending)
+            .take(most)
+            .map(|pair| {
+                let (key, _) = pair?;
+                let id = erasure_index::retained_record(&key)?;
+                Ok((key, id))
+            })
+            .collect()
+    }
+
+    /// Whether the index still has to be written anew.
+    pub fn scrub_pending(&self) -> Result<bool, JournalError> {
+        let marker = erasure_index::scrub_marker();
+        // The old files go last, after the marker.
+        Ok(self.index.is_rewriting() || self.index.read(marker.table, &marker.key)?.is_some())
+    }
+
+    /// Erasures below an entry, of one record or of all, at most `most`.
+    pub fn erasure_report(
+        &self,
+        record: Option<&RecordId>,
+        only_outstanding: bool,
+        before: u64,
+        most: usize,
+    ) -> Result<ErasurePage, JournalError> {
+        let entries = self.erasure_entries(record, before)?;
+        let mut page = ErasurePage::default();
+        for (looked_at, entry) in entries.into_iter().enumerate() {
+            if page.erasures.len() >= most || looked_at == LOOKED_AT_MAX {
+                page.next_before = Some(entry + 1);
+                break;
+            }
+            let view = self.erasure_view(entry)?;
+            let outstanding = |partner: &pb::PartnerErasure| {
+                partner.progress() == pb::ErasureProgress::Outstanding
+            };
+            if !only_outstanding || view.partners.iter().any(outstanding) {
+                page.erasures.push(view);
+            }
+        }
+        Ok(page)
+    }
+
+    /// At most one more than is looked at.
+    fn erasure_entries(
+        &self,
+        record: Option<&RecordId>,
+        before: u64,
+    ) -> Result<Vec<u64>, JournalError> {
+        if let Some(record) = record {
+            let mut entries = self.erasures_of(record)?;
+            entries.retain(|(entry, _)| *entry < before);
+            return Ok(entries.into_iter().rev().map(|(entry, _)| entry).collect());
+        }
+        let range = KeyRange::between(
+            erasure_index::erasure_at_key(0),
+            erasure_index::erasure_at_key(before),
+        );
+        self.index
+            .scan(Table::Disclosures, &range, Order::Descending)
+            .take(LOOKED_AT_MAX + 1)
+            .map(|pair| erasure_index::erasure_entry(&pair?.0))
+            .collect()
+    }
+
+    fn erasure_view(&self, entry: u64) -> Result<pb::ErasureView, JournalError> {
+        let (at, event) = self.event(entry)?;
+        let Event::SlotsErased(erased) = event else {
+            return Err(JournalError::Index(format!("entry {entry} is no erasure")));
+        };
+        let partners = match &erased.order {
+            Some(order) => self.partner_erasures(&erased, SlotMask::from_bits(order.slots))?,
+            None => Vec::new(),
+        };
+        Ok(pb::ErasureView {
+            journal_index: entry,
+            at_ms: at.unix_ms().unsigned_abs(),
+            erased: Some(erased),
+            partners,
+        })
+    }
+
+    fn partner_erasures(
+        &self,
+        erased: &pb::SlotsErased,
+        slots: SlotMask,
+    ) -> Result<Vec<pb::PartnerErasure>, JournalError> {
+        let id = super::entry::record_id(&erased.record_id)?;
+        let snapshot = self.snapshot();
+        let mut partners = Vec::new();
+        for (agency, partner) in &snapshot.state.partners {
+            let owed = self.disclosure(partner.number, &id)?;
+            let owed = owed.is_some_and(|known| !known.slots.and(slots).is_empty());
+            let feed_index = self.duty_of(&id, partner.number, slots)?;
+            if feed_index.is_none() && !owed {
+                continue;
+            }
+            let progress = match feed_index {
+                Some(index) if index < partner.receipted => {
+                    let key = erasure_index::excepted_key(partner.number, index);
+                    let value = self.index.read(Table::Disclosures, &key)?;
+                    match value.map(|value| erasure_index::excepted(&value)).transpose()? {
+                        None => pb::ErasureProgress::Done,
+                        Some(pb::ExceptionReason::HeldAsEvidence) => pb::ErasureProgress::Held,
+                        Some(_) => pb::ErasureProgress::Refused,
+                    }
+                }
+                _ => pb::ErasureProgress::Outstanding,
+            };
+            let agency = agency.to_string();
+            partners.push(pb::PartnerErasure { agency, progress: progress.into(), feed_index });
+        }
+        Ok(partners)
+    }
+
+    /// The newest duty in the feed to a partner that is about these slots.
+    fn duty_of(
+        &self,
+        id: &RecordId,
+        partner: super::state::PartnerNumber,
+        slots: SlotMask,
+    ) -> Result<Option<u64>, JournalError> {
+        let mut newest = None;
+        let range = KeyRange::prefix(erasure_index::duties_prefix(id));
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, value) = pair?;
+            let (to, feed_index, of) = erasure_index::duty(&key, &value)?;
+            if to == partner && !of.and(slots).is_empty() {
+                newest = Some(feed_index);
+            }
+        }
+        Ok(newest)
+    }
+}

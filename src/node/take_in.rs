@@ -1,0 +1,230 @@
+//! What comes from a partner's feed, in the writer: records, more slots of them, duties.
+//!
+//! A duty that was accepted when the batch was checked is carried out here, before the receipt for
+//! the batch can leave. Should a hold have come between, nothing of the batch is stored.
+
+use super::keyring::Keys;
+use super::policies::{Rules, record_facts};
+use crate::exchange::{Acceptance, Duty, FeedAction, FeedEntry, Reason, ReceivedBatch, Taken};
+use crate::ident::{AgencyName, LeafIndex};
+use crate::journal::JournalError;
+use crate::journal::erase::Ground;
+use crate::journal::prepared::{HeadAt, Prepared};
+use crate::journal::state::PartnerNumber;
+use crate::journal::transaction::{Origin, Transaction};
+use crate::journal::view::View;
+use crate::pb;
+use crate::policy::{Moment, PartnerFacts, hold};
+use crate::record::header::Header;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Verdicts on acceptance kept; then all are forgotten.
+const ACCEPTS_MAX: usize = 16_384;
+
+/// What this node decides on what a partner sends.
+pub(super) struct Accepting {
+    pub(super) rules: Arc<Rules>,
+    pub(super) facts: PartnerFacts,
+    pub(super) moment: Moment,
+    pub(super) known: HashMap<crate::policy::RecordFacts, bool>,
+    pub(super) view: Arc<View>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) own: AgencyName,
+}
+
+impl Acceptance for Accepting {
+    fn accepts(&mut self, header: &Header) -> bool {
+        let Self { rules, facts, moment, known, .. } = self;
+        let record = record_facts(header);
+        if let Some(verdict) = known.get(&record) {
+            return *verdict;
+        }
+        let verdict = rules.compiled.accepts(facts, &record, moment).allowed;
+        if known.len() >= ACCEPTS_MAX {
+            known.clear();
+        }
+        known.insert(record, verdict);
+        verdict
+    }
+
+    fn duty(&mut self, entry: &FeedEntry) -> Duty {
+        match self.view.kept(&entry.record) {
+            Ok(None) => Duty::Accepted,
+            Ok(Some(kept)) => self.judge(entry, kept.record.header(), kept.marks.is_restricted()),
+            // It is not carried out, so it must not be receipted as if it were.
+            Err(error) => {
+                tracing::error!(%error, "a duty could not be judged");
+                Duty::Refused(Reason::NotOrdered, "the record cannot be read here".to_owned())
+            }
+        }
+    }
+}
+
+impl Accepting {
+    fn judge(&self, entry: &FeedEntry, header: &Header, restricted: bool) -> Duty {
+        let refused = |text: String| Duty::Refused(Reason::NotOrdered, text);
+        let Some(order) = &entry.order else {
+            let own = header.originator == self.own;
+            let text = "only its originator retracts it, which is this agency";
+            return if own { refused(text.to_owned()) } else { Duty::Accepted };
+        };
+        if let Err(error) = order.verify(&entry.record, &header.originator, &*self.keys) {
+            return refused(error.to_string());
+        }
+        match hold(header.kind, restricted, order.basis) {
+            Some(hold) => Duty::Refused(Reason::HeldAsEvidence, hold.to_string()),
+            None => Duty::Accepted,
+        }
+    }
+}
+
+/// A record of a batch that holds, with what was known of it when it was checked.
+pub(super) struct Incoming {
+    feed_index: u64,
+    prepared: Prepared,
+    known: Option<Arc<Verified>>,
+    /// Size of the journal before anything was looked up.
+    size: u64,
+}
+
+/// Derives and looks up what the writer would otherwise have to.
+pub(super) fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, JournalError> {
+    let size = view.snapshot().size;
+    let records = taken.iter().filter_map(|taken| Some((taken.index, taken.record.as_ref()?)));
+    let prepare = |(index, record): (LeafIndex, &Arc<Verified>)| {
+        let header = record.header();
+        let head = view.series_head(header.series, &header.originator)?;
+        Ok(Incoming {
+            feed_index: index.get(),
+            known: view.record(&record.id())?,
+            prepared: Prepared::new(Arc::clone(record)).after(HeadAt { head, size }),
+            size,
+        })
+    };
+    records.map(prepare).collect()
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakenIn {
+    /// It is stored, and its duties are carried out.
+    Stored { erased: bool },
+    /// Things changed since it was checked; it must come again.
+    Overtaken,
+}
+
+pub(super) fn take_in(
+    tx: &mut Transaction<'_>,
+    agency: &AgencyName,
+    number: PartnerNumber,
+    batch: ReceivedBatch,
+    incoming: Vec<Incoming>,
+) -> Result<TakenIn, JournalError> {
+    let ReceivedBatch { checked, receipt_note } = batch;
+    let held = tx.state().partners.get(agency).map(|partner| partner.received.frontier.size());
+    if held.is_none_or(|held| held.get() != checked.start.get()) || overtaken(tx, &checked.taken)? {
+        return Ok(TakenIn::Overtaken);
+    }
+    let mut erased = false;
+    let mut incoming = incoming.into_iter();
+    for Taken { index, entry, record } in checked.taken {
+        let at = (agency, number, index.get());
+        match (entry.action, record) {
+            (FeedAction::Erase, _) => erased |= erase(tx, &entry, at)?,
+            (FeedAction::Retract, _) => retract(tx, &entry, at)?,
+            (_, Some(_)) => match incoming.next() {
+                Some(record) if record.feed_index == index.get() => keep(tx, record, at)?,
+                _ => return Err(JournalError::Index(format!("entry {index} was not prepared"))),
+            },
+            (_, None) => {}
+        }
+    }
+    for entry in &checked.declined {
+        // What may not be erased may not be used either.
+        let reason = "its originator ordered it erased; it is kept as evidence".to_owned();
+        tx.restrict(&entry.record, true, reason, "")?;
+    }
+    let size = checked.frontier.size().get();
+    let frontier: Vec<u8> =
+        checked.frontier.to_hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
+    let before = tx.state().partners.get(agency).map_or(0, |partner| partner.received.exceptions);
+    let received = pb::FeedReceived {
+        partner: agency.to_string(),
+        note: receipt_note.into(),
+        frontier: frontier.into(),
+        exceptions_total: before + checked.exceptions.len() as u64,
+        exceptions: checked.exceptions.iter().map(pb::FeedException::from).collect(),
+    };
+    tx.receive(received, size)?;
+    Ok(TakenIn::Stored { erased })
+}
+
+/// Whether a record that is to be erased came under a hold after the batch was checked.
+fn overtaken(tx: &Transaction<'_>, taken: &[Taken]) -> Result<bool, JournalError> {
+    for Taken { entry, .. } in taken.iter().filter(|taken| taken.entry.order.is_some()) {
+        if tx.marks(&entry.record)?.is_some_and(|(marks, _)| marks.is_restricted()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The partner, its number, and the index in its feed.
+type At<'a> = (&'a AgencyName, PartnerNumber, u64);
+
+fn keep(
+    tx: &mut Transaction<'_>,
+    Incoming { prepared, known, size, .. }: Incoming,
+    (agency, number, feed_index): At<'_>,
+) -> Result<(), JournalError> {
+    let id = prepared.record().id();
+    let Some(known) = tx.record_since(&id, known, size)? else {
+        let origin = Origin::Partner { agency, number, feed_index };
+        return tx.accept(prepared, origin).map(drop);
+    };
+    let mut merged = (*known).clone();
+    let gained = merged.absorb(prepared.record()).unwrap_or(SlotMask::NONE);
+    if !gained.is_empty() {
+        tx.extend(Arc::new(merged), gained, agency, feed_index)?;
+    }
+    let again = tx
+        .marks(&id)?
+        .is_some_and(|(marks, source)| marks.is_retracted() && source == Some(number));
+    if again { tx.retract(&id, false, agency, feed_index) } else { Ok(()) }
+}
+
+/// Erases everything that is ordered, also what never came: so it can't come later.
+fn erase(
+    tx: &mut Transaction<'_>,
+    entry: &FeedEntry,
+    (agency, _, feed_index): At<'_>,
+) -> Result<bool, JournalError> {
+    let Some(order) = entry.order else { return Ok(false) };
+    let ground = Ground {
+        basis: order.basis,
+        authority: String::new(),
+        proposal: 0,
+        partner: Some((agency.clone(), feed_index)),
+        order: Some(order),
+    };
+    tx.erase(&entry.record, order.slots, &ground).map(|slots| !slots.is_empty())
+}
+
+/// A record that came from somebody else stays in use: this partner's retraction is not about it.
+fn retract(
+    tx: &mut Transaction<'_>,
+    entry: &FeedEntry,
+    (agency, number, feed_index): At<'_>,
+) -> Result<(), JournalError> {
+    let from_there = match tx.marks(&entry.record)? {
+        Some((_, source)) if source == Some(number) => true,
+        Some(_) => {
+            tx.record(&entry.record)?.is_some_and(|record| record.header().originator == *agency)
+        }
+        None => false,
+    };
+    if from_there { tx.retract(&entry.record, true, agency, feed_index) } else { Ok(()) }
+}

@@ -90,7 +90,7 @@ impl Attested {
     /// The series that its content refers to, as far as it is here.
     pub(super) fn references(&self) -> Vec<SeriesId> {
         match self {
-            Self::Whole(signed) => signed.references().into_iter().collect(),
+            Self::Whole(signed) => signed.references().collect(),
             Self::HeaderAlone { .. } => Vec::new(),
         }
     }

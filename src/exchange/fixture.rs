@@ -85,14 +85,16 @@ impl Agency {
 
     /// An indicator with slots of several classes.
     pub(super) fn indicator(&mut self, value: &str, confidence: u32) -> Verified {
-        self.sign(indicator_draft(value, confidence, "first"), None)
+        self.marked(indicator_draft(value, confidence, "first", green()), None)
     }
 
-    pub(super) fn revision(&mut self, of: &Verified, value: &str, title: &str) -> Verified {
-        let header = of.header();
-        let place = Place::after(header.series, header.revision, of.id());
-        let draft = indicator_draft(value, u32::from(header.confidence), title);
-        self.sign(draft, Some(place))
+    /// What a draft says, as a new record or as what follows another.
+    pub(super) fn marked(&mut self, draft: Draft, after: Option<&Verified>) -> Verified {
+        let place = after.map(|of| {
+            let header = of.header();
+            Place::after(header.series, header.revision, of.id())
+        });
+        self.sign(draft, place)
     }
 
     pub(super) fn withdrawal(&mut self, of: &Verified) -> Verified {
@@ -103,7 +105,16 @@ impl Agency {
     }
 }
 
-fn indicator_draft(value: &str, confidence: u32, title: &str) -> Draft {
+fn green() -> pb::Marking {
+    pb::Marking { tlp: pb::Tlp::Green.into(), pap: pb::Pap::Green.into(), ..pb::Marking::default() }
+}
+
+pub(super) fn indicator_draft(
+    value: &str,
+    confidence: u32,
+    title: &str,
+    marking: pb::Marking,
+) -> Draft {
     let content = pb::Indicator {
         value: value.into(),
         title: title.into(),
@@ -111,11 +122,6 @@ fn indicator_draft(value: &str, confidence: u32, title: &str) -> Draft {
         reporter: "desk 7".into(),
         notes: "line".into(),
         ..pb::Indicator::default()
-    };
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
     };
     let draft = pb::Draft {
         marking: Some(marking),
@@ -168,6 +174,7 @@ pub(super) fn check(
 }
 
 /// A feed with its published heads.
+#[derive(Clone)]
 pub(super) struct Feed {
     origin: Origin,
     log: NoteSigner,
@@ -243,7 +250,7 @@ impl Feed {
         &self,
         from: u64,
         (head, note): &(TreeHead, Vec<u8>),
-        envelope: impl Fn(&FeedEntry) -> pb::Envelope,
+        mut envelope: impl FnMut(&FeedEntry) -> pb::Envelope,
     ) -> pb::FeedBatch {
         let entries = &self.entries[from as usize..head.size.get() as usize];
         let envelope = |bytes: &Bytes| {

@@ -1,0 +1,117 @@
+//! What goes wrong: cuts, crashes, a hostile network, policies that change in between, and a node
+//! that is put back to an old copy of its state. Nothing here knows what is right.
+//!
+//! The gate that a node has before its journal besides is not here: what the checks show holds
+//! without it, by the sessions alone.
+
+use super::world::{Job, PAIRS, World};
+use crate::exchange::fault::Fault;
+use crate::pb;
+use crate::pb::exchange_frame::Body;
+
+impl World<'_> {
+    pub(super) fn step(&mut self) {
+        let pair = PAIRS[self.random.below(PAIRS.len())];
+        let side = self.random.below(2);
+        let (node, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
+        if self.nodes[node].is_behind {
+            return;
+        }
+        match self.random.below(256) {
+            0..=4 => self.submit(node),
+            5..=21 => drop(self.publish(node, partner)),
+            22..=31 => self.connect(pair),
+            32..=33 => self.cut(pair),
+            34 => self.crash(node),
+            35..=49 => self.tamper(pair, side),
+            50..=51 => self.change_policy(node),
+            52..=54 => self.retract(node, partner),
+            55 => self.begin_drain(pair, side),
+            56 if self.restores => self.copy_or_restore(node),
+            57..=150 => drop(self.deliver(pair, side)),
+            _ => drop(self.work(pair, side)),
+        }
+    }
+
+    /// The stream breaks. What was being made durable goes on.
+    pub(super) fn cut(&mut self, pair: (usize, usize)) {
+        let Some(link) = self.links.remove(&pair) else { return };
+        for (end, partner) in link.ends.into_iter().zip([pair.1, pair.0]) {
+            for job in end.jobs {
+                self.finish(end.node, partner, job);
+            }
+        }
+    }
+
+    /// The node stops dead: of what was being made durable a first part is.
+    fn crash(&mut self, node: usize) {
+        for pair in PAIRS.into_iter().filter(|pair| pair.0 == node || pair.1 == node) {
+            if let Some(link) = self.links.get_mut(&pair) {
+                let end = link.ends.iter_mut().find(|end| end.node == node).unwrap();
+                end.jobs.retain(Job::is_durable);
+                let kept = self.random.below(end.jobs.len() + 1);
+                self.reached.batches_lost_in_a_crash +=
+                    end.jobs.drain(kept..).filter(|job| matches!(job, Job::Store(..))).count();
+                self.cut(pair);
+            }
+        }
+    }
+
+    /// Keeps a copy of one node's state; later, once a run, puts that node back to it.
+    fn copy_or_restore(&mut self, node: usize) {
+        let Some(own) = self.nodes.iter().position(|node| node.copy.is_some()) else {
+            if self.restored.is_none() {
+                self.nodes[node].copy = Some(self.nodes[node].state.clone());
+            }
+            return;
+        };
+        self.crash(own);
+        let node = &mut self.nodes[own];
+        node.state = node.copy.take().unwrap();
+        node.life += 1;
+        self.restored = Some(own);
+        self.reached.restored += 1;
+    }
+
+    /// Doubles or swaps frames that are on their way.
+    fn tamper(&mut self, pair: (usize, usize), side: usize) {
+        let Some(link) = self.links.get_mut(&pair) else { return };
+        let wire = &mut link.ends[side].wire;
+        if wire.is_empty() {
+            return;
+        }
+        let is_batch = |frame: &pb::ExchangeFrame| matches!(frame.body, Some(Body::FeedBatch(_)));
+        let at = self.random.below(wire.len());
+        if let Some(batch) = wire.iter().position(is_batch).filter(|_| at.is_multiple_of(2)) {
+            let to = batch + 1 + self.random.below(wire.len() - batch);
+            wire.insert(to, wire[batch].clone());
+        } else if self.random.chance(4) {
+            wire.insert(at, wire[at].clone());
+        } else {
+            wire.swap(0, at);
+        }
+        link.tampered = true;
+    }
+
+    /// A session ended with a fault: by the network's doing, or because the node whose session it
+    /// is was restored and found out. Nobody else ever sees a contradiction.
+    pub(super) fn ended_by(&mut self, pair: (usize, usize), node: usize, fault: &Fault) {
+        match fault {
+            Fault::PeerMisbehaved(_) if self.links[&pair].tampered => {
+                self.reached.streams_ended_by_tampering += 1;
+                self.cut(pair);
+            }
+            Fault::Contradiction(evidence)
+                if evidence.is_against_us() && self.restored == Some(node) =>
+            {
+                self.reached.found_behind += 1;
+                self.nodes[node].is_behind = true;
+                PAIRS
+                    .into_iter()
+                    .filter(|pair| pair.0 == node || pair.1 == node)
+                    .for_each(|pair| self.cut(pair));
+            }
+            fault => panic!("{fault:?}"),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What the four agencies share, twice: as a bundle in Cedar that the nodes decide by, and in plain
+//! words that the checks read. Bundles are compiled and decisions remembered once for all seeds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{NODES, Random};
+use crate::exchange::fixture::{Agency, start_of_day};
+use crate::exchange::{Acceptance, Duty, FeedEntry, Pair};
+use crate::ident::AgencyName;
+use crate::pb;
+use crate::policy::{
+    Bundle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector,
+    Vocabulary,
+};
+use crate::record::header::Header;
+use crate::record::kind::{ClassSet, SlotClass};
+use crate::record::marking::Tlp;
+
+/// Policies that a node may put in force; the last shares all it may, the one before nothing.
+pub(super) const EDITIONS: usize = 4;
+
+const CIRCLE: &str = "fraud";
+
+/// What one node says about one partner.
+#[derive(Clone, Copy)]
+struct Stance {
+    /// 101: nothing.
+    share_min: u8,
+    forwards: bool,
+    classes: ClassSet,
+    accept_min: u8,
+}
+
+impl Stance {
+    const OPEN: Self =
+        Self { share_min: 0, forwards: true, classes: ClassSet::CORE, accept_min: 0 };
+    const SHUT: Self =
+        Self { share_min: 101, forwards: false, classes: ClassSet::CORE, accept_min: 0 };
+
+    fn of_edition(edition: usize, random: &mut Random) -> Self {
+        let mut stance = match EDITIONS - edition {
+            1 => Self::OPEN,
+            2 => Self::SHUT,
+            _ => Self {
+                share_min: [0, 0, 50, 101][random.below(4)],
+                forwards: random.chance(2),
+                classes: ClassSet::CORE,
+                accept_min: [0, 0, 0, 60][random.below(4)],
+            },
+        };
+        for class in SlotClass::SENSITIVE {
+            if EDITIONS - edition == 1 || random.chance(3) {
+                stance.classes = stance.classes.with(class);
+            }
+        }
+        stance
+    }
+
+    /// The policies of a bundle that say the same.
+    fn cedar(&self, partner: &AgencyName) -> String {
+        let policy = |what: &str, action: &str, min: u8| {
+            format!(
+                r#"
+@id("agency/{what}/{partner}")
+@title("what {partner} may have: {what}")
+@agreement("of the test")
+@owner("policy@agency.example")
+permit (
+  principal == Liaison::Partner::"{partner}",
+  action == Liaison::Action::"{action}",
+  resource is Liaison::Record
+)
+when {{ resource.confidence >= {min} }};
+"#
+            )
+        };
+        let mut text = policy("share", "share", self.share_min);
+        if self.forwards {
+            text += &policy("forward", "forward", self.share_min);
+        }
+        text += &policy("accept", "accept", self.accept_min);
+        for class in SlotClass::SENSITIVE.into_iter().filter(|c| self.classes.contains(*c)) {
+            text += &policy(class.name(), &format!("reveal:{}", class.name()), 0);
+        }
+        text
+    }
+
+    /// The classes that go to a partner; none, not even `Core`, when the record does not.
+    fn shows(&self, own: &AgencyName, partner: &PartnerFacts, record: &RecordFacts) -> ClassSet {
+        let is_own = record.originator == *own;
+        let in_circle = |circles: &Vec<String>| circles.iter().any(|c| partner.circles.contains(c));
+        let is_named = match (&record.releasable_to, &record.circles) {
+            (None, None) => true,
+            (list, circles) => {
+                list.as_ref().is_some_and(|list| list.contains(&partner.agency))
+                    || circles.as_ref().is_some_and(in_circle)
+            }
+        };
+        let may_leave = match record.tlp {
+            Tlp::Clear => is_named,
+            Tlp::Green if is_own => is_named,
+            Tlp::Green => is_named && record.circles.as_ref().is_some_and(in_circle),
+            _ => false,
+        };
+        let wanted = record.confidence >= self.share_min && (is_own || self.forwards);
+        if may_leave && wanted { self.classes } else { ClassSet::EMPTY }
+    }
+}
+
+/// Who decides about whom, under which of its policies.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) own: usize,
+    pub(super) edition: usize,
+    pub(super) partner: usize,
+}
+
+struct Edition {
+    /// By partner.
+    stances: [Stance; NODES],
+    compiled: Arc<Compiled>,
+    decider: MemoDecider,
+    accepts: HashMap<(usize, RecordFacts), bool>,
+}
+
+/// Everything about the four agencies that no run changes.
+pub(super) struct Book {
+    agencies: Vec<AgencyName>,
+    facts: Vec<PartnerFacts>,
+    /// By node.
+    editions: Vec<Vec<Edition>>,
+    pairs: Vec<Vec<Pair>>,
+    moment: Moment,
+}
+
+impl Book {
+    pub(super) fn new() -> Self {
+        let agencies = super::agencies();
+        let facts: Vec<_> = agencies.iter().enumerate().map(|(n, a)| partner_facts(n, a)).collect();
+        let mut random = Random(0);
+        let mut edition = |own: usize, edition: usize| {
+            let stances = [(); NODES].map(|()| Stance::of_edition(edition, &mut random));
+            let others = (0..NODES).filter(|partner| *partner != own);
+            let text = others.clone().map(|n| stances[n].cedar(&agencies[n].name)).collect();
+            let files = [("10-agency.cedar".to_owned(), text)];
+            let bundle = Bundle::load(files, &Vocabulary::default())
+                .unwrap_or_else(|found| panic!("{}", Report(&found)));
+            let partners = others.map(|partner| facts[partner].clone());
+            let compiled =
+                Arc::new(Compiled::new(Arc::new(bundle), agencies[own].name.clone(), partners));
+            let decider = MemoDecider::new(Arc::clone(&compiled));
+            Edition { stances, compiled, decider, accepts: HashMap::new() }
+        };
+        let editions =
+            (0..NODES).map(|own| (0..EDITIONS).map(|n| edition(own, n)).collect()).collect();
+        let pairs = agencies
+            .iter()
+            .map(|own| agencies.iter().map(|partner| own.pair_with(partner)).collect())
+            .collect();
+        let agencies = agencies.into_iter().map(|agency| agency.name).collect();
+        Self { agencies, facts, editions, pairs, moment: Moment::at(start_of_day()) }
+    }
+
+    pub(super) fn agency(&self, node: usize) -> &AgencyName {
+        &self.agencies[node]
+    }
+
+    pub(super) fn pair(&self, own: usize, partner: usize) -> &Pair {
+        &self.pairs[own][partner]
+    }
+
+    /// What the policy module says.
+    pub(super) fn decide(&mut self, asked: Asked, header: &Header) -> Arc<Decision> {
+        let Self { editions, facts, moment, .. } = self;
+        let decider = &mut editions[asked.own][asked.edition].decider;
+        decider.decide(&facts[asked.partner], &record_facts(header), moment)
+    }
+
+    fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
+        let Self { editions, facts, moment, .. } = self;
+        let Edition { compiled, accepts, .. } = &mut editions[asked.own][asked.edition];
+        *accepts
+            .entry((asked.partner, record_facts(header)))
+            .or_insert_with_key(|(n, record)| compiled.accepts(&facts[*n], record, moment).allowed)
+    }
+
+    /// What is wanted, in plain words.
+    pub(super) fn plainly(&self, asked: Asked, header: &Header) -> ClassSet {
+        let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
+        let (own, partner) = (&self.agencies[asked.own], &self.facts[asked.partner]);
+        stance.shows(own, partner, &record_facts(header))
+    }
+
+    pub(super) fn plainly_accepts(&self, asked: Asked, confidence: u8) -> bool {
+        confidence >= self.editions[asked.own][asked.edition].stances[asked.partner].accept_min
+    }
+}
+
+/// A node's policy on what a partner sends.
+pub(super) struct Accepting<'a> {
+    pub(super) book: &'a mut Book,
+    pub(super) asked: Asked,
+}
+
+impl Acceptance for Accepting<'_> {
+    fn accepts(&mut self, header: &Header) -> bool {
+        self.book.accepts(self.asked, header)
+    }
+
+    fn duty(&mut self, _: &FeedEntry) -> Duty {
+        Duty::Accepted
+    }
+}
+
+/// What policy sees of a record.
+fn record_facts(header: &Header) -> RecordFacts {
+    RecordFacts::new(
+        header.kind,
+        header.originator.clone(),
+        header.created_at,
+        &header.labels,
+        header.operation.as_deref(),
+        header.confidence,
+        &header.marking,
+    )
+}
+
+/// Every second agency belongs to the circle.
+fn partner_facts(number: usize, agency: &Agency) -> PartnerFacts {
+    PartnerFacts {
+        agency: agency.name.clone(),
+        sector: Sector::Police,
+        country: "JP".parse().unwrap(),
+        client: false,
+        suspended: false,
+        agreement_until: "2030-01-01".parse().unwrap(),
+        circles: (number % 2 == 0).then(|| CIRCLE.to_owned()).into_iter().collect(),
+        operations: Vec::new(),
+        tags: Default::default(),
+    }
+}
+
+/// A marking of each sort that policy treats in its own way.
+pub(super) fn any_marking(random: &mut Random) -> pb::Marking {
+    let marking = |tlp: pb::Tlp| pb::Marking {
+        tlp: tlp.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    match random.below(10) {
+        0 => marking(pb::Tlp::Red),
+        1 | 2 => pb::Marking {
+            circles: Some(pb::CircleList { circles: vec![CIRCLE.to_owned()] }),
+            ..marking(pb::Tlp::Green)
+        },
+        3 | 4 => {
+            let agencies = ["agency2.example", "agency3.example"].map(str::to_owned).to_vec();
+            let releasable_to = Some(pb::AgencyList { agencies });
+            pb::Marking { releasable_to, ..marking(pb::Tlp::Green) }
+        }
+        5 => marking(pb::Tlp::Green),
+        _ => marking(pb::Tlp::Clear),
+    }
+}

@@ -1,0 +1,795 @@
+//! What nodes, drivers and the network do as long as nothing goes wrong: submit, disclose, load,
+//! check, store, receipt, cosign. Decisions are the policy module's; beside each batch travels what
+//! policy allowed in plain words when it was loaded, for the checks alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::checks::Reached;
+use super::policies::{Accepting, Asked, Book, EDITIONS, any_marking};
+use super::{NODES, RECORDS, Random};
+use crate::exchange::entry::{FeedAction, FeedEntry};
+use crate::exchange::exception::Exception;
+use crate::exchange::fixture::{Agency, Feed, Ring, indicator_draft, start_of_day};
+use crate::exchange::session::{Closing, Input, Output, Session, Standing};
+use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
+use crate::exchange::{
+    Batch, BatchFault, CheckContext, CheckedBatch, ReceivedBatch, WINDOW, check_batch,
+};
+use crate::ident::{LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{
+    Checkpoint, Frontier, NoteVerifier, Origin, ShownCheckpoint, SignedCheckpoint, TileTree, judge,
+    leaf_hash, root_of,
+};
+use crate::pb;
+use crate::pb::exchange_frame::Body;
+use crate::record::kind::{ClassSet, Kind, SlotClass};
+use crate::record::signed::{Verified, VerifiedRoots};
+use crate::record::slots::SlotMask;
+
+/// A partner is asked for a cosignature at most once in so many milliseconds of simulated time.
+const WITNESS_EVERY_MS: i64 = 2_000;
+
+pub(super) const PAIRS: [(usize, usize); 6] = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)];
+
+pub(super) type Records = BTreeMap<RecordId, Verified>;
+pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
+
+/// What a node durably knows about one partner.
+#[derive(Clone)]
+pub(super) struct Relation {
+    pub(super) feed: Feed,
+    pub(super) disclosed: Masks,
+    pub(super) retracted: BTreeSet<RecordId>,
+    pub(super) receipted: TreeSize,
+    receipted_note: Vec<u8>,
+    pub(super) reported: Vec<Exception>,
+    pub(super) partner_feed: Frontier,
+    receipt_note: Vec<u8>,
+    pub(super) exceptions: Vec<Exception>,
+    pub(super) duties: BTreeSet<RecordId>,
+    /// The newest checkpoint of the partner's journal that we cosigned.
+    pub(super) witnessed_note: Vec<u8>,
+    /// The newest of ours that the partner cosigned.
+    cosigned_note: Vec<u8>,
+    /// For the checks: what policy let the partner send, of all that was stored here.
+    pub(super) allowed: Masks,
+    /// For the checks: what stands in the partner's feed as stored here and was not to be sent, or
+    /// not to be taken.
+    pub(super) lapsed: Masks,
+}
+
+impl Relation {
+    fn new(feed: Feed) -> Self {
+        Self {
+            feed,
+            disclosed: Masks::new(),
+            retracted: BTreeSet::new(),
+            receipted: TreeSize::new(0),
+            receipted_note: Vec::new(),
+            reported: Vec::new(),
+            partner_feed: Frontier::new(),
+            receipt_note: Vec::new(),
+            exceptions: Vec::new(),
+            duties: BTreeSet::new(),
+            witnessed_note: Vec::new(),
+            cosigned_note: Vec::new(),
+            allowed: Masks::new(),
+            lapsed: Masks::new(),
+        }
+    }
+}
+
+/// What is durable of a node.
+#[derive(Clone)]
+pub(super) struct State {
+    /// The policy in force.
+    pub(super) edition: usize,
+    pub(super) records: Records,
+    /// Records in the order in which they were accepted, and again when slots were received, with
+    /// the partner that they came from.
+    pub(super) journal: Vec<(RecordId, Option<usize>)>,
+    pub(super) accepted: Vec<RecordId>,
+    pub(super) relations: BTreeMap<usize, Relation>,
+    submitted: Vec<(String, pb::Marking, RecordId)>,
+    /// The leaves of the journal that partners cosign.
+    pub(super) leaves: Vec<TreeHash>,
+    /// Leaves up to the last that is not about cosignatures.
+    pub(super) substance: usize,
+}
+
+pub(super) struct Node {
+    pub(super) agency: Agency,
+    pub(super) state: State,
+    /// How often it was restored. Two histories never write the same leaf.
+    pub(super) life: u64,
+    pub(super) roots: VerifiedRoots,
+    /// A copy of its state that somebody kept.
+    pub(super) copy: Option<State>,
+    /// It found out that it runs on an old copy, and does nothing more.
+    pub(super) is_behind: bool,
+}
+
+impl Node {
+    fn write_leaf(&mut self, what: &[u8]) {
+        let place = (self.state.leaves.len() as u64).to_be_bytes();
+        let leaf = leaf_hash(&[what, &place, &self.life.to_be_bytes()].concat());
+        self.state.leaves.push(leaf);
+    }
+
+    /// Writes an entry of the journal that is not about cosignatures.
+    pub(super) fn write(&mut self, what: &[u8]) {
+        self.write_leaf(what);
+        self.state.substance = self.state.leaves.len();
+    }
+
+    fn journal_size(&self) -> JournalSize {
+        let size = |leaves: usize| TreeSize::new(leaves as u64);
+        JournalSize { size: size(self.state.leaves.len()), substance: size(self.state.substance) }
+    }
+
+    pub(super) fn journal_root(&self, size: TreeSize) -> Option<TreeHash> {
+        self.state.leaves.get(..size.get() as usize).map(root_of)
+    }
+
+    /// The newest checkpoint of the journal, with the proof from this size.
+    fn checkpoint(&self, old: TreeSize) -> Input {
+        let mut tree = TileTree::new();
+        self.state.leaves.iter().for_each(|leaf| tree.push(*leaf));
+        let needs_proof = old.get() > 0 && old < tree.size();
+        let proof = needs_proof
+            .then(|| tree.consistency(&self.state.leaves, old, tree.size()).unwrap())
+            .unwrap_or_default();
+        let log = &self.agency.log;
+        let checkpoint = Checkpoint::new(Origin::from(log.name()), tree.head()).unwrap();
+        Input::Checkpoint { proof, note: SignedCheckpoint::sign(checkpoint, log).to_bytes() }
+    }
+
+    fn keep(&mut self, record: Verified, source: Option<usize>) {
+        let id = record.id();
+        let is_news = match self.state.records.get_mut(&id) {
+            None => {
+                self.state.accepted.push(id);
+                self.state.records.insert(id, record);
+                true
+            }
+            Some(held) => !held.absorb(&record).unwrap().is_empty(),
+        };
+        if is_news {
+            self.state.journal.push((id, source));
+            self.write(id.as_bytes());
+        }
+    }
+
+    fn submit(&mut self, random: &mut Random) {
+        let submitted = &self.state.submitted;
+        let revised = (!submitted.is_empty() && random.chance(2))
+            .then(|| submitted[random.below(submitted.len())].clone());
+        let (value, marking, record) = match revised {
+            Some((value, marking, last)) => {
+                let last = self.state.records[&last].clone();
+                if last.kind() == Kind::Withdrawal {
+                    return;
+                }
+                let record = if random.chance(3) {
+                    self.agency.withdrawal(&last)
+                } else {
+                    let title = format!("title {}", random.next());
+                    let confidence = last.header().confidence.into();
+                    let draft = indicator_draft(&value, confidence, &title, marking.clone());
+                    self.agency.marked(draft, Some(&last))
+                };
+                (value, marking, record)
+            }
+            None => {
+                let value = format!("host{}.example", random.next());
+                let confidence = [20, 55, 80][random.below(3)];
+                let marking = any_marking(random);
+                let draft = indicator_draft(&value, confidence, "first", marking.clone());
+                (value, marking, self.agency.marked(draft, None))
+            }
+        };
+        self.state.submitted.retain(|(other, ..)| *other != value);
+        self.state.submitted.push((value, marking, record.id()));
+        self.keep(record, None);
+    }
+
+    fn standing(&self, partner: usize) -> Standing {
+        let relation = &self.state.relations[&partner];
+        Standing {
+            published: relation.feed.published(),
+            receipted: relation.receipted,
+            partner_feed: relation.partner_feed.clone(),
+            receipt_note: relation.receipt_note.clone(),
+            witness: WitnessStanding {
+                journal: self.journal_size(),
+                witnessed_note: relation.witnessed_note.clone(),
+                cosigned_note: relation.cosigned_note.clone(),
+                receipted_note: relation.receipted_note.clone(),
+                every_ms: WITNESS_EVERY_MS,
+            },
+        }
+    }
+
+    fn store(&mut self, partner: usize, received: ReceivedBatch, judged: Vec<Judged>) {
+        let ReceivedBatch { checked, receipt_note } = received;
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        assert_eq!(checked.start.get(), relation.partner_feed.size().get());
+        let refused = judged.iter().filter(|judged| judged.taken.is_none()).count();
+        assert_eq!(checked.exceptions.len(), refused, "{:?}", checked.exceptions);
+        for Judged { record, taken, lapsed } in judged {
+            let note = |masks: &mut Masks, mask: SlotMask| {
+                let noted = masks.entry(record).or_default();
+                *noted = noted.or(mask);
+            };
+            note(&mut relation.lapsed, lapsed);
+            taken.into_iter().for_each(|mask| note(&mut relation.allowed, mask));
+        }
+        relation.partner_feed = checked.frontier;
+        relation.receipt_note = receipt_note;
+        relation.exceptions.extend(checked.exceptions);
+        for taken in checked.taken {
+            match taken.record {
+                Some(record) => self.keep(std::sync::Arc::unwrap_or_clone(record), Some(partner)),
+                None => {
+                    let relation = self.state.relations.get_mut(&partner).unwrap();
+                    assert!(relation.duties.insert(taken.entry.record), "a duty came twice");
+                }
+            }
+        }
+        self.write(b"feed received");
+    }
+
+    fn record_receipt(
+        &mut self,
+        partner: usize,
+        size: TreeSize,
+        note: Vec<u8>,
+        exceptions: Vec<Exception>,
+    ) {
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        assert!(size > relation.receipted);
+        relation.receipted = size;
+        relation.receipted_note = note;
+        relation.reported.extend(exceptions);
+        self.write(b"receipt");
+    }
+
+    /// Judges a checkpoint of the partner's journal.
+    fn witness(
+        &mut self,
+        partner: usize,
+        key: &NoteVerifier,
+        shown: &ShownCheckpoint,
+    ) -> Witnessed {
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        match judge(key, head_of(&relation.witnessed_note), shown) {
+            Ok(signed) => {
+                let witness = &self.agency.witness;
+                let line = witness.cosign(signed.checkpoint(), start_of_day().into());
+                let cosigned = signed.with_cosignature(line, &NoteVerifier::from(witness)).unwrap();
+                relation.witnessed_note = cosigned.to_bytes();
+                let note = relation.witnessed_note.clone();
+                self.write_leaf(b"cosigned");
+                Witnessed::Cosigned(note)
+            }
+            Err(refusal) => Witnessed::Refused(refusal),
+        }
+    }
+}
+
+/// The slots of a record that go to a partner, if these classes may; nothing without `Core`. A
+/// withdrawal follows whatever was disclosed of its series, whatever policy says of it now.
+pub(super) fn shown(
+    records: &Records,
+    disclosed: &Masks,
+    record: &Verified,
+    classes: ClassSet,
+) -> Option<SlotMask> {
+    let may_go = match record.kind() {
+        Kind::Withdrawal => std::iter::successors(record.header().previous, |id| {
+            records.get(id).and_then(|record| record.header().previous)
+        })
+        .any(|id| disclosed.contains_key(&id)),
+        _ => classes.contains(SlotClass::Core),
+    };
+    let classes = classes.with(SlotClass::Core);
+    may_go.then(|| record.slots_in(classes).and(record.open_slots()))
+}
+
+/// What policy, in plain words, let go of one entry when its batch was loaded.
+struct Sending {
+    record: RecordId,
+    disclosed: SlotMask,
+    shown: Option<SlotMask>,
+    confidence: u8,
+}
+
+/// What is to become of one entry on the other side.
+pub(super) struct Judged {
+    record: RecordId,
+    /// The slots that are taken; none if the record is not.
+    taken: Option<SlotMask>,
+    /// The slots that stand in the feed and are not sent or not taken.
+    lapsed: SlotMask,
+}
+
+pub(super) enum Job {
+    Root(TreeSize),
+    Load(LeafIndex),
+    LoadExceptions(LeafIndex),
+    Check(Frontier, Batch),
+    Store(Box<ReceivedBatch>, Vec<Judged>),
+    Record { size: TreeSize, note: Vec<u8>, exceptions: Vec<Exception> },
+    JournalRoot(TreeSize),
+    LoadCheckpoint(TreeSize),
+    Witness(ShownCheckpoint),
+    RecordCosignature(Vec<u8>),
+}
+
+impl Job {
+    /// What is durable becomes so in order.
+    pub(super) fn is_durable(&self) -> bool {
+        match self {
+            Self::Store(..)
+            | Self::Record { .. }
+            | Self::Witness(_)
+            | Self::RecordCosignature(_) => true,
+            Self::Root(_)
+            | Self::Load(_)
+            | Self::LoadExceptions(_)
+            | Self::Check(..)
+            | Self::JournalRoot(_)
+            | Self::LoadCheckpoint(_) => false,
+        }
+    }
+}
+
+/// One end of a stream.
+pub(super) struct End {
+    pub(super) node: usize,
+    session: Session,
+    pub(super) jobs: Vec<Job>,
+    /// Frames on their way to the other end.
+    pub(super) wire: VecDeque<pb::ExchangeFrame>,
+    closed: bool,
+    /// Where the batches began that came in.
+    batches: BTreeSet<u64>,
+    /// What was loaded here, by the first index of its batch.
+    sendings: BTreeMap<u64, Vec<Sending>>,
+    /// What was checked here, by the first index of its batch.
+    judged: BTreeMap<u64, Vec<Judged>>,
+}
+
+pub(super) struct Link {
+    pub(super) ends: [End; 2],
+    /// Frames were doubled or swapped.
+    pub(super) tampered: bool,
+    pub(super) draining: bool,
+}
+
+pub(super) struct World<'a> {
+    pub(super) random: Random,
+    now: Timestamp,
+    pub(super) book: &'a mut Book,
+    ring: Ring,
+    pub(super) nodes: Vec<Node>,
+    pub(super) links: BTreeMap<(usize, usize), Link>,
+    submitted: usize,
+    /// In this run a node is put back to an old copy of its state.
+    pub(super) restores: bool,
+    /// The node that was.
+    pub(super) restored: Option<usize>,
+    /// The roots that each witness cosigned of each log.
+    pub(super) cosigned: BTreeMap<(usize, usize), BTreeMap<TreeSize, TreeHash>>,
+    pub(super) reached: &'a mut Reached,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(seed: u64, book: &'a mut Book, reached: &'a mut Reached) -> Self {
+        let mut random = Random(seed);
+        let agencies = super::agencies();
+        let ring = Ring::of(&agencies);
+        let relations: Vec<BTreeMap<usize, Relation>> = (0..NODES)
+            .map(|own| {
+                let partners = (0..NODES).filter(|partner| *partner != own);
+                let feed = |partner: usize| Feed::new(&agencies[own], &agencies[partner]);
+                partners.map(|partner| (partner, Relation::new(feed(partner)))).collect()
+            })
+            .collect();
+        let node = |(agency, relations)| Node {
+            agency,
+            state: State {
+                edition: random.below(EDITIONS),
+                records: Records::new(),
+                journal: Vec::new(),
+                accepted: Vec::new(),
+                relations,
+                submitted: Vec::new(),
+                leaves: Vec::new(),
+                substance: 0,
+            },
+            life: 0,
+            roots: VerifiedRoots::default(),
+            copy: None,
+            is_behind: false,
+        };
+        let nodes = agencies.into_iter().zip(relations).map(node).collect();
+        Self {
+            restores: random.chance(4),
+            random,
+            now: start_of_day(),
+            book,
+            ring,
+            nodes,
+            links: BTreeMap::new(),
+            submitted: 0,
+            restored: None,
+            cosigned: BTreeMap::new(),
+            reached,
+        }
+    }
+
+    pub(super) fn asked(&self, own: usize, partner: usize) -> Asked {
+        Asked { own, edition: self.nodes[own].state.edition, partner }
+    }
+
+    pub(super) fn connect(&mut self, pair: (usize, usize)) {
+        let is_behind = self.nodes[pair.0].is_behind || self.nodes[pair.1].is_behind;
+        if is_behind || self.links.contains_key(&pair) {
+            return;
+        }
+        let mut outs = Vec::new();
+        let ends = [(pair.0, pair.1), (pair.1, pair.0)].map(|(own, partner)| {
+            let node = &self.nodes[own];
+            let (keys, receipts) = (self.book.pair(own, partner), &node.agency.receipts);
+            let standing = node.standing(partner);
+            let (session, out) = Session::start(keys.clone(), receipts.clone(), standing).unwrap();
+            outs.push(out);
+            End {
+                node: own,
+                session,
+                jobs: Vec::new(),
+                wire: VecDeque::new(),
+                closed: false,
+                batches: BTreeSet::new(),
+                sendings: BTreeMap::new(),
+                judged: BTreeMap::new(),
+            }
+        });
+        self.links.insert(pair, Link { ends, tampered: false, draining: false });
+        for (side, out) in outs.into_iter().enumerate() {
+            self.carry_out(pair, side, out);
+        }
+    }
+
+    pub(super) fn input(&mut self, pair: (usize, usize), side: usize, input: Input) {
+        let Some(link) = self.links.get_mut(&pair) else { return };
+        self.now = self.now.plus_ms(1 + self.random.below(50) as i64);
+        let out = link.ends[side].session.handle(input, self.now);
+        self.carry_out(pair, side, out);
+    }
+
+    /// What a driver does: sends, notes jobs, ends the stream.
+    fn carry_out(&mut self, pair: (usize, usize), side: usize, out: Vec<Output>) {
+        let link = self.links.get_mut(&pair).unwrap();
+        let tampered = link.tampered;
+        let end = &mut link.ends[side];
+        for output in out {
+            let job = match output {
+                Output::Send(frame) => {
+                    end.wire.push_back(frame);
+                    continue;
+                }
+                Output::AskRoot(size) => Job::Root(size),
+                Output::Load { from } => Job::Load(from),
+                Output::LoadExceptions { from } => {
+                    self.reached.receipts_caught_up += 1;
+                    Job::LoadExceptions(from)
+                }
+                Output::Check { frontier, batch } => Job::Check(frontier, batch),
+                Output::Store(received) => {
+                    let judged = end.judged.remove(&received.checked.start.get()).unwrap();
+                    Job::Store(received, judged)
+                }
+                Output::RecordReceipt { size, note, exceptions } => {
+                    Job::Record { size, note, exceptions }
+                }
+                Output::Assured => continue,
+                Output::AskJournalRoot(size) => Job::JournalRoot(size),
+                Output::LoadCheckpoint { old } => Job::LoadCheckpoint(old),
+                Output::Witness(shown) => Job::Witness(shown),
+                Output::RecordCosignature { note } => Job::RecordCosignature(note),
+                Output::Alert(alert) => {
+                    assert!(tampered || self.restored.is_some(), "nothing was lost: {alert}");
+                    continue;
+                }
+                Output::Close(Closing::Drained) => {
+                    end.closed = true;
+                    self.reached.streams_drained += 1;
+                    continue;
+                }
+                Output::Close(Closing::Fault(fault)) => {
+                    let node = end.node;
+                    self.ended_by(pair, node, &fault);
+                    return;
+                }
+            };
+            end.jobs.push(job);
+            assert!(end.jobs.len() <= 4 * WINDOW, "jobs are bounded by the windows");
+        }
+        if link.ends.iter().all(|end| end.closed && end.jobs.is_empty()) {
+            self.links.remove(&pair);
+        }
+    }
+
+    /// Makes durable what is to be, and gives what the session is to hear of it.
+    pub(super) fn finish(&mut self, own: usize, partner: usize, job: Job) -> Option<Input> {
+        let node = &mut self.nodes[own];
+        if node.is_behind {
+            return None;
+        }
+        match job {
+            Job::Store(received, judged) => {
+                node.store(partner, *received, judged);
+                Some(Input::Stored)
+            }
+            Job::Record { size, note, exceptions } => {
+                node.record_receipt(partner, size, note, exceptions);
+                None
+            }
+            Job::Witness(shown) => {
+                let key = self.book.pair(own, partner).partner.journal();
+                let witnessed = node.witness(partner, key, &shown);
+                if let Witnessed::Cosigned(note) = &witnessed {
+                    self.reached.cosignatures += 1;
+                    self.note_cosigned(own, partner, head_of(note));
+                }
+                Some(Input::Witnessed(witnessed))
+            }
+            Job::RecordCosignature(note) => {
+                node.state.relations.get_mut(&partner).unwrap().cosigned_note = note;
+                node.write_leaf(b"cosignature");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn deliver(&mut self, pair: (usize, usize), to: usize) -> bool {
+        let Some(link) = self.links.get_mut(&pair) else { return false };
+        let Some(frame) = link.ends[1 - to].wire.pop_front() else { return false };
+        if let Some(Body::FeedBatch(batch)) = &frame.body {
+            self.reached.repeats += usize::from(!link.ends[to].batches.insert(batch.start));
+        }
+        self.input(pair, to, Input::Frame(frame));
+        true
+    }
+
+    pub(super) fn work(&mut self, pair: (usize, usize), side: usize) -> bool {
+        let Some(link) = self.links.get_mut(&pair) else { return false };
+        let (end, partner) = (&mut link.ends[side], [pair.1, pair.0][side]);
+        if end.jobs.is_empty() {
+            return false;
+        }
+        let own = end.node;
+        let mut at = self.random.below(end.jobs.len());
+        if end.jobs[at].is_durable() {
+            at = end.jobs.iter().position(Job::is_durable).unwrap();
+        }
+        let job = end.jobs.remove(at);
+        let relation = &self.nodes[own].state.relations[&partner];
+        let input = match job {
+            Job::Root(size) => Input::Root { size, root: relation.feed.root_at(size) },
+            Job::Load(from) => self.load(pair, side, from),
+            Job::LoadExceptions(from) => {
+                let all = relation.exceptions.iter();
+                Input::Exceptions(all.filter(|e| e.index >= from).cloned().collect())
+            }
+            Job::Check(frontier, batch) => Input::Checked(self.check(pair, side, frontier, batch)),
+            Job::JournalRoot(size) => {
+                Input::JournalRoot { size, root: self.nodes[own].journal_root(size) }
+            }
+            Job::LoadCheckpoint(old) => self.nodes[own].checkpoint(old),
+            durable => match self.finish(own, partner, durable) {
+                Some(input) => input,
+                None => {
+                    self.carry_out(pair, side, Vec::new());
+                    return true;
+                }
+            },
+        };
+        self.input(pair, side, input);
+        true
+    }
+
+    /// A batch to one of the next two heads: the moment of sending.
+    fn load(&mut self, pair: (usize, usize), side: usize, from: LeafIndex) -> Input {
+        let (own, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
+        let asked = self.asked(own, partner);
+        let Self { random, book, nodes, reached, .. } = self;
+        let State { records, relations, .. } = &nodes[own].state;
+        let Relation { feed, disclosed, .. } = &relations[&partner];
+        let mut heads = feed.heads.iter().filter(|(h, _)| h.size.get() > from.get());
+        let nearest = heads.next().unwrap();
+        let head = heads.next().filter(|_| random.chance(2)).unwrap_or(nearest);
+        let mut sendings = Vec::new();
+        let batch = feed.batch(from.get(), head, |entry: &FeedEntry| {
+            if !entry.action.carries_record() {
+                return pb::Envelope::default();
+            }
+            let record = &records[&entry.record];
+            let header = record.header();
+            let plain = shown(records, disclosed, record, book.plainly(asked, header));
+            let plain = plain.map(|mask| mask.and(entry.open_slots));
+            reached.withheld_at_sending += usize::from(plain != Some(entry.open_slots));
+            sendings.push(Sending {
+                record: entry.record,
+                disclosed: entry.open_slots,
+                shown: plain,
+                confidence: header.confidence,
+            });
+            let decision = book.decide(asked, header);
+            shown(records, disclosed, record, decision.revealed)
+                .map_or_else(pb::Envelope::default, |now| {
+                    record.redacted(now.and(entry.open_slots))
+                })
+        });
+        let root = head.0.root;
+        self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);
+        Input::Loaded { batch, root }
+    }
+
+    fn check(
+        &mut self,
+        pair: (usize, usize),
+        side: usize,
+        frontier: Frontier,
+        batch: Batch,
+    ) -> Result<CheckedBatch, BatchFault> {
+        let (own, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
+        let asked = self.asked(own, partner);
+        let ends = &mut self.links.get_mut(&pair).unwrap().ends;
+        let start = batch.start().get();
+        let judge = |sending: &Sending| {
+            let takes = self.book.plainly_accepts(asked, sending.confidence);
+            let taken = sending.shown.filter(|_| takes);
+            let lapsed = sending.disclosed.without(taken.unwrap_or_default());
+            Judged { record: sending.record, taken, lapsed }
+        };
+        let judged = ends[1 - side].sendings[&start].iter().map(judge).collect();
+        ends[side].judged.insert(start, judged);
+        let keys = self.book.pair(own, partner).clone();
+        let mut context = CheckContext {
+            pair: &keys,
+            keys: &self.ring,
+            roots: &mut self.nodes[own].roots,
+            acceptance: &mut Accepting { book: self.book, asked },
+        };
+        check_batch(&mut context, frontier, batch)
+    }
+
+    /// Appends what policy discloses and is not yet in the feed, under heads at random places.
+    pub(super) fn publish(&mut self, own: usize, partner: usize) -> bool {
+        let asked = self.asked(own, partner);
+        let Self { random, book, nodes, .. } = self;
+        let node = &mut nodes[own];
+        let State { records, relations, journal, .. } = &mut node.state;
+        let relation = relations.get_mut(&partner).unwrap();
+        let before = relation.feed.entries.len();
+        for (id, source) in journal.iter() {
+            let record = &records[id];
+            let is_theirs = record.header().originator == *book.agency(partner);
+            if is_theirs || *source == Some(partner) || relation.retracted.contains(id) {
+                continue;
+            }
+            let decision = book.decide(asked, record.header());
+            let Some(mask) = shown(records, &relation.disclosed, record, decision.revealed) else {
+                continue;
+            };
+            let action = match relation.disclosed.get(id) {
+                Some(before) if mask.without(*before).is_empty() => continue,
+                Some(_) => FeedAction::Revise,
+                None if record.kind() == Kind::Withdrawal => FeedAction::Withdraw,
+                None => FeedAction::Disclose,
+            };
+            relation.feed.append(action, record, mask);
+            relation.disclosed.insert(*id, mask);
+            if random.chance(3) {
+                relation.feed.publish();
+            }
+        }
+        if relation.feed.entries.len() as u64 > relation.feed.published().get() {
+            relation.feed.publish();
+        }
+        let appended = relation.feed.entries.len() > before;
+        if appended {
+            node.write(b"published");
+        }
+        self.announce(own, partner);
+        appended
+    }
+
+    /// Takes back a record that the partner has receipted.
+    pub(super) fn retract(&mut self, own: usize, partner: usize) {
+        let node = &mut self.nodes[own];
+        let State { records, relations, .. } = &mut node.state;
+        let relation = relations.get_mut(&partner).unwrap();
+        if relation.disclosed.is_empty() || relation.receipted != relation.feed.published() {
+            return;
+        }
+        let at = self.random.below(relation.disclosed.len());
+        let id = *relation.disclosed.keys().nth(at).unwrap();
+        if relation.retracted.insert(id) {
+            relation.feed.append(FeedAction::Retract, &records[&id], SlotMask::NONE);
+            relation.feed.publish();
+            node.write(b"retracted");
+        }
+        self.announce(own, partner);
+    }
+
+    /// Tells the stream, if there is one, that feed and journal grew.
+    fn announce(&mut self, own: usize, partner: usize) {
+        let published = self.nodes[own].state.relations[&partner].feed.published();
+        let journal = self.nodes[own].journal_size();
+        let (pair, side) = if own < partner { ((own, partner), 0) } else { ((partner, own), 1) };
+        self.input(pair, side, Input::Published(published));
+        self.input(pair, side, Input::Journal(journal));
+    }
+
+    pub(super) fn begin_drain(&mut self, pair: (usize, usize), side: usize) {
+        if let Some(link) = self.links.get_mut(&pair) {
+            link.draining = true;
+            self.input(pair, side, Input::Drain);
+        }
+    }
+
+    /// Puts another policy in force, wider or narrower.
+    pub(super) fn change_policy(&mut self, own: usize) {
+        let node = &mut self.nodes[own];
+        node.state.edition = (node.state.edition + 1 + self.random.below(EDITIONS - 1)) % EDITIONS;
+        node.write(b"policy");
+    }
+
+    pub(super) fn submit(&mut self, own: usize) {
+        if self.submitted < RECORDS {
+            self.submitted += 1;
+            self.nodes[own].submit(&mut self.random);
+        }
+    }
+
+    /// A fair network, until nobody has anything left to say.
+    pub(super) fn quiesce(&mut self) {
+        let spoilt = |link: &Link| link.tampered || link.draining;
+        let spoilt: Vec<_> =
+            self.links.iter().filter(|(_, link)| spoilt(link)).map(|(pair, _)| *pair).collect();
+        spoilt.into_iter().for_each(|pair| self.cut(pair));
+        let mut busy = true;
+        while busy {
+            busy = false;
+            for pair in PAIRS {
+                self.connect(pair);
+                for (own, partner) in [pair, (pair.1, pair.0)] {
+                    busy |= !self.nodes[own].is_behind && self.publish(own, partner);
+                }
+                for side in [0, 1] {
+                    while self.deliver(pair, side) || self.work(pair, side) {
+                        busy = true;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self) {
+        for pair in PAIRS {
+            let first = self.random.below(2);
+            self.begin_drain(pair, first);
+            let mut moved = true;
+            while moved {
+                moved = self.deliver(pair, 0) | self.deliver(pair, 1);
+                moved |= self.work(pair, 0) | self.work(pair, 1);
+            }
+        }
+        assert!(self.links.is_empty(), "every stream ended in good order");
+    }
+}

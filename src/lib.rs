@@ -17,4 +17,5 @@ pub mod journal;
 pub mod tls;
 pub mod node;
 pub mod rpc;
+pub mod http;
 pub mod cli;

@@ -50,6 +50,12 @@ pub enum Check {
     Receipt,
     /// A witness's cosignature on a checkpoint that the journal had.
     Cosignature,
+    /// What the agency cosigned of another log.
+    CosignatureGiven,
+    /// Evidence against another log.
+    Contradiction,
+    /// Too few cosignatures for what the auditor asked.
+    Quorum,
     /// A proof file as a text.
     ProofForm,
     ProofCards,
@@ -97,6 +103,9 @@ impl Check {
             Self::ReceivedFeed => "received_feed",
             Self::Receipt => "receipt",
             Self::Cosignature => "cosignature",
+            Self::CosignatureGiven => "cosignature_given",
+            Self::Contradiction => "contradiction",
+            Self::Quorum => "quorum",
             Self::ProofForm => "proof_form",
             Self::ProofCards => "proof_cards",
             Self::ProofEntry => "proof_entry",
@@ -143,6 +152,9 @@ impl Check {
             Self::ReceivedFeed => "a received feed head does not hold",
             Self::Receipt => "a partner's receipt does not hold",
             Self::Cosignature => "a witness's cosignature does not hold",
+            Self::CosignatureGiven => "the agency cosigned what it should not have",
+            Self::Contradiction => "evidence against a log does not hold",
+            Self::Quorum => "too few witnesses cosigned the journal",
             Self::ProofForm => "the proof cannot be read",
             Self::ProofCards => "the cards in the proof do not hold",
             Self::ProofEntry => "an entry in the proof is not about this record",

@@ -15,10 +15,11 @@ use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
 use super::replay::BundleFiles;
-use super::report::{Counts, FeedCount, Remark, Report};
+use super::report::{Counts, FeedCount, Quorum, Remark, Report};
 use super::walk::Ending;
+use super::witnesses::Witnesses;
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp, TreeHash};
-use crate::merkle::{Checkpoint, Frontier, Note, NoteVerifier, TreeHead};
+use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::Compiled;
 use crate::record::signed::VerifiedRoots;
@@ -29,9 +30,6 @@ use std::sync::Arc;
 
 /// Commits before the first card; a node writes its card with its first entry.
 const EARLY_COMMITS_MAX: usize = 16;
-
-/// Witnesses that are no partners, with those whose address changed; an operator adds them by hand.
-const WITNESSES_MAX: usize = 1_000;
 
 /// Who the auditor knows the agency to be.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +72,8 @@ pub struct Expectations {
     /// The node's own card file.
     pub directory_card: Option<Card>,
     pub checkpoint: Option<KnownCheckpoint>,
+    /// Witnesses that must have cosigned the journal.
+    pub quorum: Option<usize>,
     /// The files of each bundle at hand, by the hash in its name.
     pub policies: BTreeMap<BundleHash, BundleFiles>,
     /// Bundles that were loaded before, for somebody who verifies many histories.
@@ -93,8 +93,6 @@ pub struct Audit {
     frontier: Frontier,
     checkpoint: TreeHead,
     recent: Recent,
-    /// Keys of witnesses that are no partners.
-    witnesses: Vec<NoteVerifier>,
     pub(super) disclosures: Option<Disclosures>,
     first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
@@ -105,6 +103,7 @@ pub struct Audit {
     pub(super) policy: InForce,
     pub(super) acts: Acts,
     pub(super) counts: Counts,
+    witnesses: Witnesses,
     failure: Option<Failure>,
 }
 
@@ -114,7 +113,6 @@ impl Audit {
         Self {
             expectations,
             recent: Recent::default(),
-            witnesses: Vec::new(),
             disclosures,
             own: Vec::new(),
             journal: None,
@@ -130,6 +128,7 @@ impl Audit {
             policy: InForce::default(),
             acts: Acts::default(),
             counts: Counts::default(),
+            witnesses: Witnesses::default(),
             failure: None,
         }
     }
@@ -186,6 +185,14 @@ impl Audit {
         let index = self.frontier.size().get();
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
+        let about_cosignatures = matches!(
+            &told,
+            Told::Other(event)
+                if matches!(**event, Event::CosignatureGiven(_) | Event::CosignatureReceived(_))
+        );
+        if !about_cosignatures {
+            self.witnesses.substance(index);
+        }
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
@@ -230,10 +237,12 @@ impl Audit {
                 self.counts.notes += 1;
                 self.partners.receipt(&receipt, &self.own)
             }
-            Event::CosignatureReceived(received) => self.cosigned(&received),
-            Event::WitnessAdded(added) => self.witness(&added),
-            // What others signed, kept as it came: a claim about their logs and not about this one.
-            Event::CosignatureGiven(_) | Event::ContradictionFound(_) => Ok(()),
+            Event::CosignatureReceived(received) => self.cosigned(&received, at),
+            Event::CosignatureGiven(given) => {
+                self.witnesses.give(&given, &self.own, &self.partners)
+            }
+            Event::ContradictionFound(found) => self.witnesses.contradict(&found, &self.partners),
+            Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide(&decided),
             Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
@@ -269,27 +278,16 @@ impl Audit {
         }
     }
 
-    fn cosigned(&mut self, received: &pb::CosignatureReceived) -> Result<(), Fault> {
+    fn cosigned(&mut self, received: &pb::CosignatureReceived, at: Timestamp) -> Result<(), Fault> {
         let name = &received.witness;
         let agency = name.strip_suffix("/witness").and_then(|name| name.parse().ok());
         let partner = agency.and_then(|agency| self.partners.card(&agency));
-        let head = cosigned_head(&received.note, name, &self.own, partner, &self.witnesses)?;
+        let added = self.witnesses.added();
+        let head = cosigned_head(&received.note, name, &self.own, partner, added)?;
         let compared = self.recent.check(head, self.frontier.size())?;
         self.counts.cosignatures += 1;
         self.counts.old_cosignatures += u64::from(!compared);
-        Ok(())
-    }
-
-    fn witness(&mut self, added: &pb::WitnessAdded) -> Result<(), Fault> {
-        let key = added
-            .vkey
-            .parse()
-            .map_err(|error| Fault::new(Check::Cosignature, "the key of a witness", error))?;
-        if self.witnesses.len() == WITNESSES_MAX {
-            let expected = format!("at most {WITNESSES_MAX} witnesses");
-            return Err(Fault::new(Check::Cosignature, expected, "more"));
-        }
-        self.witnesses.push(key);
+        self.witnesses.received(name, head, at);
         Ok(())
     }
 
@@ -378,6 +376,9 @@ impl Audit {
         }
         self.counts.batches += 1;
         self.checkpoint = computed;
+        if let Some(at) = self.last_at {
+            self.witnesses.commit(at);
+        }
         Ok(())
     }
 
@@ -443,6 +444,11 @@ impl Audit {
         self.report(remarks)
     }
 
+    fn quorum(&self) -> Option<Quorum> {
+        let wanted = self.expectations.quorum?;
+        Some(self.witnesses.quorum(wanted, self.last_at?))
+    }
+
     fn check_end(&self) -> Result<(), Fault> {
         if let Some((_, head)) = self.early.first() {
             let found = format!("a checkpoint of size {} and no card", head.size);
@@ -452,6 +458,12 @@ impl Audit {
             return Err(Fault::new(Check::Genesis, "a journal with a checkpoint", "none"));
         }
         self.check_erasures()?;
+        if let Some(quorum) = self.quorum()
+            && !quorum.is_reached()
+        {
+            let expected = format!("{} entries cosigned by {}", quorum.must, quorum.wanted);
+            return Err(Fault::new(Check::Quorum, expected, format!("{} entries", quorum.reached)));
+        }
         let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
         if known.head.size == TreeHead::EMPTY.size && known.head != TreeHead::EMPTY {
             let (expected, found) = (shown(known.head), shown(TreeHead::EMPTY));
@@ -494,6 +506,7 @@ impl Audit {
             remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });
         }
         self.partners.remark(remarks);
+        self.witnesses.remark(remarks);
     }
 
     fn report(mut self, remarks: Vec<Remark>) -> Report {
@@ -514,7 +527,10 @@ impl Audit {
             exceptions: partner.feed.exceptions(),
             received: partner.received.map_or(0, |head| head.size.get()),
         });
+        let (witnesses, quorum) = (self.witnesses.counts(), self.quorum());
         Report {
+            witnesses,
+            quorum,
             agency: self.agency,
             number: self.own.last().map(Card::number),
             checkpoint: self.checkpoint,

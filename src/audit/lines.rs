@@ -112,6 +112,18 @@ impl Log {
     }
 }
 
+/// The head in a note of a log that the agency of a card signed.
+pub(super) fn head_by(
+    card: &Card,
+    origin: &str,
+    note: &[u8],
+    check: Check,
+) -> Result<TreeHead, Fault> {
+    let log = Log::of(origin, std::iter::once(&card.journal), None)
+        .ok_or_else(|| Fault::new(check, "a log's name", origin))?;
+    log.head(note, check)
+}
+
 fn feed_origin(from: &AgencyName, to: &AgencyName) -> String {
     format!("{from}/feed/{to}")
 }

@@ -37,6 +37,7 @@ mod replay;
 mod report;
 mod segment;
 mod walk;
+mod witnesses;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
 pub use disclosures::{Disclosure, LedgerFilter};
@@ -55,7 +56,7 @@ pub use proof_file::{
 };
 pub use proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
 pub use replay::BundleFiles;
-pub use report::{Counts, FeedCount, Remark, Report, Verdict};
+pub use report::{Counts, FeedCount, Quorum, Remark, Report, Verdict, WitnessCount};
 pub use segment::Chunk;
 pub use walk::{Ending, walk};
 

@@ -59,6 +59,10 @@ pub enum Remark {
     ForeignFile {
         name: String,
     },
+    /// A log showed two histories; the evidence is in this journal.
+    Contradiction {
+        origin: String,
+    },
     /// The node was stopped while it overwrote content; it finishes that when it starts.
     OverwritePending,
     /// The entry of an erasure is there and the bytes are too; the node destroys them when it starts.
@@ -82,6 +86,7 @@ impl Remark {
             Self::DisclosedWhileInactive { .. } => "disclosed_while_inactive",
             Self::PartnerIdentityChanged { .. } => "partner_identity_changed",
             Self::ForeignFile { .. } => "foreign_file",
+            Self::Contradiction { .. } => "contradiction",
             Self::OverwritePending => "overwrite_pending",
             Self::ErasurePending { .. } => "erasure_pending",
         }
@@ -131,6 +136,9 @@ impl fmt::Display for Remark {
                 write!(f, "{partner} changed its identity key: ask for the record of that ceremony")
             }
             Self::ForeignFile { name } => write!(f, "{name:?} among the segments is no segment"),
+            Self::Contradiction { origin } => {
+                write!(f, "{origin} showed two histories; the evidence is in this journal")
+            }
             Self::OverwritePending => {
                 f.write_str("an erasure was interrupted; the node finishes it when it starts")
             }
@@ -193,6 +201,33 @@ pub struct FeedCount {
     pub received: u64,
 }
 
+/// How far one witness cosigned this journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessCount {
+    /// Name of its key.
+    pub name: String,
+    /// The newest checkpoint that it cosigned.
+    pub size: u64,
+    /// When that came in.
+    pub at: Timestamp,
+}
+
+/// How far the wanted number of witnesses cosigned this journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quorum {
+    pub wanted: usize,
+    /// Entries that so many witnesses cover.
+    pub reached: u64,
+    /// Entries that they must cover.
+    pub must: u64,
+}
+
+impl Quorum {
+    pub const fn is_reached(&self) -> bool {
+        self.reached >= self.must
+    }
+}
+
 /// What an audit found. With a failure, the counts reach as far as the audit came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -206,6 +241,9 @@ pub struct Report {
     pub known: Option<TreeHead>,
     pub records: u64,
     pub feeds: Vec<FeedCount>,
+    pub witnesses: Vec<WitnessCount>,
+    /// What the auditor asked for.
+    pub quorum: Option<Quorum>,
     pub counts: Counts,
     pub remarks: Vec<Remark>,
     pub failure: Option<Failure>,
@@ -233,6 +271,8 @@ impl Report {
             known,
             records,
             feeds,
+            witnesses,
+            quorum,
             counts,
             remarks,
             failure,
@@ -281,6 +321,16 @@ impl Report {
                 "exceptions": text(feed.exceptions),
                 "received": text(feed.received),
             })).collect::<Vec<_>>(),
+            "witnesses": witnesses.iter().map(|witness| json!({
+                "name": witness.name,
+                "size": text(witness.size),
+                "at": witness.at.to_string(),
+            })).collect::<Vec<_>>(),
+            "quorum": quorum.map(|quorum| json!({
+                "wanted": quorum.wanted,
+                "reached": text(quorum.reached),
+                "must": text(quorum.must),
+            })),
             "remarks": remarks.iter().map(|remark| json!({
                 "code": remark.name(),
                 "message": remark.to_string(),
@@ -361,7 +411,26 @@ impl Report {
                 grouped(feed.exceptions),
                 grouped(feed.received),
             )
-        })
+        })?;
+        self.witnesses.iter().try_for_each(|witness| {
+            writeln!(
+                f,
+                "witness    ✓ {}: cosigned {} of {} entries, at {}",
+                witness.name,
+                grouped(witness.size),
+                grouped(self.checkpoint.size.get()),
+                witness.at,
+            )
+        })?;
+        match &self.quorum {
+            Some(quorum) => writeln!(
+                f,
+                "quorum     ✓ {} witnesses cover {} entries",
+                quorum.wanted,
+                grouped(quorum.reached.min(self.checkpoint.size.get())),
+            ),
+            None => Ok(()),
+        }
     }
 
     fn write_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {

@@ -39,6 +39,9 @@ pub struct AuditOptions {
     /// A checkpoint of the journal from before; only it shows a history cut off at its end.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// How many witnesses must have cosigned the journal, to at most an hour before its last entry.
+    #[arg(long, value_name = "N")]
+    pub quorum: Option<usize>,
 }
 
 /// What keeps an audit from being done. A verification that failed is no such error; see [`Report`].
@@ -105,7 +108,7 @@ fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
         }
         None => None,
     };
-    Ok(Expectations { anchor, checkpoint, ..Expectations::default() })
+    Ok(Expectations { anchor, checkpoint, quorum: options.quorum, ..Expectations::default() })
 }
 
 /// What the auditor knows of the agency from elsewhere.
@@ -276,3 +279,5 @@ mod export_tests;
 pub(super) mod fixtures;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod witness_tests;

@@ -37,6 +37,7 @@ mod takedown;
 mod verify;
 mod watch;
 mod watch_log;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
+use crate::http;
 use crate::journal::open::system_clock;
 use crate::node::{Addresses, Node};
 use crate::rpc;
@@ -37,13 +38,14 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     let gates = (Gate::partners(node.trust()), Gate::clients(node.authority()).map_err(tls)?);
     let partners = listen(&node, &node.config().listen.partners, gates.0).await?;
     let clients = listen(&node, &node.config().listen.clients, gates.1).await?;
+    let http = listen_http(&node.config().http.listen).await?;
     let addresses = (address_of(&partners), address_of(&clients));
     node.counts_refusals(partners.refusals());
     node.counts_refusals(clients.refusals());
     node.listens(Addresses {
         partners: addresses.0.clone(),
         clients: addresses.1.clone(),
-        http: String::new(),
+        http: http.as_ref().map_or_else(String::new, |(address, _)| address.clone()),
     });
     context.output.note(&format!(
         "{} serves partners on {} and clients on {}; journal at {} entries",
@@ -55,6 +57,13 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(rpc::serve_partner_port(Arc::clone(&node), partners, stopped(&node)));
     tasks.spawn(rpc::serve_client_port(Arc::clone(&node), clients, stopped(&node)));
+    if let Some((_, listener)) = http {
+        let (node, stopped) = (Arc::clone(&node), stopped(&node));
+        tasks.spawn(async move {
+            http::serve(node, listener, stopped).await;
+            Ok(())
+        });
+    }
     let running = tokio::spawn(Arc::clone(&node).run());
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut grown = node.grown();
@@ -87,6 +96,22 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
 
 async fn writer_ended(grown: &mut tokio::sync::watch::Receiver<u64>) {
     while grown.changed().await.is_ok() {}
+}
+
+/// The HTTP port, where one is configured.
+async fn listen_http(address: &str) -> Result<Option<(String, TcpListener)>, CliError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let bound = |source: std::io::Error| CliError::Other {
+        doing: format!("cannot listen on {address}"),
+        exit: Exit::Precondition,
+        fix: "free the port, or set another under [http] in liaison.toml".to_owned(),
+        source: Box::new(source),
+    };
+    let listener = TcpListener::bind(address).await.map_err(bound)?;
+    let local = listener.local_addr().map_err(bound)?.to_string();
+    Ok(Some((local, listener)))
 }
 
 async fn listen(node: &Node, address: &str, gate: Gate) -> Result<Acceptor, CliError> {

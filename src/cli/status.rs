@@ -61,6 +61,7 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
         status.refused.iter().map(|count| format!("{} {}", grouped(count.count), count.name));
     lines.push(("refused", refused.collect::<Vec<_>>().join(", ")));
     lines.push(("http port", status.http_address.clone()));
+    lines.push(("witnesses", witnesses_text(status)));
     lines.push(("guard", guard_text(status.guard.as_ref())));
     let frozen = status.contradictions.iter().map(|found| {
         let evidence = grouped(found.journal_index);
@@ -68,6 +69,18 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
     });
     lines.push(("FROZEN", frozen.collect::<Vec<_>>().join("; ")));
     facts(lines)
+}
+
+/// Nothing while there are no witnesses and none are asked for.
+fn witnesses_text(status: &pb::GetStatusResponse) -> String {
+    let (found, all, wanted) = (status.cosigned_by, status.witnesses.len(), status.quorum);
+    let found_of_all = format!("{found} of {all} cosigned the newest checkpoint");
+    match wanted {
+        0 if all == 0 => String::new(),
+        0 => found_of_all,
+        wanted if found < wanted => format!("{found_of_all}; TOO FEW, the quorum is {wanted}"),
+        wanted => format!("{found_of_all}; the quorum is {wanted}"),
+    }
 }
 
 /// Nothing while the node may sign and somebody said so.
@@ -166,6 +179,24 @@ mod tests {
         let text = to_text(&status);
         assert!(text.contains("THIS IS AN OLD COPY; signs nothing. jc3.or.jp shows it"), "{text}");
         assert!(text.contains("cbi.gov.in/journal showed two histories; evidence in entry 12"));
+    }
+
+    #[test]
+    fn witnesses_are_counted_against_the_quorum() {
+        let text = |all, cosigned_by, quorum| {
+            let witnesses = vec![pb::WitnessView::default(); all];
+            witnesses_text(&pb::GetStatusResponse {
+                witnesses,
+                cosigned_by,
+                quorum,
+                ..Default::default()
+            })
+        };
+        assert_eq!(text(0, 0, 0), "");
+        assert_eq!(text(3, 1, 0), "1 of 3 cosigned the newest checkpoint");
+        assert_eq!(text(3, 2, 2), "2 of 3 cosigned the newest checkpoint; the quorum is 2");
+        let few = "0 of 0 cosigned the newest checkpoint; TOO FEW, the quorum is 1";
+        assert_eq!(text(0, 0, 1), few);
     }
 
     #[test]

@@ -7,11 +7,12 @@ use super::export::{self, ExportArgs};
 use super::ledger::{self, LedgerArgs};
 use super::prove::{self, ProveArgs};
 use super::watch_log::{self, WatchLogArgs};
+use super::witness::{self, WitnessCommand};
 use crate::audit::{Occasion, Report, Verdict};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// Verify history offline: no node, no configuration, no trust in either.
+/// Verify history offline, with no trust in the node or its configuration; see its witnesses.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     Verify(VerifyArgs),
@@ -19,6 +20,11 @@ pub enum AuditCommand {
     Ledger(LedgerArgs),
     Prove(ProveArgs),
     Watch(WatchLogArgs),
+    #[command(
+        subcommand,
+        after_help = "Example:\n  liaison audit witness list --dir /var/lib/liaison"
+    )]
+    Witness(WitnessCommand),
 }
 
 /// Verify a node's directory, an export or the proof of one record: signatures, fields, trees,
@@ -42,6 +48,7 @@ pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), 
         AuditCommand::Export(args) => export::run(args, context).await,
         AuditCommand::Ledger(args) => ledger::run(&args, context),
         AuditCommand::Prove(args) => prove::run(&args, context).await,
+        AuditCommand::Witness(command) => witness::run(command, context).await,
         AuditCommand::Verify(args) if args.path.is_file() => verify_proof(&args, context),
         AuditCommand::Verify(args) => verify(&args, context),
         AuditCommand::Watch(args) => watch_log::run(args, context).await,

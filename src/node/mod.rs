@@ -13,6 +13,7 @@ pub mod init;
 mod keyring;
 mod link;
 mod links;
+mod outside;
 mod partners;
 mod plan;
 mod policies;
@@ -47,7 +48,7 @@ use policies::Rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -128,7 +129,11 @@ pub struct Node {
     handshakes: Mutex<Vec<Arc<RefusalCounts>>>,
     addresses: Mutex<Addresses>,
     /// Told when the index is to be written anew.
-    scrub: tokio::sync::Notify,
+    scrub: Notify,
+    /// Why a witness that is no partner could not be asked lately, by the name of its key.
+    unasked: Mutex<BTreeMap<String, String>>,
+    /// Tells that a witness was added.
+    witness_added: Notify,
     stopping: watch::Sender<bool>,
 }
 
@@ -172,7 +177,9 @@ impl Node {
             refusals: Mutex::default(),
             handshakes: Mutex::default(),
             addresses: Mutex::default(),
-            scrub: tokio::sync::Notify::new(),
+            scrub: Notify::new(),
+            unasked: Mutex::default(),
+            witness_added: Notify::new(),
             stopping,
             clock,
             config,
@@ -308,6 +315,9 @@ impl Node {
         let head = self.view().journal().head();
         let Addresses { partners, clients, http } =
             self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let witnesses = self.witness_views();
+        let covers = |view: &&pb::WitnessView| view.cosigned_size >= snapshot.state.substance;
+        let cosigned_by = witnesses.iter().filter(covers).count() as u32;
         pb::GetStatusResponse {
             agency: self.agency().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -326,8 +336,10 @@ impl Node {
             client_address: clients,
             guard: Some(self.guard.view()),
             contradictions: self.contradiction_views(),
-            witnesses: self.witness_views(),
+            witnesses,
             http_address: http,
+            quorum: self.config.witness.quorum,
+            cosigned_by,
         }
     }
 }

@@ -47,6 +47,8 @@ impl Node {
         let node = Arc::clone(&self);
         tasks.spawn(async move { node.renew_certificate().await });
         let node = Arc::clone(&self);
+        tasks.spawn(async move { node.ask_added_witnesses().await });
+        let node = Arc::clone(&self);
         tasks.spawn(async move {
             let mut stopping = node.stopping();
             tokio::select! {

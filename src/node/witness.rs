@@ -17,7 +17,7 @@ use crate::merkle::{
 };
 use crate::pb::{self, journal_entry::Event};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// A cosignature younger than this is given again as it is: whoever repeats a question makes no
 /// entries.
@@ -169,7 +169,7 @@ impl Node {
         self.view().snapshot().state.witnessing.given.keys().cloned().collect()
     }
 
-    fn witness(&self) -> Result<Cosigner, NodeError> {
+    pub(super) fn witness(&self) -> Result<Cosigner, NodeError> {
         let name = witness_name(self.agency());
         let name = name.parse().map_err(|error| NodeError::start("witness key name", error))?;
         Ok(Cosigner::new(name, self.keys.witness.signing_key().clone()))
@@ -221,10 +221,14 @@ impl Node {
                 ..pb::ContradictionFound::default()
             },
             Evidence::PartnerJournal(
-                WitnessRefusal::SameSize { shown } | WitnessRefusal::EmptyRoot { shown },
+                refusal
+                @ (WitnessRefusal::SameSize { shown } | WitnessRefusal::EmptyRoot { shown }),
             ) => pb::ContradictionFound {
                 origin: pair.partner.journal_origin().to_string(),
-                kind: pb::Contradiction::SameSize.into(),
+                kind: match refusal {
+                    WitnessRefusal::EmptyRoot { .. } => pb::Contradiction::EmptyRoot.into(),
+                    _ => pb::Contradiction::SameSize.into(),
+                },
                 held_note: self
                     .cosigned_checkpoint(pair.partner.journal_origin().as_str())
                     .unwrap_or_default(),
@@ -255,6 +259,7 @@ impl Node {
     pub fn witness_views(&self) -> Vec<pb::WitnessView> {
         let snapshot = self.view().snapshot();
         let witnessing = &snapshot.state.witnessing;
+        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
         let view = |verifier: &NoteVerifier, partner: String, url: &str| {
             let cosigned = witnessing.received.get(verifier.name().as_str());
             pb::WitnessView {
@@ -263,7 +268,11 @@ impl Node {
                 url: url.to_owned(),
                 cosigned_size: cosigned.map_or(0, |cosigned| cosigned.head.size.get()),
                 cosigned_at_ms: cosigned.map_or(0, |cosigned| cosigned.at.unix_ms() as u64),
-                last_error: String::new(),
+                last_error: unasked
+                    .get(verifier.name().as_str())
+                    .filter(|_| !url.is_empty())
+                    .cloned()
+                    .unwrap_or_default(),
             }
         };
         let partners = snapshot.state.partners.iter().filter_map(|(agency, partner)| {

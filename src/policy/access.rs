@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 30] = [
+pub const RPCS: [&str; 34] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -53,6 +53,10 @@ pub const RPCS: [&str; 30] = [
     "liaison.v1.PolicyService/CheckPolicy",
     "liaison.v1.PolicyService/ApplyPolicy",
     "liaison.v1.PolicyService/ExplainDecision",
+    "liaison.v1.WitnessService/AddCheckpoint",
+    "liaison.v1.WitnessService/GetCosignedCheckpoint",
+    "liaison.v1.WitnessService/ListWitnesses",
+    "liaison.v1.WitnessService/AddWitness",
     "liaison.v1.NodeService/GetStatus",
 ];
 

@@ -20,6 +20,7 @@ mod records;
 mod refusal;
 mod submission;
 mod watch;
+mod witnesses;
 
 pub use port::{ServeError, serve_client_port, serve_partner_port};
 

@@ -9,6 +9,7 @@ use super::node::NodeStatus;
 use super::partners::Partners;
 use super::policies::Policies;
 use super::records::Records;
+use super::witnesses::Witnesses;
 use super::{
     CALL_TIMEOUT, Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, READS_MAX, STREAMS_PER_CONNECTION_MAX,
 };
@@ -22,6 +23,7 @@ use crate::pb::node_service_server::NodeServiceServer;
 use crate::pb::partner_service_server::PartnerServiceServer;
 use crate::pb::policy_service_server::PolicyServiceServer;
 use crate::pb::record_service_server::RecordServiceServer;
+use crate::pb::witness_service_server::WitnessServiceServer;
 use crate::policy::{Access, Report};
 use crate::tls::{
     Acceptor, CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES,
@@ -91,6 +93,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
     let logs = LogServiceServer::new(Logs(context.clone()));
     let partners = PartnerServiceServer::new(Partners(context.clone()));
     let policies = PolicyServiceServer::new(Policies(context.clone()));
+    let witnesses = WitnessServiceServer::new(Witnesses(context.clone()));
     let node = NodeServiceServer::new(NodeStatus(context));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<RecordServiceServer<Records>>().await;
@@ -103,6 +106,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
         .add_service(logs.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(partners.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(policies.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(witnesses.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(node.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health_service)
         .add_service(reflection))

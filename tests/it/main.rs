@@ -27,3 +27,4 @@ mod slot_tables;
 mod source;
 mod tidy;
 mod withheld;
+mod witness;

@@ -47,11 +47,11 @@ impl Party {
         Self { agency: "cert.example".parse().unwrap(), base: 30 }
     }
 
-    fn stranger() -> Self {
+    pub(super) fn stranger() -> Self {
         Self { agency: "far.example".parse().unwrap(), base: 50 }
     }
 
-    fn key(&self, role: Role) -> SecretKey {
+    pub(super) fn key(&self, role: Role) -> SecretKey {
         let place = Role::ALL.iter().position(|other| *other == role).unwrap();
         SecretKey::from_seed(role, self.base + place as u8)
     }
@@ -71,6 +71,16 @@ impl Party {
     fn cosigner(&self) -> Cosigner {
         let key = self.key(Role::Receipt).signing_key().clone();
         Cosigner::new(receipt_name(&self.agency).parse().unwrap(), key)
+    }
+
+    /// This party's witness cosigns a note under that name.
+    pub(super) fn cosign(&self, name: &str, note: &[u8]) -> Bytes {
+        let key = self.key(Role::Witness).signing_key().clone();
+        let cosigner = Cosigner::new(name.parse().unwrap(), key);
+        let note = Note::parse(note).unwrap();
+        let checkpoint = Checkpoint::parse(note.text()).unwrap();
+        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at()));
+        [note.to_bytes(), format!("{line}\n").into_bytes()].concat().into()
     }
 
     pub(in crate::cli) fn signing(&self) -> Signing {

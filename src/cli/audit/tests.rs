@@ -21,7 +21,7 @@ pub(super) fn audited(segments: &[Vec<u8>]) -> Report {
     audit::verify(Expectations::default(), numbered).unwrap()
 }
 
-fn verified(node: &Node) -> Report {
+pub(super) fn verified(node: &Node) -> Report {
     verify_directory(node.path(), &AuditOptions::default()).unwrap()
 }
 
@@ -363,7 +363,7 @@ fn the_hash_of_a_bundle_is_that_of_the_policy_module() {
 }
 
 /// What a dishonest node wrote into its own journal, signatures and all.
-fn dishonest(act: impl FnOnce(&mut Node)) -> Check {
+pub(super) fn dishonest(act: impl FnOnce(&mut Node)) -> Check {
     let mut node = Node::new();
     node.submit(0..2);
     act(&mut node);

@@ -1,0 +1,242 @@
+//! Witnesses of this journal, and this agency as the witness of other logs.
+//!
+//! A witness's cosignature covers everything before the checkpoint that it cosigned, so the newest
+//! of each counts. Whose keys they are that the journal names is for the auditor to judge.
+
+use super::card::Card;
+use super::failure::{Check, Fault};
+use super::feed::shown;
+use super::lines::head_by;
+use super::partners::Partners;
+use super::report::{Quorum, Remark, WitnessCount};
+use crate::ident::{AgencyName, Timestamp, TreeHash};
+use crate::merkle::{
+    Checkpoint, Note, NoteVerifier, SignatureType, TREE_SIZE_MAX, TreeHead, verify_note,
+};
+use crate::pb;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Witnesses that are no partners, with keys that were replaced; an operator adds them by hand.
+const ADDED_MAX: usize = 1_000;
+/// Logs beside partners' journals that an agency cosigns, with those it no longer does.
+const GIVEN_MAX: usize = 16_384;
+/// Entries that are younger than this, before the last entry, need no cosignature for a quorum: a
+/// witness is asked every minute, and may be away for a while.
+const LAG_MS_MAX: i64 = 60 * MINUTE_MS;
+const MINUTE_MS: i64 = 60 * 1_000;
+
+/// The last checkpoint of a minute.
+#[derive(Debug, Clone, Copy)]
+struct Commit {
+    /// Size after the last entry in it that is not about cosignatures.
+    substance: u64,
+    at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Witnesses {
+    /// One a minute: those of the last hour and the newest before.
+    commits: VecDeque<Commit>,
+    substance: u64,
+    received: BTreeMap<String, (u64, Timestamp)>,
+    added: Vec<NoteVerifier>,
+    /// What this agency cosigned last, by origin.
+    given: BTreeMap<String, TreeHead>,
+    contradicted: Vec<String>,
+}
+
+impl Witnesses {
+    /// An entry that is not about cosignatures.
+    pub(super) fn substance(&mut self, index: u64) {
+        self.substance = index + 1;
+    }
+
+    /// A checkpoint, with the time of the last entry in it.
+    pub(super) fn commit(&mut self, at: Timestamp) {
+        let minute = |at: Timestamp| at.unix_ms() / MINUTE_MS;
+        let commit = Commit { substance: self.substance, at };
+        match self.commits.back_mut() {
+            Some(last) if minute(last.at) == minute(at) => *last = commit,
+            _ => self.commits.push_back(commit),
+        }
+        while self.commits.get(1).is_some_and(|second| is_old(second, at)) {
+            self.commits.pop_front();
+        }
+    }
+
+    /// Keys of witnesses that are no partners.
+    pub(super) fn added(&self) -> &[NoteVerifier] {
+        &self.added
+    }
+
+    pub(super) fn add(&mut self, added: &pb::WitnessAdded) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn ToString| {
+            Fault::new(Check::Cosignature, expected, found.to_string())
+        };
+        let key: NoteVerifier =
+            added.vkey.parse().map_err(|error| fault("the key of a witness", &error))?;
+        if key.signature_type() != SignatureType::Cosignature {
+            return Err(fault("the key of a witness, type 0x04", &added.vkey));
+        }
+        // The same key again says where it is asked from now on.
+        if self.added.contains(&key) {
+            return Ok(());
+        }
+        if self.added.len() == ADDED_MAX {
+            return Err(fault(&format!("at most {ADDED_MAX} witnesses"), &"more"));
+        }
+        self.added.push(key);
+        Ok(())
+    }
+
+    /// A witness cosigned a head of this journal.
+    pub(super) fn received(&mut self, witness: &str, head: TreeHead, at: Timestamp) {
+        let newest = self.received.entry(witness.to_owned()).or_insert((0, at));
+        if head.size.get() > newest.0 {
+            *newest = (head.size.get(), at);
+        }
+    }
+
+    /// This agency cosigned a checkpoint of another log: the log's line where its key is known, its
+    /// own line, and nothing before what it cosigned last.
+    pub(super) fn give(
+        &mut self,
+        given: &pb::CosignatureGiven,
+        own: &[Card],
+        partners: &Partners,
+    ) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn ToString| {
+            Fault::new(Check::CosignatureGiven, expected, found.to_string())
+        };
+        let note = Note::parse(&given.note).map_err(|error| fault("a signed note", &error))?;
+        let checkpoint =
+            Checkpoint::parse(note.text()).map_err(|error| fault("a checkpoint", &error))?;
+        if checkpoint.origin().as_str() != given.origin {
+            return Err(fault(&given.origin, checkpoint.origin()));
+        }
+        let keys: Vec<NoteVerifier> = own.iter().rev().filter_map(witness_key).collect();
+        verify_note(&note, &keys).map_err(|error| fault("the agency's cosignature", &error))?;
+        if !given.partner.is_empty() {
+            let card = card_of(partners, &given.partner)
+                .ok_or_else(|| fault("the journal of a partner", &given.partner))?;
+            head_by(card, &given.origin, &given.note, Check::CosignatureGiven)?;
+        }
+        if self.given.len() == GIVEN_MAX && !self.given.contains_key(&given.origin) {
+            return Err(fault(&format!("at most {GIVEN_MAX} logs"), &"more"));
+        }
+        let head = checkpoint.head();
+        let last = self.given.entry(given.origin.clone()).or_insert(head);
+        if head.size < last.size || (head.size == last.size && head.root != last.root) {
+            return Err(fault(&format!("what continues {}", shown(*last)), &shown(head)));
+        }
+        *last = head;
+        Ok(())
+    }
+
+    /// Evidence against another log: signed by it, and not what it is held against.
+    pub(super) fn contradict(
+        &mut self,
+        found: &pb::ContradictionFound,
+        partners: &Partners,
+    ) -> Result<(), Fault> {
+        // The key of a log that is no partner's stands in no entry.
+        if let Some(card) = card_of(partners, &found.partner) {
+            let head = head_by(card, &found.origin, &found.shown_note, Check::Contradiction)?;
+            let held = Note::parse(&found.held_note)
+                .ok()
+                .and_then(|note| Checkpoint::parse(note.text()).ok())
+                .map(|checkpoint| checkpoint.head());
+            let computed = TreeHash::try_from(&found.computed_root[..]).ok();
+            if held == Some(head) || computed == Some(head.root) {
+                let expected = "another head than the one that was held";
+                return Err(Fault::new(Check::Contradiction, expected, shown(head)));
+            }
+        }
+        self.contradicted.push(found.origin.clone());
+        Ok(())
+    }
+
+    pub(super) fn remark(&self, remarks: &mut Vec<Remark>) {
+        let found = self.contradicted.iter();
+        remarks.extend(found.map(|origin| Remark::Contradiction { origin: origin.clone() }));
+    }
+
+    pub(super) fn counts(&self) -> Vec<WitnessCount> {
+        let received = self.received.iter();
+        received
+            .map(|(name, (size, at))| WitnessCount { name: name.clone(), size: *size, at: *at })
+            .collect()
+    }
+
+    /// How far so many witnesses reach together, and how far they must. `end` is the time of the
+    /// last entry.
+    pub(super) fn quorum(&self, wanted: usize, end: Timestamp) -> Quorum {
+        let mut sizes: Vec<u64> = self.received.values().map(|(size, _)| *size).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let reached = match wanted {
+            0 => TREE_SIZE_MAX.get(),
+            wanted => sizes.get(wanted - 1).copied().unwrap_or_default(),
+        };
+        let old = self.commits.iter().rev().find(|commit| is_old(commit, end));
+        Quorum { wanted, reached, must: old.map_or(1, |commit| commit.substance.max(1)) }
+    }
+}
+
+fn is_old(commit: &Commit, now: Timestamp) -> bool {
+    now.unix_ms() - commit.at.unix_ms() > LAG_MS_MAX
+}
+
+fn card_of<'a>(partners: &'a Partners, name: &str) -> Option<&'a Card> {
+    partners.card(&name.parse::<AgencyName>().ok()?)
+}
+
+fn witness_key(card: &Card) -> Option<NoteVerifier> {
+    let name = format!("{}/witness", card.agency).parse().ok()?;
+    NoteVerifier::new(name, SignatureType::Cosignature, card.witness.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::TreeSize;
+    use crate::merkle::leaf_hash;
+
+    fn minute(minute: i64) -> Timestamp {
+        Timestamp::from_unix_ms(1_800_000_000_000 + minute * MINUTE_MS).unwrap()
+    }
+
+    fn head(size: u64) -> TreeHead {
+        TreeHead { size: TreeSize::new(size), root: leaf_hash(b"root") }
+    }
+
+    /// Ten entries a minute.
+    fn journal(minutes: i64) -> Witnesses {
+        let mut witnesses = Witnesses::default();
+        for now in 0..minutes {
+            witnesses.substance(10 * now as u64 + 9);
+            witnesses.commit(minute(now));
+        }
+        witnesses
+    }
+
+    #[test]
+    fn a_quorum_must_cover_what_is_older_than_an_hour() {
+        for (minutes, must) in [(1, 1), (61, 1), (62, 10), (63, 20), (1_000, 9_390)] {
+            let witnesses = journal(minutes);
+            assert_eq!(witnesses.quorum(1, minute(minutes - 1)).must, must, "{minutes} minutes");
+            assert!(witnesses.commits.len() <= 62);
+        }
+    }
+
+    #[test]
+    fn a_quorum_reaches_as_far_as_its_slowest_witness() {
+        let mut witnesses = journal(63);
+        for (name, size) in [("a", 30), ("b", 20), ("b", 10), ("c", 19)] {
+            witnesses.received(name, head(size), minute(62));
+        }
+        let reached = |wanted| witnesses.quorum(wanted, minute(62)).reached;
+        assert_eq!([1, 2, 3, 4].map(reached), [30, 20, 19, 0]);
+        let is_reached = |wanted| witnesses.quorum(wanted, minute(62)).is_reached();
+        assert_eq!([0, 1, 2, 3].map(is_reached), [true, true, true, false]);
+    }
+}

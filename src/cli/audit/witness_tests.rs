@@ -1,0 +1,157 @@
+//! What the journal says about cosignatures, told by a node that lies.
+
+use super::fixtures::{Node, Party, forged_checkpoint, framed, frames};
+use super::tests::{audited, dishonest, verified};
+use crate::audit::{Check, Remark};
+use crate::cli::audit::{AuditOptions, verify_directory};
+use crate::ident::TreeSize;
+use crate::journal::entry::witness_name;
+use crate::merkle::{NoteVerifier, SignatureType, TreeHead, leaf_hash};
+use crate::partner::Role;
+use crate::pb::{self, journal_entry::Event};
+
+/// A checkpoint of the partner's journal, signed by the partner.
+fn of_partner(size: u64, root: &[u8]) -> Vec<u8> {
+    let partner = Party::partner();
+    let head = TreeHead { size: TreeSize::new(size), root: leaf_hash(root) };
+    partner.signing().sign("cert.example/journal", head).unwrap().to_vec()
+}
+
+/// The agency's witness cosigns that, or `by` does in its name.
+fn cosigned(note: &[u8], by: &Party) -> pb::CosignatureGiven {
+    let note = by.cosign(&witness_name(&Party::own().agency), note);
+    let (origin, partner) = ("cert.example/journal".to_owned(), "cert.example".to_owned());
+    pb::CosignatureGiven { origin, partner, note }
+}
+
+fn append(node: &Node, event: Event) {
+    node.commit(|t| t.append(event));
+}
+
+fn evidence(held: &[u8], shown: &[u8]) -> Event {
+    Event::ContradictionFound(pb::ContradictionFound {
+        origin: "cert.example/journal".into(),
+        partner: "cert.example".into(),
+        kind: pb::Contradiction::SameSize.into(),
+        held_note: held.to_vec().into(),
+        shown_note: shown.to_vec().into(),
+        ..Default::default()
+    })
+}
+
+/// A witness that is no partner.
+fn added(role: SignatureType) -> Event {
+    let key = Party::stranger().key(Role::Witness);
+    let name = "w.example".parse().unwrap();
+    let key = NoteVerifier::new(name, role, key.public().as_bytes()).unwrap();
+    let vkey = key.to_string();
+    let (url, client) = ("http://w.example".into(), "admin".into());
+    Event::WitnessAdded(pb::WitnessAdded { vkey, url, client })
+}
+
+#[test]
+fn a_cosignature_given_is_the_agencys_own_and_never_goes_back() {
+    let own = Party::own();
+    let give = |node: &Node, given| append(node, Event::CosignatureGiven(given));
+    let first = || cosigned(&of_partner(5, b"one"), &own);
+    let mut node = Node::new();
+    node.submit(0..2);
+    give(&node, first());
+    give(&node, first());
+    give(&node, cosigned(&of_partner(9, b"two"), &own));
+    assert_eq!(verified(&node).failure, None);
+    let after = |next: pb::CosignatureGiven| {
+        dishonest(|node| {
+            give(node, first());
+            give(node, next);
+        })
+    };
+    let wrong = [
+        ("another branch", cosigned(&of_partner(5, b"two"), &own)),
+        ("a smaller tree", cosigned(&of_partner(4, b"one"), &own)),
+        ("another's line", cosigned(&of_partner(9, b"one"), &Party::stranger())),
+        ("no line", pb::CosignatureGiven { note: of_partner(9, b"one").into(), ..first() }),
+        ("a log that did not sign", cosigned(&forged_checkpoint(9), &own)),
+        ("another origin", pb::CosignatureGiven { origin: "a.example/journal".into(), ..first() }),
+        ("a stranger", pb::CosignatureGiven { partner: "far.example".into(), ..first() }),
+    ];
+    for (what, given) in wrong {
+        assert_eq!(after(given), Check::CosignatureGiven, "{what}");
+    }
+}
+
+#[test]
+fn evidence_is_signed_by_the_log_that_it_accuses() {
+    let (one, two) = (of_partner(5, b"one"), of_partner(5, b"two"));
+    let mut node = Node::new();
+    node.submit(0..2);
+    append(&node, evidence(&one, &two));
+    let report = verified(&node);
+    assert_eq!(report.failure, None);
+    let remarks: Vec<_> = report.remarks.iter().map(Remark::name).collect();
+    assert!(remarks.contains(&"contradiction"), "{remarks:?}");
+    let forged = forged_checkpoint(5);
+    let wrong = [("another's", evidence(&one, &forged)), ("the same", evidence(&one, &one))];
+    for (what, found) in wrong {
+        let check = dishonest(|node| append(node, found));
+        assert_eq!(check, Check::Contradiction, "{what}");
+    }
+}
+
+#[test]
+fn a_witness_that_was_added_has_a_witnesss_key() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    append(&node, added(SignatureType::Cosignature));
+    assert_eq!(verified(&node).failure, None);
+    let check = dishonest(|node| append(node, added(SignatureType::Ed25519)));
+    assert_eq!(check, Check::Cosignature);
+}
+
+#[test]
+fn an_altered_byte_of_an_entry_about_cosignatures_is_found() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    let plain = node.segments();
+    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    let note = of_partner(5, b"one");
+    append(&node, Event::CosignatureGiven(cosigned(&note, &Party::own())));
+    append(&node, evidence(&note, &of_partner(5, b"two")));
+    append(&node, added(SignatureType::Cosignature));
+    let segments = node.segments();
+    assert_eq!(audited(&segments).failure, None);
+    let whole = (plain.len() - 1, frames(&plain[plain.len() - 1]).len());
+    for (number, bytes) in (1..).zip(&segments) {
+        let sound = frames(bytes);
+        assert_eq!(framed(number, &sound), *bytes);
+        let at_segment = number as usize - 1;
+        for place in (0..sound.len()).filter(|place| (at_segment, *place) >= whole) {
+            let len = sound[place].payload.len();
+            for at in (0..len).step_by(len.div_ceil(16)) {
+                let mut altered = sound.clone();
+                altered[place].payload[at] ^= 1 << (at % 8);
+                let mut segments = segments.clone();
+                segments[at_segment] = framed(number, &altered);
+                let report = audited(&segments);
+                assert!(report.failure.is_some(), "segment {number} frame {place} byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quorum_counts_witnesses_and_not_cosignatures() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    let with = |quorum| {
+        let options = AuditOptions { quorum: Some(quorum), ..AuditOptions::default() };
+        verify_directory(node.path(), &options).unwrap()
+    };
+    let report = with(1);
+    assert_eq!(report.failure, None);
+    assert_eq!(report.witnesses[0].name, "cert.example/witness");
+    assert!(report.to_string().contains("quorum     ✓ 1 witnesses cover"), "{report}");
+    assert_eq!(with(2).failure.unwrap().fault.check, Check::Quorum);
+}

@@ -1,0 +1,238 @@
+//! Witnesses that are no partners: added by an operator, asked over HTTP (C2SP tlog-witness).
+//!
+//! What comes back is believed for its signature alone, so the connection needs no certificate.
+
+use super::{Node, NodeError};
+use crate::ident::TreeSize;
+use crate::journal::entry::journal_origin;
+use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};
+use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
+use crate::pb::{self, journal_entry::Event};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use url::Url;
+
+/// How long a witness may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer: a few signature lines.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// How often it is looked whether one is to be asked.
+const TICK: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Adds a witness that is no partner, or changes where it is asked.
+    pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
+        let key: NoteVerifier =
+            vkey.parse().map_err(|error: crate::merkle::KeyError| invalid(&error))?;
+        if key.signature_type() != SignatureType::Cosignature {
+            return Err(invalid(&"vkey: a witness's key has type 0x04"));
+        }
+        let own = NoteVerifier::from(&self.witness()?);
+        if key.verifying_key() == own.verifying_key() {
+            return Err(invalid(&"vkey: this is this node's own key"));
+        }
+        endpoint(url)?;
+        let added = pb::WitnessAdded {
+            vkey: key.to_string(),
+            url: url.to_owned(),
+            client: client.to_owned(),
+        };
+        self.ledger
+            .commit(move |tx| {
+                let known = &tx.state().witnessing.added;
+                if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
+                    let text =
+                        format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                tx.append(Event::WitnessAdded(added))?;
+                Ok(Ok(()))
+            })
+            .await?
+            .0?;
+        self.witness_added.notify_one();
+        Ok(())
+    }
+
+    /// The keys that others verify this node by, as a log and as a witness.
+    pub fn verifiers(&self) -> Result<(NoteVerifier, NoteVerifier), NodeError> {
+        Ok((self.journal_verifier()?, NoteVerifier::from(&self.witness()?)))
+    }
+
+    fn journal_verifier(&self) -> Result<NoteVerifier, NodeError> {
+        let origin = journal_origin(self.agency());
+        let name = origin.parse().map_err(|error| NodeError::start("journal key name", error))?;
+        let key = self.keys.journal.public();
+        NoteVerifier::new(name, SignatureType::Ed25519, key.as_bytes())
+            .map_err(|error| NodeError::start("journal key", error))
+    }
+
+    /// Asks the witnesses that were added until the node stops; a new one at once.
+    pub(super) async fn ask_added_witnesses(&self) {
+        let every = Duration::from_secs(self.config.witness.every_seconds.into()).max(TICK);
+        let mut ticks = tokio::time::interval(every);
+        let mut stopping = self.stopping();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.witness_added.notified() => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            let snapshot = self.view().snapshot();
+            for (name, added) in &snapshot.state.witnessing.added {
+                let known = snapshot.state.witnessing.received.get(name);
+                let old = known.map_or(0, |known| known.head.size.get());
+                if snapshot.state.substance <= old {
+                    continue;
+                }
+                let asked = self.ask_added(added, TreeSize::new(old)).await;
+                self.was_asked(name, asked.err());
+            }
+        }
+    }
+
+    fn was_asked(&self, name: &str, failed: Option<NodeError>) {
+        let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = failed else {
+            unasked.remove(name);
+            return;
+        };
+        tracing::warn!(witness = name, %error, "a witness did not cosign");
+        unasked.insert(name.to_owned(), error.to_string());
+    }
+
+    async fn ask_added(&self, witness: &AddedWitness, old: TreeSize) -> Result<(), NodeError> {
+        let named = match self.post_checkpoint(witness, old).await? {
+            Answer::Cosigned(note) => return self.keep_cosignature(witness, note).await,
+            Answer::Knows(named) => named,
+        };
+        match self.post_checkpoint(witness, named).await? {
+            Answer::Cosigned(note) => self.keep_cosignature(witness, note).await,
+            Answer::Knows(other) => {
+                Err(NodeError::Precondition(format!("it names size {named}, then {other}")))
+            }
+        }
+    }
+
+    async fn post_checkpoint(
+        &self,
+        witness: &AddedWitness,
+        old: TreeSize,
+    ) -> Result<Answer, NodeError> {
+        let view = self.view();
+        let (snapshot, old_size) = (view.snapshot(), old.get());
+        let needs_proof = old_size > 0 && old_size < snapshot.size;
+        let proof = match needs_proof {
+            true => view.journal().consistency(old_size, snapshot.size)?,
+            false => Vec::new(),
+        };
+        let note = Note::parse(&snapshot.note).map_err(|error| NodeError::start("note", error))?;
+        let body = AddCheckpoint::new(old, proof, note)
+            .map_err(|error| NodeError::start("checkpoint", error))?
+            .to_bytes();
+        let (status, answer) =
+            tokio::time::timeout(ANSWER_TIMEOUT, post(&endpoint(&witness.url)?, body))
+                .await
+                .map_err(|_| NodeError::Start("it did not answer in time".to_owned()))??;
+        let text = String::from_utf8_lossy(&answer);
+        match status {
+            StatusCode::OK => Ok(Answer::Cosigned([&snapshot.note[..], text.as_bytes()].concat())),
+            StatusCode::CONFLICT => text
+                .trim_end()
+                .parse()
+                .map(|size| Answer::Knows(TreeSize::new(size)))
+                .map_err(|_| NodeError::Start("its answer names no size".to_owned())),
+            other => Err(NodeError::Start(format!("it answered {other}"))),
+        }
+    }
+
+    /// Journals a checkpoint of ours with the lines that came, once they are verified.
+    async fn keep_cosignature(
+        &self,
+        witness: &AddedWitness,
+        note: Vec<u8>,
+    ) -> Result<(), NodeError> {
+        let log = self.journal_verifier()?;
+        let witnesses = std::slice::from_ref(&witness.verifier);
+        let opened = SignedCheckpoint::open(&note, &log, witnesses, &Origin::from(log.name()))
+            .map_err(|error| NodeError::start("its cosignature", error))?;
+        if opened.cosignatures().is_empty() {
+            return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
+        }
+        let received = pb::CosignatureReceived {
+            witness: witness.verifier.name().to_string(),
+            note: opened.to_bytes().into(),
+        };
+        self.ledger
+            .commit(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
+            .await?;
+        Ok(())
+    }
+}
+
+enum Answer {
+    Cosigned(Vec<u8>),
+    Knows(TreeSize),
+}
+
+fn invalid(reason: &dyn std::fmt::Display) -> NodeError {
+    NodeError::Invalid(reason.to_string())
+}
+
+/// The address of `add-checkpoint` below a witness's URL.
+fn endpoint(url: &str) -> Result<Url, NodeError> {
+    let mut url: Url = url.parse().map_err(|error| invalid(&format!("url: {error}")))?;
+    if url.scheme() != "http" || url.host_str().is_none() || url.query().is_some() {
+        return Err(invalid(
+            &"url: wanted http://host[:port][/prefix]; for https put a local proxy between",
+        ));
+    }
+    let path = format!("{}/add-checkpoint", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Ok(url)
+}
+
+async fn post(url: &Url, body: Vec<u8>) -> Result<(StatusCode, Bytes), NodeError> {
+    let host = url.host_str().unwrap_or_default();
+    let address = (host.trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(80));
+    let stream =
+        TcpStream::connect(address).await.map_err(|error| NodeError::start("connecting", error))?;
+    let failed = |error: hyper::Error| NodeError::start("talking to it", error);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // It ends with the sender.
+    tokio::spawn(connection);
+    let request = Request::post(url.path())
+        .header(header::HOST, url.authority())
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| NodeError::start("request", error))?;
+    let response = sender.send_request(request).await.map_err(failed)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| NodeError::Start(format!("its answer: {error}")))?;
+    Ok((status, body.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_is_asked_below_its_url() {
+        let path = |url| endpoint(url).map(|url| url.to_string()).ok();
+        assert_eq!(path("http://w.example").as_deref(), Some("http://w.example/add-checkpoint"));
+        let below = path("http://127.0.0.1:8080/a/b/");
+        assert_eq!(below.as_deref(), Some("http://127.0.0.1:8080/a/b/add-checkpoint"));
+        for bad in ["https://w.example", "w.example", "http://", "http://w.example/?a=b"] {
+            assert_eq!(path(bad), None, "{bad}");
+        }
+    }
+}

@@ -41,6 +41,9 @@ pub enum PartnerCommand {
     /// Stop all exchange with a partner, at once.
     #[command(after_help = "Example:\n  liaison partner suspend jc3.or.jp")]
     Suspend(PartnerArgs),
+    /// End the relation with a partner; only a new card and a new comparison begin another.
+    #[command(after_help = "Example:\n  liaison partner revoke jc3.or.jp")]
+    Revoke(PartnerArgs),
     /// Exchange with a suspended partner again.
     #[command(after_help = "Example:\n  liaison partner resume jc3.or.jp")]
     Resume(PartnerArgs),
@@ -90,6 +93,7 @@ pub(super) async fn run(command: PartnerCommand, context: &Context) -> Result<()
         PartnerCommand::Suspend(args) => {
             set_state(&args, pb::PartnerState::Suspended, context).await
         }
+        PartnerCommand::Revoke(args) => set_state(&args, pb::PartnerState::Revoked, context).await,
         PartnerCommand::Resume(args) => set_state(&args, pb::PartnerState::Active, context).await,
     }
 }

@@ -14,6 +14,7 @@ use super::{Context, parse_time};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_client::PolicyServiceClient;
+use crate::policy::{Bundle, Vocabulary};
 
 type Client = PolicyServiceClient<tonic::transport::Channel>;
 
@@ -31,9 +32,9 @@ pub enum PolicyCommand {
     Show,
     /// Check a bundle against the node's vocabulary; nothing changes.
     #[command(
-        after_help = "Example:\n  liaison policy check policies/\n\nExits 5 when there are findings."
+        after_help = "Examples:\n  liaison policy check policies/\n  liaison policy check --offline policies/\n\nExits 5 when there are findings."
     )]
-    Check(BundleArgs),
+    Check(CheckArgs),
     /// Put a bundle in force.
     #[command(
         after_help = "Example:\n  liaison policy apply policies/\n\nExits 5 when the bundle is refused; nothing changes then."
@@ -53,6 +54,15 @@ pub struct BundleArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// Without a node: names of partners and circles are not compared with those that exist.
+    #[arg(long)]
+    offline: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
     /// Id of the record, 64 hexadecimal digits.
     #[arg(long)]
@@ -69,9 +79,13 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
     match command {
         PolicyCommand::Show => show(context).await,
         PolicyCommand::Check(args) => {
-            let files = read_bundle(&args.directory)?;
-            let mut client = client(context, &[Role::PolicyOfficer]).await?;
-            let hash = check(&mut client, files, context).await?;
+            let files = read_bundle(&args.bundle.directory)?;
+            let hash = if args.offline {
+                check_here(files, context)?
+            } else {
+                let mut client = client(context, &[Role::PolicyOfficer]).await?;
+                check(&mut client, files, context).await?
+            };
             let document = json!({"findings": [], "bundle_hash": hash});
             context.output.either(document, || facts([("sound", hash.clone())]))
         }
@@ -109,19 +123,33 @@ async fn check(
     if answer.findings.is_empty() {
         return Ok(hex(&answer.bundle_hash));
     }
-    let findings: Vec<Value> = answer
-        .findings
+    Err(refused(&answer.findings, context)?)
+}
+
+/// The same without a node.
+fn check_here(files: Vec<pb::PolicyFile>, context: &Context) -> Result<String, CliError> {
+    let files = files.into_iter().map(|file| (file.name, file.text));
+    match Bundle::load(files, &Vocabulary::default()) {
+        Ok(bundle) => Ok(hex(bundle.hash().as_bytes())),
+        Err(found) => {
+            let findings: Vec<_> = found.into_iter().map(pb::PolicyFinding::from).collect();
+            Err(refused(&findings, context)?)
+        }
+    }
+}
+
+/// Shows findings; what to say of them.
+fn refused(findings: &[pb::PolicyFinding], context: &Context) -> Result<CliError, CliError> {
+    let found = format!("the bundle has {} findings; nothing was changed", findings.len());
+    let documents: Vec<Value> = findings
         .iter()
         .map(|finding| schema::to_json("PolicyFinding", finding, Absent::Shown))
         .collect();
-    context.output.either(json!({"findings": findings}), || {
-        let lines: Vec<_> = answer.findings.iter().map(finding_text).collect();
+    context.output.either(json!({"findings": documents}), || {
+        let lines: Vec<_> = findings.iter().map(finding_text).collect();
         harmless_lines(&lines.join("\n"))
     })?;
-    Err(CliError::Refused {
-        found: format!("the bundle has {} findings; nothing was changed", answer.findings.len()),
-        fix: "correct the files and run it again".into(),
-    })
+    Ok(CliError::Refused { found, fix: "correct the files and run it again".into() })
 }
 
 async fn apply(args: &BundleArgs, context: &Context) -> Result<(), CliError> {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Records kept in memory after they were accepted, because live delivery reads them at once:
 /// about 2 KiB each.
-const RECENT_MAX: usize = 8_192;
+const RECENT_MAX: usize = 4_096;
 
 /// A record and how it came to be here.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ mod outside;
 mod partners;
 mod plan;
 mod policies;
+pub mod receipt;
 mod retention;
 mod submit;
 mod take_in;
@@ -35,7 +36,7 @@ use crate::journal::ledger::{Clock, Ledger, Writer};
 use crate::journal::open::{self, JournalOptions, StartReport};
 use crate::journal::transaction::Signing;
 use crate::journal::view::View;
-use crate::merkle::{Cosigner, NoteSigner, NoteText, NoteVerifier};
+use crate::merkle::{Cosigner, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::record::draft::SeriesSecret;
@@ -273,26 +274,10 @@ impl Node {
     /// A signed note over the figures of a submission, by the receipt key.
     pub fn sign_submission_receipt(
         &self,
-        receipt: &pb::SubmissionReceipt,
+        figures: &pb::SubmissionReceipt,
     ) -> Result<Vec<u8>, NodeError> {
-        let hex: String = receipt.ids_root.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = format!(
-            "{agency}/submission\ncreated {created}\nrevised {revised}\nunchanged {unchanged}\n\
-             refused {refused}\nids {hex}\n",
-            agency = self.agency(),
-            created = receipt.created,
-            revised = receipt.revised,
-            unchanged = receipt.unchanged,
-            refused = receipt.refused,
-        );
-        let text = NoteText::new(text).map_err(|error| NodeError::start("receipt", error))?;
-        let name = format!("{}/submission", self.agency());
-        let name = name.parse().map_err(|error| NodeError::start("receipt key name", error))?;
-        let signer = NoteSigner::new(name, self.keys.receipt.signing_key().clone());
-        let line = signer.sign(&text);
-        let note = crate::merkle::Note::new(text, vec![line])
-            .map_err(|error| NodeError::start("receipt", error))?;
-        Ok(note.to_bytes())
+        receipt::sign(self.agency(), figures, self.keys.receipt.signing_key())
+            .map_err(|error| NodeError::start("receipt", error))
     }
 
     /// The newest signed checkpoint of the journal, or of the feed to a partner.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::pb;
+
 /// One thing that keeps a bundle from being loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -33,6 +35,13 @@ impl Finding {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+}
+
+impl From<Finding> for pb::PolicyFinding {
+    fn from(found: Finding) -> Self {
+        let Finding { file, line, column, message, help } = found;
+        Self { file, line, column, message, help: help.unwrap_or_default() }
     }
 }
 

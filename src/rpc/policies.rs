@@ -4,7 +4,7 @@ use super::{Context, agency, client_of, record_id, refusal};
 use crate::ident::{BundleHash, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_server::PolicyService;
-use crate::policy::{FILES_MAX, Finding};
+use crate::policy::FILES_MAX;
 use bytes::Bytes;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -21,11 +21,6 @@ fn check_files(files: &[pb::PolicyFile]) -> Result<(), Status> {
     }
     let reason = format!("a bundle has 1 to {FILES_MAX} files, found {}", files.len());
     Err(refusal::invalid("files", reason))
-}
-
-fn finding(found: Finding) -> pb::PolicyFinding {
-    let Finding { file, line, column, message, help } = found;
-    pb::PolicyFinding { file, line, column, message, help: help.unwrap_or_default() }
 }
 
 #[tonic::async_trait]
@@ -52,7 +47,7 @@ impl PolicyService for Policies {
                 pb::CheckPolicyResponse { findings: Vec::new(), bundle_hash: hash(&bundle) }
             }
             Err(findings) => pb::CheckPolicyResponse {
-                findings: findings.into_iter().map(finding).collect(),
+                findings: findings.into_iter().map(pb::PolicyFinding::from).collect(),
                 bundle_hash: Bytes::new(),
             },
         }))

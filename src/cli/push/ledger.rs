@@ -4,6 +4,7 @@
 //! ever counted that a cut could take back.
 
 use super::batch::Batch;
+use super::heard::{Heard, ReceiptGiver};
 use super::rejects::Rejects;
 use super::rows::Refusal;
 use super::state::{Counts, PartReceipt, Position, StateFile};
@@ -20,6 +21,8 @@ pub(super) struct Ledger<'a> {
     progress: Progress<'a>,
     /// Rows that were settled before this stream.
     rows_before: u64,
+    heard: Heard,
+    giver: Option<ReceiptGiver>,
 }
 
 impl<'a> Ledger<'a> {
@@ -30,7 +33,14 @@ impl<'a> Ledger<'a> {
         progress: Progress<'a>,
     ) -> Self {
         let rows_before = position.counts.rows();
-        Self { position, rejects, state, progress, rows_before }
+        let heard = Heard::default();
+        Self { position, rejects, state, progress, rows_before, heard, giver: None }
+    }
+
+    /// Receipts must be this giver's; without one none is taken.
+    #[must_use]
+    pub(super) fn receipted_by(self, giver: ReceiptGiver) -> Self {
+        Self { giver: Some(giver), ..self }
     }
 
     pub(super) const fn counts(&self) -> Counts {
@@ -87,13 +97,17 @@ impl<'a> Ledger<'a> {
         Ok(batch.draft_count as u64)
     }
 
-    /// Takes the receipt over the rows of this stream.
-    pub(super) fn close(&mut self, receipt: &pb::SubmissionReceipt) {
+    /// Takes the receipt over the rows of this stream, if it holds.
+    pub(super) fn close(&mut self, receipt: &pb::SubmissionReceipt) -> Result<(), CliError> {
+        let giver = self.giver.as_ref();
+        let giver = giver.ok_or_else(|| CliError::Answer("a receipt nobody asked for".into()))?;
+        self.heard.check(receipt, giver)?;
         self.position.receipts.push(PartReceipt {
             after_row: self.rows_before,
             through_row: self.counts().rows(),
             receipt: schema::to_json("SubmissionReceipt", receipt, Absent::Shown),
         });
+        Ok(())
     }
 
     /// Makes the account durable.
@@ -126,6 +140,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn count(&mut self, result: &pb::DraftResult) -> Result<Option<Refusal>, CliError> {
+        self.heard.add(result)?;
         let counts = &mut self.position.counts;
         match result.outcome() {
             DraftOutcome::Created => counts.created += 1,

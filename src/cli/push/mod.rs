@@ -6,6 +6,7 @@
 
 mod batch;
 mod columns;
+mod heard;
 mod ledger;
 mod rejects;
 mod rows;
@@ -28,9 +29,12 @@ use super::connection::Role;
 use super::error::CliError;
 use super::progress::Progress;
 use super::{Context, case, interrupt, names};
+use crate::partner::Card;
 use crate::pb;
+use crate::pb::partner_service_client::PartnerServiceClient;
 use crate::value::ValueType;
 use columns::{ColumnRules, Field};
+use heard::ReceiptGiver;
 use ledger::Ledger;
 use rejects::Rejects;
 use rows::{FileFormat, Rows};
@@ -149,7 +153,24 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
         template.case_series = Some(case::series_of(reference, channel.clone(), context).await?);
     }
-    push(args, context, channel, rows, template, interrupt::interrupted()).await
+    let giver = receipt_giver(channel.clone(), context).await?;
+    push(args, context, channel, giver, rows, template, interrupt::interrupted()).await
+}
+
+/// Whose signature a receipt must have: the agency whose node this is, by its card.
+async fn receipt_giver(
+    channel: tonic::transport::Channel,
+    context: &Context,
+) -> Result<ReceiptGiver, CliError> {
+    let answer = PartnerServiceClient::new(channel)
+        .get_own_card(context.request(pb::GetOwnCardRequest {}))
+        .await
+        .map_err(CliError::node("read the node's card, which names its receipt key"))?
+        .into_inner();
+    let card = Card::verify(&answer.card)
+        .map_err(|error| CliError::Answer(format!("the node's own card: {error}")))?;
+    let card = card.card();
+    Ok(ReceiptGiver { agency: card.agency.clone(), key: card.receipt_key })
 }
 
 /// Everything after the connection is there.
@@ -157,6 +178,7 @@ async fn push(
     args: &PushArgs,
     context: &Context,
     channel: tonic::transport::Channel,
+    giver: ReceiptGiver,
     rows: InputRows,
     template: Template,
     interrupted: impl Future<Output = ()>,
@@ -171,7 +193,7 @@ async fn push(
         .map_err(CliError::file("go on with", &rejects_path))?;
     let progress =
         Progress::start(context.options.progress, args.file_bytes(), rows_before, &context.output);
-    let mut ledger = Ledger::new(position, rejects, state, progress);
+    let mut ledger = Ledger::new(position, rejects, state, progress).receipted_by(giver);
     let portions = read_ahead(rows, template, rows_before);
     let patience = context.options.timeout();
     match stream::submit(channel, portions, &mut ledger, interrupted, patience).await {

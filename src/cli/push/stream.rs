@@ -164,7 +164,7 @@ impl Flow {
             if self.unanswered > 0 {
                 return Err(CliError::Answer("a receipt before all answers".into()));
             }
-            ledger.close(&receipt);
+            ledger.close(&receipt)?;
             self.receipted = true;
             return Ok(());
         }

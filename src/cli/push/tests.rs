@@ -18,6 +18,8 @@ use crate::pb::record_service_server::{RecordService, RecordServiceServer};
 #[derive(Default)]
 struct Node {
     cut_after: Option<usize>,
+    /// Says one more created than it answered.
+    boasts: bool,
     /// Told when a request was answered.
     answered: Option<mpsc::UnboundedSender<()>>,
     values: Arc<Mutex<Vec<String>>>,
@@ -41,7 +43,21 @@ fn result_of(draft: &pb::Draft) -> pb::DraftResult {
             ..Default::default()
         };
     }
-    pb::DraftResult { outcome: pb::DraftOutcome::Created.into(), ..Default::default() }
+    let record_id = vec![7; 32].into();
+    pb::DraftResult { outcome: pb::DraftOutcome::Created.into(), record_id, ..Default::default() }
+}
+
+/// The key that the node's receipts are signed with.
+fn receipt_key() -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(&[1; 32])
+}
+
+fn giver() -> ReceiptGiver {
+    let key = receipt_key().verifying_key();
+    ReceiptGiver {
+        agency: "dcu.example".parse().unwrap(),
+        key: crate::partner::PublicKey::try_from(key.as_bytes().as_slice()).unwrap(),
+    }
 }
 
 #[tonic::async_trait]
@@ -58,6 +74,7 @@ impl RecordService for Node {
         let (answers, stream) = mpsc::channel(1);
         let (values, largest) = (Arc::clone(&self.values), Arc::clone(&self.largest_request));
         let (cut_after, answered) = (self.cut_after, self.answered.clone());
+        let (mut heard, boasts) = (heard::Heard::default(), self.boasts);
         tokio::spawn(async move {
             let mut count = 0;
             while let Ok(Some(request)) = requests.message().await {
@@ -68,6 +85,7 @@ impl RecordService for Node {
                 count += 1;
                 largest.fetch_max(request.drafts.len(), Ordering::Relaxed);
                 let results: Vec<_> = request.drafts.iter().map(result_of).collect();
+                results.iter().for_each(|result| heard.add(result).unwrap());
                 values
                     .lock()
                     .unwrap()
@@ -78,8 +96,11 @@ impl RecordService for Node {
                     let _ = answered.send(());
                 }
             }
-            let receipt =
-                pb::SubmissionReceipt { note: b"signed\n".as_slice().into(), ..Default::default() };
+            let mut receipt = heard.figures();
+            receipt.created += u64::from(boasts);
+            let agency = giver().agency;
+            let note = crate::node::receipt::sign(&agency, &receipt, &receipt_key()).unwrap();
+            receipt.note = note.into();
             let last = pb::StreamRecordsResponse { results: Vec::new(), receipt: Some(receipt) };
             let _ = answers.send(Ok(last)).await;
         });
@@ -208,7 +229,8 @@ impl Bench {
         let args = self.args(more);
         let rows = args.open_rows()?;
         let template = args.template();
-        push(&args, &self.context, channel_to(node).await, rows, template, interrupted).await
+        let channel = channel_to(node).await;
+        push(&args, &self.context, channel, giver(), rows, template, interrupted).await
     }
 }
 
@@ -219,6 +241,15 @@ fn rows(count: usize) -> String {
 
 fn never() -> impl Future<Output = ()> {
     std::future::pending()
+}
+
+#[tokio::test]
+async fn a_receipt_over_something_else_is_not_taken() {
+    let bench = Bench::new(&rows(10));
+    let node = Node { boasts: true, ..Node::default() };
+    let error = bench.push(node, &[], never()).await.unwrap_err();
+    assert_eq!(error.exit(), crate::cli::error::Exit::VerificationFailed);
+    assert!(!bench.path("f.csv.receipt.json").exists());
 }
 
 #[tokio::test]
@@ -233,7 +264,7 @@ async fn all_rows_arrive_in_order_and_the_receipt_is_kept() {
     assert_eq!(largest.load(Ordering::Relaxed), batch::BATCH_DRAFTS_MAX);
     let receipt = std::fs::read_to_string(bench.path("f.csv.receipt.json")).unwrap();
     assert!(
-        receipt.contains("signed\\n") && receipt.contains("\"through_row\": 5000"),
+        receipt.contains("dcu.example/submission") && receipt.contains("\"through_row\": 5000"),
         "{receipt}"
     );
     assert!(bench.stdout.text().starts_with("rows       5,000\ncreated    5,000\n"));

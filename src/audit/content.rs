@@ -6,8 +6,7 @@
 
 use super::failure::{Check, Fault};
 use crate::ident::RecordId;
-use crate::pb;
-use crate::record::commit::{self, Commitment};
+use crate::record::commit;
 use crate::record::kind::Kind;
 use crate::record::signed::Slot;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -20,7 +19,7 @@ const SLOTS_MAX: u8 = 31;
 #[derive(Debug, Clone)]
 pub(super) struct Content {
     pub(super) id: RecordId,
-    pub(super) slots: Vec<pb::Slot>,
+    pub(super) slots: Vec<Slot>,
     /// The slots that are open; bit k is slot k.
     pub(super) open: SlotMask,
     /// The slots that are said to be erased. Of a record that came from a partner this is the
@@ -32,7 +31,7 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn read(frame: &Bytes) -> Result<Self, Fault> {
-        let content = Self::parse_overwritten(frame).or_else(|| Self::parse(frame.clone()));
+        let content = Self::parse_overwritten(frame).or_else(|| Self::parse(frame));
         content.ok_or_else(|| Fault::new(Check::Content, "a record's slots", "other bytes"))
     }
 
@@ -48,43 +47,27 @@ impl Content {
         })
     }
 
-    fn parse(mut rest: Bytes) -> Option<Self> {
-        let id = RecordId::try_from(&take(&mut rest, RecordId::BYTES)?[..]).ok()?;
-        let count = take(&mut rest, 1)?[0];
+    fn parse(frame: &Bytes) -> Option<Self> {
+        let mut reader = Reader { frame, at: 0 };
+        let id = RecordId::from_bytes(reader.array()?);
+        let [count] = reader.array()?;
         if count > SLOTS_MAX {
             return None;
         }
         let mut slots = Vec::with_capacity(usize::from(count));
         let (mut open, mut erased) = (0, 0);
         for number in 1..=count {
-            let slot = slot(&mut rest)?;
-            if slot.state == pb::SlotState::Open as i32 {
-                open |= 1 << number;
-            }
-            if slot.state == pb::SlotState::Erased as i32 {
-                erased |= 1 << number;
+            let slot = reader.slot()?;
+            match slot {
+                Slot::Open { .. } => open |= 1 << number,
+                Slot::Withheld(_) => {}
+                Slot::Erased(_) => erased |= 1 << number,
             }
             slots.push(slot);
         }
         let [open, erased] = [open, erased].map(SlotMask::from_bits);
-        rest.is_empty().then_some(Self { id, slots, open, erased, is_overwritten: false })
-    }
-
-    /// The slots in the form that content rules and commitments are computed from.
-    pub(super) fn to_slots(&self) -> Result<Vec<Slot>, Fault> {
-        self.slots
-            .iter()
-            .map(|slot| match slot.state() {
-                pb::SlotState::Open => {
-                    let salt = slot.salt[..].try_into().ok()?;
-                    Some(Slot::Open { salt, bytes: slot.content.clone() })
-                }
-                pb::SlotState::Withheld => Some(Slot::Withheld(commitment(slot)?)),
-                pb::SlotState::Erased => Some(Slot::Erased(commitment(slot)?)),
-                pb::SlotState::Unspecified => None,
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| Fault::new(Check::Content, "a record's slots", "other bytes"))
+        let is_whole = reader.at == frame.len();
+        is_whole.then_some(Self { id, slots, open, erased, is_overwritten: false })
     }
 }
 
@@ -95,31 +78,35 @@ pub(super) fn slots_hash(kind: Kind, slots: &[Slot]) -> [u8; 32] {
     commit::slots_hash(kind, commitments)
 }
 
-fn commitment(slot: &pb::Slot) -> Option<Commitment> {
-    slot.commitment[..].try_into().ok()
+/// Takes a frame apart from its start; only the bytes of fields stay shared with it.
+struct Reader<'a> {
+    frame: &'a Bytes,
+    at: usize,
 }
 
-fn slot(rest: &mut Bytes) -> Option<pb::Slot> {
-    let state = match take(rest, 1)?[0] {
-        1 => pb::SlotState::Open,
-        2 => pb::SlotState::Withheld,
-        3 => pb::SlotState::Erased,
-        _ => return None,
-    };
-    let mut slot = pb::Slot { state: state.into(), ..pb::Slot::default() };
-    if state == pb::SlotState::Open {
-        slot.salt = take(rest, 16)?;
-        let length = take(rest, 4)?;
-        let length = u32::from_le_bytes(length[..].try_into().ok()?);
-        slot.content = take(rest, usize::try_from(length).ok()?)?;
-    } else {
-        slot.commitment = take(rest, 32)?;
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let array = *self.frame.get(self.at..)?.first_chunk::<N>()?;
+        self.at += N;
+        Some(array)
     }
-    Some(slot)
-}
 
-fn take(rest: &mut Bytes, length: usize) -> Option<Bytes> {
-    (rest.len() >= length).then(|| rest.split_to(length))
+    fn slot(&mut self) -> Option<Slot> {
+        let [state] = self.array()?;
+        match state {
+            1 => {
+                let salt = self.array()?;
+                let length = usize::try_from(u32::from_le_bytes(self.array()?)).ok()?;
+                let end = self.at.checked_add(length).filter(|end| *end <= self.frame.len())?;
+                let bytes = self.frame.slice(self.at..end);
+                self.at = end;
+                Some(Slot::Open { salt, bytes })
+            }
+            2 => self.array().map(Slot::Withheld),
+            3 => self.array().map(Slot::Erased),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,8 +120,9 @@ mod tests {
         let frame = [&[7; 32][..], &[3], &open, &[2], &[8; 32], &[3], &[9; 32]].concat();
         let content = Content::read(&frame.clone().into()).unwrap();
         assert_eq!((content.open.bits(), content.erased.bits()), (0b10, 0b1000));
-        assert_eq!(content.slots[0].content, b"ab"[..]);
-        assert_eq!(content.to_slots().unwrap()[2], Slot::Erased([9; 32]));
+        let bytes = Bytes::from_static(b"ab");
+        assert_eq!(content.slots[0], Slot::Open { salt: [5; 16], bytes });
+        assert_eq!(content.slots[2], Slot::Erased([9; 32]));
         for len in 0..frame.len() {
             assert!(Content::read(&frame[..len].to_vec().into()).is_err(), "{len}");
         }

@@ -6,6 +6,7 @@ use super::examine::Attested;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
+use crate::record::signed::Slot;
 use crate::record::slots::{SlotMask, SlotNumber};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -102,7 +103,10 @@ impl Disclosures {
             let reference = content
                 .slots
                 .first()
-                .and_then(|slot| pb::Case::decode(slot.content.clone()).ok())
+                .and_then(|slot| match slot {
+                    Slot::Open { bytes, .. } => pb::Case::decode(bytes.clone()).ok(),
+                    Slot::Withheld(_) | Slot::Erased(_) => None,
+                })
                 .map(|case| case.reference);
             if reference.as_ref() == Some(wanted) {
                 self.case.series.insert(series);

@@ -230,9 +230,7 @@ impl Accepted {
         signature: pb::RecordSignature,
         content: &Content,
     ) -> Result<Attested, Fault> {
-        let envelope =
-            pb::Envelope { header, signature: Some(signature), slots: content.slots.clone() };
-        let signed = Signed::decode(envelope).map_err(|error| {
+        let signed = Signed::of(header, signature, content.slots.clone()).map_err(|error| {
             let check = match error {
                 RecordError::SlotsHash => Check::Content,
                 _ => Check::RecordForm,

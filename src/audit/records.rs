@@ -145,16 +145,16 @@ impl Audit {
 
 fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
     let kind = row.kind;
-    let slots = content.to_slots()?;
+    let slots = &content.slots;
     if slots.len() != kind.slots().len() {
         let expected = format!("{} slots", kind.slots().len());
         return Err(Fault::new(Check::Content, expected, slots.len()));
     }
-    if slots_hash(kind, &slots)[..16] != row.slots_hash {
+    if slots_hash(kind, slots)[..16] != row.slots_hash {
         let expected = "the slots that the originator signed";
         return Err(Fault::new(Check::Content, expected, format!("others, of record {}", row.id)));
     }
-    check_contents(kind, &slots)
+    check_contents(kind, slots)
         .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
 }
 

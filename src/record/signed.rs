@@ -209,14 +209,33 @@ impl Signed {
             .and_then(BatchSignature::try_from)?;
         let parsed = Header::decode(&header)?;
         let slots = slots_from_wire(parsed.kind, slots)?;
-        check_contents(parsed.kind, &slots)?;
-        let record = Verified {
-            id: commit::record_id(&header),
-            header_bytes: header,
-            header: parsed,
-            signature,
-            slots,
-        };
+        Self::sound(header, parsed, signature, slots)
+    }
+
+    /// The same for slots that were read from somewhere else than an envelope.
+    pub fn of(
+        header: Bytes,
+        signature: pb::RecordSignature,
+        slots: Vec<Slot>,
+    ) -> Result<Self, RecordError> {
+        let signature = signature.try_into()?;
+        let parsed = Header::decode(&header)?;
+        let (kind, found, wanted) = (parsed.kind, slots.len(), parsed.kind.slots().len());
+        if found != wanted {
+            return Err(RecordError::SlotCount { kind, found, wanted });
+        }
+        Self::sound(header, parsed, signature, slots)
+    }
+
+    fn sound(
+        header_bytes: Bytes,
+        header: Header,
+        signature: BatchSignature,
+        slots: Vec<Slot>,
+    ) -> Result<Self, RecordError> {
+        check_contents(header.kind, &slots)?;
+        let id = commit::record_id(&header_bytes);
+        let record = Verified { id, header_bytes, header, signature, slots };
         record.check_slots_hash()?;
         Ok(Self { record })
     }

@@ -293,10 +293,11 @@ impl<'a> Driver<'a> {
                 frame = inbound.next() => match frame {
                     Some(Ok(frame)) => Input::Frame(frame),
                     Some(Err(status)) => {
-                        // Other errors are of the connection; these are of what was sent on it.
-                        if matches!(status.code(), Code::OutOfRange | Code::Internal) {
-                            node.refused("exchange message");
-                        }
+                        // Some errors are of what was sent, the others of the connection.
+                        node.refused(match status.code() {
+                            Code::OutOfRange | Code::Internal => "exchange message",
+                            _ => "exchange stream cut",
+                        });
                         return Err(End::Cut(status.message().to_owned()));
                     }
                     None => return Err(End::Cut("the partner closed the stream".to_owned())),

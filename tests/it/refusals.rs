@@ -126,6 +126,7 @@ async fn a_stream_that_is_cut_within_a_batch_leaves_nothing_and_can_be_repeated(
     stream.ended().await;
     eventually("the cut is seen", async || !node.partner(PARTNER).await.connected).await;
     assert!(!node.partner(PARTNER).await.last_error.is_empty());
+    eventually("it is counted", async || node.refused("exchange stream cut").await > 0).await;
     assert_eq!(node.journal().await, before);
     assert_eq!(impostor.deliver(batch).await.exceptions, []);
     assert_eq!(node.status().await.records, 200);

@@ -9,6 +9,7 @@ use crate::exchange::witnessing::head_of;
 use crate::ident::RecordId;
 use crate::merkle::TreeHead;
 use crate::record::kind::Kind;
+use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 
 /// How often the runs came to what they are for.
@@ -138,7 +139,7 @@ impl World<'_> {
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
             let wanted = self.wanted(from, to, &id).unwrap_or_default();
-            let held = self.nodes[to].state.records.get(&id).map(|record| record.open_slots());
+            let held = self.nodes[to].state.records.get(&id).map(Verified::open_slots);
             let lapsed = self.nodes[to].state.relations[&from].lapsed.get(&id);
             let there = held.unwrap_or_default().or(lapsed.copied().unwrap_or_default());
             assert!(wanted.without(there).is_empty(), "{id} did not go from {from} to {to}");

@@ -235,7 +235,7 @@ fn partner_facts(number: usize, agency: &Agency) -> PartnerFacts {
         client: false,
         suspended: false,
         agreement_until: "2030-01-01".parse().unwrap(),
-        circles: (number % 2 == 0).then(|| CIRCLE.to_owned()).into_iter().collect(),
+        circles: number.is_multiple_of(2).then(|| CIRCLE.to_owned()).into_iter().collect(),
         operations: Vec::new(),
         tags: Default::default(),
     }

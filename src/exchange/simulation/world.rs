@@ -136,9 +136,11 @@ impl Node {
         let mut tree = TileTree::new();
         self.state.leaves.iter().for_each(|leaf| tree.push(*leaf));
         let needs_proof = old.get() > 0 && old < tree.size();
-        let proof = needs_proof
-            .then(|| tree.consistency(&self.state.leaves, old, tree.size()).unwrap())
-            .unwrap_or_default();
+        let proof = if needs_proof {
+            tree.consistency(&self.state.leaves, old, tree.size()).unwrap()
+        } else {
+            Vec::new()
+        };
         let log = &self.agency.log;
         let checkpoint = Checkpoint::new(Origin::from(log.name()), tree.head()).unwrap();
         Input::Checkpoint { proof, note: SignedCheckpoint::sign(checkpoint, log).to_bytes() }

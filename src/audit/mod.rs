@@ -5,7 +5,8 @@
 //! [`Audit::finish`] reports. Frames, batches, cards and sums are read and computed here anew; only
 //! wire types, hashes, notes and the form of records are shared with the node.
 //!
-//! [`verify_proof`] checks the proof of one record instead, which needs no history.
+//! [`verify_proof`] checks the proof of one record instead, which needs no history, and
+//! [`verify_part`] some entries with the proof of each.
 //!
 //! Out of scope: a history cut off at its end, which only somebody who holds a later checkpoint can
 //! see.
@@ -25,6 +26,7 @@ mod holdings;
 mod ledger;
 mod lines;
 mod page;
+mod part;
 mod partners;
 mod policy;
 mod proof;
@@ -49,6 +51,10 @@ pub use export::{
 pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use page::Occasion;
+pub use part::{
+    MANIFEST, PART_FILES_MAX, PartError, PartFeed, PartReport, PartWriter, Plan, Selection, Survey,
+    verify_part,
+};
 pub use policy::bundle_hash;
 pub use proof::verify_proof;
 pub use proof_file::{

@@ -296,12 +296,12 @@ impl Keys {
 }
 
 /// The cards of one agency, oldest first; never empty, all of one identity.
-struct History(Vec<Card>);
+pub(super) struct History(Vec<Card>);
 
 impl History {
     /// Checks every signature, that serials ascend, and that a card names the one before it where
     /// that is here.
-    fn check(agency: &AgencyName, wire: &[pb::SignedCard]) -> Result<Self, String> {
+    pub(super) fn check(agency: &AgencyName, wire: &[pb::SignedCard]) -> Result<Self, String> {
         let cards: Vec<Card> = wire
             .iter()
             .map(Card::check)

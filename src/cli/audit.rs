@@ -6,8 +6,8 @@
 
 use crate::audit::{
     Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending,
-    Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, NotACheckpoint, Number,
-    NumberForm, Place, Remark, Report, examine, walk,
+    Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, MANIFEST,
+    NotACheckpoint, Number, NumberForm, Place, Remark, Report, examine, walk,
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
@@ -55,6 +55,8 @@ pub enum AuditError {
     Card { path: PathBuf, source: CardFault },
     #[error("{} is not a checkpoint", path.display())]
     Checkpoint { path: PathBuf, source: NotACheckpoint },
+    #[error("{} is a part of a journal and not the whole; audit verify checks it", .0.display())]
+    Part(PathBuf),
 }
 
 pub(super) mod exported;
@@ -77,6 +79,9 @@ pub fn verify_with(
     ledger: Option<LedgerFilter>,
 ) -> Result<Report, AuditError> {
     let mut expectations = Expectations { ledger, ..expectations(options)? };
+    if is_part(dir) {
+        return Err(AuditError::Part(dir.to_owned()));
+    }
     if exported::is_export(dir) {
         return exported::verify(dir, expectations);
     }
@@ -95,6 +100,11 @@ pub fn verify_with(
         report.remarks.push(Remark::OverwritePending);
     }
     Ok(report)
+}
+
+/// Whether a directory is a part of an export and no node's directory.
+pub(super) fn is_part(dir: &Path) -> bool {
+    dir.join(MANIFEST).exists() && !dir.join("store").exists()
 }
 
 fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
@@ -277,6 +287,8 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
 mod export_tests;
 #[cfg(test)]
 pub(super) mod fixtures;
+#[cfg(test)]
+mod part_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! `liaison audit verify` and `liaison store check`: what an auditor and an administrator run offline.
 
 use super::Context;
-use super::audit::{AuditError, AuditOptions, anchor, verify_directory};
+use super::audit::exported::Directory;
+use super::audit::{AuditError, AuditOptions, anchor, is_part, verify_directory};
 use super::error::{CliError, Exit};
 use super::export::{self, ExportArgs};
 use super::ledger::{self, LedgerArgs};
 use super::prove::{self, ProveArgs};
 use super::watch_log::{self, WatchLogArgs};
 use super::witness::{self, WitnessCommand};
-use crate::audit::{Occasion, Report, Verdict};
+use crate::audit::{Occasion, Report, Verdict, verify_part};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -27,14 +28,14 @@ pub enum AuditCommand {
     Witness(WitnessCommand),
 }
 
-/// Verify a node's directory, an export or the proof of one record: signatures, fields, trees,
+/// Verify a node's directory, an export, a part of one or the proof of one record: signatures, fields, trees,
 /// checkpoints, feeds, receipts and every disclosure against its policy.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n  liaison audit verify 9f31c2….liaison-proof --card originator.txt\n\nFor a proof, number and card are the originator's. Exit code 6 means that verification failed, and nothing else."
 )]
 pub struct VerifyArgs {
-    /// The node's directory, a copy of it, an export, or a proof that `audit prove` wrote.
+    /// The node's directory, a copy of it, an export or a part, or a proof that `audit prove` wrote.
     path: PathBuf,
     #[command(flatten)]
     options: AuditOptions,
@@ -50,6 +51,7 @@ pub(super) async fn run(command: AuditCommand, context: &Context) -> Result<(), 
         AuditCommand::Prove(args) => prove::run(&args, context).await,
         AuditCommand::Witness(command) => witness::run(command, context).await,
         AuditCommand::Verify(args) if args.path.is_file() => verify_proof(&args, context),
+        AuditCommand::Verify(args) if is_part(&args.path) => verify_a_part(&args, context),
         AuditCommand::Verify(args) => verify(&args, context),
         AuditCommand::Watch(args) => watch_log::run(args, context).await,
     }
@@ -66,6 +68,23 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
         std::fs::write(path, report.to_html(&occasion)).map_err(CliError::file("write", path))?;
     }
     show(&report, context)
+}
+
+/// A part never passes for a history: its report says what it is.
+fn verify_a_part(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
+    if args.options.checkpoint.is_some() || args.report.is_some() {
+        let found = "checkpoint and report are of a whole journal, this is a part of one";
+        return Err(CliError::usage(
+            found,
+            "leave --checkpoint and --report away, or name a node's directory or a whole export",
+        ));
+    }
+    let anchor = anchor(&args.options).map_err(unreadable)?;
+    let checked = verify_part(&Directory(args.path.clone()), &anchor);
+    let report = checked
+        .map_err(CliError::file("read", &args.path))?
+        .map_err(|failure| CliError::Verification { found: failure.to_string() })?;
+    context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())
 }
 
 fn verify_proof(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {

@@ -250,7 +250,7 @@ impl Signed {
 
     /// The series that open slots refer to.
     pub fn references(&self) -> impl Iterator<Item = SeriesId> {
-        SlotNumber::of(self.record.kind()).flat_map(|number| self.record.references(number))
+        references(self.record.kind(), &self.record.slots)
     }
 
     /// The one verdict on signatures.
@@ -558,6 +558,19 @@ fn slot_from_wire(number: SlotNumber, wire: pb::Slot) -> Result<Slot, RecordErro
         }
         Ok(pb::SlotState::Unspecified) | Err(_) => Err(refuse("its state is unknown")),
     }
+}
+
+/// The series ids in those slots of references that are open.
+pub fn references(kind: Kind, slots: &[Slot]) -> impl Iterator<Item = SeriesId> {
+    SlotNumber::of(kind)
+        .zip(slots)
+        .filter(move |(number, _)| number.spec(kind).rule == Rule::Series)
+        .filter_map(|(_, slot)| match slot {
+            Slot::Open { bytes, .. } => Some(wire::values_in(bytes)),
+            Slot::Withheld(_) | Slot::Erased(_) => None,
+        })
+        .flatten()
+        .filter_map(|id| SeriesId::try_from(id).ok())
 }
 
 /// Checks the bytes of all open slots, and that a value is in its normal form.

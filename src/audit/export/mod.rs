@@ -16,6 +16,7 @@ mod write;
 pub use bundle::{ExaminedBundle, ReadBundle, examine_bundle, read_bundle};
 pub use judge::ExportAudit;
 pub use layout::{CARD, CHECKPOINT};
+pub(super) use write::head;
 pub use write::{ExportError, Exporter, Sink, Summary};
 
 use bytes::Bytes;

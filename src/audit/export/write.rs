@@ -164,7 +164,7 @@ fn write_tile<S: Sink>(
 }
 
 /// The head that a note states; its signature is not looked at.
-pub(super) fn head(note: &[u8]) -> Option<TreeHead> {
+pub(in crate::audit) fn head(note: &[u8]) -> Option<TreeHead> {
     Some(Checkpoint::parse(Note::parse(note).ok()?.text()).ok()?.head())
 }
 

@@ -51,7 +51,7 @@ fn a_whole_history_is_verified_and_counted() {
 }
 
 /// A node that erased the notes of its first record, whose number is 0.
-fn with_erasure() -> Node {
+pub(super) fn with_erasure() -> Node {
     let node = Node::full();
     let id = node.records[0].id();
     let ground = Ground {

@@ -1,0 +1,563 @@
+//! Checks a part with nothing but its files and what the reader knows of the agency.
+//!
+//! Every file is compared with the manifest and every entry proved under one checkpoint, in the
+//! order of the journal; the keys come from entries too. The first thing that does not hold ends it.
+
+use super::manifest::{Item, MANIFEST, Manifest, Selection, sha256};
+use super::report::{PartFeed, PartReport};
+use super::survey::{PART_FILES_MAX, case_reference};
+use super::write::time;
+use crate::audit::acts::Acts;
+use crate::audit::card::Card;
+use crate::audit::content::{Content, slots_hash};
+use crate::audit::examine::{Accepted, Found, Told, entry, feed_entry};
+use crate::audit::export::{Folder, head};
+use crate::audit::failure::{Check, Failure, Fault, Place};
+use crate::audit::ledger::Anchor;
+use crate::audit::lines::Log;
+use crate::audit::proof::History;
+use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::merkle::{
+    NOTE_BYTES_MAX, TLOG_PROOF_BYTES_MAX, TlogProof, TreeHead, leaf_hash, verify_inclusion,
+};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::kind::Kind;
+use crate::record::signed::{VerifiedRoots, check_contents};
+use crate::record::slots::SlotMask;
+use bytes::Bytes;
+use prost::Message as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+
+/// A line of the manifest has a sum, a path and at most this many bytes.
+const MANIFEST_BYTES_MAX: u64 = PART_FILES_MAX as u64 * 256;
+/// Longest content of one entry: the payload of a frame.
+const CONTENT_BYTES_MAX: u64 = 1 << 20;
+
+/// Why checking stops.
+enum Stop {
+    Broken(Box<Failure>),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Broken(Box::new(failure))
+    }
+}
+
+fn broken(place: impl ToString, fault: Fault) -> Stop {
+    Failure { place: Place::File(place.to_string()), entry: None, fault }.into()
+}
+
+/// Checks the part in `folder`; `anchor` is what the reader knows of the agency from elsewhere. The
+/// outer error is one of reading.
+pub fn verify_part(
+    folder: &impl Folder,
+    anchor: &Anchor,
+) -> io::Result<Result<PartReport, Failure>> {
+    match check(folder, anchor) {
+        Ok(report) => Ok(Ok(report)),
+        Err(Stop::Broken(failure)) => Ok(Err(*failure)),
+        Err(Stop::Io(error)) => Err(error),
+    }
+}
+
+fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
+    let files = Files::open(folder)?;
+    let mut part = Part::open(&files)?;
+    for item in files.manifest.files.keys() {
+        if let Item::Entry(index) = item {
+            part.entry(item, *index)?;
+        }
+    }
+    let number = part.check_own(anchor)?;
+    part.check_asked()?;
+    part.check_erasures()?;
+    let feeds = part.feeds()?;
+    let manifest = &files.manifest;
+    let here = part.dates.len() as u64;
+    if (here, part.head.size.get()) != (manifest.journal.here, manifest.journal.of) {
+        let found = format!("{here} of {}", part.head.size);
+        let fault = Fault::new(Check::ExportFile, format!("{} entries", manifest.journal), found);
+        return Err(broken(MANIFEST, fault));
+    }
+    Ok(PartReport {
+        agency: manifest.agency.clone(),
+        number,
+        is_known: !matches!(anchor, Anchor::Directory),
+        asked: manifest.asked.clone(),
+        head: part.head,
+        journal: manifest.journal,
+        feeds,
+        records: part.accepted.len() as u64,
+        signatures: part.signatures,
+        compromised: part.compromised,
+        unplaced: part.unplaced,
+        notes: part.notes,
+        is_complete: matches!(manifest.asked, Selection::Time { .. }),
+    })
+}
+
+/// The files that the manifest names.
+struct Files<'a, F> {
+    folder: &'a F,
+    manifest: Manifest,
+}
+
+impl<'a, F: Folder> Files<'a, F> {
+    fn open(folder: &'a F) -> Result<Self, Stop> {
+        let unfit = |expected, found: &str| {
+            broken(MANIFEST, Fault::new(Check::ExportFile, expected, found))
+        };
+        let bytes = folder
+            .read(MANIFEST, MANIFEST_BYTES_MAX)?
+            .ok_or_else(|| unfit("the manifest of a part", "none"))?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| unfit("the manifest of a part", "bytes that are no text"))?;
+        let manifest = Manifest::parse(text).map_err(|wanted| unfit(wanted, "other text"))?;
+        Ok(Self { folder, manifest })
+    }
+
+    fn read(&self, item: &Item, bytes_max: u64) -> Result<Bytes, Stop> {
+        let fault = |expected: String, found: &str| {
+            broken(item, Fault::new(Check::ExportFile, expected, found))
+        };
+        let sum = self.manifest.files.get(item);
+        let sum = sum.ok_or_else(|| fault(format!("{item} in the manifest"), "none"))?;
+        let bytes = self
+            .folder
+            .read(&item.to_string(), bytes_max)?
+            .ok_or_else(|| fault("a file that the manifest names".to_owned(), "none"))?;
+        let found = sha256(&bytes);
+        if found != *sum {
+            return Err(fault(format!("bytes with SHA-256 {sum}"), &found));
+        }
+        Ok(bytes)
+    }
+
+    fn proof(&self, item: &Item, index: u64) -> Result<TlogProof, Stop> {
+        let bytes = self.read(item, TLOG_PROOF_BYTES_MAX as u64)?;
+        let proof = TlogProof::parse(&bytes).map_err(|error| {
+            broken(item, Fault::new(Check::ProofForm, "the proof of an entry", error))
+        })?;
+        if proof.index().get() == index {
+            return Ok(proof);
+        }
+        let found = format!("of entry {}", proof.index());
+        Err(broken(
+            item,
+            Fault::new(Check::ProofForm, format!("the proof of entry {index}"), found),
+        ))
+    }
+}
+
+/// What is known of a record so far.
+struct Row {
+    kind: Kind,
+    slots_hash: [u8; 32],
+    open: SlotMask,
+}
+
+/// A part under examination.
+struct Part<'a, F> {
+    files: &'a Files<'a, F>,
+    note: Bytes,
+    /// What the checkpoint says; its signature is checked when all cards were seen.
+    head: TreeHead,
+    /// When each entry that is here was made, by its index.
+    dates: BTreeMap<u64, Timestamp>,
+    genesis: Option<AgencyName>,
+    own: Vec<Card>,
+    own_signed: Vec<pb::SignedCard>,
+    partners: BTreeMap<AgencyName, Card>,
+    accepted: HashMap<RecordId, Row>,
+    /// Records whose newest content was overwritten; an entry that says so must follow.
+    overwritten: BTreeSet<RecordId>,
+    acts: Acts,
+    is_asked_here: bool,
+    roots: VerifiedRoots,
+    signatures: u64,
+    compromised: u64,
+    unplaced: u64,
+    notes: u64,
+}
+
+impl<'a, F: Folder> Part<'a, F> {
+    fn open(files: &'a Files<'a, F>) -> Result<Self, Stop> {
+        let note = files.read(&Item::Checkpoint, NOTE_BYTES_MAX as u64)?;
+        let head = head(&note).ok_or_else(|| {
+            let expected = "the signed note of a checkpoint";
+            broken(Item::Checkpoint, Fault::new(Check::ExportFile, expected, "other bytes"))
+        })?;
+        Ok(Self {
+            files,
+            note,
+            head,
+            dates: BTreeMap::new(),
+            genesis: None,
+            own: Vec::new(),
+            own_signed: Vec::new(),
+            partners: BTreeMap::new(),
+            accepted: HashMap::new(),
+            overwritten: BTreeSet::new(),
+            acts: Acts::default(),
+            is_asked_here: false,
+            roots: VerifiedRoots::default(),
+            signatures: 0,
+            compromised: 0,
+            unplaced: 0,
+            notes: 0,
+        })
+    }
+
+    /// The next entry of the journal that is here.
+    fn entry(&mut self, item: &Item, index: u64) -> Result<(), Stop> {
+        let proof = self.files.proof(item, index)?;
+        let content = Item::Content(index);
+        let content = match self.files.manifest.files.contains_key(&content) {
+            true => Some(self.files.read(&content, CONTENT_BYTES_MAX)?),
+            false => None,
+        };
+        self.take(index, &proof, content).map_err(|fault| {
+            let file = match fault.check {
+                Check::Content => Item::Content(index),
+                _ => item.clone(),
+            };
+            let place = Place::File(file.to_string());
+            Failure { place, entry: Some(index), fault }.into()
+        })
+    }
+
+    fn take(&mut self, index: u64, proof: &TlogProof, content: Option<Bytes>) -> Result<(), Fault> {
+        prove(proof, &self.note, self.head)?;
+        let bytes = Bytes::copy_from_slice(proof.extra());
+        let fault = |found: &dyn ToString| {
+            Fault::new(Check::EntryForm, "a journal entry", found.to_string())
+        };
+        let wire = pb::JournalEntry::decode(bytes.clone()).map_err(|error| fault(&error))?;
+        let at = time(wire.at_ms).ok_or_else(|| fault(&"a time before 2000 or after 2100"))?;
+        if let Some((_, last)) = self.dates.last_key_value()
+            && at < *last
+        {
+            return Err(Fault::new(Check::EntryTime, format!("a time from {last} on"), at));
+        }
+        self.dates.insert(index, at);
+        let asked = &self.files.manifest.asked;
+        let is_neighbour = matches!(asked, Selection::Time { .. }) && !asked.has(at);
+        let brings = matches!(
+            wire.event,
+            Some(Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_))
+        );
+        // It only shows that nothing between it and the time that was asked for is missing.
+        if is_neighbour && brings && content.is_none() {
+            return Ok(());
+        }
+        match entry(&bytes, leaf_hash(&bytes), content)? {
+            Found::Entry { told: Told::Accepted(accepted), .. } => self.accepted(*accepted, at),
+            Found::Entry { told: Told::Extended { received, content }, .. } => {
+                self.extended(&received, &content)
+            }
+            Found::Entry { told: Told::Erased { erased, content }, .. } => {
+                self.erased(&erased, &content)
+            }
+            Found::Entry { told: Told::Other(event), .. } => self.event(index, *event),
+            Found::Feed { .. } | Found::Commit(_) => Err(fault(&"something else")),
+        }
+    }
+
+    fn event(&mut self, index: u64, event: Event) -> Result<(), Fault> {
+        match event {
+            Event::Genesis(genesis) => {
+                self.genesis = genesis.agency.parse().ok();
+                Ok(())
+            }
+            Event::CardIssued(issued) => {
+                let signed = issued.card.unwrap_or_default();
+                let card = Card::check(&signed)
+                    .map_err(|error| Fault::new(Check::OwnCard, "a signed card", error))?;
+                self.own.push(card);
+                self.own_signed.push(signed);
+                Ok(())
+            }
+            Event::PartnerChanged(changed) => {
+                let card = Card::check(&changed.card.unwrap_or_default())
+                    .map_err(|error| Fault::new(Check::PartnerCard, "a signed card", error))?;
+                if card.agency.as_str() != changed.agency {
+                    let expected = format!("a card of {}", changed.agency);
+                    return Err(Fault::new(Check::PartnerCard, expected, card.agency));
+                }
+                self.partners.insert(card.agency.clone(), card);
+                Ok(())
+            }
+            Event::FeedPublished(published) => {
+                self.notes += 1;
+                let log = self.log(&published.partner)?;
+                log.head(&published.note, Check::FeedNote).map(drop)
+            }
+            Event::ReceiptReceived(receipt) => {
+                self.notes += 1;
+                let log = self.log(&receipt.partner)?;
+                log.receipted_head(&receipt.note, Check::Receipt).map(drop)
+            }
+            Event::ActProposed(proposed) => self.acts.propose(index, proposed),
+            Event::ActDecided(decided) => self.acts.decide(&decided),
+            _ => Ok(()),
+        }
+    }
+
+    /// The feed to a partner under the cards so far.
+    fn log(&self, partner: &str) -> Result<Log, Fault> {
+        let card = partner.parse().ok().and_then(|name: AgencyName| self.partners.get(&name));
+        card.and_then(|card| Log::published(&self.own, card))
+            .ok_or_else(|| Fault::new(Check::Partner, format!("a card of {partner}"), "none"))
+    }
+
+    fn accepted(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
+        let Accepted { attested, content, open_slots, .. } = accepted;
+        let (header, id) = (attested.header(), attested.id());
+        let open = SlotMask::from_bits(open_slots);
+        if open.bits() != open_slots || !content.is_overwritten && open != content.open {
+            return Err(mismatch(content.open, open_slots));
+        }
+        let row = Row { kind: header.kind, slots_hash: header.slots_hash, open };
+        let originator = header.originator.clone();
+        self.see(row.kind, &content);
+        if self.accepted.insert(id, row).is_some() {
+            let found = format!("record {id} again");
+            return Err(Fault::new(Check::RecordRepeated, "a new record", found));
+        }
+        let own = self.own.last().filter(|card| card.agency == originator);
+        if let Some(card) = own.or_else(|| self.partners.get(&originator)) {
+            let key = attested
+                .verify(card, &mut self.roots)
+                .map_err(|error| Fault::new(Check::RecordSignature, &originator, error))?;
+            let since = card.compromised_since(key);
+            self.compromised += u64::from(since.is_some_and(|since| since <= at));
+            self.signatures += 1;
+        }
+        Ok(())
+    }
+
+    /// Notes what the newest content of a record shows.
+    fn see(&mut self, kind: Kind, content: &Content) {
+        self.is_asked_here |= match &self.files.manifest.asked {
+            Selection::Time { .. } => true,
+            Selection::Record(asked) => content.id == *asked,
+            Selection::Case(asked) => case_reference(kind, content).as_ref() == Some(asked),
+        };
+        if content.is_overwritten {
+            self.overwritten.insert(content.id);
+        }
+    }
+
+    fn extended(&mut self, received: &pb::SlotsReceived, content: &Content) -> Result<(), Fault> {
+        let gained = SlotMask::from_bits(received.open_slots);
+        let is_shown = content.is_overwritten || gained.without(content.open).is_empty();
+        if gained.bits() != received.open_slots || gained.is_empty() || !is_shown {
+            return Err(mismatch(content.open, received.open_slots));
+        }
+        self.changed(&received.record_id, content, |open| open.or(gained))
+    }
+
+    /// Slots were erased; an act that the part holds, or what needs none, led to it.
+    fn erased(&mut self, erased: &pb::SlotsErased, content: &Content) -> Result<(), Fault> {
+        self.acts.cover(erased)?;
+        let slots = SlotMask::from_bits(erased.slots);
+        let is_shown = content.is_overwritten || slots.without(content.erased).is_empty();
+        if slots.bits() != erased.slots || slots.is_empty() || !is_shown {
+            return Err(mismatch(content.erased, erased.slots));
+        }
+        self.overwritten.remove(&content.id);
+        self.changed(&erased.record_id, content, |open| open.without(slots))
+    }
+
+    /// What a record has now are those slots that the originator committed to.
+    fn changed(
+        &mut self,
+        id: &[u8],
+        content: &Content,
+        open: impl Fn(SlotMask) -> SlotMask,
+    ) -> Result<(), Fault> {
+        if *id != content.id.as_bytes()[..] {
+            let found = format!("that of {}", content.id);
+            return Err(Fault::new(Check::Content, "the content of the entry's record", found));
+        }
+        let Some(row) = self.accepted.get_mut(&content.id) else {
+            self.unplaced += 1;
+            if content.is_overwritten {
+                self.overwritten.insert(content.id);
+            }
+            return Ok(());
+        };
+        row.open = open(row.open);
+        let (kind, now) = (row.kind, row.open);
+        // Of a time, a change between two that are here may be left out.
+        let is_each_here = !matches!(self.files.manifest.asked, Selection::Time { .. });
+        if !content.is_overwritten {
+            check_slots(row, content)?;
+            if is_each_here && now != content.open {
+                return Err(mismatch(content.open, now.bits()));
+            }
+        }
+        self.see(kind, content);
+        Ok(())
+    }
+
+    /// Content may be missing only if an entry that is here says that it was erased.
+    fn check_erasures(&self) -> Result<(), Stop> {
+        let Some(id) = self.overwritten.first() else { return Ok(()) };
+        let found = format!("overwritten content of record {id} without such an entry");
+        let expected = "content, or an entry that says it was erased";
+        Err(broken(MANIFEST, Fault::new(Check::Content, expected, found)))
+    }
+
+    /// The agency's cards, and its signature on the checkpoint. Gives its number.
+    fn check_own(&self, anchor: &Anchor) -> Result<crate::audit::card::Number, Stop> {
+        let agency = &self.files.manifest.agency;
+        let fault = |expected: &dyn ToString, found: &dyn ToString| {
+            let fault = Fault::new(Check::OwnCard, expected.to_string(), found.to_string());
+            Stop::from(Failure { place: Place::History, entry: None, fault })
+        };
+        if self.genesis.as_ref() != Some(agency) {
+            return Err(fault(&format!("the genesis of {agency}"), &"none"));
+        }
+        History::check(agency, &self.own_signed)
+            .map_err(|found| fault(&"sound cards of the agency", &found))?;
+        let newest = self.own.last().ok_or_else(|| fault(&"a card of the agency", &"none"))?;
+        match anchor {
+            Anchor::Number(number) if *number != newest.number() => {
+                return Err(fault(number, &newest.number()));
+            }
+            Anchor::Card(known) if !known.is_same_identity(newest) => {
+                return Err(fault(&known.number(), &newest.number()));
+            }
+            Anchor::Directory | Anchor::Number(_) | Anchor::Card(_) => {}
+        }
+        Log::journal(&self.own)
+            .ok_or_else(|| fault(&"a name that a note can carry", &"another"))?
+            .head(&self.note, Check::CheckpointSignature)
+            .map_err(|fault| broken(Item::Checkpoint, fault))?;
+        Ok(newest.number())
+    }
+
+    /// That what was asked for is here: of a time, every entry.
+    fn check_asked(&self) -> Result<(), Stop> {
+        let Selection::Time { from, to } = &self.files.manifest.asked else {
+            if self.is_asked_here {
+                return Ok(());
+            }
+            let expected = format!("the acceptance of {}", self.files.manifest.asked);
+            return Err(broken(MANIFEST, Fault::new(Check::ExportFile, expected, "none")));
+        };
+        let is_before = |at: &Timestamp| from.is_some_and(|from| *at < from);
+        let is_after = |at: &Timestamp| to.is_some_and(|to| to <= *at);
+        let before = self.dates.iter().rev().find(|(_, at)| is_before(at));
+        let after = self.dates.iter().find(|(_, at)| is_after(at));
+        let first = before.map_or(0, |(index, _)| index + 1);
+        let end = after.map_or(self.head.size.get(), |(index, _)| *index);
+        match (first..end).find(|index| !self.dates.contains_key(index)) {
+            None => Ok(()),
+            Some(missing) => {
+                let fault = Fault::new(Check::ExportFile, "every entry of that time", "none");
+                Err(broken(Item::Entry(missing), fault))
+            }
+        }
+    }
+
+    fn feeds(&self) -> Result<Vec<PartFeed>, Stop> {
+        let mut found: BTreeMap<&AgencyName, Vec<u64>> = BTreeMap::new();
+        for item in self.files.manifest.files.keys() {
+            if let Item::Feed(partner, index) = item {
+                found.entry(partner).or_default().push(*index);
+            }
+        }
+        let named = self.files.manifest.feeds.keys();
+        if !named.eq(found.keys().copied()) {
+            let fault = Fault::new(Check::ExportFile, "the feeds that have entries here", "others");
+            return Err(broken(MANIFEST, fault));
+        }
+        found.into_iter().map(|(partner, indices)| self.feed(partner, &indices)).collect()
+    }
+
+    fn feed(&self, partner: &AgencyName, indices: &[u64]) -> Result<PartFeed, Stop> {
+        let log = self.log(partner.as_str()).map_err(|fault| broken(MANIFEST, fault))?;
+        let share = self.files.manifest.feeds.get(partner).copied().unwrap_or_default();
+        let mut first: Option<(Bytes, TreeHead)> = None;
+        for index in indices {
+            let item = Item::Feed(partner.clone(), *index);
+            let proof = self.files.proof(&item, *index)?;
+            let place = |fault| broken(&item, fault);
+            if first.is_none() {
+                let note = Bytes::from(proof.note().to_string());
+                let head = log.head(&note, Check::FeedNote).map_err(place)?;
+                first = Some((note, head));
+            }
+            if let Some((note, head)) = &first {
+                prove(&proof, note, *head).map_err(place)?;
+            }
+            self.feed_entry(proof.extra()).map_err(place)?;
+        }
+        let size = first.as_ref().map_or(0, |(_, head)| head.size.get());
+        if (indices.len() as u64, size) != (share.here, share.of) {
+            let found = format!("{} of {size}", indices.len());
+            let expected = format!("{share} entries of the feed to {partner}");
+            return Err(broken(MANIFEST, Fault::new(Check::ExportFile, expected, found)));
+        }
+        let receipted = first.and_then(|(note, _)| log.receipted_head(&note, Check::Receipt).ok());
+        let receipted = receipted.map_or(0, |head| head.size.get());
+        Ok(PartFeed { partner: partner.clone(), share, receipted })
+    }
+
+    fn feed_entry(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let entry = feed_entry(Bytes::copy_from_slice(bytes))?;
+        let fault = |expected, found: &dyn ToString| {
+            Fault::new(Check::FeedEntry, expected, found.to_string())
+        };
+        let id = RecordId::try_from(&entry.record_id[..])
+            .map_err(|error| fault("a record id", &error))?;
+        let is_asked = match &self.files.manifest.asked {
+            asked @ Selection::Time { .. } => time(entry.at_ms).is_some_and(|at| asked.has(at)),
+            Selection::Case(_) | Selection::Record(_) => self.accepted.contains_key(&id),
+        };
+        if is_asked {
+            Ok(())
+        } else {
+            Err(fault("one that was asked for", &format!("record {id}")))
+        }
+    }
+}
+
+fn mismatch(here: SlotMask, said: u32) -> Fault {
+    Fault::new(Check::OpenSlots, format!("{:#010x}", here.bits()), format!("{said:#010x}"))
+}
+
+fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
+    let slots = &content.slots;
+    let is_whole = slots.len() == row.kind.slots().len();
+    if !is_whole || slots_hash(row.kind, slots) != row.slots_hash {
+        let found = format!("others, of record {}", content.id);
+        return Err(Fault::new(Check::Content, "the slots that the originator signed", found));
+    }
+    check_contents(row.kind, slots)
+        .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
+}
+
+/// That the entry in a proof stands under this checkpoint.
+fn prove(proof: &TlogProof, note: &Bytes, head: TreeHead) -> Result<(), Fault> {
+    let fault = |expected, found: &dyn ToString| {
+        Fault::new(Check::ProofInclusion, expected, found.to_string())
+    };
+    if proof.note().to_string().as_bytes() != &note[..] {
+        return Err(fault("the one checkpoint that the others have", &"another"));
+    }
+    let leaf = leaf_hash(proof.extra());
+    verify_inclusion(&leaf, proof.index(), head.size, proof.path(), &head.root)
+        .map_err(|error| fault("an entry under the checkpoint", &error))
+}

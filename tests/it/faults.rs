@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
@@ -26,6 +27,9 @@ const AGENCY: &str = "faults.example";
 const CALLS: [&str; 6] = ["pwrite64", "write", "fdatasync", "fsync", "/^rename", "openat"];
 /// More calls of one sort than a batch makes.
 const CALLS_MAX: u32 = 8;
+
+/// A killed process may stay half alive, its connections open, until its tracer lets go of it.
+const WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 enum Injury {
@@ -92,7 +96,9 @@ impl Tracer {
         let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         // It may have ended with the process that it traced.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        self.child.wait().await.unwrap();
+        if tokio::time::timeout(WITHIN, self.child.wait()).await.is_err() {
+            self.child.kill().await.unwrap();
+        }
         let _ = std::fs::remove_file(&self.log);
     }
 }
@@ -147,8 +153,10 @@ impl Patient {
         let tracer = Tracer::attach(node.pid(), call, number, injury, &files).await?;
         self.batches += 1;
         let drafts = drafts(self.batches, 0, 0);
-        let answer = client.submit_records(pb::SubmitRecordsRequest { drafts }).await;
-        if let Ok(answer) = answer {
+        let asked = client.submit_records(pb::SubmitRecordsRequest { drafts });
+        let answer = tokio::time::timeout(WITHIN, asked).await;
+        let is_silent = answer.is_err();
+        if let Ok(Ok(answer)) = answer {
             let answer = answer.into_inner();
             self.history.checkpoint(&answer.checkpoint_note);
             let ids = answer.results.into_iter().map(|result| result.record_id);
@@ -156,10 +164,10 @@ impl Patient {
         }
         // What it still says, if it says anything.
         let request = pb::GetCheckpointRequest { feed: String::new() };
-        if let Ok(answer) = log.get_checkpoint(request).await {
+        if let Ok(Ok(answer)) = tokio::time::timeout(WITHIN, log.get_checkpoint(request)).await {
             self.history.checkpoint(&answer.into_inner().note);
         }
-        let was_hurt = tracer.has_hurt();
+        let was_hurt = tracer.has_hurt() || is_silent;
         tracer.detach().await;
         if !was_hurt {
             return Ok((node, false));

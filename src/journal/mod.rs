@@ -9,6 +9,7 @@ pub mod erase;
 pub mod erasure_index;
 pub mod erasures;
 pub mod gate;
+pub mod headers;
 pub mod index;
 pub mod ledger;
 pub mod log;

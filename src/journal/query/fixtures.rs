@@ -16,13 +16,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-pub(super) const OWN: &str = "npa.go.jp";
-pub(super) const OTHER: &str = "jc3.or.jp";
+pub(in crate::journal) const OWN: &str = "npa.go.jp";
+pub(in crate::journal) const OTHER: &str = "jc3.or.jp";
 /// 2026-03-01T00:00:00Z
-pub(super) const DAY: u64 = 1_772_323_200_000;
-pub(super) const DAY_MS: u64 = 86_400_000;
+pub(in crate::journal) const DAY: u64 = 1_772_323_200_000;
+pub(in crate::journal) const DAY_MS: u64 = 86_400_000;
 
-pub(super) struct Journal {
+pub(in crate::journal) struct Journal {
     ledger: Ledger,
     _writer: Writer,
     _dir: TempDir,
@@ -35,11 +35,11 @@ fn secret() -> SeriesSecret {
     SeriesSecret::from_bytes([9; 32])
 }
 
-pub(super) fn time(ms: u64) -> Timestamp {
+pub(in crate::journal) fn time(ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(ms as i64).unwrap()
 }
 
-pub(super) fn draft_of(content: pb::draft::Content) -> pb::Draft {
+pub(in crate::journal) fn draft_of(content: pb::draft::Content) -> pb::Draft {
     let marking = pb::Marking {
         tlp: pb::Tlp::Green.into(),
         pap: pb::Pap::Green.into(),
@@ -48,7 +48,7 @@ pub(super) fn draft_of(content: pb::draft::Content) -> pb::Draft {
     pb::Draft { marking: Some(marking), content: Some(content), ..pb::Draft::default() }
 }
 
-pub(super) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
+pub(in crate::journal) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
     draft_of(pb::draft::Content::Indicator(pb::Indicator {
         value: value.into(),
         title: title.into(),
@@ -57,7 +57,7 @@ pub(super) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Dra
     }))
 }
 
-pub(super) fn case(reference: &str, title: &str) -> pb::Draft {
+pub(in crate::journal) fn case(reference: &str, title: &str) -> pb::Draft {
     draft_of(pb::draft::Content::Case(pb::Case {
         reference: reference.into(),
         title: title.into(),
@@ -66,7 +66,7 @@ pub(super) fn case(reference: &str, title: &str) -> pb::Draft {
     }))
 }
 
-pub(super) fn takedown(
+pub(in crate::journal) fn takedown(
     value: &str,
     reference: &str,
     status: pb::TakedownStatus,
@@ -84,7 +84,12 @@ pub(super) fn takedown(
     }))
 }
 
-pub(super) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> pb::Draft {
+pub(in crate::journal) fn note(
+    key: &str,
+    title: &str,
+    text: &str,
+    records: &[SeriesId],
+) -> pb::Draft {
     let content = pb::draft::Content::Note(pb::Note {
         title: title.into(),
         text: text.into(),
@@ -94,7 +99,11 @@ pub(super) fn note(key: &str, title: &str, text: &str, records: &[SeriesId]) -> 
     pb::Draft { key: key.into(), ..draft_of(content) }
 }
 
-pub(super) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb::Draft {
+pub(in crate::journal) fn action(
+    kind: pb::CaseActionType,
+    at_ms: u64,
+    case: SeriesId,
+) -> pb::Draft {
     let content = pb::draft::Content::CaseAction(pb::CaseAction {
         r#type: kind.into(),
         at_ms,
@@ -108,7 +117,7 @@ pub(super) fn action(kind: pb::CaseActionType, at_ms: u64, case: SeriesId) -> pb
 }
 
 impl Journal {
-    pub(super) fn new() -> Self {
+    pub(in crate::journal) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
         let signing = Signing {
@@ -131,17 +140,22 @@ impl Journal {
         }
     }
 
-    pub(super) fn view(&self) -> &View {
+    pub(in crate::journal) fn view(&self) -> &View {
         self.ledger.view()
     }
 
     /// Signs a draft as the next revision of its series and keeps it.
-    pub(super) fn add(&mut self, originator: &str, wire: pb::Draft, at_ms: u64) -> Arc<Verified> {
+    pub(in crate::journal) fn add(
+        &mut self,
+        originator: &str,
+        wire: pb::Draft,
+        at_ms: u64,
+    ) -> Arc<Verified> {
         self.add_all(originator, vec![wire], at_ms).remove(0)
     }
 
     /// All in one commit; no two of one series.
-    pub(super) fn add_all(
+    pub(in crate::journal) fn add_all(
         &mut self,
         originator: &str,
         wire: Vec<pb::Draft>,
@@ -157,7 +171,7 @@ impl Journal {
     }
 
     /// Withdraws the newest revision of a series.
-    pub(super) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
+    pub(in crate::journal) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
         let originator = of.header().originator.clone();
         let series = of.header().series;
         let head = &self.heads[&(series, originator.clone())];

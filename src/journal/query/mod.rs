@@ -15,7 +15,7 @@ mod scan;
 mod takedown;
 
 #[cfg(test)]
-mod fixtures;
+pub(in crate::journal) mod fixtures;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,99 @@
+//! The headers of all records that were accepted, in the order of the journal: what a policy is
+//! replayed on.
+//!
+//! Nothing of a record's content is read. Marks and disclosures change after a record was accepted;
+//! whoever needs them looks them up.
+
+use super::JournalError;
+use super::view::View;
+use crate::ident::{AgencyName, RecordId};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::commit;
+use crate::record::header::Header;
+use prost::Message as _;
+use std::ops::Range;
+
+/// Positions of entries that are read at once: 160 KiB.
+const CHUNK: u64 = 4_096;
+
+/// A record as its acceptance tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedHeader {
+    pub journal_index: u64,
+    pub id: RecordId,
+    pub header: Header,
+    /// The partner whose feed it came in; `None` when a local client submitted it.
+    pub partner: Option<AgencyName>,
+}
+
+impl View {
+    /// What the entries in `range` accepted. Ends after an error.
+    pub fn headers(
+        &self,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = Result<AcceptedHeader, JournalError>> {
+        let end = range.end.min(self.journal().size());
+        let chunks = (range.start..end).step_by(CHUNK as usize);
+        let found = chunks.flat_map(move |start| {
+            match self.headers_in(start..end.min(start.saturating_add(CHUNK))) {
+                Ok(headers) => headers.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            }
+        });
+        let mut failed = false;
+        found.take_while(move |header| !std::mem::replace(&mut failed, header.is_err()))
+    }
+
+    fn headers_in(&self, range: Range<u64>) -> Result<Vec<AcceptedHeader>, JournalError> {
+        let mut found = Vec::new();
+        for (index, (_, position)) in range.clone().zip(self.journal().positions(range)?) {
+            let bytes = self.segments().read(position)?.payload;
+            if let (_, Event::RecordAccepted(accepted)) = super::entry::decode(index, &bytes)? {
+                found.push(header_of(index, &accepted)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What was accepted was in its one encoding, so that is not looked at again.
+fn header_of(index: u64, accepted: &pb::RecordAccepted) -> Result<AcceptedHeader, JournalError> {
+    let broken = |reason: String| JournalError::Entry { index, reason };
+    let wire = pb::Header::decode(accepted.header.clone())
+        .map_err(|error| broken(format!("it holds no header: {error}")))?;
+    let header = Header::try_from(wire).map_err(|error| broken(error.to_string()))?;
+    let partner = match accepted.partner.as_str() {
+        "" => None,
+        name => Some(name.parse().map_err(|_| broken(format!("{name:?} is no agency")))?),
+    };
+    Ok(AcceptedHeader {
+        journal_index: index,
+        id: commit::record_id(&accepted.header),
+        header,
+        partner,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::journal::query::fixtures::{DAY, Journal, OWN, case, indicator};
+
+    #[test]
+    fn the_headers_of_a_range_are_those_that_its_entries_accepted() {
+        let mut journal = Journal::new();
+        let mut records = vec![journal.add(OWN, case("NPA-1", "one"), DAY)];
+        records.push(journal.add(OWN, indicator("a.example", "", &[]), DAY));
+        records.push(journal.add(OWN, indicator("b.example", "", &[]), DAY));
+        let view = journal.view();
+        let headers = |range| view.headers(range).map(Result::unwrap).collect::<Vec<_>>();
+        let all = headers(0..u64::MAX);
+        // The first entry of a journal accepts nothing.
+        assert_eq!(all.iter().map(|one| one.journal_index).collect::<Vec<_>>(), [1, 2, 3]);
+        for (found, record) in all.iter().zip(&records) {
+            assert_eq!((found.id, &found.header), (record.id(), record.header()));
+            assert_eq!(found.partner, None);
+        }
+        assert_eq!(headers(2..3), all[1..2]);
+        assert_eq!(headers(4..9), []);
+    }
+}

@@ -52,7 +52,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         hosts,
         addresses: args.addresses,
         listen: Listen { partners: args.listen_partners, clients: args.listen_clients },
-        store: Store { engine: args.engine.name().to_owned() },
+        store: Store { engine: args.engine.name().to_owned(), ..Store::default() },
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),

@@ -2,9 +2,10 @@
 
 use super::NodeError;
 use crate::ident::AgencyName;
+use crate::journal::open::JournalOptions;
 use crate::merkle::{NoteVerifier, SignatureType};
 use crate::partner::{Address, Host};
-use crate::store::EngineKind;
+use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -150,17 +151,37 @@ impl Default for Listen {
 pub struct Store {
     /// The index engine: fjall or sled. `liaison store reindex` after a change.
     pub engine: String,
+    /// Bytes after which a segment file is left and the next begun, 1 KiB to 256 MiB; a batch is never
+    /// divided. Smaller files suit a backup that copies what changed.
+    pub segment_bytes: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { engine: EngineKind::default().name().to_owned() }
+        Self { engine: EngineKind::default().name().to_owned(), segment_bytes: SEGMENT_BYTES_MAX }
     }
 }
 
+/// A segment holds a batch of one record at the least.
+const SEGMENT_BYTES_MIN: u32 = 1 << 10;
+
 impl Store {
-    pub fn engine(&self) -> Result<EngineKind, NodeError> {
+    fn engine(&self) -> Result<EngineKind, NodeError> {
         self.engine.parse().map_err(|error| NodeError::start("store.engine in liaison.toml", error))
+    }
+
+    /// The journal of the node in `dir`.
+    pub fn journal(&self, dir: &Path) -> Result<JournalOptions, NodeError> {
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            return Err(NodeError::Start(format!(
+                "store.segment_bytes in liaison.toml is {}; \
+                 it must be {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
+                self.segment_bytes
+            )));
+        }
+        let mut options = JournalOptions::new(&dir.join("store"), self.engine()?);
+        options.segments.segment_bytes_max = self.segment_bytes;
+        Ok(options)
     }
 }
 

@@ -33,7 +33,7 @@ use crate::ident::{AgencyName, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
 use crate::journal::ledger::{Clock, Ledger, Writer};
-use crate::journal::open::{self, JournalOptions, StartReport};
+use crate::journal::open::{self, StartReport};
 use crate::journal::transaction::Signing;
 use crate::journal::view::View;
 use crate::merkle::{Cosigner, NoteVerifier};
@@ -149,7 +149,7 @@ impl Node {
             .map_err(|error| NodeError::start("certification authority", error))?;
         let certificate = NodeCertificate::load_or_create(dir, names, &authority, now)
             .map_err(|error| NodeError::start("certificate", error))?;
-        let options = JournalOptions::new(&dir.join("store"), config.store.engine()?);
+        let options = config.store.journal(dir)?;
         let (ledger, writer, report) =
             open::open(&options, signing(&config, &keys)?, Arc::clone(&clock))?;
         let agency = config.agency()?;
@@ -360,7 +360,7 @@ fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, NodeError> {
 pub fn reindex(dir: &Path) -> Result<StartReport, NodeError> {
     let config = Config::load(dir)?;
     let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
-    let options = JournalOptions::new(&dir.join("store"), config.store.engine()?);
+    let options = config.store.journal(dir)?;
     Ok(open::reindex(&options, signing(&config, &keys)?)?)
 }
 

@@ -37,7 +37,7 @@ const _: () = assert!((SEGMENT_BYTES_MAX as u64 + BATCH_BYTES_MAX as u64) < u32:
 /// How segments are written.
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
-    /// At most [`SEGMENT_BYTES_MAX`]; less only in tests.
+    /// At most [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u32,
     pub disk: Arc<dyn Disk>,
 }

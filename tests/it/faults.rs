@@ -1,6 +1,7 @@
 //! Every write, sync, rename and opening on the way of one batch fails once, and once the process is
 //! killed at it: what was acknowledged is there after a restart, the log verifies, and no two roots of
-//! one size were ever signed.
+//! one size were ever signed. Once for batches within a segment file, once for batches each of which
+//! begins the next.
 //!
 //! strace makes the calls fail in a running `liaison serve`. Where it is not installed, or may not
 //! trace, this says so and tests nothing.
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use liaison::node::config::Config;
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, get_record_request::Selector};
@@ -103,7 +105,8 @@ impl Tracer {
     }
 }
 
-/// The files of the store that a batch can touch: those that are open, and those that are there.
+/// The files of the store that a batch can touch: those that are open, those that are there, and the
+/// segment that it may begin.
 fn store_files(dir: &Path, pid: u32) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.join("store")];
@@ -119,6 +122,9 @@ fn store_files(dir: &Path, pid: u32) -> Vec<PathBuf> {
     files.extend(open.filter(|path| path.starts_with(dir)));
     files.sort();
     files.dedup();
+    let segments = files.iter().filter(|path| path.extension().is_some_and(|e| e == "seg"));
+    let next = segments.count() + 1;
+    files.push(dir.join(format!("store/segments/{next:08}.seg")));
     files
 }
 
@@ -138,6 +144,17 @@ impl Patient {
         }
     }
 
+    fn next_drafts(&mut self) -> Vec<pb::Draft> {
+        self.batches += 1;
+        drafts(self.batches, 0, 0)
+    }
+
+    fn take(&mut self, answer: pb::SubmitRecordsResponse) {
+        self.history.checkpoint(&answer.checkpoint_note);
+        let ids = answer.results.into_iter().map(|result| result.record_id);
+        self.history.acknowledged.extend(ids);
+    }
+
     /// One batch, hurt at one call. Whether there was such a call.
     async fn suffer(
         &mut self,
@@ -146,21 +163,21 @@ impl Patient {
         number: u32,
         injury: Injury,
     ) -> Result<(RunningNode, bool), String> {
+        let mut client = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
+        // What was hurt before may have left a segment behind that holds nothing yet.
+        let drafts = self.next_drafts();
+        let answer = client.submit_records(pb::SubmitRecordsRequest { drafts }).await.unwrap();
+        self.take(answer.into_inner());
         let files = store_files(&self.dir, node.pid());
         self.checkpoint(&node).await;
-        let mut client = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
         let mut log = LogServiceClient::new(node.channel(ClientRole::Analyst).await);
         let tracer = Tracer::attach(node.pid(), call, number, injury, &files).await?;
-        self.batches += 1;
-        let drafts = drafts(self.batches, 0, 0);
+        let drafts = self.next_drafts();
         let asked = client.submit_records(pb::SubmitRecordsRequest { drafts });
         let answer = tokio::time::timeout(WITHIN, asked).await;
         let is_silent = answer.is_err();
         if let Ok(Ok(answer)) = answer {
-            let answer = answer.into_inner();
-            self.history.checkpoint(&answer.checkpoint_note);
-            let ids = answer.results.into_iter().map(|result| result.record_id);
-            self.history.acknowledged.extend(ids);
+            self.take(answer.into_inner());
         }
         // What it still says, if it says anything.
         let request = pb::GetCheckpointRequest { feed: String::new() };
@@ -188,11 +205,16 @@ impl Patient {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing() {
+/// Hurts batches at every call that they make; `None` where nothing can be hurt.
+async fn hurt_at_every_call(segment_bytes: Option<u32>) -> Option<Vec<String>> {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join(AGENCY);
     make(&dir, AGENCY, "police", CORE_ONLY);
+    if let Some(segment_bytes) = segment_bytes {
+        let mut config = Config::load(&dir).unwrap();
+        config.store.segment_bytes = segment_bytes;
+        config.store(&dir).unwrap();
+    }
     let mut node = RunningNode::start(&dir, AGENCY).await;
     let mut patient = Patient { dir, history: History::default(), batches: 0 };
     let mut hurt = Vec::new();
@@ -202,7 +224,7 @@ async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing()
                 Ok(outcome) => outcome,
                 Err(reason) if hurt.is_empty() => {
                     eprintln!("strace cannot be used ({reason}): nothing was tested");
-                    return;
+                    return None;
                 }
                 Err(reason) => panic!("{reason}"),
             };
@@ -214,10 +236,6 @@ async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing()
         }
     }
     eprintln!("hurt at: {}", hurt.join(", "));
-    // A batch is one write and one sync at least.
-    for call in ["pwrite64 1 Eio", "pwrite64 1 Kill", "fdatasync 1 Eio", "fdatasync 1 Kill"] {
-        assert!(hurt.iter().any(|found| found == call), "no {call} in {hurt:?}");
-    }
     patient.holds_what_it_acknowledged(&node).await;
     eventually("the node takes records again", async || {
         let mut client = node.analyst().await;
@@ -227,4 +245,37 @@ async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing()
     .await;
     node.kill().await;
     audit(&patient.dir, &patient.history);
+    Some(hurt)
+}
+
+fn assert_hurt_at(calls: &[&str], hurt: &[String]) {
+    for call in calls.iter().flat_map(|call| Injury::ALL.map(|injury| format!("{call} {injury:?}")))
+    {
+        assert!(hurt.contains(&call), "no {call} in {hurt:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_hurt_at_any_call_loses_nothing_acknowledged_and_forks_nothing() {
+    if let Some(hurt) = hurt_at_every_call(None).await {
+        // A batch is one write and one sync at least.
+        assert_hurt_at(&["pwrite64 1", "fdatasync 1"], &hurt);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_begins_a_segment_hurt_at_any_call_loses_nothing_and_forks_nothing() {
+    if let Some(hurt) = hurt_at_every_call(Some(1_024)).await {
+        // The new file with its header, the directory that names it, then the batch itself.
+        let calls = [
+            "openat 1",
+            "pwrite64 1",
+            "fdatasync 1",
+            "openat 2",
+            "fsync 1",
+            "pwrite64 2",
+            "fdatasync 2",
+        ];
+        assert_hurt_at(&calls, &hurt);
+    }
 }

@@ -58,7 +58,7 @@ pub(in crate::cli) fn make(
             partners: format!("127.0.0.1:{partners}"),
             clients: format!("127.0.0.1:{clients}"),
         },
-        store: Store { engine: engine.name().to_owned() },
+        store: Store { engine: engine.name().to_owned(), ..Store::default() },
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),

@@ -11,7 +11,7 @@ const OPEN_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Acts {
     open: BTreeMap<u64, pb::ActProposed>,
-    approved: Option<(u64, pb::EraseAct)>,
+    approved: Option<(u64, Act)>,
 }
 
 fn fault(expected: &str, found: impl ToString) -> Fault {
@@ -41,10 +41,7 @@ impl Acts {
             return Ok(());
         }
         let closed = self.open.remove(&decided.proposal).and_then(|proposed| proposed.act?.act);
-        self.approved = match closed {
-            Some(Act::Erase(erase)) if decided.approved => Some((decided.proposal, erase)),
-            _ => None,
-        };
+        self.approved = closed.filter(|_| decided.approved).map(|act| (decided.proposal, act));
         Ok(())
     }
 
@@ -59,7 +56,7 @@ impl Acts {
             (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),
             (_, 0) if erased.basis() == pb::ErasureBasis::Retention => Ok(()),
             (_, 0) => Err(uncovered("none of them".to_owned())),
-            (Some((proposal, act)), named) if *proposal == named => {
+            (Some((proposal, Act::Erase(act))), named) if *proposal == named => {
                 let same = act.basis == erased.basis && act.authority == erased.authority;
                 if same && erased.slots & !act.slots == 0 {
                     return Ok(());
@@ -68,5 +65,21 @@ impl Acts {
             }
             (_, named) => Err(uncovered(format!("entry {named}, which was not just approved"))),
         }
+    }
+
+    /// A partner's facts that may show it more follow from an act that was just approved.
+    pub(super) fn cover_facts(
+        &self,
+        changed: &pb::PartnerChanged,
+        before: &pb::PartnerFacts,
+    ) -> Result<(), Fault> {
+        let Some((proposal, Act::ChangeFacts(act))) = &self.approved else {
+            return Err(fault("a second person's approval of a partner's facts", "none"));
+        };
+        let same = *proposal == changed.proposal
+            && act.agency == changed.agency
+            && act.before.as_ref().unwrap_or(&pb::PartnerFacts::default()) == before
+            && act.after == changed.facts;
+        if same { Ok(()) } else { Err(fault("what was approved", "other facts of a partner")) }
     }
 }

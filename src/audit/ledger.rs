@@ -215,7 +215,8 @@ impl Audit {
             Event::Genesis(genesis) => self.begin(index, &genesis),
             Event::CardIssued(issued) => self.card(issued),
             Event::PartnerChanged(changed) => {
-                let number = self.partners.change(changed, &self.agency)?;
+                let bundle = self.policy.bundle();
+                let number = self.partners.change(changed, &self.agency, &self.acts, bundle)?;
                 self.policy.forget(number);
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! Partners: their cards, the feeds to them and from them.
 
+use super::acts::Acts;
 use super::card::Card;
 use super::failure::{Check, Fault};
 use super::feed::{Feed, exceptions, shown};
@@ -10,7 +11,7 @@ use super::report::Remark;
 use crate::ident::{AgencyName, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
-use crate::policy::PartnerFacts;
+use crate::policy::{Bundle, PartnerFacts, adds_nothing, only_narrows};
 use std::collections::{BTreeMap, HashMap};
 
 /// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
@@ -23,6 +24,8 @@ pub(super) struct Partner {
     pub(super) card: Card,
     /// What policy may see of it.
     facts: PartnerFacts,
+    /// What was agreed, as the journal has it.
+    said: pb::PartnerFacts,
     is_active: bool,
     pub(super) feed: Feed,
     /// The newest head of its feed to us.
@@ -124,6 +127,8 @@ impl Partners {
         &mut self,
         changed: pb::PartnerChanged,
         own: &Option<AgencyName>,
+        acts: &Acts,
+        bundle: Option<&Bundle>,
     ) -> Result<u16, Fault> {
         let fault = |expected: &str, found: &dyn std::fmt::Display| {
             Fault::new(Check::Partner, expected, found)
@@ -134,7 +139,7 @@ impl Partners {
             return Err(fault("another agency", &agency));
         }
         let is_active = changed.state() == pb::PartnerState::Active;
-        let card = Card::check(&changed.card.unwrap_or_default())
+        let card = Card::check(&changed.card.clone().unwrap_or_default())
             .map_err(|fault| Fault::new(Check::PartnerCard, "a signed card", fault))?;
         if card.agency != agency {
             return Err(Fault::new(Check::PartnerCard, agency, card.agency));
@@ -143,7 +148,24 @@ impl Partners {
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| fault("a number from 1 to 65535", &changed.number))?;
-        let facts = facts(&card, is_active, changed.facts.unwrap_or_default())?;
+        let said = changed.facts.clone().unwrap_or_default();
+        let facts = facts_for_policy(&card, is_active, &said)?;
+        // A new partner has an end of its agreement and belongs to nothing.
+        let before = self.partners.get(&agency).map_or_else(
+            || pb::PartnerFacts {
+                agreement_until_ms: said.agreement_until_ms,
+                ..Default::default()
+            },
+            |known| known.said.clone(),
+        );
+        let was = facts_for_policy(&card, is_active, &before)?;
+        let is_less = bundle.map_or_else(
+            || adds_nothing(&was, &facts),
+            |bundle| only_narrows(bundle, &was, &facts),
+        );
+        if !is_less {
+            acts.cover_facts(&changed, &before)?;
+        }
         if let Some(partner) = self.partners.get_mut(&agency) {
             if partner.number != number {
                 return Err(fault(&format!("number {}", partner.number), &number));
@@ -151,6 +173,7 @@ impl Partners {
             partner.identity_changed |= !partner.card.is_same_identity(&card);
             partner.card = card;
             partner.facts = facts;
+            partner.said = said;
             partner.is_active = is_active;
             partner.logs = None;
             return Ok(number);
@@ -165,6 +188,7 @@ impl Partners {
             number,
             card,
             facts,
+            said,
             is_active,
             feed: Feed::default(),
             received: None,
@@ -290,8 +314,12 @@ impl Partners {
     }
 }
 
-fn facts(card: &Card, is_active: bool, said: pb::PartnerFacts) -> Result<PartnerFacts, Fault> {
-    let pb::PartnerFacts { client, agreement_until_ms, circles, operations } = said;
+fn facts_for_policy(
+    card: &Card,
+    is_active: bool,
+    said: &pb::PartnerFacts,
+) -> Result<PartnerFacts, Fault> {
+    let pb::PartnerFacts { client, agreement_until_ms, circles, operations } = said.clone();
     let agreement_until = match agreement_until_ms {
         0 => Ok(Timestamp::MAX),
         ms => Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX)),

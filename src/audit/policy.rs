@@ -7,7 +7,7 @@ use super::ledger::Expectations;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
-use crate::policy::PartnerFacts;
+use crate::policy::{Bundle, PartnerFacts};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -75,6 +75,11 @@ impl InForce {
         self.version = applied.version;
         self.hash = applied.bundle_hash.to_vec();
         Ok(())
+    }
+
+    /// The bundle in force, when its files are at hand.
+    pub(super) fn bundle(&self) -> Option<&Bundle> {
+        self.replay.as_ref().map(Replay::bundle)
     }
 
     /// A partner is another one now.

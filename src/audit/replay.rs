@@ -104,6 +104,10 @@ impl Replay {
         Self { compiled, partners: HashMap::new() }
     }
 
+    pub(super) fn bundle(&self) -> &Bundle {
+        self.compiled.bundle()
+    }
+
     /// The partner is another one now.
     pub(super) fn forget(&mut self, number: u16) {
         self.partners.remove(&number);

@@ -13,7 +13,8 @@ use super::table::{Table, facts};
 use crate::pb::act_service_client::ActServiceClient;
 use crate::pb::{self, act::Act};
 
-/// Characters of a record id in a table.
+/// Characters of a record id, and of those that a table shows.
+const ID_DIGITS: usize = 64;
 const SHORT_ID_DIGITS: usize = 12;
 
 /// See and decide on acts that take two persons.
@@ -75,16 +76,19 @@ async fn list(context: &Context) -> Result<(), CliError> {
         let acts: Vec<_> = acts.iter().map(to_json).collect();
         return context.output.document(json!({"acts": acts}));
     }
-    let mut table = Table::new(["act", "asked by", "what", "record", "waits for"]).right(&[0]);
+    let mut table = Table::new(["act", "asked by", "what", "about", "waits for"]).right(&[0]);
     for act in &acts {
         let proposed = act.proposed.clone().unwrap_or_default();
-        let (what, record) = summary(act);
-        let record: String = record.chars().take(SHORT_ID_DIGITS).collect();
+        let (what, about) = summary(act);
+        let about = match about.len() {
+            ID_DIGITS => about.chars().take(SHORT_ID_DIGITS).collect(),
+            _ => about,
+        };
         let cells = [
             act.proposal.to_string(),
             format!("{} ({})", proposed.client, proposed.role),
             what,
-            record,
+            about,
             act.wanted_roles.join(" or "),
         ];
         table.row(cells);
@@ -119,7 +123,7 @@ async fn decide(args: DecideArgs, approved: bool, context: &Context) -> Result<(
         .either(document, || facts([("act", act.to_string()), ("outcome", outcome.into())]))
 }
 
-/// What is to be done, and to which record.
+/// What is to be done, and to which record or partner.
 fn summary(view: &pb::ActView) -> (String, String) {
     let act = view.proposed.as_ref().and_then(|proposed| proposed.act.as_ref()?.act.as_ref());
     match act {
@@ -128,13 +132,40 @@ fn summary(view: &pb::ActView) -> (String, String) {
             let slots = slots_text(erase.slots);
             (format!("erase slots {slots} ({basis}, {})", erase.authority), hex(&erase.record_id))
         }
+        Some(Act::ChangeFacts(change)) => (facts_text(change), change.agency.clone()),
         None => ("of an unknown sort".to_owned(), String::new()),
     }
 }
 
+/// What a partner would join, leave, or be from then on.
+fn facts_text(change: &pb::ChangeFactsAct) -> String {
+    let before = change.before.clone().unwrap_or_default();
+    let after = change.after.clone().unwrap_or_default();
+    let mut said = Vec::new();
+    for (word, had, has) in [
+        ("circle", &before.circles, &after.circles),
+        ("operation", &before.operations, &after.operations),
+    ] {
+        said.extend(has.iter().filter(|n| !had.contains(n)).map(|n| format!("join {word} {n}")));
+        said.extend(had.iter().filter(|n| !has.contains(n)).map(|n| format!("leave {word} {n}")));
+    }
+    match (before.client, after.client) {
+        (false, true) => said.push("become our client".to_owned()),
+        (true, false) => said.push("be our client no longer".to_owned()),
+        _ => {}
+    }
+    if before.agreement_until_ms != after.agreement_until_ms {
+        said.push(match after.agreement_until_ms {
+            0 => "agreement without end".to_owned(),
+            until => format!("agreement until {}", time_text(until)),
+        });
+    }
+    said.join(", ")
+}
+
 fn text(view: &pb::ActView) -> String {
     let proposed = view.proposed.clone().unwrap_or_default();
-    let (what, record) = summary(view);
+    let (what, about) = summary(view);
     let decisions = view.decisions.iter().map(|decision| {
         let word = if decision.approved { "approved" } else { "refused" };
         format!("{word} by {} ({})", decision.client, decision.role)
@@ -142,7 +173,7 @@ fn text(view: &pb::ActView) -> String {
     facts([
         ("act", view.proposal.to_string()),
         ("what", what),
-        ("record", record),
+        ("about", about),
         ("asked by", format!("{} ({})", proposed.client, proposed.role)),
         ("asked at", time_text(view.proposed_at_ms)),
         ("until", time_text(proposed.expires_at_ms)),
@@ -153,11 +184,11 @@ fn text(view: &pb::ActView) -> String {
 
 fn to_json(view: &pb::ActView) -> Value {
     let proposed = view.proposed.clone().unwrap_or_default();
-    let (what, record) = summary(view);
+    let (what, about) = summary(view);
     json!({
         "act": view.proposal,
         "what": what,
-        "record": record,
+        "about": about,
         "client": proposed.client,
         "role": proposed.role,
         "proposed_at": time_text(view.proposed_at_ms),
@@ -199,5 +230,22 @@ mod tests {
         );
         assert!(text.contains("waits for  policy-officer"), "{text}");
         assert_eq!(to_json(&view)["client"], "sato");
+    }
+
+    #[test]
+    fn a_change_of_facts_says_what_the_partner_would_join_and_leave() {
+        let facts = |circles: &[&str], client, agreement_until_ms| pb::PartnerFacts {
+            circles: circles.iter().map(|name| (*name).to_owned()).collect(),
+            client,
+            agreement_until_ms,
+            ..pb::PartnerFacts::default()
+        };
+        let change = pb::ChangeFactsAct {
+            agency: "jc3.or.jp".into(),
+            before: Some(facts(&["a", "b"], false, 1_763_800_000_000)),
+            after: Some(facts(&["b", "c"], true, 0)),
+        };
+        let said = "join circle c, leave circle a, become our client, agreement without end";
+        assert_eq!(facts_text(&change), said);
     }
 }

@@ -28,6 +28,7 @@ mod query;
 mod record;
 mod record_verify;
 mod record_view;
+mod roster;
 mod schema;
 mod serve;
 mod status;
@@ -149,6 +150,10 @@ pub enum Command {
     #[command(subcommand)]
     Partner(partner::PartnerCommand),
     #[command(subcommand)]
+    Circle(roster::CircleCommand),
+    #[command(subcommand)]
+    Operation(roster::OperationCommand),
+    #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
     Acts(acts::ActsCommand),
@@ -214,6 +219,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Case(command) => case::run(command, context).await,
         Command::Takedown(command) => takedown::run(command, context).await,
         Command::Partner(command) => partner::run(command, context).await,
+        Command::Circle(command) => roster::circle(command, context).await,
+        Command::Operation(command) => roster::operation(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Acts(command) => acts::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context),

@@ -12,7 +12,7 @@ use super::error::{CliError, Exit};
 use super::output::{Format, harmless_lines};
 use super::schema::{self, Absent, time_text};
 use super::table::{Table, facts, grouped};
-use super::{Context, names, parse_time};
+use super::{Context, names, parse_time, roster};
 use crate::ident::{AgencyName, Timestamp};
 use crate::partner::{Card, HeardNumber, VerifiedCard};
 use crate::pb;
@@ -38,6 +38,11 @@ pub enum PartnerCommand {
     /// Show one partner with its card.
     #[command(after_help = "Example:\n  liaison partner show jc3.or.jp")]
     Show(PartnerArgs),
+    /// Change when the agreement with a partner ends, and whether it is one of our constituents.
+    #[command(
+        after_help = "Examples:\n  liaison partner agree jc3.or.jp --until 2027-12-31\n  liaison partner agree vendor.example --client-of-ours false\n\nWhat would show the partner more waits for a second person."
+    )]
+    Agree(AgreeArgs),
     /// Stop all exchange with a partner, at once.
     #[command(after_help = "Example:\n  liaison partner suspend jc3.or.jp")]
     Suspend(PartnerArgs),
@@ -79,6 +84,35 @@ pub struct AddArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct AgreeArgs {
+    /// Name of the agency, for example jc3.or.jp.
+    agency: AgencyName,
+    /// When the agreement ends.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "no_end")]
+    until: Option<Timestamp>,
+    /// The agreement has no end.
+    #[arg(long)]
+    no_end: bool,
+    /// Whether it is one of our own constituents (a client in the sense of TLP:AMBER).
+    #[arg(long, value_name = "TRUE|FALSE")]
+    client_of_ours: Option<bool>,
+}
+
+impl AgreeArgs {
+    fn change(&self, facts: &mut pb::PartnerFacts) {
+        if let Some(until) = self.until {
+            facts.agreement_until_ms = until.unix_ms().unsigned_abs();
+        }
+        if self.no_end {
+            facts.agreement_until_ms = 0;
+        }
+        if let Some(client) = self.client_of_ours {
+            facts.client = client;
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
 pub struct PartnerArgs {
     /// Name of the agency, for example jc3.or.jp.
     agency: AgencyName,
@@ -90,6 +124,7 @@ pub(super) async fn run(command: PartnerCommand, context: &Context) -> Result<()
         PartnerCommand::Add(args) => add(&args, context).await,
         PartnerCommand::List => list(context).await,
         PartnerCommand::Show(args) => show(&args, context).await,
+        PartnerCommand::Agree(args) => agree(&args, context).await,
         PartnerCommand::Suspend(args) => {
             set_state(&args, pb::PartnerState::Suspended, context).await
         }
@@ -127,35 +162,57 @@ async fn add(args: &AddArgs, context: &Context) -> Result<(), CliError> {
     let request = pb::AddPartnerRequest {
         card: armour,
         number: verified.number().to_string(),
-        facts: Some(args.facts()),
+        facts: args.facts(),
     };
     let mut client = client(context, &[Role::Admin]).await?;
-    let partner = client
+    let answer = client
         .add_partner(context.request(request))
         .await
         .map_err(CliError::node("add the partner"))?
-        .into_inner()
-        .partner
-        .unwrap_or_default();
-    show_state(&partner, context)
+        .into_inner();
+    let document = schema::to_json("AddPartnerResponse", &answer, Absent::Shown);
+    context.output.either(document, || {
+        let partner = answer.partner.clone().unwrap_or_default();
+        let mut rows =
+            vec![("partner", partner.agency.clone()), ("state", names::word(partner.state()))];
+        if args.facts().is_some() {
+            rows.push(("circles and the like", roster::outcome(answer.act.as_ref())));
+        }
+        facts(rows)
+    })
+}
+
+async fn agree(args: &AgreeArgs, context: &Context) -> Result<(), CliError> {
+    let mut client = roster::officer(context).await?;
+    let before = roster::facts_of(&mut client, &args.agency, context).await?;
+    let mut after = before.clone();
+    args.change(&mut after);
+    if after == before {
+        let found = format!("this is what is agreed with {} already", args.agency);
+        let fix = "name what is to change: --until, --no-end or --client-of-ours";
+        return Err(CliError::Precondition { found, fix: fix.into() });
+    }
+    roster::update(&mut client, &args.agency, before, after, context).await
 }
 
 impl AddArgs {
-    fn facts(&self) -> pb::PartnerFacts {
+    /// `None`: nothing is said of it, so that a known partner keeps what it has.
+    fn facts(&self) -> Option<pb::PartnerFacts> {
         let sorted = |names: &[String]| {
             let mut names = names.to_vec();
             names.sort();
             names.dedup();
             names
         };
-        pb::PartnerFacts {
+        let facts = pb::PartnerFacts {
             client: self.client_of_ours,
             agreement_until_ms: self
                 .agreement_until
                 .map_or(0, |time| time.unix_ms().unsigned_abs()),
             circles: sorted(&self.circle),
             operations: sorted(&self.operation),
-        }
+        };
+        (facts != pb::PartnerFacts::default()).then_some(facts)
     }
 }
 
@@ -410,7 +467,7 @@ mod tests {
             client_of_ours: true,
             agreement_until: None,
         };
-        assert_eq!(args.facts().circles, ["a", "b"]);
-        assert_eq!(args.facts().agreement_until_ms, 0);
+        let facts = args.facts().unwrap();
+        assert_eq!((facts.circles, facts.agreement_until_ms), (vec!["a".into(), "b".into()], 0));
     }
 }

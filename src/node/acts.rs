@@ -3,6 +3,7 @@
 //! The last approval that is needed and what it carries out are one job of the writer and so one
 //! batch: both are there or neither. Whoever asked never counts.
 
+use super::facts_change::FactsChange;
 use super::{Node, NodeError, erase};
 use crate::journal::ledger::Committed;
 use crate::journal::state::{ACTS_OPEN_MAX, OpenAct};
@@ -38,28 +39,12 @@ impl Node {
             .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
         let (outcome, committed) = self
             .ledger
-            .commit(move |tx| {
-                let act = match check(tx, act)? {
-                    Ok(act) => act,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                let now = tx.now().unix_ms().unsigned_abs();
-                let waiting = tx.state().acts.values();
-                if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
-                    let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                let proposed = pb::ActProposed {
-                    client: client.name,
-                    role: client.role.name().to_owned(),
-                    act: Some(pb::Act { act: Some(act) }),
-                    expires_at_ms: now + ACT_MS_MAX,
-                };
-                let proposal = tx.append(Event::ActProposed(proposed))?;
-                Ok(Ok(tx.state().acts.get(&proposal).map(|act| act_view(proposal, act))))
+            .commit(move |tx| match check(tx, act)? {
+                Ok(act) => stage_proposal(tx, &client, act),
+                Err(refused) => Ok(Err(refused)),
             })
             .await?;
-        Ok((outcome?.unwrap_or_default(), committed))
+        Ok((outcome?, committed))
     }
 
     /// All acts that wait for a decision, oldest first.
@@ -88,12 +73,13 @@ impl Node {
                 };
                 // What changed since it was proposed makes the approval void.
                 let plan = match act.filter(|_| approved && closes) {
-                    Some(Act::Erase(act)) => match erase::plan(tx, &act)? {
+                    Some(act) => match plan(tx, act)? {
                         Ok(plan) => Some(plan),
                         Err(refused) => return Ok(Err(refused)),
                     },
                     None => None,
                 };
+                let client_name = client.name.clone();
                 tx.append(Event::ActDecided(pb::ActDecided {
                     proposal,
                     client: client.name,
@@ -102,19 +88,75 @@ impl Node {
                     reason,
                     closes,
                 }))?;
-                let carried_out = plan.is_some();
-                if let Some(plan) = plan {
-                    plan.carry_out(tx, proposal, &signer)?;
-                }
-                Ok(Ok(carried_out))
+                let done = match plan {
+                    Some(Plan::Erase(plan)) => {
+                        plan.carry_out(tx, proposal, &signer)?;
+                        Done::Erased
+                    }
+                    Some(Plan::ChangeFacts(change)) => {
+                        change.carry_out(tx, proposal, &client_name)?;
+                        Done::FactsChanged
+                    }
+                    None => Done::Nothing,
+                };
+                Ok(Ok(done))
             })
             .await?;
-        let carried_out = outcome?;
-        if carried_out {
-            self.scrub_soon();
+        let done = outcome?;
+        match done {
+            Done::Nothing => {}
+            Done::Erased => self.scrub_soon(),
+            Done::FactsChanged => self.partners_changed()?,
         }
-        Ok((carried_out, committed))
+        Ok((done != Done::Nothing, committed))
     }
+}
+
+/// What an approved act comes to as things are now.
+enum Plan {
+    Erase(erase::Plan),
+    ChangeFacts(FactsChange),
+}
+
+/// What an act has brought about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Nothing,
+    Erased,
+    FactsChanged,
+}
+
+fn plan(
+    tx: &Transaction<'_>,
+    act: Act,
+) -> Result<Result<Plan, NodeError>, crate::journal::JournalError> {
+    match act {
+        Act::Erase(act) => Ok(erase::plan(tx, &act)?.map(Plan::Erase)),
+        Act::ChangeFacts(act) => Ok(FactsChange::plan(tx, act).map(Plan::ChangeFacts)),
+    }
+}
+
+/// Writes a proposal down. What it asks for was checked.
+pub(super) fn stage_proposal(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    act: Act,
+) -> Result<Result<pb::ActView, NodeError>, crate::journal::JournalError> {
+    let now = tx.now().unix_ms().unsigned_abs();
+    let waiting = tx.state().acts.values();
+    if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
+        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    let proposed = pb::ActProposed {
+        client: client.name.clone(),
+        role: client.role.name().to_owned(),
+        act: Some(pb::Act { act: Some(act) }),
+        expires_at_ms: now + ACT_MS_MAX,
+    };
+    let proposal = tx.append(Event::ActProposed(proposed))?;
+    let view = tx.state().acts.get(&proposal).map(|act| act_view(proposal, act));
+    Ok(Ok(view.unwrap_or_default()))
 }
 
 /// The act and whether this decision is the last, if this client may decide so.
@@ -152,12 +194,17 @@ fn check(
 ) -> Result<Result<Act, NodeError>, crate::journal::JournalError> {
     match act {
         Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
+        Act::ChangeFacts(act) => {
+            let sound = FactsChange::plan(tx, act.clone());
+            Ok(sound.map(|_| Act::ChangeFacts(act)))
+        }
     }
 }
 
 const fn kind_of(act: &Act) -> ActKind {
     match act {
         Act::Erase(_) => ActKind::Erase,
+        Act::ChangeFacts(_) => ActKind::ChangeFacts,
     }
 }
 

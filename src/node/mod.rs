@@ -8,6 +8,7 @@ pub mod config;
 mod cosigning;
 mod disclose;
 mod erase;
+mod facts_change;
 mod guard;
 pub mod init;
 mod keyring;

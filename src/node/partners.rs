@@ -1,5 +1,7 @@
 //! Use cases around partners: who they are, whether they may exchange, what policy may ask.
 
+use super::acts::Client;
+use super::facts_change::{agreement_until, divide, sound, stage};
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
 use crate::journal::state::{PARTNERS_MAX, PartnerRecord};
@@ -13,18 +15,16 @@ use crate::tls::TrustMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-/// A partner without an end of agreement has one in the last year that times can have.
-const NO_END: crate::ident::Timestamp = crate::ident::Timestamp::MAX;
-
 impl Node {
-    /// Adds a partner, or takes a newer card of one, after its number was heard and typed.
+    /// Adds a partner, or takes a newer card of one, after its number was heard and typed. Facts that
+    /// would show it more wait for a second person, as the act that is given back.
     pub async fn add_partner(
         &self,
-        client: &str,
+        client: Client,
         card: &str,
         number: &str,
-        facts: pb::PartnerFacts,
-    ) -> Result<pb::PartnerView, NodeError> {
+        facts: Option<pb::PartnerFacts>,
+    ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
         let invalid = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
         let card = Card::verify(card).map_err(|error| invalid(&error))?;
         card.check_age(self.now()).map_err(|error| invalid(&error))?;
@@ -36,39 +36,52 @@ impl Node {
         card.number().matches(&heard).map_err(|error| {
             NodeError::Refused(format!("{error}; nothing was added. Ask {agency} to read it again"))
         })?;
-        check_facts(&facts)?;
-        let (client, name) = (client.to_owned(), agency.clone());
-        let signed = card.signed().clone();
-        self.change(move |tx| {
-            let known = tx.state().partners.get(&name);
-            if let Some(known) = known
-                && let CardUpdate::Refused(reason) = compare_cards(&known.card, &card)
-            {
-                return Ok(Err(NodeError::Refused(reason.to_string())));
-            }
-            if known.is_none() && tx.state().partners.len() >= PARTNERS_MAX {
-                let text = format!("a node has at most {PARTNERS_MAX} partners");
-                return Ok(Err(NodeError::Precondition(text)));
-            }
-            let next = tx.state().partners.len() as u32 + 1;
-            let number = known.map_or(next, |known| u32::from(known.number.get()));
-            let state = match known.map(|known| known.state) {
-                Some(state @ (pb::PartnerState::Suspended | pb::PartnerState::Revoked)) => state,
-                _ => pb::PartnerState::Active,
-            };
-            let changed = pb::PartnerChanged {
-                agency: name.to_string(),
-                number,
-                state: state.into(),
-                card: Some(signed),
-                facts: Some(facts),
-                client,
-            };
-            tx.append(Event::PartnerChanged(changed))?;
-            Ok(Ok(()))
-        })
-        .await?;
-        self.partner_view(&agency)
+        let facts = facts.map(sound).transpose()?;
+        let (rules, name) = (self.rules(), agency.clone());
+        let act = self
+            .change_partners(move |tx| {
+                let known = tx.state().partners.get(&name);
+                if let Some(known) = known
+                    && let CardUpdate::Refused(reason) = compare_cards(&known.card, &card)
+                {
+                    return Ok(Err(NodeError::Refused(reason.to_string())));
+                }
+                if known.is_none() && tx.state().partners.len() >= PARTNERS_MAX {
+                    let text = format!("a node has at most {PARTNERS_MAX} partners");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                let next = tx.state().partners.len() as u32 + 1;
+                let number = known.map_or(next, |known| u32::from(known.number.get()));
+                let state = match known.map(|known| known.state) {
+                    Some(state @ (pb::PartnerState::Suspended | pb::PartnerState::Revoked)) => {
+                        state
+                    }
+                    _ => pb::PartnerState::Active,
+                };
+                // A new partner has an end of its agreement and belongs to nothing.
+                let before = known.map(|known| known.facts.clone()).unwrap_or_else(|| {
+                    let agreement_until_ms =
+                        facts.as_ref().map_or(0, |facts| facts.agreement_until_ms);
+                    pb::PartnerFacts { agreement_until_ms, ..pb::PartnerFacts::default() }
+                });
+                let wanted = facts.unwrap_or_else(|| before.clone());
+                let (facts, act) = match divide(tx, &rules, &card, &before, wanted) {
+                    Ok(divided) => divided,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                tx.append(Event::PartnerChanged(pb::PartnerChanged {
+                    agency: name.to_string(),
+                    number,
+                    state: state.into(),
+                    card: Some(card.signed().clone()),
+                    facts: Some(facts),
+                    client: client.name.clone(),
+                    proposal: 0,
+                }))?;
+                stage(tx, &client, act)
+            })
+            .await?;
+        Ok((self.partner_view(&agency)?, act))
     }
 
     /// Suspends, resumes or revokes a partner. It acts at once: open streams end.
@@ -88,53 +101,30 @@ impl Node {
                 ));
             }
         };
-        self.update(client, agency, move |partner| {
-            let before = PartnerState::try_from(partner.state)
-                .map_err(|error| NodeError::Precondition(error.to_string()))?;
-            let after = transition(before, event)
-                .map_err(|error| NodeError::Precondition(error.to_string()))?;
-            Ok((pb::PartnerState::from(after), partner.facts.clone()))
-        })
-        .await
-    }
-
-    /// Changes what policy may ask about a partner.
-    pub async fn update_partner_facts(
-        &self,
-        client: &str,
-        agency: &AgencyName,
-        facts: pb::PartnerFacts,
-    ) -> Result<pb::PartnerView, NodeError> {
-        check_facts(&facts)?;
-        self.update(client, agency, move |partner| Ok((partner.state, facts))).await
-    }
-
-    async fn update(
-        &self,
-        client: &str,
-        agency: &AgencyName,
-        change: impl FnOnce(&PartnerRecord) -> Result<(pb::PartnerState, pb::PartnerFacts), NodeError>
-        + Send
-        + 'static,
-    ) -> Result<pb::PartnerView, NodeError> {
         let (client, name) = (client.to_owned(), agency.clone());
-        self.change(move |tx| {
+        self.change_partners(move |tx| {
             let Some(partner) = tx.state().partners.get(&name) else {
                 return Ok(Err(unknown(&name)));
             };
-            let (state, facts) = match change(partner) {
-                Ok(changed) => changed,
+            let after = PartnerState::try_from(partner.state)
+                .map_err(|error| NodeError::Precondition(error.to_string()))
+                .and_then(|before| {
+                    transition(before, event)
+                        .map_err(|error| NodeError::Precondition(error.to_string()))
+                });
+            let state = match after {
+                Ok(after) => pb::PartnerState::from(after),
                 Err(refused) => return Ok(Err(refused)),
             };
-            let changed = pb::PartnerChanged {
+            tx.append(Event::PartnerChanged(pb::PartnerChanged {
                 agency: name.to_string(),
                 number: u32::from(partner.number.get()),
                 state: state.into(),
                 card: Some(partner.card.signed().clone()),
-                facts: Some(facts),
+                facts: Some(partner.facts.clone()),
                 client,
-            };
-            tx.append(Event::PartnerChanged(changed))?;
+                proposal: 0,
+            }))?;
             Ok(Ok(()))
         })
         .await?;
@@ -142,15 +132,21 @@ impl Node {
     }
 
     /// Runs a change of partners and brings trust and rules to the new state.
-    async fn change(
+    pub(super) async fn change_partners<T: Send + 'static>(
         &self,
         job: impl FnOnce(
             &mut Transaction<'_>,
-        ) -> Result<Result<(), NodeError>, crate::journal::JournalError>
+        ) -> Result<Result<T, NodeError>, crate::journal::JournalError>
         + Send
         + 'static,
-    ) -> Result<(), NodeError> {
-        self.ledger.commit(job).await?.0?;
+    ) -> Result<T, NodeError> {
+        let done = self.ledger.commit(job).await?.0?;
+        self.partners_changed()?;
+        Ok(done)
+    }
+
+    /// Brings trust and rules to the state of the journal.
+    pub(super) fn partners_changed(&self) -> Result<(), NodeError> {
         self.reload_trust()?;
         self.reload_rules()
     }
@@ -213,33 +209,10 @@ impl Node {
     }
 }
 
-fn unknown(agency: &AgencyName) -> NodeError {
+pub(super) fn unknown(agency: &AgencyName) -> NodeError {
     NodeError::NotFound(format!(
         "{agency} is no partner of this node; `liaison partner list` shows those it has"
     ))
-}
-
-fn check_facts(facts: &pb::PartnerFacts) -> Result<(), NodeError> {
-    let sound = |name: &String| {
-        (1..=64).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-    };
-    for name in facts.circles.iter().chain(&facts.operations) {
-        if !sound(name) {
-            return Err(NodeError::Invalid(format!(
-                "{name:?} is no name of a circle or operation: 1 to 64 bytes without white space"
-            )));
-        }
-    }
-    agreement_until(facts).map(drop)
-}
-
-fn agreement_until(facts: &pb::PartnerFacts) -> Result<crate::ident::Timestamp, NodeError> {
-    if facts.agreement_until_ms == 0 {
-        return Ok(NO_END);
-    }
-    let ms = i64::try_from(facts.agreement_until_ms).unwrap_or(i64::MAX);
-    crate::ident::Timestamp::from_unix_ms(ms)
-        .map_err(|error| NodeError::Invalid(format!("agreement_until_ms: {error}")))
 }
 
 /// What policy sees of a partner.
@@ -247,16 +220,25 @@ pub(super) fn policy_facts(
     agency: &AgencyName,
     partner: &PartnerRecord,
 ) -> Result<policy::PartnerFacts, NodeError> {
-    let card = partner.card.card();
+    let facts = facts_for_policy(partner.card.card(), partner.state, &partner.facts)?;
+    Ok(policy::PartnerFacts { agency: agency.clone(), ..facts })
+}
+
+/// What policy would see of a partner with these facts.
+pub(super) fn facts_for_policy(
+    card: &Card,
+    state: pb::PartnerState,
+    facts: &pb::PartnerFacts,
+) -> Result<policy::PartnerFacts, NodeError> {
     Ok(policy::PartnerFacts {
-        agency: agency.clone(),
+        agency: card.agency.clone(),
         sector: card.sector,
         country: card.country,
-        client: partner.facts.client,
-        suspended: partner.state != pb::PartnerState::Active,
-        agreement_until: agreement_until(&partner.facts)?,
-        circles: partner.facts.circles.clone(),
-        operations: partner.facts.operations.clone(),
+        client: facts.client,
+        suspended: state != pb::PartnerState::Active,
+        agreement_until: agreement_until(facts)?,
+        circles: facts.circles.clone(),
+        operations: facts.operations.clone(),
         tags: std::collections::BTreeMap::new(),
     })
 }

@@ -9,6 +9,8 @@ use super::ClientRole;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActKind {
     Erase,
+    /// What is agreed with a partner changes so that it may see more.
+    ChangeFacts,
 }
 
 /// Who may ask, and whose approvals are needed: one from each set, all of different persons.
@@ -43,6 +45,10 @@ impl ActKind {
         match self {
             Self::Erase => ActRule {
                 proposers: &[ClientRole::Analyst, ClientRole::PolicyOfficer],
+                approvers: &[&[ClientRole::PolicyOfficer]],
+            },
+            Self::ChangeFacts => ActRule {
+                proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
             },
         }
@@ -130,6 +136,19 @@ mod tests {
             let refused = ActKind::Erase.may_refuse("sato", &[], other);
             assert_eq!(refused.is_ok(), may_propose, "{role:?}");
         }
+    }
+
+    #[test]
+    fn facts_are_changed_by_those_who_onboard_and_an_officer_who_did_not_ask() {
+        for role in ClientRole::ALL {
+            let may_propose = matches!(role, ClientRole::Admin | ClientRole::PolicyOfficer);
+            assert_eq!(ActKind::ChangeFacts.may_propose(role).is_ok(), may_propose, "{role:?}");
+            let approved = ActKind::ChangeFacts.may_approve("sato", &[], person("tanaka", role));
+            assert_eq!(approved.is_ok(), role == ClientRole::PolicyOfficer, "{role:?}");
+        }
+        let author = person("sato", ClientRole::PolicyOfficer);
+        let approved = ActKind::ChangeFacts.may_approve("sato", &[], author);
+        assert_eq!(approved, Err(ActRefusal::Author));
     }
 
     #[test]

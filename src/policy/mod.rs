@@ -6,6 +6,7 @@
 //! denies. The engine is Cedar, and nothing outside this module knows that.
 
 mod access;
+mod agreed;
 mod acts;
 mod atoms;
 mod bundle;
@@ -29,6 +30,7 @@ mod guardrail_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
+pub use agreed::{adds_nothing, only_narrows};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use explain::{Account, ClassAccount, Condition, Explanation, Outcome, State, explain};

@@ -1,6 +1,6 @@
 //! `PartnerService`: this agency's card, and the partners of this node.
 
-use super::{Context, agency, client_of, refusal};
+use super::{Context, agency, client_of, person_of, refusal};
 use crate::ident::AgencyName;
 use crate::partner::VerifiedCard;
 use crate::pb;
@@ -55,12 +55,11 @@ impl PartnerService for Partners {
         &self,
         request: Request<pb::AddPartnerRequest>,
     ) -> Result<Response<pb::AddPartnerResponse>, Status> {
-        let client = client_of(&request)?;
+        let client = person_of(&request)?;
         let pb::AddPartnerRequest { card, number, facts } = request.into_inner();
-        let facts = facts.unwrap_or_default();
-        let partner = self.0.node.add_partner(&client, &card, &number, facts).await;
-        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
-        Ok(Response::new(pb::AddPartnerResponse { partner }))
+        let added = self.0.node.add_partner(client, &card, &number, facts).await;
+        let (partner, act) = added.map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(pb::AddPartnerResponse { partner: Some(partner), act }))
     }
 
     async fn set_partner_state(
@@ -84,14 +83,14 @@ impl PartnerService for Partners {
         &self,
         request: Request<pb::UpdatePartnerFactsRequest>,
     ) -> Result<Response<pb::UpdatePartnerFactsResponse>, Status> {
-        let client = client_of(&request)?;
-        let pb::UpdatePartnerFactsRequest { agency: name, facts } = request.into_inner();
+        let client = person_of(&request)?;
+        let pb::UpdatePartnerFactsRequest { agency: name, facts, before } = request.into_inner();
         let name = agency("agency", &name)?;
         let facts = facts.ok_or_else(|| {
             refusal::invalid("facts", "they are missing; give all of them, they replace the old")
         })?;
-        let partner = self.0.node.update_partner_facts(&client, &name, facts).await;
-        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
-        Ok(Response::new(pb::UpdatePartnerFactsResponse { partner }))
+        let changed = self.0.node.update_partner_facts(client, &name, facts, before).await;
+        let (partner, act) = changed.map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(pb::UpdatePartnerFactsResponse { partner: Some(partner), act }))
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use liaison::ident::Timestamp;
 use liaison::node::config::{Config, Guard, Http, Listen, Store, Witness};
 use liaison::node::init;
+use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::node_service_client::NodeServiceClient;
 use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::policy_service_client::PolicyServiceClient;
@@ -215,7 +216,18 @@ impl RunningNode {
         };
         let (card, number) = (card.to_owned(), number.to_owned());
         let request = pb::AddPartnerRequest { card, number, facts: Some(facts) };
-        self.admin().await.add_partner(request).await.unwrap();
+        let added = self.admin().await.add_partner(request).await.unwrap().into_inner();
+        // A newer card of a known partner leaves what is agreed as it is.
+        if let Some(act) = added.act {
+            self.approve(act.proposal).await;
+        }
+    }
+
+    /// A policy officer says yes to what somebody else asked for.
+    pub(crate) async fn approve(&self, proposal: u64) {
+        let mut client = ActServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
+        assert!(client.decide_act(decision).await.unwrap().into_inner().carried_out);
     }
 
     pub(crate) async fn set_state(&self, agency: &str, state: pb::PartnerState) {

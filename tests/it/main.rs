@@ -9,6 +9,7 @@
 #[path = "../../fuzz/bodies.rs"]
 #[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
 mod bodies;
+mod circles;
 mod erasure;
 mod faults;
 mod fixture;

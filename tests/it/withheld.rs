@@ -25,7 +25,7 @@ fn holds(mut bytes: &[u8], needle: &str) -> bool {
 }
 
 /// The files below a directory that contain a needle.
-fn files_with(dir: &Path, needle: &str) -> Vec<PathBuf> {
+pub(crate) fn files_with(dir: &Path, needle: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let path = entry.path();

@@ -316,8 +316,10 @@ impl Survey {
         match event {
             Event::ActProposed(proposed) => {
                 let act = proposed.act.as_ref().and_then(|act| act.act.as_ref());
-                let id =
-                    act.and_then(|Act::Erase(erase)| RecordId::try_from(&erase.record_id[..]).ok());
+                let id = match act {
+                    Some(Act::Erase(erase)) => RecordId::try_from(&erase.record_id[..]).ok(),
+                    Some(Act::ChangeFacts(_)) | None => None,
+                };
                 self.acts.note(index, id, is_asked);
             }
             Event::ActDecided(decided) => {

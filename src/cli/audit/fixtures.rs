@@ -216,6 +216,7 @@ impl Node {
                 card: Some(partner.card().signed().clone()),
                 facts: None,
                 client: "admin".into(),
+                proposal: 0,
             }))
         });
         node.commit(move |t| {

@@ -6,7 +6,7 @@ use super::fixtures::{
 use super::*;
 use crate::audit::{self, Verdict, bundle_hash};
 use crate::journal::erase::Ground;
-use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -445,6 +445,56 @@ fn a_receipt_for_what_was_never_published_is_found() {
         });
     });
     assert_eq!(check, Check::Receipt);
+}
+
+/// The partner joins a circle, by an act with these facts if there is one.
+fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
+    let mut node = Node::new();
+    node.submit(0..2);
+    let (agency, card) = (Party::partner().agency.to_string(), Party::partner().card());
+    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
+    node.commit(move |t| {
+        let mut proposal = 0;
+        if let Some(after) = approved {
+            let act = Act::ChangeFacts(pb::ChangeFactsAct {
+                agency: agency.clone(),
+                before: Some(pb::PartnerFacts::default()),
+                after: Some(after),
+            });
+            proposal = t.append(Event::ActProposed(pb::ActProposed {
+                client: "admin".into(),
+                role: "admin".into(),
+                act: Some(pb::Act { act: Some(act) }),
+                expires_at_ms: u64::MAX,
+            }))?;
+            t.append(Event::ActDecided(pb::ActDecided {
+                proposal,
+                client: "officer".into(),
+                role: "policy-officer".into(),
+                approved: true,
+                reason: String::new(),
+                closes: true,
+            }))?;
+        }
+        t.append(Event::PartnerChanged(pb::PartnerChanged {
+            agency,
+            number: 1,
+            state: pb::PartnerState::Active.into(),
+            card: Some(card.signed().clone()),
+            facts: Some(joined),
+            client: "officer".into(),
+            proposal,
+        }))
+    });
+    verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+#[test]
+fn a_partner_that_joins_a_circle_without_a_second_person_is_found() {
+    assert_eq!(joining(None), Some(Check::Act));
+    assert_eq!(joining(Some(pb::PartnerFacts::default())), Some(Check::Act));
+    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
+    assert_eq!(joining(Some(joined)), None);
 }
 
 #[test]

@@ -11,8 +11,9 @@ mod report;
 use super::Context;
 use super::error::{CliError, Exit};
 use crate::pb::{
-    self, node_service_client::NodeServiceClient, partner_service_client::PartnerServiceClient,
-    policy_service_client::PolicyServiceClient, record_service_client::RecordServiceClient,
+    self, act_service_client::ActServiceClient, node_service_client::NodeServiceClient,
+    partner_service_client::PartnerServiceClient, policy_service_client::PolicyServiceClient,
+    record_service_client::RecordServiceClient,
 };
 use crate::policy::ClientRole;
 use agencies::{AGENCIES, Agency, CASE, CBI, DCU, JC3, NPA, OPERATION};
@@ -174,6 +175,7 @@ pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliEr
     }
     for node in nodes {
         let mut client = PartnerServiceClient::new(node.client(ClientRole::Admin).await?);
+        let mut officer = ActServiceClient::new(node.client(ClientRole::PolicyOfficer).await?);
         for (_, own) in cards.iter().filter(|(name, _)| *name != node.name) {
             let facts = pb::PartnerFacts {
                 operations: vec![OPERATION.to_owned()],
@@ -185,7 +187,10 @@ pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliEr
                 number: own.number.clone(),
                 facts: Some(facts),
             };
-            asked("add a partner", client.add_partner(request).await)?;
+            let added = asked("add a partner", client.add_partner(request).await)?;
+            let proposal = added.act.map_or(0, |act| act.proposal);
+            let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
+            asked("approve what is agreed", officer.decide_act(decision).await)?;
         }
     }
     Ok(())

@@ -1,0 +1,211 @@
+//! What was agreed with a partner changes: circles, operations, the end of the agreement.
+//!
+//! Policy decides by these facts, so more of them can show a partner more. What can only show it less
+//! is in force at once; anything else waits for a second person.
+
+use super::acts::{Client, stage_proposal};
+use super::partners::{facts_for_policy, unknown};
+use super::policies::Rules;
+use super::{Node, NodeError};
+use crate::ident::{AgencyName, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::transaction::Transaction;
+use crate::partner::VerifiedCard;
+use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::only_narrows;
+
+/// A partner without an end of agreement has one in the last year that times can have.
+const NO_END: Timestamp = Timestamp::MAX;
+/// Circles or operations of one partner.
+const MEMBERSHIPS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
+
+/// A change that a second person has approved.
+pub(super) struct FactsChange {
+    agency: AgencyName,
+    after: pb::PartnerFacts,
+}
+
+impl FactsChange {
+    /// Refused if the facts are no longer those that the act was proposed on.
+    pub(super) fn plan(tx: &Transaction<'_>, act: pb::ChangeFactsAct) -> Result<Self, NodeError> {
+        let pb::ChangeFactsAct { agency, before, after } = act;
+        let agency: AgencyName = agency
+            .parse()
+            .map_err(|error: crate::ident::IdentError| NodeError::Invalid(error.to_string()))?;
+        let partner = tx.state().partners.get(&agency).ok_or_else(|| unknown(&agency))?;
+        if partner.facts != before.unwrap_or_default() {
+            return Err(NodeError::Precondition(format!(
+                "what is agreed with {agency} changed since this was proposed; propose it again"
+            )));
+        }
+        Ok(Self { agency, after: sound(after.unwrap_or_default())? })
+    }
+
+    pub(super) fn carry_out(
+        self,
+        tx: &mut Transaction<'_>,
+        proposal: u64,
+        client: &str,
+    ) -> Result<(), JournalError> {
+        let Some(partner) = tx.state().partners.get(&self.agency) else { return Ok(()) };
+        let changed = pb::PartnerChanged {
+            agency: self.agency.to_string(),
+            number: u32::from(partner.number.get()),
+            state: partner.state.into(),
+            card: Some(partner.card.signed().clone()),
+            facts: Some(self.after),
+            client: client.to_owned(),
+            proposal,
+        };
+        tx.append(Event::PartnerChanged(changed)).map(drop)
+    }
+}
+
+/// The facts that are in force from now on, and those that wait for a second person.
+pub(super) fn divide(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    card: &VerifiedCard,
+    before: &pb::PartnerFacts,
+    wanted: pb::PartnerFacts,
+) -> Result<(pb::PartnerFacts, Option<pb::ChangeFactsAct>), NodeError> {
+    if wanted == *before {
+        return Ok((wanted, None));
+    }
+    let agency = &card.card().agency;
+    let of = |facts| facts_for_policy(card.card(), pb::PartnerState::Active, facts);
+    // Under rules that are no longer in force nobody can say what a loss comes to.
+    let is_current = tx.state().policy_version() == rules.version;
+    if is_current && only_narrows(rules.compiled.bundle(), &of(before)?, &of(&wanted)?) {
+        return Ok((wanted, None));
+    }
+    let act = pb::ChangeFactsAct {
+        agency: agency.to_string(),
+        before: Some(before.clone()),
+        after: Some(wanted),
+    };
+    Ok((before.clone(), Some(act)))
+}
+
+/// Proposes what waits, if anything does.
+pub(super) fn stage(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    act: Option<pb::ChangeFactsAct>,
+) -> Result<Result<Option<pb::ActView>, NodeError>, JournalError> {
+    match act {
+        Some(act) => Ok(stage_proposal(tx, client, Act::ChangeFacts(act))?.map(Some)),
+        None => Ok(Ok(None)),
+    }
+}
+
+impl Node {
+    /// Changes what policy may ask about a partner, or proposes it; with the act that then waits.
+    /// `seen` is what the client believes to be in force.
+    pub async fn update_partner_facts(
+        &self,
+        client: Client,
+        agency: &AgencyName,
+        facts: pb::PartnerFacts,
+        seen: Option<pb::PartnerFacts>,
+    ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
+        let facts = sound(facts)?;
+        let (rules, name) = (self.rules(), agency.clone());
+        let act = self
+            .change_partners(move |tx| {
+                let Some(partner) = tx.state().partners.get(&name) else {
+                    return Ok(Err(unknown(&name)));
+                };
+                let (state, card) = (partner.state, partner.card.clone());
+                let number = u32::from(partner.number.get());
+                let before = partner.facts.clone();
+                if seen.is_some_and(|seen| seen != before) {
+                    let text = format!("what is agreed with {name} changed meanwhile; look again");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                let (facts, act) = match divide(tx, &rules, &card, &before, facts) {
+                    Ok(divided) => divided,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                if facts != before {
+                    tx.append(Event::PartnerChanged(pb::PartnerChanged {
+                        agency: name.to_string(),
+                        number,
+                        state: state.into(),
+                        card: Some(card.signed().clone()),
+                        facts: Some(facts),
+                        client: client.name.clone(),
+                        proposal: 0,
+                    }))?;
+                }
+                stage(tx, &client, act)
+            })
+            .await?;
+        Ok((self.partner_view(agency)?, act))
+    }
+}
+
+/// The facts with sorted lists, if they are within their bounds.
+pub(super) fn sound(mut facts: pb::PartnerFacts) -> Result<pb::PartnerFacts, NodeError> {
+    let is_sound = |name: &String| {
+        (1..=NAME_BYTES_MAX).contains(&name.len())
+            && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+    };
+    for names in [&mut facts.circles, &mut facts.operations] {
+        names.sort_unstable();
+        names.dedup();
+        if let Some(name) = names.iter().find(|name| !is_sound(name)) {
+            return Err(NodeError::Invalid(format!(
+                "{name:?} is no name of a circle or operation: \
+                 1 to {NAME_BYTES_MAX} bytes without white space"
+            )));
+        }
+        if names.len() > MEMBERSHIPS_MAX {
+            return Err(NodeError::Invalid(format!(
+                "{} circles or operations are more than the {MEMBERSHIPS_MAX} of one partner",
+                names.len()
+            )));
+        }
+    }
+    agreement_until(&facts)?;
+    Ok(facts)
+}
+
+pub(super) fn agreement_until(facts: &pb::PartnerFacts) -> Result<Timestamp, NodeError> {
+    if facts.agreement_until_ms == 0 {
+        return Ok(NO_END);
+    }
+    let ms = i64::try_from(facts.agreement_until_ms).unwrap_or(i64::MAX);
+    Timestamp::from_unix_ms(ms)
+        .map_err(|error| NodeError::Invalid(format!("agreement_until_ms: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(circles: &[&str]) -> pb::PartnerFacts {
+        let circles = circles.iter().map(|name| (*name).to_owned()).collect();
+        pb::PartnerFacts { circles, ..pb::PartnerFacts::default() }
+    }
+
+    #[test]
+    fn facts_are_taken_in_order_and_without_repeats() {
+        assert_eq!(sound(facts(&["b", "a", "b"])).unwrap(), facts(&["a", "b"]));
+    }
+
+    #[test]
+    fn names_out_of_bounds_are_refused_with_what_is_wanted() {
+        let long = "x".repeat(65);
+        for bad in ["", "two words", "tab\t", &long] {
+            let refused = sound(facts(&[bad])).unwrap_err().to_string();
+            assert!(refused.contains("1 to 64 bytes without white space"), "{refused}");
+        }
+        let many: Vec<_> = (0..65).map(|n| format!("c{n}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert!(sound(facts(&many)).is_err());
+        let late = pb::PartnerFacts { agreement_until_ms: u64::MAX, ..facts(&[]) };
+        assert!(sound(late).is_err());
+    }
+}

@@ -1,0 +1,261 @@
+//! Whether a change of what was agreed with a partner can show it more.
+//!
+//! Leaving a circle is not always less: a bundle may forbid to a circle what it permits to all. So a
+//! change narrows only if it adds nothing and no policy can read what was lost as a reason to give.
+//! On doubt it does not narrow. It never asks what is in the store: records to come count too.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::pst::{BinaryOp, Expr, PrincipalConstraint, UnaryOp, Var};
+
+use super::bundle::{Bundle, Statement};
+use super::facts::PartnerFacts;
+use super::syntax::{clause_parts, visit};
+
+/// What a partner has no longer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lost {
+    circles: bool,
+    operations: bool,
+    client: bool,
+    time: bool,
+}
+
+/// Whether nothing is in `after` that was not in `before`.
+pub fn adds_nothing(before: &PartnerFacts, after: &PartnerFacts) -> bool {
+    let PartnerFacts {
+        agency,
+        sector,
+        country,
+        client,
+        suspended,
+        agreement_until,
+        circles,
+        operations,
+        tags,
+    } = after;
+    *agency == before.agency
+        && *sector == before.sector
+        && *country == before.country
+        && *suspended == before.suspended
+        && *tags == before.tags
+        && *client <= before.client
+        && *agreement_until <= before.agreement_until
+        && is_within(circles, &before.circles)
+        && is_within(operations, &before.operations)
+}
+
+/// Whether the partner sees at most what it saw before, now and of all records to come.
+pub fn only_narrows(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) -> bool {
+    let lost = Lost {
+        circles: !is_within(&before.circles, &after.circles),
+        operations: !is_within(&before.operations, &after.operations),
+        client: before.client && !after.client,
+        time: after.agreement_until < before.agreement_until,
+    };
+    adds_nothing(before, after)
+        && !bundle.statements().iter().any(|statement| lost.may_help(statement))
+}
+
+fn is_within(part: &[String], whole: &[String]) -> bool {
+    let whole: BTreeSet<_> = whole.iter().collect();
+    part.iter().all(|name| whole.contains(name))
+}
+
+impl Lost {
+    /// A permit that comes to hold, or a forbid that holds no longer.
+    fn may_help(self, statement: &Statement) -> bool {
+        if statement.is_guardrail() {
+            // Their only reading of the agreement's end forbids from then on.
+            return Self { time: false, ..self }.may_turn(statement);
+        }
+        self.may_turn(statement)
+    }
+
+    fn may_turn(self, statement: &Statement) -> bool {
+        let names_circle = matches!(
+            statement.body.principal,
+            PrincipalConstraint::In(_) | PrincipalConstraint::IsIn(..)
+        );
+        let helps_when_false = !statement.permits;
+        (helps_when_false && self.circles && names_circle)
+            || statement.body.clauses().iter().any(|clause| {
+                let (expr, is_unless) = clause_parts(clause);
+                self.may_change(expr, is_unless != helps_when_false)
+            })
+    }
+
+    /// Whether the loss can make the expression true, or false if that is what is `negated`.
+    fn may_change(self, expr: &Expr, negated: bool) -> bool {
+        match expr {
+            Expr::UnaryOp { op: UnaryOp::Not, expr } => self.may_change(expr, !negated),
+            Expr::BinaryOp { op: BinaryOp::And | BinaryOp::Or, left, right } => {
+                self.may_change(left, negated) || self.may_change(right, negated)
+            }
+            // More of it in the facts can only make it true.
+            _ if is_plain(expr) && !negated => false,
+            _ => self.is_read_in(expr),
+        }
+    }
+
+    fn is_read_in(self, expr: &Expr) -> bool {
+        let mut read = false;
+        let known = visit(expr, &mut |part| {
+            read |= match part {
+                Expr::BinaryOp { op: BinaryOp::In, .. } | Expr::Is { in_expr: Some(_), .. } => {
+                    self.circles
+                }
+                Expr::GetAttr { attr, .. } => match attr.as_str() {
+                    "client" => self.client,
+                    "operations" => self.operations,
+                    "agreement_until" => self.time,
+                    _ => false,
+                },
+                _ => false,
+            };
+        });
+        read || !known
+    }
+}
+
+/// `principal in x`, `principal.client`, or `principal.operations.contains(x)` and its like.
+fn is_plain(expr: &Expr) -> bool {
+    let is_principal = |expr: &Expr| matches!(expr, Expr::Var(Var::Principal));
+    let attribute = |expr: &Expr, name: &str| matches!(expr, Expr::GetAttr { expr, attr } if is_principal(expr) && attr == name);
+    match expr {
+        Expr::BinaryOp { op: BinaryOp::In, left, right } => is_principal(left) && !is_read(right),
+        Expr::BinaryOp {
+            op: BinaryOp::Contains | BinaryOp::ContainsAll | BinaryOp::ContainsAny,
+            left,
+            right,
+        } => attribute(left, "operations") && !is_read(right),
+        _ => attribute(expr, "client"),
+    }
+}
+
+/// Whether an expression reads anything of the partner, or might.
+fn is_read(expr: &Expr) -> bool {
+    let mut read = false;
+    !visit(expr, &mut |part| read |= matches!(part, Expr::Var(Var::Principal))) || read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixtures::{
+        SAMPLE, any_partner, any_record, compiled, hour, load, partner, time,
+    };
+    use proptest::prelude::*;
+
+    fn rule(effect: &str, clauses: &str) -> String {
+        let agreed = "@id(\"a\") @title(\"t\") @agreement(\"g\") @owner(\"o\")";
+        let head = "principal is Liaison::Partner, action in [Liaison::Action::\"release\"]";
+        format!("{agreed} {effect} ({head}, resource is Liaison::Record) {clauses};")
+    }
+
+    fn narrows(policy: &str, change: impl Fn(&mut PartnerFacts)) -> bool {
+        let bundle = load(policy).unwrap_or_else(|found| panic!("{policy}: {found:?}"));
+        let before = PartnerFacts { client: true, ..partner() };
+        let mut after = before.clone();
+        change(&mut after);
+        only_narrows(&bundle, &before, &after)
+    }
+
+    const LOSSES: [fn(&mut PartnerFacts); 4] = [
+        |facts| facts.circles.clear(),
+        |facts| facts.operations.clear(),
+        |facts| facts.client = false,
+        |facts| facts.agreement_until = time("2026-12-01"),
+    ];
+
+    #[test]
+    fn what_is_added_never_narrows() {
+        let gains: [fn(&mut PartnerFacts); 6] = [
+            |facts| facts.circles.push("another".into()),
+            |facts| facts.operations.push("another".into()),
+            |facts| facts.agreement_until = facts.agreement_until.plus_ms(3_600_000),
+            |facts| facts.circles = vec!["another".into()],
+            |facts| facts.country = "DE".parse().unwrap(),
+            |facts| facts.suspended = !facts.suspended,
+        ];
+        for gain in gains {
+            assert!(!narrows("", gain));
+        }
+        assert!(narrows("", |_| {}));
+    }
+
+    #[test]
+    fn what_is_lost_narrows_where_policies_give_for_having_it() {
+        let permit = rule(
+            "permit",
+            r#"when { principal in Liaison::Circle::"fraud" && (principal.client ||
+               principal.operations.contains(Liaison::Operation::"chakra")) }
+               unless { !principal.client && resource.orcon }"#,
+        );
+        // Under `unless { !client }` to lose it is to be refused.
+        for (position, loss) in LOSSES.into_iter().enumerate() {
+            assert!(narrows(&permit, loss), "loss {position}");
+        }
+        let forbid = rule("forbid", "when { resource.orcon } unless { principal.client }");
+        assert!(narrows(&forbid, LOSSES[2]));
+    }
+
+    #[test]
+    fn what_is_lost_does_not_narrow_where_a_policy_gives_for_lacking_it() {
+        for (policy, loss) in [
+            (rule("forbid", r#"when { principal in Liaison::Circle::"fraud" }"#), 0),
+            (rule("permit", r#"when { !(principal in Liaison::Circle::"fraud") }"#), 0),
+            (rule("permit", r#"unless { principal in Liaison::Circle::"fraud" }"#), 0),
+            (rule("permit", "unless { principal.client }"), 2),
+            (rule("permit", "when { principal.client == resource.orcon }"), 2),
+            (rule("permit", "when { if principal.client then resource.orcon else true }"), 2),
+            (
+                rule(
+                    "forbid",
+                    r#"when { principal.operations.contains(Liaison::Operation::"chakra") }"#,
+                ),
+                1,
+            ),
+            (
+                rule(
+                    "permit",
+                    r#"when { [Liaison::Operation::"chakra"].containsAll(principal.operations) }"#,
+                ),
+                1,
+            ),
+            (rule("permit", r#"when { principal.agreement_until < datetime("2027-01-01") }"#), 3),
+        ] {
+            assert!(!narrows(&policy, LOSSES[loss]), "{policy}");
+            // What it does not read may go.
+            assert!(narrows(&policy, LOSSES[(loss + 1) % 3]), "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_forbid_whose_head_names_a_circle_may_end_with_the_membership() {
+        let forbid = rule("forbid", "when { resource.orcon }")
+            .replace("principal is Liaison::Partner", "principal in Liaison::Circle::\"fraud\"");
+        assert!(!narrows(&forbid, LOSSES[0]));
+        assert!(narrows(&forbid.replace("forbid", "permit"), LOSSES[0]));
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_change_that_narrows_nothing_is_newly_given(
+            before in any_partner(),
+            kept in any::<[bool; 4]>(),
+            record in any_record(),
+        ) {
+            let mut after = before.clone();
+            for (loss, _) in LOSSES.iter().zip(kept).filter(|(_, kept)| !kept) {
+                loss(&mut after);
+            }
+            let compiled = compiled(SAMPLE);
+            prop_assert!(only_narrows(compiled.bundle(), &before, &after));
+            let was = compiled.decide(&before, &record, &hour(0));
+            let is = compiled.decide(&after, &record, &hour(0));
+            prop_assert!(was.release.allowed || !is.release.allowed);
+            prop_assert_eq!(is.revealed.intersection(was.revealed), is.revealed);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Circles and operations: to join takes two persons, to leave one; rosters stay at home.
+
+use std::path::PathBuf;
+
+use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::ident::Timestamp;
+use liaison::pb::{self, draft::Content, partner_service_client::PartnerServiceClient};
+use liaison::policy::ClientRole;
+use tonic::Code;
+
+use crate::fixture::{self, RunningNode, draft, eventually, introduce, settled};
+use crate::withheld::files_with;
+
+const CIRCLE: &str = "quiet-circle-4471";
+
+/// To the circle, and to nobody else.
+const TO_THE_CIRCLE: &str = r#"
+@id("agency/circle")
+@title("Indicators go to the circle")
+@agreement("Terms of the circle, article 2")
+@owner("policy@police.example")
+permit (
+  principal in Liaison::Circle::"quiet-circle-4471",
+  action == Liaison::Action::"share",
+  resource is Liaison::Record
+)
+when { resource.kind == Liaison::Kind::"indicator" };
+"#;
+
+/// Those outside are given more, which no agency should write and every agency may.
+const TO_OTHERS: &str = r#"
+@id("agency/others")
+@title("Indicators go to those outside the circle")
+@agreement("None")
+@owner("policy@police.example")
+permit (
+  principal is Liaison::Partner,
+  action == Liaison::Action::"share",
+  resource is Liaison::Record
+)
+when { resource.kind == Liaison::Kind::"indicator" }
+unless { principal in Liaison::Circle::"quiet-circle-4471" };
+"#;
+
+fn in_circle(member: bool) -> pb::PartnerFacts {
+    let circles = member.then(|| CIRCLE.to_owned()).into_iter().collect();
+    let operations = vec![fixture::OPERATION.to_owned()];
+    pb::PartnerFacts { circles, operations, ..pb::PartnerFacts::default() }
+}
+
+async fn change(
+    node: &RunningNode,
+    role: ClientRole,
+    agency: &str,
+    facts: pb::PartnerFacts,
+) -> Result<Option<u64>, tonic::Status> {
+    let mut client = PartnerServiceClient::new(node.channel(role).await);
+    let request = pb::UpdatePartnerFactsRequest {
+        agency: agency.to_owned(),
+        facts: Some(facts),
+        before: None,
+    };
+    let answer = client.update_partner_facts(request).await?.into_inner();
+    Ok(answer.act.map(|act| act.proposal))
+}
+
+async fn decide(
+    node: &RunningNode,
+    role: ClientRole,
+    proposal: u64,
+) -> Result<bool, tonic::Status> {
+    let channel = node.channel(role).await;
+    let mut client = pb::act_service_client::ActServiceClient::new(channel);
+    let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
+    Ok(client.decide_act(decision).await?.into_inner().carried_out)
+}
+
+async fn is_member(node: &RunningNode, agency: &str) -> bool {
+    let facts = node.partner(agency).await.facts.unwrap_or_default();
+    facts.circles.iter().any(|circle| circle == CIRCLE)
+}
+
+fn indicator(n: u32) -> pb::Draft {
+    let value = format!("d{n}.example");
+    let indicator =
+        pb::Indicator { r#type: pb::ValueType::Domain.into(), value, ..pb::Indicator::default() };
+    draft("", Content::Indicator(indicator))
+}
+
+#[tokio::test]
+async fn joining_takes_a_second_person_leaving_one_and_rosters_stay_at_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", "").await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", fixture::CORE_ONLY).await;
+    let vendor =
+        RunningNode::fresh(dir.path(), "vendor.example", "vendor", fixture::CORE_ONLY).await;
+    let nodes = [&police, &cert, &vendor];
+    introduce(&nodes).await;
+
+    let proposal =
+        change(&police, ClientRole::Admin, "cert.example", in_circle(true)).await.unwrap().unwrap();
+    assert!(!is_member(&police, "cert.example").await);
+    police.approve(proposal).await;
+    assert!(is_member(&police, "cert.example").await);
+    police.apply_policy(TO_THE_CIRCLE).await;
+    police.submit(vec![indicator(1)]).await;
+    settled(&nodes).await;
+    assert_eq!((cert.status().await.records, vendor.status().await.records), (1, 0));
+
+    // Whoever asked does not decide, whatever the role.
+    let proposal = change(&police, ClientRole::PolicyOfficer, "vendor.example", in_circle(true))
+        .await
+        .unwrap()
+        .unwrap();
+    let refused = decide(&police, ClientRole::PolicyOfficer, proposal).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("second person"), "{}", refused.message());
+
+    // What was agreed otherwise meanwhile makes the approval void.
+    let late = change(&police, ClientRole::Admin, "vendor.example", in_circle(true)).await.unwrap();
+    let less = pb::PartnerFacts::default();
+    assert_eq!(change(&police, ClientRole::Admin, "vendor.example", less).await.unwrap(), None);
+    let refused = decide(&police, ClientRole::PolicyOfficer, late.unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(!is_member(&police, "vendor.example").await);
+
+    // To leave is one person's act, at once.
+    let left = change(&police, ClientRole::Admin, "cert.example", in_circle(false)).await.unwrap();
+    assert_eq!(left, None);
+    police.submit(vec![indicator(2)]).await;
+    settled(&nodes).await;
+    assert_eq!(
+        cert.partner("police.example").await.received,
+        police.partner("cert.example").await.feed_size
+    );
+
+    for partner in [&cert, &vendor] {
+        assert_eq!(files_with(&partner.dir, CIRCLE), [] as [PathBuf; 0], "{}", partner.agency);
+    }
+    let directory = police.dir.clone();
+    police.kill().await;
+    let report = verify_directory(&directory, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+}
+
+#[tokio::test]
+async fn leaving_waits_too_where_a_policy_gives_more_to_those_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", "").await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", fixture::CORE_ONLY).await;
+    introduce(&[&police, &cert]).await;
+    let proposal =
+        change(&police, ClientRole::Admin, "cert.example", in_circle(true)).await.unwrap();
+    police.approve(proposal.unwrap()).await;
+    police.apply_policy(TO_OTHERS).await;
+    let waits = change(&police, ClientRole::Admin, "cert.example", in_circle(false)).await.unwrap();
+    assert!(waits.is_some() && is_member(&police, "cert.example").await);
+    police.approve(waits.unwrap()).await;
+    eventually("the partner has left", async || !is_member(&police, "cert.example").await).await;
+}
+
+#[tokio::test]
+async fn names_that_are_none_and_partners_that_are_none_are_refused_with_what_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", "").await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", fixture::CORE_ONLY).await;
+    introduce(&[&police, &cert]).await;
+    let before = police.journal().await;
+    let bad = pb::PartnerFacts { circles: vec!["two words".into()], ..Default::default() };
+    let refused = change(&police, ClientRole::Admin, "cert.example", bad).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("without white space"), "{}", refused.message());
+    let refused =
+        change(&police, ClientRole::Admin, "no.example", in_circle(true)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let mut client = PartnerServiceClient::new(police.channel(ClientRole::Admin).await);
+    let request = pb::UpdatePartnerFactsRequest {
+        agency: "cert.example".into(),
+        facts: Some(in_circle(true)),
+        before: Some(pb::PartnerFacts {
+            agreement_until_ms: Timestamp::MIN.unix_ms().unsigned_abs(),
+            ..Default::default()
+        }),
+    };
+    let refused = client.update_partner_facts(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("changed meanwhile"), "{}", refused.message());
+    assert_eq!(police.journal().await, before);
+}

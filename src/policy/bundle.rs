@@ -11,7 +11,9 @@ use miette::Diagnostic;
 use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Place};
-use super::source::{BUNDLE_BYTES_MAX, FILES_MAX, FINDINGS_MAX, Parsed, diagnosed, parse};
+use super::source::{
+    BUNDLE_BYTES_MAX, FILES_MAX, FINDINGS_MAX, Parsed, diagnosed, is_examples, parse,
+};
 use super::{cedar, lint};
 use crate::ident::{BundleHash, Timestamp};
 
@@ -82,7 +84,9 @@ pub struct Bundle {
 
 impl Bundle {
     /// Reads the files of a bundle, each a name and its text. No file at all is a bundle too: it
-    /// denies everything. All findings are given at once, in the order of the files.
+    /// denies everything. All findings are given at once, in the order of the files. Files of
+    /// examples count towards the bounds and the hash and are not read here: what was once in
+    /// force must load for ever, whatever a later version makes of its examples.
     pub fn load(
         files: impl IntoIterator<Item = (String, String)>,
         vocabulary: &Vocabulary,
@@ -93,7 +97,7 @@ impl Bundle {
         }
         let mut reading = Reading::default();
         reading.guardrails();
-        for (name, text) in &files {
+        for (name, text) in files.iter().filter(|(name, _)| !is_examples(name)) {
             reading.file(name, text, vocabulary);
         }
         found.append(&mut reading.found);

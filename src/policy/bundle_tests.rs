@@ -217,6 +217,20 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn a_file_of_examples_is_part_of_the_hash_and_no_policy() {
+    let with = |name: &str, text: &str| {
+        let policy = ("10.cedar".to_owned(), SAMPLE.to_owned());
+        Bundle::load([policy, (name.to_owned(), text.to_owned())], &Vocabulary::default())
+    };
+    let one = with("10.test.toml", "[[case]]").unwrap();
+    let other = with("10.test.toml", "[[case]]\n").unwrap();
+    assert_eq!(one.statements().len(), load(SAMPLE).unwrap().statements().len());
+    assert_ne!(one.hash(), other.hash());
+    assert!(with("10.test.toml", &" ".repeat(BUNDLE_BYTES_MAX)).is_err());
+    assert!(with("10.toml", "[[case]]").is_err());
+}
+
+#[test]
 fn every_file_is_checked_before_the_answer() {
     let found = Bundle::load(files(&["permit (", "forbid ("]), &Vocabulary::default()).unwrap_err();
     let named: BTreeSet<_> = found.iter().map(|finding| finding.file.as_str()).collect();

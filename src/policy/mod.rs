@@ -42,7 +42,9 @@ pub use hold::{Hold, hold, retention_ended};
 pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
 pub use moment::Moment;
 pub use select::{Selected, Selector};
-pub use source::{BUNDLE_BYTES_MAX, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX};
+pub use source::{
+    BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
+};
 
 /// What a sharing policy may name and ask, as given to Cedar.
 pub const SCHEMA: &str = include_str!("liaison.cedarschema");

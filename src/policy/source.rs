@@ -20,8 +20,16 @@ pub const POLICY_BYTES_MAX: usize = 16 << 10;
 /// depth of its tree can't be more. Cedar walks trees by recursion; in a debug build on a stack of
 /// 2 MiB it was seen to fail from about 44.
 pub const POLICY_DEPTH_MAX: usize = 32;
+/// How the name of a file ends that holds examples: given facts and the decision expected of them.
+/// Such a file is part of a bundle and of its hash, and says nothing about what is shared.
+pub const EXAMPLES_ENDING: &str = ".test.toml";
 /// Findings reported of one bundle; whoever has more of them starts with these.
 pub(super) const FINDINGS_MAX: usize = 200;
+
+/// Whether a file of this name holds examples and no policy.
+pub fn is_examples(file: &str) -> bool {
+    file.ends_with(EXAMPLES_ENDING)
+}
 
 /// One policy of a file.
 #[derive(Debug, Clone)]

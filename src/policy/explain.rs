@@ -3,6 +3,8 @@
 //! An explanation evaluates for display and never decides: what it says of the outcome is the
 //! decision's own.
 
+mod acceptance;
+
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use super::syntax::conjuncts;
 use crate::ident::AgencyName;
 use crate::record::kind::{Kind, SlotClass};
 
+pub use acceptance::{Acceptance, explain_acceptance};
+
 /// Permits shown where nothing permits: more would be read as a list of things to loosen.
 const NEAREST_MAX: usize = 3;
 
@@ -37,7 +41,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(verdict: &Verdict) -> Self {
+    pub(super) fn of(verdict: &Verdict) -> Self {
         if !verdict.faults.is_empty() {
             Self::Erred
         } else if verdict.allowed {

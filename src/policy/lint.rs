@@ -211,7 +211,7 @@ fn within(parsed: &Parsed, needle: &str) -> Place {
 }
 
 /// The known name that differs in at most two letters.
-fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
+pub(super) fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
     known
         .iter()
         .filter(|other| other.len().abs_diff(name.len()) <= 2)

@@ -12,6 +12,7 @@ mod atoms;
 mod bundle;
 mod cedar;
 mod decide;
+pub mod examples;
 mod explain;
 mod facts;
 mod finding;
@@ -33,7 +34,10 @@ pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use agreed::{adds_nothing, only_narrows};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
-pub use explain::{Account, ClassAccount, Condition, Explanation, Outcome, State, explain};
+pub use explain::{
+    Acceptance, Account, ClassAccount, Condition, Explanation, Outcome, State, explain,
+    explain_acceptance,
+};
 pub use facts::{
     Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
 };

@@ -1,0 +1,55 @@
+//! The report as `policy test` prints it.
+
+use std::fmt;
+
+use super::{Difference, Failure, Report, Unexercised};
+
+impl fmt::Display for Report {
+    /// Findings, or failures with their reasons, then what no example says, then the counts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        for failure in &self.failures {
+            write!(f, "{failure}")?;
+        }
+        for unexercised in &self.unexercised {
+            writeln!(f, "{unexercised}")?;
+        }
+        let Self { findings, passed, failures, .. } = self;
+        match (findings.len(), failures.len()) {
+            (0, 0) => writeln!(f, "{}: all as expected", counted(*passed)),
+            (0, failed) => {
+                writeln!(f, "{}: {failed} not as expected", counted(passed + failed))
+            }
+            (1, _) => writeln!(f, "1 finding: no example was run"),
+            (n, _) => writeln!(f, "{n} findings: no example was run"),
+        }
+    }
+}
+
+fn counted(examples: usize) -> String {
+    if examples == 1 { "1 example".to_owned() } else { format!("{examples} examples") }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, file, line, differences, explanation } = self;
+        writeln!(f, "FAIL {file}:{line}: {name}")?;
+        for Difference { what, expected, came } in differences {
+            writeln!(f, "  {what:<10} expected {expected}")?;
+            writeln!(f, "  {:<10} came     {came}", "")?;
+        }
+        for line in explanation.iter().flat_map(|text| text.lines()) {
+            writeln!(f, "  | {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Unexercised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, title, file, line } = self;
+        write!(f, "warning: {file}:{line}: no example says what {policy} does: {title}")
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a record of a partner is taken in or not.
+
+use std::fmt;
+
+use super::{Account, Outcome, Teller, write_reasons};
+use crate::ident::AgencyName;
+use crate::policy::cedar::Action;
+use crate::policy::decide::{Compiled, Fault, PartnerScope};
+use crate::policy::facts::{PartnerFacts, RecordFacts};
+use crate::policy::moment::Moment;
+use crate::record::kind::Kind;
+
+/// The answer to whether a partner may send us a record, and its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    pub partner: AgencyName,
+    pub sector: &'static str,
+    pub kind: Kind,
+    pub outcome: Outcome,
+    pub deciding: Vec<Account>,
+    /// Where nothing permits: the permits that come nearest, fewest unmet conditions first.
+    pub nearest: Vec<Account>,
+    pub faults: Vec<Fault>,
+}
+
+/// Explains what [`Compiled::accepts`] says to the same question.
+pub fn explain_acceptance(
+    compiled: &Compiled,
+    partner: &PartnerFacts,
+    record: &RecordFacts,
+    moment: &Moment,
+) -> Acceptance {
+    let policy = compiled.for_partner(partner);
+    let verdict = policy.accepts(record, moment);
+    let teller = Teller {
+        statements: compiled.bundle().statements(),
+        scope: PartnerScope::of(partner),
+        store: policy.store_with(record).ok(),
+        policy: &policy,
+        moment,
+    };
+    let (deciding, nearest) = teller.accounts(Action::Accept, &verdict);
+    Acceptance {
+        partner: partner.agency.clone(),
+        sector: partner.sector.name(),
+        kind: record.kind,
+        outcome: Outcome::of(&verdict),
+        deciding,
+        nearest,
+        faults: verdict.faults,
+    }
+}
+
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partner, sector, kind, outcome, .. } = self;
+        writeln!(f, "accept {} of {partner} ({sector}): {outcome}", kind.name())?;
+        write_reasons(f, "  ", &self.faults, &self.deciding, &self.nearest)
+    }
+}

@@ -28,6 +28,8 @@ mod syntax;
 mod fixtures;
 #[cfg(test)]
 mod guardrail_tests;
+#[cfg(test)]
+mod scenario_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};

@@ -1,0 +1,48 @@
+//! Every guardrail by given and expected, in the form in which agencies write their own examples.
+
+use super::bundle::{Bundle, Vocabulary};
+use super::examples::run;
+use super::finding::Report;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+macro_rules! scenarios {
+    ($($name:literal),*) => {
+        [$((concat!($name, ".test.toml"), include_str!(concat!("scenarios/", $name, ".test.toml")))),*]
+    };
+}
+
+const SCENARIOS: [(&str, &str); 5] =
+    scenarios!("tlp", "release-lists", "onward", "personal-data", "standing");
+const EVERYTHING: &str = include_str!("scenarios/everything.cedar");
+
+#[test]
+fn every_scenario_of_the_guardrails_comes_out_as_expected() {
+    let files = [("everything.cedar".to_owned(), EVERYTHING.to_owned())];
+    let bundle = Bundle::load(files, &Vocabulary::default())
+        .unwrap_or_else(|found| panic!("{}", Report(&found)));
+    let report = run(SCENARIOS, &Arc::new(bundle));
+    assert!(report.holds(), "\n{report}");
+    assert!(report.unexercised.is_empty(), "\n{report}");
+    assert!(report.passed >= 40, "{}", report.passed);
+    println!("{} scenarios of the guardrails", report.passed);
+}
+
+/// Each guardrail is the only reason of some denial, and every file says where it ends.
+#[test]
+fn every_guardrail_denies_alone_in_some_scenario_and_leaves_its_neighbour_alone() {
+    let whole: String = SCENARIOS.iter().map(|(_, text)| *text).collect();
+    let guards: BTreeSet<_> = super::GUARDRAILS
+        .split("@id(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(guards.len(), 11);
+    for guard in guards {
+        let alone = whole.contains(&format!("because = [\"{guard}\"]"));
+        assert!(alone, "{guard} is never the only reason");
+    }
+    for (name, text) in SCENARIOS {
+        assert!(text.contains("because = [\"open/everything\"]"), "{name} allows nothing");
+    }
+}

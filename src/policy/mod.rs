@@ -23,6 +23,7 @@ mod moment;
 mod select;
 mod source;
 mod syntax;
+mod templates;
 
 #[cfg(test)]
 mod fixtures;
@@ -51,6 +52,7 @@ pub use select::{Selected, Selector};
 pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };
+pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
 
 /// What a sharing policy may name and ask, as given to Cedar.
 pub const SCHEMA: &str = include_str!("liaison.cedarschema");

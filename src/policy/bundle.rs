@@ -118,6 +118,19 @@ impl Bundle {
         Err(found)
     }
 
+    /// What a bundle would be if loading checked nothing.
+    #[cfg(test)]
+    pub(super) fn unchecked(text: &str) -> Self {
+        let mut reading = Reading::default();
+        reading.guardrails();
+        for parsed in super::source::parse_unmeasured(&"forced.cedar".into(), text).unwrap() {
+            let id = parsed.policy.annotation("id").unwrap().to_owned();
+            reading.take(&parsed, &id, text);
+        }
+        assert!(reading.found.is_empty(), "{:?}", reading.found);
+        Self { statements: reading.statements, hash: hash(&Files::new()) }
+    }
+
     /// Names the exact bytes of the files, whatever order they came in.
     pub const fn hash(&self) -> BundleHash {
         self.hash

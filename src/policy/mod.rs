@@ -26,6 +26,8 @@ mod syntax;
 mod templates;
 
 #[cfg(test)]
+mod erring_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod guardrail_tests;

@@ -49,3 +49,24 @@ pub(in crate::cli) const AGENCIES: [Agency; 4] = [
         policy: include_str!("../../../demo/policies/dcu.example/10-sharing.cedar"),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Bundle, Vocabulary, examples};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_examples_of_each_policy_hold_and_say_what_each_permit_does() {
+        for agency in AGENCIES {
+            let dir = format!("{}/demo/policies/{}", env!("CARGO_MANIFEST_DIR"), agency.name);
+            let examples = std::fs::read_to_string(format!("{dir}/10-sharing.test.toml")).unwrap();
+            let files = [("10-sharing.cedar", agency.policy), ("10-sharing.test.toml", &examples)];
+            let named = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+            let bundle = Arc::new(Bundle::load(named, &Vocabulary::default()).unwrap());
+            let report = examples::run(files, &bundle);
+            assert!(report.holds() && report.unexercised.is_empty(), "{}\n{report}", agency.name);
+            assert!(report.passed > 0 && examples.contains(&format!("own = {:?}", agency.name)));
+        }
+    }
+}

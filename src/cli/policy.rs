@@ -1,5 +1,8 @@
 //! `liaison policy`: the sharing policy in force, checked, applied and explained.
 
+mod new;
+mod test;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -45,6 +48,16 @@ pub enum PolicyCommand {
         after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01"
     )]
     Explain(ExplainArgs),
+    /// Run the examples of a bundle, without a node.
+    #[command(
+        after_help = "Example:\n  liaison policy test policies/\n\nExits 5 when an example fails, with the reasons of the decision, or when a file has findings.\ndocs/POLICY.md explains the form of an example."
+    )]
+    Test(test::TestArgs),
+    /// Begin a policy for a partner from a template, with examples that hold.
+    #[command(
+        after_help = "Example:\n  liaison policy new --template takedown-vendor --partner dcu.example policies/\n\nFiles that are there are never written over."
+    )]
+    New(new::NewArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +104,8 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
         }
         PolicyCommand::Apply(args) => apply(&args, context).await,
         PolicyCommand::Explain(args) => explain(&args, context).await,
+        PolicyCommand::Test(args) => test::run(&args, context),
+        PolicyCommand::New(args) => new::run(&args, context),
     }
 }
 

@@ -32,6 +32,8 @@ mod fixtures;
 #[cfg(test)]
 mod guardrail_tests;
 #[cfg(test)]
+mod handbook_tests;
+#[cfg(test)]
 mod scenario_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};

@@ -203,7 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_of_something_else_is_no_fact_of_the_record() {
+        assert!(reads("principal.tlp == 1").nothing());
+        assert!(reads("principal has tlp").nothing());
+        assert!(reads("{\"tlp\": principal.client}.tlp").nothing());
+    }
+
+    #[test]
     fn a_use_of_the_record_that_is_not_plain_reads_everything() {
+        assert_eq!(Reads::EVERYTHING.fields(), Field::ALL.map(|(field, _)| field));
+        assert!(Reads::EVERYTHING.action);
         for condition in [
             "resource == principal",
             "(if principal.client then resource else resource).tlp == resource.tlp",

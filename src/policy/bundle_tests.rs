@@ -231,6 +231,26 @@ fn a_file_of_examples_is_part_of_the_hash_and_no_policy() {
 }
 
 #[test]
+fn as_much_as_the_bounds_say_is_taken() {
+    let name = "a.cedar";
+    let full = [(name.to_owned(), " ".repeat(BUNDLE_BYTES_MAX - name.len()))];
+    assert!(Bundle::load(full, &Vocabulary::default()).is_ok());
+    let names = (0..FILES_MAX).map(|n| (format!("{n}.cedar"), String::new()));
+    assert!(Bundle::load(names, &Vocabulary::default()).is_ok());
+    let one =
+        |n: usize| format!("@id(\"{n}\") @title(\"t\") forbid (principal, action, resource);");
+    let many: String = (0..POLICIES_MAX).map(one).collect();
+    check(said_of(&many), "nothing");
+    let id = |bytes: usize| {
+        let id = "x".repeat(bytes);
+        said_of(&format!("@id(\"{id}\") @title(\"t\") forbid (principal, action, resource);"))
+    };
+    check(id(128), "nothing");
+    check(id(129), "can't be shown in one word");
+    check(id(0), "can't be shown in one word");
+}
+
+#[test]
 fn every_file_is_checked_before_the_answer() {
     let found = Bundle::load(files(&["permit (", "forbid ("]), &Vocabulary::default()).unwrap_err();
     let named: BTreeSet<_> = found.iter().map(|finding| finding.file.as_str()).collect();

@@ -283,7 +283,7 @@ pub(super) fn request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{any_partner, any_record};
+    use crate::policy::fixtures::{any_partner, any_record, partner};
     use proptest::prelude::*;
 
     #[test]
@@ -303,6 +303,21 @@ mod tests {
             let uid = action.uid();
             assert!(declared.get(&uid).unwrap().deep_eq(&action.entity()), "{uid}");
         }
+    }
+
+    #[test]
+    fn a_tag_has_as_many_values_as_the_bound_and_no_more() {
+        let tagged = |count: usize| {
+            let values = (0..count).map(|n| n.to_string()).collect();
+            let tags = [("t".to_owned(), values)].into();
+            partner_entity(&PartnerFacts { tags, ..partner() })
+        };
+        assert!(tagged(TAG_VALUES_MAX).is_ok());
+        let refused = tagged(TAG_VALUES_MAX + 1).unwrap_err().to_string();
+        assert!(
+            refused.contains("tag \"t\" has 257 values and at most 256 are allowed"),
+            "{refused}"
+        );
     }
 
     proptest! {

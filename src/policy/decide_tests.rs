@@ -106,6 +106,75 @@ fn a_class_that_errs_is_withheld_and_told() {
 }
 
 #[test]
+fn a_class_that_no_permit_reveals_has_no_reasons() {
+    let policy = compiled(&format!(
+        "@id(\"share\") {HEAD} permit (principal in Liaison::Circle::\"fraud\", \
+         action == Liaison::Action::\"share\", resource);\n\
+         @id(\"no-victims\") @title(\"t\") forbid (principal, \
+         action == Liaison::Action::\"reveal:victim\", resource);"
+    ));
+    let decision = policy.decide(&partner(), &record(), &hour(0));
+    assert_eq!(decision.revealed, ClassSet::CORE);
+    assert!(decision.classes.iter().all(|(_, verdict)| *verdict == Verdict::default()));
+}
+
+/// What a slice leaves out can't decide; what it holds without need costs time at each decision.
+#[test]
+fn a_slice_holds_what_concerns_partner_and_action_and_no_more() {
+    let heads = [
+        ("any", "principal", "action"),
+        ("is", "principal is Liaison::Partner", "action == Liaison::Action::\"share\""),
+        ("me", "principal == Liaison::Partner::\"cert.example\"", "action"),
+        ("other", "principal == Liaison::Partner::\"police.example\"", "action"),
+        ("in-me", "principal in Liaison::Partner::\"cert.example\"", "action"),
+        (
+            "mine",
+            "principal in Liaison::Circle::\"fraud\"",
+            "action in Liaison::Action::\"release\"",
+        ),
+        ("theirs", "principal in Liaison::Circle::\"ransomware\"", "action"),
+        (
+            "is-mine",
+            "principal is Liaison::Partner in Liaison::Circle::\"fraud\"",
+            "action in [Liaison::Action::\"share\", Liaison::Action::\"reveal:notes\"]",
+        ),
+        ("is-theirs", "principal is Liaison::Partner in Liaison::Circle::\"ransomware\"", "action"),
+        ("reveal", "principal", "action in Liaison::Action::\"reveal\""),
+        // Names of one kind are not names of another.
+        ("circle-me", "principal in Liaison::Circle::\"cert.example\"", "action"),
+        ("agency-mine", "principal in Liaison::Partner::\"fraud.example\"", "action"),
+    ];
+    let text: String = heads
+        .iter()
+        .map(|(id, principal, action)| {
+            format!("@id(\"{id}\") {HEAD} permit ({principal}, {action}, resource) when {{ resource.orcon }};\n")
+        })
+        .collect();
+    let circles = vec!["fraud".to_owned(), "fraud.example".to_owned()];
+    let bundle = Bundle::unchecked(&text);
+    let policy = Compiled::new(Arc::new(bundle), agency("npa.example"), [])
+        .for_partner(&PartnerFacts { circles, ..partner() });
+    let held = |action: Action| -> Vec<&str> {
+        let statements = policy.slice(action).statements.iter();
+        statements.filter(|s| !s.is_guardrail()).map(|s| &*s.id).collect()
+    };
+    assert_eq!(held(Action::Share), ["any", "is", "me", "in-me", "mine", "is-mine"]);
+    assert_eq!(held(Action::Forward), ["any", "me", "in-me", "mine"]);
+    assert_eq!(held(Action::Accept), ["any", "me", "in-me"]);
+    let notes = held(Action::Reveal(SlotClass::Notes));
+    assert_eq!(notes, ["any", "me", "in-me", "is-mine", "reveal"]);
+    let victim = held(Action::Reveal(SlotClass::Victim));
+    assert_eq!(victim, ["any", "me", "in-me", "reveal"]);
+    let guards = |action: Action| {
+        policy.slice(action).statements.iter().filter(|s| s.is_guardrail()).count()
+    };
+    assert_eq!(guards(Action::Share), 5);
+    assert_eq!(guards(Action::Forward), 11);
+    assert_eq!(guards(Action::Accept), 1);
+    assert_eq!(guards(Action::Reveal(SlotClass::Links)), 5);
+}
+
+#[test]
 fn a_moment_without_its_hour_denies() {
     let policy = sample([]).for_partner(&partner());
     let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };

@@ -74,8 +74,22 @@ impl MemoDecider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{any_partner, any_record, hour, sample};
+    use crate::policy::fixtures::{any_partner, any_record, hour, partner, record, sample};
     use proptest::prelude::*;
+
+    #[test]
+    fn facts_that_come_back_in_the_same_hour_are_not_decided_again() {
+        let mut memo = MemoDecider::with_entries_max(Arc::new(sample([])), 2);
+        let other = RecordFacts { confidence: 7, ..record() };
+        let first = memo.decide(&partner(), &record(), &hour(0));
+        let second = memo.decide(&partner(), &other, &hour(0));
+        assert!(Arc::ptr_eq(&first, &memo.decide(&partner(), &record(), &hour(0))));
+        assert!(Arc::ptr_eq(&second, &memo.decide(&partner(), &other, &hour(0))));
+        let third = RecordFacts { confidence: 8, ..record() };
+        memo.decide(&partner(), &third, &hour(0));
+        assert!(!Arc::ptr_eq(&first, &memo.decide(&partner(), &record(), &hour(0))));
+        assert!(!Arc::ptr_eq(&first, &memo.decide(&partner(), &record(), &hour(1))));
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]

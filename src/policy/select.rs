@@ -19,8 +19,7 @@ use super::syntax::clause_parts;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::{ClassSet, SlotClass};
 
-/// Values remembered over all groups and fields, at some 100 bytes each; when there are more, all
-/// are forgotten.
+/// Values remembered over all groups and fields, at some 100 bytes each.
 const VALUES_MAX: usize = 262_144;
 
 /// What the replay says of a record.
@@ -95,7 +94,7 @@ impl Selector {
             policy,
             moment: moment.clone(),
             plans: groups.is_some().then_some(Plans { share, forward, reveal }),
-            groups: Groups { groups: groups.unwrap_or_default(), ..Groups::default() },
+            groups: Groups::new(groups.unwrap_or_default(), VALUES_MAX),
         };
         selector.fold_constants();
         selector
@@ -173,9 +172,18 @@ impl Selector {
         self.plans.is_some()
     }
 
+    /// Answers of Cedar that are remembered.
     #[cfg(test)]
     fn evaluations(&self) -> usize {
         self.groups.groups.iter().map(|group| group.rows.len()).sum()
+    }
+
+    /// The rules that are left to ask about: share, forward, and each class.
+    #[cfg(test)]
+    fn rules(&self) -> Vec<usize> {
+        let Some(Plans { share, forward, reveal }) = &self.plans else { return vec![] };
+        let plans = [share, forward].into_iter().chain(reveal.iter().map(|(_, plan)| plan));
+        plans.map(Vec::len).collect()
     }
 }
 
@@ -319,18 +327,28 @@ impl Group {
     }
 }
 
-#[derive(Default)]
 struct Groups {
     groups: Vec<Group>,
     codes: Codes,
     key: Vec<u64>,
+    /// When more are remembered than this, all are forgotten.
+    values_max: usize,
 }
 
 impl Groups {
+    fn new(groups: Vec<Group>, values_max: usize) -> Self {
+        Self { groups, codes: Codes::default(), key: Vec::new(), values_max }
+    }
+
+    /// Values remembered.
+    fn len(&self) -> usize {
+        let rows: usize = self.groups.iter().map(|group| group.known.len()).sum();
+        rows + self.codes.len()
+    }
+
     /// Makes ready for the next record.
     fn start(&mut self) {
-        let rows: usize = self.groups.iter().map(|group| group.known.len()).sum();
-        if rows + self.codes.len() > VALUES_MAX {
+        if self.len() > self.values_max {
             self.codes = Codes::default();
             for group in self.groups.iter_mut().filter(|group| !group.reads.nothing()) {
                 group.known.clear();
@@ -397,7 +415,7 @@ impl Replay<'_> {
 
     /// The row of the record's values, asked of Cedar when it is new.
     fn row(&mut self, at: usize) -> usize {
-        let Groups { groups, codes, key } = &mut *self.groups;
+        let Groups { groups, codes, key, .. } = &mut *self.groups;
         let group = &mut groups[at];
         key.clear();
         key.extend(group.fields.iter().map(|field| codes.code(*field, self.record)));

@@ -1,16 +1,17 @@
-//! What a decision of the sharing policy costs: through Cedar, by replaying its atoms, remembered.
-#![allow(clippy::unwrap_used)]
+//! What a decision of the sharing policy costs: through Cedar, by replaying its atoms, remembered;
+//! and what it costs to explain one. Ends with figures beside their limits.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use liaison::ident::{AgencyName, Timestamp};
 use liaison::policy::{
     Bundle, Compiled, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector, Selector,
-    Vocabulary,
+    Vocabulary, explain,
 };
 use liaison::record::kind::Kind;
 use liaison::record::marking::{Pap, Tlp};
@@ -49,8 +50,43 @@ when {{
     text
 }
 
+/// Partners of an agency that has a handful of policies for each.
+const PARTNERS: usize = 20;
+
+/// The policies of an agency: one in ten for everybody, the others each for one partner. Those of
+/// `cert.example` come to 30 of 200, and reveal four classes.
+fn policies_by_partner(count: usize) -> String {
+    let mut text = String::new();
+    for n in 0..count {
+        let who = match (n % 10, n % PARTNERS) {
+            (9, _) => "principal is Liaison::Partner".to_owned(),
+            (_, 0) => "principal == Liaison::Partner::\"cert.example\"".to_owned(),
+            (_, of) => format!("principal == Liaison::Partner::\"partner-{of}.example\""),
+        };
+        let actions = ["share", "reveal:notes", "reveal:evidence", "reveal:source", "reveal:links"];
+        let action = actions[n / PARTNERS % actions.len()];
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            r#"@id("agency/{n}") @title("policy {n}") @agreement("none") @owner("policy@npa.example")
+permit ({who}, action == Liaison::Action::"{action}", resource is Liaison::Record)
+when {{
+  [Liaison::Tlp::"CLEAR", Liaison::Tlp::"GREEN"].contains(resource.tlp) &&
+  resource has operation && principal.operations.contains(resource.operation) &&
+  resource.labels.contains("takedown") && resource.confidence >= {least}
+}};"#,
+            least = n % 50,
+        );
+    }
+    text
+}
+
 fn compiled(count: usize) -> Arc<Compiled> {
-    let files = [("bench.cedar".to_owned(), policies(count))];
+    load(policies(count))
+}
+
+fn load(policies: String) -> Arc<Compiled> {
+    let files = [("bench.cedar".to_owned(), policies)];
     let bundle = Bundle::load(files, &Vocabulary::default());
     let bundle = bundle.map_err(|found| Report(&found).to_string()).unwrap();
     Arc::new(Compiled::new(Arc::new(bundle), agency("npa.example"), [partner()]))
@@ -121,12 +157,87 @@ fn decisions(c: &mut Criterion) {
     });
 }
 
+fn explanations(c: &mut Criterion) {
+    let (partner, moment) = (partner(), moment());
+    let compiled = load(policies_by_partner(200));
+    let denied = RecordFacts { tlp: Tlp::Amber, ..record() };
+    for (what, record) in [("allowed", record()), ("denied", denied)] {
+        c.bench_function(&format!("explain, {what}, 200 policies"), |b| {
+            b.iter(|| explain(&compiled, &partner, black_box(&record), &moment));
+        });
+    }
+}
+
+/// No two of them are alike, so that nothing could be remembered.
+fn distinct(count: u32) -> Vec<RecordFacts> {
+    (0..count)
+        .map(|n| RecordFacts {
+            labels: vec!["takedown".to_owned(), format!("label-{n}")],
+            confidence: 50 + (n % 50) as u8,
+            ..record()
+        })
+        .collect()
+}
+
+/// The time per call, at the median and at the 99th of a hundred.
+fn timed<T>(records: &[RecordFacts], mut work: impl FnMut(&RecordFacts) -> T) -> [Duration; 2] {
+    let mut times: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let start = Instant::now();
+            black_box(work(black_box(record)));
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    [times[times.len() / 2], times[times.len() * 99 / 100]]
+}
+
+/// Uncached decisions with 200 policies, beside what they may cost.
+fn limits(_: &mut Criterion) {
+    const DECIDE_MAX: Duration = Duration::from_micros(100);
+    const EXPLAIN_MAX: Duration = Duration::from_millis(50);
+    let (partner, moment) = (partner(), moment());
+    let by_partner = load(policies_by_partner(200));
+    let for_everybody = compiled(200);
+    let allowed = distinct(5_000);
+    let denied: Vec<_> =
+        allowed.iter().map(|record| RecordFacts { tlp: Tlp::Amber, ..record.clone() }).collect();
+    let decision = by_partner.decide(&partner, &allowed[0], &moment);
+    assert_eq!((decision.release.allowed, decision.revealed.iter().count()), (true, 5));
+    assert!(!by_partner.decide(&partner, &denied[0], &moment).release.allowed);
+    let decide = |compiled: &Compiled, records: &[RecordFacts]| {
+        timed(records, |record| compiled.decide(&partner, record, &moment))
+    };
+    println!(
+        "\n200 policies, no two records alike                        median      p99    limit"
+    );
+    for (what, [median, p99], limit) in [
+        ("decide, denied", decide(&by_partner, &denied), DECIDE_MAX),
+        ("decide, allowed, four classes revealed", decide(&by_partner, &allowed), DECIDE_MAX),
+        ("decide, all policies for every partner", decide(&for_everybody, &allowed), DECIDE_MAX),
+        (
+            "explain, denied",
+            timed(&denied[..500], |record| explain(&by_partner, &partner, record, &moment)),
+            EXPLAIN_MAX,
+        ),
+        (
+            "explain, allowed",
+            timed(&allowed[..500], |record| explain(&by_partner, &partner, record, &moment)),
+            EXPLAIN_MAX,
+        ),
+    ] {
+        let verdict = if median <= limit { "within" } else { "OVER" };
+        println!("{what:<52} {median:>10.1?} {p99:>8.1?} {limit:>8.1?}  {verdict}");
+    }
+}
+
 criterion_group! {
     name = policy;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = decisions
+    targets = decisions, explanations, limits
 }
 criterion_main!(policy);

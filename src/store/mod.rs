@@ -12,6 +12,7 @@
 //! accidents. That nothing was altered is shown by the Merkle trees over the entries, not here.
 
 mod batch;
+mod committed;
 mod disk;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod crash_tests;
 mod memory_engine;
 
 pub use batch::{BATCH_BYTES_MAX, Batch};
+pub use committed::{Committed, Piece};
 pub use disk::{Disk, SystemDisk};
 pub use engine::{
     Change, EngineKind, EngineScan, EngineSize, IndexEngine, KeyRange, KeyValue, Order, Table,

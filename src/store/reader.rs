@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::committed::Committed;
 use super::error::StoreError;
 use super::frame::{FRAME_HEADER_BYTES, Flaw, Frame, RawFrame, parse, payload_len};
 use super::position::Position;
@@ -63,7 +64,7 @@ impl Shared {
         segment_path(&self.dir, segment)
     }
 
-    fn file(&self, segment: u32) -> Result<Arc<File>, StoreError> {
+    pub(super) fn file(&self, segment: u32) -> Result<Arc<File>, StoreError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = files.iter().position(|(number, _)| *number == segment)
             && let Some(hit) = files.remove(at)
@@ -81,7 +82,7 @@ impl Shared {
         Ok(file)
     }
 
-    fn corrupt(position: Position, flaw: Flaw) -> StoreError {
+    pub(super) fn corrupt(position: Position, flaw: Flaw) -> StoreError {
         let Position { segment, offset } = position;
         StoreError::Corrupt { segment, offset: offset.into(), found: flaw.to_string() }
     }
@@ -143,6 +144,11 @@ impl SegmentReader {
             bytes.truncate(found + more);
         }
         Ok(parse(&bytes).and_then(RawFrame::to_frame))
+    }
+
+    /// The bytes of all segments up to the end as it is now.
+    pub fn committed(&self) -> Committed {
+        Committed::new(Arc::clone(&self.shared))
     }
 
     /// Every committed frame from `from` to the end as it is now, in order. `from` is the

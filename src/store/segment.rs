@@ -284,7 +284,7 @@ pub(super) fn write_header(
         .map_err(StoreError::io("write the header of", path))
 }
 
-fn header(number: u32) -> [u8; SEGMENT_HEADER_BYTES] {
+pub(super) fn header(number: u32) -> [u8; SEGMENT_HEADER_BYTES] {
     let mut header = [0; SEGMENT_HEADER_BYTES];
     let (magic, rest) = header.split_at_mut(8);
     let (version, segment) = rest.split_at_mut(4);

@@ -8,14 +8,10 @@ use crate::journal::entry::journal_origin;
 use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};
 use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
 use crate::pb::{self, journal_entry::Event};
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
+use crate::tls::{WebClient, WebError};
+use http::StatusCode;
 use std::sync::PoisonError;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use url::Url;
 
 /// How long a witness may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +32,7 @@ impl Node {
         if key.verifying_key() == own.verifying_key() {
             return Err(invalid(&"vkey: this is this node's own key"));
         }
-        endpoint(url)?;
+        witness_url(url)?;
         let added = pb::WitnessAdded {
             vkey: key.to_string(),
             url: url.to_owned(),
@@ -135,12 +131,12 @@ impl Node {
         let body = AddCheckpoint::new(old, proof, note)
             .map_err(|error| NodeError::start("checkpoint", error))?
             .to_bytes();
-        let (status, answer) =
-            tokio::time::timeout(ANSWER_TIMEOUT, post(&endpoint(&witness.url)?, body))
-                .await
-                .map_err(|_| NodeError::Start("it did not answer in time".to_owned()))??;
-        let text = String::from_utf8_lossy(&answer);
-        match status {
+        let failed = |error| NodeError::start("asking it", error);
+        let mut client =
+            WebClient::new(witness_url(&witness.url)?, None, ANSWER_TIMEOUT).map_err(failed)?;
+        let answer = client.post("add-checkpoint", body, ANSWER_BYTES_MAX).await.map_err(failed)?;
+        let text = String::from_utf8_lossy(&answer.body);
+        match answer.status {
             StatusCode::OK => Ok(Answer::Cosigned([&snapshot.note[..], text.as_bytes()].concat())),
             StatusCode::CONFLICT => text
                 .trim_end()
@@ -184,41 +180,15 @@ fn invalid(reason: &dyn std::fmt::Display) -> NodeError {
     NodeError::Invalid(reason.to_string())
 }
 
-/// The address of `add-checkpoint` below a witness's URL.
-fn endpoint(url: &str) -> Result<Url, NodeError> {
-    let mut url: Url = url.parse().map_err(|error| invalid(&format!("url: {error}")))?;
-    if url.scheme() != "http" || url.host_str().is_none() || url.query().is_some() {
-        return Err(invalid(
-            &"url: wanted http://host[:port][/prefix]; for https put a local proxy between",
-        ));
+/// A witness's URL, below which `add-checkpoint` is.
+fn witness_url(url: &str) -> Result<&str, NodeError> {
+    match WebClient::new(url, None, ANSWER_TIMEOUT) {
+        Ok(_) => Ok(url),
+        Err(WebError::NoAuthority(_)) => Err(invalid(
+            &"url: only http is spoken to a witness; for https put a local proxy between",
+        )),
+        Err(error) => Err(invalid(&format!("url: {error}"))),
     }
-    let path = format!("{}/add-checkpoint", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    Ok(url)
-}
-
-async fn post(url: &Url, body: Vec<u8>) -> Result<(StatusCode, Bytes), NodeError> {
-    let host = url.host_str().unwrap_or_default();
-    let address = (host.trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(80));
-    let stream =
-        TcpStream::connect(address).await.map_err(|error| NodeError::start("connecting", error))?;
-    let failed = |error: hyper::Error| NodeError::start("talking to it", error);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // It ends with the sender.
-    tokio::spawn(connection);
-    let request = Request::post(url.path())
-        .header(header::HOST, url.authority())
-        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| NodeError::start("request", error))?;
-    let response = sender.send_request(request).await.map_err(failed)?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| NodeError::Start(format!("its answer: {error}")))?;
-    Ok((status, body.to_bytes()))
 }
 
 #[cfg(test)]
@@ -226,13 +196,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_witness_is_asked_below_its_url() {
-        let path = |url| endpoint(url).map(|url| url.to_string()).ok();
-        assert_eq!(path("http://w.example").as_deref(), Some("http://w.example/add-checkpoint"));
-        let below = path("http://127.0.0.1:8080/a/b/");
-        assert_eq!(below.as_deref(), Some("http://127.0.0.1:8080/a/b/add-checkpoint"));
+    fn a_witness_has_a_plain_url() {
+        for good in ["http://w.example", "http://127.0.0.1:8080/a/b/"] {
+            assert_eq!(witness_url(good).ok(), Some(good));
+        }
         for bad in ["https://w.example", "w.example", "http://", "http://w.example/?a=b"] {
-            assert_eq!(path(bad), None, "{bad}");
+            assert!(witness_url(bad).is_err(), "{bad}");
         }
     }
 }

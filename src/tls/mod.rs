@@ -1,5 +1,5 @@
 //! Who is calling: the node's own certification authority and certificates, the doors that let
-//! partners and clients in, and the dialling out.
+//! partners and clients in, and the dialling out: to nodes, and to others who speak HTTP.
 //!
 //! TLS 1.3 only, hybrid X25519MLKEM768 first, no resumption: each connection shows its certificate
 //! anew. Trust is per partner; there is no common pool of anchors, and no door says whom it knows.
@@ -15,6 +15,7 @@ pub mod connect;
 mod pem;
 pub mod profile;
 pub mod trust;
+pub mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
 pub use pem::certificate_text;
 pub use profile::{ClientProfile, ProfileError};
 pub use trust::{Gate, Refusal, RefusalReason, SharedTrust, TrustError, TrustMap};
+pub use web::{Answer, WebClient, WebError};
 
 /// HTTP/2 flow control window of one stream: 4 MiB under way fill a 300 Mbit/s line at 100 ms there
 /// and back.

@@ -46,7 +46,7 @@ pub use disclosures::{Disclosure, LedgerFilter};
 pub use examine::{Examined, examine};
 pub use export::{
     CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,
-    Summary, examine_bundle, read_bundle,
+    Summary, examine_bundle, is_plain_name, read_bundle,
 };
 pub use failure::{Check, Failure, Fault, Place};
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};

@@ -1,11 +1,17 @@
 //! `liaison audit export`: a node's history as a folder that needs no node to be verified.
 //!
-//! It reads the node's directory, never its keys, and may do so while the node runs. The folder
-//! appears when it is complete, or not at all. A part of the history is written with the proof of
-//! each entry and never looks like the whole.
+//! It reads the node's directory, never its keys, and may do so while the node runs; or it asks the
+//! running node, believes nothing of what comes, and verifies what it wrote. The folder appears when
+//! it is complete, or not at all. A part of the history is written with the proof of each entry and
+//! never looks like the whole.
+
+mod received;
 
 use super::Context;
-use super::audit::{AuditError, exported::Directory, policies, segment_name, segment_numbers};
+use super::audit::{
+    AuditError, AuditOptions, exported::Directory, policies, segment_name, segment_numbers,
+    verify_directory,
+};
 use super::error::{CliError, Exit};
 use super::{interrupt, parse_time};
 use crate::audit::{
@@ -27,15 +33,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[command(after_help = "\
 Examples:
   liaison audit export npa --out npa-export
+  liaison audit export --out npa-export --client auditor.client
   liaison audit export npa --out november --from 2026-11-01 --to 2026-12-01
   liaison audit export npa --out for-the-court --case NPA-2026-0417
   liaison audit verify npa-export --identity '41822 09377 55120 83014 26790 71158'
 
-With --from, --to, --case or --record only a part is written: those entries, each with the proof that it
-stands in the journal. Of a time it can be shown that nothing is missing, of a case or record not.")]
+Without a directory the node of the client profile is asked (role auditor). What it sends is
+written beside the folder first, about as large as the folder, and goes again; the folder appears
+when all of it was verified. If it does not hold, what the node sent is kept as evidence in
+OUT.refused, and the exit code is 6.
+
+With --from, --to, --case or --record only a part is written: those entries, each with the proof
+that it stands in the journal. Of a time it can be shown that nothing is missing, of a case or
+record not.")]
 pub struct ExportArgs {
-    /// The node's directory, or a copy of it.
-    directory: PathBuf,
+    /// The node's directory, or a copy of it; without it the running node is asked.
+    directory: Option<PathBuf>,
     /// The folder to make; it must not be there yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -89,7 +102,7 @@ pub enum ExportFault {
     Export(#[from] ExportError),
     #[error(transparent)]
     Part(#[from] PartError),
-    #[error("the part that was written does not hold: {0}")]
+    #[error("what was written does not hold: {0}")]
     NotVerified(String),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -99,11 +112,67 @@ pub enum ExportFault {
 
 pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliError> {
     refuse_existing(&args.out)?;
+    let ExportArgs { directory, out, part } = args;
+    let part = part.selection();
+    let (written, is_verified) = match directory {
+        Some(directory) => {
+            let is_verified = part.is_some();
+            let written = write_out(directory, out, part, export).await?;
+            (written.map_err(failed)?, is_verified)
+        }
+        None => (export_from_node(&out, part, context).await?, true),
+    };
+    match written {
+        Written::Whole(summary) => show(&summary, is_verified, context),
+        Written::Part(report) => {
+            context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())
+        }
+    }
+}
+
+/// What does not hold is kept: the node may never show it again.
+async fn export_from_node(
+    out: &Path,
+    part: Option<Selection>,
+    context: &Context,
+) -> Result<Written, CliError> {
+    let received = received::receive(out, context).await.map_err(|error| match error {
+        CliError::Profile { found, fix } => {
+            let fix = format!("{fix}; or name a node's directory to export from");
+            CliError::Profile { found, fix }
+        }
+        error => error,
+    })?;
+    let written = write_out(received.dir().to_owned(), out.to_owned(), part, export_verified);
+    let fault = match written.await? {
+        Ok(written) => return Ok(written),
+        Err(fault) if !fault.is_of_the_history() => return Err(failed(fault)),
+        Err(fault) => fault,
+    };
+    let name = out.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+    let kept = out.with_file_name(format!("{name}.refused"));
+    let found = match received.keep(&kept) {
+        Ok(()) => format!("{fault}; what the node sent is in {}", kept.display()),
+        Err(error) => {
+            context.output.note(&format!("cannot keep what the node sent: {error}"));
+            fault.to_string()
+        }
+    };
+    Err(CliError::Verification { found })
+}
+
+/// Writes the whole, by `whole`, or a part; stops when the user wants to.
+async fn write_out(
+    directory: PathBuf,
+    out: PathBuf,
+    part: Option<Selection>,
+    whole: impl FnOnce(&Path, &Path, &AtomicBool) -> Result<Summary, ExportFault> + Send + 'static,
+) -> Result<Result<Written, ExportFault>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let (out, stopping) = (args.out.clone(), Arc::clone(&stop));
-    let mut work = tokio::task::spawn_blocking(move || match args.part.selection() {
-        None => export(&args.directory, &out, &stopping).map(|s| Written::Whole(Box::new(s))),
-        Some(part) => export_part(&args.directory, &out, part, &stopping)
+    let stopping = Arc::clone(&stop);
+    let mut work = tokio::task::spawn_blocking(move || match part {
+        None => whole(&directory, &out, &stopping).map(|s| Written::Whole(Box::new(s))),
+        Some(part) => export_part(&directory, &out, part, &stopping)
             .map(|report| Written::Part(Box::new(report))),
     });
     let ended = tokio::select! {
@@ -113,34 +182,72 @@ pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliEr
             work.await
         }
     };
-    let written =
-        ended.map_err(|error| failed(error.to_string().into()))?.map_err(|fault| match fault {
-            ExportFault::Interrupted => CliError::Interrupted {
-                kept: "nothing was exported".to_owned(),
-                fix: "run it again".to_owned(),
-            },
-            fault => failed(fault.into()),
-        })?;
-    match written {
-        Written::Whole(summary) => show(&summary, context),
-        Written::Part(report) => {
-            context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())
+    match ended {
+        Ok(Err(ExportFault::Interrupted)) => Err(interrupted()),
+        Ok(written) => Ok(written),
+        Err(panicked) => Err(CliError::Other {
+            doing: "the history cannot be exported".to_owned(),
+            exit: Exit::Failed,
+            fix: String::new(),
+            source: Box::new(panicked),
+        }),
+    }
+}
+
+fn interrupted() -> CliError {
+    CliError::Interrupted {
+        kept: "nothing was exported".to_owned(),
+        fix: "run it again".to_owned(),
+    }
+}
+
+impl ExportFault {
+    /// Whether the history itself is at fault, and neither the disk nor the question.
+    fn is_of_the_history(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::NotVerified(_) => true,
+            Self::Export(error) | Self::Part(PartError::Export(error)) => {
+                !matches!(error, ExportError::Write(_))
+            }
+            Self::Part(PartError::Proof { .. } | PartError::Changed) => true,
+            Self::Part(PartError::Nothing(_) | PartError::TooMuch | PartError::Reference)
+            | Self::Read(_)
+            | Self::Segments(_)
+            | Self::Write { .. }
+            | Self::Interrupted => false,
         }
     }
 }
 
-fn failed(source: super::error::Source) -> CliError {
+fn failed(fault: ExportFault) -> CliError {
+    let (exit, fix) = match &fault {
+        ExportFault::Part(PartError::Nothing(_)) => {
+            (Exit::NotFound, "check the reference or the id; `liaison query` finds ids")
+        }
+        ExportFault::Part(PartError::TooMuch | PartError::Reference) => (Exit::Usage, ""),
+        ExportFault::Write { .. } => (Exit::Failed, "choose another place with --out"),
+        _ => (
+            Exit::Failed,
+            "name a node's directory, which has store/segments and policies; \
+             `liaison audit verify` says what is wrong with it",
+        ),
+    };
     CliError::Other {
         doing: "the history cannot be exported".to_owned(),
-        exit: Exit::Failed,
-        fix: "name a node's directory, which has store/segments and policies; \
-              `liaison audit verify` says what is wrong with it"
-            .to_owned(),
-        source,
+        exit,
+        fix: fix.to_owned(),
+        source: Box::new(fault),
     }
 }
 
 fn refuse_existing(out: &Path) -> Result<(), CliError> {
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        return Err(CliError::usage(
+            format!("{} is no folder that another can be made in", parent.display()),
+            "make it first, or choose another place with --out",
+        ));
+    }
     if out.symlink_metadata().is_err() {
         return Ok(());
     }
@@ -150,7 +257,7 @@ fn refuse_existing(out: &Path) -> Result<(), CliError> {
     })
 }
 
-fn show(summary: &Summary, context: &Context) -> Result<(), CliError> {
+fn show(summary: &Summary, is_verified: bool, context: &Context) -> Result<(), CliError> {
     let Summary { size, root, feeds, policies, cards, files, bytes } = summary;
     let value = json!({
         "size": size.to_string(),
@@ -161,13 +268,15 @@ fn show(summary: &Summary, context: &Context) -> Result<(), CliError> {
         "cards": cards.to_string(),
         "files": files.to_string(),
         "bytes": bytes.to_string(),
+        "verified": is_verified,
     });
     context.output.either(value, || {
         let entries: u64 = feeds.values().sum();
         format!(
             "{size} journal entries, {entries} entries of {} feeds, {cards} cards, {policies} \
-             policies; {files} files, {bytes} bytes",
-            feeds.len()
+             policies; {files} files, {bytes} bytes{}",
+            feeds.len(),
+            if is_verified { "; verified" } else { "" }
         )
     })
 }
@@ -176,6 +285,18 @@ fn show(summary: &Summary, context: &Context) -> Result<(), CliError> {
 /// it early; then nothing is left.
 pub fn export(dir: &Path, out: &Path, stop: &AtomicBool) -> Result<Summary, ExportFault> {
     appearing(out, stop, |files| write(dir, files))
+}
+
+/// The same, and it is verified before it appears.
+fn export_verified(dir: &Path, out: &Path, stop: &AtomicBool) -> Result<Summary, ExportFault> {
+    appearing(out, stop, |files| {
+        let partial = files.dir.clone();
+        let summary = write(dir, files)?;
+        match verify_directory(&partial, &AuditOptions::default())?.failure {
+            Some(failure) => Err(ExportFault::NotVerified(failure.to_string())),
+            None => Ok(summary),
+        }
+    })
 }
 
 /// The same for a part of it. What is written was verified by the code that whoever gets it will run.
@@ -205,6 +326,9 @@ fn appearing<T>(
     let writing = |source| ExportFault::Write { path: partial.clone(), source };
     std::fs::create_dir(&partial).map_err(writing)?;
     let written = write(Files { dir: partial.clone(), last: None, stop }).and_then(|written| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(ExportFault::Interrupted);
+        }
         publish(&partial, out).map_err(writing)?;
         Ok(written)
     });

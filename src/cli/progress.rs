@@ -30,6 +30,7 @@ pub(super) struct Progress<'a> {
     started: Instant,
     last_line: Instant,
     rows_before: u64,
+    unit: &'static str,
 }
 
 enum Shown {
@@ -52,19 +53,25 @@ impl<'a> Progress<'a> {
             ProgressMode::Auto | ProgressMode::Plain => Shown::Plain,
         };
         let now = Instant::now();
-        Self { shown, output, started: now, last_line: now, rows_before }
+        Self { shown, output, started: now, last_line: now, rows_before, unit: "rows" }
+    }
+
+    /// Counts something else than rows.
+    pub(super) fn counting(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
     }
 
     pub(super) fn update(&mut self, bytes_done: u64, rows_done: u64) {
         let rate = self.rows_per_second(rows_done);
+        let text = || format!("{} {}, {}/s", grouped(rows_done), self.unit, grouped(rate));
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(bytes_done);
-                bar.set_message(format!("{} rows, {}/s", grouped(rows_done), grouped(rate)));
+                bar.set_message(text());
             }
             Shown::Plain if self.last_line.elapsed() >= PLAIN_LINE_EVERY => {
+                self.output.note(&text());
                 self.last_line = Instant::now();
-                self.output.note(&format!("{} rows, {}/s", grouped(rows_done), grouped(rate)));
             }
             Shown::Plain | Shown::Nothing => {}
         }

@@ -134,6 +134,30 @@ impl Node {
         (rules.version.get(), rules.hash, files.collect())
     }
 
+    /// The bundles that were put in force, ascending; or were to be, when the node was cut off.
+    pub fn applied_bundles(&self) -> Result<Vec<BundleHash>, NodeError> {
+        let dir = self.dir.join(APPLIED);
+        let failed = |error| NodeError::Start(format!("{}: {error}", dir.display()));
+        let mut found = Vec::new();
+        match std::fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries.map_err(failed)? {
+                    let name = entry.map_err(failed)?.file_name();
+                    found.extend(name.to_str().and_then(|name| name.parse::<BundleHash>().ok()));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The files of one of them.
+    pub fn applied_files(&self, hash: BundleHash) -> Result<Vec<pb::PolicyFile>, NodeError> {
+        let files = read_files(&bundle_dir(&self.dir, hash))?;
+        Ok(files.into_iter().map(|(name, text)| pb::PolicyFile { name, text }).collect())
+    }
+
     fn vocabulary(&self) -> Vocabulary {
         let snapshot = self.view().snapshot();
         let facts = snapshot.state.partners.values().map(|partner| &partner.facts);

@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 34] = [
+pub const RPCS: [&str; 35] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -43,6 +43,7 @@ pub const RPCS: [&str; 34] = [
     "liaison.v1.LogService/GetConsistencyProof",
     "liaison.v1.LogService/GetRecordProof",
     "liaison.v1.LogService/ListEntries",
+    "liaison.v1.LogService/ExportHistory",
     "liaison.v1.PartnerService/GetOwnCard",
     "liaison.v1.PartnerService/ListPartners",
     "liaison.v1.PartnerService/GetPartner",
@@ -260,7 +261,7 @@ mod tests {
         let access = Access::compile().unwrap();
         for rpc in RPCS {
             let method = rpc.rsplit('/').next().unwrap();
-            let reads = ["Get", "List", "Query", "Watch", "Explain"];
+            let reads = ["Get", "List", "Query", "Watch", "Explain", "Export"];
             if !reads.iter().any(|verb| method.starts_with(verb)) {
                 assert!(!access.allowed(ClientRole::Auditor, rpc), "{rpc}");
             }

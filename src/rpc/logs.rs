@@ -2,7 +2,9 @@
 //!
 //! Every answer is about a size that was signed: never about leaves behind the newest checkpoint.
 
-use super::{ANSWER_BYTES_MAX, Context, agency, record_id, record_proof, refusal};
+use super::{
+    ANSWER_BYTES_MAX, Answers, Context, agency, history, record_id, record_proof, refusal,
+};
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
 use crate::journal::state::PartnerNumber;
@@ -195,6 +197,15 @@ impl LogService for Logs {
         let end = size.min(start + limit);
         let entries = self.0.read(move |view| entries_in(&log, view, start..end)).await?;
         Ok(Response::new(pb::ListEntriesResponse { entries, size }))
+    }
+
+    type ExportHistoryStream = Answers<pb::ExportHistoryResponse>;
+
+    async fn export_history(
+        &self,
+        _: Request<pb::ExportHistoryRequest>,
+    ) -> Result<Response<Self::ExportHistoryStream>, Status> {
+        Ok(Response::new(Box::pin(history::parts(self.0.clone()))))
     }
 }
 

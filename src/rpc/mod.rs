@@ -9,6 +9,7 @@ mod acts;
 mod cases;
 mod erasures;
 mod exchange;
+mod history;
 mod in_order;
 mod logs;
 mod node;

@@ -96,7 +96,7 @@ fn slot(view: &pb::RecordView, number: usize) -> pb::Slot {
 }
 
 /// An analyst asks and a policy officer approves.
-async fn erase(node: &RunningNode, id: &Bytes, slots: u32, basis: pb::ErasureBasis) {
+pub(crate) async fn erase(node: &RunningNode, id: &Bytes, slots: u32, basis: pb::ErasureBasis) {
     let request = pb::EraseRecordRequest {
         record_id: id.clone(),
         slots,

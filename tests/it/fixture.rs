@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ impl RunningNode {
         self.dir.join("clients").join(format!("{}.client", role.name()))
     }
 
-    async fn try_channel(&self, role: ClientRole) -> Option<Channel> {
+    pub(crate) async fn try_channel(&self, role: ClientRole) -> Option<Channel> {
         let profile = ClientProfile::load(&self.profile(role)).unwrap();
         connect_client(&profile).await.ok()
     }
@@ -236,6 +236,12 @@ impl RunningNode {
         client.set_partner_state(request).await.unwrap();
     }
 
+    /// The number of its agency, as people would read it out.
+    pub(crate) async fn number(&self) -> String {
+        let own = self.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
+        own.into_inner().number
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
@@ -279,6 +285,29 @@ pub(crate) async fn settled(nodes: &[&RunningNode]) {
         quiet
     })
     .await;
+}
+
+/// Runs the program to its end.
+pub(crate) async fn liaison(arguments: &[&str], more: &[&Path]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).args(more).stdin(Stdio::null()).kill_on_drop(true);
+    command.output().await.unwrap()
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    // Keys are not taken from a directory that others may read.
+    std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).unwrap();
+        }
+    }
 }
 
 /// A draft of the operation under TLP:GREEN.

@@ -1,19 +1,22 @@
 //! What a running node says about its logs, judged by other implementations: signed_note verifies its
-//! checkpoints, ct-merkle and tlog_tiles its inclusion and consistency proofs.
+//! checkpoints, ct-merkle and tlog_tiles its inclusion proofs, consistency proofs and tlog-proofs.
 
+use std::path::Path;
+
+use base64::Engine as _;
 use bytes::Bytes;
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use liaison::merkle::{NoteKeyName, NoteVerifier, SignatureType};
 use liaison::partner::Card;
 use liaison::pb::log_service_client::LogServiceClient;
-use liaison::pb::{self, get_inclusion_proof_request::Leaf};
+use liaison::pb::{self, get_inclusion_proof_request::Leaf, journal_entry::Event};
 use liaison::policy::ClientRole;
 use sha2::Sha256;
 use signed_note::{StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Hash, check_record, check_tree, record_hash};
 use tonic::transport::Channel;
 
-use crate::fixture::{CORE_ONLY, RunningNode, indicator, introduce, settled};
+use crate::fixture::{CORE_ONLY, RunningNode, indicator, introduce, liaison, settled};
 
 /// A head that another implementation read and whose signature it verified.
 struct Head {
@@ -133,33 +136,57 @@ async fn other_implementations_accept_the_checkpoints_and_proofs_of_journal_and_
             check_inclusion(&head, index, &proof.entry, &proof.path);
         }
     }
-    record_proof_holds(&mut logs, id).await;
+    record_proof_holds(&node, &logs, &id, dir.path()).await;
 }
 
-/// The parts of which `audit prove` makes its tlog-proofs, and the texts that it makes.
-async fn record_proof_holds(logs: &mut [Log; 2], record_id: Bytes) {
-    let request = pb::GetRecordProofRequest { record_id };
-    let proof = logs[0].client.get_record_proof(request).await.unwrap().into_inner();
-    let feed = proof.disclosures.into_iter().next().unwrap().entry.unwrap();
-    for (log, entry) in logs.iter().zip([proof.acceptance.unwrap(), feed]) {
-        let head = log.open(&entry.note);
-        check_inclusion(&head, entry.index, &entry.entry, &entry.path);
-        text_holds(log, &entry);
+/// The tlog-proofs that the program makes of what the running node answers: in the proof of a record,
+/// of its acceptance and its disclosure, and in a part of the history, of each entry.
+async fn record_proof_holds(node: &RunningNode, logs: &[Log; 2], record_id: &[u8], dir: &Path) {
+    let [journal, feed] = logs;
+    let id: String = record_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let client = node.profile(ClientRole::Auditor);
+    let file = dir.join("proof");
+    let paths = [&file, Path::new("--client"), &client];
+    let output = liaison(&["audit", "prove", &id, "--file"], &paths).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let section = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\n-- {name}\n")).unwrap();
+        rest.split_once("\n-- ").map_or(rest, |(section, _)| section).to_owned() + "\n"
+    };
+    let accepted = text_holds(journal, &section("acceptance police.example"));
+    let entry = <pb::JournalEntry as prost::Message>::decode(&accepted[..]).unwrap();
+    assert!(matches!(entry.event, Some(Event::RecordAccepted(_))), "{entry:?}");
+    let disclosed = text_holds(feed, &section("disclosure cert.example"));
+    assert!(disclosed.windows(32).any(|bytes| bytes == record_id), "another record's");
+
+    let part = dir.join("part");
+    let paths = [&part, Path::new("--client"), &client];
+    let output = liaison(&["audit", "export", "--record", &id, "--out"], &paths).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (log, at) in [(journal, "journal"), (feed, "feed/cert.example")] {
+        let proofs: Vec<_> = std::fs::read_dir(part.join(at)).unwrap().collect();
+        assert!(!proofs.is_empty(), "no proof in {at}");
+        for proof in proofs {
+            text_holds(log, &std::fs::read_to_string(proof.unwrap().path()).unwrap());
+        }
     }
 }
 
-/// The text is read here line by line, as the specification says, and not by our own reader.
-fn text_holds(log: &Log, entry: &pb::EntryProof) {
-    use liaison::merkle::{Note, TlogProof};
-    let path = entry.path.iter().map(|hash| hash[..].try_into().unwrap()).collect();
-    let note = Note::parse(&entry.note).unwrap();
-    let text = TlogProof::new(liaison::ident::LeafIndex::new(entry.index), path, note).unwrap();
-    let text = text.to_string();
+/// The text is read here line by line, as the specification says, and not by our own reader; gives
+/// the entry that it proves.
+fn text_holds(log: &Log, text: &str) -> Vec<u8> {
     let (proof, note) = text.split_once("\n\n").unwrap();
     let mut lines = proof.lines();
     assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+    let extra = lines.next().unwrap().strip_prefix("extra ").unwrap();
+    let entry = base64::engine::general_purpose::STANDARD.decode(extra).unwrap();
     let index = lines.next().unwrap().strip_prefix("index ").unwrap().parse().unwrap();
     let path: Vec<Hash> = lines.map(|line| Hash::parse_hash(line).unwrap()).collect();
     let head = log.open(note.as_bytes());
-    check_record(&path, head.size, head.root, index, record_hash(&entry.entry)).unwrap();
+    check_record(&path, head.size, head.root, index, record_hash(&entry)).unwrap();
+    let bytes: Vec<u8> = path.iter().flat_map(|hash| hash.0).collect();
+    let proof = InclusionProof::<Sha256>::try_from_bytes(bytes).unwrap();
+    head.ct().verify_inclusion(&entry, index, &proof).unwrap();
+    entry
 }

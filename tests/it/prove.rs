@@ -1,14 +1,12 @@
 //! The proof of one record, from a running node: whoever holds the file needs no node to check it.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
 
 use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
 use serde_json::Value;
-use tokio::process::Command;
 
-use crate::fixture::{CORE_ONLY, PROGRAM, RunningNode, draft, introduce, settled};
+use crate::fixture::{CORE_ONLY, RunningNode, draft, introduce, liaison, settled};
 
 /// What the agency in the middle adds: it passes on what others gave it.
 const FORWARD: &str = r#"
@@ -19,12 +17,6 @@ const FORWARD: &str = r#"
 permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
 when { resource has operation && principal.operations.contains(resource.operation) };
 "#;
-
-async fn liaison(arguments: &[&str], more: &[&Path]) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments).args(more).stdin(Stdio::null()).kill_on_drop(true);
-    command.output().await.unwrap()
-}
 
 async fn prove(node: &RunningNode, record: &str, file: &Path) -> Value {
     let client = node.profile(ClientRole::Auditor);
@@ -40,11 +32,6 @@ async fn verify(file: &Path, identity: &str) -> (Option<i32>, Value) {
     let arguments = ["audit", "verify", "-o", "json", "--identity", identity];
     let output = liaison(&arguments, &[file]).await;
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
-}
-
-async fn number(node: &RunningNode) -> String {
-    let own = node.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
-    own.into_inner().number
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -87,7 +74,7 @@ async fn a_partners_partner_proves_what_the_originator_signed_without_the_withhe
     assert_eq!(far.status().await.records, 1, "it did not get to the far end");
     assert_eq!(police.partner("far.example").await.feed_size, 0);
 
-    let identity = number(&police).await;
+    let identity = police.number().await;
     for (node, receipts) in [(&police, 1), (&middle, 1), (&far, 0)] {
         let file = dir.path().join(format!("{}.proof", node.agency));
         prove(node, &id, &file).await;
@@ -102,7 +89,7 @@ async fn a_partners_partner_proves_what_the_originator_signed_without_the_withhe
         assert_eq!((count("record"), count("accepted"), count("receipted")), (1, 1, receipts));
     }
     let file = dir.path().join("far.example.proof");
-    assert_eq!(verify(&file, &number(&far).await).await.0, Some(6), "another's number");
+    assert_eq!(verify(&file, &far.number().await).await.0, Some(6), "another's number");
     is_refused_wherever_changed(&file, &identity).await;
     fields_can_be_left_out(&police, &id, &dir.path().join("less.proof"), &identity).await;
 }

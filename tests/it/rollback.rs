@@ -11,7 +11,7 @@ use liaison::policy::ClientRole;
 use tempfile::TempDir;
 
 use crate::fixture::{
-    CORE_ONLY, RunningNode, canary, eventually, indicator, introduce, make, settled,
+    CORE_ONLY, RunningNode, canary, copy, eventually, indicator, introduce, make, settled,
 };
 use crate::impostor::Impostor;
 
@@ -43,21 +43,6 @@ async fn pair() -> (TempDir, RunningNode, RunningNode) {
 
 fn some_indicator() -> pb::Draft {
     indicator(&canary(".example"), "a note")
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    // Keys are not taken from a directory that others may read.
-    std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), &to).unwrap();
-        }
-    }
 }
 
 fn put_back(copy_of: &Path, dir: &Path) {

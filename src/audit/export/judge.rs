@@ -357,7 +357,7 @@ fn policy_files<F: Folder>(folder: &F, hash: BundleHash) -> Result<BundleFiles, 
         return Err(unfit(&path, "lines that end", "a cut one").into());
     }
     for name in names.lines() {
-        if files.len() == layout::POLICY_FILES_MAX || !is_plain(name) {
+        if files.len() == layout::POLICY_FILES_MAX || !layout::is_plain_name(name) {
             let expected = format!("at most {} plain names", layout::POLICY_FILES_MAX);
             return Err(unfit(&path, &expected, format!("{name:?}")).into());
         }
@@ -368,10 +368,4 @@ fn policy_files<F: Folder>(folder: &F, hash: BundleHash) -> Result<BundleFiles, 
         files.insert(name.to_owned(), text.to_vec());
     }
     Ok(files)
-}
-
-/// Whether a name leads nowhere else.
-fn is_plain(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }

@@ -46,6 +46,12 @@ pub(super) fn policy_file(hash: BundleHash, name: &str) -> String {
     format!("policies/{hash}/{name}")
 }
 
+/// Whether the name of a policy's file leads nowhere else.
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
+}
+
 /// Where the feed to a partner has its checkpoint and tiles.
 pub(super) fn feed(agency: &AgencyName) -> String {
     format!("feed/{agency}/")

@@ -15,7 +15,7 @@ mod write;
 
 pub use bundle::{ExaminedBundle, ReadBundle, examine_bundle, read_bundle};
 pub use judge::ExportAudit;
-pub use layout::{CARD, CHECKPOINT};
+pub use layout::{CARD, CHECKPOINT, is_plain_name};
 pub(super) use write::head;
 pub use write::{ExportError, Exporter, Sink, Summary};
 

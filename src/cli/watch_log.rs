@@ -1,52 +1,62 @@
 //! `liaison audit watch`: follows a journal and checks that it only ever grows.
 //!
-//! It keeps the last head that it verified, with the right edge of the tree, in a file of its own. Every
-//! further entry is hashed here, so what the log says is never taken for what it is. The first bad
-//! answer ends it.
+//! It keeps the last checkpoint that it verified, with the right edge of the tree, in a file of its
+//! own. Every further entry is hashed here, so what the log says is never taken for what it is. The
+//! first bad answer ends it; that there is no answer does not.
+
+mod files;
+mod node;
+mod seen;
 
 use super::Context;
-use super::audit::{exported::Directory, read_card};
-use super::connection::Role;
-use super::error::{CliError, Exit};
+use super::audit::{read, read_card};
+use super::error::{CliError, Exit, Source as Cause};
 use super::interrupt;
+use super::output::harmless;
 use super::verify::unreadable;
-use crate::audit::{CHECKPOINT, Card, Folder};
+use crate::audit::Card;
 use crate::ident::{TreeHash, TreeSize};
-use crate::merkle::{
-    BUNDLE_ENTRY_BYTES_MAX, Frontier, TILE_LEAVES, Tile, TileRow, TreeHead, leaf_hash,
-    verify_consistency,
-};
-use crate::pb::{self, log_service_client::LogServiceClient};
+use crate::merkle::{Frontier, TILE_LEAVES, Tile, TileRow, TreeHead};
 use bytes::Bytes;
 use clap::Args;
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use files::{Files, NoLeaves, bad};
+use node::Node;
+use seen::{Seen, keep_refused};
+use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
-use tonic::transport::Channel;
 
-/// Entries asked for at once; a node gives no more.
-const ENTRIES_MAX: u32 = 1_000;
-/// A state has a head and at most 63 hashes.
-const STATE_BYTES_MAX: u64 = 16 << 10;
-const NOTE_BYTES_MAX: u64 = 64 << 10;
+/// How often an export may be replaced during one look.
+const REPLACED_MAX: usize = 5;
+/// Certificates in PEM that https is to trust.
+const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// Follow a node's journal and check that it only ever grows; ends at the first bad answer.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  liaison audit watch --card npa-card.txt --state npa.state --client auditor.toml
+  liaison audit watch --card npa-card.txt --state npa.state --client auditor.client
   liaison audit watch npa-export --card npa-card.txt --state npa.state --once
+  liaison audit watch http://files.example/npa-export --card npa-card.txt --state npa.state
 
-Exit code 6 means that the journal contradicts itself or what was seen of it before.")]
+Exit code 6 means that the journal contradicts itself or what was seen of it before; its
+checkpoint is then kept in STATE.refused, and the one before is in the state. Whoever does not
+answer is asked again; with --once not, and the exit code is 8. A server's certificate says
+nothing about the journal; the card does.")]
 pub struct WatchLogArgs {
-    /// An export; without it the node of the client profile is asked.
-    export: Option<PathBuf>,
+    /// An export: a folder, or where a file server has it, http:// or https://; without it the node of
+    /// the client profile is asked.
+    #[arg(value_name = "EXPORT|URL")]
+    export: Option<String>,
     /// The agency's card, whose number was compared over a second channel.
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
-    /// Where the last verified head is kept from one look to the next.
+    /// Where the last verified checkpoint is kept from one look to the next.
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
+    /// For https: the certificate of the authority that the server's is from, in PEM.
+    #[arg(long, value_name = "FILE", requires = "export")]
+    ca: Option<PathBuf>,
     /// Look once and end.
     #[arg(long)]
     once: bool,
@@ -58,148 +68,238 @@ pub struct WatchLogArgs {
 
 /// Where the log is.
 enum Source {
-    Node(Box<LogServiceClient<Channel>>),
-    Export(Directory),
+    Node(Node),
+    Files(Files),
+}
+
+/// Why a look failed.
+#[derive(Debug)]
+struct Failed {
+    error: CliError,
+    /// The checkpoint that does not hold though its signature does.
+    note: Option<Bytes>,
+}
+
+impl From<CliError> for Failed {
+    fn from(error: CliError) -> Self {
+        Self { error, note: None }
+    }
 }
 
 pub(super) async fn run(args: WatchLogArgs, context: &Context) -> Result<(), CliError> {
     let card = read_card(&args.card).map_err(unreadable)?;
-    let mut source = match &args.export {
-        Some(dir) => Source::Export(Directory(dir.clone())),
-        None => {
-            let channel = context.channel(&[Role::Auditor]).await?;
-            Source::Node(Box::new(LogServiceClient::new(channel)))
-        }
-    };
-    let mut seen = load(&args.state)?;
+    let mut source = source(&args, context)?;
+    let mut seen = Seen::load(&args.state)?;
+    let mut said = String::new();
+    let mut interrupted = std::pin::pin!(interrupt::interrupted());
     loop {
-        match source.look(&card, seen.clone(), context).await {
-            Ok(tree) => {
-                keep(&args.state, &tree)?;
-                show(&tree, context)?;
-                seen = tree;
+        let look = tokio::select! {
+            biased;
+            () = &mut interrupted => return Err(stopped(&args)),
+            look = source.look(&card, &seen, context) => look,
+        };
+        match look {
+            Ok(newer) => {
+                newer.keep(&args.state)?;
+                show(&newer.tree, context)?;
+                seen = newer;
+                said.clear();
             }
-            Err(error) if !args.once && error.exit() == Exit::Unavailable => {
-                context.output.note(&error.to_text());
+            Err(Failed { error, .. }) if !args.once && error.exit() == Exit::Unavailable => {
+                // Once, not at every look.
+                let text = again(&error, args.every);
+                if text != said {
+                    context.output.note(&text);
+                    said = text;
+                }
             }
-            Err(error) => return Err(error),
+            Err(failed) => return Err(with_evidence(failed, &args, context)),
         }
         if args.once {
             return Ok(());
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.every)) => {}
-            () = interrupt::interrupted() => return Ok(()),
+            () = &mut interrupted => return Err(stopped(&args)),
         }
     }
 }
 
-fn bad(found: impl Into<String>) -> CliError {
-    CliError::Verification { found: found.into() }
+fn source(args: &WatchLogArgs, context: &Context) -> Result<Source, CliError> {
+    let Some(place) = &args.export else { return Ok(Source::Node(Node::default())) };
+    let authorities = match &args.ca {
+        Some(path) => Some(read(path, CA_BYTES_MAX).map_err(CliError::file("read", path))?),
+        None => None,
+    };
+    if authorities.is_some() && !place.starts_with("https:") {
+        return Err(CliError::usage(
+            format!("--ca is for https, and {place} is not"),
+            "leave --ca away, or name an https address",
+        ));
+    }
+    Files::at(place, authorities.as_deref(), context.options.timeout()).map(Source::Files)
+}
+
+fn stopped(args: &WatchLogArgs) -> CliError {
+    let state = args.state.display();
+    CliError::Interrupted {
+        kept: format!("the last checkpoint that held is in {state}"),
+        fix: "run it again; it goes on from there".to_owned(),
+    }
+}
+
+fn again(error: &CliError, every: u64) -> String {
+    let cause = error.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+    harmless(&format!("{error}{cause}; asked again every {every} s"))
+}
+
+/// The error, with where the checkpoint is kept that does not hold.
+fn with_evidence(failed: Failed, args: &WatchLogArgs, context: &Context) -> CliError {
+    let Failed { error, note } = failed;
+    let (CliError::Verification { found }, Some(note)) = (&error, note) else { return error };
+    match keep_refused(&args.state, &note) {
+        Ok(path) => {
+            let (path, state) = (path.display(), args.state.display());
+            bad(format!("{found}; its checkpoint is in {path}, the one before in {state}"))
+        }
+        Err(failed) => {
+            context.output.note(&format!("cannot keep the checkpoint: {failed}"));
+            error
+        }
+    }
 }
 
 impl Source {
-    /// The tree at the newest checkpoint, which continues `seen`.
-    async fn look(
-        &mut self,
-        card: &Card,
-        seen: Frontier,
-        context: &Context,
-    ) -> Result<Frontier, CliError> {
-        let note = self.checkpoint(context).await?;
-        let head = card.checkpoint(&note).map_err(|fault| bad(fault.to_string()))?;
-        let before = seen.head();
-        if head.size < before.size {
-            return Err(bad(format!("the log had {} entries and has {}", before.size, head.size)));
-        }
-        if before.size.get() > 0 && before.size < head.size {
-            self.check_consistency(&before, &head, context).await?;
-        }
-        let mut tree = seen;
-        while tree.size() < head.size {
-            let entries = self.entries(tree.size(), head.size, context).await?;
-            if entries.is_empty() {
-                return Err(bad(format!("entry {} is not given", tree.size())));
+    /// What is seen at the newest checkpoint, which continues `seen`.
+    async fn look(&mut self, card: &Card, seen: &Seen, context: &Context) -> Result<Seen, Failed> {
+        let mut note = self.checkpoint(seen, context).await?;
+        let mut head = signed(card, &note)?;
+        for _ in 0..REPLACED_MAX {
+            let missing = match self.follow(seen, &head, context).await {
+                Ok(tree) => return Ok(Seen { tree, note }),
+                Err(NoLeaves::Other(error)) => return Err(Failed { error, note: Some(note) }),
+                Err(NoLeaves::Missing(missing)) => missing,
+            };
+            // The export may have been replaced by a newer one, which has other partial tiles.
+            let newer = self.checkpoint(seen, context).await?;
+            if newer == note {
+                let error = bad(format!("{missing} is missing"));
+                return Err(Failed { error, note: Some(note) });
             }
-            let left = (head.size.get() - tree.size().get()) as usize;
-            tree.extend(entries.iter().take(left).map(|entry| leaf_hash(entry)));
+            let newer_head = signed(card, &newer)?;
+            if newer_head.size < head.size {
+                return Err(Failed { error: shrunk(&head, &newer_head), note: Some(newer) });
+            }
+            (note, head) = (newer, newer_head);
         }
-        if tree.head() == head {
-            return Ok(tree);
-        }
-        let (signed, found) = (head.root, tree.root());
-        Err(bad(format!("{} entries lead to root {found}, {signed} was signed", head.size)))
+        Err(bad(format!("files were missing {REPLACED_MAX} times, for another checkpoint each"))
+            .into())
     }
 
-    async fn checkpoint(&mut self, context: &Context) -> Result<Bytes, CliError> {
-        match self {
-            Self::Export(folder) => folder
-                .read(CHECKPOINT, NOTE_BYTES_MAX)
-                .map_err(CliError::file("read", &folder.0))?
-                .ok_or_else(|| bad("there is no checkpoint")),
-            Self::Node(client) => {
-                let request = context.request(pb::GetCheckpointRequest::default());
-                let answer = client.get_checkpoint(request).await;
-                Ok(answer.map_err(CliError::node("read the checkpoint"))?.into_inner().note)
+    async fn checkpoint(&mut self, seen: &Seen, context: &Context) -> Result<Bytes, CliError> {
+        let files = match self {
+            Self::Node(node) => return node.checkpoint(context).await,
+            Self::Files(files) => files,
+        };
+        files.checkpoint().await?.ok_or_else(|| {
+            let place = files.place();
+            let (exit, fix) = match seen.tree.size().get() {
+                0 => (Exit::NotFound, "name a folder that holds checkpoint and tile"),
+                _ => (
+                    Exit::Unavailable,
+                    "it may be being replaced; if it stays away, ask the agency for it",
+                ),
+            };
+            CliError::Other {
+                doing: format!("there is no export at {place}"),
+                exit,
+                fix: fix.to_owned(),
+                source: Cause::from("it has no checkpoint"),
             }
-        }
+        })
     }
 
-    /// Asks a node for a proof; hashing the entries of an export shows the same.
-    async fn check_consistency(
+    /// The tree at `head`, which has `seen` as its beginning.
+    async fn follow(
         &mut self,
-        before: &TreeHead,
+        seen: &Seen,
         head: &TreeHead,
         context: &Context,
-    ) -> Result<(), CliError> {
-        let Self::Node(client) = self else { return Ok(()) };
-        let request = context.request(pb::GetConsistencyProofRequest {
-            feed: String::new(),
-            old_size: before.size.get(),
-            new_size: head.size.get(),
-        });
-        let answer = client.get_consistency_proof(request).await;
-        let answer = answer.map_err(CliError::node("prove consistency"))?.into_inner();
-        let proof: Result<Vec<TreeHash>, _> =
-            answer.path.iter().map(|hash| TreeHash::try_from(&hash[..])).collect();
-        let proof = proof.map_err(|error| bad(format!("the consistency proof: {error}")))?;
-        verify_consistency(before, head, &proof)
-            .map_err(|error| bad(format!("the log does not continue what was seen: {error}")))
+    ) -> Result<Frontier, NoLeaves> {
+        let before = seen.tree.head();
+        if head.size < before.size {
+            return Err(shrunk(&before, head).into());
+        }
+        if head.size == before.size && head.root != before.root {
+            let (size, one, other) = (head.size, before.root, head.root);
+            return Err(
+                bad(format!("two roots were signed for {size} entries: {one}, {other}")).into()
+            );
+        }
+        if let Self::Node(node) = self
+            && (1..head.size.get()).contains(&before.size.get())
+        {
+            node.check_consistency(&before, head, context).await?;
+        }
+        let tree = self.grown(seen.tree.clone(), head.size, head, context).await?;
+        if tree.head() == *head {
+            return Ok(tree);
+        }
+        // Whether the log itself is another or only what is served of it, its own beginning tells.
+        let mut again = self.grown(Frontier::new(), before.size, head, context).await?;
+        let begun = again.root();
+        again = self.grown(again, head.size, head, context).await?;
+        Err(bad(if again.head() == *head && begun != before.root {
+            let (size, was) = (before.size, before.root);
+            format!("it is another history: the first {size} entries had root {was}, now {begun}")
+        } else {
+            let (size, signed, found) = (head.size, head.root, tree.root());
+            format!("{size} entries lead to root {found}, {signed} was signed")
+        })
+        .into())
     }
 
-    /// Some entries from `start` on.
-    async fn entries(
+    /// The tree with further entries of the log at `head`, up to `size`.
+    async fn grown(
+        &mut self,
+        mut tree: Frontier,
+        size: TreeSize,
+        head: &TreeHead,
+        context: &Context,
+    ) -> Result<Frontier, NoLeaves> {
+        while tree.size() < size {
+            let leaves = self.leaves(tree.size(), head.size, context).await?;
+            let left = (size.get() - tree.size().get()) as usize;
+            tree.extend(leaves.into_iter().take(left));
+        }
+        Ok(tree)
+    }
+
+    /// Hashes of entries from `start` on of a log of `size` entries: at least one, perhaps some beyond.
+    async fn leaves(
         &mut self,
         start: TreeSize,
         size: TreeSize,
         context: &Context,
-    ) -> Result<Vec<Bytes>, CliError> {
-        match self {
-            Self::Export(folder) => bundle(folder, start, size),
-            Self::Node(client) => {
-                let request = context.request(pb::ListEntriesRequest {
-                    feed: String::new(),
-                    start: start.get(),
-                    limit: ENTRIES_MAX,
-                });
-                let answer = client.list_entries(request).await;
-                Ok(answer.map_err(CliError::node("read entries"))?.into_inner().entries)
-            }
-        }
+    ) -> Result<Vec<TreeHash>, NoLeaves> {
+        let files = match self {
+            Self::Node(node) => return Ok(node.leaves(start, context).await?),
+            Self::Files(files) => files,
+        };
+        let bundle = Tile::within(TileRow::Entries, start.get() / TILE_LEAVES, size)
+            .ok_or_else(|| bad(format!("there is no entry {start}")))?;
+        let mut leaves = files.leaves(bundle).await?;
+        leaves.drain(..(start.get() % TILE_LEAVES) as usize);
+        Ok(leaves)
     }
 }
 
-fn bundle(folder: &Directory, start: TreeSize, size: TreeSize) -> Result<Vec<Bytes>, CliError> {
-    const BYTES_MAX: u64 = TILE_LEAVES * (2 + BUNDLE_ENTRY_BYTES_MAX as u64);
-    let tile = Tile::within(TileRow::Entries, start.get() / TILE_LEAVES, size)
-        .ok_or_else(|| bad(format!("there is no entry {start}")))?;
-    let bytes = folder
-        .read(&tile.to_string(), BYTES_MAX)
-        .map_err(CliError::file("read", &folder.0))?
-        .ok_or_else(|| bad(format!("{tile} is missing")))?;
-    let entries = tile.parse_entries(&bytes).map_err(|error| bad(error.to_string()))?;
-    let skipped = (start.get() % TILE_LEAVES) as usize;
-    Ok(entries.into_iter().skip(skipped).map(|entry| bytes.slice_ref(entry)).collect())
+fn signed(card: &Card, note: &[u8]) -> Result<TreeHead, CliError> {
+    card.checkpoint(note).map_err(|fault| bad(fault.to_string()))
+}
+
+fn shrunk(before: &TreeHead, head: &TreeHead) -> CliError {
+    bad(format!("the log had {} entries and has {}", before.size, head.size))
 }
 
 fn show(tree: &Frontier, context: &Context) -> Result<(), CliError> {
@@ -208,87 +308,5 @@ fn show(tree: &Frontier, context: &Context) -> Result<(), CliError> {
     context.output.either(value, || format!("size {} root {}", head.size, head.root))
 }
 
-/// The tree that was seen last; empty before the first look.
-fn load(path: &Path) -> Result<Frontier, CliError> {
-    let other = |reason: String| {
-        CliError::usage(
-            format!("{} is no state of a watch: {reason}", path.display()),
-            "name another file with --state",
-        )
-    };
-    let folder = Directory(PathBuf::new());
-    let text = folder.read(&path.to_string_lossy(), STATE_BYTES_MAX);
-    let Some(text) = text.map_err(CliError::file("read", path))? else {
-        return Ok(Frontier::new());
-    };
-    let state: Value = serde_json::from_slice(&text).map_err(|error| other(error.to_string()))?;
-    let size = state["size"].as_str().and_then(|size| size.parse().ok());
-    let hashes = state["edge"].as_array().and_then(|edge| {
-        edge.iter().map(|hash| hash.as_str()?.parse::<TreeHash>().ok()).collect::<Option<Vec<_>>>()
-    });
-    let (Some(size), Some(hashes)) = (size, hashes) else {
-        return Err(other("it has no size and edge".to_owned()));
-    };
-    Frontier::from_hashes(TreeSize::new(size), hashes).map_err(|error| other(error.to_string()))
-}
-
-/// Keeps the tree: a cut in between leaves the one of before.
-fn keep(path: &Path, tree: &Frontier) -> Result<(), CliError> {
-    let edge: Vec<String> = tree.to_hashes().iter().map(ToString::to_string).collect();
-    let state = json!({ "size": tree.size().to_string(), "edge": edge });
-    let new = path.with_extension("new");
-    std::fs::write(&new, format!("{state:#}\n")).map_err(CliError::file("write", &new))?;
-    std::fs::rename(&new, path).map_err(CliError::file("replace", path))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::audit::fixtures::{Node, Party};
-
-    #[test]
-    fn what_was_kept_is_what_was_seen_and_other_files_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("npa.state");
-        assert_eq!(load(&path).unwrap(), Frontier::new());
-        let tree: Frontier = (0..7_u8).map(|n| leaf_hash(&[n])).collect();
-        keep(&path, &tree).unwrap();
-        assert_eq!(load(&path).unwrap(), tree);
-        for other in ["{}", "[", r#"{"size": "7", "edge": []}"#] {
-            std::fs::write(&path, other).unwrap();
-            assert_eq!(load(&path).unwrap_err().exit(), Exit::Usage, "{other}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_log_that_grows_is_followed_and_one_that_lost_entries_or_changed_is_not() {
-        let context = Context::new(crate::cli::GlobalOptions::for_tests());
-        let (small, full) = tokio::task::spawn_blocking(|| {
-            let out = |node: &Node| {
-                let dir = tempfile::tempdir().unwrap();
-                let stop = std::sync::atomic::AtomicBool::new(false);
-                crate::cli::export::export(node.path(), &dir.path().join("e"), &stop).unwrap();
-                dir
-            };
-            (out(&Node::new()), out(&Node::full()))
-        })
-        .await
-        .unwrap();
-        let card = Card::from_text(&Party::own().card().to_armour().unwrap()).unwrap();
-        let look = async |dir: &tempfile::TempDir, seen: &Frontier| {
-            let mut source = Source::Export(Directory(dir.path().join("e")));
-            source.look(&card, seen.clone(), &context).await
-        };
-        let first = look(&small, &Frontier::new()).await.unwrap();
-        let later = look(&full, &first).await.unwrap();
-        assert!(later.size() > first.size());
-        let shrunk = look(&small, &later).await.unwrap_err();
-        assert_eq!(shrunk.exit(), Exit::VerificationFailed);
-        let other: Frontier = (0..first.size().get()).map(|n| leaf_hash(&[n as u8])).collect();
-        assert_eq!(look(&full, &other).await.unwrap_err().exit(), Exit::VerificationFailed);
-        let stranger = Card::from_text(&Party::partner().card().to_armour().unwrap()).unwrap();
-        let mut source = Source::Export(Directory(full.path().join("e")));
-        let unsigned = source.look(&stranger, Frontier::new(), &context).await.unwrap_err();
-        assert_eq!(unsigned.exit(), Exit::VerificationFailed);
-    }
-}
+mod tests;

@@ -28,5 +28,6 @@ mod rpcs;
 mod slot_tables;
 mod source;
 mod tidy;
+mod watch_log;
 mod withheld;
 mod witness;

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn a_use_of_the_record_that_is_not_plain_reads_everything() {
         assert_eq!(Reads::EVERYTHING.fields(), Field::ALL.map(|(field, _)| field));
-        assert!(Reads::EVERYTHING.action);
+        let Reads { action, .. } = Reads::EVERYTHING;
+        assert!(action);
         for condition in [
             "resource == principal",
             "(if principal.client then resource else resource).tlp == resource.tlp",

@@ -17,6 +17,7 @@ const SCENARIOS: [(&str, &str); 5] =
 const EVERYTHING: &str = include_str!("scenarios/everything.cedar");
 
 #[test]
+#[allow(clippy::print_stdout)]
 fn every_scenario_of_the_guardrails_comes_out_as_expected() {
     let files = [("everything.cedar".to_owned(), EVERYTHING.to_owned())];
     let bundle = Bundle::load(files, &Vocabulary::default())

@@ -78,6 +78,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stdout)]
     fn every_template_loads_and_its_examples_hold_and_say_what_each_permit_does() {
         let mut count = 0;
         for template in TEMPLATES {

@@ -1,29 +1,62 @@
-//! Acts that took two persons: that a second one approved, and what each act covers.
+//! Acts that took two persons: that everybody whose approval was needed gave it, and what each act
+//! covers.
 
 use super::failure::{Check, Fault};
 use crate::pb::{self, act::Act};
+use crate::policy::{ActKind, ClientRole, Person};
 use std::collections::BTreeMap;
 
 /// Acts that wait at the most; a node keeps no more.
 const OPEN_MAX: usize = 4_096;
 
+/// An act that waits.
+#[derive(Debug)]
+struct Open {
+    kind: ActKind,
+    act: Act,
+    client: String,
+    role: String,
+    /// Who approved so far, with the entries.
+    approvals: Vec<(u64, String, ClientRole)>,
+}
+
+/// An act that everybody approved, until it is carried out.
+#[derive(Debug)]
+struct Approved {
+    proposal: u64,
+    act: Act,
+    client: String,
+    role: String,
+    decisions: Vec<u64>,
+}
+
 /// The acts that wait, and the one that was just approved.
 #[derive(Debug, Default)]
 pub(super) struct Acts {
-    open: BTreeMap<u64, pb::ActProposed>,
-    approved: Option<(u64, Act)>,
+    open: BTreeMap<u64, Open>,
+    approved: Option<Approved>,
 }
 
 fn fault(expected: &str, found: impl ToString) -> Fault {
     Fault::new(Check::Act, expected, found)
 }
 
+fn role_of(text: &str) -> Result<ClientRole, Fault> {
+    text.parse().map_err(|error| fault("the role of a client", error))
+}
+
 impl Acts {
     pub(super) fn propose(&mut self, index: u64, proposed: pb::ActProposed) -> Result<(), Fault> {
-        if proposed.client.is_empty() || proposed.act.as_ref().is_none_or(|act| act.act.is_none()) {
+        let pb::ActProposed { client, role, act, .. } = proposed;
+        let kind = act.as_ref().and_then(ActKind::of);
+        let (Some(kind), Some(act), false) = (kind, act.and_then(|act| act.act), client.is_empty())
+        else {
             return Err(fault("an act and who asks for it", "neither or one of them"));
-        }
-        self.open.insert(index, proposed);
+        };
+        kind.may_propose(role_of(&role)?).map_err(|refusal| {
+            fault("somebody who may ask for it", format!("{role}: {refusal}"))
+        })?;
+        self.open.insert(index, Open { kind, act, client, role, approvals: Vec::new() });
         // What ran out is never decided on; the oldest run out first.
         while self.open.len() > OPEN_MAX {
             self.open.pop_first();
@@ -31,17 +64,42 @@ impl Acts {
         Ok(())
     }
 
-    pub(super) fn decide(&mut self, decided: &pb::ActDecided) -> Result<(), Fault> {
-        let unknown = || fault("an act that waits", format!("entry {}", decided.proposal));
-        let proposed = self.open.get(&decided.proposal).ok_or_else(unknown)?;
-        if decided.client.is_empty() || decided.client == proposed.client {
-            return Err(fault("a second person", format!("{:?}", decided.client)));
+    pub(super) fn decide(&mut self, index: u64, decided: &pb::ActDecided) -> Result<(), Fault> {
+        let pb::ActDecided { proposal, client, role, approved, closes, .. } = decided;
+        let unknown = || fault("an act that waits", format!("entry {proposal}"));
+        let open = self.open.get_mut(proposal).ok_or_else(unknown)?;
+        if client.is_empty() {
+            return Err(fault("a second person", "nobody"));
         }
-        if !decided.closes {
-            return Ok(());
+        let role = role_of(role)?;
+        let before: Vec<_> =
+            open.approvals.iter().map(|(_, name, role)| Person { name, role: *role }).collect();
+        let person = Person { name: client, role };
+        let judged = match approved {
+            true => open.kind.may_approve(&open.client, &before, person),
+            false => open.kind.may_refuse(&open.client, &before, person),
+        };
+        judged.map_err(|refusal| {
+            fault("a second person who may decide", format!("{client:?} ({role}): {refusal}"))
+        })?;
+        if *approved {
+            open.approvals.push((index, client.clone(), role));
         }
-        let closed = self.open.remove(&decided.proposal).and_then(|proposed| proposed.act?.act);
-        self.approved = closed.filter(|_| decided.approved).map(|act| (decided.proposal, act));
+        let is_last = open.is_approved();
+        if *closes != (!approved || is_last) {
+            let found = if *closes { "it was carried out" } else { "it waits" };
+            return Err(fault("an act that is done with its last approval or a refusal", found));
+        }
+        if *closes {
+            let closed = self.open.remove(proposal);
+            self.approved = closed.filter(|_| *approved).map(|open| Approved {
+                proposal: *proposal,
+                act: open.act,
+                client: open.client,
+                role: open.role,
+                decisions: open.approvals.into_iter().map(|(index, ..)| index).collect(),
+            });
+        }
         Ok(())
     }
 
@@ -52,11 +110,15 @@ impl Acts {
             let expected = "an approved act, a partner's duty, or the end of the record's time";
             Fault::new(Check::Erasure, expected, found)
         };
-        match (&self.approved, erased.proposal) {
+        let just = self.approved.as_ref().and_then(|approved| match &approved.act {
+            Act::Erase(act) => Some((approved.proposal, act)),
+            Act::ApplyPolicy(_) | Act::ChangeFacts(_) => None,
+        });
+        match (just, erased.proposal) {
             (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),
             (_, 0) if erased.basis() == pb::ErasureBasis::Retention => Ok(()),
             (_, 0) => Err(uncovered("none of them".to_owned())),
-            (Some((proposal, Act::Erase(act))), named) if *proposal == named => {
+            (Some((proposal, act)), named) if proposal == named => {
                 let same = act.basis == erased.basis && act.authority == erased.authority;
                 if same && erased.slots & !act.slots == 0 {
                     return Ok(());
@@ -73,7 +135,7 @@ impl Acts {
         changed: &pb::PartnerChanged,
         before: &pb::PartnerFacts,
     ) -> Result<(), Fault> {
-        let Some((proposal, Act::ChangeFacts(act))) = &self.approved else {
+        let Some(Approved { proposal, act: Act::ChangeFacts(act), .. }) = &self.approved else {
             return Err(fault("a second person's approval of a partner's facts", "none"));
         };
         let same = *proposal == changed.proposal
@@ -81,5 +143,50 @@ impl Acts {
             && act.before.as_ref().unwrap_or(&pb::PartnerFacts::default()) == before
             && act.after == changed.facts;
         if same { Ok(()) } else { Err(fault("what was approved", "other facts of a partner")) }
+    }
+
+    /// A policy that shows more follows from an act over that very bundle that was just approved;
+    /// once.
+    pub(super) fn cover_policy(&mut self, applied: &pb::PolicyApplied) -> Result<(), Fault> {
+        let uncovered = |found: String| {
+            let expected = format!("an act over this bundle, approved for a {}", named(applied));
+            Fault::new(Check::PolicyApproval, expected, found)
+        };
+        let Some(approved) = self.approved.take().filter(|act| act.proposal == applied.proposal)
+        else {
+            return Err(uncovered(format!(
+                "entry {}, which was not just approved",
+                applied.proposal
+            )));
+        };
+        let Act::ApplyPolicy(act) = &approved.act else {
+            return Err(uncovered(format!("an act of another sort, entry {}", applied.proposal)));
+        };
+        let same = act.bundle_hash == applied.bundle_hash
+            && act.base_hash == applied.previous_hash
+            && act.comparison == applied.comparison
+            && act.change == applied.change
+            && approved.client == applied.client
+            && approved.role == applied.role
+            && approved.decisions == applied.decisions;
+        if same {
+            return Ok(());
+        }
+        Err(uncovered(format!("another than the act of entry {}", applied.proposal)))
+    }
+}
+
+fn named(applied: &pb::PolicyApplied) -> &'static str {
+    match applied.change() {
+        pb::PolicyChange::Revealing => "policy that reveals",
+        _ => "policy that widens",
+    }
+}
+
+impl Open {
+    fn is_approved(&self) -> bool {
+        let all: Vec<_> =
+            self.approvals.iter().map(|(_, name, role)| Person { name, role: *role }).collect();
+        self.kind.wanted(&all).is_empty()
     }
 }

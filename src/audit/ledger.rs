@@ -223,8 +223,10 @@ impl Audit {
             Event::PolicyApplied(applied) => {
                 self.counts.policies += 1;
                 let own = self.agency.as_ref();
-                self.policy.apply(&applied, &self.expectations, own)
+                let facts = self.partners.facts_hash();
+                self.policy.apply(&applied, &self.expectations, own, (&facts, &mut self.acts))
             }
+            Event::PolicyCompared(compared) => self.policy.compare(index, compared),
             Event::FeedPublished(published) => {
                 self.counts.notes += 1;
                 let version = self.policy.version;
@@ -245,7 +247,7 @@ impl Audit {
             Event::ContradictionFound(found) => self.witnesses.contradict(&found, &self.partners),
             Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide(&decided),
+            Event::ActDecided(decided) => self.acts.decide(index, &decided),
             Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
             | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
                 self.check_held(&record_id)

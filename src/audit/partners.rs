@@ -11,7 +11,7 @@ use super::report::Remark;
 use crate::ident::{AgencyName, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
-use crate::policy::{Bundle, PartnerFacts, adds_nothing, only_narrows};
+use crate::policy::{Bundle, PartnerFacts, adds_nothing, facts_hash, only_narrows};
 use std::collections::{BTreeMap, HashMap};
 
 /// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
@@ -27,6 +27,7 @@ pub(super) struct Partner {
     /// What was agreed, as the journal has it.
     said: pb::PartnerFacts,
     is_active: bool,
+    is_revoked: bool,
     pub(super) feed: Feed,
     /// The newest head of its feed to us.
     pub(super) received: Option<TreeHead>,
@@ -80,6 +81,15 @@ impl Partners {
 
     pub(super) fn number(&self, agency: &AgencyName) -> Option<u16> {
         self.partners.get(agency).map(|partner| partner.number)
+    }
+
+    /// Names what policy may ask about the partners: those not revoked, as if none were suspended.
+    pub(super) fn facts_hash(&self) -> [u8; 32] {
+        let standing = self.partners.values().filter(|partner| !partner.is_revoked);
+        let standing: Vec<_> = standing
+            .map(|partner| PartnerFacts { suspended: false, ..partner.facts.clone() })
+            .collect();
+        facts_hash(&standing)
     }
 
     /// Checks a note that is said to be over the newest head published to a partner: it must be
@@ -139,6 +149,7 @@ impl Partners {
             return Err(fault("another agency", &agency));
         }
         let is_active = changed.state() == pb::PartnerState::Active;
+        let is_revoked = changed.state() == pb::PartnerState::Revoked;
         let card = Card::check(&changed.card.clone().unwrap_or_default())
             .map_err(|fault| Fault::new(Check::PartnerCard, "a signed card", fault))?;
         if card.agency != agency {
@@ -175,6 +186,7 @@ impl Partners {
             partner.facts = facts;
             partner.said = said;
             partner.is_active = is_active;
+            partner.is_revoked = is_revoked;
             partner.logs = None;
             return Ok(number);
         }
@@ -190,6 +202,7 @@ impl Partners {
             facts,
             said,
             is_active,
+            is_revoked,
             feed: Feed::default(),
             received: None,
             received_exceptions: 0,

@@ -1,5 +1,10 @@
-//! Which sharing policy was in force when, and whether its files are still what was applied.
+//! Which sharing policy was in force when, whether its files are still what was applied, and whether
+//! those who had to approve it did.
+//!
+//! What a bundle changes by its policies alone is found out anew here; what it changed over the
+//! records of its time is taken from the entry that says so.
 
+use super::acts::Acts;
 use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::Row;
@@ -7,9 +12,15 @@ use super::ledger::Expectations;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
-use crate::policy::{Bundle, PartnerFacts};
+use crate::policy::{
+    ActKind, Bundle, ClientRole, PartnerFacts, PolicyChange, Vocabulary, change_of,
+};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Comparisons with one bundle in force that are remembered.
+const COMPARED_MAX: usize = 4_096;
 
 const BUNDLE_TAG: &[u8] = b"liaison/bundle/v1\0";
 
@@ -30,6 +41,8 @@ pub(super) struct InForce {
     /// 0 before the first.
     pub(super) version: u64,
     hash: Vec<u8>,
+    /// What was compared with it, by entry.
+    compared: BTreeMap<u64, pb::PolicyCompared>,
     /// Applied bundles whose files are not at hand.
     pub(super) absent: u64,
     /// Disclosures that were decided anew.
@@ -40,12 +53,101 @@ pub(super) struct InForce {
 }
 
 impl InForce {
+    /// Takes in what another bundle was said to change.
+    pub(super) fn compare(
+        &mut self,
+        index: u64,
+        compared: pb::PolicyCompared,
+    ) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn ToString| {
+            Err(Fault::new(Check::EntryForm, expected, found.to_string()))
+        };
+        for hash in [&compared.bundle_hash, &compared.facts_hash, &compared.difference_hash] {
+            if hash.len() != 32 {
+                return fault("hashes of 32 bytes", &hash.len());
+            }
+        }
+        if compared.base_hash[..] != self.hash[..] {
+            return fault("a comparison with the bundle in force", &hex(&compared.base_hash));
+        }
+        if compared.client.is_empty() || PolicyChange::from_wire(compared.change()).is_none() {
+            return fault("who compared and what it does", &"neither or one of them");
+        }
+        if compared.journal_size > index {
+            let found = format!("{} entries before entry {index}", compared.journal_size);
+            return fault("entries that there were", &found);
+        }
+        // The counts are for people; nothing follows from them here.
+        self.compared.insert(index, pb::PolicyCompared { partners: Vec::new(), ..compared });
+        while self.compared.len() > COMPARED_MAX {
+            self.compared.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Everybody who must have approved a bundle did, over a comparison of exactly that bundle.
+    fn check_approved(
+        &self,
+        applied: &pb::PolicyApplied,
+        next: Option<&Replay>,
+        (facts, acts): (&[u8; 32], &mut Acts),
+    ) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn ToString| {
+            Fault::new(Check::PolicyApproval, expected, found.to_string())
+        };
+        let compared = self.compared.get(&applied.comparison);
+        let compared = compared.filter(|compared| compared.bundle_hash == applied.bundle_hash);
+        let Some(compared) = compared else {
+            let found = format!("entry {}", applied.comparison);
+            return Err(fault("a comparison of this bundle with the one in force", &found));
+        };
+        if compared.facts_hash[..] != facts[..] {
+            let found = format!("others than those of entry {}", applied.comparison);
+            return Err(fault("partners as they were compared for", &found));
+        }
+        let Some(change) =
+            PolicyChange::from_wire(applied.change()).filter(|_| compared.change == applied.change)
+        else {
+            let found = format!("{:?} in entry {}", compared.change(), applied.comparison);
+            return Err(fault(&format!("the change {:?}", applied.change()), &found));
+        };
+        if let Some(least) = self.least_change(next).filter(|least| change < *least) {
+            return Err(fault(&format!("a bundle that is {change}"), &least));
+        }
+        match ActKind::of_policy(change) {
+            Some(_) => acts.cover_policy(applied),
+            None if applied.proposal != 0 || !applied.decisions.is_empty() => {
+                Err(fault("no act for a bundle that narrows", &applied.proposal))
+            }
+            None if applied.client.is_empty()
+                || applied.role != ClientRole::PolicyOfficer.name() =>
+            {
+                Err(fault("a policy officer", &format!("{:?}", applied.role)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the policies alone say that the next bundle does, if both are at hand.
+    fn least_change(&self, next: Option<&Replay>) -> Option<PolicyChange> {
+        let next = next?.bundle();
+        match &self.replay {
+            Some(replay) => Some(change_of(replay.bundle(), next)),
+            None if self.version > 0 => None,
+            None => {
+                let nothing = Bundle::load([], &Vocabulary::default()).ok()?;
+                Some(change_of(&nothing, next))
+            }
+        }
+    }
+
     /// Puts the next bundle in force.
     pub(super) fn apply(
         &mut self,
         applied: &pb::PolicyApplied,
         expectations: &Expectations,
         own: Option<&AgencyName>,
+        approvals: (&[u8; 32], &mut Acts),
     ) -> Result<(), Fault> {
         let version = Fault::new(Check::PolicyVersion, self.version + 1, applied.version);
         if applied.version != self.version + 1 {
@@ -57,7 +159,7 @@ impl InForce {
         }
         let hash = BundleHash::try_from(&applied.bundle_hash[..])
             .map_err(|error| Fault::new(Check::EntryForm, "a bundle's hash", error))?;
-        self.replay = match (expectations.policies.get(&hash), own) {
+        let next = match (expectations.policies.get(&hash), own) {
             (Some(files), Some(own)) => {
                 let found = bundle_hash(files);
                 if found != hash {
@@ -72,6 +174,9 @@ impl InForce {
                 None
             }
         };
+        self.check_approved(applied, next.as_ref(), approvals)?;
+        self.replay = next;
+        self.compared.clear();
         self.version = applied.version;
         self.hash = applied.bundle_hash.to_vec();
         Ok(())

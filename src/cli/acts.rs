@@ -7,15 +7,21 @@ use super::connection::Role;
 use super::erasure::slots_text;
 use super::error::CliError;
 use super::names::word_of_number;
-use super::output::Format;
-use super::schema::{hex, time_text};
+use super::output::{Format, harmless_lines};
+use super::policy_difference::{SHORT_DIGITS, change_word, difference_text, in_short};
+use super::schema::{self, Absent, hex, time_text};
 use super::table::{Table, facts};
 use crate::pb::act_service_client::ActServiceClient;
+use crate::pb::policy_service_client::PolicyServiceClient;
 use crate::pb::{self, act::Act};
 
-/// Characters of a record id, and of those that a table shows.
+/// Characters of a record id or of a bundle's hash.
 const ID_DIGITS: usize = 64;
-const SHORT_ID_DIGITS: usize = 12;
+
+/// Who sees acts, and who may decide on one.
+const READERS: [Role; 5] =
+    [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Analyst, Role::Auditor, Role::Admin];
+const DECIDERS: [Role; 3] = [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Analyst];
 
 /// See and decide on acts that take two persons.
 #[derive(Debug, clap::Subcommand)]
@@ -23,12 +29,12 @@ pub enum ActsCommand {
     /// Show what waits for a second person.
     #[command(after_help = "Example:\n  liaison acts list")]
     List,
-    /// Show one act in full.
+    /// Show one act in full; of a policy also what it would newly show and hide.
     #[command(after_help = "Example:\n  liaison acts show 4711")]
     Show(ActArgs),
     /// Approve an act that somebody else asked for.
     #[command(
-        after_help = "Example:\n  liaison acts approve 4711 --client tanaka.client\n\nThe last approval that is needed carries the act out at once."
+        after_help = "Example:\n  liaison acts approve 4711 --client tanaka.client\n\nThe last approval that is needed carries the act out at once. A policy is counted over all records\nagain before that; if it has come to show more than its diff said, nothing is done (exit code 9)."
     )]
     Approve(DecideArgs),
     /// Refuse an act.
@@ -61,8 +67,7 @@ pub(super) async fn run(command: ActsCommand, context: &Context) -> Result<(), C
 }
 
 async fn waiting(context: &Context) -> Result<Vec<pb::ActView>, CliError> {
-    let roles = [Role::PolicyOfficer, Role::Analyst, Role::Auditor];
-    let mut client = ActServiceClient::new(context.channel(&roles).await?);
+    let mut client = ActServiceClient::new(context.channel(&READERS).await?);
     let answer = client
         .list_acts(context.request(pb::ListActsRequest {}))
         .await
@@ -81,7 +86,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
         let proposed = act.proposed.clone().unwrap_or_default();
         let (what, about) = summary(act);
         let about = match about.len() {
-            ID_DIGITS => about.chars().take(SHORT_ID_DIGITS).collect(),
+            ID_DIGITS => about.chars().take(SHORT_DIGITS).collect(),
             _ => about,
         };
         let cells = [
@@ -89,7 +94,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
             format!("{} ({})", proposed.client, proposed.role),
             what,
             about,
-            act.wanted_roles.join(" or "),
+            act.wanted_roles.join(" and "),
         ];
         table.row(cells);
     }
@@ -100,15 +105,36 @@ async fn show(act: u64, context: &Context) -> Result<(), CliError> {
     let acts = waiting(context).await?;
     let found = acts.iter().find(|view| view.proposal == act);
     let Some(act) = found else { return Err(CliError::NotFound { what: "the act".into() }) };
-    context.output.either(to_json(act), || text(act))
+    let Some(Act::ApplyPolicy(policy)) = act_of(act) else {
+        return context.output.either(to_json(act), || text(act));
+    };
+    let difference = difference(policy.comparison, context).await?;
+    let mut document = to_json(act);
+    if let Value::Object(fields) = &mut document {
+        let shown = schema::to_json("PolicyDifference", &difference, Absent::Shown);
+        fields.insert("difference".to_owned(), shown);
+    }
+    context.output.either(document, || {
+        let difference = difference_text(&difference, policy.comparison);
+        format!("{}\n\n{}", text(act), harmless_lines(&difference))
+    })
+}
+
+/// What a policy would change, as it was shown to whoever proposed it.
+async fn difference(comparison: u64, context: &Context) -> Result<pb::PolicyDifference, CliError> {
+    let readers = [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Auditor];
+    let answer = PolicyServiceClient::new(context.channel(&readers).await?)
+        .get_policy_difference(context.request(pb::GetPolicyDifferenceRequest { comparison }))
+        .await
+        .map_err(CliError::node("read the diff"))?;
+    Ok(answer.into_inner().difference.unwrap_or_default())
 }
 
 async fn decide(args: DecideArgs, approved: bool, context: &Context) -> Result<(), CliError> {
-    let mut client =
-        ActServiceClient::new(context.channel(&[Role::PolicyOfficer, Role::Analyst]).await?);
+    let mut client = ActServiceClient::new(context.channel(&DECIDERS).await?);
     let DecideArgs { act, reason } = args;
     let answer = client
-        .decide_act(context.request(pb::DecideActRequest { proposal: act, approved, reason }))
+        .decide_act(context.long_request(pb::DecideActRequest { proposal: act, approved, reason }))
         .await
         .map_err(CliError::node("decide on the act"))?
         .into_inner();
@@ -123,14 +149,28 @@ async fn decide(args: DecideArgs, approved: bool, context: &Context) -> Result<(
         .either(document, || facts([("act", act.to_string()), ("outcome", outcome.into())]))
 }
 
-/// What is to be done, and to which record or partner.
+fn act_of(view: &pb::ActView) -> Option<&Act> {
+    view.proposed.as_ref().and_then(|proposed| proposed.act.as_ref()?.act.as_ref())
+}
+
+/// What is to be done, and to which record, partner or bundle.
 fn summary(view: &pb::ActView) -> (String, String) {
-    let act = view.proposed.as_ref().and_then(|proposed| proposed.act.as_ref()?.act.as_ref());
-    match act {
+    match act_of(view) {
         Some(Act::Erase(erase)) => {
             let basis = word_of_number::<pb::ErasureBasis>(erase.basis);
             let slots = slots_text(erase.slots);
-            (format!("erase slots {slots} ({basis}, {})", erase.authority), hex(&erase.record_id))
+            let what = format!("erase slots {slots} ({basis}, {})", erase.authority);
+            (what, hex(&erase.record_id))
+        }
+        Some(Act::ApplyPolicy(policy)) => {
+            let change = change_word(policy.change);
+            let counts = in_short(policy.newly_shown, policy.newly_hidden, &policy.revealed);
+            let again = match policy.restores {
+                0 => String::new(),
+                version => format!(" of version {version} again"),
+            };
+            let what = format!("put a {change} policy{again} in force ({counts})");
+            (what, hex(&policy.bundle_hash))
         }
         Some(Act::ChangeFacts(change)) => (facts_text(change), change.agency.clone()),
         None => ("of an unknown sort".to_owned(), String::new()),
@@ -166,6 +206,10 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
 fn text(view: &pb::ActView) -> String {
     let proposed = view.proposed.clone().unwrap_or_default();
     let (what, about) = summary(view);
+    let note = match act_of(view) {
+        Some(Act::ApplyPolicy(policy)) => policy.note.clone(),
+        _ => String::new(),
+    };
     let decisions = view.decisions.iter().map(|decision| {
         let word = if decision.approved { "approved" } else { "refused" };
         format!("{word} by {} ({})", decision.client, decision.role)
@@ -175,10 +219,11 @@ fn text(view: &pb::ActView) -> String {
         ("what", what),
         ("about", about),
         ("asked by", format!("{} ({})", proposed.client, proposed.role)),
+        ("note", note),
         ("asked at", time_text(view.proposed_at_ms)),
         ("until", time_text(proposed.expires_at_ms)),
         ("decisions", decisions.collect::<Vec<_>>().join(", ")),
-        ("waits for", view.wanted_roles.join(" or ")),
+        ("waits for", view.wanted_roles.join(" and ")),
     ])
 }
 
@@ -230,6 +275,39 @@ mod tests {
         );
         assert!(text.contains("waits for  policy-officer"), "{text}");
         assert_eq!(to_json(&view)["client"], "sato");
+    }
+
+    #[test]
+    fn an_act_over_a_policy_says_what_it_newly_shows_and_who_must_agree() {
+        let policy = pb::ApplyPolicyAct {
+            bundle_hash: vec![0xcd; 32].into(),
+            change: pb::PolicyChange::Revealing.into(),
+            newly_shown: 1_100,
+            newly_hidden: 2,
+            revealed: vec!["notes".into()],
+            note: "as agreed on 3 May".into(),
+            ..pb::ApplyPolicyAct::default()
+        };
+        let view = pb::ActView {
+            proposal: 9,
+            proposed: Some(pb::ActProposed {
+                client: "sato".into(),
+                role: "policy-officer".into(),
+                act: Some(pb::Act { act: Some(Act::ApplyPolicy(policy)) }),
+                expires_at_ms: 1_763_800_000_000,
+            }),
+            proposed_at_ms: 1_763_800_000_000,
+            wanted_roles: vec!["data-protection-officer".into(), "policy-officer".into()],
+            decisions: Vec::new(),
+        };
+        let text = text(&view);
+        assert!(
+            text.contains("put a revealing policy in force (+1,100 −2, reveals notes)"),
+            "{text}"
+        );
+        assert!(text.contains("about      cdcdcd"), "{text}");
+        assert!(text.contains("note       as agreed on 3 May"), "{text}");
+        assert!(text.contains("waits for  data-protection-officer and policy-officer"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::audit::{
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
+use crate::policy::is_examples;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -170,9 +171,9 @@ pub(super) fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, 
 fn bundle(dir: &Path) -> Result<BundleFiles, AuditError> {
     let mut files = BTreeMap::new();
     for path in entries(dir)?.into_iter().take(BUNDLE_FILES_MAX) {
-        if path.extension().is_some_and(|extension| extension == "cedar") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".cedar") || is_examples(&name) {
             let bytes = read(&path, BUNDLE_BYTES_MAX).map_err(reading(&path))?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             files.insert(name, bytes);
         }
     }
@@ -289,6 +290,8 @@ mod export_tests;
 pub(super) mod fixtures;
 #[cfg(test)]
 mod part_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum ClientCommand {
 pub struct IssueArgs {
     /// Name of the person or tool; it stands in the journal beside what it does.
     name: ClientName,
-    /// analyst, vendor-tool, auditor, policy-officer or admin.
+    /// analyst, vendor-tool, auditor, policy-officer, data-protection-officer or admin.
     #[arg(long)]
     role: ClientRole,
 }

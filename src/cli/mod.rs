@@ -21,6 +21,8 @@ mod names;
 pub mod output;
 mod partner;
 mod policy;
+mod policy_difference;
+mod policy_log;
 mod progress;
 mod prove;
 mod push;
@@ -180,6 +182,13 @@ impl Context {
     fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         request.set_timeout(self.options.timeout());
+        request
+    }
+
+    /// The same for work over every record of the node, which takes as long as it takes.
+    fn long_request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(self.options.timeout().max(crate::rpc::LONG_CALL_TIMEOUT));
         request
     }
 }

@@ -36,6 +36,7 @@ wire_enums! {
     Kind, "KIND_", "kind";
     Pap, "PAP_", "PAP label";
     PartnerState, "PARTNER_STATE_", "partner state";
+    PolicyChange, "POLICY_CHANGE_", "change of a policy";
     SlotState, "SLOT_STATE_", "slot state";
     TakedownAction, "TAKEDOWN_ACTION_", "takedown action";
     TakedownStatus, "TAKEDOWN_STATUS_", "takedown status";

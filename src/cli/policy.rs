@@ -1,25 +1,29 @@
-//! `liaison policy`: the sharing policy in force, checked, applied and explained.
+//! `liaison policy`: the sharing policy in force, checked, compared, applied and explained.
 
 mod new;
 mod test;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::connection::Role;
 use super::error::CliError;
-use super::output::harmless_lines;
+use super::output::{Format, harmless_lines};
+use super::policy_difference::{change_text, difference_text};
+use super::policy_log::{self, LogArgs};
+use super::progress::Progress;
 use super::schema::{self, Absent, hex};
 use super::table::facts;
 use super::{Context, parse_time};
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_client::PolicyServiceClient;
-use crate::policy::{Bundle, Vocabulary};
+use crate::policy::{Bundle, Vocabulary, examples, is_examples};
 
-type Client = PolicyServiceClient<tonic::transport::Channel>;
+pub(super) type Client = PolicyServiceClient<tonic::transport::Channel>;
 
 /// Files of one bundle, as the node takes them.
 const FILES_MAX: usize = 64;
@@ -27,22 +31,45 @@ const FILES_MAX: usize = 64;
 /// Longest policy file; the longest real ones have a few hundred lines.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// See, check, apply and explain the sharing policy.
+/// How a change of the policy goes, for the help of each command that is a step of it.
+const STEPS: &str = "A policy is changed in steps:
+  1. liaison policy check DIR    is it sound?
+  2. liaison policy diff DIR     who would newly see what? The journal notes that you looked.
+  3. liaison policy apply DIR    puts it in force if nothing is newly shown; otherwise proposes it
+  4. liaison acts approve N      another policy officer, for fields of a sensitive class that a
+                                 partner was shown none of also the data protection officer";
+
+/// See, check, compare, apply and explain the sharing policy.
 #[derive(Debug, clap::Subcommand)]
 pub enum PolicyCommand {
-    /// Show the bundle in force.
-    #[command(after_help = "Example:\n  liaison policy show")]
-    Show,
+    /// Show the bundle in force, an earlier version, or one that was proposed.
+    #[command(
+        after_help = "Examples:\n  liaison policy show\n  liaison policy show --version 3\n  liaison policy show --bundle 4f1c…"
+    )]
+    Show(ShowArgs),
     /// Check a bundle against the node's vocabulary; nothing changes.
     #[command(
         after_help = "Examples:\n  liaison policy check policies/\n  liaison policy check --offline policies/\n\nExits 5 when there are findings."
     )]
     Check(CheckArgs),
-    /// Put a bundle in force.
+    /// Show what a bundle would newly show or hide, to whom and why; nothing changes.
     #[command(
-        after_help = "Example:\n  liaison policy apply policies/\n\nExits 5 when the bundle is refused; nothing changes then."
+        after_help = format!("Examples:\n  liaison policy diff policies/\n  liaison policy diff --version 3\n\nCounts every record of the node. {STEPS}\n\nExits 5 when the bundle is not sound.")
     )]
-    Apply(BundleArgs),
+    Diff(DiffArgs),
+    /// Put a bundle in force, or propose it where others must approve.
+    #[command(
+        after_help = format!("Example:\n  liaison policy apply policies/ --note \"certs, as agreed on 3 May\"\n\n{STEPS}\n\nWants a diff of exactly this bundle beside exactly what is in force, not older than 24 hours.\nExits 5 when the bundle is not sound, 9 when that diff is missing; nothing changes then.")
+    )]
+    Apply(ApplyArgs),
+    /// Put the bundle of an earlier version in force again; shows what that changes first.
+    #[command(
+        after_help = "Examples:\n  liaison policy rollback\n  liaison policy rollback 3 --note \"the widening of 3 May was a mistake\"\n\nTakes the same diff and the same approvals as any other bundle: an earlier one may show more."
+    )]
+    Rollback(RollbackArgs),
+    /// Show the versions of the policy: when, by whom, approved by whom, and what each changed.
+    #[command(after_help = "Example:\n  liaison policy log")]
+    Log(LogArgs),
     /// Say why a partner may or may not have a record.
     #[command(
         after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01"
@@ -61,9 +88,48 @@ pub enum PolicyCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct BundleArgs {
-    /// Directory with *.cedar files; they are read in the order of their names.
+pub(super) struct BundleArgs {
+    /// Directory with *.cedar files and their examples in *.test.toml files; they are read in the
+    /// order of their names.
     directory: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Number of an earlier version, as `liaison policy log` shows it.
+    #[arg(long, value_name = "NUMBER")]
+    version: Option<u64>,
+    /// Hash of a bundle that was proposed, as `liaison acts show` shows it.
+    #[arg(long, value_name = "HASH", conflicts_with = "version")]
+    bundle: Option<BundleHash>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DiffArgs {
+    /// Directory with *.cedar files and their examples in *.test.toml files.
+    #[arg(required_unless_present = "version")]
+    directory: Option<PathBuf>,
+    /// The bundle of an earlier version instead.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "directory")]
+    version: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// What you say of it, for those who approve and for the log; at most 1,024 bytes.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// Number of the version; the one before the one in force without it.
+    version: Option<u64>,
+    /// What you say of it, for those who approve and for the log; at most 1,024 bytes.
+    #[arg(long, default_value = "")]
+    note: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +156,7 @@ pub struct ExplainArgs {
 
 pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(), CliError> {
     match command {
-        PolicyCommand::Show => show(context).await,
+        PolicyCommand::Show(args) => show(&args, context).await,
         PolicyCommand::Check(args) => {
             let files = read_bundle(&args.bundle.directory)?;
             let hash = if args.offline {
@@ -102,7 +168,12 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
             let document = json!({"findings": [], "bundle_hash": hash});
             context.output.either(document, || facts([("sound", hash.clone())]))
         }
-        PolicyCommand::Apply(args) => apply(&args, context).await,
+        PolicyCommand::Diff(args) => diff(&args, context).await,
+        PolicyCommand::Apply(args) => apply(args, context).await,
+        PolicyCommand::Rollback(args) => rollback(args, context).await,
+        PolicyCommand::Log(args) => {
+            policy_log::run(&args, &mut client(context, policy_log::READERS).await?, context).await
+        }
         PolicyCommand::Explain(args) => explain(&args, context).await,
         PolicyCommand::Test(args) => test::run(&args, context),
         PolicyCommand::New(args) => new::run(&args, context),
@@ -113,10 +184,15 @@ async fn client(context: &Context, natural: &[Role]) -> Result<Client, CliError>
     context.channel(natural).await.map(PolicyServiceClient::new)
 }
 
-async fn show(context: &Context) -> Result<(), CliError> {
-    let bundle = client(context, &[Role::PolicyOfficer, Role::Auditor, Role::Admin])
+async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
+    let hash = args.bundle.map(|hash| Bytes::copy_from_slice(hash.as_bytes()));
+    let request = pb::GetPolicyRequest {
+        version: args.version.unwrap_or_default(),
+        bundle_hash: hash.unwrap_or_default(),
+    };
+    let bundle = client(context, policy_log::READERS)
         .await?
-        .get_policy(context.request(pb::GetPolicyRequest {}))
+        .get_policy(context.request(request))
         .await
         .map_err(CliError::node("read the policy"))?
         .into_inner();
@@ -143,8 +219,13 @@ async fn check(
 
 /// The same without a node.
 fn check_here(files: Vec<pb::PolicyFile>, context: &Context) -> Result<String, CliError> {
-    let files = files.into_iter().map(|file| (file.name, file.text));
-    match Bundle::load(files, &Vocabulary::default()) {
+    let named = files.iter().map(|file| (file.name.clone(), file.text.clone()));
+    let checked = Bundle::load(named, &Vocabulary::default()).map(Arc::new).and_then(|bundle| {
+        let named = files.iter().map(|file| (file.name.as_str(), file.text.as_str()));
+        let found = examples::run(named, &bundle).into_findings();
+        if found.is_empty() { Ok(bundle) } else { Err(found) }
+    });
+    match checked {
         Ok(bundle) => Ok(hex(bundle.hash().as_bytes())),
         Err(found) => {
             let findings: Vec<_> = found.into_iter().map(pb::PolicyFinding::from).collect();
@@ -167,19 +248,120 @@ fn refused(findings: &[pb::PolicyFinding], context: &Context) -> Result<CliError
     Ok(CliError::Refused { found, fix: "correct the files and run it again".into() })
 }
 
-async fn apply(args: &BundleArgs, context: &Context) -> Result<(), CliError> {
-    let files = read_bundle(&args.directory)?;
+async fn diff(args: &DiffArgs, context: &Context) -> Result<(), CliError> {
+    let mut client = client(context, &[Role::PolicyOfficer]).await?;
+    let mut request = pb::ComparePolicyRequest::default();
+    match &args.directory {
+        Some(directory) => {
+            request.files = read_bundle(directory)?;
+            check(&mut client, request.files.clone(), context).await?;
+        }
+        None => request.version = args.version.unwrap_or_default(),
+    }
+    let (comparison, difference) = compare(&mut client, request, context).await?;
+    show_difference(&difference, comparison, context)
+}
+
+fn show_difference(
+    difference: &pb::PolicyDifference,
+    comparison: u64,
+    context: &Context,
+) -> Result<(), CliError> {
+    let mut document = schema::to_json("PolicyDifference", difference, Absent::Shown);
+    if let Value::Object(fields) = &mut document {
+        fields.insert("comparison".to_owned(), json!(comparison));
+    }
+    context.output.either(document, || harmless_lines(&difference_text(difference, comparison)))
+}
+
+/// Asks for a comparison and shows how far it is.
+async fn compare(
+    client: &mut Client,
+    request: pb::ComparePolicyRequest,
+    context: &Context,
+) -> Result<(u64, pb::PolicyDifference), CliError> {
+    let failed = || CliError::node("compare the policies");
+    let mut answers =
+        client.compare_policy(context.long_request(request)).await.map_err(failed())?.into_inner();
+    let mut progress = Progress::start(context.options.progress, Some(0), 0, &context.output);
+    while let Some(answer) = answers.message().await.map_err(failed())? {
+        if let Some(difference) = answer.difference {
+            progress.finish();
+            return Ok((answer.comparison, difference));
+        }
+        progress.entries(answer.considered, answer.entries);
+    }
+    Err(CliError::Answer("the comparison ended without a result".to_owned()))
+}
+
+async fn apply(args: ApplyArgs, context: &Context) -> Result<(), CliError> {
+    let files = read_bundle(&args.bundle.directory)?;
     let mut client = client(context, &[Role::PolicyOfficer]).await?;
     check(&mut client, files.clone(), context).await?;
+    let request = pb::ApplyPolicyRequest { files, version: 0, note: args.note };
+    ask_to_apply(&mut client, request, context).await
+}
+
+async fn rollback(args: RollbackArgs, context: &Context) -> Result<(), CliError> {
+    let mut client = client(context, &[Role::PolicyOfficer]).await?;
+    let version = match args.version {
+        Some(version) => version,
+        None => before_last(&mut client, context).await?,
+    };
+    let request = pb::ComparePolicyRequest { files: Vec::new(), version };
+    let (comparison, difference) = compare(&mut client, request, context).await?;
+    if context.output.format() == Format::Table {
+        show_difference(&difference, comparison, context)?;
+        context.output.text("")?;
+    }
+    let request = pb::ApplyPolicyRequest { files: Vec::new(), version, note: args.note };
+    ask_to_apply(&mut client, request, context).await
+}
+
+/// The version before the one in force.
+async fn before_last(client: &mut Client, context: &Context) -> Result<u64, CliError> {
     let answer = client
-        .apply_policy(context.request(pb::ApplyPolicyRequest { files }))
+        .get_policy(context.request(pb::GetPolicyRequest::default()))
+        .await
+        .map_err(CliError::node("read the policy"))?;
+    match answer.into_inner().version {
+        0 | 1 => Err(CliError::Precondition {
+            found: "there is no earlier version of the policy".to_owned(),
+            fix: "liaison policy log".to_owned(),
+        }),
+        version => Ok(version - 1),
+    }
+}
+
+async fn ask_to_apply(
+    client: &mut Client,
+    request: pb::ApplyPolicyRequest,
+    context: &Context,
+) -> Result<(), CliError> {
+    let answer = client
+        .apply_policy(context.long_request(request))
         .await
         .map_err(CliError::node("apply the bundle"))?
         .into_inner();
-    let hash = hex(&answer.bundle_hash);
-    context.output.either(json!({"version": answer.version, "bundle_hash": hash}), || {
-        facts([("in force", format!("version {}", answer.version)), ("bundle", hash.clone())])
-    })
+    let document = schema::to_json("ApplyPolicyResponse", &answer, Absent::LeftOut);
+    context.output.either(document, || applied_text(&answer))
+}
+
+fn applied_text(answer: &pb::ApplyPolicyResponse) -> String {
+    let bundle = ("bundle", hex(&answer.bundle_hash));
+    let Some(act) = &answer.act else {
+        return facts([("in force", format!("version {}", answer.version)), bundle]);
+    };
+    let proposal = act.proposal;
+    let text = facts([
+        ("proposed", format!("act {proposal}; nothing has changed yet")),
+        bundle,
+        ("change", change_text(answer.change()).to_owned()),
+        ("waits for", act.wanted_roles.join(" and ")),
+    ]);
+    format!(
+        "{text}\n\nThey look at it with `liaison acts show {proposal}` and approve it with `liaison acts approve {proposal}`."
+    )
 }
 
 async fn explain(args: &ExplainArgs, context: &Context) -> Result<(), CliError> {
@@ -198,20 +380,24 @@ async fn explain(args: &ExplainArgs, context: &Context) -> Result<(), CliError> 
     context.output.either(document, || decision_text(&answer))
 }
 
-/// Reads the *.cedar files of a directory in the order of their names.
+/// Reads the policies of a directory and their examples in the order of their names.
 fn read_bundle(directory: &Path) -> Result<Vec<pb::PolicyFile>, CliError> {
     let entries = std::fs::read_dir(directory).map_err(CliError::file("read", directory))?;
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(CliError::file("read", directory))?.path();
-        if path.extension().is_some_and(|ending| ending == "cedar") {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        if name.ends_with(".cedar") || is_examples(&name) {
             paths.push(path);
         }
     }
     paths.sort();
-    if paths.is_empty() || paths.len() > FILES_MAX {
-        let found = format!("{} has {} *.cedar files", directory.display(), paths.len());
-        return Err(CliError::usage(found, format!("a bundle has 1 to {FILES_MAX} of them")));
+    let has_policies = paths.iter().any(|path| path.extension().is_some_and(|e| e == "cedar"));
+    if !has_policies || paths.len() > FILES_MAX {
+        let found =
+            format!("{} has {} *.cedar and *.test.toml files", directory.display(), paths.len());
+        let fix = format!("a bundle has 1 to {FILES_MAX} of them, a policy among them");
+        return Err(CliError::usage(found, fix));
     }
     paths.iter().map(|path| read_policy(path)).collect()
 }
@@ -237,15 +423,22 @@ fn finding_text(finding: &pb::PolicyFinding) -> String {
 }
 
 fn bundle_text(bundle: &pb::GetPolicyResponse) -> String {
-    if bundle.version == 0 {
+    if bundle.version == 0 && bundle.bundle_hash.is_empty() {
         return "no policy was applied yet; nothing is shared".to_owned();
     }
     let mut text =
-        facts([("version", bundle.version.to_string()), ("bundle", hex(&bundle.bundle_hash))]);
+        facts([("version", version(bundle.version)), ("bundle", hex(&bundle.bundle_hash))]);
     for file in &bundle.files {
         text.push_str(&format!("\n\n// {}\n{}", file.name, file.text.trim_end()));
     }
     harmless_lines(&text)
+}
+
+fn version(version: u64) -> String {
+    match version {
+        0 => "none; this bundle was proposed".to_owned(),
+        version => version.to_string(),
+    }
 }
 
 fn decision_text(answer: &pb::ExplainDecisionResponse) -> String {
@@ -273,12 +466,18 @@ mod tests {
     #[test]
     fn a_bundle_is_read_in_the_order_of_its_names() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("20-b.cedar", "b"), ("10-a.cedar", "a"), ("notes.txt", "x")] {
+        for (name, text) in [
+            ("20-b.cedar", "b"),
+            ("10-a.cedar", "a"),
+            ("10-a.test.toml", "t"),
+            ("other.toml", "y"),
+            ("notes.txt", "x"),
+        ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let files = read_bundle(dir.path()).unwrap();
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
-        assert_eq!(names, ["10-a.cedar", "20-b.cedar"]);
+        assert_eq!(names, ["10-a.cedar", "10-a.test.toml", "20-b.cedar"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum ProgressMode {
     None,
 }
 
-/// Progress of work that is measured in bytes read and rows done.
+/// Progress of work that is measured in bytes read and rows done, or in entries.
 pub(super) struct Progress<'a> {
     shown: Shown,
     output: &'a Output,
@@ -72,6 +72,22 @@ impl<'a> Progress<'a> {
             Shown::Plain if self.last_line.elapsed() >= PLAIN_LINE_EVERY => {
                 self.output.note(&text());
                 self.last_line = Instant::now();
+            }
+            Shown::Plain | Shown::Nothing => {}
+        }
+    }
+
+    /// Entries of a journal looked at, of so many; begun with a total of 0.
+    pub(super) fn entries(&mut self, done: u64, total: u64) {
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(format!("{} of {} entries", grouped(done), grouped(total)));
+            }
+            Shown::Plain if self.last_line.elapsed() >= PLAIN_LINE_EVERY => {
+                self.last_line = Instant::now();
+                self.output.note(&format!("{} of {} entries", grouped(done), grouped(total)));
             }
             Shown::Plain | Shown::Nothing => {}
         }

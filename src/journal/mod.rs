@@ -20,6 +20,7 @@ pub mod search;
 pub mod state;
 mod touched;
 pub mod transaction;
+pub mod versions;
 pub mod view;
 pub mod witnessing;
 

@@ -82,6 +82,17 @@ pub struct OpenAct {
     pub decisions: Vec<(u64, pb::ActDecided)>,
 }
 
+/// What another bundle would change, as it was counted.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    pub journal_index: u64,
+    pub at: Timestamp,
+    pub compared: Arc<pb::PolicyCompared>,
+}
+
+/// Bundles compared with the one in force that are kept in mind; people work on one or two.
+pub const COMPARED_MAX: usize = 16;
+
 /// Acts that may wait at once. People decide on them; more would not be read.
 pub const ACTS_OPEN_MAX: usize = 64;
 
@@ -98,7 +109,9 @@ pub struct State {
     pub substance: u64,
     /// Acts that wait for a decision, by the index of their proposal.
     pub acts: BTreeMap<u64, OpenAct>,
-    /// Keys of acts that the last entry closed.
+    /// The newest comparison of each bundle with the one in force, by the bundle's hash.
+    pub compared: BTreeMap<Bytes, Compared>,
+    /// Keys of acts and comparisons that the last entry closed.
     closed: Vec<Vec<u8>>,
     /// Counts entries after which less may be disclosed than before: erasures and holds. It begins
     /// anew with the process.
@@ -184,7 +197,13 @@ impl State {
                 partner.exceptions = receipt.exceptions_total;
             }
             Event::PartnerChanged(changed) => self.change_partner(index, changed)?,
-            Event::PolicyApplied(policy) => self.policy = Some(policy.clone()),
+            Event::PolicyApplied(policy) => {
+                self.policy = Some(policy.clone());
+                for hash in self.compared.keys().cloned().collect::<Vec<_>>() {
+                    self.forget_compared(&hash);
+                }
+            }
+            Event::PolicyCompared(compared) => self.compare(index, at, compared),
             Event::CardIssued(issued) => {
                 let card = issued.card.clone().unwrap_or_default();
                 self.card = Some(Arc::new(verified(index, card)?));
@@ -214,6 +233,24 @@ impl State {
         }
         let act = OpenAct { proposed: proposed.clone(), at, decisions: Vec::new() };
         self.acts.insert(index, act);
+    }
+
+    fn compare(&mut self, journal_index: u64, at: Timestamp, compared: &pb::PolicyCompared) {
+        let hash = compared.bundle_hash.clone();
+        if !self.compared.contains_key(&hash) && self.compared.len() >= COMPARED_MAX {
+            let oldest = self.compared.iter().min_by_key(|(_, other)| other.journal_index);
+            if let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) {
+                self.forget_compared(&oldest);
+            }
+        }
+        let compared = Arc::new(compared.clone());
+        self.compared.insert(hash, Compared { journal_index, at, compared });
+    }
+
+    fn forget_compared(&mut self, hash: &Bytes) {
+        if self.compared.remove(hash).is_some() {
+            self.closed.push(compared_key(hash));
+        }
     }
 
     fn decide(&mut self, index: u64, decided: &pb::ActDecided) {
@@ -291,7 +328,12 @@ impl State {
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
             Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 4)),
             Event::PartnerChanged(e) => number(&e.agency).map(|n| partner_key(n, 1)),
-            Event::PolicyApplied(_) => Some(b"policy".to_vec()),
+            Event::PolicyApplied(applied) => {
+                let value = index.to_be_bytes().to_vec();
+                changes.push(Change::put(Table::Meta, version_key(applied.version), value));
+                Some(b"policy".to_vec())
+            }
+            Event::PolicyCompared(compared) => Some(compared_key(&compared.bundle_hash)),
             Event::CardIssued(_) => Some(b"card".to_vec()),
             Event::CosignatureGiven(e) => Some(witnessing_key(1, &e.origin)),
             Event::CosignatureReceived(e) => Some(witnessing_key(2, &e.witness)),
@@ -357,6 +399,7 @@ impl State {
                 || key.starts_with(b"p")
                 || key.starts_with(b"w/")
                 || key.starts_with(b"a/")
+                || key.starts_with(b"q/")
             {
                 // Partner rows sort by number and then by sort of entry: the partner itself first.
                 entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));
@@ -384,6 +427,15 @@ fn act_key(proposal: u64, entry: u64) -> Vec<u8> {
     key.extend_from_slice(&proposal.to_be_bytes());
     key.extend_from_slice(&entry.to_be_bytes());
     key
+}
+
+fn compared_key(bundle_hash: &[u8]) -> Vec<u8> {
+    [b"q/".as_slice(), bundle_hash].concat()
+}
+
+/// Where the index keeps which entry put a version of the policy in force.
+pub(super) fn version_key(version: u64) -> Vec<u8> {
+    [b"versions/".as_slice(), &version.to_be_bytes()].concat()
 }
 
 fn partner_key(number: u16, sort: u8) -> Vec<u8> {

@@ -3,13 +3,18 @@
 //! The last approval that is needed and what it carries out are one job of the writer and so one
 //! batch: both are there or neither. Whoever asked never counts.
 
+use super::apply::{self, Authority, Ready};
 use super::facts_change::FactsChange;
+use super::submit::RecordSigner;
 use super::{Node, NodeError, erase};
+use crate::ident::Timestamp;
+use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
-use crate::journal::state::{ACTS_OPEN_MAX, OpenAct};
+use crate::journal::state::{ACTS_OPEN_MAX, OpenAct, State};
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, ClientRole, Person};
+use std::sync::Arc;
 
 /// How long an act waits for a second person.
 const ACT_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
@@ -34,7 +39,7 @@ impl Node {
         client: Client,
         act: Act,
     ) -> Result<(pb::ActView, Committed), NodeError> {
-        kind_of(&act)
+        kind_of(&act)?
             .may_propose(client.role)
             .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
         let (outcome, committed) = self
@@ -55,84 +60,143 @@ impl Node {
         waiting.map(|(proposal, act)| act_view(*proposal, act)).collect()
     }
 
-    /// Approves or refuses an act; tells whether that carried it out.
+    /// Approves or refuses an act; tells whether that carried it out. It is done whether or not the
+    /// caller waits for it.
     pub async fn decide(
-        &self,
+        self: &Arc<Self>,
         client: Client,
         proposal: u64,
         approved: bool,
         reason: String,
     ) -> Result<(bool, Committed), NodeError> {
-        let signer = self.record_signer();
-        let (outcome, committed) = self
-            .ledger
-            .commit(move |tx| {
-                let (act, closes) = match judge(tx, &client, proposal, approved) {
-                    Ok(judged) => judged,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                // What changed since it was proposed makes the approval void.
-                let plan = match act.filter(|_| approved && closes) {
-                    Some(act) => match plan(tx, act)? {
-                        Ok(plan) => Some(plan),
-                        Err(refused) => return Ok(Err(refused)),
-                    },
-                    None => None,
-                };
-                let client_name = client.name.clone();
-                tx.append(Event::ActDecided(pb::ActDecided {
-                    proposal,
-                    client: client.name,
-                    role: client.role.name().to_owned(),
-                    approved,
-                    reason,
-                    closes,
-                }))?;
-                let done = match plan {
-                    Some(Plan::Erase(plan)) => {
-                        plan.carry_out(tx, proposal, &signer)?;
-                        Done::Erased
-                    }
-                    Some(Plan::ChangeFacts(change)) => {
-                        change.carry_out(tx, proposal, &client_name)?;
-                        Done::FactsChanged
-                    }
-                    None => Done::Nothing,
-                };
-                Ok(Ok(done))
-            })
-            .await?;
-        let done = outcome?;
-        match done {
-            Done::Nothing => {}
-            Done::Erased => self.scrub_soon(),
-            Done::FactsChanged => self.partners_changed()?,
+        let ready = self.ready(&client, proposal, approved).await?;
+        let node = Arc::clone(self);
+        let decided = tokio::spawn(async move {
+            let decision = pb::ActDecided {
+                proposal,
+                client: client.name.clone(),
+                role: client.role.name().to_owned(),
+                approved,
+                reason,
+                closes: false,
+            };
+            let signer = node.record_signer();
+            let (outcome, committed) = node
+                .ledger
+                .commit(move |tx| write_decision(tx, &client, decision, ready, &signer))
+                .await?;
+            let outcome = outcome?;
+            match outcome {
+                Outcome::Erased => node.scrub_soon(),
+                Outcome::FactsChanged => node.partners_changed()?,
+                Outcome::PolicyApplied => {
+                    node.reload_rules()?;
+                    node.forget_differences();
+                }
+                Outcome::Noted => {}
+            }
+            Ok((outcome != Outcome::Noted, committed))
+        });
+        decided.await.map_err(|_| JournalError::Stopped)?
+    }
+
+    /// What must be looked at before the writer is asked: it waits for nobody.
+    async fn ready(
+        &self,
+        client: &Client,
+        proposal: u64,
+        approved: bool,
+    ) -> Result<Option<Ready>, NodeError> {
+        let snapshot = self.view().snapshot();
+        let (act, closes) = judge(&snapshot.state, self.now(), client, proposal, approved)?;
+        match act {
+            Act::ApplyPolicy(act) if approved && closes => self.ready_for(&act).await.map(Some),
+            _ => Ok(None),
         }
-        Ok((done != Done::Nothing, committed))
     }
 }
 
-/// What an approved act comes to as things are now.
+/// What a decision came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Noted,
+    Erased,
+    FactsChanged,
+    PolicyApplied,
+}
+
+/// What the last approval carries out.
 enum Plan {
     Erase(erase::Plan),
     ChangeFacts(FactsChange),
+    ApplyPolicy(Ready, Authority),
 }
 
-/// What an act has brought about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Nothing,
-    Erased,
-    FactsChanged,
+fn write_decision(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    decision: pb::ActDecided,
+    ready: Option<Ready>,
+    signer: &RecordSigner,
+) -> Result<Result<Outcome, NodeError>, JournalError> {
+    let pb::ActDecided { proposal, approved, .. } = decision;
+    let (act, closes) = match judge(tx.state(), tx.now(), client, proposal, approved) {
+        Ok(judged) => judged,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    // What changed since it was proposed makes the approval void.
+    let plan = match act {
+        _ if !approved || !closes => None,
+        Act::Erase(act) => match erase::plan(tx, &act)? {
+            Ok(plan) => Some(Plan::Erase(plan)),
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Act::ChangeFacts(act) => match FactsChange::plan(tx, act) {
+            Ok(change) => Some(Plan::ChangeFacts(change)),
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Act::ApplyPolicy(act) => match ready {
+            Some(ready) => match ready.stands(tx) {
+                Ok(()) => Some(Plan::ApplyPolicy(ready, authority(tx.state(), proposal, act))),
+                Err(changed) => return Ok(Err(changed)),
+            },
+            None => {
+                let text = "somebody else decided on it just now; try again";
+                return Ok(Err(NodeError::Precondition(text.to_owned())));
+            }
+        },
+    };
+    let index = tx.append(Event::ActDecided(pb::ActDecided { closes, ..decision }))?;
+    Ok(Ok(match plan {
+        None => Outcome::Noted,
+        Some(Plan::Erase(plan)) => {
+            plan.carry_out(tx, proposal, signer)?;
+            Outcome::Erased
+        }
+        Some(Plan::ChangeFacts(change)) => {
+            change.carry_out(tx, proposal, &client.name)?;
+            Outcome::FactsChanged
+        }
+        Some(Plan::ApplyPolicy(ready, mut authority)) => {
+            authority.approved.iter_mut().for_each(|(_, decisions)| decisions.push(index));
+            ready.put_in_force(tx, authority)?;
+            Outcome::PolicyApplied
+        }
+    }))
 }
 
-fn plan(
-    tx: &Transaction<'_>,
-    act: Act,
-) -> Result<Result<Plan, NodeError>, crate::journal::JournalError> {
-    match act {
-        Act::Erase(act) => Ok(erase::plan(tx, &act)?.map(Plan::Erase)),
-        Act::ChangeFacts(act) => Ok(FactsChange::plan(tx, act).map(Plan::ChangeFacts)),
+/// Who wanted a policy, and the approvals so far.
+fn authority(state: &State, proposal: u64, act: pb::ApplyPolicyAct) -> Authority {
+    let open = state.acts.get(&proposal);
+    let decisions = open.into_iter().flat_map(|open| &open.decisions);
+    let approvals = decisions.filter(|(_, decision)| decision.approved);
+    let proposed = open.map(|open| open.proposed.clone()).unwrap_or_default();
+    Authority {
+        client: proposed.client,
+        role: proposed.role,
+        note: act.note,
+        restores: act.restores,
+        approved: Some((proposal, approvals.map(|(index, _)| *index).collect())),
     }
 }
 
@@ -141,7 +205,7 @@ pub(super) fn stage_proposal(
     tx: &mut Transaction<'_>,
     client: &Client,
     act: Act,
-) -> Result<Result<pb::ActView, NodeError>, crate::journal::JournalError> {
+) -> Result<Result<pb::ActView, NodeError>, JournalError> {
     let now = tx.now().unix_ms().unsigned_abs();
     let waiting = tx.state().acts.values();
     if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
@@ -161,20 +225,21 @@ pub(super) fn stage_proposal(
 
 /// The act and whether this decision is the last, if this client may decide so.
 fn judge(
-    tx: &Transaction<'_>,
+    state: &State,
+    now: Timestamp,
     client: &Client,
     proposal: u64,
     approved: bool,
-) -> Result<(Option<Act>, bool), NodeError> {
-    let now = tx.now().unix_ms().unsigned_abs();
-    let Some(open) = tx.state().acts.get(&proposal).filter(|act| !is_expired(act, now)) else {
+) -> Result<(Act, bool), NodeError> {
+    let now = now.unix_ms().unsigned_abs();
+    let Some(open) = state.acts.get(&proposal).filter(|act| !is_expired(act, now)) else {
         let text = format!("no act {proposal} waits; `liaison acts list` shows those that do");
         return Err(NodeError::NotFound(text));
     };
     let Some(act) = open.proposed.act.clone().and_then(|act| act.act) else {
         return Err(NodeError::Precondition(format!("act {proposal} is of no known sort")));
     };
-    let (kind, mut before) = (kind_of(&act), approvals(open));
+    let (kind, mut before) = (kind_of(&act)?, approvals(open));
     let (author, person) = (open.proposed.client.as_str(), client.person());
     let judged = if approved {
         kind.may_approve(author, &before, person)
@@ -184,28 +249,25 @@ fn judge(
     judged.map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
     before.push(person);
     let closes = !approved || kind.wanted(&before).is_empty();
-    Ok((Some(act), closes))
+    Ok((act, closes))
 }
 
 /// The act as it is proposed, if it can be done now.
-fn check(
-    tx: &Transaction<'_>,
-    act: Act,
-) -> Result<Result<Act, NodeError>, crate::journal::JournalError> {
+fn check(tx: &Transaction<'_>, act: Act) -> Result<Result<Act, NodeError>, JournalError> {
     match act {
         Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
         Act::ChangeFacts(act) => {
             let sound = FactsChange::plan(tx, act.clone());
             Ok(sound.map(|_| Act::ChangeFacts(act)))
         }
+        Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
     }
 }
 
-const fn kind_of(act: &Act) -> ActKind {
-    match act {
-        Act::Erase(_) => ActKind::Erase,
-        Act::ChangeFacts(_) => ActKind::ChangeFacts,
-    }
+fn kind_of(act: &Act) -> Result<ActKind, NodeError> {
+    let of_no_sort = "this act is of no sort that takes a second person";
+    ActKind::of(&pb::Act { act: Some(act.clone()) })
+        .ok_or_else(|| NodeError::Precondition(of_no_sort.to_owned()))
 }
 
 const fn is_expired(act: &OpenAct, now_ms: u64) -> bool {
@@ -223,7 +285,7 @@ fn approvals(act: &OpenAct) -> Vec<Person<'_>> {
 }
 
 fn act_view(proposal: u64, act: &OpenAct) -> pb::ActView {
-    let kind = act.proposed.act.as_ref().and_then(|act| act.act.as_ref()).map(kind_of);
+    let kind = act.proposed.act.as_ref().and_then(ActKind::of);
     let wanted = kind.map(|kind| kind.wanted(&approvals(act))).unwrap_or_default();
     let mut roles: Vec<&str> = wanted.into_iter().flatten().map(|role| role.name()).collect();
     roles.sort_unstable();

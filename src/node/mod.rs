@@ -4,6 +4,9 @@
 //! through one policy decision. Nothing here knows gRPC messages beyond the wire types.
 
 mod acts;
+mod apply;
+mod bundles;
+mod compare;
 pub mod config;
 mod cosigning;
 mod disclose;
@@ -26,6 +29,8 @@ mod tasks;
 mod witness;
 
 pub use acts::Client;
+pub use apply::{AppliedPolicy, Proposed};
+pub use compare::Progress;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
 pub use witness::ShownBy;
@@ -119,6 +124,8 @@ pub struct Node {
     started_at: Timestamp,
     rules: ArcSwap<Rules>,
     rules_changed: watch::Sender<u64>,
+    /// Held by who counts what another policy would change: it takes all that can be spared.
+    comparing: tokio::sync::Mutex<()>,
     trust: SharedTrust,
     certificate: Arc<NodeCertificate>,
     authority: Authority,
@@ -169,6 +176,7 @@ impl Node {
             started_at: now,
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
+            comparing: tokio::sync::Mutex::default(),
             trust: empty_trust()?,
             certificate,
             authority,

@@ -1,35 +1,30 @@
-//! Use cases around the sharing policy: check, put in force, explain; and the rules in force.
+//! Use cases around the sharing policy: check and explain; and the rules in force.
 
+use super::bundles::{kept_bundles, read_files};
 use super::partners::policy_facts;
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId, Timestamp};
 use crate::journal::state::State;
-use crate::pb::{self, journal_entry::Event};
+use crate::pb;
 use crate::policy::{
     Bundle, Compiled, Decision, Explanation, Finding, Moment, PartnerFacts, RecordFacts,
-    Vocabulary, explain,
+    Vocabulary, examples, explain,
 };
 use crate::record::header::Header;
 use crate::record::kind::ClassSet;
 use crate::record::slots::SlotNumber;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Files of a bundle at the most.
-pub(super) const POLICY_FILES_MAX: usize = 64;
-
-/// Where the bundles that were put in force are kept, by hash.
-const APPLIED: &str = "policies";
 
 /// The policy in force, ready to decide for every partner.
 pub(super) struct Rules {
     pub(super) version: PolicyVersion,
     pub(super) compiled: Arc<Compiled>,
     pub(super) partners: BTreeMap<AgencyName, PartnerFacts>,
-    hash: Option<BundleHash>,
-    bundle: Arc<Bundle>,
-    files: Vec<(String, String)>,
+    pub(super) hash: Option<BundleHash>,
+    pub(super) bundle: Arc<Bundle>,
+    files: Vec<pb::PolicyFile>,
 }
 
 impl Rules {
@@ -40,10 +35,10 @@ impl Rules {
             Some(applied) => {
                 let hash = BundleHash::try_from(&applied.bundle_hash[..])
                     .map_err(|error| NodeError::start("policy in force", error))?;
-                (read_files(&bundle_dir(dir, hash))?, Some(hash))
+                (read_files(dir, hash)?, Some(hash))
             }
         };
-        let bundle = Bundle::load(files.clone(), &Vocabulary::default()).map_err(|findings| {
+        let bundle = Bundle::load(texts(&files), &Vocabulary::default()).map_err(|findings| {
             NodeError::Start(format!(
                 "the policy in force does not load: {}",
                 findings.first().map(ToString::to_string).unwrap_or_default()
@@ -51,7 +46,8 @@ impl Rules {
         })?;
         if hash.is_some_and(|hash| hash != bundle.hash()) {
             return Err(NodeError::Start(format!(
-                "the files in {APPLIED}/{} are not those that were applied; put them back",
+                "the files of the policy in force make the bundle {}, and another was applied; put \
+                 the files in policies/ back",
                 bundle.hash()
             )));
         }
@@ -62,7 +58,7 @@ impl Rules {
         state: &State,
         own: &AgencyName,
         bundle: Arc<Bundle>,
-        files: Vec<(String, String)>,
+        files: Vec<pb::PolicyFile>,
         hash: Option<BundleHash>,
     ) -> Result<Self, NodeError> {
         let partners: BTreeMap<AgencyName, PartnerFacts> = state
@@ -74,6 +70,10 @@ impl Rules {
         let version = state.policy_version();
         Ok(Self { version, compiled: Arc::new(compiled), partners, hash, bundle, files })
     }
+}
+
+fn texts(files: &[pb::PolicyFile]) -> impl Iterator<Item = (String, String)> {
+    files.iter().map(|file| (file.name.clone(), file.text.clone()))
 }
 
 /// What policy sees of a record.
@@ -125,37 +125,19 @@ impl Node {
     }
 
     /// The bundle in force: version, hash, files.
-    pub fn policy_files(&self) -> (u64, Option<BundleHash>, Vec<pb::PolicyFile>) {
+    pub fn policy_in_force(&self) -> (u64, Option<BundleHash>, Vec<pb::PolicyFile>) {
         let rules = self.rules();
-        let files = rules
-            .files
-            .iter()
-            .map(|(name, text)| pb::PolicyFile { name: name.clone(), text: text.clone() });
-        (rules.version.get(), rules.hash, files.collect())
+        (rules.version.get(), rules.hash, rules.files.clone())
     }
 
-    /// The bundles that were put in force, ascending; or were to be, when the node was cut off.
-    pub fn applied_bundles(&self) -> Result<Vec<BundleHash>, NodeError> {
-        let dir = self.dir.join(APPLIED);
-        let failed = |error| NodeError::Start(format!("{}: {error}", dir.display()));
-        let mut found = Vec::new();
-        match std::fs::read_dir(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            entries => {
-                for entry in entries.map_err(failed)? {
-                    let name = entry.map_err(failed)?.file_name();
-                    found.extend(name.to_str().and_then(|name| name.parse::<BundleHash>().ok()));
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+    /// The bundles that were put in force, ascending, and those that were proposed.
+    pub fn kept_bundles(&self) -> Result<Vec<BundleHash>, NodeError> {
+        kept_bundles(&self.dir)
     }
 
     /// The files of one of them.
-    pub fn applied_files(&self, hash: BundleHash) -> Result<Vec<pb::PolicyFile>, NodeError> {
-        let files = read_files(&bundle_dir(&self.dir, hash))?;
-        Ok(files.into_iter().map(|(name, text)| pb::PolicyFile { name, text }).collect())
+    pub fn kept_files(&self, hash: BundleHash) -> Result<Vec<pb::PolicyFile>, NodeError> {
+        read_files(&self.dir, hash)
     }
 
     fn vocabulary(&self) -> Vocabulary {
@@ -171,46 +153,21 @@ impl Node {
         }
     }
 
-    fn load_bundle(&self, files: &[pb::PolicyFile]) -> Result<Bundle, Vec<Finding>> {
-        let files = files.iter().map(|file| (file.name.clone(), file.text.clone()));
-        Bundle::load(files, &self.vocabulary())
+    /// A bundle as it may be put in force here. Check, diff, apply and approval all load it by this
+    /// and nothing else, so whatever a bundle must stand is demanded in this one place.
+    pub(super) fn load_bundle(
+        &self,
+        files: &[pb::PolicyFile],
+    ) -> Result<Arc<Bundle>, Vec<Finding>> {
+        let bundle = Arc::new(Bundle::load(texts(files), &self.vocabulary())?);
+        let named = files.iter().map(|file| (file.name.as_str(), file.text.as_str()));
+        let found = examples::run(named, &bundle).into_findings();
+        if found.is_empty() { Ok(bundle) } else { Err(found) }
     }
 
     /// Checks a bundle against the partners and circles of this node.
     pub fn check_policy(&self, files: &[pb::PolicyFile]) -> Result<BundleHash, Vec<Finding>> {
         self.load_bundle(files).map(|bundle| bundle.hash())
-    }
-
-    /// Puts a bundle in force. Its files are durable before the journal names their hash.
-    pub async fn apply_policy(
-        &self,
-        client: &str,
-        files: Vec<pb::PolicyFile>,
-    ) -> Result<(u64, BundleHash), NodeError> {
-        check_names(&files)?;
-        let bundle = self.load_bundle(&files).map_err(|findings| {
-            let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            NodeError::Invalid(format!("the bundle is refused:\n{}", text.join("\n")))
-        })?;
-        let hash = bundle.hash();
-        write_files(&bundle_dir(&self.dir, hash), &files)?;
-        let client = client.to_owned();
-        let (version, _) = self
-            .ledger
-            .commit(move |tx| {
-                let before = tx.state().policy.clone().unwrap_or_default();
-                let version = before.version + 1;
-                tx.append(Event::PolicyApplied(pb::PolicyApplied {
-                    version,
-                    bundle_hash: bytes::Bytes::copy_from_slice(hash.as_bytes()),
-                    client,
-                    previous_hash: before.bundle_hash,
-                }))?;
-                Ok(version)
-            })
-            .await?;
-        self.reload_rules()?;
-        Ok((version, hash))
     }
 
     /// Why a partner may or may not have a record.
@@ -275,54 +232,4 @@ fn explained(
         feed_index: disclosure.map(|disclosure| disclosure.feed_index),
         receipted: disclosure.is_some_and(|disclosure| disclosure.feed_index < receipted),
     }
-}
-
-fn bundle_dir(dir: &Path, hash: BundleHash) -> PathBuf {
-    dir.join(APPLIED).join(hash.to_string())
-}
-
-fn check_names(files: &[pb::PolicyFile]) -> Result<(), NodeError> {
-    if files.len() > POLICY_FILES_MAX {
-        let text = format!("{} files are more than {POLICY_FILES_MAX}", files.len());
-        return Err(NodeError::Invalid(text));
-    }
-    for file in files {
-        let plain = file.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !plain || file.name.starts_with('.') || !file.name.ends_with(".cedar") {
-            return Err(NodeError::Invalid(format!(
-                "{:?} is no name of a policy file such as 10-agency.cedar",
-                file.name
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The policy files of a directory, by name.
-fn read_files(dir: &Path) -> Result<Vec<(String, String)>, NodeError> {
-    let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", dir.display()));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, std::fs::read_to_string(&path).map_err(failed)?));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn write_files(dir: &Path, files: &[pb::PolicyFile]) -> Result<(), NodeError> {
-    let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", dir.display()));
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    for file in files {
-        let path = dir.join(&file.name);
-        std::fs::write(&path, &file.text).map_err(failed)?;
-        std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
-    }
-    for dir in dir.ancestors().take(3) {
-        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-    }
-    Ok(())
 }

@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 35] = [
+pub const RPCS: [&str; 38] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -52,7 +52,10 @@ pub const RPCS: [&str; 35] = [
     "liaison.v1.PartnerService/UpdatePartnerFacts",
     "liaison.v1.PolicyService/GetPolicy",
     "liaison.v1.PolicyService/CheckPolicy",
+    "liaison.v1.PolicyService/ComparePolicy",
+    "liaison.v1.PolicyService/GetPolicyDifference",
     "liaison.v1.PolicyService/ApplyPolicy",
+    "liaison.v1.PolicyService/ListPolicies",
     "liaison.v1.PolicyService/ExplainDecision",
     "liaison.v1.WitnessService/AddCheckpoint",
     "liaison.v1.WitnessService/GetCosignedCheckpoint",
@@ -68,17 +71,27 @@ pub enum ClientRole {
     VendorTool,
     Auditor,
     PolicyOfficer,
+    DataProtectionOfficer,
     Admin,
 }
 
 /// The text names no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a role; roles are analyst, vendor-tool, auditor, policy-officer and admin")]
+#[error(
+    "{0:?} is not a role; roles are analyst, vendor-tool, auditor, policy-officer, \
+     data-protection-officer and admin"
+)]
 pub struct UnknownRole(String);
 
 impl ClientRole {
-    pub const ALL: [Self; 5] =
-        [Self::Analyst, Self::VendorTool, Self::Auditor, Self::PolicyOfficer, Self::Admin];
+    pub const ALL: [Self; 6] = [
+        Self::Analyst,
+        Self::VendorTool,
+        Self::Auditor,
+        Self::PolicyOfficer,
+        Self::DataProtectionOfficer,
+        Self::Admin,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -86,6 +99,7 @@ impl ClientRole {
             Self::VendorTool => "vendor-tool",
             Self::Auditor => "auditor",
             Self::PolicyOfficer => "policy-officer",
+            Self::DataProtectionOfficer => "data-protection-officer",
             Self::Admin => "admin",
         }
     }
@@ -153,13 +167,13 @@ impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = format!("{:<46}", "rpc");
         for role in ClientRole::ALL {
-            write!(line, "{:<16}", role.name())?;
+            write!(line, "{:<25}", role.name())?;
         }
         writeln!(f, "{}", line.trim_end())?;
         for rpc in RPCS {
             let mut line = format!("{rpc:<46}");
             for role in ClientRole::ALL {
-                write!(line, "{:<16}", if self.allowed(role, rpc) { "yes" } else { "-" })?;
+                write!(line, "{:<25}", if self.allowed(role, rpc) { "yes" } else { "-" })?;
             }
             writeln!(f, "{}", line.trim_end())?;
         }

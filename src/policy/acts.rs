@@ -3,7 +3,8 @@
 //! Whoever asked never counts, whatever his role. The table is small and total, so that it can be
 //! read as the rule that it is.
 
-use super::ClientRole;
+use super::{ClientRole, PolicyChange};
+use crate::pb::{self, act::Act};
 
 /// What can only be done by two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +12,10 @@ pub enum ActKind {
     Erase,
     /// What is agreed with a partner changes so that it may see more.
     ChangeFacts,
+    /// Put a policy in force that shows more.
+    WidenPolicy,
+    /// Put a policy in force that reveals a sensitive class of fields to somebody new.
+    RevealPolicy,
 }
 
 /// Who may ask, and whose approvals are needed: one from each set, all of different persons.
@@ -41,6 +46,24 @@ pub struct Person<'a> {
 }
 
 impl ActKind {
+    /// Of which sort an act is; `None` if it is of no sort that takes two.
+    pub fn of(act: &pb::Act) -> Option<Self> {
+        match act.act.as_ref()? {
+            Act::Erase(_) => Some(Self::Erase),
+            Act::ChangeFacts(_) => Some(Self::ChangeFacts),
+            Act::ApplyPolicy(apply) => Self::of_policy(PolicyChange::from_wire(apply.change())?),
+        }
+    }
+
+    /// The sort of act that a policy takes; `None` where one officer is enough.
+    pub const fn of_policy(change: PolicyChange) -> Option<Self> {
+        match change {
+            PolicyChange::Narrowing => None,
+            PolicyChange::Widening => Some(Self::WidenPolicy),
+            PolicyChange::Revealing => Some(Self::RevealPolicy),
+        }
+    }
+
     pub const fn rule(self) -> ActRule {
         match self {
             Self::Erase => ActRule {
@@ -50,6 +73,14 @@ impl ActKind {
             Self::ChangeFacts => ActRule {
                 proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
+            },
+            Self::WidenPolicy => ActRule {
+                proposers: &[ClientRole::PolicyOfficer],
+                approvers: &[&[ClientRole::PolicyOfficer]],
+            },
+            Self::RevealPolicy => ActRule {
+                proposers: &[ClientRole::PolicyOfficer],
+                approvers: &[&[ClientRole::PolicyOfficer], &[ClientRole::DataProtectionOfficer]],
             },
         }
     }
@@ -149,6 +180,49 @@ mod tests {
         let author = person("sato", ClientRole::PolicyOfficer);
         let approved = ActKind::ChangeFacts.may_approve("sato", &[], author);
         assert_eq!(approved, Err(ActRefusal::Author));
+    }
+
+    #[test]
+    fn a_policy_that_shows_more_takes_another_officer_and_one_that_reveals_also_the_dpo() {
+        let of = |change| ActKind::of_policy(change);
+        assert_eq!(of(PolicyChange::Narrowing), None);
+        assert_eq!(of(PolicyChange::Widening), Some(ActKind::WidenPolicy));
+        assert_eq!(of(PolicyChange::Revealing), Some(ActKind::RevealPolicy));
+        let officer = person("tanaka", ClientRole::PolicyOfficer);
+        let other = person("suzuki", ClientRole::PolicyOfficer);
+        let dpo = person("mori", ClientRole::DataProtectionOfficer);
+        for kind in [ActKind::WidenPolicy, ActKind::RevealPolicy] {
+            for role in ClientRole::ALL {
+                let is_officer = role == ClientRole::PolicyOfficer;
+                assert_eq!(kind.may_propose(role).is_ok(), is_officer, "{role:?}");
+            }
+            assert_eq!(kind.may_approve("tanaka", &[], officer), Err(ActRefusal::Author));
+            assert_eq!(kind.may_approve("sato", &[], officer), Ok(()));
+            assert_eq!(kind.may_approve("sato", &[officer], other), Err(ActRefusal::Role));
+        }
+        assert_eq!(ActKind::WidenPolicy.may_approve("sato", &[], dpo), Err(ActRefusal::Role));
+        assert!(ActKind::WidenPolicy.wanted(&[officer]).is_empty());
+        // In either order, and neither stands in for the other.
+        let reveal = ActKind::RevealPolicy;
+        assert_eq!(reveal.may_approve("sato", &[dpo], officer), Ok(()));
+        assert_eq!(reveal.may_approve("sato", &[officer], dpo), Ok(()));
+        assert_eq!(reveal.wanted(&[officer]), [&[ClientRole::DataProtectionOfficer]]);
+        assert_eq!(reveal.wanted(&[dpo]), [&[ClientRole::PolicyOfficer]]);
+        assert!(reveal.wanted(&[dpo, officer]).is_empty());
+    }
+
+    #[test]
+    fn an_act_of_no_known_sort_or_one_that_takes_one_person_is_none() {
+        let act = |change: pb::PolicyChange| pb::Act {
+            act: Some(Act::ApplyPolicy(pb::ApplyPolicyAct {
+                change: change.into(),
+                ..Default::default()
+            })),
+        };
+        assert_eq!(ActKind::of(&pb::Act::default()), None);
+        assert_eq!(ActKind::of(&act(pb::PolicyChange::Unspecified)), None);
+        assert_eq!(ActKind::of(&act(pb::PolicyChange::Narrowing)), None);
+        assert_eq!(ActKind::of(&act(pb::PolicyChange::Revealing)), Some(ActKind::RevealPolicy));
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl PartnerScope {
         Self { agency: partner.agency.to_string(), circles: partner.circles.clone() }
     }
 
-    fn matches(&self, statement: &Statement, action: Action) -> bool {
+    pub(super) fn matches(&self, statement: &Statement, action: Action) -> bool {
         self.principal_matches(&statement.body.principal)
             && action_matches(&statement.body.action, action)
     }

@@ -6,9 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::marking::{Marking, Pap, Tlp};
+
+const FACTS_TAG: &[u8] = b"liaison/partner-facts/v1\0";
 
 /// Values of one tag of a partner; a tag is a parameter of a policy, not a data set.
 pub const TAG_VALUES_MAX: usize = 256;
@@ -184,9 +188,85 @@ pub struct PartnerFacts {
     pub tags: BTreeMap<String, Vec<String>>,
 }
 
+/// Names exactly what policy may ask about these partners, in their order. SHA-256 over the tag and
+/// for each partner its facts: texts and lists after their length, numbers as eight bytes, all with
+/// the most significant byte first.
+pub fn facts_hash<'a>(partners: impl IntoIterator<Item = &'a PartnerFacts>) -> [u8; 32] {
+    let mut facts = FactsHasher(Sha256::new_with_prefix(FACTS_TAG));
+    for partner in partners {
+        // Destructured without `..`: a new fact breaks the build here.
+        let PartnerFacts {
+            agency,
+            sector,
+            country,
+            client,
+            suspended,
+            agreement_until,
+            circles,
+            operations,
+            tags,
+        } = partner;
+        facts.text(agency.as_str());
+        facts.text(sector.name());
+        facts.text(country.as_str());
+        facts.0.update([u8::from(*client), u8::from(*suspended)]);
+        facts.0.update(agreement_until.unix_ms().to_be_bytes());
+        facts.list(circles);
+        facts.list(operations);
+        facts.length(tags.len());
+        for (tag, values) in tags {
+            facts.text(tag);
+            facts.list(values);
+        }
+    }
+    facts.0.finalize().into()
+}
+
+struct FactsHasher(Sha256);
+
+impl FactsHasher {
+    fn length(&mut self, length: usize) {
+        self.0.update((length as u32).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len());
+        self.0.update(text);
+    }
+
+    fn list(&mut self, list: &[String]) {
+        self.length(list.len());
+        list.iter().for_each(|text| self.text(text));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fact_of_a_partner_counts_in_the_hash() {
+        let base = crate::policy::fixtures::partner();
+        let one = |partner: PartnerFacts| facts_hash([&partner]);
+        let hour = base.agreement_until.plus_ms(3_600_000);
+        let others = [
+            PartnerFacts { agency: "other.example".parse().unwrap(), ..base.clone() },
+            PartnerFacts { sector: Sector::Police, ..base.clone() },
+            PartnerFacts { country: "JP".parse().unwrap(), ..base.clone() },
+            PartnerFacts { client: true, ..base.clone() },
+            PartnerFacts { suspended: true, ..base.clone() },
+            PartnerFacts { agreement_until: hour, ..base.clone() },
+            PartnerFacts { circles: vec![], ..base.clone() },
+            PartnerFacts { circles: vec!["fr".into(), "aud".into()], ..base.clone() },
+            PartnerFacts { operations: vec![], ..base.clone() },
+            PartnerFacts { tags: BTreeMap::from([("t".into(), vec![])]), ..base.clone() },
+            PartnerFacts { tags: BTreeMap::from([("t".into(), vec!["v".into()])]), ..base.clone() },
+        ];
+        let hashes: std::collections::BTreeSet<_> =
+            others.into_iter().chain([base.clone()]).map(one).collect();
+        assert_eq!(hashes.len(), 12);
+        assert_ne!(facts_hash([&base, &base]), facts_hash([&base]));
+    }
 
     #[test]
     fn a_country_is_two_capital_letters() {

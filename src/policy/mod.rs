@@ -8,10 +8,13 @@
 mod access;
 mod agreed;
 mod acts;
+mod alteration;
 mod atoms;
 mod bundle;
 mod cedar;
 mod decide;
+mod difference;
+mod difference_wire;
 pub mod examples;
 mod explain;
 mod facts;
@@ -39,14 +42,18 @@ mod scenario_tests;
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use agreed::{adds_nothing, only_narrows};
+pub use alteration::{Alteration, PolicyChange, alterations, change_of};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
+pub use difference::{Comparer, Difference, Extent, SAMPLES_MAX, Seen, Tally};
+pub use difference_wire::{Miscounted, difference_hash};
 pub use explain::{
     Acceptance, Account, ClassAccount, Condition, Explanation, Outcome, State, explain,
     explain_acceptance,
 };
 pub use facts::{
     Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
+    facts_hash,
 };
 pub use finding::{Finding, Report};
 pub use hold::{Hold, hold, retention_ended};

@@ -79,6 +79,16 @@ enum Tree {
 
 impl Selector {
     pub fn new(compiled: &Compiled, partner: &PartnerFacts, moment: &Moment) -> Self {
+        Self::bounded(compiled, partner, moment, VALUES_MAX)
+    }
+
+    /// One that remembers at most so many values, for somebody who needs many selectors at once.
+    pub fn bounded(
+        compiled: &Compiled,
+        partner: &PartnerFacts,
+        moment: &Moment,
+        values_max: usize,
+    ) -> Self {
         let policy = compiled.for_partner(partner);
         let mut drafts = Vec::new();
         let mut plan = |action: Action| draft_plan(policy.slice(action), action, &mut drafts);
@@ -94,7 +104,7 @@ impl Selector {
             policy,
             moment: moment.clone(),
             plans: groups.is_some().then_some(Plans { share, forward, reveal }),
-            groups: Groups::new(groups.unwrap_or_default(), VALUES_MAX),
+            groups: Groups::new(groups.unwrap_or_default(), values_max.min(VALUES_MAX)),
         };
         selector.fold_constants();
         selector
@@ -131,6 +141,18 @@ impl Selector {
             return Selected::ERRED;
         }
         Selected { released, revealed, erred }
+    }
+
+    /// The sensitive classes that this partner may be revealed of some record: a permit is left
+    /// whose condition this partner does not fail in this hour. Forbids are not looked at.
+    pub fn may_reveal(&self) -> ClassSet {
+        let Some(plans) = &self.plans else {
+            let permits =
+                |class: &SlotClass| self.policy.slice(Action::Reveal(*class)).can_permit();
+            return SlotClass::SENSITIVE.into_iter().filter(permits).collect();
+        };
+        let open = plans.reveal.iter().filter(|(_, plan)| plan.iter().any(|rule| rule.permits));
+        open.map(|(class, _)| *class).collect()
     }
 
     fn decide(&self, record: &RecordFacts) -> Selected {

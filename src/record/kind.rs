@@ -134,6 +134,20 @@ impl ClassSet {
         Self(self.0 & other.0)
     }
 
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub fn iter(self) -> impl Iterator<Item = SlotClass> {
         SlotClass::ALL.into_iter().filter(move |class| self.contains(*class))
     }

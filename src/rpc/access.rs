@@ -4,6 +4,7 @@
 //! To a partner, unknown and forbidden look the same.
 
 use super::refusal::forbidden;
+use super::{CALL_TIMEOUT, LONG_CALL_TIMEOUT};
 use crate::node::Node;
 use crate::policy::{Access, ClientRole};
 use crate::tls::{Caller, CallerInfo};
@@ -11,6 +12,7 @@ use http::{Request, Response};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -25,6 +27,15 @@ const FOR_EVERY_CLIENT: [&str; 3] = [
 
 /// The one method of the partner port.
 const EXCHANGE: &str = "liaison.v1.ExchangeService/Exchange";
+
+/// Calls that count every record before they act.
+const LONG_CALLS: [&str; 2] =
+    ["liaison.v1.PolicyService/ApplyPolicy", "liaison.v1.ActService/DecideAct"];
+
+/// How long a call may take until it is answered, or its stream begins.
+fn time_for(method: &str) -> Duration {
+    if LONG_CALLS.contains(&method) { LONG_CALL_TIMEOUT } else { CALL_TIMEOUT }
+}
 
 /// Whom a port is for.
 #[derive(Clone)]
@@ -106,7 +117,13 @@ where
         let info = request.extensions().get::<CallerInfo>();
         let method = request.uri().path().trim_start_matches('/');
         match self.guard.door.check(info.map(|info| &info.caller), method) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+            Ok(()) => {
+                let answer = tokio::time::timeout(time_for(method), self.inner.call(request));
+                Box::pin(async move {
+                    let late = || Status::deadline_exceeded("the call took too long; try again");
+                    answer.await.unwrap_or_else(|_| Ok(late().into_http()))
+                })
+            }
             Err(status) => {
                 self.guard.node.refused("access");
                 tracing::info!(caller = ?info, method, "refused a call");
@@ -158,6 +175,13 @@ mod tests {
                 assert_eq!(let_in, access.allowed(role, rpc), "{role} {rpc}");
             }
         }
+    }
+
+    #[test]
+    fn only_calls_that_count_every_record_may_take_minutes() {
+        assert!(LONG_CALLS.iter().all(|rpc| RPCS.contains(rpc)));
+        let long: Vec<_> = RPCS.into_iter().filter(|rpc| time_for(rpc) > CALL_TIMEOUT).collect();
+        assert_eq!(long.len(), LONG_CALLS.len());
     }
 
     #[test]

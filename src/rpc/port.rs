@@ -10,9 +10,7 @@ use super::partners::Partners;
 use super::policies::Policies;
 use super::records::Records;
 use super::witnesses::Witnesses;
-use super::{
-    CALL_TIMEOUT, Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, READS_MAX, STREAMS_PER_CONNECTION_MAX,
-};
+use super::{Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, READS_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::node::Node;
 use crate::pb;
 use crate::pb::act_service_server::ActServiceServer;
@@ -129,7 +127,6 @@ async fn serve(
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .timeout(CALL_TIMEOUT)
         .layer(guard)
         .add_routes(routes)
         .serve_with_incoming_shutdown(acceptor.incoming(), told_to_stop);

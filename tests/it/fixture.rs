@@ -95,12 +95,18 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
     }
 }
 
-/// Makes a node's directory with a client for each role, and a policy that the node starts with.
+/// The policy officer who approves what the first one proposes.
+pub(crate) const SECOND_OFFICER: &str = "second-officer";
+
+/// Makes a node's directory with a client for each role and a second policy officer, and a policy
+/// that the node starts with.
 pub(crate) fn make(dir: &Path, agency: &str, sector: &str, policy: &str) {
     init::init(dir, &config(agency, sector, true), now()).unwrap();
     for role in ClientRole::ALL {
         init::issue_client(dir, &role.name().parse().unwrap(), role, now()).unwrap();
     }
+    let second = SECOND_OFFICER.parse().unwrap();
+    init::issue_client(dir, &second, ClientRole::PolicyOfficer, now()).unwrap();
     std::fs::write(dir.join("policy").join("10-sharing.cedar"), policy).unwrap();
 }
 
@@ -147,12 +153,22 @@ impl RunningNode {
     }
 
     pub(crate) fn profile(&self, role: ClientRole) -> PathBuf {
-        self.dir.join("clients").join(format!("{}.client", role.name()))
+        self.profile_named(role.name())
+    }
+
+    pub(crate) fn profile_named(&self, name: &str) -> PathBuf {
+        self.dir.join("clients").join(format!("{name}.client"))
     }
 
     pub(crate) async fn try_channel(&self, role: ClientRole) -> Option<Channel> {
         let profile = ClientProfile::load(&self.profile(role)).unwrap();
         connect_client(&profile).await.ok()
+    }
+
+    /// A connection as the client of this name.
+    pub(crate) async fn channel_of(&self, name: &str) -> Channel {
+        let profile = ClientProfile::load(&self.profile_named(name)).unwrap();
+        connect_client(&profile).await.unwrap()
     }
 
     /// A connection as a client of a role.
@@ -202,10 +218,52 @@ impl RunningNode {
         results
     }
 
-    pub(crate) async fn apply_policy(&self, text: &str) {
+    /// Makes the diff of a policy; gives the comparison with its journal entry.
+    pub(crate) async fn compare_policy(
+        &self,
+        files: Vec<pb::PolicyFile>,
+    ) -> Result<(u64, pb::PolicyDifference), tonic::Status> {
         let mut client = PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
-        let file = pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: text.to_owned() };
-        client.apply_policy(pb::ApplyPolicyRequest { files: vec![file] }).await.unwrap();
+        let request = pb::ComparePolicyRequest { files, version: 0 };
+        let mut answers = client.compare_policy(request).await?.into_inner();
+        while let Some(answer) = answers.message().await? {
+            if let Some(difference) = answer.difference {
+                return Ok((answer.comparison, difference));
+            }
+        }
+        panic!("a comparison has a result");
+    }
+
+    /// Approves or refuses an act as the client of this name.
+    pub(crate) async fn decide(
+        &self,
+        name: &str,
+        proposal: u64,
+        approved: bool,
+    ) -> Result<pb::DecideActResponse, tonic::Status> {
+        let mut client = ActServiceClient::new(self.channel_of(name).await);
+        let reason = if approved { String::new() } else { "not like this".to_owned() };
+        let request = pb::DecideActRequest { proposal, approved, reason };
+        client.decide_act(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Puts a policy in force as people do: diff, proposal, and the approvals that it needs.
+    pub(crate) async fn apply_policy(&self, text: &str) {
+        let files = vec![policy_file(text)];
+        self.compare_policy(files.clone()).await.unwrap();
+        let mut client = PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        let request = pb::ApplyPolicyRequest { files, ..pb::ApplyPolicyRequest::default() };
+        let Some(act) = client.apply_policy(request).await.unwrap().into_inner().act else {
+            return;
+        };
+        let dpo = ClientRole::DataProtectionOfficer.name();
+        let mut carried_out =
+            self.decide(SECOND_OFFICER, act.proposal, true).await.unwrap().carried_out;
+        if act.wanted_roles.iter().any(|role| role == dpo) {
+            assert!(!carried_out);
+            carried_out = self.decide(dpo, act.proposal, true).await.unwrap().carried_out;
+        }
+        assert!(carried_out);
     }
 
     /// Adds a partner by its card, with the number that people would have compared.
@@ -250,6 +308,11 @@ impl RunningNode {
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
+}
+
+/// The one file of a policy.
+pub(crate) fn policy_file(text: &str) -> pb::PolicyFile {
+    pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: text.to_owned() }
 }
 
 /// Lets every node know every other, and applies the policy that each was made with.

@@ -18,6 +18,7 @@ mod fuzz_corpus;
 mod impostor;
 mod independent;
 mod kill;
+mod policy_life;
 mod prove;
 mod published;
 mod push;

@@ -14,8 +14,8 @@ use crate::published::descriptors;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/rpc-comments.txt");
 
 /// Roles of local clients, as the access policy names them.
-pub(crate) const ROLES: [&str; 5] =
-    ["analyst", "vendor-tool", "auditor", "policy-officer", "admin"];
+pub(crate) const ROLES: [&str; 6] =
+    ["analyst", "vendor-tool", "auditor", "policy-officer", "data-protection-officer", "admin"];
 /// The other sort of caller: on the partner port, known by its certificate, without a role.
 const PARTNER: &str = "a partner's node";
 
@@ -75,13 +75,13 @@ pub(crate) fn commented() -> Vec<Callers> {
 fn table(rpcs: &[Callers]) -> String {
     let columns = || ROLES.into_iter().chain([PARTNER]);
     let mut text = format!("{:<46}", "rpc");
-    columns().for_each(|role| write!(text, "{role:<17}").unwrap());
+    columns().for_each(|role| write!(text, "{role:<25}").unwrap());
     let mut lines = vec![text];
     for Callers { rpc, callers } in rpcs {
         let mut line = format!("{rpc:<46}");
         for role in columns() {
             let cell = if callers.contains(role) { "yes" } else { "-" };
-            write!(line, "{cell:<17}").unwrap();
+            write!(line, "{cell:<25}").unwrap();
         }
         lines.push(line);
     }

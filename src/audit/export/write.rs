@@ -292,11 +292,13 @@ impl<S: Sink> Exporter<S> {
         mut self,
         policies: &BTreeMap<BundleHash, BundleFiles>,
     ) -> Result<Summary, ExportError> {
+        let mut summary = Summary::default();
         for hash in std::mem::take(&mut self.policies) {
+            // Bundles that were proposed and never in force are no part of a history.
             let files = policies.get(&hash).ok_or(ExportError::PolicyAbsent(hash))?;
             self.policy(hash, files)?;
+            summary.policies += 1;
         }
-        let mut summary = Summary::default();
         for feed in self.feeds.values_mut() {
             self.files.write(&layout::partner_card(&feed.agency), feed.card.as_bytes())?;
             if feed.note.is_some() {
@@ -312,7 +314,6 @@ impl<S: Sink> Exporter<S> {
         }
         summary.size = self.journal.size();
         summary.root = self.journal.frontier.root().to_string();
-        summary.policies = policies.len() as u64;
         summary.cards = self.cards as u64;
         (summary.files, summary.bytes) = (self.files.files, self.files.bytes);
         Ok(summary)

@@ -307,7 +307,7 @@ impl<'a, F: Folder> Part<'a, F> {
                 log.receipted_head(&receipt.note, Check::Receipt).map(drop)
             }
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide(&decided),
+            Event::ActDecided(decided) => self.acts.decide(index, &decided),
             _ => Ok(()),
         }
     }

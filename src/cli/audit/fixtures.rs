@@ -13,6 +13,7 @@ use crate::merkle::{
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
 use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::policy::{PartnerFacts, facts_hash};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
@@ -187,6 +188,11 @@ pub(in crate::cli) struct Node {
 impl Node {
     /// Genesis, card, partner and policy; no records yet.
     pub(in crate::cli) fn new() -> Self {
+        Self::with_policy(|_| {})
+    }
+
+    /// The same, with the entries that put the policy in force changed before they are written.
+    pub(in crate::cli) fn with_policy(change: impl FnOnce(&mut Vec<Event>)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (own, partner) = (Party::own(), Party::partner());
         std::fs::write(dir.path().join("card.txt"), own.card().to_armour().unwrap()).unwrap();
@@ -219,14 +225,9 @@ impl Node {
                 proposal: 0,
             }))
         });
-        node.commit(move |t| {
-            t.append(Event::PolicyApplied(pb::PolicyApplied {
-                version: 1,
-                bundle_hash: Bytes::copy_from_slice(hash.as_bytes()),
-                client: "officer".into(),
-                previous_hash: Bytes::new(),
-            }))
-        });
+        let mut events = policy_events(Bytes::copy_from_slice(hash.as_bytes()));
+        change(&mut events);
+        node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
         node
     }
 
@@ -346,6 +347,72 @@ impl Node {
     pub(in crate::cli) fn segment_path(&self, number: u32) -> PathBuf {
         self.path().join("store/segments").join(format!("{number:08}.seg"))
     }
+}
+
+/// What policy may ask about the partner.
+fn partner_facts() -> PartnerFacts {
+    let card = Party::partner().card();
+    PartnerFacts {
+        agency: card.card().agency.clone(),
+        sector: card.card().sector,
+        country: card.card().country,
+        client: false,
+        suspended: false,
+        agreement_until: Timestamp::MAX,
+        circles: Vec::new(),
+        operations: Vec::new(),
+        tags: BTreeMap::new(),
+    }
+}
+
+/// How the first policy comes into force, in entries 3 to 6: somebody compares it, proposes it,
+/// another approves, and it is in force.
+fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
+    let change = pb::PolicyChange::Widening.into();
+    let (officer, role) = ("officer".to_owned(), "policy-officer".to_owned());
+    let act = pb::ApplyPolicyAct {
+        bundle_hash: bundle_hash.clone(),
+        comparison: 3,
+        change,
+        ..pb::ApplyPolicyAct::default()
+    };
+    vec![
+        Event::PolicyCompared(pb::PolicyCompared {
+            bundle_hash: bundle_hash.clone(),
+            facts_hash: Bytes::copy_from_slice(&facts_hash(&[partner_facts()])),
+            journal_size: 3,
+            change,
+            difference_hash: vec![1; 32].into(),
+            client: officer.clone(),
+            role: role.clone(),
+            ..pb::PolicyCompared::default()
+        }),
+        Event::ActProposed(pb::ActProposed {
+            client: officer.clone(),
+            role: role.clone(),
+            act: Some(pb::Act { act: Some(pb::act::Act::ApplyPolicy(act)) }),
+            expires_at_ms: u64::MAX,
+        }),
+        Event::ActDecided(pb::ActDecided {
+            proposal: 4,
+            client: "second".to_owned(),
+            role: role.clone(),
+            approved: true,
+            reason: String::new(),
+            closes: true,
+        }),
+        Event::PolicyApplied(pb::PolicyApplied {
+            version: 1,
+            bundle_hash,
+            client: officer,
+            role,
+            comparison: 3,
+            proposal: 4,
+            decisions: vec![5],
+            change,
+            ..pb::PolicyApplied::default()
+        }),
+    ]
 }
 
 fn feed_received(leaves: &[crate::ident::TreeHash]) -> Event {

@@ -8,6 +8,7 @@ mod audits;
 mod figures;
 mod memory;
 mod pair;
+mod policies;
 mod signatures;
 
 use super::error::{CliError, Exit, Source};
@@ -24,6 +25,7 @@ Examples:
   liaison bench --dir /var/lib/liaison-bench -o json
   liaison bench --records 100000 --million --engine fjall
   liaison bench --audit --records 1000000
+  liaison bench --policy --records 1000000 --partners 20
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -43,6 +45,12 @@ pub struct BenchArgs {
     /// Measure an auditor's work instead: a history of so many records is exported and verified.
     #[arg(long, conflicts_with = "million")]
     audit: bool,
+    /// Measure the dry run of a policy instead: a node of so many records, with so many partners.
+    #[arg(long, conflicts_with_all = ["million", "audit"])]
+    policy: bool,
+    /// Partners that the dry run of a policy is made for.
+    #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=200))]
+    partners: u16,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -84,6 +92,11 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     if args.audit {
         say(&format!("a history of {records} records, exported and verified"));
         figures.extend(audits::measure(dir, args.engine, records, context).await?);
+        return Ok(figures);
+    }
+    if args.policy {
+        let partners = usize::from(args.partners);
+        figures.extend(policies::measure(dir, args.engine, records, partners, context).await?);
         return Ok(figures);
     }
     say("signing and verifying records in memory");

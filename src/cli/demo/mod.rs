@@ -115,7 +115,9 @@ async fn scenes(
         nodes::make(&own, agency, args.engine)?;
         nodes.push(RunningNode::start(agency.name, &own).await?);
     }
-    say("cards exchanged, numbers compared, policies applied");
+    say(
+        "cards exchanged, numbers compared, policies proposed by one officer and approved by others",
+    );
     introduce(nodes).await?;
     for (node, agency) in nodes.iter().zip(&AGENCIES) {
         apply_policy(node, agency).await?;
@@ -196,15 +198,42 @@ pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliEr
     Ok(())
 }
 
+/// Puts the agency's policy in force as its people would: one officer looks at what it changes and
+/// proposes it; a second officer approves, and the data protection officer where fields of a
+/// sensitive class are revealed.
 pub(in crate::cli) async fn apply_policy(
     node: &RunningNode,
     agency: &Agency,
 ) -> Result<(), CliError> {
+    apply_policy_text(node, agency.policy).await
+}
+
+/// The same with another policy.
+pub(in crate::cli) async fn apply_policy_text(
+    node: &RunningNode,
+    text: &str,
+) -> Result<(), CliError> {
+    let doing = "apply a policy";
     let mut client = PolicyServiceClient::new(node.client(ClientRole::PolicyOfficer).await?);
-    let file =
-        pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: agency.policy.to_owned() };
-    let answer = client.apply_policy(pb::ApplyPolicyRequest { files: vec![file] }).await;
-    asked("apply a policy", answer).map(drop)
+    let files = vec![pb::PolicyFile { name: "10-sharing.cedar".to_owned(), text: text.to_owned() }];
+    let request = pb::ComparePolicyRequest { files: files.clone(), version: 0 };
+    let mut answers = asked("compare a policy", client.compare_policy(request).await)?;
+    let failed = |status| CliError::Node { doing: doing.to_owned(), source: Box::new(status) };
+    while answers.message().await.map_err(failed)?.is_some() {}
+    let request = pb::ApplyPolicyRequest { files, ..pb::ApplyPolicyRequest::default() };
+    let Some(act) = asked(doing, client.apply_policy(request).await)?.act else { return Ok(()) };
+    let approvers = [
+        (node.profile_named(nodes::SECOND_OFFICER), ClientRole::PolicyOfficer),
+        (node.profile(ClientRole::DataProtectionOfficer), ClientRole::DataProtectionOfficer),
+    ];
+    let wanted = |role: &ClientRole| act.wanted_roles.iter().any(|name| name == role.name());
+    for (profile, _) in approvers.into_iter().filter(|(_, role)| wanted(role)) {
+        let mut client = ActServiceClient::new(node.client_of(&profile).await?);
+        let decision =
+            pb::DecideActRequest { proposal: act.proposal, approved: true, reason: String::new() };
+        asked("approve a policy", client.decide_act(decision).await)?;
+    }
+    Ok(())
 }
 
 async fn submit(

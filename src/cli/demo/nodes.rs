@@ -20,6 +20,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// How often something is looked at that is waited for.
 pub(in crate::cli) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// The name of the policy officer who approves what the first one proposes.
+pub(in crate::cli) const SECOND_OFFICER: &str = "second-officer";
+
 /// A running node.
 pub(in crate::cli) struct RunningNode {
     pub(in crate::cli) name: String,
@@ -40,7 +43,7 @@ fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
     Ok(ports)
 }
 
-/// Makes a node's directory with a client for each role.
+/// Makes a node's directory with a client for each role, and a second policy officer.
 pub(in crate::cli) fn make(
     dir: &Path,
     agency: &Agency,
@@ -65,8 +68,9 @@ pub(in crate::cli) fn make(
     };
     let now = (crate::journal::open::system_clock())();
     init::init(dir, &config, now)?;
-    for role in ClientRole::ALL {
-        let name = role.name().parse().map_err(|error| CliError::Other {
+    let clients = ClientRole::ALL.map(|role| (role.name(), role));
+    for (name, role) in clients.into_iter().chain([(SECOND_OFFICER, ClientRole::PolicyOfficer)]) {
+        let name = name.parse().map_err(|error| CliError::Other {
             doing: "cannot name a client".to_owned(),
             exit: Exit::Failed,
             fix: "report this".to_owned(),
@@ -123,17 +127,25 @@ impl RunningNode {
 
     /// A channel to the node as one of its clients.
     pub(in crate::cli) async fn client(&self, role: ClientRole) -> Result<Channel, CliError> {
-        let path = self.profile(role);
+        self.client_of(&self.profile(role)).await
+    }
+
+    /// A channel to the node with a certain profile.
+    pub(in crate::cli) async fn client_of(&self, path: &Path) -> Result<Channel, CliError> {
         let unusable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Connect {
             address: self.name.clone(),
             source,
         };
-        let profile = ClientProfile::load(&path).map_err(|error| unusable(Box::new(error)))?;
+        let profile = ClientProfile::load(path).map_err(|error| unusable(Box::new(error)))?;
         connect_client(&profile).await.map_err(|error| unusable(Box::new(error)))
     }
 
     pub(in crate::cli) fn profile(&self, role: ClientRole) -> PathBuf {
-        self.dir.join("clients").join(format!("{}.client", role.name()))
+        self.profile_named(role.name())
+    }
+
+    pub(in crate::cli) fn profile_named(&self, name: &str) -> PathBuf {
+        self.dir.join("clients").join(format!("{name}.client"))
     }
 
     /// What the system says of the node's process (proc_pid_status(5)).

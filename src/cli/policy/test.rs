@@ -1,11 +1,11 @@
 //! `liaison policy test`: the examples of a bundle, run without a node.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{FILES_MAX, read_policy, refused};
+use super::{read_bundle, refused};
 use crate::cli::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::harmless_lines;
@@ -24,7 +24,7 @@ pub struct TestArgs {
 }
 
 pub(in crate::cli) fn run(args: &TestArgs, context: &Context) -> Result<(), CliError> {
-    let files = read(&args.directory)?;
+    let files = read_bundle(&args.directory)?;
     if !files.iter().any(|file| is_examples(&file.name)) {
         let found = format!("{} has no *.test.toml file", args.directory.display());
         let fix = "write one beside the policy; docs/POLICY.md shows how, and `liaison policy new` \
@@ -106,26 +106,6 @@ fn failure(failure: &Failure) -> Value {
         "differences": differences,
         "explanation": explanation,
     })
-}
-
-/// The policies of a directory and their examples, in the order of their names.
-fn read(directory: &Path) -> Result<Vec<pb::PolicyFile>, CliError> {
-    let entries = std::fs::read_dir(directory).map_err(CliError::file("read", directory))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(CliError::file("read", directory))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".cedar") || is_examples(&name) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    if paths.is_empty() || paths.len() > FILES_MAX {
-        let found = format!("{} has {} files of policy", directory.display(), paths.len());
-        let fix = format!("a bundle has 1 to {FILES_MAX} *.cedar and *.test.toml files");
-        return Err(CliError::usage(found, fix));
-    }
-    paths.iter().map(|path| read_policy(path)).collect()
 }
 
 #[cfg(test)]

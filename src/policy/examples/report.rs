@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Difference, Failure, Report, Unexercised};
+use crate::policy::Finding;
 
 impl fmt::Display for Report {
     /// Findings, or failures with their reasons, then what no example says, then the counts.
@@ -25,6 +26,25 @@ impl fmt::Display for Report {
             (1, _) => writeln!(f, "1 finding: no example was run"),
             (n, _) => writeln!(f, "{n} findings: no example was run"),
         }
+    }
+}
+
+impl Report {
+    /// What keeps the bundle from being put in force: findings, and examples that fail.
+    pub fn into_findings(self) -> Vec<Finding> {
+        let failed = self.failures.into_iter().map(|failure| {
+            let Failure { name, file, line, differences, .. } = failure;
+            let came: Vec<_> = differences
+                .iter()
+                .map(|Difference { what, expected, came }| {
+                    format!("{what}: expected {expected}, came {came}")
+                })
+                .collect();
+            let message = format!("the example {name:?} fails: {}", came.join("; "));
+            let help = "correct the policy, or the example; `liaison policy test` tells why";
+            Finding { file, line, column: 1, message, help: Some(help.to_owned()) }
+        });
+        self.findings.into_iter().chain(failed).collect()
     }
 }
 

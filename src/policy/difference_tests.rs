@@ -1,0 +1,251 @@
+//! What is counted is what Cedar decides, however the records are divided up.
+
+use super::*;
+use crate::policy::fixtures::{
+    OWN, SAMPLE, agency, any_partner, any_record, hour, load, partner, record,
+};
+use proptest::prelude::*;
+
+const MORE: &str = r#"
+@id("x/more") @title("t") @agreement("a") @owner("o")
+permit (principal is Liaison::Partner, action in Liaison::Action::"release", resource)
+when { resource.tlp == Liaison::Tlp::"CLEAR" };
+
+@id("x/notes") @title("t") @agreement("a") @owner("o")
+permit (principal is Liaison::Partner, action == Liaison::Action::"reveal:notes", resource)
+when { principal.client || resource.confidence > 50 };
+"#;
+
+fn compiled(text: &str) -> Compiled {
+    Compiled::new(Arc::new(load(text).unwrap()), agency(OWN), [])
+}
+
+fn seen(n: u64, facts: &RecordFacts) -> Seen {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    Seen { journal_index: n, id: RecordId::from_bytes(id), facts: facts.clone() }
+}
+
+fn tally(
+    bundles: &[Compiled; 2],
+    partners: &[PartnerFacts],
+    records: impl IntoIterator<Item = (u64, RecordFacts)>,
+) -> (Tally, Vec<ClassSet>) {
+    let [before, after] = bundles;
+    let mut comparer = Comparer::new(before, after, partners, &hour(0));
+    let mut tally = Tally::new(partners.len());
+    for (n, facts) in records {
+        let answers = comparer.ask(&facts);
+        tally.records += 1;
+        if tally.concerns(&answers, &[]) {
+            tally.take(&seen(n, &facts), &answers, &[]);
+        }
+    }
+    (tally, comparer.may_reveal())
+}
+
+fn difference<'a>(
+    bundles: &'a [Compiled; 2],
+    partners: &'a [PartnerFacts],
+    records: &[RecordFacts],
+) -> Difference<'a> {
+    let (tally, may_reveal) = tally(bundles, partners, (0..).zip(records.iter().cloned()));
+    let [before, after] = bundles;
+    Difference::new(before.bundle(), after.bundle(), partners, tally, &may_reveal)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_counted_is_what_cedar_decides(
+        partners in prop::collection::vec(any_partner(), 1..4),
+        records in prop::collection::vec(any_record(), 1..24),
+        swapped in any::<bool>(),
+    ) {
+        let mut texts = [SAMPLE.to_owned(), format!("{SAMPLE}{MORE}")];
+        if swapped {
+            texts.swap(0, 1);
+        }
+        let bundles = texts.map(|text| compiled(&text));
+        let (counted, _) = tally(&bundles, &partners, (0..).zip(records.iter().cloned()));
+        for (partner, counted) in partners.iter().zip(&counted.partners) {
+            let (mut shown, mut hidden, mut had) = (0, 0, ClassSet::EMPTY);
+            let mut revealed = [0; SlotClass::SENSITIVE.len()];
+            for facts in &records {
+                let [was, is] = bundles.each_ref().map(|b| b.decide(partner, facts, &hour(0)));
+                let follows = facts.kind == Kind::Withdrawal;
+                shown += u64::from(!follows && is.release.allowed && !was.release.allowed);
+                hidden += u64::from(!follows && !is.release.allowed && was.release.allowed);
+                for (at, class) in SlotClass::SENSITIVE.into_iter().enumerate() {
+                    let slots = facts.kind.slots_of(ClassSet::EMPTY.with(class));
+                    let [was, is] = [&was, &is].map(|d| d.revealed.contains(class));
+                    if !slots.is_empty() {
+                        revealed[at] += u64::from(is && !was);
+                        had = if was { had.with(class) } else { had };
+                    }
+                }
+            }
+            prop_assert_eq!((counted.shown.records, counted.hidden.records), (shown, hidden));
+            prop_assert_eq!(counted.revealed.each_ref().map(|c| c.records), revealed);
+            prop_assert_eq!(counted.had, had);
+        }
+    }
+
+    #[test]
+    fn two_halves_add_up_to_the_whole_in_any_order(
+        partner in any_partner(),
+        records in prop::collection::vec(any_record(), 0..24),
+        at in 0_usize..24,
+        swapped in any::<bool>(),
+    ) {
+        let bundles = [SAMPLE.to_owned(), format!("{SAMPLE}{MORE}")].map(|text| compiled(&text));
+        let partners = [partner];
+        let numbered: Vec<_> = (0..).zip(records).collect();
+        let (one, other) = numbered.split_at(at.min(numbered.len()));
+        let (whole, _) = tally(&bundles, &partners, numbered.clone());
+        let mut halves = [one, other].map(|half| tally(&bundles, &partners, half.to_vec()).0);
+        if swapped {
+            halves.swap(0, 1);
+        }
+        let [mut sum, rest] = halves;
+        sum.merge(rest);
+        prop_assert_eq!(format!("{whole:?}"), format!("{sum:?}"));
+    }
+}
+
+fn case(notes_to_client: bool) -> PartnerFacts {
+    PartnerFacts { client: notes_to_client, ..partner() }
+}
+
+/// Records of a kind that has notes, our own, TLP:CLEAR.
+fn indicators(count: u8) -> Vec<RecordFacts> {
+    (0..count).map(|n| RecordFacts { confidence: n, ..record() }).collect()
+}
+
+const SHARE: &str = r#"@id("a/share") @title("Everything goes") @agreement("a") @owner("o")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource)
+when { resource.confidence >= 2 };
+"#;
+const NOTES: &str = r#"@id("a/notes") @title("t") @agreement("a") @owner("o")
+permit (principal is Liaison::Partner, action == Liaison::Action::"reveal:notes", resource)
+when { principal.client };
+"#;
+
+#[test]
+fn newly_shown_records_are_counted_by_kind_marking_and_personal_data_with_the_policy() {
+    let bundles = [compiled(""), compiled(SHARE)];
+    let partners = [case(false)];
+    let mut records = indicators(6);
+    records[3].personal_data = true;
+    records[3].jurisdictions = vec!["FR".to_owned()];
+    let found = difference(&bundles, &partners, &records);
+    assert_eq!((found.change(), found.totals()), (PolicyChange::Widening, (4, 0)));
+    let wire = found.to_wire(&bundles[0], &bundles[1], &hour(0)).unwrap();
+    let shown = wire.partners[0].shown.clone().unwrap();
+    assert_eq!((shown.records, shown.personal_data), (4, 1));
+    assert_eq!((shown.kinds[0].name.as_str(), shown.kinds[0].count), ("indicator", 4));
+    assert_eq!((shown.tlp[0].name.as_str(), shown.tlp[0].count), ("CLEAR", 4));
+    assert_eq!(shown.samples.len(), SAMPLES_MAX);
+    assert_eq!(shown.samples[0].record_id[..8], 2_u64.to_be_bytes());
+    assert_eq!(shown.samples[0].policies, ["a/share"]);
+    assert!(shown.samples[0].policies_before.is_empty());
+    assert_eq!(wire.statements[0].place, "0.cedar:1");
+}
+
+#[test]
+fn newly_hidden_records_name_what_showed_them_and_what_forbids_them() {
+    let forbid = r#"@id("a/stop") @title("t")
+forbid (principal is Liaison::Partner, action, resource) when { resource.confidence == 3 };"#;
+    let bundles = [compiled(SHARE), compiled(&format!("{SHARE}{forbid}"))];
+    let partners = [case(false)];
+    let found = difference(&bundles, &partners, &indicators(6));
+    assert_eq!((found.change(), found.totals()), (PolicyChange::Narrowing, (0, 1)));
+    let wire = found.to_wire(&bundles[0], &bundles[1], &hour(0)).unwrap();
+    let hidden = wire.partners[0].hidden.clone().unwrap();
+    assert_eq!(hidden.samples[0].policies, ["a/stop"]);
+    assert_eq!(hidden.samples[0].policies_before, ["a/share"]);
+    assert!(found.extent() == Extent::default());
+}
+
+#[test]
+fn a_class_that_the_partner_was_shown_none_of_reveals_and_another_record_of_it_widens() {
+    let all = SHARE.replace(">= 2", ">= 0");
+    let both = format!("{SHARE}{NOTES}");
+    let partners = [case(true)];
+    // No record is newly shown, and the notes of all of them are.
+    let bundles = [compiled(SHARE), compiled(&both)];
+    let found = difference(&bundles, &partners, &indicators(6));
+    assert_eq!((found.change(), found.totals()), (PolicyChange::Revealing, (0, 0)));
+    assert_eq!(found.partners[0].first_revealed(), ClassSet::EMPTY.with(SlotClass::Notes));
+    // Two more records with their notes, by a permit that speaks of no class.
+    let bundles = [compiled(&both), compiled(&format!("{all}{NOTES}"))];
+    let found = difference(&bundles, &partners, &indicators(6));
+    assert_eq!((found.change(), found.totals()), (PolicyChange::Widening, (2, 0)));
+    assert_eq!(found.partners[0].tally.revealed_classes(), ClassSet::EMPTY.with(SlotClass::Notes));
+}
+
+#[test]
+fn a_permit_reveals_if_the_first_records_to_come_would_show_a_class() {
+    let reveal_only = compiled(NOTES);
+    let bundles = [reveal_only, compiled(&format!("{SHARE}{NOTES}"))];
+    let no_records = |partners: &[PartnerFacts]| difference(&bundles, partners, &[]).change();
+    assert_eq!(no_records(&[case(true)]), PolicyChange::Revealing);
+    // The condition fails for this partner whatever the record.
+    assert_eq!(no_records(&[case(false)]), PolicyChange::Widening);
+}
+
+#[test]
+fn a_partner_is_not_counted_for_what_never_goes_to_it() {
+    let bundles = [compiled(""), compiled(SHARE)];
+    let partners = [case(false), PartnerFacts { agency: agency("b.example"), ..partner() }];
+    let mut comparer = Comparer::new(&bundles[0], &bundles[1], &partners, &hour(0));
+    let mut tally = Tally::new(2);
+    let answers = comparer.ask(&record());
+    assert!(!tally.concerns(&answers, &[0, 1]) && tally.concerns(&answers, &[0]));
+    tally.take(&seen(1, &record()), &answers, &[0]);
+    let shown: Vec<_> = tally.partners.iter().map(|partner| partner.shown.records).collect();
+    assert_eq!(shown, [0, 1]);
+}
+
+#[test]
+fn more_of_what_was_approved_is_within_it_and_another_partner_class_or_person_is_not() {
+    let extent = |shown: Shown| Extent([(agency("a.example"), shown)].into());
+    let approved = extent(Shown {
+        records: true,
+        personal_data: false,
+        classes: ClassSet::EMPTY.with(SlotClass::Notes),
+    });
+    assert_eq!(approved.beyond(&approved), None);
+    assert_eq!(Extent::default().beyond(&approved), None);
+    let beyond = |shown| extent(shown).beyond(&approved);
+    let one = Shown { records: true, ..Shown::default() };
+    assert_eq!(beyond(one), None);
+    assert_eq!(
+        beyond(Shown { personal_data: true, ..one }).unwrap(),
+        "records with personal data for a.example"
+    );
+    let victim = Shown { classes: ClassSet::EMPTY.with(SlotClass::Victim), ..one };
+    assert_eq!(beyond(victim).unwrap(), "fields of class victim for a.example");
+    let elsewhere = Extent([(agency("b.example"), one)].into());
+    assert_eq!(elsewhere.beyond(&approved).unwrap(), "records for b.example");
+    let only_class = Shown { classes: ClassSet::EMPTY.with(SlotClass::Notes), ..Shown::default() };
+    assert!(extent(one).beyond(&extent(only_class)).is_some());
+}
+
+#[test]
+fn what_was_approved_is_read_back_from_what_was_shown() {
+    let bundles = [compiled(""), compiled(&format!("{SHARE}{NOTES}"))];
+    let partners = [case(true), PartnerFacts { agency: agency("b.example"), ..case(false) }];
+    let mut records = indicators(6);
+    records[3].personal_data = true;
+    records[3].jurisdictions = vec!["FR".to_owned()];
+    let found = difference(&bundles, &partners, &records);
+    let mut wire = found.to_wire(&bundles[0], &bundles[1], &hour(0)).unwrap();
+    assert_eq!(Extent::try_from(&wire), Ok(found.extent()));
+    assert_eq!(found.extent().summary(), (2, ClassSet::EMPTY.with(SlotClass::Notes)));
+    let counts = found.counts(1);
+    assert_eq!((counts.len(), counts[0].newly_shown), (1, 4));
+    wire.partners[0].agency = "no name".to_owned();
+    assert!(Extent::try_from(&wire).is_err());
+}

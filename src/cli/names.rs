@@ -36,6 +36,7 @@ wire_enums! {
     Kind, "KIND_", "kind";
     Pap, "PAP_", "PAP label";
     PartnerState, "PARTNER_STATE_", "partner state";
+    RecipientVerdict, "RECIPIENT_VERDICT_", "verdict";
     SlotState, "SLOT_STATE_", "slot state";
     TakedownAction, "TAKEDOWN_ACTION_", "takedown action";
     TakedownStatus, "TAKEDOWN_STATUS_", "takedown status";

@@ -6,21 +6,26 @@
 mod acts;
 pub mod config;
 mod cosigning;
+mod delivery;
 mod disclose;
 mod erase;
+mod explain;
 mod facts_change;
 mod guard;
 pub mod init;
+mod judge;
 mod keyring;
 mod link;
 mod links;
 mod outside;
 mod partners;
+mod past;
 mod plan;
 mod policies;
 pub mod receipt;
 mod retention;
 mod submit;
+mod survey;
 mod take_in;
 mod tasks;
 mod witness;
@@ -28,6 +33,7 @@ mod witness;
 pub use acts::Client;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
+pub use survey::Survey;
 pub use witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
@@ -46,6 +52,7 @@ use arc_swap::ArcSwap;
 use config::Config;
 use guard::Guard;
 use links::Links;
+use past::PastBundles;
 use policies::Rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -119,6 +126,7 @@ pub struct Node {
     started_at: Timestamp,
     rules: ArcSwap<Rules>,
     rules_changed: watch::Sender<u64>,
+    past_bundles: PastBundles,
     trust: SharedTrust,
     certificate: Arc<NodeCertificate>,
     authority: Authority,
@@ -169,6 +177,7 @@ impl Node {
             started_at: now,
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
+            past_bundles: PastBundles::default(),
             trust: empty_trust()?,
             certificate,
             authority,

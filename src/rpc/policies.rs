@@ -1,6 +1,6 @@
 //! `PolicyService`: the sharing policy in force, checking and applying another, and explaining.
 
-use super::{Context, agency, client_of, record_id, refusal};
+use super::{Answers, Context, agency, client_of, explain, record_id, refusal};
 use crate::ident::{BundleHash, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_server::PolicyService;
@@ -25,6 +25,8 @@ fn check_files(files: &[pb::PolicyFile]) -> Result<(), Status> {
 
 #[tonic::async_trait]
 impl PolicyService for Policies {
+    type ExplainPartnerStream = Answers<pb::ExplainPartnerResponse>;
+
     async fn get_policy(
         &self,
         _: Request<pb::GetPolicyRequest>,
@@ -76,6 +78,25 @@ impl PolicyService for Policies {
         let node = Arc::clone(&self.0.node);
         let explained = self.0.read(move |_| Ok(node.explain(id, &partner, at))).await?;
         explained.map(Response::new).map_err(|error| refusal::of_node(&error))
+    }
+
+    async fn explain_recipients(
+        &self,
+        request: Request<pb::ExplainRecipientsRequest>,
+    ) -> Result<Response<pb::ExplainRecipientsResponse>, Status> {
+        let id = record_id(&request.into_inner().record_id)?;
+        let node = Arc::clone(&self.0.node);
+        let explained = self.0.read(move |_| Ok(node.recipients(id))).await?;
+        explained.map(Response::new).map_err(|error| refusal::of_node(&error))
+    }
+
+    async fn explain_partner(
+        &self,
+        request: Request<pb::ExplainPartnerRequest>,
+    ) -> Result<Response<Self::ExplainPartnerStream>, Status> {
+        let partner = agency("partner", &request.into_inner().partner)?;
+        let survey = self.0.node.survey(&partner).map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(Box::pin(explain::survey(self.0.clone(), survey))))
     }
 }
 

@@ -79,7 +79,7 @@ impl Pair {
         }
     }
 
-    const fn vendor(&self) -> &RunningNode {
+    pub(super) const fn vendor(&self) -> &RunningNode {
         &self.nodes[0]
     }
 
@@ -340,7 +340,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-fn milliseconds(what: &str, sorted: &[Duration], percent: usize) -> Figure {
+pub(super) fn milliseconds(what: &str, sorted: &[Duration], percent: usize) -> Figure {
     Figure::new(what, percentile(sorted, percent).as_secs_f64() * 1e3, "ms")
         .remark(format!("of {} records", sorted.len()))
 }

@@ -1,6 +1,7 @@
 //! `liaison policy`: the sharing policy in force, checked, applied and explained.
 
 mod new;
+mod prove;
 mod test;
 mod what;
 mod who;
@@ -68,6 +69,11 @@ pub enum PolicyCommand {
         after_help = "Examples:\n  liaison policy what jc3.or.jp\n  liaison policy what jc3.or.jp --by denial\n\nEvery record is decided anew: some seconds for a million. The work ends when you do."
     )]
     What(what::WhatArgs),
+    /// Prove what holds of every record and partner, or what a change widens and narrows; offline.
+    #[command(
+        after_help = "Examples:\n  liaison policy prove policies/\n  liaison policy prove new/ --against policies/\n\nNeeds a program built with the feature `prove`, and the solver cvc5. Exits 5 when something is\nnot proved."
+    )]
+    Prove(prove::ProveArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,6 +124,7 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
         PolicyCommand::New(args) => new::run(&args, context),
         PolicyCommand::Who(args) => who::run(&args, context).await,
         PolicyCommand::What(args) => what::run(&args, context).await,
+        PolicyCommand::Prove(args) => prove::run(&args, context).await,
     }
 }
 

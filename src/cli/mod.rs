@@ -40,6 +40,7 @@ mod takedown;
 mod verify;
 mod watch;
 mod watch_log;
+mod why_not;
 mod witness;
 
 use std::path::PathBuf;

@@ -37,6 +37,7 @@ wire_enums! {
     Pap, "PAP_", "PAP label";
     PartnerState, "PARTNER_STATE_", "partner state";
     PolicyChange, "POLICY_CHANGE_", "change of a policy";
+    RecipientVerdict, "RECIPIENT_VERDICT_", "verdict";
     SlotState, "SLOT_STATE_", "slot state";
     TakedownAction, "TAKEDOWN_ACTION_", "takedown action";
     TakedownStatus, "TAKEDOWN_STATUS_", "takedown status";

@@ -1,7 +1,10 @@
 //! `liaison policy`: the sharing policy in force, checked, compared, applied and explained.
 
 mod new;
+mod prove;
 mod test;
+mod what;
+mod who;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +75,7 @@ pub enum PolicyCommand {
     Log(LogArgs),
     /// Say why a partner may or may not have a record.
     #[command(
-        after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01"
+        after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01\n\nWith a time in the past it is the decision of then: its policy, its partner, its record."
     )]
     Explain(ExplainArgs),
     /// Run the examples of a bundle, without a node.
@@ -85,6 +88,19 @@ pub enum PolicyCommand {
         after_help = "Example:\n  liaison policy new --template takedown-vendor --partner dcu.example policies/\n\nFiles that are there are never written over."
     )]
     New(new::NewArgs),
+    /// Say which partners may have a record, which fields of it, and why.
+    #[command(after_help = "Example:\n  liaison policy who 9f31c2…")]
+    Who(who::WhoArgs),
+    /// Count what a partner may see of everything that is here, and what denies the rest.
+    #[command(
+        after_help = "Examples:\n  liaison policy what jc3.or.jp\n  liaison policy what jc3.or.jp --by denial\n\nEvery record is decided anew: some seconds for a million. The work ends when you do."
+    )]
+    What(what::WhatArgs),
+    /// Prove what holds of every record and partner, or what a change widens and narrows; offline.
+    #[command(
+        after_help = "Examples:\n  liaison policy prove policies/\n  liaison policy prove new/ --against policies/\n\nNeeds a program built with the feature `prove`, and the solver cvc5. Exits 5 when something is\nnot proved."
+    )]
+    Prove(prove::ProveArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -177,6 +193,9 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
         PolicyCommand::Explain(args) => explain(&args, context).await,
         PolicyCommand::Test(args) => test::run(&args, context),
         PolicyCommand::New(args) => new::run(&args, context),
+        PolicyCommand::Who(args) => who::run(&args, context).await,
+        PolicyCommand::What(args) => what::run(&args, context).await,
+        PolicyCommand::Prove(args) => prove::run(&args, context).await,
     }
 }
 
@@ -508,6 +527,7 @@ mod tests {
             text: "permit share-fraud applies".into(),
             feed_index: Some(7),
             receipted: true,
+            ..Default::default()
         };
         assert_eq!(
             decision_text(&answer),

@@ -1,5 +1,5 @@
 //! `liaison record`: one record: shown with every field's state, verified here, withdrawn, erased or
-//! put under a hold.
+//! put under a hold; why it is not at a partner.
 
 use std::str::FromStr;
 
@@ -14,13 +14,14 @@ use super::record_verify::{self, VerifyArgs};
 use super::record_view::RecordText;
 use super::schema::hex;
 use super::table::{Table, facts};
+use super::why_not::{self, WhyNotArgs};
 use super::{Context, names};
 use crate::ident::{RecordId, SeriesId};
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_client::RecordServiceClient;
 
-/// Show, verify, withdraw, erase or hold one record.
+/// Show, verify, withdraw, erase or hold one record; say why it is not at a partner.
 #[derive(Debug, clap::Subcommand)]
 pub enum RecordCommand {
     /// Show a record with the state of every field.
@@ -58,6 +59,9 @@ pub enum RecordCommand {
         after_help = "Example:\n  liaison record unrestrict 9f31c2… --reason \"case 2026/4 is closed\""
     )]
     Unrestrict(HoldArgs),
+    /// Say where a record stands on its way to a partner, and what to do next.
+    #[command(after_help = "Example:\n  liaison record why-not 9f31c2… --partner jc3.or.jp")]
+    WhyNot(WhyNotArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,6 +112,7 @@ pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(),
         RecordCommand::Erasures(args) => erasure::report(&args, context).await,
         RecordCommand::Restrict(args) => erasure::restrict(&args, true, context).await,
         RecordCommand::Unrestrict(args) => erasure::restrict(&args, false, context).await,
+        RecordCommand::WhyNot(args) => why_not::run(&args, context).await,
     }
 }
 

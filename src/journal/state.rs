@@ -307,8 +307,10 @@ impl State {
         Ok(())
     }
 
-    /// Where in the index the last entry of its sort is kept, so that start-up finds it.
+    /// Where in the index the last entry of its sort is kept, so that start-up finds it; and where
+    /// those are that questions about the past lead to.
     pub fn remember(&self, index: u64, event: &Event, bytes: &[u8], changes: &mut Vec<Change>) {
+        super::history::put(self, index, event, changes);
         let number = |name: &str| {
             let agency = name.parse::<AgencyName>().ok()?;
             self.partners.get(&agency).map(|partner| partner.number.get())

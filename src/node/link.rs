@@ -163,12 +163,18 @@ impl Node {
             Arc::clone(&link.driving)
         });
         let _alone = driving.lock().await;
+        let since = Some(self.now());
         self.links.with(&agency, |link| {
             link.health.connected = true;
+            link.health.since = since;
             link.health.last_error.clear();
         });
         let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
-        self.links.with(&agency, |link| link.health.connected = false);
+        let since = Some(self.now());
+        self.links.with(&agency, |link| {
+            link.health.connected = false;
+            link.health.since = since;
+        });
         match ended {
             Ok(Closing::Drained) => {}
             Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault).await,

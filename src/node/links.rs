@@ -1,6 +1,6 @@
 //! How the exchange with each partner stands: which stream is driven, and what people are told.
 
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -12,6 +12,8 @@ const DELAYS_MAX: usize = 1_024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
     pub(super) connected: bool,
+    /// When the stream that is driven began, or the last one ended.
+    pub(super) since: Option<Timestamp>,
     pub(super) last_error: String,
     pub(super) considered: u64,
     pub(super) receipt_ms_p50: u64,

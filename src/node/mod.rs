@@ -9,21 +9,26 @@ mod bundles;
 mod compare;
 pub mod config;
 mod cosigning;
+mod delivery;
 mod disclose;
 mod erase;
+mod explain;
 mod facts_change;
 mod guard;
 pub mod init;
+mod judge;
 mod keyring;
 mod link;
 mod links;
 mod outside;
 mod partners;
+mod past;
 mod plan;
 mod policies;
 pub mod receipt;
 mod retention;
 mod submit;
+mod survey;
 mod take_in;
 mod tasks;
 mod witness;
@@ -33,6 +38,7 @@ pub use apply::{AppliedPolicy, Proposed};
 pub use compare::Progress;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
+pub use survey::Survey;
 pub use witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
@@ -51,6 +57,7 @@ use arc_swap::ArcSwap;
 use config::Config;
 use guard::Guard;
 use links::Links;
+use past::PastBundles;
 use policies::Rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -126,6 +133,7 @@ pub struct Node {
     rules_changed: watch::Sender<u64>,
     /// Held by who counts what another policy would change: it takes all that can be spared.
     comparing: tokio::sync::Mutex<()>,
+    past_bundles: PastBundles,
     trust: SharedTrust,
     certificate: Arc<NodeCertificate>,
     authority: Authority,
@@ -177,6 +185,7 @@ impl Node {
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
             comparing: tokio::sync::Mutex::default(),
+            past_bundles: PastBundles::default(),
             trust: empty_trust()?,
             certificate,
             authority,

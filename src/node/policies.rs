@@ -1,21 +1,21 @@
-//! Use cases around the sharing policy: check and explain; and the rules in force.
+//! Use cases around the sharing policy: what is in force, and checking what may be.
 
 use super::bundles::{kept_bundles, read_files};
 use super::partners::policy_facts;
 use super::{Node, NodeError};
-use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId, Timestamp};
+use crate::ident::{AgencyName, BundleHash, PolicyVersion};
 use crate::journal::state::State;
 use crate::pb;
 use crate::policy::{
-    Bundle, Compiled, Decision, Explanation, Finding, Moment, PartnerFacts, RecordFacts,
-    Vocabulary, examples, explain,
+    Bundle, Compiled, Decision, Finding, PartnerFacts, RecordFacts, Vocabulary, examples,
 };
 use crate::record::header::Header;
-use crate::record::kind::ClassSet;
-use crate::record::slots::SlotNumber;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The files of a bundle.
+type Files = Vec<pb::PolicyFile>;
 
 /// The policy in force, ready to decide for every partner.
 pub(super) struct Rules {
@@ -24,41 +24,53 @@ pub(super) struct Rules {
     pub(super) partners: BTreeMap<AgencyName, PartnerFacts>,
     pub(super) hash: Option<BundleHash>,
     pub(super) bundle: Arc<Bundle>,
-    files: Vec<pb::PolicyFile>,
+    files: Files,
 }
 
 impl Rules {
     /// Reads the bundle that the journal says is in force.
     pub(super) fn load(dir: &Path, own: &AgencyName, state: &State) -> Result<Self, NodeError> {
-        let (files, hash) = match &state.policy {
-            None => (Vec::new(), None),
-            Some(applied) => {
-                let hash = BundleHash::try_from(&applied.bundle_hash[..])
-                    .map_err(|error| NodeError::start("policy in force", error))?;
-                (read_files(dir, hash)?, Some(hash))
-            }
-        };
-        let bundle = Bundle::load(texts(&files), &Vocabulary::default()).map_err(|findings| {
-            NodeError::Start(format!(
-                "the policy in force does not load: {}",
-                findings.first().map(ToString::to_string).unwrap_or_default()
-            ))
+        let applied = state.policy.as_ref();
+        let hash = applied
+            .map(|applied| BundleHash::try_from(&applied.bundle_hash[..]))
+            .transpose()
+            .map_err(|error| NodeError::start("policy in force", error))?;
+        let (files, bundle) = bundle_of(dir, hash).map_err(|error| {
+            NodeError::Start(format!("the policy in force cannot be used: {error}"))
         })?;
-        if hash.is_some_and(|hash| hash != bundle.hash()) {
-            return Err(NodeError::Start(format!(
-                "the files of the policy in force make the bundle {}, and another was applied; put \
-                 the files in policies/ back",
-                bundle.hash()
-            )));
-        }
         Self::compile(state, own, Arc::new(bundle), files, hash)
+    }
+
+    /// The rules of a bundle, ready to decide for one partner.
+    pub(super) fn of_partner(
+        own: &AgencyName,
+        version: u64,
+        hash: Option<BundleHash>,
+        bundle: Arc<Bundle>,
+        facts: PartnerFacts,
+    ) -> Self {
+        let compiled = Compiled::new(Arc::clone(&bundle), own.clone(), [facts.clone()]);
+        let partners = BTreeMap::from([(facts.agency.clone(), facts)]);
+        let version = PolicyVersion::new(version);
+        let compiled = Arc::new(compiled);
+        Self { version, compiled, partners, hash, bundle, files: Vec::new() }
+    }
+
+    /// The same rules for one partner, of whom other facts are assumed.
+    pub(super) fn with_partner(&self, facts: PartnerFacts) -> Self {
+        let (own, bundle) = (self.compiled.own(), Arc::clone(&self.bundle));
+        Self::of_partner(own, self.version.get(), self.hash, bundle, facts)
+    }
+
+    pub(super) const fn hash(&self) -> Option<BundleHash> {
+        self.hash
     }
 
     fn compile(
         state: &State,
         own: &AgencyName,
         bundle: Arc<Bundle>,
-        files: Vec<pb::PolicyFile>,
+        files: Files,
         hash: Option<BundleHash>,
     ) -> Result<Self, NodeError> {
         let partners: BTreeMap<AgencyName, PartnerFacts> = state
@@ -74,6 +86,25 @@ impl Rules {
 
 fn texts(files: &[pb::PolicyFile]) -> impl Iterator<Item = (String, String)> {
     files.iter().map(|file| (file.name.clone(), file.text.clone()))
+}
+
+/// A bundle that was applied, by its hash; without one, that of no file, which denies everything.
+pub(super) fn bundle_of(
+    dir: &Path,
+    hash: Option<BundleHash>,
+) -> Result<(Files, Bundle), NodeError> {
+    let files = hash.map(|hash| read_files(dir, hash)).transpose()?.unwrap_or_default();
+    let bundle = Bundle::load(texts(&files), &Vocabulary::default()).map_err(|findings| {
+        let first = findings.first().map(ToString::to_string).unwrap_or_default();
+        NodeError::Start(format!("it does not load: {first}"))
+    })?;
+    if hash.is_some_and(|hash| hash != bundle.hash()) {
+        return Err(NodeError::Start(format!(
+            "its files make the bundle {}, and another was applied; put the files in policies/ back",
+            bundle.hash()
+        )));
+    }
+    Ok((files, bundle))
 }
 
 /// What policy sees of a record.
@@ -168,68 +199,5 @@ impl Node {
     /// Checks a bundle against the partners and circles of this node.
     pub fn check_policy(&self, files: &[pb::PolicyFile]) -> Result<BundleHash, Vec<Finding>> {
         self.load_bundle(files).map(|bundle| bundle.hash())
-    }
-
-    /// Why a partner may or may not have a record.
-    pub fn explain(
-        &self,
-        id: RecordId,
-        agency: &AgencyName,
-        at: Option<Timestamp>,
-    ) -> Result<pb::ExplainDecisionResponse, NodeError> {
-        let rules = self.rules();
-        let facts = rules
-            .partners
-            .get(agency)
-            .ok_or_else(|| NodeError::NotFound(format!("{agency} is no partner of this node")))?;
-        let kept = self
-            .view()
-            .kept(&id)?
-            .ok_or_else(|| NodeError::NotFound(format!("this node holds no record {id}")))?;
-        let header = kept.record.header();
-        let moment = Moment::at(at.unwrap_or_else(|| self.now()));
-        let record = record_facts(header);
-        let decision = rules.compiled.decide(facts, &record, &moment);
-        let explanation = explain(&rules.compiled, facts, &record, &moment);
-        let snapshot = self.view().snapshot();
-        let partner = snapshot.state.partners.get(agency);
-        let disclosure = partner
-            .map(|partner| self.view().disclosure(partner.number, &id))
-            .transpose()?
-            .flatten();
-        Ok(explained(
-            &decision,
-            &explanation,
-            header,
-            disclosure,
-            partner.map_or(0, |p| p.receipted),
-        ))
-    }
-}
-
-fn explained(
-    decision: &Decision,
-    explanation: &Explanation,
-    header: &Header,
-    disclosure: Option<crate::journal::index::Disclosure>,
-    receipted: u64,
-) -> pb::ExplainDecisionResponse {
-    let shown = if decision.release.allowed { decision.revealed } else { ClassSet::EMPTY };
-    let (mut revealed, mut withheld) = (Vec::new(), Vec::new());
-    for spec in SlotNumber::of(header.kind).map(|slot| slot.spec(header.kind)) {
-        if shown.contains(spec.class) {
-            revealed.push(spec.name.to_owned());
-        } else {
-            withheld.push(format!("{} ({})", spec.name, spec.class.name()));
-        }
-    }
-    pb::ExplainDecisionResponse {
-        allowed: decision.release.allowed,
-        revealed,
-        withheld,
-        policies: decision.release.deciding.clone(),
-        text: explanation.to_string(),
-        feed_index: disclosure.map(|disclosure| disclosure.feed_index),
-        receipted: disclosure.is_some_and(|disclosure| disclosure.feed_index < receipted),
     }
 }

@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 38] = [
+pub const RPCS: [&str; 41] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -34,6 +34,7 @@ pub const RPCS: [&str; 38] = [
     "liaison.v1.RecordService/ListErasures",
     "liaison.v1.RecordService/RestrictRecord",
     "liaison.v1.RecordService/UnrestrictRecord",
+    "liaison.v1.RecordService/ExplainDelivery",
     "liaison.v1.ActService/ListActs",
     "liaison.v1.ActService/DecideAct",
     "liaison.v1.CaseService/GetTimeline",
@@ -57,6 +58,8 @@ pub const RPCS: [&str; 38] = [
     "liaison.v1.PolicyService/ApplyPolicy",
     "liaison.v1.PolicyService/ListPolicies",
     "liaison.v1.PolicyService/ExplainDecision",
+    "liaison.v1.PolicyService/ExplainRecipients",
+    "liaison.v1.PolicyService/ExplainPartner",
     "liaison.v1.WitnessService/AddCheckpoint",
     "liaison.v1.WitnessService/GetCosignedCheckpoint",
     "liaison.v1.WitnessService/ListWitnesses",

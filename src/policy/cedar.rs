@@ -77,7 +77,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "prove"))]
     pub(super) const ALL: [Self; 9] = [
         Self::Share,
         Self::Forward,

@@ -23,6 +23,7 @@ use super::moment::Moment;
 use super::syntax::conjuncts;
 use crate::ident::AgencyName;
 use crate::record::kind::{Kind, SlotClass};
+use crate::record::slots::SlotNumber;
 
 pub use acceptance::{Acceptance, explain_acceptance};
 
@@ -107,8 +108,11 @@ impl Account {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassAccount {
     pub class: SlotClass,
+    /// The fields of this class that the record's kind has; at least one.
+    pub fields: Vec<&'static str>,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
+    /// Where nothing permits it: the permits that come nearest.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
 }
@@ -122,10 +126,11 @@ pub struct Explanation {
     pub action: ReleaseAction,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
-    /// Where nothing permits: the permits that come nearest, fewest unmet conditions first.
+    /// Where nothing permits, or nothing would if the forbids were not: the permits that come
+    /// nearest, fewest unmet conditions first.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
-    /// Each sensitive class; none when the record is not released.
+    /// Each sensitive class that the record's kind has; none when the record is not released.
     pub classes: Vec<ClassAccount>,
 }
 
@@ -146,15 +151,20 @@ pub fn explain(
         moment,
     };
     let action = decision.action.action();
-    let classes = decision.classes.iter().map(|(class, verdict)| {
+    let classes = decision.classes.iter().filter_map(|(class, verdict)| {
+        let fields = fields_of(record.kind, *class);
+        if fields.is_empty() {
+            return None;
+        }
         let (deciding, nearest) = teller.accounts(Action::Reveal(*class), verdict);
-        ClassAccount {
+        Some(ClassAccount {
             class: *class,
+            fields,
             outcome: Outcome::of(verdict),
             deciding,
             nearest,
             faults: verdict.faults.clone(),
-        }
+        })
     });
     let (deciding, nearest) = teller.accounts(action, &decision.release);
     Explanation {
@@ -168,6 +178,12 @@ pub fn explain(
         faults: decision.release.faults.clone(),
         classes: classes.collect(),
     }
+}
+
+/// The names of a kind's fields of one class.
+fn fields_of(kind: Kind, class: SlotClass) -> Vec<&'static str> {
+    let specs = SlotNumber::of(kind).map(|number| number.spec(kind));
+    specs.filter(|spec| spec.class == class).map(|spec| spec.name).collect()
 }
 
 struct Teller<'a> {
@@ -185,7 +201,7 @@ impl Teller<'_> {
         let named =
             |statement: &&Statement| verdict.deciding.iter().any(|id| **id == *statement.id);
         let deciding = self.statements.iter().filter(named).map(account).collect();
-        if Outcome::of(verdict) != Outcome::NothingPermits {
+        if !matches!(Outcome::of(verdict), Outcome::NothingPermits | Outcome::Forbidden) {
             return (deciding, vec![]);
         }
         let mut nearest: Vec<_> = self
@@ -194,6 +210,10 @@ impl Teller<'_> {
             .filter(|s| s.permits && action_matches(&s.body.action, action))
             .map(account)
             .collect();
+        // A permit matches: only the forbids stand in the way.
+        if nearest.iter().any(|account| account.unmet() == 0) {
+            return (deciding, vec![]);
+        }
         nearest.sort_by_cached_key(|account| {
             let met = account.conditions.len() - account.unmet();
             (account.unmet(), Reverse(met), account.id.clone())
@@ -205,8 +225,9 @@ impl Teller<'_> {
     fn account(&self, statement: &Statement, request: Option<&Request>) -> Account {
         let mut conditions: Vec<_> = self.head(statement).into_iter().collect();
         let mut failed = conditions.iter().any(|head| head.state == State::Fails);
-        for part in conjuncts(statement.body.clauses()) {
-            let state = match self.state(&part, request) {
+        let parts = conjuncts(statement.body.clauses());
+        for (part, state) in parts.iter().zip(self.states(&parts, request)) {
+            let state = match state {
                 State::Errs(_) if failed => State::NotReached,
                 state => state,
             };
@@ -236,17 +257,21 @@ impl Teller<'_> {
         Some(Condition { text: readable(&format!("principal {principal}")), state })
     }
 
-    fn state(&self, part: &Arc<Expr>, request: Option<&Request>) -> State {
-        let (Some(request), Some(store), Some(probe)) = (request, &self.store, Probe::new([part]))
+    /// All at once, because putting a question costs more than answering it.
+    fn states(&self, parts: &[Arc<Expr>], request: Option<&Request>) -> Vec<State> {
+        let (Some(request), Some(store), Some(probe)) = (request, &self.store, Probe::new(parts))
         else {
-            return State::Errs("the facts could not be put to the policy".to_owned());
+            let unasked = || State::Errs("the facts could not be put to the policy".to_owned());
+            return parts.iter().map(|_| unasked()).collect();
         };
-        match probe.ask(request, store).pop() {
-            Some(Ok(true)) => State::Holds,
-            Some(Ok(false)) => State::Fails,
-            Some(Err(reason)) => State::Errs(reason),
-            None => State::Errs("no answer".to_owned()),
-        }
+        let answers = probe.ask(request, store).into_iter();
+        answers
+            .map(|answer| match answer {
+                Ok(true) => State::Holds,
+                Ok(false) => State::Fails,
+                Err(reason) => State::Errs(reason),
+            })
+            .collect()
     }
 }
 
@@ -258,14 +283,16 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partner, sector, action, kind, outcome, .. } = self;
         writeln!(f, "{partner} ({sector}) {} {}: {outcome}", action.name(), kind.name())?;
-        write_reasons(f, "  ", &self.faults, &self.deciding, &self.nearest)?;
+        write_reasons(f, "  ", *outcome, &self.faults, &self.deciding, &self.nearest)?;
         if self.outcome != Outcome::Allowed {
             return Ok(());
         }
         for class in &self.classes {
             let word = if class.outcome == Outcome::Allowed { "shown" } else { "withheld" };
-            writeln!(f, "  {} {word}: {}", class.class.name(), class.outcome)?;
-            write_reasons(f, "    ", &class.faults, &class.deciding, &class.nearest)?;
+            let (name, fields) = (class.class.name(), class.fields.join(", "));
+            writeln!(f, "  {name} {word} ({fields}): {}", class.outcome)?;
+            let ClassAccount { outcome, faults, deciding, nearest, .. } = class;
+            write_reasons(f, "    ", *outcome, faults, deciding, nearest)?;
         }
         Ok(())
     }
@@ -274,6 +301,7 @@ impl fmt::Display for Explanation {
 fn write_reasons(
     f: &mut fmt::Formatter<'_>,
     indent: &str,
+    outcome: Outcome,
     faults: &[Fault],
     deciding: &[Account],
     nearest: &[Account],
@@ -285,7 +313,8 @@ fn write_reasons(
         write_account(f, indent, if account.permits { "+" } else { "-" }, account)?;
     }
     if !nearest.is_empty() {
-        writeln!(f, "{indent}nearest permits:")?;
+        let either = if outcome == Outcome::Forbidden { "nothing permits it either; " } else { "" };
+        writeln!(f, "{indent}{either}nearest permits:")?;
     }
     nearest.iter().try_for_each(|account| write_account(f, indent, "?", account))
 }

@@ -15,7 +15,8 @@ fn vendor() -> PartnerFacts {
 
 #[test]
 fn a_forbidden_record_is_explained_by_the_forbids() {
-    let record = RecordFacts { tlp: Tlp::Amber, orcon: true, ..foreign_record() };
+    let operation = Some("chakra".to_owned());
+    let record = RecordFacts { tlp: Tlp::Amber, orcon: true, operation, ..foreign_record() };
     assert_eq!(
         told(&partner(), &record),
         r#"cert.example (cert) forward indicator: DENY, forbidden
@@ -76,10 +77,8 @@ fn every_withheld_class_says_why() {
     assert_eq!(
         outcomes,
         [
-            ("victim", Outcome::Allowed),
             ("reporter", Outcome::Allowed),
             ("source", Outcome::NothingPermits),
-            ("evidence", Outcome::NothingPermits),
             ("notes", Outcome::NothingPermits),
             ("links", Outcome::NothingPermits),
         ]
@@ -87,8 +86,20 @@ fn every_withheld_class_says_why() {
     let links = explanation.classes.last().unwrap();
     assert_eq!((links.nearest[0].id.as_str(), links.nearest[0].unmet()), ("agency/links", 1));
     let text = explanation.to_string();
-    assert!(text.contains("  victim shown: ALLOW\n    + agency/police-reveal"), "{text}");
-    assert!(text.contains("  notes withheld: DENY, nothing permits it\n"), "{text}");
+    let shown = "  reporter shown (reporter): ALLOW\n    + agency/police-reveal";
+    assert!(text.contains(shown), "{text}");
+    let withheld = "  source withheld (source, references): DENY, nothing permits it\n";
+    assert!(text.contains(withheld), "{text}");
+}
+
+#[test]
+fn a_forbidden_record_that_nothing_permits_either_says_both() {
+    let record = RecordFacts { tlp: Tlp::Amber, ..foreign_record() };
+    let explanation = explain(&sample([]), &partner(), &record, &hour(0));
+    assert_eq!(explanation.outcome, Outcome::Forbidden);
+    assert_eq!(explanation.nearest[0].id, "agency/cert-operations");
+    let text = explanation.to_string();
+    assert!(text.contains("  nothing permits it either; nearest permits:\n  ? agency/"), "{text}");
 }
 
 #[test]

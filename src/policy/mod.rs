@@ -23,6 +23,8 @@ mod hold;
 mod lint;
 mod memo;
 mod moment;
+#[cfg(feature = "prove")]
+mod prove;
 mod select;
 mod source;
 mod syntax;
@@ -59,6 +61,8 @@ pub use finding::{Finding, Report};
 pub use hold::{Hold, hold, retention_ended};
 pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
 pub use moment::Moment;
+#[cfg(feature = "prove")]
+pub use prove::{Change, Counterexample, Proof, ProveError, Proved, Prover};
 pub use select::{Selected, Selector};
 pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,

@@ -43,6 +43,8 @@ pub struct Selector {
     /// `None`: a condition has a form that can't be replayed, so Cedar decides each time.
     plans: Option<Plans>,
     groups: Groups,
+    /// The first by id of the forbids that match what was selected last.
+    denied_by: Option<Arc<str>>,
 }
 
 struct Plans {
@@ -55,6 +57,7 @@ struct Plans {
 type Plan = Vec<Rule>;
 
 struct Rule {
+    id: Arc<str>,
     permits: bool,
     condition: Tree,
 }
@@ -105,6 +108,7 @@ impl Selector {
             moment: moment.clone(),
             plans: groups.is_some().then_some(Plans { share, forward, reveal }),
             groups: Groups::new(groups.unwrap_or_default(), values_max.min(VALUES_MAX)),
+            denied_by: None,
         };
         selector.fold_constants();
         selector
@@ -113,6 +117,7 @@ impl Selector {
     /// What [`PartnerPolicy::decide`] would say of this record, for a fraction of its price.
     pub fn select(&mut self, record: &RecordFacts) -> Selected {
         let Some(plans) = &self.plans else { return self.decide(record) };
+        self.denied_by = None;
         self.groups.start();
         let mut replay = Replay {
             groups: &mut self.groups,
@@ -125,14 +130,15 @@ impl Selector {
             super::ReleaseAction::Share => &plans.share,
             super::ReleaseAction::Forward => &plans.forward,
         };
-        let (released, mut erred) = replay.ask(release);
+        let Answer { allowed: released, mut erred, forbid } = replay.ask(release);
+        self.denied_by = forbid.map(Arc::clone);
         let mut revealed = ClassSet::EMPTY;
         if released {
             revealed = ClassSet::CORE;
             for (class, plan) in &plans.reveal {
-                let (allowed, failed) = replay.ask(plan);
-                erred |= failed;
-                if allowed {
+                let answer = replay.ask(plan);
+                erred |= answer.erred;
+                if answer.allowed {
                     revealed = revealed.with(*class);
                 }
             }
@@ -155,8 +161,16 @@ impl Selector {
         open.map(|(class, _)| *class).collect()
     }
 
-    fn decide(&self, record: &RecordFacts) -> Selected {
+    /// Why the record that was selected last is not released: the first by id of the forbids that
+    /// match it; `None` if nothing permits it, or if it is released.
+    pub fn denied_by(&self) -> Option<&str> {
+        self.denied_by.as_deref()
+    }
+
+    fn decide(&mut self, record: &RecordFacts) -> Selected {
         let decision = self.policy.decide(record, &self.moment);
+        let forbid = decision.release.deciding.first().filter(|_| !decision.release.allowed);
+        self.denied_by = forbid.map(|id| id.as_str().into());
         Selected {
             released: decision.release.allowed,
             revealed: decision.revealed,
@@ -221,6 +235,7 @@ fn draft_plan(slice: &Slice, action: Action, drafts: &mut Vec<Draft>) -> Plan {
         .statements
         .iter()
         .map(|statement| Rule {
+            id: Arc::clone(&statement.id),
             permits: statement.permits,
             condition: draft_clauses(statement.body.clauses(), action, drafts),
         })
@@ -391,19 +406,30 @@ struct Replay<'a> {
     store: Option<Result<cedar_policy::Entities, super::FactsError>>,
 }
 
+/// What the replay says of one action.
+struct Answer<'a> {
+    allowed: bool,
+    /// Something could not be evaluated: then it is not allowed.
+    erred: bool,
+    /// The first by id of the forbids that match.
+    forbid: Option<&'a Arc<str>>,
+}
+
 impl Replay<'_> {
-    /// Allowed, and whether something erred: then it is not allowed.
-    fn ask(&mut self, plan: &Plan) -> (bool, bool) {
-        let (mut permitted, mut forbidden, mut erred) = (false, false, false);
+    fn ask<'p>(&mut self, plan: &'p Plan) -> Answer<'p> {
+        let (mut permitted, mut erred) = (false, false);
+        let mut forbid: Option<&Arc<str>> = None;
         for rule in plan {
             match self.truth(&rule.condition) {
                 Truth::False => {}
                 Truth::True if rule.permits => permitted = true,
-                Truth::True => forbidden = true,
+                Truth::True => {
+                    forbid = Some(forbid.map_or(&rule.id, |first| first.min(&rule.id)));
+                }
                 Truth::Error => erred = true,
             }
         }
-        (permitted && !forbidden && !erred, erred)
+        Answer { allowed: permitted && forbid.is_none() && !erred, erred, forbid }
     }
 
     fn truth(&mut self, tree: &Tree) -> Truth {

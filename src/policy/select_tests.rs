@@ -20,6 +20,11 @@ fn check(compiled: &Compiled, partner: &PartnerFacts, records: &[RecordFacts]) {
         // Twice: once asked of Cedar, once remembered.
         for _ in 0..2 {
             assert_eq!(selector.select(record), expected, "{record:?}\n{decision:?}");
+            let release = &decision.release;
+            let forbid = release.deciding.first().filter(|_| !release.allowed);
+            if release.faults.is_empty() {
+                assert_eq!(selector.denied_by(), forbid.map(String::as_str), "{decision:?}");
+            }
         }
     }
 }

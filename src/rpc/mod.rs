@@ -9,6 +9,7 @@ mod acts;
 mod cases;
 mod erasures;
 mod exchange;
+mod explain;
 mod history;
 mod in_order;
 mod logs;

@@ -1,7 +1,7 @@
 //! `PolicyService`: the sharing policy in force, comparing and applying another, and explaining.
 
 use super::acts::reason;
-use super::{Answers, Context, agency, person_of, record_id, refusal};
+use super::{Answers, Context, agency, explain, person_of, record_id, refusal};
 use crate::ident::{BundleHash, Timestamp};
 use crate::node::{Client, Progress, Proposed};
 use crate::pb;
@@ -32,6 +32,8 @@ fn check_files(files: &[pb::PolicyFile]) -> Result<(), Status> {
 
 #[tonic::async_trait]
 impl PolicyService for Policies {
+    type ExplainPartnerStream = Answers<pb::ExplainPartnerResponse>;
+
     async fn get_policy(
         &self,
         request: Request<pb::GetPolicyRequest>,
@@ -133,6 +135,25 @@ impl PolicyService for Policies {
         let node = Arc::clone(&self.0.node);
         let explained = self.0.read(move |_| Ok(node.explain(id, &partner, at))).await?;
         explained.map(Response::new).map_err(|error| refusal::of_node(&error))
+    }
+
+    async fn explain_recipients(
+        &self,
+        request: Request<pb::ExplainRecipientsRequest>,
+    ) -> Result<Response<pb::ExplainRecipientsResponse>, Status> {
+        let id = record_id(&request.into_inner().record_id)?;
+        let node = Arc::clone(&self.0.node);
+        let explained = self.0.read(move |_| Ok(node.recipients(id))).await?;
+        explained.map(Response::new).map_err(|error| refusal::of_node(&error))
+    }
+
+    async fn explain_partner(
+        &self,
+        request: Request<pb::ExplainPartnerRequest>,
+    ) -> Result<Response<Self::ExplainPartnerStream>, Status> {
+        let partner = agency("partner", &request.into_inner().partner)?;
+        let survey = self.0.node.survey(&partner).map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(Box::pin(explain::survey(self.0.clone(), survey))))
     }
 }
 

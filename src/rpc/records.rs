@@ -2,7 +2,8 @@
 
 use super::submission::{self, check_drafts};
 use super::{
-    Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, record_id, refusal, sight_of, watch,
+    Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, explain, record_id, refusal, sight_of,
+    watch,
 };
 use crate::ident::{AgencyName, SeriesId};
 use crate::journal::JournalError;
@@ -162,6 +163,13 @@ impl RecordService for Records {
         let checkpoint_note =
             erasures::restrict(&self.0, &client, &record_id, false, reason).await?;
         Ok(Response::new(pb::UnrestrictRecordResponse { checkpoint_note }))
+    }
+
+    async fn explain_delivery(
+        &self,
+        request: Request<pb::ExplainDeliveryRequest>,
+    ) -> Result<Response<pb::ExplainDeliveryResponse>, Status> {
+        explain::delivery(&self.0, request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -11,6 +11,7 @@
 mod bodies;
 mod circles;
 mod erasure;
+mod explain;
 mod export;
 mod faults;
 mod fixture;

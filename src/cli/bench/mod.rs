@@ -5,6 +5,7 @@
 
 mod appends;
 mod audits;
+mod explains;
 mod figures;
 mod memory;
 mod pair;
@@ -29,7 +30,7 @@ Examples:
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
-/// Measure signatures, journal, exchange and latency on this machine, each beside its limit.
+/// Measure signatures, journal, exchange, latency and questions on this machine, each beside its limit.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
@@ -125,6 +126,8 @@ async fn through_pair(
         context.output.note("two nodes: up to 1,000,000 records");
         figures.extend(pair.fill(dir, records + pair::SINGLES, context).await?);
     }
+    context.output.note("questions about decisions");
+    figures.extend(pair.explain().await?);
     Ok(figures)
 }
 

@@ -79,7 +79,7 @@ impl Pair {
         }
     }
 
-    const fn vendor(&self) -> &RunningNode {
+    pub(super) const fn vendor(&self) -> &RunningNode {
         &self.nodes[0]
     }
 

@@ -131,6 +131,12 @@ impl RecordService for Node {
     ) -> Result<Response<pb::UnrestrictRecordResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn explain_delivery(
+        &self,
+        _: Request<pb::ExplainDeliveryRequest>,
+    ) -> Result<Response<pb::ExplainDeliveryResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn submit_records(
         &self,
         _: Request<pb::SubmitRecordsRequest>,

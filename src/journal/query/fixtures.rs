@@ -5,7 +5,7 @@ use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::transaction::{Origin, Signing};
 use crate::journal::view::View;
-use crate::pb;
+use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::header::Header;
 use crate::record::signed::Verified;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 pub(in crate::journal) const OWN: &str = "npa.go.jp";
@@ -26,6 +27,8 @@ pub(in crate::journal) struct Journal {
     ledger: Ledger,
     _writer: Writer,
     _dir: TempDir,
+    /// What its clock says, milliseconds since 1970.
+    now_ms: Arc<AtomicU64>,
     runtime: tokio::runtime::Runtime,
     heads: HashMap<(SeriesId, AgencyName), Header>,
     ids: HashMap<(SeriesId, AgencyName), RecordId>,
@@ -125,7 +128,10 @@ impl Journal {
             journal_key: SigningKey::from_bytes(&[2; 32]),
             series_secret: secret(),
         };
-        let clock: crate::journal::ledger::Clock = Arc::new(|| time(DAY));
+        let now_ms = Arc::new(AtomicU64::new(DAY));
+        let told = Arc::clone(&now_ms);
+        let clock: crate::journal::ledger::Clock =
+            Arc::new(move || time(told.load(Ordering::Relaxed)));
         let (ledger, writer, _) = open::open(&options, signing, clock).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let genesis = open::genesis(&OWN.parse().unwrap());
@@ -134,6 +140,7 @@ impl Journal {
             ledger,
             _writer: writer,
             _dir: dir,
+            now_ms,
             runtime,
             heads: HashMap::new(),
             ids: HashMap::new(),
@@ -142,6 +149,12 @@ impl Journal {
 
     pub(in crate::journal) fn view(&self) -> &View {
         self.ledger.view()
+    }
+
+    /// Makes an entry at a time; what comes later is made then too.
+    pub(in crate::journal) fn append_at(&self, at_ms: u64, event: Event) {
+        self.now_ms.store(at_ms, Ordering::Relaxed);
+        self.runtime.block_on(self.ledger.commit(move |tx| tx.append(event))).unwrap();
     }
 
     /// Signs a draft as the next revision of its series and keeps it.

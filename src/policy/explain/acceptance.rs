@@ -55,6 +55,6 @@ impl fmt::Display for Acceptance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partner, sector, kind, outcome, .. } = self;
         writeln!(f, "accept {} of {partner} ({sector}): {outcome}", kind.name())?;
-        write_reasons(f, "  ", &self.faults, &self.deciding, &self.nearest)
+        write_reasons(f, "  ", self.outcome, &self.faults, &self.deciding, &self.nearest)
     }
 }

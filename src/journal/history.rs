@@ -1,0 +1,268 @@
+//! What was in force at a time: policy, partners, and what befell one record after it was accepted.
+//!
+//! The index keeps where those entries are and nothing of what they say; they are read from the
+//! journal, so that a past decision is explained from what an auditor reads too.
+
+use super::JournalError;
+use super::state::{PartnerNumber, State};
+use super::view::View;
+use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::slots::SlotMask;
+use crate::store::{Change, KeyRange, Order, Table};
+use std::collections::HashSet;
+
+const POLICY: u8 = 32;
+const PARTNER: u8 = 33;
+const RECORD: u8 = 34;
+const NOT_TAKEN: u8 = 35;
+
+/// Entries about one record that are looked at, the newest: holds are set by people, and slots come
+/// at most as often as there are slots.
+const RECORD_ENTRIES_MAX: usize = 4_096;
+
+/// What had befallen a record by some entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// The hold that it was under, with the time at which it was set.
+    pub hold: Option<(Timestamp, pb::RecordRestricted)>,
+    /// Since when the partner that it came from wants it no longer used.
+    pub retracted: Option<Timestamp>,
+    /// Slots that were erased by then.
+    pub erased: SlotMask,
+    /// Slots that came after it was accepted, and after that entry.
+    pub came_later: SlotMask,
+    /// Slots that were erased after that entry.
+    pub erased_later: SlotMask,
+}
+
+fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn partner_key(number: PartnerNumber, index: u64) -> Vec<u8> {
+    key(PARTNER, &[&number.get().to_be_bytes(), &index.to_be_bytes()])
+}
+
+fn not_taken_key(number: PartnerNumber, feed_index: u64) -> Vec<u8> {
+    key(NOT_TAKEN, &[&number.get().to_be_bytes(), &feed_index.to_be_bytes()])
+}
+
+/// Keeps where an entry is that questions about the past lead to. `state` is that after the entry.
+pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Change>) {
+    let at = index.to_be_bytes();
+    let number = |name: &str| {
+        let agency = name.parse::<AgencyName>().ok()?;
+        state.partners.get(&agency).map(|partner| partner.number)
+    };
+    let mut add = |key, value: &[u8]| {
+        changes.push(Change::put(Table::Disclosures, key, value.to_vec()));
+    };
+    match event {
+        Event::PolicyApplied(_) => add(key(POLICY, &[&at]), &[]),
+        Event::PartnerChanged(changed) => {
+            if let Some(number) = number(&changed.agency) {
+                add(partner_key(number, index), &[]);
+            }
+        }
+        Event::SlotsReceived(pb::SlotsReceived { record_id, .. })
+        | Event::SlotsErased(pb::SlotsErased { record_id, .. })
+        | Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
+        | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
+            add(key(RECORD, &[record_id, &at]), &[]);
+        }
+        Event::ReceiptReceived(receipt) => {
+            if let Some(number) = number(&receipt.partner) {
+                for exception in &receipt.exceptions {
+                    add(not_taken_key(number, exception.index), &at);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn damaged() -> JournalError {
+    JournalError::Index("what is kept of the past has another form".to_owned())
+}
+
+fn last_index(bytes: &[u8]) -> Result<u64, JournalError> {
+    bytes.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(damaged)
+}
+
+impl View {
+    /// How many entries were made at or before a time; times of entries never go back.
+    pub fn size_at(&self, at: Timestamp) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (0, self.journal().size());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.event(middle)?.0 <= at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The policy that was in force when the journal had `size` entries, and since when.
+    pub fn policy_at(
+        &self,
+        size: u64,
+    ) -> Result<Option<(Timestamp, pb::PolicyApplied)>, JournalError> {
+        let range = KeyRange::between(key(POLICY, &[&[0; 8]]), key(POLICY, &[&size.to_be_bytes()]));
+        let Some(index) = self.newest_in(&range)? else { return Ok(None) };
+        match self.event(index)? {
+            (at, Event::PolicyApplied(applied)) => Ok(Some((at, applied))),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// What was said of a partner when the journal had `size` entries; `None` if it was none yet.
+    pub fn partner_at(
+        &self,
+        number: PartnerNumber,
+        size: u64,
+    ) -> Result<Option<pb::PartnerChanged>, JournalError> {
+        let range = KeyRange::between(partner_key(number, 0), partner_key(number, size));
+        let Some(index) = self.newest_in(&range)? else { return Ok(None) };
+        match self.event(index)?.1 {
+            Event::PartnerChanged(changed) => Ok(Some(changed)),
+            _ => Err(damaged()),
+        }
+    }
+
+    fn newest_in(&self, range: &KeyRange) -> Result<Option<u64>, JournalError> {
+        let pair = self.index().scan(Table::Disclosures, range, Order::Descending).next();
+        pair.map(|pair| last_index(&pair?.0)).transpose()
+    }
+
+    /// What had befallen a record when the journal had `size` entries.
+    pub fn fate_at(&self, id: &RecordId, size: u64) -> Result<Fate, JournalError> {
+        let mut fate = Fate::default();
+        let (mut hold, mut retraction) = (None, None);
+        let range = KeyRange::prefix(key(RECORD, &[id.as_bytes()]));
+        let newest_first = self.index().scan(Table::Disclosures, &range, Order::Descending);
+        for pair in newest_first.take(RECORD_ENTRIES_MAX) {
+            let index = last_index(&pair?.0)?;
+            let (at, event) = self.event(index)?;
+            let is_later = index >= size;
+            match event {
+                Event::SlotsReceived(received) if is_later => {
+                    let slots = SlotMask::from_bits(received.open_slots);
+                    fate.came_later = fate.came_later.or(slots);
+                }
+                Event::SlotsErased(erased) => {
+                    let slots = SlotMask::from_bits(erased.slots);
+                    let of = if is_later { &mut fate.erased_later } else { &mut fate.erased };
+                    *of = of.or(slots);
+                }
+                Event::RecordRestricted(restricted) if !is_later => {
+                    hold.get_or_insert((at, restricted));
+                }
+                Event::RecordRetracted(retracted) if !is_later => {
+                    retraction.get_or_insert((at, retracted.retracted));
+                }
+                _ => {}
+            }
+        }
+        fate.hold = hold.filter(|(_, hold)| hold.restricted);
+        fate.retracted = retraction.filter(|(_, retracted)| *retracted).map(|(at, _)| at);
+        Ok(fate)
+    }
+
+    /// The records that something befell after they were accepted; `None` if they are more than
+    /// `most`. The others are under no hold and not retracted, without being looked up.
+    pub fn befallen(&self, most: usize) -> Result<Option<HashSet<RecordId>>, JournalError> {
+        let mut found = HashSet::new();
+        let range = KeyRange::prefix([RECORD]);
+        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, _) = pair?;
+            let id = key.get(1..33).and_then(|id| RecordId::try_from(id).ok());
+            found.insert(id.ok_or_else(damaged)?);
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Why a partner did not take an entry of the feed to it; `None` if its receipts do not say so.
+    pub fn not_taken(
+        &self,
+        number: PartnerNumber,
+        feed_index: u64,
+    ) -> Result<Option<pb::FeedException>, JournalError> {
+        let key = not_taken_key(number, feed_index);
+        let Some(value) = self.index().read(Table::Disclosures, &key)? else { return Ok(None) };
+        match self.event(last_index(&value)?)?.1 {
+            Event::ReceiptReceived(receipt) => {
+                Ok(receipt.exceptions.into_iter().find(|found| found.index == feed_index))
+            }
+            _ => Err(damaged()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::query::fixtures::{DAY, Journal, OWN, indicator, time};
+    use bytes::Bytes;
+
+    fn applied(version: u64) -> Event {
+        let bundle_hash = Bytes::copy_from_slice(&[version as u8; 32]);
+        Event::PolicyApplied(pb::PolicyApplied { version, bundle_hash, ..Default::default() })
+    }
+
+    #[test]
+    fn the_policy_of_a_time_is_the_last_one_applied_by_then() {
+        let mut journal = Journal::new();
+        let size = |journal: &Journal| journal.view().snapshot().size;
+        assert_eq!(journal.view().policy_at(u64::MAX).unwrap(), None);
+        let mut sizes = vec![size(&journal)];
+        for version in [1, 2] {
+            journal.append_at(DAY + version, applied(version));
+            journal.add(OWN, indicator(&format!("{version}.example"), "", &[]), DAY);
+            sizes.push(size(&journal));
+        }
+        let view = journal.view();
+        let found: Vec<_> = sizes
+            .iter()
+            .map(|size| view.policy_at(*size).unwrap().map_or(0, |(_, policy)| policy.version))
+            .collect();
+        assert_eq!(found, [0, 1, 2]);
+        assert_eq!(view.size_at(time(DAY)).unwrap(), sizes[0]);
+        assert_eq!(view.size_at(time(DAY - 1)).unwrap(), 0);
+        assert_eq!(view.size_at(time(DAY + 1)).unwrap(), sizes[1]);
+        assert_eq!(view.size_at(time(DAY + 2)).unwrap(), sizes[2]);
+    }
+
+    #[test]
+    fn the_fate_of_a_record_is_that_of_the_time() {
+        let mut journal = Journal::new();
+        let id = journal.add(OWN, indicator("a.example", "", &[]), DAY).id();
+        let record_id = Bytes::copy_from_slice(id.as_bytes());
+        let hold = |restricted| {
+            Event::RecordRestricted(pb::RecordRestricted {
+                record_id: record_id.clone(),
+                restricted,
+                reason: "exhibit".to_owned(),
+                client: "officer".to_owned(),
+            })
+        };
+        let before = journal.view().snapshot().size;
+        journal.append_at(DAY + 1, hold(true));
+        let under = journal.view().snapshot().size;
+        journal.append_at(DAY + 2, hold(false));
+        let view = journal.view();
+        let held = |size| view.fate_at(&id, size).unwrap().hold.map(|(at, hold)| (at, hold.reason));
+        assert_eq!(held(before), None);
+        assert_eq!(held(under), Some((time(DAY + 1), "exhibit".to_owned())));
+        assert_eq!(held(u64::MAX), None);
+        assert_eq!(view.befallen(1).unwrap(), Some(HashSet::from([id])));
+        assert_eq!(view.befallen(0).unwrap(), None);
+    }
+}

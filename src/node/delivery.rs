@@ -1,0 +1,362 @@
+//! Where a record stands on its way to a partner, from its acceptance to the partner's receipt.
+//!
+//! The way is a list of steps, each of which looks at one thing. The first that something stands at
+//! ends the walk; what lies behind it is not looked at.
+
+use super::judge::{Judged, hold_in_words, lag_of};
+use super::partners::unknown;
+use super::past::Setting;
+use super::{Node, NodeError};
+use crate::ident::{AgencyName, RecordId};
+use crate::journal::gate::Standing;
+use crate::journal::index::Disclosure;
+use crate::journal::state::PartnerRecord;
+use crate::journal::view::Kept;
+use crate::pb;
+use crate::record::kind::Kind;
+use crate::record::slots::SlotNumber;
+
+/// What was found at a step.
+enum Found {
+    /// Nothing hinders the record here.
+    Passed(String),
+    /// It stands here.
+    Stands { found: String, next: String },
+}
+
+type Look = fn(&Walk<'_>) -> Result<Found, NodeError>;
+
+/// The way, in order.
+const STEPS: [(&str, Look); 13] = [
+    ("accepted", accepted),
+    ("usable", usable),
+    ("partner", partner),
+    ("signing", signing),
+    ("policy", policy),
+    ("receipts", receipts),
+    ("considered", considered),
+    ("decision", decision),
+    ("references", references),
+    ("feed", feed),
+    ("connection", connection),
+    ("receipt", receipt),
+    ("taken", taken),
+];
+
+/// A record on its way, with what every step needs to know.
+struct Walk<'a> {
+    node: &'a Node,
+    agency: &'a AgencyName,
+    id: RecordId,
+    partner: PartnerRecord,
+    setting: Setting,
+    /// The record, once it is known to be here.
+    here: Option<(Kept, Judged)>,
+    /// What of it stands in the feed to the partner.
+    disclosure: Option<Disclosure>,
+}
+
+impl Walk<'_> {
+    fn kept(&self) -> Option<&Kept> {
+        self.here.as_ref().map(|(kept, _)| kept)
+    }
+
+    /// The partner's receipt covers it: what happened here since does not matter any more.
+    fn is_receipted(&self) -> bool {
+        self.disclosure.is_some_and(|disclosure| disclosure.feed_index < self.partner.receipted)
+    }
+
+    fn is_in_feed(&self) -> bool {
+        self.disclosure.is_some_and(|disclosure| !disclosure.slots.is_empty())
+    }
+}
+
+impl Node {
+    /// Where a record stands on its way to a partner.
+    pub fn delivery(
+        &self,
+        id: RecordId,
+        agency: &AgencyName,
+    ) -> Result<pb::ExplainDeliveryResponse, NodeError> {
+        let snapshot = self.view().snapshot();
+        let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
+        let setting = self.setting(agency)?;
+        let here = match self.view().kept(&id)? {
+            Some(kept) => {
+                let judged = self.judge(&setting, &kept)?;
+                Some((kept, judged))
+            }
+            None => None,
+        };
+        let disclosure = self.view().disclosure(setting.number, &id)?;
+        let partner = partner.clone();
+        let walk = Walk { node: self, agency, id, partner, setting, here, disclosure };
+        walked(&walk)
+    }
+}
+
+fn walked(walk: &Walk<'_>) -> Result<pb::ExplainDeliveryResponse, NodeError> {
+    let mut answer = pb::ExplainDeliveryResponse::default();
+    for (name, look) in STEPS {
+        let (state, detail) = if answer.stands_at.is_empty() {
+            match look(walk)? {
+                Found::Passed(detail) => (pb::DeliveryState::Passed, detail),
+                Found::Stands { found, next } => {
+                    name.clone_into(&mut answer.stands_at);
+                    answer.next = next;
+                    (pb::DeliveryState::Stands, found)
+                }
+            }
+        } else {
+            (pb::DeliveryState::NotReached, String::new())
+        };
+        answer.steps.push(pb::DeliveryStep { name: name.to_owned(), state: state.into(), detail });
+    }
+    Ok(answer)
+}
+
+fn passed(detail: impl Into<String>) -> Result<Found, NodeError> {
+    Ok(Found::Passed(detail.into()))
+}
+
+fn stands(found: impl Into<String>, next: impl Into<String>) -> Result<Found, NodeError> {
+    Ok(Found::Stands { found: found.into(), next: next.into() })
+}
+
+fn accepted(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let Some((kept, judged)) = &walk.here else {
+        return stands(
+            format!("this node holds no record {}", walk.id),
+            "find it with `liaison query`, or ask its originator whether it was disclosed to you",
+        );
+    };
+    if judged.is_own {
+        return stands(
+            format!("it is a record of {0}, or {0} sent it here", walk.agency),
+            "nothing: what a partner gave is not sent back to it",
+        );
+    }
+    let from = kept.partner.as_ref().map_or("a client of this node", AgencyName::as_str);
+    passed(format!("journal entry {} at {}, from {from}", kept.journal_index, kept.accepted_at))
+}
+
+fn usable(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let Some((kept, judged)) = &walk.here else { return passed("") };
+    if !walk.is_receipted() {
+        if let Some(found) = hold_in_words(&judged.fate) {
+            let next = format!("a policy officer ends it: liaison record unrestrict {}", walk.id);
+            return stands(found, next);
+        }
+        if let Some(at) = judged.fate.retracted {
+            let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
+            return stands(
+                format!("{from} retracted it at {at}: it is passed on to nobody"),
+                format!("ask {from} whether it will be disclosed again"),
+            );
+        }
+    }
+    match kept.record.erased_slots() {
+        none if none.is_empty() => passed("no hold, no retraction, no erasure"),
+        erased => {
+            let names = names_of(kept, |slot| erased.contains(slot));
+            passed(format!("no hold, no retraction; erased here: {names}"))
+        }
+    }
+}
+
+fn partner(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    match walk.node.pause_of(walk.agency, &walk.partner).filter(|_| !walk.is_receipted()) {
+        Some((found, next)) => stands(found, next),
+        None => passed(format!("{} is active", walk.agency)),
+    }
+}
+
+fn signing(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    match walk.node.guard.gate().standing() {
+        Standing::Open => passed("this node signs"),
+        Standing::Held => stands(
+            "this node asks its partners whether it runs on an old copy, and signs nothing yet",
+            "wait, or see who is awaited: liaison status",
+        ),
+        Standing::Shut(reason) => stands(
+            format!("this node runs on an old copy of its directory and signs nothing: {reason}"),
+            "bring back the newest copy; see Backup in docs/OPERATIONS.md",
+        ),
+    }
+}
+
+fn policy(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    match &walk.setting.applied {
+        Some((since, client)) => passed(format!(
+            "version {}, in force since {since}, applied by {client}",
+            walk.setting.rules.version.get()
+        )),
+        None => {
+            stands("no policy is in force: nothing is shared", "liaison policy apply DIRECTORY")
+        }
+    }
+}
+
+fn receipts(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let unreceipted = walk.partner.published.size.saturating_sub(walk.partner.receipted);
+    match lag_of(walk.agency, &walk.partner).filter(|_| !walk.is_in_feed()) {
+        Some((found, next)) => stands(found, next),
+        None => passed(format!("{unreceipted} entries of the feed have no receipt yet")),
+    }
+}
+
+fn considered(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let link = walk.node.links.health(walk.agency);
+    let considered = link.considered.max(walk.partner.published.considered);
+    let index = walk.kept().map_or(0, |kept| kept.journal_index);
+    if walk.disclosure.is_some() || considered > index {
+        return passed(format!("journal entries below {considered} were considered"));
+    }
+    let found = format!(
+        "{} journal entries come before it, of those that are not considered yet",
+        index.saturating_sub(considered)
+    );
+    let next = match link.last_error.as_str() {
+        "" => "wait; `liaison partner list` shows the lag".to_owned(),
+        error => format!("see why considering does not go on: {error}"),
+    };
+    stands(found, next)
+}
+
+fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let Some((kept, judged)) = &walk.here else { return passed("") };
+    if walk.is_receipted() {
+        return passed("it was allowed when it was disclosed");
+    }
+    let explain = format!("liaison policy explain --record {} --partner {}", walk.id, walk.agency);
+    let release = &judged.decision.release;
+    if judged.permitted.is_some() {
+        return passed(format!("allowed by {}", release.deciding.join(", ")));
+    }
+    if kept.record.kind() == Kind::Withdrawal {
+        return stands(
+            format!("a withdrawal, and {} was never given what it withdraws", walk.agency),
+            "nothing",
+        );
+    }
+    if judged.decision.erred() {
+        return stands("a policy could not be evaluated, which denies", explain);
+    }
+    let found = match release.deciding.as_slice() {
+        [] => "denied: nothing permits it".to_owned(),
+        forbids => format!("denied by {}", forbids.join(", ")),
+    };
+    stands(found, explain)
+}
+
+fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let Some((kept, judged)) = &walk.here else { return passed("") };
+    let permitted = judged.permitted.unwrap_or_default();
+    let hidden = kept.record.slots_in(judged.decision.revealed).and(judged.here).without(permitted);
+    let mut reasons = Vec::new();
+    for slot in SlotNumber::of(kept.record.kind()).filter(|slot| hidden.contains(*slot)) {
+        let reason = walk.node.hidden_references(&walk.setting, kept, slot)?;
+        reasons.push(format!("{} is withheld: {reason}", slot.spec(kept.record.kind()).name));
+    }
+    // The record goes without these fields, and they follow when that changes.
+    passed(if reasons.is_empty() { "none is withheld".to_owned() } else { reasons.join("; ") })
+}
+
+fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    match walk.disclosure {
+        Some(disclosure) if walk.is_in_feed() => {
+            let size = walk.partner.published.size;
+            let shown = walk.kept().map(|kept| names_of(kept, |s| disclosure.slots.contains(s)));
+            let (index, shown) = (disclosure.feed_index, shown.unwrap_or_default());
+            passed(format!("entry {index} of {size} under a signed head; fields {shown}"))
+        }
+        Some(disclosure) => stands(
+            format!("it was taken back from {}: entry {}", walk.agency, disclosure.feed_index),
+            "nothing, unless policy is to allow it again",
+        ),
+        None => stands(
+            "policy allows it now; it was considered when another decision was made, and is not \
+             in the feed",
+            "wait until the feed is brought to the policy in force, or push a revision",
+        ),
+    }
+}
+
+fn connection(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let link = walk.node.links.health(walk.agency);
+    let since = link.since.map_or_else(String::new, |since| format!(" since {since}"));
+    if link.connected {
+        return passed(format!("the stream is up{since}"));
+    }
+    if walk.is_receipted() {
+        return passed(format!("no stream{since}; it was received before"));
+    }
+    let why = match link.last_error.as_str() {
+        "" => String::new(),
+        error => format!(": {error}"),
+    };
+    let next = match walk.partner.card.card().addresses.first() {
+        Some(address) => format!("see whether {address} can be reached, and {} runs", walk.agency),
+        None => format!("{} dials out only; see whether it runs", walk.agency),
+    };
+    stands(format!("there is no stream{since}{why}"), next)
+}
+
+fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let (size, receipted) = (walk.partner.published.size, walk.partner.receipted);
+    if walk.is_receipted() {
+        return passed(format!("the receipt of {} covers {receipted} of {size}", walk.agency));
+    }
+    let link = walk.node.links.health(walk.agency);
+    stands(
+        format!("{} gave receipts for {receipted} of {size} entries, not for this", walk.agency),
+        format!("wait; receipts usually take {} ms", link.receipt_ms_p50),
+    )
+}
+
+fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    let Some(disclosure) = walk.disclosure else { return passed("") };
+    match walk.node.view().not_taken(walk.setting.number, disclosure.feed_index)? {
+        None => passed(format!("{} holds it", walk.agency)),
+        Some(exception) => {
+            let (reason, next) = exception_in_words(exception.reason(), walk.agency);
+            let detail = match exception.detail.as_str() {
+                "" => String::new(),
+                detail => format!(" ({detail})"),
+            };
+            stands(format!("{} did not take it: {reason}{detail}", walk.agency), next)
+        }
+    }
+}
+
+fn exception_in_words(reason: pb::ExceptionReason, agency: &AgencyName) -> (&'static str, String) {
+    use pb::ExceptionReason as Reason;
+    match reason {
+        Reason::Unspecified => ("it gave no reason", format!("ask {agency}")),
+        Reason::Malformed => {
+            ("the record breaks its form", format!("compare versions with {agency}"))
+        }
+        Reason::Signature => (
+            "the originator's signature or key is not known there",
+            format!("{agency} must hold the originator's newest card"),
+        ),
+        Reason::Policy => (
+            "its own policy does not accept it",
+            format!("ask {agency} for a policy that accepts such records"),
+        ),
+        Reason::NotSupplied => (
+            "it was sent without the record, because it could no longer be shown",
+            "see the decision: liaison policy explain".to_owned(),
+        ),
+        Reason::HeldAsEvidence => ("it holds the record as evidence", "nothing".to_owned()),
+        Reason::NotOrdered => {
+            ("the duty was not ordered by its originator", format!("ask {agency}"))
+        }
+    }
+}
+
+fn names_of(kept: &Kept, wanted: impl Fn(SlotNumber) -> bool) -> String {
+    let kind = kept.record.kind();
+    let names = SlotNumber::of(kind).filter(|slot| wanted(*slot)).map(|slot| slot.spec(kind).name);
+    names.collect::<Vec<_>>().join(", ")
+}

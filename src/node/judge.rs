@@ -1,0 +1,235 @@
+//! What a partner may have of one record, and everything that stands in the way beside policy.
+//!
+//! The decision is the one of the feed; nothing here decides in another way. What is said of
+//! references is said for people, after the decision withheld their field.
+
+use super::disclose::Discloser;
+use super::past::Setting;
+use super::policies::record_facts;
+use super::{Node, NodeError};
+use crate::exchange::LAG_ENTRIES_MAX;
+use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::history::Fate;
+use crate::journal::state::PartnerRecord;
+use crate::journal::view::Kept;
+use crate::pb;
+use crate::policy::Decision;
+use crate::record::header::Header;
+use crate::record::kind::Kind;
+use crate::record::slots::{SlotMask, SlotNumber};
+use std::sync::Arc;
+
+/// References named in one reason; a slot has at most 64.
+const REFERENCES_MAX: usize = 3;
+
+/// A record, a partner, and what comes of them.
+pub(super) struct Judged {
+    pub(super) decision: Arc<Decision>,
+    /// What policy and references leave of the slots that are or were here; `None`: nothing.
+    pub(super) permitted: Option<SlotMask>,
+    /// Slots that were here.
+    pub(super) here: SlotMask,
+    pub(super) fate: Fate,
+    /// It is the partner's own or came from it.
+    pub(super) is_own: bool,
+    /// When this node accepted it, if that was after the time that is asked about.
+    pub(super) accepted_later: Option<Timestamp>,
+}
+
+impl Judged {
+    /// Something of the record may go to the partner.
+    pub(super) const fn is_released(&self) -> bool {
+        self.permitted.is_some()
+            && !self.is_own
+            && self.fate.hold.is_none()
+            && self.fate.retracted.is_none()
+    }
+}
+
+impl Node {
+    pub(super) fn kept(&self, id: &RecordId) -> Result<Kept, NodeError> {
+        self.view().kept(id)?.ok_or_else(|| {
+            NodeError::NotFound(format!(
+                "this node holds no record {id}; `liaison query` finds records by what they say"
+            ))
+        })
+    }
+
+    pub(super) fn judge(&self, setting: &Setting, kept: &Kept) -> Result<Judged, NodeError> {
+        let record = &kept.record;
+        let header = record.header();
+        let facts = record_facts(header);
+        let decision = setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
+        let fate = self.view().fate_at(&record.id(), setting.size)?;
+        let here = record.open_slots().without(fate.came_later).or(fate.erased_later);
+        // Whatever policy says of it, a withdrawal goes where what it withdraws went.
+        let may_go = decision.release.allowed || record.kind() == Kind::Withdrawal;
+        let permitted = match discloser(self, setting).filter(|_| may_go) {
+            Some(mut discloser) => {
+                // What was erased since cannot be looked into; its class alone speaks for it.
+                let erased = record.slots_in(decision.revealed).and(fate.erased_later);
+                let now = discloser.permitted(record, &facts)?;
+                now.map(|open| open.or(erased).and(here))
+            }
+            None => None,
+        };
+        Ok(Judged {
+            decision: Arc::new(decision),
+            permitted,
+            here,
+            is_own: header.originator == setting.agency
+                || kept.partner.as_ref() == Some(&setting.agency),
+            accepted_later: (kept.journal_index >= setting.size).then_some(kept.accepted_at),
+            fate,
+        })
+    }
+
+    /// What else is to be said of a record, for everybody who asks about it.
+    pub(super) fn remarks_on(
+        &self,
+        setting: &Setting,
+        kept: &Kept,
+        judged: &Judged,
+    ) -> Result<Vec<String>, NodeError> {
+        let header = kept.record.header();
+        let mut remarks = Vec::new();
+        if let Some(at) = judged.accepted_later {
+            remarks.push(format!(
+                "this node accepted the record at {at}; before that nothing was decided about it"
+            ));
+        }
+        remarks.extend(hold_in_words(&judged.fate));
+        if let Some(at) = judged.fate.retracted {
+            let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
+            remarks.push(format!("{from} retracted it at {at}: it is passed on to nobody"));
+        }
+        remarks.extend(self.newer_in_words(setting, &kept.record.id(), header)?);
+        Ok(remarks)
+    }
+
+    fn newer_in_words(
+        &self,
+        setting: &Setting,
+        id: &RecordId,
+        header: &Header,
+    ) -> Result<Option<String>, JournalError> {
+        let Some(head) = self.view().series_head(header.series, &header.originator)? else {
+            return Ok(None);
+        };
+        let was_here = self.view().place(&head.id)?;
+        if head.id == *id || was_here.is_none_or(|place| place.journal_index >= setting.size) {
+            return Ok(None);
+        }
+        Ok(Some(match (head.is_withdrawn(), head.revision > header.revision) {
+            (true, _) => format!("its originator has withdrawn it: {}", head.id),
+            (false, true) => {
+                format!("it is superseded: revision {} of its series is {}", head.revision, head.id)
+            }
+            (false, false) => {
+                format!("another revision names the same predecessor: {}", head.id)
+            }
+        }))
+    }
+
+    /// What a slot refers to and the partner may not see, in words.
+    pub(super) fn hidden_references(
+        &self,
+        setting: &Setting,
+        kept: &Kept,
+        slot: SlotNumber,
+    ) -> Result<String, NodeError> {
+        let mut named = Vec::new();
+        for series in kept.record.references(slot) {
+            let heads = self.view().series_heads(series)?;
+            if heads.is_empty() {
+                named.push(format!("a record that is not here (series {series})"));
+            }
+            for head in heads {
+                let Some(record) = self.view().usable(&head.id)? else {
+                    named.push(format!("{} (under a hold or retracted)", head.id));
+                    continue;
+                };
+                let facts = record_facts(record.header());
+                let decision =
+                    setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
+                if !decision.release.allowed && record.header().originator != setting.agency {
+                    named.push(head.id.to_string());
+                }
+            }
+        }
+        let more = named.len().saturating_sub(REFERENCES_MAX);
+        named.truncate(REFERENCES_MAX);
+        let mut text = format!("it refers to what {} may not see", setting.agency);
+        if !named.is_empty() {
+            text.push_str(&format!(": {}", named.join(", ")));
+        }
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        Ok(text)
+    }
+
+    /// Why nothing goes to a partner at the moment, and what to do about it.
+    pub(super) fn pause_of(
+        &self,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+    ) -> Option<(String, String)> {
+        let told = |found: String, next: String| Some((found, next));
+        match partner.state {
+            pb::PartnerState::Active => {}
+            pb::PartnerState::Suspended => {
+                return told(
+                    format!("{agency} is suspended"),
+                    format!("when it may go on: liaison partner resume {agency}"),
+                );
+            }
+            pb::PartnerState::Revoked => {
+                return told(
+                    format!("{agency} is revoked"),
+                    "nothing goes to it any more; a new ceremony makes it a partner again".into(),
+                );
+            }
+            _ => {
+                return told(
+                    format!("{agency} is not active yet"),
+                    format!("finish the ceremony: liaison partner show {agency}"),
+                );
+            }
+        }
+        let frozen = self.view().snapshot().state.witnessing.is_frozen(agency);
+        frozen.then(|| {
+            let found = format!("the log of {agency} is frozen: it showed two histories");
+            let next = "see `liaison status`, and a frozen partner in docs/OPERATIONS.md";
+            (found, next.to_owned())
+        })
+    }
+}
+
+/// That receipts lag too long for anything new to be disclosed, and what to do about it.
+pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(String, String)> {
+    let unreceipted = partner.published.size.saturating_sub(partner.receipted);
+    (unreceipted > LAG_ENTRIES_MAX).then(|| {
+        let found = format!(
+            "{unreceipted} entries of the feed have no receipt; above {LAG_ENTRIES_MAX} nothing \
+             new is disclosed"
+        );
+        (found, format!("find out why {agency} gives no receipts: liaison status"))
+    })
+}
+
+/// The one way to the decision of the feed.
+fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
+    let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
+    Discloser::new(node.view(), rules, &setting.agency, setting.number, moment)
+}
+
+pub(super) fn hold_in_words(fate: &Fate) -> Option<String> {
+    let (at, hold) = fate.hold.as_ref()?;
+    let by = if hold.client.is_empty() { "a partner's duty" } else { &hold.client };
+    Some(format!(
+        "it is under a hold since {at} by {by} ({}): kept, and passed on to nobody",
+        hold.reason
+    ))
+}

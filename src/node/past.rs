@@ -1,0 +1,151 @@
+//! What a decision is made on, now and at times before: the policy, the partner and the hour.
+//!
+//! Everything of the past comes from the journal and from the bundles that are kept by their hash;
+//! what is missing is an error and never filled in with what is in force now.
+
+use super::partners::{facts_for_policy, unknown};
+use super::policies::{Rules, bundle_of};
+use super::{Node, NodeError};
+use crate::ident::{AgencyName, BundleHash, Timestamp};
+use crate::journal::state::PartnerNumber;
+use crate::partner::VerifiedCard;
+use crate::pb;
+use crate::policy::{Bundle, Moment, PartnerFacts};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bundles of the past that stay loaded: whoever looks back asks about one or two of them.
+const BUNDLES_MAX: usize = 4;
+
+/// Bundles that were in force before, the one used last at the end.
+#[derive(Default)]
+pub(super) struct PastBundles(Mutex<VecDeque<Arc<Bundle>>>);
+
+impl PastBundles {
+    fn find(&self, hash: BundleHash) -> Option<Arc<Bundle>> {
+        let mut bundles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = bundles.iter().position(|bundle| bundle.hash() == hash)?;
+        let bundle = bundles.remove(at)?;
+        bundles.push_back(Arc::clone(&bundle));
+        Some(bundle)
+    }
+
+    fn keep(&self, bundle: Arc<Bundle>) {
+        let mut bundles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bundles.push_back(bundle);
+        while bundles.len() > BUNDLES_MAX {
+            bundles.pop_front();
+        }
+    }
+}
+
+/// What a decision about one partner is made on.
+pub(super) struct Setting {
+    pub(super) agency: AgencyName,
+    pub(super) number: PartnerNumber,
+    pub(super) facts: PartnerFacts,
+    pub(super) rules: Arc<Rules>,
+    pub(super) moment: Moment,
+    /// Entries that the journal had.
+    pub(super) size: u64,
+    /// When the policy was put in force and by whom; `None` while none was.
+    pub(super) applied: Option<(Timestamp, String)>,
+    /// It is not that of now.
+    pub(super) is_past: bool,
+}
+
+impl Setting {
+    /// The same if the partner were not suspended.
+    pub(super) fn if_active(mut self) -> Self {
+        self.facts.suspended = false;
+        self.rules = Arc::new(self.rules.with_partner(self.facts.clone()));
+        self
+    }
+}
+
+impl Node {
+    /// What is decided on now.
+    pub(super) fn setting(&self, agency: &AgencyName) -> Result<Setting, NodeError> {
+        self.setting_in(agency, Moment::at(self.now()))
+    }
+
+    fn setting_in(&self, agency: &AgencyName, moment: Moment) -> Result<Setting, NodeError> {
+        let rules = self.rules();
+        let snapshot = self.view().snapshot();
+        let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
+        let facts = rules.partners.get(agency).ok_or_else(|| unknown(agency))?.clone();
+        let (agency, number) = (agency.clone(), partner.number);
+        let size = snapshot.size;
+        let applied = self.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
+        Ok(Setting { agency, number, facts, rules, moment, size, applied, is_past: false })
+    }
+
+    /// What was decided on at a time. In the future it is what would be if nothing changed.
+    pub(super) fn setting_at(
+        &self,
+        agency: &AgencyName,
+        at: Timestamp,
+    ) -> Result<Setting, NodeError> {
+        if at >= self.now() {
+            return self.setting_in(agency, Moment::at(at));
+        }
+        let snapshot = self.view().snapshot();
+        let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
+        let size = self.view().size_at(at)?;
+        let changed = self.view().partner_at(partner.number, size)?.ok_or_else(|| {
+            NodeError::NotFound(format!("{agency} was no partner of this node yet at {at}"))
+        })?;
+        let facts = facts_then(agency, &changed)?;
+        let applied = self.view().policy_at(size)?;
+        let rules = self.rules_then(applied.as_ref().map(|(_, applied)| applied), &facts)?;
+        Ok(Setting {
+            agency: agency.clone(),
+            number: partner.number,
+            facts,
+            rules: Arc::new(rules),
+            moment: Moment::at(at),
+            size,
+            applied: applied.map(|(at, applied)| (at, applied.client)),
+            is_past: true,
+        })
+    }
+
+    fn rules_then(
+        &self,
+        applied: Option<&pb::PolicyApplied>,
+        facts: &PartnerFacts,
+    ) -> Result<Rules, NodeError> {
+        let hash = applied
+            .map(|applied| BundleHash::try_from(&applied.bundle_hash[..]))
+            .transpose()
+            .map_err(|error| NodeError::Precondition(format!("the policy of then: {error}")))?;
+        let known = hash.and_then(|hash| self.past_bundles.find(hash));
+        let bundle = match known {
+            Some(bundle) => bundle,
+            None => {
+                let (_, bundle) = bundle_of(&self.dir, hash).map_err(|error| {
+                    NodeError::Precondition(format!(
+                        "the policy that was in force then cannot be read: {error}; bring its \
+                         files back from a backup"
+                    ))
+                })?;
+                let bundle = Arc::new(bundle);
+                self.past_bundles.keep(Arc::clone(&bundle));
+                bundle
+            }
+        };
+        let version = applied.map_or(0, |applied| applied.version);
+        Ok(Rules::of_partner(self.agency(), version, hash, bundle, facts.clone()))
+    }
+}
+
+fn facts_then(
+    agency: &AgencyName,
+    changed: &pb::PartnerChanged,
+) -> Result<PartnerFacts, NodeError> {
+    let card = VerifiedCard::try_from(changed.card.clone().unwrap_or_default())
+        .map_err(|error| NodeError::start("the partner's card of then", error))?;
+    let facts = changed.facts.clone().unwrap_or_default();
+    let facts = facts_for_policy(card.card(), changed.state(), &facts)?;
+    Ok(PartnerFacts { agency: agency.clone(), ..facts })
+}

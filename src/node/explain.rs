@@ -179,10 +179,9 @@ fn verdict(
     pause: Option<String>,
 ) -> (pb::RecipientVerdict, String) {
     use pb::RecipientVerdict::{Allowed, Denied, Paused};
-    if let Some(own) = remarks_of_pair(setting, kept, judged).into_iter().next() {
-        if judged.is_own || !judged.is_released() {
-            return (Denied, own);
-        }
+    let of_pair = remarks_of_pair(setting, kept, judged).into_iter().next();
+    if let Some(reason) = of_pair.filter(|_| judged.is_own || !judged.is_released()) {
+        return (Denied, reason);
     }
     if judged.fate.hold.is_some() {
         return (Denied, "it is under a hold".to_owned());

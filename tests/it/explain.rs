@@ -154,7 +154,8 @@ async fn a_reference_to_what_the_partner_may_not_see_is_explained_and_named() {
         "Everything of the operation goes to those who take part in it"
     );
     assert!(answer.deciding[0].file == "10-sharing.cedar" && answer.deciding[0].line > 1);
-    let states: Vec<_> = answer.deciding[0].conditions.iter().map(|c| c.state()).collect();
+    let states = answer.deciding[0].conditions.iter();
+    let states: Vec<_> = states.map(pb::ConditionView::state).collect();
     assert_eq!(states, [pb::ConditionState::Holds, pb::ConditionState::Holds]);
     assert_eq!(fate(&answer, "cases").0, pb::FieldFate::Shown);
     let (notes, reason) = fate(&answer, "notes");
@@ -188,8 +189,8 @@ async fn a_reference_to_what_the_partner_may_not_see_is_explained_and_named() {
     assert_eq!(counts(&sight.markings), [("TLP:GREEN", 3)]);
     assert_eq!(counts(&sight.cases), [("open", 1)]);
     assert_eq!(counts(&sight.denied_by), [("test/no-amber", 1)]);
-    assert_eq!(sight.denied_by[0].samples, [amber_case.clone()]);
-    assert_eq!(sight.cases[0].samples, [open_case.clone()]);
+    assert_eq!(sight.denied_by[0].samples, [amber_case]);
+    assert_eq!(sight.cases[0].samples, [open_case]);
 }
 
 #[tokio::test]

@@ -98,6 +98,9 @@ fn create(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::GlobalOptions;
+    use crate::cli::output::{Format, Output};
+    use crate::cli::policy::test::TestArgs;
 
     fn draft(template: &str) -> [(String, String); 2] {
         let template = Template::named(template).unwrap();
@@ -130,6 +133,24 @@ mod tests {
             assert_eq!(error.exit().code(), 9);
             assert_eq!(listed(dir.path()), [there]);
             assert_eq!(fs::read_to_string(dir.path().join(there)).unwrap(), "mine");
+        }
+    }
+
+    #[test]
+    fn what_new_writes_is_what_test_passes() {
+        for template in TEMPLATES {
+            let dir = tempfile::tempdir().unwrap();
+            let nowhere = || Box::new(std::io::sink());
+            let output = Output::captured(Format::Json, nowhere(), nowhere());
+            let context = Context { options: GlobalOptions::for_tests(), output };
+            let args = NewArgs {
+                directory: dir.path().to_owned(),
+                template: template.name.to_owned(),
+                partner: "jc3.or.jp".parse().unwrap(),
+            };
+            run(&args, &context).unwrap();
+            let args = TestArgs { directory: dir.path().to_owned(), strict: true };
+            crate::cli::policy::test::run(&args, &context).unwrap();
         }
     }
 

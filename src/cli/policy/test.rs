@@ -17,10 +17,10 @@ use crate::policy::{Bundle, Vocabulary, is_examples};
 #[derive(Debug, clap::Args)]
 pub struct TestArgs {
     /// Directory with *.cedar files and the *.test.toml files of their examples.
-    directory: PathBuf,
+    pub(in crate::cli) directory: PathBuf,
     /// Fail on a permit of which no example says what it does, too.
     #[arg(long)]
-    strict: bool,
+    pub(in crate::cli) strict: bool,
 }
 
 pub(in crate::cli) fn run(args: &TestArgs, context: &Context) -> Result<(), CliError> {

@@ -259,6 +259,7 @@ mod tests {
     fn a_role_survives_its_name() {
         for role in ClientRole::ALL {
             assert_eq!(role.name().parse(), Ok(role));
+            assert_eq!(role.to_string(), role.name());
         }
     }
 

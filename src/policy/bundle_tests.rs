@@ -204,6 +204,25 @@ fn names_must_be_known_where_the_vocabulary_says_so() {
 }
 
 #[test]
+fn a_name_is_found_where_it_stands_in_its_file() {
+    let vocabulary =
+        Vocabulary { circles: Some([].into()), labels: Some([].into()), ..Vocabulary::default() };
+    let places = |text: &str| -> Vec<(u32, u32)> {
+        let found = Bundle::load(files(&[text]), &vocabulary).unwrap_err();
+        found.iter().map(|finding| (finding.line, finding.column)).collect()
+    };
+    let policy =
+        "@id(\"x\") @title(\"t\") forbid (principal in Liaison::Circle::\"abc\", action, resource)";
+    let at = |text: &str| u32::try_from(policy.find(text).unwrap()).unwrap();
+    // On the first line of a policy that does not begin its line, and below.
+    assert_eq!(places(&format!("\n\n  {policy};")), [(3, 2 + at("\"abc\"") + 1)]);
+    let when = format!(
+        "\n{policy}\nwhen {{ resource.labels.contains(\"éa\") &&\n  resource.labels.contains(\"b\") }};"
+    );
+    assert_eq!(places(&when), [(2, at("\"abc\"") + 1), (3, 33), (4, 28)]);
+}
+
+#[test]
 fn too_much_is_refused() {
     let one =
         |n: usize| format!("@id(\"{n}\") @title(\"t\") forbid (principal, action, resource);");

@@ -280,6 +280,7 @@ mod tests {
     fn every_sector_has_its_name() {
         for sector in Sector::ALL {
             assert_eq!(Sector::from_name(sector.name()), Some(sector));
+            assert_eq!(sector.to_string(), sector.name());
         }
         assert_eq!(Sector::from_name("Police"), None);
     }
@@ -317,5 +318,57 @@ mod tests {
         assert_eq!(one, facts(&["a", "b"], &["FR", "JP", "JP"], 59 * 60_000));
         assert_eq!((one.confidence, one.caveat, one.foreign), (100, true, false));
         assert_eq!((one.releasable_to, one.circles), (None, Some(vec![])));
+    }
+
+    #[test]
+    fn every_rule_of_the_header_is_a_fact() {
+        use crate::record::marking::Use;
+        let text =
+            |list: &[&str]| -> Vec<String> { list.iter().map(|t| (*t).to_owned()).collect() };
+        let named = |list: &[&str]| -> Vec<AgencyName> {
+            list.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let marking = Marking {
+            tlp: Tlp::AmberStrict,
+            pap: Pap::Red,
+            releasable_to: Some(named(&["jc3.or.jp", "cbi.gov.in", "jc3.or.jp"])),
+            circles: Some(text(&["fraud", "certs"])),
+            orcon: true,
+            use_limits: Use { no_evidence: true, no_notify: false, no_attribution: true },
+            grading: None,
+            personal_data: true,
+            jurisdictions: text(&["JP", "IN"]),
+            expires: Some("2027-01-01T10:59:59Z".parse().unwrap()),
+            retain_until: None,
+            caveat: None,
+            foreign: text(&["acs"]),
+        };
+        let created = "2026-11-22T09:14:03Z".parse().unwrap();
+        let labels = text(&["b", "a"]);
+        let own = || "npa.go.jp".parse::<AgencyName>().unwrap();
+        let facts =
+            RecordFacts::new(Kind::Case, own(), created, &labels, Some("chakra"), 70, &marking);
+        let expected = RecordFacts {
+            kind: Kind::Case,
+            tlp: Tlp::AmberStrict,
+            pap: Pap::Red,
+            originator: own(),
+            labels: text(&["a", "b"]),
+            releasable_to: Some(named(&["cbi.gov.in", "jc3.or.jp"])),
+            circles: Some(text(&["certs", "fraud"])),
+            orcon: true,
+            confidence: 70,
+            created_hour: "2026-11-22T09:00:00Z".parse().unwrap(),
+            expires_hour: Some("2027-01-01T10:00:00Z".parse().unwrap()),
+            personal_data: true,
+            jurisdictions: text(&["IN", "JP"]),
+            operation: Some("chakra".to_owned()),
+            caveat: false,
+            foreign: true,
+            no_evidence: true,
+            no_notify: false,
+            no_attribution: true,
+        };
+        assert_eq!(facts, expected);
     }
 }

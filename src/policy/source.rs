@@ -286,6 +286,8 @@ mod tests {
         for deeper in [".x", ".x(1)", "\n.\nx", "[\"x\"].x"] {
             assert!(parsed(&policy(&format!("resource{}", deeper.repeat(40)))).is_err());
         }
+        // Brackets that stay open are open in what follows, too.
+        assert!(parsed(&"(;".repeat(40)).unwrap_err()[0].message.contains("at most 32"));
         let clauses = "when { true }".repeat(40);
         assert!(parsed(&format!("permit (principal, action, resource) {clauses};")).is_err());
     }

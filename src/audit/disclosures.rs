@@ -55,6 +55,7 @@ impl Disclosure {
             FeedAction::Withdraw => "withdraw",
             FeedAction::Retract => "retract",
             FeedAction::Erase => "erase",
+            FeedAction::Erased => "erased",
             FeedAction::Unspecified => "unknown",
         }
     }

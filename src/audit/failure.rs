@@ -65,6 +65,7 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
+    ErasureOrder,
 }
 
 impl Check {
@@ -115,6 +116,7 @@ impl Check {
             Self::ProofInclusion => "proof_inclusion",
             Self::Act => "act",
             Self::Erasure => "erasure",
+            Self::ErasureOrder => "erasure_order",
         }
     }
 
@@ -165,6 +167,7 @@ impl Check {
             Self::ProofInclusion => "the log does not hold the entry",
             Self::Act => "an act was not decided by two persons",
             Self::Erasure => "an erasure has no ground in the journal",
+            Self::ErasureOrder => "an order to erase was not given by the record's originator",
         }
     }
 }

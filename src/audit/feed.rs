@@ -79,7 +79,7 @@ impl Feed {
             FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
                 covered(entry, in_force, row.open)?;
             }
-            FeedAction::Retract | FeedAction::Erase => {}
+            FeedAction::Retract | FeedAction::Erase | FeedAction::Erased => {}
         }
         if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
             return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
@@ -91,7 +91,7 @@ impl Feed {
         if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
             self.records += 1;
             self.mark(row_number);
-        } else if !self.is_marked(row_number) {
+        } else if action != FeedAction::Erased && !self.is_marked(row_number) {
             let expected = "a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }

@@ -11,6 +11,7 @@ use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
 use super::feed::shown;
 use super::holdings::Holdings;
+use super::holds::Holds;
 use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
@@ -102,6 +103,7 @@ pub struct Audit {
     pub(super) partners: Partners,
     pub(super) policy: InForce,
     pub(super) acts: Acts,
+    pub(super) holds: Holds,
     pub(super) counts: Counts,
     witnesses: Witnesses,
     failure: Option<Failure>,
@@ -127,6 +129,7 @@ impl Audit {
             partners: Partners::default(),
             policy: InForce::default(),
             acts: Acts::default(),
+            holds: Holds::default(),
             counts: Counts::default(),
             witnesses: Witnesses::default(),
             failure: None,
@@ -170,7 +173,9 @@ impl Audit {
         match found {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
+                self.holds.check_due(None)?;
                 self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
+                self.check_duty(number, &entry)?;
                 self.enter(number, &entry);
                 Ok(())
             }
@@ -185,6 +190,9 @@ impl Audit {
         let index = self.frontier.size().get();
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
+        if !matches!(told, Told::Erased { .. }) {
+            self.holds.check_due(None)?;
+        }
         let about_cosignatures = matches!(
             &told,
             Told::Other(event)
@@ -248,8 +256,9 @@ impl Audit {
             Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide(index, &decided),
-            Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
-            | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
+            Event::RecordRestricted(held) => self.restrict(&held),
+            Event::ErasureReported(reported) => self.reported(&reported),
+            Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
                 self.check_held(&record_id)
             }
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {
@@ -363,6 +372,7 @@ impl Audit {
 
     fn commit(&mut self, note: Bytes) -> Result<(), Fault> {
         self.partners.check_published()?;
+        self.holds.check_due(None)?;
         let computed = self.frontier.head();
         match &self.journal {
             Some(journal) => {
@@ -495,6 +505,9 @@ impl Audit {
         }
         if self.counts.unknown_originator > 0 {
             remarks.push(Remark::UnknownOriginators { records: self.counts.unknown_originator });
+        }
+        if self.counts.unknown_orders > 0 {
+            remarks.push(Remark::UnknownOrders { orders: self.counts.unknown_orders });
         }
         if self.counts.old_cosignatures > 0 {
             remarks.push(Remark::OldCosignatures { count: self.counts.old_cosignatures });

@@ -23,6 +23,7 @@ mod export;
 mod failure;
 mod feed;
 mod holdings;
+mod holds;
 mod ledger;
 mod lines;
 mod page;

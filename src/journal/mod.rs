@@ -22,6 +22,7 @@ mod touched;
 pub mod transaction;
 pub mod versions;
 pub mod view;
+pub mod waiting;
 pub mod witnessing;
 
 #[cfg(test)]

@@ -387,11 +387,20 @@ impl<'a> Step<'a> {
             Event::SlotsErased(erased) => self.erased(index, at, &erased),
             Event::RecordRestricted(restricted) => {
                 let on = restricted.restricted;
+                self.waits(index, &restricted)?;
                 self.mark(index, &restricted.record_id, |marks| marks.with_restricted(on))
             }
             Event::RecordRetracted(retracted) => {
                 let on = retracted.retracted;
                 self.mark(index, &retracted.record_id, |marks| marks.with_retracted(on))
+            }
+            Event::ErasureReported(reported) => {
+                let id = entry::record_id(&reported.record_id)?;
+                let slots = SlotMask::from_bits(reported.slots);
+                let by = self.number_of(index, &reported.partner)?;
+                let change = erasure_index::put_report(&id, by, reported.feed_index, slots);
+                self.changes.push(change);
+                Ok(())
             }
             Event::ReceiptReceived(receipt) => {
                 let agency = receipt.partner.parse::<AgencyName>().ok();
@@ -420,6 +429,24 @@ impl<'a> Step<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn number_of(&self, index: u64, partner: &str) -> Result<PartnerNumber, JournalError> {
+        let agency = partner.parse::<AgencyName>().ok();
+        let partner = agency.and_then(|agency| self.state.partners.get(&agency));
+        partner.map(|partner| partner.number).ok_or_else(|| JournalError::Entry {
+            index,
+            reason: "it speaks of a partner that is not there".to_owned(),
+        })
+    }
+
+    /// Keeps the duty that a hold lets wait, if the entry brings one.
+    fn waits(&mut self, index: u64, held: &pb::RecordRestricted) -> Result<(), JournalError> {
+        let Some(order) = held.order.clone() else { return Ok(()) };
+        let partner = self.number_of(index, &held.partner)?;
+        let waiting = erasure_index::Waiting { partner, feed_index: held.feed_index, order };
+        self.changes.push(waiting.put(&entry::record_id(&held.record_id)?));
+        Ok(())
     }
 
     /// The content before an entry; without slots if it was overwritten.
@@ -573,7 +600,7 @@ impl<'a> Step<'a> {
         let key = erasure_index::barred_key(*series, originator);
         let of_batch = self.changes.iter().rev().find(|change| *change.key == *key);
         match of_batch.and_then(|change| change.value.as_deref()) {
-            Some(value) => erasure_index::barred_slots(value),
+            Some(value) => erasure_index::slots_of(value),
             None => self.view.barred_slots(*series, originator),
         }
     }
@@ -606,13 +633,13 @@ impl<'a> Step<'a> {
                     Some(disclosure) => Some(*disclosure),
                     None => self.view.disclosure(number, &id)?,
                 };
-                let disclosure = Disclosure::after(before, feed_index, entry);
-                disclosures.insert(id, disclosure);
-                self.changes.push(index::put_disclosure(number, &id, disclosure));
-                if entry.action() == pb::FeedAction::Erase {
-                    let slots = SlotMask::from_bits(entry.open_slots);
-                    self.changes.push(erasure_index::put_duty(&id, number, feed_index, slots));
+                if entry.action() != pb::FeedAction::Erased {
+                    let disclosure = Disclosure::after(before, feed_index, entry);
+                    disclosures.insert(id, disclosure);
+                    self.changes.push(index::put_disclosure(number, &id, disclosure));
                 }
+                let about_erasure = erasure_index::put_feed_entry(&id, number, feed_index, entry);
+                self.changes.extend(about_erasure);
             }
             let leaves: Vec<LeafRecord> = entries.iter().map(|(leaf, _)| *leaf).collect();
             put_leaves(&*self.view.feed(number)?, first, &leaves)?;

@@ -154,7 +154,8 @@ impl State {
             | Event::SlotsReceived(_)
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
-            | Event::RecordRetracted(_) => {}
+            | Event::RecordRetracted(_)
+            | Event::ErasureReported(_) => {}
             Event::ActProposed(proposed) => self.propose(index, at, proposed),
             Event::ActDecided(decided) => self.decide(index, decided),
             Event::RecordAccepted(_) => {
@@ -319,7 +320,8 @@ impl State {
             | Event::RecordAccepted(_)
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
-            | Event::RecordRetracted(_) => None,
+            | Event::RecordRetracted(_)
+            | Event::ErasureReported(_) => None,
             Event::ActProposed(_) => Some(act_key(index, index)),
             Event::ActDecided(decided) => {
                 (!decided.closes).then(|| act_key(decided.proposal, index))

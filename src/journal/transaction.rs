@@ -396,13 +396,14 @@ impl Transaction<'_> {
                 Some(before) => *before,
                 None => self.disclosure(number, &id)?,
             };
-            let disclosure = Disclosure::after(before, size, entry);
-            self.group.changes.push(index::put_disclosure(number, &id, disclosure));
-            if entry.action() == pb::FeedAction::Erase {
-                let slots = SlotMask::from_bits(entry.open_slots);
-                self.group.changes.push(erasure_index::put_duty(&id, number, size, slots));
+            // What we erased at the partner's word discloses nothing to it.
+            if entry.action() != pb::FeedAction::Erased {
+                let disclosure = Disclosure::after(before, size, entry);
+                self.group.changes.push(index::put_disclosure(number, &id, disclosure));
+                self.group.disclosures.insert((number, id), disclosure);
             }
-            self.group.disclosures.insert((number, id), disclosure);
+            let about_erasure = erasure_index::put_feed_entry(&id, number, size, entry);
+            self.group.changes.extend(about_erasure);
             size += 1;
             disclosed += u64::from(matches!(
                 entry.action(),

@@ -83,6 +83,8 @@ enum Considered {
     /// A record, with the partner that it came from.
     Record(Arc<Verified>, Option<PartnerNumber>),
     Erasure(Box<pb::SlotsErased>),
+    /// The hold on a record ended; it is given again if it may be used.
+    EndOfHold(RecordId, Option<(Arc<Verified>, Option<PartnerNumber>)>),
 }
 
 /// An entry that the feed is to have.
@@ -230,16 +232,17 @@ impl Discloser {
         // What this very step disclosed of records that come up in it more than once.
         let mut shown: HashMap<RecordId, Disclosure> = HashMap::new();
         for index in start..end {
-            if let Some(Owed { entry, before, record, bytes, withheld }) =
-                self.consider(index, &shown, &mut found)?
-            {
+            let owed = self.consider(index, &shown, &mut found)?;
+            for Owed { entry, before, record, bytes, withheld } in owed.into_iter().flatten() {
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
                     spacing.admits_bytes(bytes);
                     found.runs.push(std::mem::take(&mut run));
                 }
                 run.withheld += withheld;
-                shown.insert(record, Disclosure::after(before, feed_size, &entry));
+                if entry.action() != pb::FeedAction::Erased {
+                    shown.insert(record, Disclosure::after(before, feed_size, &entry));
+                }
                 run.before.push(before);
                 run.entries.push(entry);
             }
@@ -256,12 +259,24 @@ impl Discloser {
         index: u64,
         shown: &HashMap<RecordId, Disclosure>,
         found: &mut Found,
-    ) -> Result<Option<Owed>, JournalError> {
-        let (record, source) = match self.accepted(index)? {
-            Some(Considered::Record(record, source)) => (record, source),
-            Some(Considered::Erasure(erased)) => return self.erasure(&erased, shown),
-            None => return Ok(None),
+    ) -> Result<[Option<Owed>; 2], JournalError> {
+        let (answer, record) = match self.accepted(index)? {
+            Some(Considered::Record(record, source)) => (None, Some((record, source))),
+            Some(Considered::Erasure(erased)) => return Ok([self.erasure(&erased, shown)?, None]),
+            Some(Considered::EndOfHold(id, record)) => (self.answer(&id)?, record),
+            None => return Ok([None, None]),
         };
+        let Some((record, source)) = record else { return Ok([answer, None]) };
+        Ok([answer, self.record(&record, source, shown, found)?])
+    }
+
+    fn record(
+        &mut self,
+        record: &Verified,
+        source: Option<PartnerNumber>,
+        shown: &HashMap<RecordId, Disclosure>,
+        found: &mut Found,
+    ) -> Result<Option<Owed>, JournalError> {
         if source == Some(self.number) {
             return Ok(None);
         }
@@ -270,7 +285,7 @@ impl Discloser {
             return Ok(None);
         }
         let before = self.before(&id, shown)?;
-        let entry = self.entry_for(&record, before, found)?;
+        let entry = self.entry_for(record, before, found)?;
         Ok(entry.map(|entry| {
             let open = SlotMask::from_bits(entry.open_slots);
             Owed {
@@ -325,6 +340,31 @@ impl Discloser {
         }))
     }
 
+    /// What the partner is told when the hold ended that had kept its duty from being carried out.
+    fn answer(&self, id: &RecordId) -> Result<Option<Owed>, JournalError> {
+        let waiting = self.view.waiting(id)?.into_iter();
+        let of_partner = waiting.filter(|duty| duty.partner == self.number);
+        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        let Some(record) = self.view.record(id)? else { return Ok(None) };
+        let erased = ordered.and(record.erased_slots());
+        let fresh = erased.without(self.view.answered(id, self.number)?);
+        Ok((!fresh.is_empty()).then(|| Owed {
+            entry: pb::FeedEntry {
+                action: pb::FeedAction::Erased.into(),
+                record_id: Bytes::copy_from_slice(id.as_bytes()),
+                open_slots: fresh.bits(),
+                policy_version: self.rules.version.get(),
+                // Known when it is written down.
+                at_ms: 0,
+                order: None,
+            },
+            before: None,
+            record: *id,
+            bytes: 0,
+            withheld: 0,
+        }))
+    }
+
     /// The record that a journal entry is about, and the partner that the entry is owed to.
     fn accepted(&self, index: u64) -> Result<Option<Considered>, JournalError> {
         if let Some((record, source)) = self.view.recently_accepted(index) {
@@ -340,8 +380,13 @@ impl Discloser {
             Event::SlotsErased(erased) => return Ok(Some(Considered::Erasure(Box::new(erased)))),
             Event::RecordRestricted(pb::RecordRestricted {
                 record_id, restricted: false, ..
-            })
-            | Event::RecordRetracted(pb::RecordRetracted { record_id, retracted: false, .. }) => {
+            }) => {
+                let id = crate::journal::entry::record_id(&record_id)?;
+                let source = self.view.place(&id)?.and_then(|place| place.partner);
+                let record = self.view.usable(&id)?.map(|record| (record, source));
+                return Ok(Some(Considered::EndOfHold(id, record)));
+            }
+            Event::RecordRetracted(pb::RecordRetracted { record_id, retracted: false, .. }) => {
                 let id = crate::journal::entry::record_id(&record_id)?;
                 let source = self.view.place(&id)?.and_then(|place| place.partner);
                 let record = self.view.usable(&id)?;

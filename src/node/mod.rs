@@ -31,6 +31,7 @@ mod witness;
 pub use acts::Client;
 pub use apply::{AppliedPolicy, Proposed};
 pub use compare::Progress;
+pub use erase::HoldChange;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
 pub use witness::ShownBy;

@@ -304,6 +304,19 @@ impl RunningNode {
         self.child.id().unwrap()
     }
 
+    /// Kills the node, has its index made again from the segments, and starts it.
+    pub(crate) async fn started_anew(self) -> Self {
+        let (dir, agency, policy) = (self.dir.clone(), self.agency.clone(), self.policy.clone());
+        self.kill().await;
+        let reindexed = std::process::Command::new(PROGRAM)
+            .args(["store", "reindex", "--dir"])
+            .arg(&dir)
+            .output()
+            .unwrap();
+        assert!(reindexed.status.success(), "{}", String::from_utf8_lossy(&reindexed.stderr));
+        Self { policy, ..Self::start(&dir, &agency).await }
+    }
+
     /// SIGKILL; returns when the process is gone.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

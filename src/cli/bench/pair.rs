@@ -79,11 +79,11 @@ impl Pair {
         }
     }
 
-    const fn vendor(&self) -> &RunningNode {
+    pub(super) const fn vendor(&self) -> &RunningNode {
         &self.nodes[0]
     }
 
-    const fn police(&self) -> &RunningNode {
+    pub(super) const fn police(&self) -> &RunningNode {
         &self.nodes[1]
     }
 

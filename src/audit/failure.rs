@@ -66,6 +66,7 @@ pub enum Check {
     Act,
     Erasure,
     ErasureOrder,
+    Release,
 }
 
 impl Check {
@@ -117,6 +118,7 @@ impl Check {
             Self::Act => "act",
             Self::Erasure => "erasure",
             Self::ErasureOrder => "erasure_order",
+            Self::Release => "release",
         }
     }
 
@@ -168,6 +170,7 @@ impl Check {
             Self::Act => "an act was not decided by two persons",
             Self::Erasure => "an erasure has no ground in the journal",
             Self::ErasureOrder => "an order to erase was not given by the record's originator",
+            Self::Release => "a disclosure that was held is not decided on as it must be",
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::acts::Acts;
 use super::card::{Card, Number};
 use super::cosigned::{Recent, cosigned_head};
-use super::disclosures::{Disclosure, Disclosures, LedgerFilter};
+use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter};
 use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
 use super::feed::shown;
@@ -15,6 +15,7 @@ use super::holds::Holds;
 use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
+use super::releases::Releases;
 use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Quorum, Remark, Report};
 use super::walk::Ending;
@@ -104,6 +105,7 @@ pub struct Audit {
     pub(super) policy: InForce,
     pub(super) acts: Acts,
     pub(super) holds: Holds,
+    pub(super) releases: Releases,
     pub(super) counts: Counts,
     witnesses: Witnesses,
     failure: Option<Failure>,
@@ -130,6 +132,7 @@ impl Audit {
             policy: InForce::default(),
             acts: Acts::default(),
             holds: Holds::default(),
+            releases: Releases::default(),
             counts: Counts::default(),
             witnesses: Witnesses::default(),
             failure: None,
@@ -174,6 +177,7 @@ impl Audit {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
                 self.holds.check_due(None)?;
+                self.check_released(number, &entry)?;
                 self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
                 self.check_duty(number, &entry)?;
                 self.enter(number, &entry);
@@ -258,6 +262,8 @@ impl Audit {
             Event::ActDecided(decided) => self.acts.decide(index, &decided),
             Event::RecordRestricted(held) => self.restrict(&held),
             Event::ErasureReported(reported) => self.reported(&reported),
+            Event::DisclosuresHeld(held) => self.hold(index, at, &held),
+            Event::HeldDecided(decided) => self.decide_held(at, &decided),
             Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
                 self.check_held(&record_id)
             }
@@ -278,8 +284,8 @@ impl Audit {
         {
             disclosures.disclose(Disclosure {
                 partner: agency.clone(),
-                feed_index: entries.saturating_sub(1),
-                action: entry.action(),
+                feed_index: Some(entries.saturating_sub(1)),
+                action: LedgerAction::Feed(entry.action()),
                 record: row.id,
                 kind: row.kind,
                 slots: SlotMask::from_bits(entry.open_slots),

@@ -10,6 +10,7 @@ pub mod erasure_index;
 pub mod erasures;
 pub mod gate;
 pub mod headers;
+pub mod held;
 pub mod index;
 pub mod ledger;
 pub mod log;

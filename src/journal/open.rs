@@ -6,12 +6,14 @@
 use super::JournalError;
 use super::entry;
 use super::erasure_index::{self, Erasure, ErasureNote};
+use super::held;
 use super::index::{self, Disclosure, INDEX_FORMAT, Marks, RecordPlace, SeriesHead};
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
 use super::state::{PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::{Recent, Snapshot, View};
+use super::waiting;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
@@ -381,26 +383,19 @@ impl<'a> Step<'a> {
         self.journal.push((leaf_hash(bytes), position));
         self.state.apply(index, at, &event)?;
         self.state.remember(index, &event, bytes, &mut self.changes);
+        waiting::put_entry(self.state, index, &event, &mut self.changes)?;
+        held::put_entry(self.state, index, &event, &mut self.changes)?;
         match event {
             Event::RecordAccepted(accepted) => self.accepted(index, accepted),
             Event::SlotsReceived(received) => self.extended(index, &received),
             Event::SlotsErased(erased) => self.erased(index, at, &erased),
             Event::RecordRestricted(restricted) => {
                 let on = restricted.restricted;
-                self.waits(index, &restricted)?;
                 self.mark(index, &restricted.record_id, |marks| marks.with_restricted(on))
             }
             Event::RecordRetracted(retracted) => {
                 let on = retracted.retracted;
                 self.mark(index, &retracted.record_id, |marks| marks.with_retracted(on))
-            }
-            Event::ErasureReported(reported) => {
-                let id = entry::record_id(&reported.record_id)?;
-                let slots = SlotMask::from_bits(reported.slots);
-                let by = self.number_of(index, &reported.partner)?;
-                let change = erasure_index::put_report(&id, by, reported.feed_index, slots);
-                self.changes.push(change);
-                Ok(())
             }
             Event::ReceiptReceived(receipt) => {
                 let agency = receipt.partner.parse::<AgencyName>().ok();
@@ -429,24 +424,6 @@ impl<'a> Step<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn number_of(&self, index: u64, partner: &str) -> Result<PartnerNumber, JournalError> {
-        let agency = partner.parse::<AgencyName>().ok();
-        let partner = agency.and_then(|agency| self.state.partners.get(&agency));
-        partner.map(|partner| partner.number).ok_or_else(|| JournalError::Entry {
-            index,
-            reason: "it speaks of a partner that is not there".to_owned(),
-        })
-    }
-
-    /// Keeps the duty that a hold lets wait, if the entry brings one.
-    fn waits(&mut self, index: u64, held: &pb::RecordRestricted) -> Result<(), JournalError> {
-        let Some(order) = held.order.clone() else { return Ok(()) };
-        let partner = self.number_of(index, &held.partner)?;
-        let waiting = erasure_index::Waiting { partner, feed_index: held.feed_index, order };
-        self.changes.push(waiting.put(&entry::record_id(&held.record_id)?));
-        Ok(())
     }
 
     /// The content before an entry; without slots if it was overwritten.

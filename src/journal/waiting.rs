@@ -5,17 +5,44 @@
 //! erasures right behind it. No hold ends here without them.
 
 use super::JournalError;
+use super::entry;
 use super::erase::Ground;
 use super::erasure_index::{self, Waiting};
-use super::state::PartnerNumber;
+use super::state::{PartnerNumber, State};
 use super::transaction::Transaction;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::erasure::ErasureOrder;
 use crate::record::slots::SlotMask;
-use crate::store::{KeyRange, Order, Table};
+use crate::store::{Change, KeyRange, Order, Table};
 use bytes::Bytes;
+
+/// What an entry changes in the index, if it is about a duty that waits or that waited at a partner;
+/// `state` has it taken in.
+pub(super) fn put_entry(
+    state: &State,
+    index: u64,
+    event: &Event,
+    changes: &mut Vec<Change>,
+) -> Result<(), JournalError> {
+    match event {
+        Event::RecordRestricted(held) => {
+            let Some(order) = held.order.clone() else { return Ok(()) };
+            let partner = state.number_of(index, &held.partner)?;
+            let waiting = Waiting { partner, feed_index: held.feed_index, order };
+            changes.push(waiting.put(&entry::record_id(&held.record_id)?));
+        }
+        Event::ErasureReported(reported) => {
+            let by = state.number_of(index, &reported.partner)?;
+            let id = entry::record_id(&reported.record_id)?;
+            let slots = SlotMask::from_bits(reported.slots);
+            changes.push(erasure_index::put_report(&id, by, reported.feed_index, slots));
+        }
+        _ => {}
+    }
+    Ok(())
+}
 
 impl View {
     /// Duties to erase slots of a record that a hold keeps or kept waiting.
@@ -108,10 +135,9 @@ impl Transaction<'_> {
             client: String::new(),
             partner: agency.to_string(),
             feed_index,
-            order: Some(order.clone()),
+            order: Some(order),
         }))?;
         self.touched.records.touch(*id, entry);
-        self.group.changes.push(Waiting { partner: number, feed_index, order }.put(id));
         self.mark(id, located.marks.with_restricted(true))
     }
 
@@ -140,15 +166,14 @@ impl Transaction<'_> {
         &mut self,
         id: &RecordId,
         slots: SlotMask,
-        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
+        (agency, feed_index): (&AgencyName, u64),
     ) -> Result<(), JournalError> {
         self.append(Event::ErasureReported(pb::ErasureReported {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             slots: slots.bits(),
             partner: agency.to_string(),
             feed_index,
-        }))?;
-        self.group.changes.push(erasure_index::put_report(id, number, feed_index, slots));
-        Ok(())
+        }))
+        .map(drop)
     }
 }

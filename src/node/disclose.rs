@@ -3,6 +3,7 @@
 //! One task a partner walks the journal. The fast selection finds candidates, Cedar has the last
 //! word, and what is disclosed stands in the feed before it leaves. Nothing here sends anything.
 
+use super::brake::{Brake, Braked, hold_back};
 use super::partners::policy_facts;
 use super::policies::{Rules, denied_by, record_facts};
 use super::{Node, NodeError};
@@ -15,7 +16,9 @@ use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector};
+use crate::policy::{
+    BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, Reasons, RecordFacts, Selector, Sorts,
+};
 use crate::record::kind::{Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -29,7 +32,7 @@ const STEP_ENTRIES: u64 = 2_048;
 /// considers at most so many entries again.
 const POSITION_EVERY: u64 = 100_000;
 /// Revisions of a series looked at to find whether a partner holds any of them.
-const CHAIN_MAX: usize = 64;
+pub(super) const CHAIN_MAX: usize = 64;
 
 /// Entries of a feed that get a head of their own.
 #[derive(Default)]
@@ -39,6 +42,8 @@ struct Run {
     before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
     withheld: u64,
+    /// Of the records that it discloses for the first time.
+    sorts: Sorts,
 }
 
 /// What one step found.
@@ -50,11 +55,13 @@ pub(super) struct Found {
     considered: u64,
     denied: BTreeMap<String, u64>,
     erred: u64,
+    /// Records that the brake holds, by what is unusual about them.
+    pub(super) held: BTreeMap<Reasons, Vec<RecordId>>,
 }
 
 impl Found {
     fn is_empty(&self) -> bool {
-        self.runs.iter().all(|run| run.entries.is_empty())
+        self.held.is_empty() && self.runs.iter().all(|run| run.entries.is_empty())
     }
 }
 
@@ -85,6 +92,8 @@ enum Considered {
     Erasure(Box<pb::SlotsErased>),
     /// The hold on a record ended; it is given again if it may be used.
     EndOfHold(RecordId, Option<(Arc<Verified>, Option<PartnerNumber>)>),
+    /// Records that the brake held for a partner are released.
+    Released(Box<pb::HeldDecided>),
 }
 
 /// An entry that the feed is to have.
@@ -97,16 +106,19 @@ struct Owed {
     bytes: usize,
     /// Fields that are here and not in it.
     withheld: u64,
+    /// Of its record, if that is disclosed for the first time.
+    sorts: Sorts,
 }
 
 /// Decides for one partner under one set of rules.
 pub(super) struct Discloser {
-    view: Arc<View>,
-    agency: AgencyName,
-    number: PartnerNumber,
+    pub(super) view: Arc<View>,
+    pub(super) agency: AgencyName,
+    pub(super) number: PartnerNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
-    moment: Moment,
+    pub(super) moment: Moment,
+    pub(super) brake: Brake,
     selector: Selector,
     decider: MemoDecider,
     links: HashMap<SeriesId, bool>,
@@ -119,6 +131,7 @@ impl Discloser {
         agency: &AgencyName,
         number: PartnerNumber,
         moment: Moment,
+        limits: BrakeLimits,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
         Some(Self {
@@ -131,6 +144,7 @@ impl Discloser {
             moment,
             rules,
             links: HashMap::new(),
+            brake: Brake::new(limits),
         })
     }
 
@@ -194,6 +208,9 @@ impl Discloser {
         let mut seen = false;
         for head in self.view.series_heads(series)? {
             if let Some(record) = self.view.usable(&head.id)? {
+                if self.is_held(&head.id)? {
+                    continue;
+                }
                 let own = record.header().originator == self.agency;
                 seen |= own || self.decide(&record_facts(record.header())).release.allowed;
             }
@@ -226,20 +243,24 @@ impl Discloser {
         let snapshot = self.view.snapshot();
         let feed_size =
             snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
+        self.set_brake()?;
         let mut found = Found { considered: start, feed_size, ..Found::default() };
+        let mut looked_at = 0;
         let mut spacing = HeadSpacing::default();
         let mut run = Run::default();
         // What this very step disclosed of records that come up in it more than once.
         let mut shown: HashMap<RecordId, Disclosure> = HashMap::new();
         for index in start..end {
-            let owed = self.consider(index, &shown, &mut found)?;
-            for Owed { entry, before, record, bytes, withheld } in owed.into_iter().flatten() {
+            for Owed { entry, before, record, bytes, withheld, sorts } in
+                self.consider(index, &mut looked_at, &shown, &mut found)?
+            {
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
                     spacing.admits_bytes(bytes);
                     found.runs.push(std::mem::take(&mut run));
                 }
                 run.withheld += withheld;
+                run.sorts = run.sorts.and(sorts);
                 if entry.action() != pb::FeedAction::Erased {
                     shown.insert(record, Disclosure::after(before, feed_size, &entry));
                 }
@@ -247,6 +268,9 @@ impl Discloser {
                 run.entries.push(entry);
             }
             found.considered = index + 1;
+            if looked_at >= STEP_ENTRIES {
+                break;
+            }
         }
         if !run.entries.is_empty() {
             found.runs.push(run);
@@ -254,20 +278,54 @@ impl Discloser {
         Ok(found)
     }
 
+    /// What an entry makes owing; `looked_at` counts the records behind it.
     fn consider(
         &mut self,
         index: u64,
+        looked_at: &mut u64,
         shown: &HashMap<RecordId, Disclosure>,
         found: &mut Found,
-    ) -> Result<[Option<Owed>; 2], JournalError> {
-        let (answer, record) = match self.accepted(index)? {
-            Some(Considered::Record(record, source)) => (None, Some((record, source))),
-            Some(Considered::Erasure(erased)) => return Ok([self.erasure(&erased, shown)?, None]),
-            Some(Considered::EndOfHold(id, record)) => (self.answer(&id)?, record),
-            None => return Ok([None, None]),
+    ) -> Result<Vec<Owed>, JournalError> {
+        *looked_at += 1;
+        let owed = match self.accepted(index)? {
+            Some(Considered::Record(record, source)) => {
+                self.record(&record, source, shown, found)?
+            }
+            Some(Considered::Erasure(erased)) => self.erasure(&erased, shown)?,
+            Some(Considered::EndOfHold(id, record)) => {
+                let mut owed = Vec::from_iter(self.answer(&id)?);
+                if let Some((record, source)) = record {
+                    owed.extend(self.record(&record, source, shown, found)?);
+                }
+                return Ok(owed);
+            }
+            Some(Considered::Released(decided)) => {
+                return self.released(&decided, looked_at, shown, found);
+            }
+            None => None,
         };
-        let Some((record, source)) = record else { return Ok([answer, None]) };
-        Ok([answer, self.record(&record, source, shown, found)?])
+        Ok(owed.into_iter().collect())
+    }
+
+    /// Records that the brake held and that are released: policy decides on each anew.
+    fn released(
+        &mut self,
+        decided: &pb::HeldDecided,
+        looked_at: &mut u64,
+        shown: &HashMap<RecordId, Disclosure>,
+        found: &mut Found,
+    ) -> Result<Vec<Owed>, JournalError> {
+        let mut owed = Vec::new();
+        for entry in &decided.held {
+            for id in self.view.held_records(*entry)? {
+                *looked_at += 1;
+                let source = self.view.place(&id)?.and_then(|place| place.partner);
+                if let Some(record) = self.view.usable(&id)? {
+                    owed.extend(self.record(&record, source, shown, found)?);
+                }
+            }
+        }
+        Ok(owed)
     }
 
     fn record(
@@ -285,8 +343,22 @@ impl Discloser {
             return Ok(None);
         }
         let before = self.before(&id, shown)?;
-        let entry = self.entry_for(record, before, found)?;
-        Ok(entry.map(|entry| {
+        let Some(entry) = self.entry_for(record, before, found)? else { return Ok(None) };
+        let header = record.header();
+        let (begins, sorts) = match entry.action() {
+            pb::FeedAction::Disclose => {
+                (true, Sorts::of(header.kind, header.marking.personal_data))
+            }
+            // What takes something back waits for nobody.
+            pb::FeedAction::Withdraw => {
+                (false, Sorts::of(header.kind, header.marking.personal_data))
+            }
+            _ => (false, Sorts::default()),
+        };
+        if begins && self.brake(record, &record_facts(header), found)? == Braked::Held {
+            return Ok(None);
+        }
+        Ok(Some({
             let open = SlotMask::from_bits(entry.open_slots);
             Owed {
                 bytes: record.envelope_bytes_max(),
@@ -294,6 +366,7 @@ impl Discloser {
                 entry,
                 before,
                 record: id,
+                sorts,
             }
         }))
     }
@@ -337,6 +410,7 @@ impl Discloser {
             record: id,
             bytes: 0,
             withheld: 0,
+            sorts: Sorts::default(),
         }))
     }
 
@@ -362,6 +436,7 @@ impl Discloser {
             record: *id,
             bytes: 0,
             withheld: 0,
+            sorts: Sorts::default(),
         }))
     }
 
@@ -378,6 +453,11 @@ impl Discloser {
                 (crate::journal::entry::record_id(&received.record_id)?, received.partner)
             }
             Event::SlotsErased(erased) => return Ok(Some(Considered::Erasure(Box::new(erased)))),
+            Event::HeldDecided(decided)
+                if decided.released && decided.partner == self.agency.as_str() =>
+            {
+                return Ok(Some(Considered::Released(Box::new(decided))));
+            }
             Event::RecordRestricted(pb::RecordRestricted {
                 record_id, restricted: false, ..
             }) => {
@@ -517,8 +597,10 @@ impl Node {
     ) -> Option<Discloser> {
         let rules = self.rules();
         let moment = Moment::at(self.now());
-        held.filter(|held| held.is_current(&rules, &moment))
-            .or_else(|| Discloser::new(self.view(), rules, agency, number, moment))
+        held.filter(|held| held.is_current(&rules, &moment)).or_else(|| {
+            let limits = self.config.release.limits();
+            Discloser::new(self.view(), rules, agency, number, moment, limits)
+        })
     }
 
     async fn step(
@@ -565,16 +647,18 @@ impl Node {
                 if !found.is_empty() && !basis.holds(tx, &agency) {
                     return Ok(false);
                 }
-                if found.runs.is_empty() {
+                hold_back(tx, &agency, &found.held)?;
+                if found.runs.is_empty() && behind >= POSITION_EVERY {
                     tx.publish(&agency, &[], None, found.considered, 0)?;
                 }
                 // Nothing else went into the feed, so what was looked up still stands.
                 let stands = tx.feed_size(&agency) == found.feed_size;
                 let at_ms = tx.now().unix_ms() as u64;
-                for Run { entries, before, withheld } in &mut found.runs {
+                for Run { entries, before, withheld, sorts } in &mut found.runs {
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     let before = stands.then_some(&before[..]);
-                    tx.publish(&agency, entries, before, found.considered, *withheld)?;
+                    let totals = (*withheld, *sorts);
+                    tx.publish_sorted(&agency, entries, before, found.considered, totals)?;
                 }
                 Ok(true)
             })

@@ -417,7 +417,8 @@ impl<'a> Driver<'a> {
             _ => {
                 let gone = || NodeError::NotFound("the partner is gone".to_owned());
                 let view = self.node.view();
-                Discloser::new(view, rules, self.agency, self.number, moment)
+                let limits = self.node.config.release.limits();
+                Discloser::new(view, rules, self.agency, self.number, moment, limits)
                     .map(Box::new)
                     .ok_or_else(gone)?
             }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod apply;
+mod brake;
 mod bundles;
 mod compare;
 pub mod config;
@@ -22,6 +23,7 @@ mod partners;
 mod plan;
 mod policies;
 pub mod receipt;
+pub mod releases;
 mod retention;
 mod submit;
 mod take_in;

@@ -158,7 +158,9 @@ pub(super) fn take_in(
         match (entry.action, record) {
             (FeedAction::Erase, _) => erased |= erase(tx, &entry, at)?,
             (FeedAction::Retract, _) => retract(tx, &entry, at)?,
-            (FeedAction::Erased, _) => tx.report_erased(&entry.record, entry.open_slots, at)?,
+            (FeedAction::Erased, _) => {
+                tx.report_erased(&entry.record, entry.open_slots, (agency, at.2))?;
+            }
             (_, Some(_)) => match incoming.next() {
                 Some(record) if record.feed_index == index.get() => keep(tx, record, at)?,
                 _ => return Err(JournalError::Index(format!("entry {index} was not prepared"))),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use liaison::ident::Timestamp;
-use liaison::node::config::{Config, Guard, Http, Listen, Store, Witness};
+use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use liaison::node::init;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::node_service_client::NodeServiceClient;
@@ -92,6 +92,7 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
+        release: Release::default(),
     }
 }
 

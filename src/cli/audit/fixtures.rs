@@ -14,7 +14,7 @@ use crate::merkle::{
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
 use crate::pb::{self, FeedAction, journal_entry::Event};
-use crate::policy::{PartnerFacts, facts_hash};
+use crate::policy::{PartnerFacts, Reasons, Unusual, facts_hash};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
@@ -304,12 +304,64 @@ impl Node {
         let held = theirs.id();
         node.commit(move |t| {
             let number = t.state().partners[&agency].number;
-            t.report_erased(&id, order.slots, (&agency, number, 3))?;
+            t.report_erased(&id, order.slots, (&agency, 3))?;
             t.hold_against(&held, &waiting, "an exhibit".into(), (&agency, number, 4))
         });
         node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
         node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
         node
+    }
+
+    /// A node that holds its second record for the partner because of the volume, and its third because
+    /// of its kind.
+    pub(in crate::cli) fn held() -> Self {
+        let mut node = Self::new();
+        node.submit(0..4);
+        node.disclose(0..1);
+        for (place, rule) in [(1, Unusual::Volume), (2, Unusual::NewKind)] {
+            let record = node.records[place].id();
+            node.hold(record, rule);
+        }
+        node
+    }
+
+    pub(in crate::cli) fn hold(&self, record: RecordId, rule: Unusual) {
+        let agency = Party::partner().agency;
+        self.commit(move |t| t.hold_back(&agency, Reasons::NONE.with(rule), &[record]));
+    }
+
+    /// Two persons decide on what is held because of a rule; `below` as the proposal says.
+    pub(in crate::cli) fn decide_held(&self, rule: Unusual, released: bool, below: u64) {
+        let agency = Party::partner().agency;
+        self.commit(move |t| {
+            let reasons = Reasons::NONE.with(rule);
+            let number = t.state().partners[&agency].number;
+            let bundle = t.held_below(number, reasons, u64::MAX)?;
+            let proposal = t.append(Event::ActProposed(pb::ActProposed {
+                client: "sato".into(),
+                role: "analyst".into(),
+                act: Some(pb::Act {
+                    act: Some(pb::act::Act::Release(pb::ReleaseAct {
+                        partner: agency.to_string(),
+                        rules: reasons.bits(),
+                        released,
+                        below,
+                        records: bundle.records(),
+                        reason: "looked at".into(),
+                    })),
+                }),
+                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
+            }))?;
+            t.append(Event::ActDecided(pb::ActDecided {
+                proposal,
+                client: "tanaka".into(),
+                role: "policy-officer".into(),
+                approved: true,
+                reason: String::new(),
+                closes: true,
+            }))?;
+            t.decide_held(&agency, reasons, &bundle, proposal, released)
+        });
     }
 
     pub(in crate::cli) fn commit<T: Send + 'static>(

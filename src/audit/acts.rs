@@ -103,6 +103,11 @@ impl Acts {
         Ok(())
     }
 
+    /// The act of this proposal, if it was just approved.
+    pub(super) fn approved(&self, proposal: u64) -> Option<&Act> {
+        self.approved.as_ref().filter(|found| found.proposal == proposal).map(|found| &found.act)
+    }
+
     /// An erasure follows from an act that was just approved, a partner's duty, or the end of a
     /// record's time.
     pub(super) fn cover(&self, erased: &pb::SlotsErased) -> Result<(), Fault> {
@@ -112,7 +117,7 @@ impl Acts {
         };
         let just = self.approved.as_ref().and_then(|approved| match &approved.act {
             Act::Erase(act) => Some((approved.proposal, act)),
-            Act::ApplyPolicy(_) | Act::ChangeFacts(_) => None,
+            Act::ApplyPolicy(_) | Act::ChangeFacts(_) | Act::Release(_) => None,
         });
         match (just, erased.proposal) {
             (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),

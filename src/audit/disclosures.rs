@@ -3,6 +3,7 @@
 
 use super::content::Content;
 use super::examine::Attested;
+use super::holdings::Row;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
@@ -24,12 +25,26 @@ pub struct LedgerFilter {
     pub to: Option<Timestamp>,
 }
 
-/// One entry of a feed.
+/// What became of a record for a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerAction {
+    /// An entry of the feed says so.
+    Feed(FeedAction),
+    /// It waits for a person; nothing went.
+    Held,
+    /// Two persons let it go; policy decides anew.
+    Released,
+    /// Two persons decided that it never goes.
+    Refused,
+}
+
+/// One entry of a feed, or of the journal about what is held back from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
     pub partner: AgencyName,
-    pub feed_index: u64,
-    pub action: FeedAction,
+    /// There with an entry of a feed.
+    pub feed_index: Option<u64>,
+    pub action: LedgerAction,
     pub record: RecordId,
     pub kind: Kind,
     pub slots: SlotMask,
@@ -50,12 +65,16 @@ impl Disclosure {
 
     pub const fn action_name(&self) -> &'static str {
         match self.action {
-            FeedAction::Disclose => "disclose",
-            FeedAction::Revise => "revise",
-            FeedAction::Withdraw => "withdraw",
-            FeedAction::Retract => "retract",
-            FeedAction::Erase => "erase",
-            FeedAction::Unspecified => "unknown",
+            LedgerAction::Feed(FeedAction::Disclose) => "disclose",
+            LedgerAction::Feed(FeedAction::Revise) => "revise",
+            LedgerAction::Feed(FeedAction::Withdraw) => "withdraw",
+            LedgerAction::Feed(FeedAction::Retract) => "retract",
+            LedgerAction::Feed(FeedAction::Erase) => "erase",
+            LedgerAction::Feed(FeedAction::Erased) => "erased",
+            LedgerAction::Feed(FeedAction::Unspecified) => "unknown",
+            LedgerAction::Held => "held",
+            LedgerAction::Released => "released",
+            LedgerAction::Refused => "refused",
         }
     }
 
@@ -64,7 +83,7 @@ impl Disclosure {
         json!({
             "at": self.at.to_string(),
             "partner": self.partner.to_string(),
-            "feed_index": self.feed_index.to_string(),
+            "feed_index": self.feed_index.map(|index| index.to_string()),
             "action": self.action_name(),
             "record_id": self.record.to_string(),
             "kind": self.kind.name(),
@@ -118,6 +137,28 @@ impl Disclosures {
         }
     }
 
+    /// A record is held back, or that was decided on.
+    pub(super) fn hold(
+        &mut self,
+        agency: &AgencyName,
+        row: &Row,
+        policy_version: u64,
+        action: LedgerAction,
+        at: Timestamp,
+    ) {
+        self.disclose(Disclosure {
+            partner: agency.clone(),
+            feed_index: None,
+            action,
+            record: row.id,
+            kind: row.kind,
+            slots: SlotMask::NONE,
+            policy_version,
+            at,
+            is_receipted: false,
+        });
+    }
+
     pub(super) fn disclose(&mut self, row: Disclosure) {
         let LedgerFilter { partner, record, case: _, from, to } = &self.filter;
         let is_wanted = partner.as_ref().is_none_or(|partner| *partner == row.partner)
@@ -139,7 +180,8 @@ impl Disclosures {
             rows.retain(|row| members.contains(&row.record));
         }
         for row in &mut rows {
-            row.is_receipted = row.feed_index < receipted(&row.partner);
+            let receipted = receipted(&row.partner);
+            row.is_receipted = row.feed_index.is_some_and(|index| index < receipted);
         }
         rows
     }

@@ -65,6 +65,8 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
+    ErasureOrder,
+    Release,
 }
 
 impl Check {
@@ -115,6 +117,8 @@ impl Check {
             Self::ProofInclusion => "proof_inclusion",
             Self::Act => "act",
             Self::Erasure => "erasure",
+            Self::ErasureOrder => "erasure_order",
+            Self::Release => "release",
         }
     }
 
@@ -165,6 +169,8 @@ impl Check {
             Self::ProofInclusion => "the log does not hold the entry",
             Self::Act => "an act was not decided by two persons",
             Self::Erasure => "an erasure has no ground in the journal",
+            Self::ErasureOrder => "an order to erase was not given by the record's originator",
+            Self::Release => "a disclosure that was held is not decided on as it must be",
         }
     }
 }

@@ -3,9 +3,11 @@
 
 use super::failure::{Check, Fault};
 use super::holdings::{Holdings, RowNumber};
+use super::policy::InForce;
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
+use crate::policy::Sorts;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 use std::collections::VecDeque;
@@ -29,6 +31,8 @@ pub(super) struct Feed {
     dated: Option<(Timestamp, Timestamp)>,
     /// Records that were ever disclosed in this feed, a bit for each row.
     disclosed: Vec<u64>,
+    /// What sorts of records they are.
+    sorts: Sorts,
 }
 
 impl Feed {
@@ -56,14 +60,19 @@ impl Feed {
         self.exceptions
     }
 
-    /// Takes the next entry; `in_force` is the version of the policy at this point. Gives the record
+    /// Whether anything of a record was ever disclosed here.
+    pub(super) fn was_given(&self, row: RowNumber) -> bool {
+        self.is_marked(row)
+    }
+
+    /// Takes the next entry; `policy` is what is in force at this point. Gives the record
     /// that it is about, and its time.
     pub(super) fn push(
         &mut self,
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
-        in_force: u64,
+        policy: &InForce,
     ) -> Result<(RowNumber, Timestamp), Fault> {
         let id = RecordId::try_from(&entry.record_id[..])
             .map_err(|error| Fault::new(Check::FeedEntry, "a record id", error))?;
@@ -77,9 +86,9 @@ impl Feed {
                 return Err(Fault::new(Check::FeedEntry, "a known action", entry.action));
             }
             FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
-                covered(entry, in_force, row.open)?;
+                covered(entry, policy.version, row.open)?;
             }
-            FeedAction::Retract | FeedAction::Erase => {}
+            FeedAction::Retract | FeedAction::Erase | FeedAction::Erased => {}
         }
         if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
             return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
@@ -91,7 +100,9 @@ impl Feed {
         if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
             self.records += 1;
             self.mark(row_number);
-        } else if !self.is_marked(row_number) {
+            let personal_data = policy.facts.of(row.facts).personal_data;
+            self.sorts = self.sorts.and(Sorts::of(row.kind, personal_data));
+        } else if action != FeedAction::Erased && !self.is_marked(row_number) {
             let expected = "a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
@@ -124,6 +135,12 @@ impl Feed {
         if published.records_disclosed != self.records {
             let expected = format!("{} records disclosed", self.records);
             return Err(Fault::new(Check::FeedTotals, expected, published.records_disclosed));
+        }
+        let (kinds, personal_data) = (published.kinds_disclosed, published.personal_data_disclosed);
+        if (Sorts { kinds, personal_data }) != self.sorts {
+            let expected = format!("{:?} disclosed", self.sorts);
+            let found = format!("{:?}", Sorts { kinds, personal_data });
+            return Err(Fault::new(Check::FeedTotals, expected, found));
         }
         if published.fields_withheld < self.withheld {
             let expected = format!("at least {} fields withheld", self.withheld);

@@ -13,7 +13,7 @@ const BLOCK_ROWS: usize = 1 << 14;
 const VACANT: u32 = u32::MAX;
 
 /// The number of a record in the order of acceptance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct RowNumber(u32);
 
 impl RowNumber {

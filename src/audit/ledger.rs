@@ -6,14 +6,16 @@
 use super::acts::Acts;
 use super::card::{Card, Number};
 use super::cosigned::{Recent, cosigned_head};
-use super::disclosures::{Disclosure, Disclosures, LedgerFilter};
+use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter};
 use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
 use super::feed::shown;
 use super::holdings::Holdings;
+use super::holds::Holds;
 use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
+use super::releases::Releases;
 use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Quorum, Remark, Report};
 use super::walk::Ending;
@@ -102,6 +104,8 @@ pub struct Audit {
     pub(super) partners: Partners,
     pub(super) policy: InForce,
     pub(super) acts: Acts,
+    pub(super) holds: Holds,
+    pub(super) releases: Releases,
     pub(super) counts: Counts,
     witnesses: Witnesses,
     failure: Option<Failure>,
@@ -127,6 +131,8 @@ impl Audit {
             partners: Partners::default(),
             policy: InForce::default(),
             acts: Acts::default(),
+            holds: Holds::default(),
+            releases: Releases::default(),
             counts: Counts::default(),
             witnesses: Witnesses::default(),
             failure: None,
@@ -170,7 +176,10 @@ impl Audit {
         match found {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
+                self.holds.check_due(None)?;
+                self.check_released(number, &entry)?;
                 self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
+                self.check_duty(number, &entry)?;
                 self.enter(number, &entry);
                 Ok(())
             }
@@ -185,6 +194,9 @@ impl Audit {
         let index = self.frontier.size().get();
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
+        if !matches!(told, Told::Erased { .. }) {
+            self.holds.check_due(None)?;
+        }
         let about_cosignatures = matches!(
             &told,
             Told::Other(event)
@@ -248,8 +260,11 @@ impl Audit {
             Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide(index, &decided),
-            Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
-            | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
+            Event::RecordRestricted(held) => self.restrict(&held),
+            Event::ErasureReported(reported) => self.reported(&reported),
+            Event::DisclosuresHeld(held) => self.hold(index, at, &held),
+            Event::HeldDecided(decided) => self.decide_held(at, &decided),
+            Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
                 self.check_held(&record_id)
             }
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {
@@ -269,8 +284,8 @@ impl Audit {
         {
             disclosures.disclose(Disclosure {
                 partner: agency.clone(),
-                feed_index: entries.saturating_sub(1),
-                action: entry.action(),
+                feed_index: Some(entries.saturating_sub(1)),
+                action: LedgerAction::Feed(entry.action()),
                 record: row.id,
                 kind: row.kind,
                 slots: SlotMask::from_bits(entry.open_slots),
@@ -363,6 +378,7 @@ impl Audit {
 
     fn commit(&mut self, note: Bytes) -> Result<(), Fault> {
         self.partners.check_published()?;
+        self.holds.check_due(None)?;
         let computed = self.frontier.head();
         match &self.journal {
             Some(journal) => {
@@ -495,6 +511,9 @@ impl Audit {
         }
         if self.counts.unknown_originator > 0 {
             remarks.push(Remark::UnknownOriginators { records: self.counts.unknown_originator });
+        }
+        if self.counts.unknown_orders > 0 {
+            remarks.push(Remark::UnknownOrders { orders: self.counts.unknown_orders });
         }
         if self.counts.old_cosignatures > 0 {
             remarks.push(Remark::OldCosignatures { count: self.counts.old_cosignatures });

@@ -23,6 +23,7 @@ mod export;
 mod failure;
 mod feed;
 mod holdings;
+mod holds;
 mod ledger;
 mod lines;
 mod page;
@@ -35,6 +36,7 @@ mod proof_report;
 #[cfg(test)]
 mod proof_tests;
 mod records;
+mod releases;
 mod replay;
 mod report;
 mod segment;
@@ -42,7 +44,7 @@ mod walk;
 mod witnesses;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
-pub use disclosures::{Disclosure, LedgerFilter};
+pub use disclosures::{Disclosure, LedgerAction, LedgerFilter};
 pub use examine::{Examined, examine};
 pub use export::{
     CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,

@@ -4,7 +4,7 @@ use super::acts::Acts;
 use super::card::Card;
 use super::failure::{Check, Fault};
 use super::feed::{Feed, exceptions, shown};
-use super::holdings::Holdings;
+use super::holdings::{Holdings, RowNumber};
 use super::lines::Log;
 use super::policy::InForce;
 use super::report::Remark;
@@ -77,6 +77,11 @@ impl Partners {
 
     pub(super) fn card(&self, agency: &AgencyName) -> Option<&Card> {
         self.partners.get(agency).map(|partner| &partner.card)
+    }
+
+    /// Whether anything of a record was ever disclosed to a partner.
+    pub(super) fn was_given(&self, agency: &AgencyName, row: RowNumber) -> bool {
+        self.partners.get(agency).is_some_and(|partner| partner.feed.was_given(row))
     }
 
     pub(super) fn number(&self, agency: &AgencyName) -> Option<u16> {
@@ -237,7 +242,7 @@ impl Partners {
             pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
         );
         partner.while_inactive += u64::from(shows && !partner.is_active);
-        let (row, at) = partner.feed.push(leaf, entry, holdings, policy.version)?;
+        let (row, at) = partner.feed.push(leaf, entry, holdings, policy)?;
         if shows {
             policy.decide(number, &partner.facts, holdings.at(row), entry, at)?;
         }

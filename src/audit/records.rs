@@ -100,6 +100,7 @@ impl Audit {
             self.partners.known(&erased.partner)?;
         }
         let (number, row) = self.known(&erased.record_id, content)?;
+        self.check_erased(erased, number)?;
         let slots = SlotMask::from_bits(erased.slots);
         let is_new = !slots.is_empty() && slots.and(self.holdings.erased(number)).is_empty();
         let is_sound = is_new && slots.bits() == erased.slots;

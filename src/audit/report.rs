@@ -39,6 +39,10 @@ pub enum Remark {
     UnknownOriginators {
         records: u64,
     },
+    /// Orders to erase records whose originator is unknown here.
+    UnknownOrders {
+        orders: u64,
+    },
     OldCosignatures {
         count: u64,
     },
@@ -80,6 +84,7 @@ impl Remark {
             Self::CardFileDiffers { .. } => "card_file_differs",
             Self::TornTail { .. } => "torn_tail",
             Self::UnknownOriginators { .. } => "unknown_originators",
+            Self::UnknownOrders { .. } => "unknown_orders",
             Self::OldCosignatures { .. } => "old_cosignatures",
             Self::CompromisedKeys { .. } => "compromised_keys",
             Self::PolicyFilesAbsent { .. } => "policy_files_absent",
@@ -113,6 +118,11 @@ impl fmt::Display for Remark {
                 f,
                 "{} forwarded records whose originator is unknown here: signature not verified",
                 grouped(*records)
+            ),
+            Self::UnknownOrders { orders } => write!(
+                f,
+                "{} orders to erase by originators that are unknown here: signature not verified",
+                grouped(*orders)
             ),
             Self::OldCosignatures { count } => write!(
                 f,
@@ -168,6 +178,9 @@ pub struct Counts {
     /// Records whose signature was verified.
     pub signatures: u64,
     pub unknown_originator: u64,
+    /// Orders to erase whose signature was verified.
+    pub orders: u64,
+    pub unknown_orders: u64,
     pub compromised: u64,
     /// Checkpoints of the journal.
     pub batches: u64,
@@ -303,6 +316,8 @@ impl Report {
                 "extended": text(counts.extended),
                 "erased": text(counts.erased),
                 "unknown_originator": text(counts.unknown_originator),
+                "orders": text(counts.orders),
+                "unknown_orders": text(counts.unknown_orders),
                 "compromised_key": text(counts.compromised),
             },
             "signatures": text(counts.signatures),

@@ -9,8 +9,9 @@ use super::error::CliError;
 use super::names::word_of_number;
 use super::output::{Format, harmless_lines};
 use super::policy_difference::{SHORT_DIGITS, change_word, difference_text, in_short};
+use super::release::rules_text;
 use super::schema::{self, Absent, hex, time_text};
-use super::table::{Table, facts};
+use super::table::{Table, facts, grouped};
 use crate::pb::act_service_client::ActServiceClient;
 use crate::pb::policy_service_client::PolicyServiceClient;
 use crate::pb::{self, act::Act};
@@ -173,6 +174,12 @@ fn summary(view: &pb::ActView) -> (String, String) {
             (what, hex(&policy.bundle_hash))
         }
         Some(Act::ChangeFacts(change)) => (facts_text(change), change.agency.clone()),
+        Some(Act::Release(release)) => {
+            let verb = if release.released { "release" } else { "refuse" };
+            let (records, rules) = (grouped(release.records), rules_text(release.rules));
+            let why = format!("{verb} {records} held for {} ({rules})", release.partner);
+            (format!("{why}: {}", release.reason), String::new())
+        }
         None => ("of an unknown sort".to_owned(), String::new()),
     }
 }

@@ -52,6 +52,15 @@ pub struct HoldArgs {
     reason: String,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct EndHoldArgs {
+    #[command(flatten)]
+    hold: HoldArgs,
+    /// Fields that their originator ordered erased meanwhile may go for good with the end of the hold.
+    #[arg(long)]
+    erase_ordered: bool,
+}
+
 type Client = RecordServiceClient<tonic::transport::Channel>;
 
 async fn client(context: &Context, roles: &[Role]) -> Result<Client, CliError> {
@@ -201,33 +210,47 @@ fn to_json(view: &pb::ErasureView) -> Value {
     })
 }
 
-pub(super) async fn restrict(
-    args: &HoldArgs,
-    restricted: bool,
-    context: &Context,
-) -> Result<(), CliError> {
+pub(super) async fn restrict(args: &HoldArgs, context: &Context) -> Result<(), CliError> {
     let record_id = Bytes::copy_from_slice(args.id.as_bytes());
     let reason = args.reason.clone();
-    if restricted {
-        let request = pb::RestrictRecordRequest { record_id, reason };
-        client(context, &[Role::Analyst, Role::PolicyOfficer])
-            .await?
-            .restrict_record(context.request(request))
-            .await
-            .map_err(CliError::node("put the record under a hold"))?;
-    } else {
-        let request = pb::UnrestrictRecordRequest { record_id, reason };
-        client(context, &[Role::PolicyOfficer])
-            .await?
-            .unrestrict_record(context.request(request))
-            .await
-            .map_err(CliError::node("end the hold"))?;
-    }
-    let document = json!({"record": args.id.to_string(), "restricted": restricted});
-    let state = if restricted { "under a hold" } else { "under no hold" };
-    context
-        .output
-        .either(document, || facts([("record", args.id.to_string()), ("now", state.to_owned())]))
+    let request = pb::RestrictRecordRequest { record_id, reason };
+    client(context, &[Role::Analyst, Role::PolicyOfficer])
+        .await?
+        .restrict_record(context.request(request))
+        .await
+        .map_err(CliError::node("put the record under a hold"))?;
+    let document = json!({"record": args.id.to_string(), "restricted": true});
+    context.output.either(document, || {
+        facts([("record", args.id.to_string()), ("now", "under a hold".to_owned())])
+    })
+}
+
+pub(super) async fn unrestrict(args: &EndHoldArgs, context: &Context) -> Result<(), CliError> {
+    let HoldArgs { id, reason } = &args.hold;
+    let request = pb::UnrestrictRecordRequest {
+        record_id: Bytes::copy_from_slice(id.as_bytes()),
+        reason: reason.clone(),
+        erases: args.erase_ordered,
+    };
+    let answer = client(context, &[Role::PolicyOfficer])
+        .await?
+        .unrestrict_record(context.request(request))
+        .await
+        .map_err(CliError::node("end the hold"))?
+        .into_inner();
+    let erased = answer.erased_slots;
+    let document = json!({
+        "record": id.to_string(),
+        "restricted": false,
+        "erased_slots": slot_numbers(erased),
+    });
+    context.output.either(document, || {
+        let mut rows = vec![("record", id.to_string()), ("now", "under no hold".to_owned())];
+        if erased != 0 {
+            rows.push(("erased with it", format!("slots {}", slots_text(erased))));
+        }
+        facts(rows)
+    })
 }
 
 fn slot_numbers(mask: u32) -> Vec<u32> {

@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
-use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
+use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
 use crate::policy::ClientRole;
 use crate::tls::ClientName;
@@ -56,6 +56,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
+        release: Release::default(),
     };
     let now = (crate::journal::open::system_clock())();
     let card = init::init(&dir, &config, now).map_err(CliError::from)?;

@@ -30,6 +30,7 @@ mod query;
 mod record;
 mod record_verify;
 mod record_view;
+mod release;
 mod roster;
 mod schema;
 mod serve;
@@ -160,6 +161,8 @@ pub enum Command {
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
     Acts(acts::ActsCommand),
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
     Completions(completions::CompletionsArgs),
 }
 
@@ -233,6 +236,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Operation(command) => roster::operation(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Acts(command) => acts::run(command, context).await,
+        Command::Release(command) => release::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -368,6 +368,10 @@ fn partner_text(partner: &pb::PartnerView) -> String {
     let denied =
         partner.denied.iter().map(|count| format!("{} by {}", grouped(count.count), count.name));
     let until = agreed.agreement_until_ms;
+    let held = match partner.held {
+        0 => String::new(),
+        held => format!("{} records wait; see `liaison release list`", grouped(held)),
+    };
     facts([
         ("partner", partner.agency.clone()),
         ("state", names::word(partner.state())),
@@ -398,6 +402,7 @@ fn partner_text(partner: &pb::PartnerView) -> String {
         ),
         ("received", format!("{} entries", grouped(partner.received))),
         ("denied", denied.collect::<Vec<_>>().join(", ")),
+        ("held", held),
         ("receipt time", format!("{} ms (median)", partner.receipt_ms_p50)),
         ("problem", partner.last_error.clone()),
     ])

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::connection::Role;
-use super::erasure::{self, EraseArgs, ErasuresArgs, HoldArgs};
+use super::erasure::{self, EndHoldArgs, EraseArgs, ErasuresArgs, HoldArgs};
 use super::error::CliError;
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
@@ -54,11 +54,11 @@ pub enum RecordCommand {
         after_help = "Example:\n  liaison record restrict 9f31c2… --reason \"exhibit in case 2026/4\""
     )]
     Restrict(HoldArgs),
-    /// End a hold.
+    /// End a hold, and erase what its originator ordered erased meanwhile.
     #[command(
-        after_help = "Example:\n  liaison record unrestrict 9f31c2… --reason \"case 2026/4 is closed\""
+        after_help = "Example:\n  liaison record unrestrict 9f31c2… --reason \"case 2026/4 is closed\" --erase-ordered"
     )]
-    Unrestrict(HoldArgs),
+    Unrestrict(EndHoldArgs),
     /// Say where a record stands on its way to a partner, and what to do next.
     #[command(after_help = "Example:\n  liaison record why-not 9f31c2… --partner jc3.or.jp")]
     WhyNot(WhyNotArgs),
@@ -110,8 +110,8 @@ pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(),
         RecordCommand::Withdraw(args) => withdraw(&args, context).await,
         RecordCommand::Erase(args) => erasure::erase(&args, context).await,
         RecordCommand::Erasures(args) => erasure::report(&args, context).await,
-        RecordCommand::Restrict(args) => erasure::restrict(&args, true, context).await,
-        RecordCommand::Unrestrict(args) => erasure::restrict(&args, false, context).await,
+        RecordCommand::Restrict(args) => erasure::restrict(&args, context).await,
+        RecordCommand::Unrestrict(args) => erasure::unrestrict(&args, context).await,
         RecordCommand::WhyNot(args) => why_not::run(&args, context).await,
     }
 }

@@ -60,6 +60,9 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
     let refused =
         status.refused.iter().map(|count| format!("{} {}", grouped(count.count), count.name));
     lines.push(("refused", refused.collect::<Vec<_>>().join(", ")));
+    let held = status.partners.iter().filter(|partner| partner.held > 0);
+    let held = held.map(|partner| format!("{} for {}", grouped(partner.held), partner.agency));
+    lines.push(("waits for release", held.collect::<Vec<_>>().join(", ")));
     lines.push(("http port", status.http_address.clone()));
     lines.push(("witnesses", witnesses_text(status)));
     lines.push(("guard", guard_text(status.guard.as_ref())));

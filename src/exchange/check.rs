@@ -77,8 +77,8 @@ pub struct CheckedBatch {
     /// In the order of the feed. Every entry is either here or among the exceptions.
     pub taken: Vec<Taken>,
     pub exceptions: Vec<Exception>,
-    /// Duties among the exceptions that are not carried out because of a hold.
-    pub declined: Vec<FeedEntry>,
+    /// Duties among the exceptions that are not carried out because of a hold; without a record.
+    pub declined: Vec<Taken>,
 }
 
 /// Checks a batch against the partner's feed as it stands at `frontier`.
@@ -98,7 +98,8 @@ pub fn check_batch<K: KeyRing, A: Acceptance>(
             Ok((entry, record)) => taken.push(Taken { index, entry, record }),
             Err((reason, detail)) => {
                 if reason == Reason::HeldAsEvidence {
-                    declined.extend(FeedEntry::decode(entry).ok());
+                    let entry = FeedEntry::decode(entry).ok();
+                    declined.extend(entry.map(|entry| Taken { index, entry, record: None }));
                 }
                 exceptions.push(Exception::new(index, reason, &detail));
             }

@@ -48,10 +48,13 @@ pub enum FeedAction {
     Retract,
     /// The partner must erase these slots.
     Erase,
+    /// These slots are erased here as the partner demanded, now that a hold has ended.
+    Erased,
 }
 
 impl FeedAction {
-    /// Whether an envelope comes with it. The others are duties of the partner, without content.
+    /// Whether an envelope comes with it. The others are duties of the partner, or tell of one of
+    /// ours, without content.
     pub const fn carries_record(self) -> bool {
         matches!(self, Self::Disclose | Self::Revise | Self::Withdraw)
     }
@@ -65,6 +68,7 @@ impl From<FeedAction> for pb::FeedAction {
             FeedAction::Withdraw => Self::Withdraw,
             FeedAction::Retract => Self::Retract,
             FeedAction::Erase => Self::Erase,
+            FeedAction::Erased => Self::Erased,
         }
     }
 }
@@ -120,6 +124,7 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
             Ok(pb::FeedAction::Withdraw) => FeedAction::Withdraw,
             Ok(pb::FeedAction::Retract) => FeedAction::Retract,
             Ok(pb::FeedAction::Erase) => FeedAction::Erase,
+            Ok(pb::FeedAction::Erased) => FeedAction::Erased,
             Ok(pb::FeedAction::Unspecified) | Err(_) => return Err(EntryError::Action(action)),
         };
         let mask = SlotMask::from_bits(open_slots);
@@ -162,7 +167,7 @@ mod tests {
         fn any_entry()(
             action in prop::sample::select(vec![
                 FeedAction::Disclose, FeedAction::Revise, FeedAction::Withdraw,
-                FeedAction::Retract, FeedAction::Erase,
+                FeedAction::Retract, FeedAction::Erase, FeedAction::Erased,
             ]),
             record: [u8; 32],
             mask: u32,
@@ -224,7 +229,7 @@ mod tests {
         };
         assert!(FeedEntry::decode(&sound.encode_to_vec()).is_ok());
         assert_eq!(broken(|e| e.action = 0), EntryError::Action(0));
-        assert_eq!(broken(|e| e.action = 6), EntryError::Action(6));
+        assert_eq!(broken(|e| e.action = 7), EntryError::Action(7));
         assert_eq!(broken(|e| e.record_id = Bytes::new()), EntryError::RecordId(0));
         assert_eq!(broken(|e| e.open_slots = 3), EntryError::Mask(3));
         assert_eq!(broken(|e| e.at_ms = 0), EntryError::Time(0));

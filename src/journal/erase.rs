@@ -122,32 +122,34 @@ impl Transaction<'_> {
             change.table == Table::Disclosures && *change.key == *key && change.value.is_some()
         });
         match of_group.and_then(|change| change.value.as_deref()) {
-            Some(value) => erasure_index::barred_slots(value),
+            Some(value) => erasure_index::slots_of(value),
             None => self.view.barred_slots(series, originator),
         }
     }
 
-    /// Puts a record under a hold, or ends one. False if the record is not here or it is so already.
+    /// Puts a record under a hold, or ends one and carries out what waited for that. Gives the slots
+    /// erased; `None` if the record is not here or it is so already.
     pub fn restrict(
         &mut self,
         id: &RecordId,
         restricted: bool,
         reason: String,
         client: &str,
-    ) -> Result<bool, JournalError> {
-        let Some(located) = self.located(id)? else { return Ok(false) };
+    ) -> Result<Option<SlotMask>, JournalError> {
+        let Some(located) = self.located(id)? else { return Ok(None) };
         if located.marks.is_restricted() == restricted {
-            return Ok(false);
+            return Ok(None);
         }
         let entry = self.append(Event::RecordRestricted(pb::RecordRestricted {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             restricted,
             reason,
             client: client.to_owned(),
+            ..pb::RecordRestricted::default()
         }))?;
         self.touched.records.touch(*id, entry);
         self.mark(id, located.marks.with_restricted(restricted))?;
-        Ok(true)
+        if restricted { Ok(Some(SlotMask::NONE)) } else { self.carry_out_waiting(id).map(Some) }
     }
 
     /// Notes that the partner which a record came from retracts it, or discloses it again.
@@ -172,7 +174,7 @@ impl Transaction<'_> {
         self.mark(id, located.marks.with_retracted(retracted))
     }
 
-    fn mark(&mut self, id: &RecordId, marks: Marks) -> Result<(), JournalError> {
+    pub(super) fn mark(&mut self, id: &RecordId, marks: Marks) -> Result<(), JournalError> {
         if let Some(staged) = self.group.records.get_mut(id) {
             staged.marks = marks;
         } else if let Some(place) = self.placed(id)? {

@@ -14,6 +14,7 @@ use crate::record::header::Header;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{Change, Marker, Position, Table};
+use prost::Message as _;
 use std::collections::BTreeSet;
 
 const SUPERSEDED: u8 = 16;
@@ -23,6 +24,9 @@ const DUTY: u8 = 19;
 const EXCEPTED: u8 = 20;
 const RETAIN: u8 = 21;
 const BARRED: u8 = 22;
+const WAITING: u8 = 33;
+const ANSWERED: u8 = 34;
+const REPORTED: u8 = 35;
 
 /// There while the engine's files may still hold terms of erased fields.
 const SCRUB: &[u8] = b"scrub";
@@ -120,9 +124,22 @@ pub fn erasure_at_key(entry: u64) -> Vec<u8> {
 }
 
 pub fn put_duty(id: &RecordId, partner: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
-    let partner = partner.get().to_be_bytes();
-    let key = tagged(DUTY, &[id.as_bytes(), &partner, &feed_index.to_be_bytes()]);
-    change(key, slots.bits().to_be_bytes().to_vec())
+    change(of_feed(DUTY, id, partner, feed_index), slots.bits().to_be_bytes().to_vec())
+}
+
+/// What an entry of our feed to a partner changes here, if it is about an erasure.
+pub fn put_feed_entry(
+    id: &RecordId,
+    partner: PartnerNumber,
+    feed_index: u64,
+    entry: &pb::FeedEntry,
+) -> Option<Change> {
+    let slots = SlotMask::from_bits(entry.open_slots);
+    match entry.action() {
+        pb::FeedAction::Erase => Some(put_duty(id, partner, feed_index, slots)),
+        pb::FeedAction::Erased => Some(put_answer(id, partner, feed_index, slots)),
+        _ => None,
+    }
 }
 
 pub fn duties_prefix(id: &RecordId) -> Vec<u8> {
@@ -131,11 +148,8 @@ pub fn duties_prefix(id: &RecordId) -> Vec<u8> {
 
 /// A duty in the feed to a partner: the partner, the index there, the slots.
 pub fn duty(key: &[u8], value: &[u8]) -> Result<(PartnerNumber, u64, SlotMask), JournalError> {
-    let feed_index = last_u64(key)?;
-    let partner = key.len().checked_sub(10).and_then(|at| key.get(at..at + 2));
-    let partner = partner.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()).ok_or_else(damaged)?;
-    let slots = value.try_into().map(u32::from_be_bytes).map_err(|_| damaged())?;
-    Ok((PartnerNumber::new(u16::from_be_bytes(partner)), feed_index, SlotMask::from_bits(slots)))
+    let (partner, feed_index) = in_feed(key)?;
+    Ok((partner, feed_index, slots_of(value)?))
 }
 
 pub fn excepted_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
@@ -164,6 +178,69 @@ pub fn excepted(value: &[u8]) -> Result<pb::ExceptionReason, JournalError> {
     pb::ExceptionReason::try_from(number).map_err(|_| damaged())
 }
 
+/// A partner's duty to erase that a hold keeps waiting, or kept until it ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    pub partner: PartnerNumber,
+    pub feed_index: u64,
+    pub order: pb::ErasureOrder,
+}
+
+impl Waiting {
+    pub fn put(&self, id: &RecordId) -> Change {
+        change(of_feed(WAITING, id, self.partner, self.feed_index), self.order.encode_to_vec())
+    }
+
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, JournalError> {
+        let (partner, feed_index) = in_feed(key)?;
+        let order = pb::ErasureOrder::decode(value).map_err(|_| damaged())?;
+        Ok(Self { partner, feed_index, order })
+    }
+
+    pub fn slots(&self) -> SlotMask {
+        SlotMask::from_bits(self.order.slots)
+    }
+}
+
+/// Duties that wait for the end of the hold on a record.
+pub fn waiting_prefix(id: &RecordId) -> Vec<u8> {
+    tagged(WAITING, &[id.as_bytes()])
+}
+
+/// What our feed told a partner of erasures that had waited.
+pub fn put_answer(id: &RecordId, to: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
+    change(of_feed(ANSWERED, id, to, feed_index), slots.bits().to_be_bytes().to_vec())
+}
+
+pub fn answers_prefix(id: &RecordId, to: PartnerNumber) -> Vec<u8> {
+    tagged(ANSWERED, &[id.as_bytes(), &to.get().to_be_bytes()])
+}
+
+/// What a partner's feed told us of them.
+pub fn put_report(id: &RecordId, by: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
+    change(of_feed(REPORTED, id, by, feed_index), slots.bits().to_be_bytes().to_vec())
+}
+
+pub fn reports_prefix(id: &RecordId, by: PartnerNumber) -> Vec<u8> {
+    tagged(REPORTED, &[id.as_bytes(), &by.get().to_be_bytes()])
+}
+
+pub fn slots_of(value: &[u8]) -> Result<SlotMask, JournalError> {
+    let bits = value.try_into().map(u32::from_be_bytes).map_err(|_| damaged())?;
+    Ok(SlotMask::from_bits(bits))
+}
+
+fn of_feed(tag: u8, id: &RecordId, partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
+    tagged(tag, &[id.as_bytes(), &partner.get().to_be_bytes(), &feed_index.to_be_bytes()])
+}
+
+/// The partner and the index in its feed, or in ours to it, at the end of a key.
+fn in_feed(key: &[u8]) -> Result<(PartnerNumber, u64), JournalError> {
+    let (rest, index) = key.split_last_chunk::<8>().ok_or_else(damaged)?;
+    let partner = rest.last_chunk::<2>().ok_or_else(damaged)?;
+    Ok((PartnerNumber::new(u16::from_be_bytes(*partner)), u64::from_be_bytes(*index)))
+}
+
 fn retain_key(until: Timestamp, id: &RecordId) -> Vec<u8> {
     tagged(RETAIN, &[&until.unix_ms().unsigned_abs().to_be_bytes(), id.as_bytes()])
 }
@@ -187,13 +264,6 @@ pub fn put_retention(header: &Header, id: &RecordId, changes: &mut Vec<Change>) 
 
 pub fn barred_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
     tagged(BARRED, &[series.as_bytes(), originator.as_str().as_bytes()])
-}
-
-pub fn barred_slots(value: &[u8]) -> Result<SlotMask, JournalError> {
-    value
-        .try_into()
-        .map(|bits| SlotMask::from_bits(u32::from_be_bytes(bits)))
-        .map_err(|_| damaged())
 }
 
 /// An erasure with what it changes in the index.
@@ -290,6 +360,14 @@ mod tests {
         let put = put_duty(&id, PartnerNumber::new(513), 9, note.slots);
         let found = duty(&put.key, put.value.as_deref().unwrap()).unwrap();
         assert_eq!(found, (PartnerNumber::new(513), 9, note.slots));
+        let order = pb::ErasureOrder { slots: 0b100, at_ms: 7, ..pb::ErasureOrder::default() };
+        let waiting = Waiting { partner: PartnerNumber::new(513), feed_index: 4, order };
+        let put = waiting.put(&id);
+        assert!(put.key.starts_with(&waiting_prefix(&id)));
+        assert_eq!(Waiting::decode(&put.key, put.value.as_deref().unwrap()).unwrap(), waiting);
+        let put = put_answer(&id, PartnerNumber::new(513), 9, note.slots);
+        assert!(put.key.starts_with(&answers_prefix(&id, PartnerNumber::new(513))));
+        assert_eq!(slots_of(put.value.as_deref().unwrap()).unwrap(), note.slots);
         let old = Position { segment: 3, offset: 99 };
         assert_eq!(superseded_position(&put_superseded(&id, old).key).unwrap(), old);
         assert_eq!(retained_record(&retain_key(note.at, &id)).unwrap(), id);

@@ -64,7 +64,7 @@ impl View {
     ) -> Result<SlotMask, JournalError> {
         let key = erasure_index::barred_key(series, originator);
         match self.index.read(Table::Disclosures, &key)? {
-            Some(value) => erasure_index::barred_slots(&value),
+            Some(value) => erasure_index::slots_of(&value),
             None => Ok(SlotMask::NONE),
         }
     }
@@ -172,42 +172,49 @@ impl View {
         for (agency, partner) in &snapshot.state.partners {
             let owed = self.disclosure(partner.number, &id)?;
             let owed = owed.is_some_and(|known| !known.slots.and(slots).is_empty());
-            let feed_index = self.duty_of(&id, partner.number, slots)?;
-            if feed_index.is_none() && !owed {
+            let duty = self.duty_of(&id, partner.number, slots)?;
+            if duty.is_none() && !owed {
                 continue;
             }
-            let progress = match feed_index {
-                Some(index) if index < partner.receipted => {
+            let progress = match duty {
+                Some((index, of)) if index < partner.receipted => {
                     let key = erasure_index::excepted_key(partner.number, index);
                     let value = self.index.read(Table::Disclosures, &key)?;
                     match value.map(|value| erasure_index::excepted(&value)).transpose()? {
                         None => pb::ErasureProgress::Done,
-                        Some(pb::ExceptionReason::HeldAsEvidence) => pb::ErasureProgress::Held,
+                        Some(pb::ExceptionReason::HeldAsEvidence) => {
+                            let since = self.reported(&id, partner.number)?;
+                            match of.without(since).is_empty() {
+                                true => pb::ErasureProgress::Done,
+                                false => pb::ErasureProgress::Held,
+                            }
+                        }
                         Some(_) => pb::ErasureProgress::Refused,
                     }
                 }
                 _ => pb::ErasureProgress::Outstanding,
             };
+            let feed_index = duty.map(|(index, _)| index);
             let agency = agency.to_string();
             partners.push(pb::PartnerErasure { agency, progress: progress.into(), feed_index });
         }
         Ok(partners)
     }
 
-    /// The newest duty in the feed to a partner that is about these slots.
+    /// The newest duty in the feed to a partner that is about these slots: its index and slots.
     fn duty_of(
         &self,
         id: &RecordId,
         partner: super::state::PartnerNumber,
         slots: SlotMask,
-    ) -> Result<Option<u64>, JournalError> {
+    ) -> Result<Option<(u64, SlotMask)>, JournalError> {
         let mut newest = None;
         let range = KeyRange::prefix(erasure_index::duties_prefix(id));
         for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (to, feed_index, of) = erasure_index::duty(&key, &value)?;
             if to == partner && !of.and(slots).is_empty() {
-                newest = Some(feed_index);
+                newest = Some((feed_index, of));
             }
         }
         Ok(newest)

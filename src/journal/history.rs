@@ -251,6 +251,7 @@ mod tests {
                 restricted,
                 reason: "exhibit".to_owned(),
                 client: "officer".to_owned(),
+                ..pb::RecordRestricted::default()
             })
         };
         let before = journal.view().snapshot().size;

@@ -10,6 +10,7 @@ pub mod erasure_index;
 pub mod erasures;
 pub mod gate;
 pub mod headers;
+pub mod held;
 pub mod history;
 pub mod index;
 pub mod ledger;
@@ -23,6 +24,7 @@ mod touched;
 pub mod transaction;
 pub mod versions;
 pub mod view;
+pub mod waiting;
 pub mod witnessing;
 
 #[cfg(test)]

@@ -6,12 +6,14 @@
 use super::JournalError;
 use super::entry;
 use super::erasure_index::{self, Erasure, ErasureNote};
+use super::held;
 use super::index::{self, Disclosure, INDEX_FORMAT, Marks, RecordPlace, SeriesHead};
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
 use super::state::{PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::{Recent, Snapshot, View};
+use super::waiting;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
@@ -381,6 +383,8 @@ impl<'a> Step<'a> {
         self.journal.push((leaf_hash(bytes), position));
         self.state.apply(index, at, &event)?;
         self.state.remember(index, &event, bytes, &mut self.changes);
+        waiting::put_entry(self.state, index, &event, &mut self.changes)?;
+        held::put_entry(self.state, index, &event, &mut self.changes)?;
         match event {
             Event::RecordAccepted(accepted) => self.accepted(index, accepted),
             Event::SlotsReceived(received) => self.extended(index, &received),
@@ -573,7 +577,7 @@ impl<'a> Step<'a> {
         let key = erasure_index::barred_key(*series, originator);
         let of_batch = self.changes.iter().rev().find(|change| *change.key == *key);
         match of_batch.and_then(|change| change.value.as_deref()) {
-            Some(value) => erasure_index::barred_slots(value),
+            Some(value) => erasure_index::slots_of(value),
             None => self.view.barred_slots(*series, originator),
         }
     }
@@ -606,13 +610,13 @@ impl<'a> Step<'a> {
                     Some(disclosure) => Some(*disclosure),
                     None => self.view.disclosure(number, &id)?,
                 };
-                let disclosure = Disclosure::after(before, feed_index, entry);
-                disclosures.insert(id, disclosure);
-                self.changes.push(index::put_disclosure(number, &id, disclosure));
-                if entry.action() == pb::FeedAction::Erase {
-                    let slots = SlotMask::from_bits(entry.open_slots);
-                    self.changes.push(erasure_index::put_duty(&id, number, feed_index, slots));
+                if entry.action() != pb::FeedAction::Erased {
+                    let disclosure = Disclosure::after(before, feed_index, entry);
+                    disclosures.insert(id, disclosure);
+                    self.changes.push(index::put_disclosure(number, &id, disclosure));
                 }
+                let about_erasure = erasure_index::put_feed_entry(&id, number, feed_index, entry);
+                self.changes.extend(about_erasure);
             }
             let leaves: Vec<LeafRecord> = entries.iter().map(|(leaf, _)| *leaf).collect();
             put_leaves(&*self.view.feed(number)?, first, &leaves)?;

@@ -10,6 +10,7 @@ use crate::ident::{AgencyName, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::{Sorts, Usual};
 use crate::store::{Change, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct PartnerRecord {
     pub facts: pb::PartnerFacts,
     /// Our feed to it.
     pub published: Published,
+    /// What it normally gets, for the release brake.
+    pub usual: Usual,
     /// Its feed to us.
     pub received: Received,
     /// Entries of our feed that it gave receipts for.
@@ -127,6 +130,16 @@ impl State {
         PolicyVersion::new(self.policy.as_ref().map_or(0, |policy| policy.version))
     }
 
+    /// The number of the partner that an entry names.
+    pub fn number_of(&self, index: u64, name: &str) -> Result<PartnerNumber, JournalError> {
+        let partner = name.parse::<AgencyName>().ok();
+        let partner = partner.and_then(|agency| self.partners.get(&agency));
+        partner.map(|partner| partner.number).ok_or_else(|| JournalError::Entry {
+            index,
+            reason: format!("partner {name:?} is unknown"),
+        })
+    }
+
     pub fn partner_by_number(
         &self,
         number: PartnerNumber,
@@ -154,7 +167,10 @@ impl State {
             | Event::SlotsReceived(_)
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
-            | Event::RecordRetracted(_) => {}
+            | Event::RecordRetracted(_)
+            | Event::DisclosuresHeld(_)
+            | Event::HeldDecided(_)
+            | Event::ErasureReported(_) => {}
             Event::ActProposed(proposed) => self.propose(index, at, proposed),
             Event::ActDecided(decided) => self.decide(index, decided),
             Event::RecordAccepted(_) => {
@@ -165,7 +181,11 @@ impl State {
             }
             Event::FeedPublished(published) => {
                 let size = note_size(&published.note).map_err(broken)?;
-                self.partner(index, &published.partner)?.published = Published {
+                let partner = self.partner(index, &published.partner)?;
+                let (kinds, personal_data) =
+                    (published.kinds_disclosed, published.personal_data_disclosed);
+                partner.usual.note(at, published.records_disclosed, Sorts { kinds, personal_data });
+                partner.published = Published {
                     size,
                     note: published.note.clone(),
                     considered: published.considered,
@@ -296,6 +316,7 @@ impl State {
             state: pb::PartnerState::Received,
             facts: pb::PartnerFacts::default(),
             published: Published::default(),
+            usual: Usual::default(),
             received: Received::default(),
             receipted: 0,
             receipt_note: Bytes::new(),
@@ -321,7 +342,10 @@ impl State {
             | Event::RecordAccepted(_)
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
-            | Event::RecordRetracted(_) => None,
+            | Event::RecordRetracted(_)
+            | Event::DisclosuresHeld(_)
+            | Event::HeldDecided(_)
+            | Event::ErasureReported(_) => None,
             Event::ActProposed(_) => Some(act_key(index, index)),
             Event::ActDecided(decided) => {
                 (!decided.closes).then(|| act_key(decided.proposal, index))
@@ -350,6 +374,14 @@ impl State {
         };
         if let Some(key) = self.card_key(event) {
             changes.push(Change::put(Table::Meta, key, index.to_be_bytes().to_vec()));
+        }
+        if let Event::FeedPublished(published) = event {
+            let agency = published.partner.parse::<AgencyName>().ok();
+            let partner = agency.and_then(|agency| self.partners.get(&agency));
+            changes.extend(partner.map(|partner| {
+                let value = [&index.to_be_bytes()[..], &partner.usual.encode()].concat();
+                Change::put(Table::Meta, usual_key(partner.number), value)
+            }));
         }
         let closed = self.closed.iter().map(|key| Change::delete(Table::Meta, key.clone()));
         changes.extend(closed);
@@ -388,7 +420,7 @@ impl State {
         pairs: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), crate::store::StoreError>>,
     ) -> Result<Self, JournalError> {
         let mut state = Self::default();
-        let mut entries = Vec::new();
+        let (mut entries, mut usual) = (Vec::new(), BTreeMap::new());
         for pair in pairs {
             let (key, value) = pair?;
             let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };
@@ -396,6 +428,8 @@ impl State {
                 state.records = u64::from_be_bytes(*head);
                 state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
                 state.substance = state.counted_to.map_or(0, |last| last + 1);
+            } else if let Some(number) = key.strip_prefix(b"u/") {
+                usual.insert(number.to_vec(), Usual::decode(rest).ok_or_else(unusual)?);
             } else if key == b"policy"
                 || key == b"card"
                 || key.starts_with(b"p")
@@ -412,8 +446,21 @@ impl State {
             let last = state.last_at.map_or(at, |last| last.max(at));
             state.apply(index, last, &event)?;
         }
+        // What the last entries alone left of it is less than was kept.
+        for partner in state.partners.values_mut() {
+            let kept = usual.remove(&partner.number.get().to_be_bytes()[..]);
+            partner.usual = kept.unwrap_or_default();
+        }
         Ok(state)
     }
+}
+
+fn usual_key(number: PartnerNumber) -> Vec<u8> {
+    [&b"u/"[..], &number.get().to_be_bytes()].concat()
+}
+
+fn unusual() -> JournalError {
+    JournalError::Index("what is kept of a partner's normal has another form".to_owned())
 }
 
 /// Before the serials of a partner's cards in the index, or of this agency's own.

@@ -6,14 +6,17 @@
 use super::JournalError;
 use super::entry;
 use super::erasure_index;
+use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::state::{PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
+use super::waiting;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::Sorts;
 use crate::record::draft::{self, SeriesSecret};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -226,6 +229,8 @@ impl Transaction<'_> {
         if let Some(event) = &entry.event {
             self.state.apply(index, self.now, event)?;
             self.state.remember(index, event, &bytes, &mut self.group.changes);
+            waiting::put_entry(self.state, index, event, &mut self.group.changes)?;
+            held::put_entry(self.state, index, event, &mut self.group.changes)?;
         }
         let hash = leaf_hash(&bytes);
         self.group.leaves.push(StagedLeaf { hash, frame: self.group.batch.len() });
@@ -376,8 +381,34 @@ impl Transaction<'_> {
         considered: u64,
         withheld: u64,
     ) -> Result<(), JournalError> {
+        let sorts = self.sorts_of(entries)?;
+        self.publish_sorted(agency, entries, before, considered, (withheld, sorts))
+    }
+
+    /// What sorts of records entries disclose for the first time.
+    fn sorts_of(&self, entries: &[pb::FeedEntry]) -> Result<Sorts, JournalError> {
+        let mut sorts = Sorts::default();
+        for entry in entries.iter().filter(|entry| begins(entry)) {
+            if let Some(record) = self.record(&entry::record_id(&entry.record_id)?)? {
+                let header = record.header();
+                sorts = sorts.and(Sorts::of(header.kind, header.marking.personal_data));
+            }
+        }
+        Ok(sorts)
+    }
+
+    /// The same for a caller who knows the sorts of the records that are disclosed.
+    pub fn publish_sorted(
+        &mut self,
+        agency: &AgencyName,
+        entries: &[pb::FeedEntry],
+        before: Option<&[Option<Disclosure>]>,
+        considered: u64,
+        (withheld, sorts): (u64, Sorts),
+    ) -> Result<(), JournalError> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
         let (number, published) = (partner.number, partner.published.clone());
+        let sorts = partner.usual.sorts.and(sorts);
         let mut size = published.size;
         let mut disclosed = published.records_disclosed;
         let mut frontier = match self.group.feeds.get(&number) {
@@ -396,18 +427,16 @@ impl Transaction<'_> {
                 Some(before) => *before,
                 None => self.disclosure(number, &id)?,
             };
-            let disclosure = Disclosure::after(before, size, entry);
-            self.group.changes.push(index::put_disclosure(number, &id, disclosure));
-            if entry.action() == pb::FeedAction::Erase {
-                let slots = SlotMask::from_bits(entry.open_slots);
-                self.group.changes.push(erasure_index::put_duty(&id, number, size, slots));
+            // What we erased at the partner's word discloses nothing to it.
+            if entry.action() != pb::FeedAction::Erased {
+                let disclosure = Disclosure::after(before, size, entry);
+                self.group.changes.push(index::put_disclosure(number, &id, disclosure));
+                self.group.disclosures.insert((number, id), disclosure);
             }
-            self.group.disclosures.insert((number, id), disclosure);
+            let about_erasure = erasure_index::put_feed_entry(&id, number, size, entry);
+            self.group.changes.extend(about_erasure);
             size += 1;
-            disclosed += u64::from(matches!(
-                entry.action(),
-                pb::FeedAction::Disclose | pb::FeedAction::Withdraw
-            ));
+            disclosed += u64::from(begins(entry));
         }
         let head = frontier.head();
         if let Some(feed) = self.group.feeds.get_mut(&number) {
@@ -422,6 +451,8 @@ impl Transaction<'_> {
             policy_version: self.state.policy_version().get(),
             records_disclosed: disclosed,
             fields_withheld: published.fields_withheld + withheld,
+            kinds_disclosed: sorts.kinds,
+            personal_data_disclosed: sorts.personal_data,
         }))?;
         self.group.changes.push(index::put_head(number, size, journal_index));
         Ok(())
@@ -444,6 +475,11 @@ impl Transaction<'_> {
     pub fn size(&self) -> TreeSize {
         self.frontier.size()
     }
+}
+
+/// Whether an entry discloses a record that the partner had nothing of.
+fn begins(entry: &pb::FeedEntry) -> bool {
+    matches!(entry.action(), pb::FeedAction::Disclose | pb::FeedAction::Withdraw)
 }
 
 /// Where a record came from.

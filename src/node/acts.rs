@@ -6,7 +6,7 @@
 use super::apply::{self, Authority, Ready};
 use super::facts_change::FactsChange;
 use super::submit::RecordSigner;
-use super::{Node, NodeError, erase};
+use super::{Node, NodeError, erase, releases};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
@@ -93,7 +93,8 @@ impl Node {
                     node.reload_rules()?;
                     node.forget_differences();
                 }
-                Outcome::Noted => {}
+                // The walk over the journal meets the decision by itself.
+                Outcome::Noted | Outcome::HeldDecided => {}
             }
             Ok((outcome != Outcome::Noted, committed))
         });
@@ -123,6 +124,7 @@ enum Outcome {
     Erased,
     FactsChanged,
     PolicyApplied,
+    HeldDecided,
 }
 
 /// What the last approval carries out.
@@ -130,6 +132,7 @@ enum Plan {
     Erase(erase::Plan),
     ChangeFacts(FactsChange),
     ApplyPolicy(Ready, Authority),
+    Release(releases::Plan),
 }
 
 fn write_decision(
@@ -155,6 +158,10 @@ fn write_decision(
             Ok(change) => Some(Plan::ChangeFacts(change)),
             Err(refused) => return Ok(Err(refused)),
         },
+        Act::Release(act) => match releases::plan(tx, &act)? {
+            Ok(plan) => Some(Plan::Release(plan)),
+            Err(refused) => return Ok(Err(refused)),
+        },
         Act::ApplyPolicy(act) => match ready {
             Some(ready) => match ready.stands(tx) {
                 Ok(()) => Some(Plan::ApplyPolicy(ready, authority(tx.state(), proposal, act))),
@@ -176,6 +183,10 @@ fn write_decision(
         Some(Plan::ChangeFacts(change)) => {
             change.carry_out(tx, proposal, &client.name)?;
             Outcome::FactsChanged
+        }
+        Some(Plan::Release(plan)) => {
+            plan.carry_out(tx, proposal)?;
+            Outcome::HeldDecided
         }
         Some(Plan::ApplyPolicy(ready, mut authority)) => {
             authority.approved.iter_mut().for_each(|(_, decisions)| decisions.push(index));
@@ -260,6 +271,7 @@ fn check(tx: &Transaction<'_>, act: Act) -> Result<Result<Act, NodeError>, Journ
             let sound = FactsChange::plan(tx, act.clone());
             Ok(sound.map(|_| Act::ChangeFacts(act)))
         }
+        Act::Release(act) => Ok(releases::prepare(tx, act)?.map(Act::Release)),
         Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
     }
 }

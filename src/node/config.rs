@@ -5,6 +5,7 @@ use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
 use crate::merkle::{NoteVerifier, SignatureType};
 use crate::partner::{Address, Host};
+use crate::policy::{BrakeLimits, PersonalDataRule};
 use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,64 @@ pub struct Config {
     /// The HTTP port.
     #[serde(default)]
     pub http: Http,
+    /// What is so unusual that its disclosure waits for two persons.
+    #[serde(default)]
+    pub release: Release,
+}
+
+/// What is so unusual that its disclosure waits for two persons.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Release {
+    /// Days after the first disclosure to a partner during which what it normally gets is learnt.
+    /// Volume, new kinds and first personal data are not held until then.
+    pub learning_days: u32,
+    /// Records that may go to a partner on one day (UTC) whatever it normally gets.
+    pub volume_floor: u64,
+    /// Beyond the floor, as many times the busiest of the last 28 days may go on one day.
+    pub volume_factor: u32,
+    /// Hold records of a kind that the partner was never given.
+    pub new_kind: bool,
+    /// Hold records that are marked as personal data: off; first: to a partner that was never given
+    /// any; always.
+    pub personal_data: PersonalDataRule,
+    /// Hold records that revise one under a stricter TLP.
+    pub widened_tlp: bool,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        let BrakeLimits {
+            learning_days,
+            volume_floor,
+            volume_factor,
+            new_kind,
+            personal_data,
+            widened_tlp,
+        } = BrakeLimits::default();
+        Self { learning_days, volume_floor, volume_factor, new_kind, personal_data, widened_tlp }
+    }
+}
+
+impl Release {
+    pub const fn limits(&self) -> BrakeLimits {
+        let Self {
+            learning_days,
+            volume_floor,
+            volume_factor,
+            new_kind,
+            personal_data,
+            widened_tlp,
+        } = *self;
+        BrakeLimits {
+            learning_days,
+            volume_floor,
+            volume_factor,
+            new_kind,
+            personal_data,
+            widened_tlp,
+        }
+    }
 }
 
 /// Cosignatures of this journal and of others.

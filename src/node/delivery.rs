@@ -9,6 +9,7 @@ use super::past::Setting;
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;
+use crate::journal::held::HeldState;
 use crate::journal::index::Disclosure;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
@@ -27,7 +28,7 @@ enum Found {
 type Look = fn(&Walk<'_>) -> Result<Found, NodeError>;
 
 /// The way, in order.
-const STEPS: [(&str, Look); 13] = [
+const STEPS: [(&str, Look); 14] = [
     ("accepted", accepted),
     ("usable", usable),
     ("partner", partner),
@@ -37,6 +38,7 @@ const STEPS: [(&str, Look); 13] = [
     ("considered", considered),
     ("decision", decision),
     ("references", references),
+    ("release", release),
     ("feed", feed),
     ("connection", connection),
     ("receipt", receipt),
@@ -260,6 +262,22 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     }
     // The record goes without these fields, and they follow when that changes.
     passed(if reasons.is_empty() { "none is withheld".to_owned() } else { reasons.join("; ") })
+}
+
+/// Whether the brake holds it for two persons.
+fn release(walk: &Walk<'_>) -> Result<Found, NodeError> {
+    match walk.node.view().held_state(walk.setting.number, &walk.id)? {
+        Some(HeldState::Waiting) => stands(
+            "it is allowed and unusual, so it waits for two persons",
+            "see why with `liaison release list`, and decide with `liaison release allow` or `refuse`",
+        ),
+        Some(HeldState::Refused) => stands(
+            "two persons refused to release it",
+            format!("nothing: it never goes to {}", walk.agency),
+        ),
+        Some(HeldState::Released) => passed("two persons released it"),
+        None => passed("nothing about it is unusual"),
+    }
 }
 
 fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {

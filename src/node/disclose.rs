@@ -3,6 +3,7 @@
 //! One task a partner walks the journal. The fast selection finds candidates, Cedar has the last
 //! word, and what is disclosed stands in the feed before it leaves. Nothing here sends anything.
 
+use super::brake::{Brake, Braked, hold_back};
 use super::partners::policy_facts;
 use super::policies::{Rules, denied_by, record_facts};
 use super::{Node, NodeError};
@@ -15,7 +16,9 @@ use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector};
+use crate::policy::{
+    BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, Reasons, RecordFacts, Selector, Sorts,
+};
 use crate::record::kind::{Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -29,7 +32,7 @@ const STEP_ENTRIES: u64 = 2_048;
 /// considers at most so many entries again.
 const POSITION_EVERY: u64 = 100_000;
 /// Revisions of a series looked at to find whether a partner holds any of them.
-const CHAIN_MAX: usize = 64;
+pub(super) const CHAIN_MAX: usize = 64;
 
 /// Entries of a feed that get a head of their own.
 #[derive(Default)]
@@ -39,6 +42,8 @@ struct Run {
     before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
     withheld: u64,
+    /// Of the records that it discloses for the first time.
+    sorts: Sorts,
 }
 
 /// What one step found.
@@ -50,11 +55,13 @@ pub(super) struct Found {
     considered: u64,
     denied: BTreeMap<String, u64>,
     erred: u64,
+    /// Records that the brake holds, by what is unusual about them.
+    pub(super) held: BTreeMap<Reasons, Vec<RecordId>>,
 }
 
 impl Found {
     fn is_empty(&self) -> bool {
-        self.runs.iter().all(|run| run.entries.is_empty())
+        self.held.is_empty() && self.runs.iter().all(|run| run.entries.is_empty())
     }
 }
 
@@ -83,6 +90,10 @@ enum Considered {
     /// A record, with the partner that it came from.
     Record(Arc<Verified>, Option<PartnerNumber>),
     Erasure(Box<pb::SlotsErased>),
+    /// The hold on a record ended; it is given again if it may be used.
+    EndOfHold(RecordId, Option<(Arc<Verified>, Option<PartnerNumber>)>),
+    /// Records that the brake held for a partner are released.
+    Released(Box<pb::HeldDecided>),
 }
 
 /// An entry that the feed is to have.
@@ -95,16 +106,19 @@ struct Owed {
     bytes: usize,
     /// Fields that are here and not in it.
     withheld: u64,
+    /// Of its record, if that is disclosed for the first time.
+    sorts: Sorts,
 }
 
 /// Decides for one partner under one set of rules.
 pub(super) struct Discloser {
-    view: Arc<View>,
-    agency: AgencyName,
-    number: PartnerNumber,
+    pub(super) view: Arc<View>,
+    pub(super) agency: AgencyName,
+    pub(super) number: PartnerNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
-    moment: Moment,
+    pub(super) moment: Moment,
+    pub(super) brake: Brake,
     selector: Selector,
     decider: MemoDecider,
     links: HashMap<SeriesId, bool>,
@@ -117,6 +131,7 @@ impl Discloser {
         agency: &AgencyName,
         number: PartnerNumber,
         moment: Moment,
+        limits: BrakeLimits,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
         Some(Self {
@@ -129,6 +144,7 @@ impl Discloser {
             moment,
             rules,
             links: HashMap::new(),
+            brake: Brake::new(limits),
         })
     }
 
@@ -192,6 +208,9 @@ impl Discloser {
         let mut seen = false;
         for head in self.view.series_heads(series)? {
             if let Some(record) = self.view.usable(&head.id)? {
+                if self.is_held(&head.id)? {
+                    continue;
+                }
                 let own = record.header().originator == self.agency;
                 seen |= own || self.decide(&record_facts(record.header())).release.allowed;
             }
@@ -224,14 +243,16 @@ impl Discloser {
         let snapshot = self.view.snapshot();
         let feed_size =
             snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
+        self.set_brake()?;
         let mut found = Found { considered: start, feed_size, ..Found::default() };
+        let mut looked_at = 0;
         let mut spacing = HeadSpacing::default();
         let mut run = Run::default();
         // What this very step disclosed of records that come up in it more than once.
         let mut shown: HashMap<RecordId, Disclosure> = HashMap::new();
         for index in start..end {
-            if let Some(Owed { entry, before, record, bytes, withheld }) =
-                self.consider(index, &shown, &mut found)?
+            for Owed { entry, before, record, bytes, withheld, sorts } in
+                self.consider(index, &mut looked_at, &shown, &mut found)?
             {
                 if !spacing.admits_bytes(bytes) {
                     spacing.restart();
@@ -239,11 +260,17 @@ impl Discloser {
                     found.runs.push(std::mem::take(&mut run));
                 }
                 run.withheld += withheld;
-                shown.insert(record, Disclosure::after(before, feed_size, &entry));
+                run.sorts = run.sorts.and(sorts);
+                if entry.action() != pb::FeedAction::Erased {
+                    shown.insert(record, Disclosure::after(before, feed_size, &entry));
+                }
                 run.before.push(before);
                 run.entries.push(entry);
             }
             found.considered = index + 1;
+            if looked_at >= STEP_ENTRIES {
+                break;
+            }
         }
         if !run.entries.is_empty() {
             found.runs.push(run);
@@ -251,17 +278,63 @@ impl Discloser {
         Ok(found)
     }
 
+    /// What an entry makes owing; `looked_at` counts the records behind it.
     fn consider(
         &mut self,
         index: u64,
+        looked_at: &mut u64,
+        shown: &HashMap<RecordId, Disclosure>,
+        found: &mut Found,
+    ) -> Result<Vec<Owed>, JournalError> {
+        *looked_at += 1;
+        let owed = match self.accepted(index)? {
+            Some(Considered::Record(record, source)) => {
+                self.record(&record, source, shown, found)?
+            }
+            Some(Considered::Erasure(erased)) => self.erasure(&erased, shown)?,
+            Some(Considered::EndOfHold(id, record)) => {
+                let mut owed = Vec::from_iter(self.answer(&id)?);
+                if let Some((record, source)) = record {
+                    owed.extend(self.record(&record, source, shown, found)?);
+                }
+                return Ok(owed);
+            }
+            Some(Considered::Released(decided)) => {
+                return self.released(&decided, looked_at, shown, found);
+            }
+            None => None,
+        };
+        Ok(owed.into_iter().collect())
+    }
+
+    /// Records that the brake held and that are released: policy decides on each anew.
+    fn released(
+        &mut self,
+        decided: &pb::HeldDecided,
+        looked_at: &mut u64,
+        shown: &HashMap<RecordId, Disclosure>,
+        found: &mut Found,
+    ) -> Result<Vec<Owed>, JournalError> {
+        let mut owed = Vec::new();
+        for entry in &decided.held {
+            for id in self.view.held_records(*entry)? {
+                *looked_at += 1;
+                let source = self.view.place(&id)?.and_then(|place| place.partner);
+                if let Some(record) = self.view.usable(&id)? {
+                    owed.extend(self.record(&record, source, shown, found)?);
+                }
+            }
+        }
+        Ok(owed)
+    }
+
+    fn record(
+        &mut self,
+        record: &Verified,
+        source: Option<PartnerNumber>,
         shown: &HashMap<RecordId, Disclosure>,
         found: &mut Found,
     ) -> Result<Option<Owed>, JournalError> {
-        let (record, source) = match self.accepted(index)? {
-            Some(Considered::Record(record, source)) => (record, source),
-            Some(Considered::Erasure(erased)) => return self.erasure(&erased, shown),
-            None => return Ok(None),
-        };
         if source == Some(self.number) {
             return Ok(None);
         }
@@ -270,8 +343,22 @@ impl Discloser {
             return Ok(None);
         }
         let before = self.before(&id, shown)?;
-        let entry = self.entry_for(&record, before, found)?;
-        Ok(entry.map(|entry| {
+        let Some(entry) = self.entry_for(record, before, found)? else { return Ok(None) };
+        let header = record.header();
+        let (begins, sorts) = match entry.action() {
+            pb::FeedAction::Disclose => {
+                (true, Sorts::of(header.kind, header.marking.personal_data))
+            }
+            // What takes something back waits for nobody.
+            pb::FeedAction::Withdraw => {
+                (false, Sorts::of(header.kind, header.marking.personal_data))
+            }
+            _ => (false, Sorts::default()),
+        };
+        if begins && self.brake(record, &record_facts(header), found)? == Braked::Held {
+            return Ok(None);
+        }
+        Ok(Some({
             let open = SlotMask::from_bits(entry.open_slots);
             Owed {
                 bytes: record.envelope_bytes_max(),
@@ -279,6 +366,7 @@ impl Discloser {
                 entry,
                 before,
                 record: id,
+                sorts,
             }
         }))
     }
@@ -322,6 +410,33 @@ impl Discloser {
             record: id,
             bytes: 0,
             withheld: 0,
+            sorts: Sorts::default(),
+        }))
+    }
+
+    /// What the partner is told when the hold ended that had kept its duty from being carried out.
+    fn answer(&self, id: &RecordId) -> Result<Option<Owed>, JournalError> {
+        let waiting = self.view.waiting(id)?.into_iter();
+        let of_partner = waiting.filter(|duty| duty.partner == self.number);
+        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        let Some(record) = self.view.record(id)? else { return Ok(None) };
+        let erased = ordered.and(record.erased_slots());
+        let fresh = erased.without(self.view.answered(id, self.number)?);
+        Ok((!fresh.is_empty()).then(|| Owed {
+            entry: pb::FeedEntry {
+                action: pb::FeedAction::Erased.into(),
+                record_id: Bytes::copy_from_slice(id.as_bytes()),
+                open_slots: fresh.bits(),
+                policy_version: self.rules.version.get(),
+                // Known when it is written down.
+                at_ms: 0,
+                order: None,
+            },
+            before: None,
+            record: *id,
+            bytes: 0,
+            withheld: 0,
+            sorts: Sorts::default(),
         }))
     }
 
@@ -338,10 +453,20 @@ impl Discloser {
                 (crate::journal::entry::record_id(&received.record_id)?, received.partner)
             }
             Event::SlotsErased(erased) => return Ok(Some(Considered::Erasure(Box::new(erased)))),
+            Event::HeldDecided(decided)
+                if decided.released && decided.partner == self.agency.as_str() =>
+            {
+                return Ok(Some(Considered::Released(Box::new(decided))));
+            }
             Event::RecordRestricted(pb::RecordRestricted {
                 record_id, restricted: false, ..
-            })
-            | Event::RecordRetracted(pb::RecordRetracted { record_id, retracted: false, .. }) => {
+            }) => {
+                let id = crate::journal::entry::record_id(&record_id)?;
+                let source = self.view.place(&id)?.and_then(|place| place.partner);
+                let record = self.view.usable(&id)?.map(|record| (record, source));
+                return Ok(Some(Considered::EndOfHold(id, record)));
+            }
+            Event::RecordRetracted(pb::RecordRetracted { record_id, retracted: false, .. }) => {
                 let id = crate::journal::entry::record_id(&record_id)?;
                 let source = self.view.place(&id)?.and_then(|place| place.partner);
                 let record = self.view.usable(&id)?;
@@ -472,8 +597,10 @@ impl Node {
     ) -> Option<Discloser> {
         let rules = self.rules();
         let moment = Moment::at(self.now());
-        held.filter(|held| held.is_current(&rules, &moment))
-            .or_else(|| Discloser::new(self.view(), rules, agency, number, moment))
+        held.filter(|held| held.is_current(&rules, &moment)).or_else(|| {
+            let limits = self.config.release.limits();
+            Discloser::new(self.view(), rules, agency, number, moment, limits)
+        })
     }
 
     async fn step(
@@ -520,16 +647,18 @@ impl Node {
                 if !found.is_empty() && !basis.holds(tx, &agency) {
                     return Ok(false);
                 }
-                if found.runs.is_empty() {
+                hold_back(tx, &agency, &found.held)?;
+                if found.runs.is_empty() && behind >= POSITION_EVERY {
                     tx.publish(&agency, &[], None, found.considered, 0)?;
                 }
                 // Nothing else went into the feed, so what was looked up still stands.
                 let stands = tx.feed_size(&agency) == found.feed_size;
                 let at_ms = tx.now().unix_ms() as u64;
-                for Run { entries, before, withheld } in &mut found.runs {
+                for Run { entries, before, withheld, sorts } in &mut found.runs {
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     let before = stands.then_some(&before[..]);
-                    tx.publish(&agency, entries, before, found.considered, *withheld)?;
+                    let totals = (*withheld, *sorts);
+                    tx.publish_sorted(&agency, entries, before, found.considered, totals)?;
                 }
                 Ok(true)
             })

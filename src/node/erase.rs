@@ -51,6 +51,26 @@ pub(super) fn prepare(
     Ok(plan(tx, &act)?.map(|_| act))
 }
 
+/// What is done to the hold on a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldChange {
+    Begin,
+    /// `erases`: the caller knows that slots go which were ordered erased meanwhile.
+    End {
+        erases: bool,
+    },
+}
+
+fn waits_for_the_end(id: &RecordId, due: SlotMask) -> NodeError {
+    let numbers = (1..32).filter(|number| due.bits() & 1 << number != 0);
+    let numbers: Vec<_> = numbers.map(|number: u32| number.to_string()).collect();
+    NodeError::Precondition(format!(
+        "its originator ordered slots {} of record {id} erased: with the end of the hold they go for \
+         good; say that this is meant with --erase-ordered",
+        numbers.join(", ")
+    ))
+}
+
 fn unknown(id: &RecordId) -> NodeError {
     NodeError::NotFound(format!("this node holds no record {id}"))
 }
@@ -140,15 +160,17 @@ impl Plan {
 }
 
 impl Node {
-    /// Puts a record under a hold, or ends it.
+    /// Puts a record under a hold, or ends it and erases what was ordered meanwhile, which the caller
+    /// must know. Gives the slots erased.
     pub async fn restrict(
         &self,
         client: &str,
         id: RecordId,
-        restricted: bool,
+        hold: HoldChange,
         reason: String,
-    ) -> Result<Committed, NodeError> {
+    ) -> Result<(SlotMask, Committed), NodeError> {
         let client = client.to_owned();
+        let restricted = hold == HoldChange::Begin;
         let (outcome, committed) = self
             .ledger
             .commit(move |tx| {
@@ -157,10 +179,19 @@ impl Node {
                     let state = if restricted { "under a hold already" } else { "under no hold" };
                     return Ok(Err(NodeError::Precondition(format!("record {id} is {state}"))));
                 }
-                tx.restrict(&id, restricted, reason, &client).map(|_| Ok(()))
+                let due = tx.waiting_slots(&id)?;
+                if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
+                    return Ok(Err(waits_for_the_end(&id, due)));
+                }
+                let erased = tx.restrict(&id, restricted, reason, &client)?;
+                Ok(Ok(erased.unwrap_or(SlotMask::NONE)))
             })
             .await?;
-        outcome.map(|()| committed)
+        let erased = outcome?;
+        if !erased.is_empty() {
+            self.scrub_soon();
+        }
+        Ok((erased, committed))
     }
 
     /// Has the index written anew, so that its files hold nothing that was erased.

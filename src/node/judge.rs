@@ -222,7 +222,8 @@ pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(St
 /// The one way to the decision of the feed.
 fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
     let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
-    Discloser::new(node.view(), rules, &setting.agency, setting.number, moment)
+    let limits = node.config().release.limits();
+    Discloser::new(node.view(), rules, &setting.agency, setting.number, moment, limits)
 }
 
 pub(super) fn hold_in_words(fate: &Fate) -> Option<String> {

@@ -106,7 +106,9 @@ impl Node {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
         let moment = Moment::at(self.now());
-        let keys = Arc::new(Keys::of(&self.view().snapshot().state));
+        let snapshot = self.view().snapshot();
+        let number = snapshot.state.partners.get(agency)?.number;
+        let keys = Arc::new(Keys::of(&snapshot.state));
         let accepting = Accepting {
             rules,
             facts,
@@ -115,6 +117,7 @@ impl Node {
             view: Arc::clone(self.view()),
             keys: Arc::clone(&keys),
             own: self.agency().clone(),
+            number,
         };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
@@ -420,7 +423,8 @@ impl<'a> Driver<'a> {
             _ => {
                 let gone = || NodeError::NotFound("the partner is gone".to_owned());
                 let view = self.node.view();
-                Discloser::new(view, rules, self.agency, self.number, moment)
+                let limits = self.node.config.release.limits();
+                Discloser::new(view, rules, self.agency, self.number, moment, limits)
                     .map(Box::new)
                     .ok_or_else(gone)?
             }
@@ -593,7 +597,10 @@ fn envelope_for(
     discloser: &mut Discloser,
     entry: &pb::FeedEntry,
 ) -> Result<pb::Envelope, JournalError> {
-    if matches!(entry.action(), pb::FeedAction::Retract | pb::FeedAction::Erase) {
+    if matches!(
+        entry.action(),
+        pb::FeedAction::Retract | pb::FeedAction::Erase | pb::FeedAction::Erased
+    ) {
         return Ok(pb::Envelope::default());
     }
     let id = entry::record_id(&entry.record_id)?;

@@ -5,6 +5,7 @@
 
 mod acts;
 mod apply;
+mod brake;
 mod bundles;
 mod compare;
 pub mod config;
@@ -26,6 +27,7 @@ mod past;
 mod plan;
 mod policies;
 pub mod receipt;
+pub mod releases;
 mod retention;
 mod submit;
 mod survey;
@@ -36,6 +38,7 @@ mod witness;
 pub use acts::Client;
 pub use apply::{AppliedPolicy, Proposed};
 pub use compare::Progress;
+pub use erase::HoldChange;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
 pub use survey::Survey;

@@ -4,7 +4,8 @@ use super::acts::Client;
 use super::facts_change::{agreement_until, divide, sound, stage};
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
-use crate::journal::state::{PARTNERS_MAX, PartnerRecord};
+use crate::journal::held::HeldBundle;
+use crate::journal::state::{PARTNERS_MAX, PartnerNumber, PartnerRecord};
 use crate::journal::transaction::Transaction;
 use crate::partner::{
     Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, compare_cards, transition,
@@ -12,6 +13,7 @@ use crate::partner::{
 use crate::pb::{self, journal_entry::Event};
 use crate::policy;
 use crate::tls::TrustMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
@@ -180,6 +182,15 @@ impl Node {
         partners.map(|(agency, partner)| self.view_of(agency, partner, snapshot.size)).collect()
     }
 
+    /// Records whose disclosure waits for a person.
+    fn held_for(&self, number: PartnerNumber) -> u64 {
+        let bundles = self.view().held_bundles(number).unwrap_or_else(|error| {
+            tracing::error!(%error, "what is held cannot be counted");
+            BTreeMap::new()
+        });
+        bundles.values().map(HeldBundle::records).sum()
+    }
+
     fn view_of(&self, agency: &AgencyName, partner: &PartnerRecord, size: u64) -> pb::PartnerView {
         let card = partner.card.card();
         let link = self.links.health(agency);
@@ -205,6 +216,7 @@ impl Node {
                 .collect(),
             last_error: link.last_error,
             receipt_ms_p50: link.receipt_ms_p50,
+            held: self.held_for(partner.number),
         }
     }
 }
@@ -239,6 +251,6 @@ pub(super) fn facts_for_policy(
         agreement_until: agreement_until(facts)?,
         circles: facts.circles.clone(),
         operations: facts.operations.clone(),
-        tags: std::collections::BTreeMap::new(),
+        tags: BTreeMap::new(),
     })
 }

@@ -33,6 +33,8 @@ pub(super) struct Accepting {
     pub(super) view: Arc<View>,
     pub(super) keys: Arc<Keys>,
     pub(super) own: AgencyName,
+    /// The partner whose feed it is.
+    pub(super) number: PartnerNumber,
 }
 
 impl Acceptance for Accepting {
@@ -51,9 +53,12 @@ impl Acceptance for Accepting {
     }
 
     fn duty(&mut self, entry: &FeedEntry) -> Duty {
+        if entry.action == FeedAction::Erased {
+            return self.answer(entry);
+        }
         match self.view.kept(&entry.record) {
             Ok(None) => Duty::Accepted,
-            Ok(Some(kept)) => self.judge(entry, kept.record.header(), kept.marks.is_restricted()),
+            Ok(Some(kept)) => self.judge(entry, &kept.record, kept.marks.is_restricted()),
             // It is not carried out, so it must not be receipted as if it were.
             Err(error) => {
                 tracing::error!(%error, "a duty could not be judged");
@@ -64,7 +69,24 @@ impl Acceptance for Accepting {
 }
 
 impl Accepting {
-    fn judge(&self, entry: &FeedEntry, header: &Header, restricted: bool) -> Duty {
+    /// A partner may tell of erasures that our feed ordered, and of no others.
+    fn answer(&self, entry: &FeedEntry) -> Duty {
+        let slots = entry.open_slots;
+        match self.view.ordered(&entry.record, self.number) {
+            Ok(ordered) if !slots.is_empty() && slots.without(ordered).is_empty() => Duty::Accepted,
+            Ok(_) => {
+                let text = "the erasure of these slots was not ordered here".to_owned();
+                Duty::Refused(Reason::NotOrdered, text)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the answer to a duty could not be judged");
+                Duty::Refused(Reason::NotOrdered, "the duty cannot be read here".to_owned())
+            }
+        }
+    }
+
+    fn judge(&self, entry: &FeedEntry, record: &Verified, restricted: bool) -> Duty {
+        let header = record.header();
         let refused = |text: String| Duty::Refused(Reason::NotOrdered, text);
         let Some(order) = &entry.order else {
             let own = header.originator == self.own;
@@ -75,6 +97,7 @@ impl Accepting {
             return refused(error.to_string());
         }
         match hold(header.kind, restricted, order.basis) {
+            Some(_) if record.is_erased(order.slots) => Duty::Accepted,
             Some(hold) => Duty::Refused(Reason::HeldAsEvidence, hold.to_string()),
             None => Duty::Accepted,
         }
@@ -135,6 +158,9 @@ pub(super) fn take_in(
         match (entry.action, record) {
             (FeedAction::Erase, _) => erased |= erase(tx, &entry, at)?,
             (FeedAction::Retract, _) => retract(tx, &entry, at)?,
+            (FeedAction::Erased, _) => {
+                tx.report_erased(&entry.record, entry.open_slots, (agency, at.2))?;
+            }
             (_, Some(_)) => match incoming.next() {
                 Some(record) if record.feed_index == index.get() => keep(tx, record, at)?,
                 _ => return Err(JournalError::Index(format!("entry {index} was not prepared"))),
@@ -142,10 +168,11 @@ pub(super) fn take_in(
             (_, None) => {}
         }
     }
-    for entry in &checked.declined {
+    for Taken { index, entry, .. } in &checked.declined {
+        let Some(order) = &entry.order else { continue };
         // What may not be erased may not be used either.
         let reason = "its originator ordered it erased; it is kept as evidence".to_owned();
-        tx.restrict(&entry.record, true, reason, "")?;
+        tx.hold_against(&entry.record, order, reason, (agency, number, index.get()))?;
     }
     let size = checked.frontier.size().get();
     let frontier: Vec<u8> =
@@ -165,7 +192,13 @@ pub(super) fn take_in(
 /// Whether a record that is to be erased came under a hold after the batch was checked.
 fn overtaken(tx: &Transaction<'_>, taken: &[Taken]) -> Result<bool, JournalError> {
     for Taken { entry, .. } in taken.iter().filter(|taken| taken.entry.order.is_some()) {
-        if tx.marks(&entry.record)?.is_some_and(|(marks, _)| marks.is_restricted()) {
+        let (Some(record), Some((marks, _))) =
+            (tx.record(&entry.record)?, tx.marks(&entry.record)?)
+        else {
+            continue;
+        };
+        let is_done = entry.order.is_some_and(|order| record.is_erased(order.slots));
+        if marks.is_restricted() && !is_done {
             return Ok(true);
         }
     }

@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 41] = [
+pub const RPCS: [&str; 43] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -37,6 +37,8 @@ pub const RPCS: [&str; 41] = [
     "liaison.v1.RecordService/ExplainDelivery",
     "liaison.v1.ActService/ListActs",
     "liaison.v1.ActService/DecideAct",
+    "liaison.v1.ReleaseService/ListHeld",
+    "liaison.v1.ReleaseService/ProposeRelease",
     "liaison.v1.CaseService/GetTimeline",
     "liaison.v1.CaseService/GetTakedownStatus",
     "liaison.v1.LogService/GetCheckpoint",

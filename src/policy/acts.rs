@@ -16,6 +16,8 @@ pub enum ActKind {
     WidenPolicy,
     /// Put a policy in force that reveals a sensitive class of fields to somebody new.
     RevealPolicy,
+    /// Release or refuse disclosures that the brake holds.
+    Release,
 }
 
 /// Who may ask, and whose approvals are needed: one from each set, all of different persons.
@@ -51,6 +53,7 @@ impl ActKind {
         match act.act.as_ref()? {
             Act::Erase(_) => Some(Self::Erase),
             Act::ChangeFacts(_) => Some(Self::ChangeFacts),
+            Act::Release(_) => Some(Self::Release),
             Act::ApplyPolicy(apply) => Self::of_policy(PolicyChange::from_wire(apply.change())?),
         }
     }
@@ -66,7 +69,7 @@ impl ActKind {
 
     pub const fn rule(self) -> ActRule {
         match self {
-            Self::Erase => ActRule {
+            Self::Erase | Self::Release => ActRule {
                 proposers: &[ClientRole::Analyst, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
             },
@@ -143,28 +146,32 @@ impl ActKind {
 mod tests {
     use super::*;
 
+    const ALIKE: [ActKind; 2] = [ActKind::Erase, ActKind::Release];
+
     const fn person(name: &'static str, role: ClientRole) -> Person<'static> {
         Person { name, role }
     }
 
     #[test]
     fn whoever_asked_never_counts_whatever_the_role() {
-        for role in ClientRole::ALL {
+        for (act, role) in ALIKE.into_iter().flat_map(|act| ClientRole::ALL.map(|role| (act, role)))
+        {
             let author = person("sato", role);
-            assert_eq!(ActKind::Erase.may_approve("sato", &[], author), Err(ActRefusal::Author));
-            assert_eq!(ActKind::Erase.may_refuse("sato", &[], author), Err(ActRefusal::Author));
+            assert_eq!(act.may_approve("sato", &[], author), Err(ActRefusal::Author));
+            assert_eq!(act.may_refuse("sato", &[], author), Err(ActRefusal::Author));
         }
     }
 
     #[test]
-    fn an_erasure_is_asked_for_by_analysts_and_officers_and_approved_by_an_officer() {
-        for role in ClientRole::ALL {
+    fn erasures_and_releases_are_asked_for_by_analysts_and_officers_and_approved_by_an_officer() {
+        for (act, role) in ALIKE.into_iter().flat_map(|act| ClientRole::ALL.map(|role| (act, role)))
+        {
             let may_propose = matches!(role, ClientRole::Analyst | ClientRole::PolicyOfficer);
-            assert_eq!(ActKind::Erase.may_propose(role).is_ok(), may_propose, "{role:?}");
+            assert_eq!(act.may_propose(role).is_ok(), may_propose, "{role:?}");
             let other = person("tanaka", role);
-            let approved = ActKind::Erase.may_approve("sato", &[], other);
+            let approved = act.may_approve("sato", &[], other);
             assert_eq!(approved.is_ok(), role == ClientRole::PolicyOfficer, "{role:?}");
-            let refused = ActKind::Erase.may_refuse("sato", &[], other);
+            let refused = act.may_refuse("sato", &[], other);
             assert_eq!(refused.is_ok(), may_propose, "{role:?}");
         }
     }

@@ -10,6 +10,7 @@ mod agreed;
 mod acts;
 mod alteration;
 mod atoms;
+mod brake;
 mod bundle;
 mod cedar;
 mod decide;
@@ -45,6 +46,9 @@ pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use agreed::{adds_nothing, only_narrows};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
+pub use brake::{
+    BrakeLimits, PersonalDataRule, Reasons, Sorts, USUAL_DAYS, UnknownRule, Unusual, Usual, unusual,
+};
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use difference::{Comparer, Difference, Extent, SAMPLES_MAX, Seen, Tally};

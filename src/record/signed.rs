@@ -510,6 +510,11 @@ impl Verified {
             .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
+    /// Whether all of these slots are erased here, as far as the record has them.
+    pub fn is_erased(&self, slots: SlotMask) -> bool {
+        slots.and(SlotMask::all(self.kind())).without(self.erased_slots()).is_empty()
+    }
+
     /// The slots that may be shown under a set of classes.
     pub fn slots_in(&self, classes: ClassSet) -> SlotMask {
         self.header.kind.slots_of(classes)

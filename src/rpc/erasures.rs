@@ -1,6 +1,7 @@
 //! Erasures and holds, as `RecordService` serves them.
 
 use super::{Context, acts, person_of, record_id, refusal};
+use crate::node::HoldChange;
 use crate::pb::{self, act::Act};
 use crate::record::erasure::ErasureBasis;
 use bytes::Bytes;
@@ -58,16 +59,17 @@ pub(super) async fn list(
     }))
 }
 
-/// The journal's checkpoint over a hold, or over its end.
+/// The journal's checkpoint over a hold, or over its end, and the slots that went with it.
 pub(super) async fn restrict(
     context: &Context,
     client: &str,
     id: &[u8],
-    restricted: bool,
+    hold: HoldChange,
     reason: String,
-) -> Result<Bytes, Status> {
+) -> Result<(Bytes, u32), Status> {
     let id = record_id(id)?;
     let reason = acts::reason(reason, true)?;
-    let restricted = context.node.restrict(client, id, restricted, reason).await;
-    Ok(restricted.map_err(|error| refusal::of_node(&error))?.note)
+    let changed = context.node.restrict(client, id, hold, reason).await;
+    let (erased, committed) = changed.map_err(|error| refusal::of_node(&error))?;
+    Ok((committed.note, erased.bits()))
 }

@@ -20,6 +20,7 @@ mod port;
 mod record_proof;
 mod records;
 mod refusal;
+mod releases;
 mod submission;
 mod watch;
 mod witnesses;

@@ -9,6 +9,7 @@ use crate::ident::{AgencyName, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::query::{Filter, Page, Sight, record_view};
 use crate::journal::view::{Kept, View};
+use crate::node::HoldChange;
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_server::RecordService;
@@ -149,8 +150,8 @@ impl RecordService for Records {
     ) -> Result<Response<pb::RestrictRecordResponse>, Status> {
         let client = client_of(&request)?;
         let pb::RestrictRecordRequest { record_id, reason } = request.into_inner();
-        let checkpoint_note =
-            erasures::restrict(&self.0, &client, &record_id, true, reason).await?;
+        let (checkpoint_note, _) =
+            erasures::restrict(&self.0, &client, &record_id, HoldChange::Begin, reason).await?;
         Ok(Response::new(pb::RestrictRecordResponse { checkpoint_note }))
     }
 
@@ -159,10 +160,11 @@ impl RecordService for Records {
         request: Request<pb::UnrestrictRecordRequest>,
     ) -> Result<Response<pb::UnrestrictRecordResponse>, Status> {
         let client = client_of(&request)?;
-        let pb::UnrestrictRecordRequest { record_id, reason } = request.into_inner();
-        let checkpoint_note =
-            erasures::restrict(&self.0, &client, &record_id, false, reason).await?;
-        Ok(Response::new(pb::UnrestrictRecordResponse { checkpoint_note }))
+        let pb::UnrestrictRecordRequest { record_id, reason, erases } = request.into_inner();
+        let (checkpoint_note, erased_slots) =
+            erasures::restrict(&self.0, &client, &record_id, HoldChange::End { erases }, reason)
+                .await?;
+        Ok(Response::new(pb::UnrestrictRecordResponse { checkpoint_note, erased_slots }))
     }
 
     async fn explain_delivery(

@@ -3,11 +3,16 @@
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
-use liaison::ident::RecordId;
+use liaison::ident::{RecordId, Timestamp};
+use liaison::node::{Client, Node, NodeError};
+use liaison::pb::act::Act;
 use liaison::pb::act_service_client::ActServiceClient;
+use liaison::pb::journal_entry::Event;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
@@ -253,6 +258,175 @@ async fn what_a_partner_holds_as_evidence_is_restricted_and_shows_as_held() {
     for node in nodes {
         audited(node);
     }
+}
+
+#[tokio::test]
+async fn what_was_ordered_erased_under_a_hold_goes_when_it_ends_and_everybody_who_ordered_it_learns()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = format!("{CORE_ONLY}{EVERYTHING}");
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", &policy).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", &policy).await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", &policy).await;
+    fixture::introduce(&[&police, &vendor, &cert]).await;
+    let name = canary("waits");
+    let id = police.submit(vec![victim(&name, "")]).await.remove(0).record_id;
+    fixture::settled(&[&police, &vendor, &cert]).await;
+    let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
+    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Gdpr17).await;
+    carried_out(&[&police, &vendor, &cert]).await;
+    let report = erasures(&police).await;
+    assert_eq!(progress(&report, 0, "vendor.example"), pb::ErasureProgress::Held);
+    assert_eq!(progress(&report, 0, "cert.example"), pb::ErasureProgress::Done);
+
+    let vendor = vendor.started_anew().await;
+    let mut officer = records(&vendor, ClientRole::PolicyOfficer).await;
+    let end = pb::UnrestrictRecordRequest {
+        record_id: id.clone(),
+        reason: "case 2026/4 is closed".to_owned(),
+        erases: false,
+    };
+    let refused = officer.unrestrict_record(end.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("--erase-ordered"), "{}", refused.message());
+    assert!(!files_with(&vendor.dir, name.as_bytes()).is_empty());
+    let end = pb::UnrestrictRecordRequest { erases: true, ..end };
+    let ended = officer.unrestrict_record(end).await.unwrap().into_inner();
+    assert_eq!(ended.erased_slots, NAME | NOTES);
+
+    eventually("the police learn that it is done", async || {
+        progress(&erasures(&police).await, 0, "vendor.example") == pb::ErasureProgress::Done
+    })
+    .await;
+    let nodes = [&police, &vendor, &cert];
+    carried_out(&nodes).await;
+    for node in nodes {
+        assert_eq!(files_with(&node.dir, name.as_bytes()), [] as [PathBuf; 0], "{}", node.agency);
+        audited(node);
+    }
+    let own = erasures(&vendor).await.erasures;
+    let erased = own[0].erased.clone().unwrap();
+    assert_eq!((own.len(), erased.basis()), (1, pb::ErasureBasis::Gdpr17));
+    assert!(erased.order.is_some() && !erased.partner.is_empty() && erased.proposal == 0);
+
+    // Of all three the index is made again: the report stays, and nothing is told twice.
+    let (police, vendor) = (police.started_anew().await, vendor.started_anew().await);
+    let nodes = [&police, &vendor, &cert];
+    carried_out(&nodes).await;
+    let report = erasures(&police).await;
+    assert_eq!(progress(&report, 0, "vendor.example"), pb::ErasureProgress::Done);
+    let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "again".to_owned() };
+    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    let sent = vendor.partner("police.example").await.feed_size;
+    let end = pb::UnrestrictRecordRequest {
+        record_id: id,
+        reason: "nothing waits".to_owned(),
+        erases: false,
+    };
+    let ended = records(&vendor, ClientRole::PolicyOfficer).await.unrestrict_record(end).await;
+    assert_eq!(ended.unwrap().into_inner().erased_slots, 0);
+    carried_out(&nodes).await;
+    assert_eq!(vendor.partner("police.example").await.feed_size, sent);
+    nodes.into_iter().for_each(audited);
+}
+
+#[tokio::test]
+async fn an_order_goes_over_a_second_hop_and_each_sees_those_whom_it_sent_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = format!("{CORE_ONLY}{EVERYTHING}");
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", &policy).await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", &policy).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", &policy).await;
+    // The vendor and the police do not know each other as partners; the cert stands between.
+    fixture::introduce(&[&police, &cert]).await;
+    fixture::introduce(&[&cert, &vendor]).await;
+    // Whoever knows the originator's card believes its order, over whatever hop it came.
+    let card = police.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
+    let card = card.into_inner();
+    vendor.add_partner(&card.card, &card.number).await;
+    vendor.set_state("police.example", pb::PartnerState::Suspended).await;
+    let nodes = [&police, &cert, &vendor];
+    let name = canary("hop");
+    let mut clear = victim(&name, "");
+    // Nothing stricter is forwarded to somebody whom its originator did not name.
+    clear.marking.as_mut().unwrap().tlp = pb::Tlp::Clear.into();
+    let id = police.submit(vec![clear]).await.remove(0).record_id;
+    eventually("it is at the vendor", async || {
+        view(&vendor, ClientRole::Analyst, &id).await.is_some()
+    })
+    .await;
+    assert!(!files_with(&vendor.dir, name.as_bytes()).is_empty());
+
+    erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Led16).await;
+    eventually("the cert has its receipt", async || {
+        let report = erasures(&cert).await;
+        !report.erasures.is_empty()
+            && progress(&report, 0, "vendor.example") == pb::ErasureProgress::Done
+    })
+    .await;
+    let report = erasures(&police).await;
+    assert_eq!(progress(&report, 0, "cert.example"), pb::ErasureProgress::Done);
+    assert!(report.erasures[0].partners.iter().all(|p| p.agency != "vendor.example"));
+    for node in nodes {
+        eventually("the index is written anew", async || !erasures(node).await.index_pending).await;
+        assert_eq!(files_with(&node.dir, name.as_bytes()), [] as [PathBuf; 0], "{}", node.agency);
+        audited(node);
+    }
+    let erased = erasures(&vendor).await.erasures[0].erased.clone().unwrap();
+    assert_eq!((erased.partner.as_str(), erased.order.is_some()), ("cert.example", true));
+}
+
+#[tokio::test]
+async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("police.example");
+    fixture::make(&home, "police.example", "police", CORE_ONLY);
+    let late = Arc::new(AtomicI64::new(0));
+    let clock = {
+        let late = Arc::clone(&late);
+        move || Timestamp::from_unix_ms(now().unix_ms() + late.load(Ordering::SeqCst)).unwrap()
+    };
+    let (node, writer, _) = Node::open(&home, Arc::new(clock)).unwrap();
+    node.begin().await.unwrap();
+    let name = canary("late");
+    let submitted = node.submit("desk", vec![victim(&name, "")], None).await.unwrap();
+    let record_id = submitted.results[0].record_id.clone();
+    let client = |name: &str, role| Client { name: name.to_owned(), role };
+    let act = pb::EraseAct {
+        record_id: record_id.clone(),
+        slots: NAME,
+        basis: pb::ErasureBasis::Led16.into(),
+        authority: "file 7".to_owned(),
+        series_head: Bytes::new(),
+    };
+    let asks = || client("sato", ClientRole::Analyst);
+    let (proposed, _) = node.propose(asks(), Act::Erase(act.clone())).await.unwrap();
+    assert_eq!(node.acts().len(), 1);
+    let expires = proposed.proposed.as_ref().unwrap().expires_at_ms;
+    late.store(i64::try_from(expires).unwrap() - now().unix_ms() + 1, Ordering::SeqCst);
+    assert!(node.acts().is_empty(), "it is gone from the list");
+    let size = node.view().snapshot().size;
+    let approves = client("tanaka", ClientRole::PolicyOfficer);
+    let decided = node.decide(approves.clone(), proposed.proposal, true, String::new()).await;
+    assert!(matches!(decided, Err(NodeError::NotFound(_))), "{decided:?}");
+    let refused = node.decide(approves.clone(), proposed.proposal, false, "late".to_owned()).await;
+    assert!(matches!(refused, Err(NodeError::NotFound(_))), "{refused:?}");
+    assert_eq!(node.view().snapshot().size, size, "a late decision leaves no trace");
+    let kept = node.view().event(proposed.proposal).unwrap().1;
+    assert!(matches!(kept, Event::ActProposed(kept) if kept.expires_at_ms == expires));
+    assert!(!files_with(&home, name.as_bytes()).is_empty());
+
+    // Another proposal of the same takes its place, in the state that start-up finds too.
+    let (again, _) = node.propose(asks(), Act::Erase(act)).await.unwrap();
+    assert_eq!(node.acts().len(), 1);
+    let (done, _) = node.decide(approves, again.proposal, true, String::new()).await.unwrap();
+    assert!(done && node.acts().is_empty());
+    assert_eq!(files_with(&home.join("store/segments"), name.as_bytes()), [] as [PathBuf; 0]);
+    drop(node);
+    writer.join().unwrap();
+    let report = verify_directory(&home, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{report}");
 }
 
 #[tokio::test]

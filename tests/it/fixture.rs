@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use liaison::ident::Timestamp;
-use liaison::node::config::{Config, Guard, Http, Listen, Store, Witness};
+use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use liaison::node::init;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::node_service_client::NodeServiceClient;
@@ -92,6 +92,7 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
+        release: Release::default(),
     }
 }
 
@@ -302,6 +303,19 @@ impl RunningNode {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// Kills the node, has its index made again from the segments, and starts it.
+    pub(crate) async fn started_anew(self) -> Self {
+        let (dir, agency, policy) = (self.dir.clone(), self.agency.clone(), self.policy.clone());
+        self.kill().await;
+        let reindexed = std::process::Command::new(PROGRAM)
+            .args(["store", "reindex", "--dir"])
+            .arg(&dir)
+            .output()
+            .unwrap();
+        assert!(reindexed.status.success(), "{}", String::from_utf8_lossy(&reindexed.stderr));
+        Self { policy, ..Self::start(&dir, &agency).await }
     }
 
     /// SIGKILL; returns when the process is gone.

@@ -25,6 +25,7 @@ mod published;
 mod push;
 mod real_data;
 mod refusals;
+mod release;
 mod rollback;
 mod rpcs;
 mod slot_tables;

@@ -13,6 +13,7 @@ use crate::audit::content::{Content, slots_hash};
 use crate::audit::examine::{Accepted, Found, Told, entry, feed_entry};
 use crate::audit::export::{Folder, head};
 use crate::audit::failure::{Check, Failure, Fault, Place};
+use crate::audit::holds::check_order;
 use crate::audit::ledger::Anchor;
 use crate::audit::lines::Log;
 use crate::audit::proof::History;
@@ -161,6 +162,7 @@ impl<'a, F: Folder> Files<'a, F> {
 /// What is known of a record so far.
 struct Row {
     kind: Kind,
+    originator: AgencyName,
     slots_hash: [u8; 32],
     open: SlotMask,
 }
@@ -306,6 +308,10 @@ impl<'a, F: Folder> Part<'a, F> {
                 let log = self.log(&receipt.partner)?;
                 log.receipted_head(&receipt.note, Check::Receipt).map(drop)
             }
+            Event::RecordRestricted(held) => match &held.order {
+                Some(order) => self.order(order, &held.record_id),
+                None => Ok(()),
+            },
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide(index, &decided),
             _ => Ok(()),
@@ -326,8 +332,9 @@ impl<'a, F: Folder> Part<'a, F> {
         if open.bits() != open_slots || !content.is_overwritten && open != content.open {
             return Err(mismatch(content.open, open_slots));
         }
-        let row = Row { kind: header.kind, slots_hash: header.slots_hash, open };
         let originator = header.originator.clone();
+        let slots_hash = header.slots_hash;
+        let row = Row { kind: header.kind, originator: originator.clone(), slots_hash, open };
         self.see(row.kind, &content);
         if self.accepted.insert(id, row).is_some() {
             let found = format!("record {id} again");
@@ -374,8 +381,21 @@ impl<'a, F: Folder> Part<'a, F> {
         if slots.bits() != erased.slots || slots.is_empty() || !is_shown {
             return Err(mismatch(content.erased, erased.slots));
         }
+        if let Some(order) = &erased.order {
+            self.order(order, &erased.record_id)?;
+        }
         self.overwritten.remove(&content.id);
         self.changed(&erased.record_id, content, |open| open.without(slots))
+    }
+
+    /// An order to erase a record that is here was given by its originator, as far as that is known.
+    fn order(&self, order: &pb::ErasureOrder, id: &[u8]) -> Result<(), Fault> {
+        let id = RecordId::try_from(id)
+            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
+        let Some(Row { originator, .. }) = self.accepted.get(&id) else { return Ok(()) };
+        let own = self.own.last().filter(|card| card.agency == *originator);
+        let card = own.or_else(|| self.partners.get(originator));
+        check_order(order, &id, originator, card).map(drop)
     }
 
     /// What a record has now are those slots that the originator committed to.
@@ -522,6 +542,9 @@ impl<'a, F: Folder> Part<'a, F> {
         };
         let id = RecordId::try_from(&entry.record_id[..])
             .map_err(|error| fault("a record id", &error))?;
+        if let Some(order) = &entry.order {
+            self.order(order, &entry.record_id)?;
+        }
         let is_asked = match &self.files.manifest.asked {
             asked @ Selection::Time { .. } => time(entry.at_ms).is_some_and(|at| asked.has(at)),
             Selection::Case(_) | Selection::Record(_) => self.accepted.contains_key(&id),

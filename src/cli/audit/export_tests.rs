@@ -406,6 +406,110 @@ fn change_entries(campaign: &mut Campaign) {
     }
 }
 
+/// The order in a frame, and the frame with another one.
+type WithOrder = Box<dyn Fn(pb::ErasureOrder) -> Frame>;
+
+fn order_of(frame: &Frame) -> Option<(pb::ErasureOrder, WithOrder)> {
+    let frame = frame.clone();
+    if frame.kind == 3 {
+        let entry = pb::FeedEntry::decode(&frame.payload[2..]).unwrap();
+        let order = entry.order.clone()?;
+        let with = move |order| {
+            let entry = pb::FeedEntry { order: Some(order), ..entry.clone() };
+            let payload = [&frame.payload[..2], &entry.encode_to_vec()].concat();
+            Frame { payload, ..frame.clone() }
+        };
+        return Some((order, Box::new(with)));
+    }
+    let entry = entry_of(&frame)?;
+    let order = match &entry.event {
+        Some(Event::SlotsErased(erased)) => erased.order.clone()?,
+        Some(Event::RecordRestricted(held)) => held.order.clone()?,
+        _ => return None,
+    };
+    let with = move |order| {
+        let mut entry = entry.clone();
+        match &mut entry.event {
+            Some(Event::SlotsErased(erased)) => erased.order = Some(order),
+            Some(Event::RecordRestricted(held)) => held.order = Some(order),
+            _ => {}
+        }
+        with_entry(&frame, &entry)
+    };
+    Some((order, Box::new(with)))
+}
+
+/// Orders to erase with other slots, ground, time, key or signature, signed again by the owner of the
+/// journal's key: only the originator of the record could have given them.
+fn change_orders(campaign: &mut Campaign) {
+    let history = History::of(&Node::erased());
+    let all: Vec<Frame> = history.segments.iter().flat_map(|segment| frames(segment)).collect();
+    let mut orders = 0;
+    for (at, frame) in all.iter().enumerate() {
+        let Some((order, with)) = order_of(frame) else { continue };
+        orders += 1;
+        let flipped = |bytes: &Bytes, at: usize| {
+            let mut bytes = bytes.to_vec();
+            bytes[at] ^= 1 << (at % 7);
+            Bytes::from(bytes)
+        };
+        let slots = (0..32).map(|bit| order.slots ^ 1 << bit);
+        let mut changes: Vec<_> =
+            slots.map(|slots| pb::ErasureOrder { slots, ..order.clone() }).collect();
+        let grounds = (0..8).filter(|basis| *basis != order.basis);
+        changes.extend(grounds.map(|basis| pb::ErasureOrder { basis, ..order.clone() }));
+        let times = [1, 3_600_000, 86_400_000].map(|ms| [order.at_ms - ms, order.at_ms + ms]);
+        let times = times.into_iter().flatten();
+        changes.extend(times.map(|at_ms| pb::ErasureOrder { at_ms, ..order.clone() }));
+        changes.extend((0..16).map(|at| {
+            let key_id = flipped(&order.key_id, at);
+            pb::ErasureOrder { key_id, ..order.clone() }
+        }));
+        changes.extend((0..64).map(|at| {
+            let signature = flipped(&order.signature, at);
+            pb::ErasureOrder { signature, ..order.clone() }
+        }));
+        for changed in changes {
+            let what = format!("{changed:?} in frame {at}");
+            let mut frames = all.clone();
+            frames[at] = with(changed);
+            let again = framed(1, &resigned(&frames));
+            let (export, _) = exported(&[again], &history.policies).unwrap();
+            let (check, _) = campaign.finds("order to erase", &export, &what);
+            assert!(matches!(check, Check::ErasureOrder | Check::Erasure), "{check:?}: {what}");
+        }
+    }
+    assert_eq!(orders, 4, "of an erasure, of a duty that waited and then went, and in a feed");
+}
+
+#[test]
+fn orders_to_erase_and_what_waited_for_a_hold_are_verified() {
+    let report = audited(&History::of(&Node::erased()).export);
+    assert_eq!(report.failure, None);
+    assert_eq!((report.counts.orders, report.counts.unknown_orders), (4, 0));
+}
+
+#[test]
+fn a_hold_that_ends_without_the_erasure_that_waited_is_found() {
+    let history = History::of(&Node::erased());
+    let all: Vec<Frame> = history.segments.iter().flat_map(|segment| frames(segment)).collect();
+    let waited = |frame: &Frame| {
+        let event = entry_of(frame).and_then(|entry| entry.event);
+        matches!(event, Some(Event::SlotsErased(erased)) if erased.proposal == 0)
+    };
+    let at = all.iter().position(waited).unwrap();
+    let without = |dropped: &[usize]| {
+        let left = all.iter().enumerate().filter(|(at, _)| !dropped.contains(at));
+        let left: Vec<Frame> = left.map(|(_, frame)| frame.clone()).collect();
+        audited(&exported(&[framed(1, &resigned(&left))], &history.policies).unwrap().0)
+    };
+    let (check, _) = failed(&without(&[at - 1, at]), "the erasure");
+    assert_eq!(check, Check::Erasure);
+    // With the end of the hold gone too, its content was overwritten under the hold.
+    let (check, _) = failed(&without(&[at - 2]), "the end of the hold");
+    assert_eq!(check, Check::Erasure);
+}
+
 /// Entries of the feed that show more than the policy allows, or that are dated when it would have.
 fn change_disclosures(campaign: &mut Campaign) {
     let all = all_frames();
@@ -439,6 +543,7 @@ fn every_single_change_to_an_export_is_found_and_named() {
     change_files(&mut campaign);
     change_entries(&mut campaign);
     change_disclosures(&mut campaign);
+    change_orders(&mut campaign);
     let total: usize = campaign.tried.values().sum();
     for (kind, tried) in &campaign.tried {
         let by_checkpoint = campaign.by_checkpoint.get(kind).copied().unwrap_or_default();
@@ -451,5 +556,5 @@ fn every_single_change_to_an_export_is_found_and_named() {
     }
     println!("{total:5} in all");
     assert!(total >= 2_000, "{total}");
-    assert_eq!(campaign.tried.len(), 16, "{:?}", campaign.tried.keys());
+    assert_eq!(campaign.tried.len(), 17, "{:?}", campaign.tried.keys());
 }

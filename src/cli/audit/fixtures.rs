@@ -3,6 +3,7 @@
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::entry::{feed_origin, journal_origin, receipt_name};
+use crate::journal::erase::Ground;
 use crate::journal::ledger::Ledger;
 use crate::journal::open::{JournalOptions, genesis, open};
 use crate::journal::transaction::{Origin, Signing, Transaction};
@@ -13,8 +14,9 @@ use crate::merkle::{
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
 use crate::pb::{self, FeedAction, journal_entry::Event};
-use crate::policy::{PartnerFacts, facts_hash};
+use crate::policy::{PartnerFacts, Reasons, Unusual, facts_hash};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 use crate::store::EngineKind;
@@ -67,6 +69,14 @@ impl Party {
         card.witness_key = public(Role::Witness);
         card.receipt_key = public(Role::Receipt);
         card.seal(&self.key(Role::Identity)).unwrap()
+    }
+
+    /// This party's order to erase slots of one of its records.
+    fn order(&self, record: &Verified, slots: u32) -> ErasureOrder {
+        let key = self.key(Role::Record);
+        let signer = (key.signing_key(), key.public().id());
+        let slots = SlotMask::from_bits(slots);
+        ErasureOrder::sign(&record.id(), slots, ErasureBasis::Led16, at(), signer)
     }
 
     fn cosigner(&self) -> Cosigner {
@@ -240,6 +250,118 @@ impl Node {
         node.take_feed();
         node.disclose(3..5);
         node
+    }
+
+    /// A full node, with an own record ordered erased that the partner held until its hold ended, and
+    /// a record of the partner of which the same is true here.
+    pub(in crate::cli) fn erased() -> Self {
+        let node = Self::full();
+        let (own, partner) = (Party::own(), Party::partner());
+        let ours = Arc::clone(&node.records[1]);
+        let theirs = Arc::clone(&partner.records(20..21)[0]);
+        let order = own.order(&ours, 0b110);
+        node.commit(move |t| {
+            let decided = t.append(Event::ActProposed(pb::ActProposed {
+                client: "sato".into(),
+                role: "analyst".into(),
+                act: Some(pb::Act {
+                    act: Some(pb::act::Act::Erase(pb::EraseAct {
+                        record_id: id_bytes(&ours),
+                        slots: 0b110,
+                        basis: pb::ErasureBasis::Led16.into(),
+                        authority: "file 7".into(),
+                        series_head: id_bytes(&ours),
+                    })),
+                }),
+                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
+            }))?;
+            t.append(Event::ActDecided(pb::ActDecided {
+                proposal: decided,
+                client: "tanaka".into(),
+                role: "policy-officer".into(),
+                approved: true,
+                reason: String::new(),
+                closes: true,
+            }))?;
+            let ground = Ground {
+                basis: order.basis,
+                authority: "file 7".into(),
+                proposal: decided,
+                partner: None,
+                order: Some(order),
+            };
+            t.erase(&ours.id(), order.slots, &ground).map(drop)
+        });
+        let ours = &node.records[1];
+        let duty = pb::FeedEntry {
+            order: Some((&order).into()),
+            ..feed_entry(FeedAction::Erase, ours, 0b110, 1)
+        };
+        node.publish(vec![duty]);
+        let id = ours.id();
+        let agency = partner.agency.clone();
+        let waiting = partner.order(&theirs, 0b100);
+        let held = theirs.id();
+        node.commit(move |t| {
+            let number = t.state().partners[&agency].number;
+            t.report_erased(&id, order.slots, (&agency, 3))?;
+            t.hold_against(&held, &waiting, "an exhibit".into(), (&agency, number, 4))
+        });
+        node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
+        node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
+        node
+    }
+
+    /// A node that holds its second record for the partner because of the volume, and its third because
+    /// of its kind.
+    pub(in crate::cli) fn held() -> Self {
+        let mut node = Self::new();
+        node.submit(0..4);
+        node.disclose(0..1);
+        for (place, rule) in [(1, Unusual::Volume), (2, Unusual::NewKind)] {
+            let record = node.records[place].id();
+            node.hold(record, rule);
+        }
+        node
+    }
+
+    pub(in crate::cli) fn hold(&self, record: RecordId, rule: Unusual) {
+        let agency = Party::partner().agency;
+        self.commit(move |t| t.hold_back(&agency, Reasons::NONE.with(rule), &[record]));
+    }
+
+    /// Two persons decide on what is held because of a rule; `below` as the proposal says.
+    pub(in crate::cli) fn decide_held(&self, rule: Unusual, released: bool, below: u64) {
+        let agency = Party::partner().agency;
+        self.commit(move |t| {
+            let reasons = Reasons::NONE.with(rule);
+            let number = t.state().partners[&agency].number;
+            let bundle = t.held_below(number, reasons, u64::MAX)?;
+            let proposal = t.append(Event::ActProposed(pb::ActProposed {
+                client: "sato".into(),
+                role: "analyst".into(),
+                act: Some(pb::Act {
+                    act: Some(pb::act::Act::Release(pb::ReleaseAct {
+                        partner: agency.to_string(),
+                        rules: reasons.bits(),
+                        released,
+                        below,
+                        records: bundle.records(),
+                        reason: "looked at".into(),
+                    })),
+                }),
+                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
+            }))?;
+            t.append(Event::ActDecided(pb::ActDecided {
+                proposal,
+                client: "tanaka".into(),
+                role: "policy-officer".into(),
+                approved: true,
+                reason: String::new(),
+                closes: true,
+            }))?;
+            t.decide_held(&agency, reasons, &bundle, proposal, released)
+        });
     }
 
     pub(in crate::cli) fn commit<T: Send + 'static>(

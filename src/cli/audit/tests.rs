@@ -4,9 +4,10 @@ use super::fixtures::{
     Frame, Node, POLICY, Party, feed_entry, forged_checkpoint, framed, frames, no_record,
 };
 use super::*;
-use crate::audit::{self, Verdict, bundle_hash};
+use crate::audit::{self, Disclosure, Verdict, bundle_hash};
 use crate::journal::erase::Ground;
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
+use crate::policy::{Reasons, Unusual};
 use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -71,6 +72,62 @@ fn an_erased_record_is_verified_from_its_header_and_what_is_left() {
     let report = verified(&node);
     assert_eq!(report.failure, None);
     assert_eq!((report.counts.erased, report.counts.not_carried_out), (1, 0));
+}
+
+/// Publishes the disclosure of a record.
+fn published(node: &Node, place: usize) {
+    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[place], 0b110, 1)]);
+}
+
+#[test]
+fn what_was_held_and_released_is_disclosed_and_stands_in_the_ledger() {
+    let node = Node::held();
+    node.decide_held(Unusual::Volume, true, 1_000);
+    node.decide_held(Unusual::NewKind, false, 1_000);
+    published(&node, 1);
+    let filter = Some(LedgerFilter::default());
+    let report = verify_with(node.path(), &AuditOptions::default(), filter).unwrap();
+    assert_eq!(report.failure, None);
+    let of = |place: usize| {
+        let id = node.records[place].id();
+        let rows = report.disclosures.iter().filter(move |row| row.record == id);
+        rows.map(Disclosure::action_name).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1), ["held", "released", "disclose"]);
+    assert_eq!(of(2), ["held", "refused"]);
+}
+
+#[test]
+fn what_waits_or_was_refused_may_be_in_no_feed() {
+    let waits = Node::held();
+    published(&waits, 1);
+    let refused = Node::held();
+    refused.decide_held(Unusual::NewKind, false, 1_000);
+    published(&refused, 2);
+    let beyond = Node::held();
+    beyond.decide_held(Unusual::Volume, true, 3);
+    let known = Node::held();
+    known.hold(known.records[0].id(), Unusual::Volume);
+    let twice = Node::held();
+    twice.hold(twice.records[1].id(), Unusual::NewKind);
+    let alone = Node::held();
+    let partner = Party::partner().agency;
+    alone.commit(move |t| {
+        let number = t.state().partners[&partner].number;
+        let reasons = Reasons::NONE.with(Unusual::Volume);
+        let bundle = t.held_below(number, reasons, u64::MAX)?;
+        t.decide_held(&partner, reasons, &bundle, 0, true)
+    });
+    for (what, node) in [
+        ("waits", waits),
+        ("refused", refused),
+        ("later than the proposal", beyond),
+        ("disclosed before", known),
+        ("held twice", twice),
+        ("by nobody", alone),
+    ] {
+        assert_eq!(failed_check(&verified(&node)), Check::Release, "{what}");
+    }
 }
 
 #[test]

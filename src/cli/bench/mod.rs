@@ -5,6 +5,7 @@
 
 mod appends;
 mod audits;
+mod erasures;
 mod explains;
 mod figures;
 mod memory;
@@ -27,6 +28,7 @@ Examples:
   liaison bench --records 100000 --million --engine fjall
   liaison bench --audit --records 1000000
   liaison bench --policy --records 1000000 --partners 20
+  liaison bench --erasure --records 1000000
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -52,6 +54,10 @@ pub struct BenchArgs {
     /// Partners that the dry run of a policy is made for.
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=200))]
     partners: u16,
+    /// Measure an erasure instead: on two nodes with so many records one is erased, and both indexes
+    /// are written anew.
+    #[arg(long, conflicts_with_all = ["million", "audit", "policy"])]
+    erasure: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -98,6 +104,11 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     if args.policy {
         let partners = usize::from(args.partners);
         figures.extend(policies::measure(dir, args.engine, records, partners, context).await?);
+        return Ok(figures);
+    }
+    if args.erasure {
+        say(&format!("two nodes with {records} records, of which one is erased"));
+        figures.extend(erasures::measure(dir, args.engine, records, context).await?);
         return Ok(figures);
     }
     say("signing and verifying records in memory");

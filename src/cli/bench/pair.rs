@@ -83,7 +83,7 @@ impl Pair {
         &self.nodes[0]
     }
 
-    const fn police(&self) -> &RunningNode {
+    pub(super) const fn police(&self) -> &RunningNode {
         &self.nodes[1]
     }
 

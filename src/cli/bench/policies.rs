@@ -14,7 +14,7 @@ use crate::cli::demo::agencies::{AGENCIES, Agency, DCU};
 use crate::cli::demo::nodes::{self, RunningNode};
 use crate::cli::demo::{apply_policy_text, asked, data};
 use crate::cli::error::CliError;
-use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
+use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
 use crate::pb::{
     self, act_service_client::ActServiceClient, partner_service_client::PartnerServiceClient,
@@ -133,6 +133,7 @@ async fn add_partner(
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
+        release: Release::default(),
     };
     let place = dir.join(&name);
     let card = init::init(&place, &config, (crate::journal::open::system_clock())())?;

@@ -2,7 +2,7 @@
 
 use super::agencies::Agency;
 use crate::cli::error::{CliError, Exit};
-use crate::node::config::{Config, Guard, Http, Listen, Store, Witness};
+use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
 use crate::policy::ClientRole;
 use crate::tls::{ClientProfile, connect_client};
@@ -65,6 +65,7 @@ pub(in crate::cli) fn make(
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
+        release: Release::default(),
     };
     let now = (crate::journal::open::system_clock())();
     init::init(dir, &config, now)?;

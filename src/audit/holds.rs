@@ -1,0 +1,204 @@
+//! Orders to erase: that the originator gave each, and that the ones which a hold kept waiting were
+//! carried out right when it ended.
+
+use super::card::Card;
+use super::failure::{Check, Fault};
+use super::feed::slots;
+use super::holdings::RowNumber;
+use super::ledger::Audit;
+use crate::ident::{AgencyName, RecordId};
+use crate::pb::{self, FeedAction};
+use crate::record::erasure::ErasureOrder;
+use crate::record::slots::SlotMask;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Slots of one record by the partner that they are about.
+type OfPartners = BTreeMap<AgencyName, SlotMask>;
+
+/// Holds, and duties of partners that wait for their end. As many rows as there are duties to erase.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    held: BTreeSet<RowNumber>,
+    /// Slots that a partner's feed orders erased and a hold kept.
+    waiting: BTreeMap<RowNumber, OfPartners>,
+    /// Slots that our feed to a partner orders erased.
+    ordered: BTreeMap<RowNumber, OfPartners>,
+    /// A hold has ended, and these slots must be erased next.
+    due: Option<(RowNumber, SlotMask)>,
+}
+
+impl Holds {
+    /// Every entry while something is due must erase it; `None` is an entry of another sort.
+    pub(super) fn check_due(&self, erases: Option<RowNumber>) -> Result<(), Fault> {
+        match self.due {
+            Some((row, due)) if erases != Some(row) => {
+                let expected = format!("the erasure of {} right after the hold", slots(due.bits()));
+                Err(Fault::new(Check::Erasure, expected, "another entry"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn add(map: &mut BTreeMap<RowNumber, OfPartners>, row: RowNumber, to: AgencyName, slots: SlotMask) {
+    let known = map.entry(row).or_default().entry(to).or_default();
+    *known = known.or(slots);
+}
+
+fn of(map: &BTreeMap<RowNumber, OfPartners>, row: RowNumber, to: &AgencyName) -> SlotMask {
+    map.get(&row).and_then(|partners| partners.get(to)).copied().unwrap_or_default()
+}
+
+/// Checks an order to erase slots of a record. `false`: the originator's card is not known.
+pub(super) fn check_order(
+    wire: &pb::ErasureOrder,
+    id: &RecordId,
+    originator: &AgencyName,
+    card: Option<&Card>,
+) -> Result<(ErasureOrder, bool), Fault> {
+    let order = ErasureOrder::try_from(wire.clone())
+        .map_err(|error| Fault::new(Check::ErasureOrder, "an order to erase", error))?;
+    let Some(card) = card else { return Ok((order, false)) };
+    order.verify(id, originator, card).map_err(|error| {
+        Fault::new(Check::ErasureOrder, format!("an order of {originator}"), error)
+    })?;
+    Ok((order, true))
+}
+
+/// A mask of at least one slot, and of none but these.
+fn within(expected: &str, mask: SlotMask, said: u32) -> Result<SlotMask, Fault> {
+    let found = SlotMask::from_bits(said);
+    if found.bits() == said && !found.is_empty() && found.without(mask).is_empty() {
+        return Ok(found);
+    }
+    let expected = format!("{expected}: {}", slots(mask.bits()));
+    Err(Fault::new(Check::Erasure, expected, slots(said)))
+}
+
+impl Audit {
+    /// Checks who gave an order about a record that is here.
+    pub(super) fn order(
+        &mut self,
+        wire: &pb::ErasureOrder,
+        number: RowNumber,
+    ) -> Result<ErasureOrder, Fault> {
+        let row = self.holdings.at(number);
+        let originator = &self.policy.facts.of(row.facts).originator;
+        let own = self.own.last().filter(|card| card.agency == *originator);
+        let card = own.or_else(|| self.partners.card(originator));
+        let (order, is_verified) = check_order(wire, &row.id, originator, card)?;
+        match is_verified {
+            true => self.counts.orders += 1,
+            false => self.counts.unknown_orders += 1,
+        }
+        Ok(order)
+    }
+
+    fn row_of(&self, id: &[u8]) -> Result<RowNumber, Fault> {
+        let id = RecordId::try_from(id)
+            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
+        match self.holdings.find(&id) {
+            Some((row, _)) => Ok(row),
+            None => Err(Fault::new(Check::EntryForm, "a record accepted before", id)),
+        }
+    }
+
+    /// A hold began or ended, or a duty waits for its end.
+    pub(super) fn restrict(&mut self, held: &pb::RecordRestricted) -> Result<(), Fault> {
+        let row = self.row_of(&held.record_id)?;
+        match (&held.order, held.partner.is_empty()) {
+            (None, true) => {}
+            (Some(order), false) if held.restricted => {
+                self.partners.known(&held.partner)?;
+                let order = self.order(order, row)?;
+                if let Ok(agency) = held.partner.parse() {
+                    add(&mut self.holds.waiting, row, agency, order.slots);
+                }
+            }
+            _ => {
+                let expected = "a partner's order that a hold keeps waiting, or neither";
+                return Err(Fault::new(Check::EntryForm, expected, "one without the other"));
+            }
+        }
+        if held.restricted {
+            self.holds.held.insert(row);
+            return Ok(());
+        }
+        self.holds.held.remove(&row);
+        let waiting = self.holds.waiting.get(&row).into_iter().flat_map(BTreeMap::values);
+        let waiting = waiting.fold(SlotMask::NONE, |mask, slots| mask.or(*slots));
+        let due = waiting.and(self.holdings.at(row).open);
+        self.holds.due = (!due.is_empty()).then_some((row, due));
+        Ok(())
+    }
+
+    /// What an erasure says of its order, and that no hold is on the record.
+    pub(super) fn check_erased(
+        &mut self,
+        erased: &pb::SlotsErased,
+        row: RowNumber,
+    ) -> Result<(), Fault> {
+        self.holds.check_due(Some(row))?;
+        if self.holds.held.contains(&row) {
+            let found = format!("an erasure of record {}", self.holdings.at(row).id);
+            return Err(Fault::new(Check::Erasure, "nothing under a hold erased", found));
+        }
+        if let Some(order) = &erased.order {
+            let order = self.order(order, row)?;
+            within("slots that are ordered erased", order.slots, erased.slots)?;
+            if i32::from(order.basis.number()) != erased.basis {
+                let found = format!("legal ground {}", erased.basis);
+                let expected = format!("legal ground {} of the order", order.basis.number());
+                return Err(Fault::new(Check::Erasure, expected, found));
+            }
+        }
+        if let Some((_, due)) = self.holds.due.take() {
+            let left = due.without(SlotMask::from_bits(erased.slots));
+            self.holds.due = (!left.is_empty()).then_some((row, left));
+        }
+        Ok(())
+    }
+
+    /// An entry of the feed to a partner that is about an erasure, or must not be.
+    pub(super) fn check_duty(&mut self, number: u16, entry: &pb::FeedEntry) -> Result<(), Fault> {
+        let order = match (&entry.order, entry.action()) {
+            (Some(order), FeedAction::Erase) => Some(order),
+            (None, FeedAction::Erased) => None,
+            (None, action) if action != FeedAction::Erase => return Ok(()),
+            (Some(_), _) => {
+                return Err(Fault::new(Check::FeedEntry, "an order with an erasure alone", "one"));
+            }
+            (None, _) => return Err(Fault::new(Check::FeedEntry, "the order to erase", "none")),
+        };
+        let row = self.row_of(&entry.record_id)?;
+        let Some(agency) = self.partners.numbered(number).map(|(agency, _)| agency.clone()) else {
+            return Ok(());
+        };
+        match order {
+            Some(order) => {
+                let gone = self.holdings.erased(row);
+                let slots = within("slots that are erased here", gone, entry.open_slots)?;
+                let order = self.order(order, row)?;
+                within("slots that are ordered erased", order.slots, entry.open_slots)?;
+                add(&mut self.holds.ordered, row, agency, slots);
+            }
+            None => {
+                let here = self.holdings.at(row).open;
+                let waited = of(&self.holds.waiting, row, &agency).without(here);
+                let expected = "slots that waited to be erased for this partner, and are";
+                within(expected, waited, entry.open_slots)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A partner tells of an erasure that our feed had ordered.
+    pub(super) fn reported(&mut self, reported: &pb::ErasureReported) -> Result<(), Fault> {
+        self.partners.known(&reported.partner)?;
+        let row = self.row_of(&reported.record_id)?;
+        let agency = reported.partner.parse::<AgencyName>().ok();
+        let ordered = agency.map(|agency| of(&self.holds.ordered, row, &agency));
+        let ordered = ordered.unwrap_or_default();
+        within("slots that its feed orders erased", ordered, reported.slots).map(drop)
+    }
+}

@@ -1,0 +1,179 @@
+//! Duties to erase that came while a record was under a hold: kept, and carried out when it ends.
+//!
+//! A duty that waits is an entry with the originator's order, so that a restart and a new index find
+//! it again. The end of a hold and the erasures that waited for it are one job of the writer, the
+//! erasures right behind it. No hold ends here without them.
+
+use super::JournalError;
+use super::entry;
+use super::erase::Ground;
+use super::erasure_index::{self, Waiting};
+use super::state::{PartnerNumber, State};
+use super::transaction::Transaction;
+use super::view::View;
+use crate::ident::{AgencyName, RecordId};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::erasure::ErasureOrder;
+use crate::record::slots::SlotMask;
+use crate::store::{Change, KeyRange, Order, Table};
+use bytes::Bytes;
+
+/// What an entry changes in the index, if it is about a duty that waits or that waited at a partner;
+/// `state` has it taken in.
+pub(super) fn put_entry(
+    state: &State,
+    index: u64,
+    event: &Event,
+    changes: &mut Vec<Change>,
+) -> Result<(), JournalError> {
+    match event {
+        Event::RecordRestricted(held) => {
+            let Some(order) = held.order.clone() else { return Ok(()) };
+            let partner = state.number_of(index, &held.partner)?;
+            let waiting = Waiting { partner, feed_index: held.feed_index, order };
+            changes.push(waiting.put(&entry::record_id(&held.record_id)?));
+        }
+        Event::ErasureReported(reported) => {
+            let by = state.number_of(index, &reported.partner)?;
+            let id = entry::record_id(&reported.record_id)?;
+            let slots = SlotMask::from_bits(reported.slots);
+            changes.push(erasure_index::put_report(&id, by, reported.feed_index, slots));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+impl View {
+    /// Duties to erase slots of a record that a hold keeps or kept waiting.
+    pub fn waiting(&self, id: &RecordId) -> Result<Vec<Waiting>, JournalError> {
+        let range = KeyRange::prefix(erasure_index::waiting_prefix(id));
+        self.index
+            .scan(Table::Disclosures, &range, Order::Ascending)
+            .map(|pair| {
+                let (key, value) = pair?;
+                Waiting::decode(&key, &value)
+            })
+            .collect()
+    }
+
+    /// The slots of a record of which our feed told a partner that they are erased after all.
+    pub fn answered(&self, id: &RecordId, to: PartnerNumber) -> Result<SlotMask, JournalError> {
+        self.union(erasure_index::answers_prefix(id, to))
+    }
+
+    /// The slots of a record of which a partner's feed told us so.
+    pub fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
+        self.union(erasure_index::reports_prefix(id, by))
+    }
+
+    fn union(&self, prefix: Vec<u8>) -> Result<SlotMask, JournalError> {
+        self.index
+            .scan(Table::Disclosures, &KeyRange::prefix(prefix), Order::Ascending)
+            .try_fold(SlotMask::NONE, |mask, pair| Ok(mask.or(erasure_index::slots_of(&pair?.1)?)))
+    }
+
+    /// The slots of a record that our feed orders a partner to erase.
+    pub fn ordered(&self, id: &RecordId, of: PartnerNumber) -> Result<SlotMask, JournalError> {
+        let range = KeyRange::prefix(erasure_index::duties_prefix(id));
+        let mut ordered = SlotMask::NONE;
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, value) = pair?;
+            let (partner, _, slots) = erasure_index::duty(&key, &value)?;
+            if partner == of {
+                ordered = ordered.or(slots);
+            }
+        }
+        Ok(ordered)
+    }
+}
+
+impl Transaction<'_> {
+    /// Duties that wait, those of this group included.
+    fn waiting(&self, id: &RecordId) -> Result<Vec<Waiting>, JournalError> {
+        let prefix = erasure_index::waiting_prefix(id);
+        let mut waiting = self.view.waiting(id)?;
+        for change in &self.group.changes {
+            if let Some(value) = change.value.as_deref()
+                && change.table == Table::Disclosures
+                && change.key.starts_with(&prefix)
+            {
+                waiting.push(Waiting::decode(&change.key, value)?);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The slots of a record that are to be erased when its hold ends.
+    pub fn waiting_slots(&self, id: &RecordId) -> Result<SlotMask, JournalError> {
+        let Some(record) = self.record(id)? else { return Ok(SlotMask::NONE) };
+        let waiting = self.waiting(id)?;
+        let ordered = waiting.iter().fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        Ok(ordered.and(SlotMask::all(record.kind())).without(record.erased_slots()))
+    }
+
+    /// Puts a record under a hold because a partner's duty to erase it may not be carried out, and
+    /// keeps the duty until the hold ends.
+    pub fn hold_against(
+        &mut self,
+        id: &RecordId,
+        order: &ErasureOrder,
+        reason: String,
+        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
+    ) -> Result<(), JournalError> {
+        let Some(located) = self.located(id)? else { return Ok(()) };
+        let of_partner = self.waiting(id)?.into_iter().filter(|duty| duty.partner == number);
+        let known = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        if order.slots.without(known).is_empty() && located.marks.is_restricted() {
+            return Ok(());
+        }
+        let order = pb::ErasureOrder::from(order);
+        let entry = self.append(Event::RecordRestricted(pb::RecordRestricted {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            restricted: true,
+            reason,
+            client: String::new(),
+            partner: agency.to_string(),
+            feed_index,
+            order: Some(order),
+        }))?;
+        self.touched.records.touch(*id, entry);
+        self.mark(id, located.marks.with_restricted(true))
+    }
+
+    /// Carries out the duties that waited for the end of the hold; gives the slots erased.
+    pub(super) fn carry_out_waiting(&mut self, id: &RecordId) -> Result<SlotMask, JournalError> {
+        let mut erased = SlotMask::NONE;
+        for Waiting { partner, feed_index, order } in self.waiting(id)? {
+            let Some((agency, _)) = self.state.partner_by_number(partner) else { continue };
+            let agency = agency.clone();
+            let order = ErasureOrder::try_from(order)
+                .map_err(|error| JournalError::Index(format!("an order that waits: {error}")))?;
+            let ground = Ground {
+                basis: order.basis,
+                authority: String::new(),
+                proposal: 0,
+                partner: Some((agency, feed_index)),
+                order: Some(order),
+            };
+            erased = erased.or(self.erase(id, order.slots, &ground)?);
+        }
+        Ok(erased)
+    }
+
+    /// Notes that a partner erased what a hold had kept from it.
+    pub fn report_erased(
+        &mut self,
+        id: &RecordId,
+        slots: SlotMask,
+        (agency, feed_index): (&AgencyName, u64),
+    ) -> Result<(), JournalError> {
+        self.append(Event::ErasureReported(pb::ErasureReported {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            slots: slots.bits(),
+            partner: agency.to_string(),
+            feed_index,
+        }))
+        .map(drop)
+    }
+}

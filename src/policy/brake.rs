@@ -1,0 +1,451 @@
+//! The release brake: what is unusual about a disclosure, so that a person looks at it before it goes.
+//!
+//! Facts in, reasons out; nothing here allows anything that policy denies. Withdrawals and duties are
+//! never held: what takes something back must not wait. Whether a partner's normal is known yet is
+//! part of the facts, because on a first day everything is new and nothing is unusual.
+
+use super::RecordFacts;
+use crate::ident::Timestamp;
+use crate::record::kind::Kind;
+use crate::record::marking::Tlp;
+use std::fmt;
+use std::str::FromStr;
+
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+/// Days that a partner's normal is taken from: four weeks, so that each weekday counts alike.
+pub const USUAL_DAYS: u32 = 28;
+
+/// What makes a disclosure unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Unusual {
+    /// Far more on one day than this partner normally gets.
+    Volume = 1,
+    /// A kind of record that this partner was never given.
+    NewKind = 2,
+    /// Personal data.
+    PersonalData = 3,
+    /// The record revises one under a stricter TLP.
+    WidenedTlp = 4,
+}
+
+/// The text names no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no rule; rules are volume, new-kind, personal-data and widened-tlp")]
+pub struct UnknownRule(String);
+
+impl Unusual {
+    pub const ALL: [Self; 4] = [Self::Volume, Self::NewKind, Self::PersonalData, Self::WidenedTlp];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::NewKind => "new-kind",
+            Self::PersonalData => "personal-data",
+            Self::WidenedTlp => "widened-tlp",
+        }
+    }
+}
+
+impl FromStr for Unusual {
+    type Err = UnknownRule;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRule> {
+        let named = Self::ALL.into_iter().find(|rule| rule.name() == text);
+        named.ok_or_else(|| UnknownRule(text.to_owned()))
+    }
+}
+
+/// The rules that a disclosure met; bit k is rule k. Disclosures that met the same are one bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Reasons(u32);
+
+impl Reasons {
+    pub const NONE: Self = Self(0);
+    const KNOWN: u32 = 0b1_1110;
+
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// `None` if a bit stands for no rule, or no bit is set.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits == 0 || bits & !Self::KNOWN != 0 { None } else { Some(Self(bits)) }
+    }
+
+    #[must_use]
+    pub const fn with(self, rule: Unusual) -> Self {
+        Self(self.0 | 1 << rule as u8)
+    }
+
+    pub const fn contains(self, rule: Unusual) -> bool {
+        self.0 & 1 << rule as u8 != 0
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = Unusual::ALL.into_iter().filter(|rule| self.contains(*rule));
+        f.write_str(&rules.map(Unusual::name).collect::<Vec<_>>().join("+"))
+    }
+}
+
+impl FromStr for Reasons {
+    type Err = UnknownRule;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRule> {
+        text.split('+').try_fold(Self::NONE, |reasons, rule| Ok(reasons.with(rule.parse()?)))
+    }
+}
+
+/// When personal data is unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonalDataRule {
+    Off,
+    /// To a partner that was never given any.
+    #[default]
+    First,
+    Always,
+}
+
+/// What counts as unusual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrakeLimits {
+    /// Days after the first disclosure to a partner during which its normal is being learnt; what is
+    /// unusual only beside a normal is not held until then.
+    pub learning_days: u32,
+    /// Records that may go to a partner on one day (UTC) whatever its normal is.
+    pub volume_floor: u64,
+    /// As many times the busiest of the last 28 days may go on one day.
+    pub volume_factor: u32,
+    pub new_kind: bool,
+    pub personal_data: PersonalDataRule,
+    pub widened_tlp: bool,
+}
+
+impl Default for BrakeLimits {
+    fn default() -> Self {
+        Self {
+            learning_days: 7,
+            volume_floor: 10_000,
+            volume_factor: 10,
+            new_kind: true,
+            personal_data: PersonalDataRule::First,
+            widened_tlp: true,
+        }
+    }
+}
+
+/// What sorts of records a partner was ever given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sorts {
+    /// Bit k: the kind with number k.
+    pub kinds: u32,
+    pub personal_data: bool,
+}
+
+impl Sorts {
+    pub const fn of(kind: Kind, personal_data: bool) -> Self {
+        Self { kinds: 1 << kind.number(), personal_data }
+    }
+
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            kinds: self.kinds | other.kinds,
+            personal_data: self.personal_data || other.personal_data,
+        }
+    }
+}
+
+/// What a partner got so far, as far as its normal depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usual {
+    /// The day of the first disclosure, counted from 1970.
+    first: Option<u32>,
+    /// Records disclosed before the days below.
+    before: u64,
+    /// Days on which anything was disclosed, and the records disclosed by the end of each, ascending.
+    days: Vec<(u32, u64)>,
+    pub sorts: Sorts,
+}
+
+fn day_of(at: Timestamp) -> u32 {
+    u32::try_from(at.unix_ms().unsigned_abs() / DAY_MS).unwrap_or(u32::MAX)
+}
+
+impl Usual {
+    /// Takes in that by then so many records were disclosed in all, of these sorts. Said again it
+    /// changes nothing.
+    pub fn note(&mut self, at: Timestamp, records: u64, sorts: Sorts) {
+        self.sorts = self.sorts.and(sorts);
+        let known = self.days.last().map_or(self.before, |(_, total)| *total);
+        if records <= known {
+            return;
+        }
+        let day = day_of(at);
+        self.first.get_or_insert(day);
+        match self.days.last_mut() {
+            Some((last, total)) if *last >= day => *total = records,
+            _ => self.days.push((day, records)),
+        }
+        while self.days.first().is_some_and(|(first, _)| *first + USUAL_DAYS < day) {
+            self.before = self.days.remove(0).1;
+        }
+    }
+
+    /// Whether a partner's normal is known: its first disclosure is so many days ago.
+    fn is_known(&self, at: Timestamp, learning_days: u32) -> bool {
+        self.first.is_some_and(|first| {
+            u64::from(first) + u64::from(learning_days) <= u64::from(day_of(at))
+        })
+    }
+
+    /// Records disclosed on this day so far, and on the busiest of the days before it.
+    fn counts(&self, at: Timestamp) -> (u64, u64) {
+        let today = day_of(at);
+        let (mut before, mut now, mut busiest) = (self.before, 0, 0);
+        for (day, total) in &self.days {
+            let count = total - before;
+            before = *total;
+            match *day >= today {
+                true => now += count,
+                false if day + USUAL_DAYS >= today => busiest = busiest.max(count),
+                false => {}
+            }
+        }
+        (now, busiest)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.first.map_or(0, |first| first + 1).to_be_bytes().to_vec();
+        out.extend_from_slice(&self.before.to_be_bytes());
+        out.extend_from_slice(&self.sorts.kinds.to_be_bytes());
+        out.push(self.sorts.personal_data.into());
+        for (day, total) in &self.days {
+            out.extend_from_slice(&day.to_be_bytes());
+            out.extend_from_slice(&total.to_be_bytes());
+        }
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk::<4>()?;
+        let (before, rest) = rest.split_first_chunk::<8>()?;
+        let (kinds, rest) = rest.split_first_chunk::<4>()?;
+        let (personal_data, rest) = rest.split_first()?;
+        let (rows, rest) = rest.as_chunks::<12>();
+        let mut days = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (day, total) = row.split_first_chunk::<4>()?;
+            days.push((u32::from_be_bytes(*day), u64::from_be_bytes(total.try_into().ok()?)));
+        }
+        let before = u64::from_be_bytes(*before);
+        let is_sound = rest.is_empty()
+            && *personal_data <= 1
+            && days.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
+            && days.first().is_none_or(|(_, total)| *total > before);
+        is_sound.then(|| Self {
+            first: u32::from_be_bytes(*first).checked_sub(1),
+            before,
+            days,
+            sorts: Sorts { kinds: u32::from_be_bytes(*kinds), personal_data: *personal_data == 1 },
+        })
+    }
+}
+
+/// Why a record's first disclosure to a partner is to wait for a person; none: it may go. `going` are
+/// the records that are about to go to it beside what [`Usual`] counts, `predecessor` is the TLP of the
+/// record that this one revises.
+pub fn unusual(
+    limits: &BrakeLimits,
+    usual: &Usual,
+    going: u64,
+    at: Timestamp,
+    record: &RecordFacts,
+    predecessor: Option<Tlp>,
+) -> Reasons {
+    let mut reasons = Reasons::NONE;
+    let is_known = usual.is_known(at, limits.learning_days);
+    let (today, busiest) = usual.counts(at);
+    let most = limits.volume_floor.max(busiest.saturating_mul(limits.volume_factor.into()));
+    if is_known && today.saturating_add(going) >= most {
+        reasons = reasons.with(Unusual::Volume);
+    }
+    let sorts = Sorts::of(record.kind, record.personal_data);
+    if limits.new_kind && is_known && usual.sorts.kinds & sorts.kinds == 0 {
+        reasons = reasons.with(Unusual::NewKind);
+    }
+    let is_personal = match limits.personal_data {
+        PersonalDataRule::Off => false,
+        PersonalDataRule::First => is_known && !usual.sorts.personal_data,
+        PersonalDataRule::Always => true,
+    };
+    if record.personal_data && is_personal {
+        reasons = reasons.with(Unusual::PersonalData);
+    }
+    if limits.widened_tlp && predecessor.is_some_and(|before| record.tlp < before) {
+        reasons = reasons.with(Unusual::WidenedTlp);
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use proptest::prelude::*;
+
+    const START: i64 = 1_772_323_200_000;
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_unix_ms(START + day * DAY_MS as i64).unwrap()
+    }
+
+    fn facts(kind: Kind, personal_data: bool, tlp: Tlp) -> RecordFacts {
+        RecordFacts { kind, personal_data, tlp, ..fixtures::record() }
+    }
+
+    fn plain() -> RecordFacts {
+        facts(Kind::TakedownResult, false, Tlp::Green)
+    }
+
+    /// A partner that got so many plain records on each of so many days.
+    fn usual(days: i64, daily: u64) -> Usual {
+        let mut usual = Usual::default();
+        for number in 0..days {
+            let total = daily * (number as u64 + 1);
+            usual.note(day(number), total, Sorts::of(Kind::TakedownResult, false));
+        }
+        usual
+    }
+
+    fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {
+        unusual(&BrakeLimits::default(), usual, going, at, record, None).to_string()
+    }
+
+    #[test]
+    fn on_a_first_day_everything_is_new_and_nothing_unusual() {
+        let victim = facts(Kind::Subject, true, Tlp::Red);
+        for at in 0..7 {
+            assert_eq!(reasons(&Usual::default(), 1_000_000, day(at), &victim), "");
+            assert_eq!(reasons(&usual(1, 66_000), 1_000_000, day(at), &victim), "");
+        }
+        assert_eq!(reasons(&usual(1, 66_000), 0, day(7), &victim), "new-kind+personal-data");
+    }
+
+    #[test]
+    fn far_more_than_the_busiest_day_is_unusual_and_a_known_bulk_is_not() {
+        let small = usual(10, 50);
+        assert_eq!(reasons(&small, 9_999, day(10), &plain()), "");
+        assert_eq!(reasons(&small, 10_000, day(10), &plain()), "volume");
+        let vendor = usual(1, 66_000);
+        assert_eq!(reasons(&vendor, 659_999, day(10), &plain()), "");
+        assert_eq!(reasons(&vendor, 660_000, day(10), &plain()), "volume");
+        assert_eq!(reasons(&vendor, 10_000, day(29), &plain()), "volume", "that was long ago");
+    }
+
+    #[test]
+    fn what_went_today_counts_and_what_goes_now() {
+        let mut today = usual(10, 50);
+        today.note(day(10), 500 + 9_000, Sorts::default());
+        assert_eq!(reasons(&today, 999, day(10), &plain()), "");
+        assert_eq!(reasons(&today, 1_000, day(10), &plain()), "volume");
+        assert_eq!(reasons(&today, 1_000, day(11), &plain()), "", "tomorrow it is the normal");
+    }
+
+    #[test]
+    fn personal_data_is_held_once_always_or_never() {
+        let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), usual(10, 50));
+        let under = |personal_data, usual: &Usual| {
+            let limits = BrakeLimits { personal_data, ..BrakeLimits::default() };
+            unusual(&limits, usual, 0, day(10), &victim, None).contains(Unusual::PersonalData)
+        };
+        use PersonalDataRule::{Always, First, Off};
+        assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
+        let mut used = known.clone();
+        used.note(day(9), 501, Sorts::of(Kind::Subject, true));
+        assert_eq!([Off, First, Always].map(|rule| under(rule, &used)), [false, false, true]);
+        let fresh = Usual::default();
+        assert_eq!([Off, First, Always].map(|rule| under(rule, &fresh)), [false, false, true]);
+    }
+
+    #[test]
+    fn a_revision_under_a_wider_tlp_waits_and_one_under_a_stricter_does_not() {
+        for before in Tlp::ALL {
+            for now in Tlp::ALL {
+                let record = facts(Kind::Note, false, now);
+                let limits = BrakeLimits::default();
+                let found = unusual(&limits, &Usual::default(), 0, day(0), &record, Some(before));
+                assert_eq!(found.contains(Unusual::WidenedTlp), now < before, "{before:?} {now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_off_holds_nothing() {
+        let limits = BrakeLimits {
+            volume_floor: u64::MAX,
+            new_kind: false,
+            personal_data: PersonalDataRule::Off,
+            widened_tlp: false,
+            ..BrakeLimits::default()
+        };
+        let record = facts(Kind::Subject, true, Tlp::Clear);
+        let found = unusual(&limits, &usual(10, 50), 1 << 40, day(10), &record, Some(Tlp::Red));
+        assert_eq!(found, Reasons::NONE);
+    }
+
+    proptest! {
+        #[test]
+        fn reasons_are_written_and_read_back(bits: u32) {
+            let Some(reasons) = Reasons::from_bits(bits & 0b1_1110) else { return Ok(()) };
+            prop_assert_eq!(reasons.to_string().parse(), Ok(reasons));
+            prop_assert_eq!(Reasons::from_bits(reasons.bits() | 1 << 5), None);
+        }
+
+        #[test]
+        fn what_is_known_of_a_partner_is_written_and_read_back(
+            steps in prop::collection::vec((0..40_i64, 0..5_000_u64, 1..15_u32), 0..60),
+        ) {
+            let (mut usual, mut at, mut total) = (Usual::default(), 0, 0);
+            for (days, records, kind) in steps {
+                at += days / 8;
+                total += records;
+                let kind = Kind::from_number(kind).unwrap_or(Kind::Note);
+                usual.note(day(at), total, Sorts::of(kind, records % 2 == 0));
+                let again = usual.clone();
+                usual.note(day(at), total, Sorts::default());
+                prop_assert_eq!(&usual, &again);
+                prop_assert!(usual.days.len() <= USUAL_DAYS as usize + 1);
+            }
+            prop_assert_eq!(Usual::decode(&usual.encode()), Some(usual));
+        }
+
+        #[test]
+        fn more_of_a_partners_normal_never_makes_more_unusual(
+            daily in 1..3_000_u64, more in 0..3_000_u64, going in 0..80_000_u64,
+        ) {
+            let record = plain();
+            let limits = BrakeLimits::default();
+            let held = |daily| unusual(&limits, &usual(10, daily), going, day(10), &record, None);
+            if held(daily).is_empty() {
+                prop_assert!(held(daily + more).is_empty());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Some(usual) = Usual::decode(&bytes) {
+                prop_assert_eq!(usual.encode(), bytes);
+                unusual(&BrakeLimits::default(), &usual, 1, day(3), &plain(), None);
+            }
+        }
+    }
+}

@@ -131,7 +131,7 @@ enum Outcome {
 enum Plan {
     Erase(erase::Plan),
     ChangeFacts(FactsChange),
-    ApplyPolicy(Ready, Authority),
+    ApplyPolicy(Box<(Ready, Authority)>),
     Release(releases::Plan),
 }
 
@@ -164,7 +164,10 @@ fn write_decision(
         },
         Act::ApplyPolicy(act) => match ready {
             Some(ready) => match ready.stands(tx) {
-                Ok(()) => Some(Plan::ApplyPolicy(ready, authority(tx.state(), proposal, act))),
+                Ok(()) => {
+                    let authority = authority(tx.state(), proposal, act);
+                    Some(Plan::ApplyPolicy(Box::new((ready, authority))))
+                }
                 Err(changed) => return Ok(Err(changed)),
             },
             None => {
@@ -188,7 +191,8 @@ fn write_decision(
             plan.carry_out(tx, proposal)?;
             Outcome::HeldDecided
         }
-        Some(Plan::ApplyPolicy(ready, mut authority)) => {
+        Some(Plan::ApplyPolicy(ready)) => {
+            let (ready, mut authority) = *ready;
             authority.approved.iter_mut().for_each(|(_, decisions)| decisions.push(index));
             ready.put_in_force(tx, authority)?;
             Outcome::PolicyApplied

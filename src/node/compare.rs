@@ -198,9 +198,9 @@ impl Question {
         let mut wire = found
             .to_wire(&self.before, &self.after, &self.moment)
             .map_err(|error| NodeError::start("the comparison is of no use", error))?;
-        let bytes = |hash: BundleHash| Bytes::copy_from_slice(hash.as_bytes());
-        wire.bundle_hash = bytes(after.hash());
-        wire.base_hash = self.base.map(bytes).unwrap_or_default();
+        wire.bundle_hash = Bytes::copy_from_slice(after.hash().as_bytes());
+        let base = self.base.as_ref().map(BundleHash::as_bytes);
+        wire.base_hash = base.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(hash));
         wire.base_version = self.base_version;
         wire.facts_hash = Bytes::copy_from_slice(&facts_hash(&self.partners));
         wire.journal_size = self.size;

@@ -295,7 +295,7 @@ fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {
         None => stands(
             "policy allows it now; it was considered when another decision was made, and is not \
              in the feed",
-            "wait until the feed is brought to the policy in force, or push a revision",
+            "push a revision: what was considered is not looked at again when the policy widens",
         ),
     }
 }

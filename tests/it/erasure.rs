@@ -340,11 +340,16 @@ async fn an_order_goes_over_a_second_hop_and_each_sees_those_whom_it_sent_to() {
     let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", &policy).await;
     // The vendor and the police do not know each other as partners; the cert stands between.
     fixture::introduce(&[&police, &cert]).await;
-    fixture::introduce(&[&cert, &vendor]).await;
+    let mut cards = Vec::new();
+    for node in [&police, &cert, &vendor] {
+        let own = node.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
+        cards.push(own.into_inner());
+    }
+    cert.add_partner(&cards[2].card, &cards[2].number).await;
+    vendor.add_partner(&cards[1].card, &cards[1].number).await;
+    vendor.apply_policy(&policy).await;
     // Whoever knows the originator's card believes its order, over whatever hop it came.
-    let card = police.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
-    let card = card.into_inner();
-    vendor.add_partner(&card.card, &card.number).await;
+    vendor.add_partner(&cards[0].card, &cards[0].number).await;
     vendor.set_state("police.example", pb::PartnerState::Suspended).await;
     let nodes = [&police, &cert, &vendor];
     let name = canary("hop");

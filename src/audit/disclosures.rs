@@ -3,7 +3,7 @@
 
 use super::content::Content;
 use super::examine::Attested;
-use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
 use crate::record::signed::Slot;
@@ -28,6 +28,8 @@ pub struct LedgerFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
     pub partner: AgencyName,
+    /// Of the feed.
+    pub generation: Generation,
     pub feed_index: u64,
     pub action: FeedAction,
     pub record: RecordId,
@@ -64,6 +66,7 @@ impl Disclosure {
         json!({
             "at": self.at.to_string(),
             "partner": self.partner.to_string(),
+            "generation": self.generation.get(),
             "feed_index": self.feed_index.to_string(),
             "action": self.action_name(),
             "record_id": self.record.to_string(),
@@ -80,6 +83,8 @@ impl Disclosure {
 pub(super) struct Disclosures {
     filter: LedgerFilter,
     rows: Vec<Disclosure>,
+    /// Rows of feeds that were succeeded; nobody gives a receipt for them any more.
+    ended: usize,
     case: Case,
 }
 
@@ -92,7 +97,7 @@ struct Case {
 
 impl Disclosures {
     pub(super) fn new(filter: LedgerFilter) -> Self {
-        Self { filter, rows: Vec::new(), case: Case::default() }
+        Self { filter, rows: Vec::new(), ended: 0, case: Case::default() }
     }
 
     /// A record was accepted.
@@ -129,17 +134,23 @@ impl Disclosures {
         }
     }
 
+    /// The feeds so far end. `receipted` as for [`Self::finish`].
+    pub(super) fn succeed(&mut self, receipted: impl Fn(&AgencyName) -> u64) {
+        for row in &mut self.rows[self.ended..] {
+            row.is_receipted = row.feed_index < receipted(&row.partner);
+        }
+        self.ended = self.rows.len();
+    }
+
     /// What was asked for. `receipted` tells how many entries a partner has receipted.
-    pub(super) fn finish(self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
-        let Self { filter, mut rows, case } = self;
+    pub(super) fn finish(mut self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
+        self.succeed(receipted);
+        let Self { filter, mut rows, ended: _, case } = self;
         if filter.case.is_some() {
             let Case { series, records } = case;
             let members: BTreeSet<RecordId> =
                 series.iter().filter_map(|series| records.get(series)).flatten().copied().collect();
             rows.retain(|row| members.contains(&row.record));
-        }
-        for row in &mut rows {
-            row.is_receipted = row.feed_index < receipted(&row.partner);
         }
         rows
     }

@@ -65,6 +65,8 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
+    /// A journal goes on under the next generation.
+    Succession,
 }
 
 impl Check {
@@ -115,6 +117,7 @@ impl Check {
             Self::ProofInclusion => "proof_inclusion",
             Self::Act => "act",
             Self::Erasure => "erasure",
+            Self::Succession => "succession",
         }
     }
 
@@ -165,6 +168,7 @@ impl Check {
             Self::ProofInclusion => "the log does not hold the entry",
             Self::Act => "an act was not decided by two persons",
             Self::Erasure => "an erasure has no ground in the journal",
+            Self::Succession => "the logs are not succeeded as they must be",
         }
     }
 }

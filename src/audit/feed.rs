@@ -28,10 +28,45 @@ pub(super) struct Feed {
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
     /// Records that were ever disclosed in this feed, a bit for each row.
-    disclosed: Vec<u64>,
+    disclosed: Rows,
+    /// Records that were disclosed in the feeds before it to the same partner.
+    disclosed_before: Rows,
+}
+
+/// Rows, a bit for each.
+#[derive(Debug, Default)]
+struct Rows(Vec<u64>);
+
+impl Rows {
+    fn insert(&mut self, row: RowNumber) {
+        let (word, bit) = (row.index() / 64, row.index() % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    fn has(&self, row: RowNumber) -> bool {
+        let (word, bit) = (row.index() / 64, row.index() % 64);
+        self.0.get(word).is_some_and(|bits| bits & 1 << bit != 0)
+    }
+
+    fn join(mut self, other: &Self) -> Self {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(bits, other)| *bits |= other);
+        self
+    }
 }
 
 impl Feed {
+    /// Begins the feed of the next generation to the same partner; gives the one that ended.
+    pub(super) fn succeed(&mut self) -> Self {
+        let mut ended = std::mem::take(self);
+        let earlier = std::mem::take(&mut ended.disclosed_before);
+        self.disclosed_before = earlier.join(&ended.disclosed);
+        ended
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.published.get()
     }
@@ -90,8 +125,8 @@ impl Feed {
         }
         if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
             self.records += 1;
-            self.mark(row_number);
-        } else if !self.is_marked(row_number) {
+            self.disclosed.insert(row_number);
+        } else if !self.was_told(row_number, action) {
             let expected = "a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
@@ -103,11 +138,18 @@ impl Feed {
         Ok((row_number, at))
     }
 
-    /// Whether an earlier revision of the record in `row` was ever disclosed here.
+    /// Whether an earlier revision of the record in `row` was ever disclosed to the partner.
     fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
         std::iter::successors(holdings.previous(row), |row| holdings.previous(*row))
             .take(CHAIN_MAX)
-            .any(|row| self.is_marked(row))
+            .any(|row| self.disclosed.has(row) || self.disclosed_before.has(row))
+    }
+
+    /// Whether the record was disclosed: in this feed for what adds to it, in one before it too for
+    /// what takes away.
+    fn was_told(&self, row: RowNumber, action: FeedAction) -> bool {
+        let takes_away = matches!(action, FeedAction::Retract | FeedAction::Erase);
+        self.disclosed.has(row) || takes_away && self.disclosed_before.has(row)
     }
 
     /// Compares the entries so far with a head whose note was verified.
@@ -174,19 +216,6 @@ impl Feed {
             receipt.exceptions_total,
         )?;
         Ok(())
-    }
-
-    fn mark(&mut self, row: RowNumber) {
-        let (word, bit) = (row.index() / 64, row.index() % 64);
-        if self.disclosed.len() <= word {
-            self.disclosed.resize(word + 1, 0);
-        }
-        self.disclosed[word] |= 1 << bit;
-    }
-
-    fn is_marked(&self, row: RowNumber) -> bool {
-        let (word, bit) = (row.index() / 64, row.index() % 64);
-        self.disclosed.get(word).is_some_and(|bits| bits & 1 << bit != 0)
     }
 }
 

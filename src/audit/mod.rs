@@ -22,6 +22,7 @@ mod examine;
 mod export;
 mod failure;
 mod feed;
+mod feed_name;
 mod holdings;
 mod ledger;
 mod lines;
@@ -38,6 +39,7 @@ mod records;
 mod replay;
 mod report;
 mod segment;
+mod succession;
 mod walk;
 mod witnesses;
 
@@ -49,6 +51,7 @@ pub use export::{
     Summary, examine_bundle, is_plain_name, read_bundle,
 };
 pub use failure::{Check, Failure, Fault, Place};
+pub use feed_name::FeedName;
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use page::Occasion;
 pub use part::{

@@ -186,7 +186,7 @@ impl Transaction<'_> {
         let agency = receipt.partner.parse::<AgencyName>().ok();
         if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
             let changes = &mut self.group.changes;
-            erasure_index::put_exceptions(partner.number, &receipt.exceptions, changes);
+            erasure_index::put_exceptions(partner.feed, &receipt.exceptions, changes);
         }
         self.append(Event::ReceiptReceived(receipt)).map(drop)
     }

@@ -6,7 +6,7 @@
 use super::JournalError;
 use super::index::{RecordPlace, SeriesHead};
 use super::search;
-use super::state::PartnerNumber;
+use super::state::FeedNumber;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use crate::record::erasure::ErasureBasis;
@@ -119,9 +119,9 @@ pub fn erasure_at_key(entry: u64) -> Vec<u8> {
     tagged(ERASURE_AT, &[&entry.to_be_bytes()])
 }
 
-pub fn put_duty(id: &RecordId, partner: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
-    let partner = partner.get().to_be_bytes();
-    let key = tagged(DUTY, &[id.as_bytes(), &partner, &feed_index.to_be_bytes()]);
+pub fn put_duty(id: &RecordId, feed: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
+    let feed = feed.get().to_be_bytes();
+    let key = tagged(DUTY, &[id.as_bytes(), &feed, &feed_index.to_be_bytes()]);
     change(key, slots.bits().to_be_bytes().to_vec())
 }
 
@@ -129,22 +129,22 @@ pub fn duties_prefix(id: &RecordId) -> Vec<u8> {
     tagged(DUTY, &[id.as_bytes()])
 }
 
-/// A duty in the feed to a partner: the partner, the index there, the slots.
-pub fn duty(key: &[u8], value: &[u8]) -> Result<(PartnerNumber, u64, SlotMask), JournalError> {
+/// A duty in the feed to a partner: the feed, the index there, the slots.
+pub fn duty(key: &[u8], value: &[u8]) -> Result<(FeedNumber, u64, SlotMask), JournalError> {
     let feed_index = last_u64(key)?;
-    let partner = key.len().checked_sub(10).and_then(|at| key.get(at..at + 2));
-    let partner = partner.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()).ok_or_else(damaged)?;
+    let feed = key.len().checked_sub(10).and_then(|at| key.get(at..at + 2));
+    let feed = feed.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()).ok_or_else(damaged)?;
     let slots = value.try_into().map(u32::from_be_bytes).map_err(|_| damaged())?;
-    Ok((PartnerNumber::new(u16::from_be_bytes(partner)), feed_index, SlotMask::from_bits(slots)))
+    Ok((FeedNumber::new(u16::from_be_bytes(feed)), feed_index, SlotMask::from_bits(slots)))
 }
 
-pub fn excepted_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
-    tagged(EXCEPTED, &[&partner.get().to_be_bytes(), &feed_index.to_be_bytes()])
+pub fn excepted_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
+    tagged(EXCEPTED, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
 /// Keeps the exceptions of a receipt that speak of duties.
 pub fn put_exceptions(
-    partner: PartnerNumber,
+    feed: FeedNumber,
     exceptions: &[pb::FeedException],
     changes: &mut Vec<Change>,
 ) {
@@ -153,7 +153,7 @@ pub fn put_exceptions(
             exception.reason(),
             pb::ExceptionReason::HeldAsEvidence | pb::ExceptionReason::NotOrdered
         ) {
-            let key = excepted_key(partner, exception.index);
+            let key = excepted_key(feed, exception.index);
             changes.push(change(key, exception.reason.to_be_bytes().to_vec()));
         }
     }
@@ -287,9 +287,9 @@ mod tests {
         };
         assert_eq!(ErasureNote::decode(&note.encode()).unwrap(), note);
         assert!(ErasureNote::decode(&note.encode()[1..]).is_err());
-        let put = put_duty(&id, PartnerNumber::new(513), 9, note.slots);
+        let put = put_duty(&id, FeedNumber::new(513), 9, note.slots);
         let found = duty(&put.key, put.value.as_deref().unwrap()).unwrap();
-        assert_eq!(found, (PartnerNumber::new(513), 9, note.slots));
+        assert_eq!(found, (FeedNumber::new(513), 9, note.slots));
         let old = Position { segment: 3, offset: 99 };
         assert_eq!(superseded_position(&put_superseded(&id, old).key).unwrap(), old);
         assert_eq!(retained_record(&retain_key(note.at, &id)).unwrap(), id);

@@ -5,7 +5,7 @@
 
 use super::JournalError;
 use super::search;
-use super::state::PartnerNumber;
+use super::state::{FeedNumber, PartnerNumber};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
 use crate::record::header::Header;
@@ -248,17 +248,17 @@ pub fn series_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
 const DISCLOSED: u8 = 1;
 const HEAD: u8 = 2;
 
-pub fn disclosure_key(partner: PartnerNumber, id: &RecordId) -> Vec<u8> {
+pub fn disclosure_key(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
     let mut key = vec![DISCLOSED];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(id.as_bytes());
     key
 }
 
 /// The head of a feed at one size; the value is the index of its journal entry.
-pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+pub fn head_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     let mut key = vec![HEAD];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(&size.to_be_bytes());
     key
 }
@@ -266,24 +266,24 @@ pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
 const RECEIVED: u8 = 3;
 
 /// What was received of a partner's feed up to a size; the value is the index of its journal entry.
-pub fn received_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+pub fn received_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     let mut key = vec![RECEIVED];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(&size.to_be_bytes());
     key
 }
 
-pub fn put_received(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
+pub fn put_received(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
     let value = journal_index.to_be_bytes().to_vec();
-    Change::put(Table::Disclosures, received_key(partner, size), value)
+    Change::put(Table::Disclosures, received_key(feed, size), value)
 }
 
-pub fn put_head(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
-    Change::put(Table::Disclosures, head_key(partner, size), journal_index.to_be_bytes().to_vec())
+pub fn put_head(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
+    Change::put(Table::Disclosures, head_key(feed, size), journal_index.to_be_bytes().to_vec())
 }
 
-pub fn put_disclosure(partner: PartnerNumber, id: &RecordId, disclosure: Disclosure) -> Change {
-    Change::put(Table::Disclosures, disclosure_key(partner, id), disclosure.encode())
+pub fn put_disclosure(feed: FeedNumber, id: &RecordId, disclosure: Disclosure) -> Change {
+    Change::put(Table::Disclosures, disclosure_key(feed, id), disclosure.encode())
 }
 
 pub fn put_series(series: SeriesId, originator: &AgencyName, head: &SeriesHead) -> Change {

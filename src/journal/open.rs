@@ -9,10 +9,10 @@ use super::erasure_index::{self, Erasure, ErasureNote};
 use super::index::{self, Disclosure, INDEX_FORMAT, Marks, RecordPlace, SeriesHead};
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
-use super::state::{PartnerNumber, State};
+use super::state::{self, FeedNumber, State};
 use super::transaction::Signing;
 use super::view::{Recent, Snapshot, View};
-use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
@@ -148,6 +148,8 @@ fn remove_leaves(dir: &Path) -> Result<(), JournalError> {
 
 /// The last signed checkpoint: what the log must come to.
 struct Target {
+    /// Of the log that was signed last; of a journal that has not begun, the first.
+    generation: Generation,
     size: u64,
     root: String,
     note: Bytes,
@@ -157,18 +159,22 @@ impl Target {
     fn read(note: &Bytes, agency: &AgencyName) -> Result<Self, JournalError> {
         if note.is_empty() {
             let root = crate::merkle::EMPTY_ROOT.to_string();
-            return Ok(Self { size: 0, root, note: Bytes::new() });
+            let generation = Generation::FIRST;
+            return Ok(Self { generation, size: 0, root, note: Bytes::new() });
         }
         let unreadable = |reason: String| JournalError::Entry { index: 0, reason };
         let parsed =
             crate::merkle::Note::parse(note).map_err(|error| unreadable(error.to_string()))?;
         let checkpoint = crate::merkle::Checkpoint::parse(parsed.text())
             .map_err(|error| unreadable(error.to_string()))?;
-        let (found, wanted) = (checkpoint.origin().to_string(), entry::journal_origin(agency));
-        if found != wanted {
+        let found = checkpoint.origin().to_string();
+        let own = Generation::of_journal(&found).filter(|(of, _)| of == agency);
+        let Some((_, generation)) = own else {
+            let wanted = Generation::FIRST.journal_origin(agency);
             return Err(JournalError::ForeignLog { found, wanted });
-        }
+        };
         Ok(Self {
+            generation,
             size: checkpoint.size().get(),
             root: checkpoint.root().to_string(),
             note: note.clone(),
@@ -209,6 +215,11 @@ fn catch_up(
     replay.finish(end)?;
     let (mut state, entries) = (replay.state, replay.entries);
     check_roots(&view, &state, target)?;
+    if state.generation() != target.generation {
+        let [found, wanted] = [target.generation, state.generation()]
+            .map(|generation| generation.journal_origin(&signing.agency));
+        return Err(JournalError::ForeignLog { found, wanted });
+    }
     if target.size > 0 {
         let (at, _) = view.event(target.size - 1)?;
         state.last_at = Some(at);
@@ -235,7 +246,7 @@ fn check_roots(view: &View, state: &State, target: &Target) -> Result<(), Journa
         return Err(wrong(head.size.get(), head.root.to_string(), &target.root));
     }
     for partner in state.partners.values().filter(|partner| !partner.published.note.is_empty()) {
-        let feed = view.feed(partner.number)?;
+        let feed = view.feed(partner.feed)?;
         if feed.size() > partner.published.size {
             feed.truncate(partner.published.size)?;
         }
@@ -325,8 +336,8 @@ struct Step<'a> {
     due: Vec<Position>,
     superseded: Vec<(RecordId, Position)>,
     journal: Vec<LeafRecord>,
-    feeds: HashMap<PartnerNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
-    feed_sizes: HashMap<PartnerNumber, u64>,
+    feeds: HashMap<FeedNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
+    feed_sizes: HashMap<FeedNumber, u64>,
     places: HashMap<RecordId, RecordPlace>,
     series: HashMap<(SeriesId, AgencyName), SeriesHead>,
     changes: Vec<Change>,
@@ -367,7 +378,7 @@ impl<'a> Step<'a> {
                 let Some((number, bytes)) = frame.feed() else { return Ok(()) };
                 let entry = entry::decode_feed(0, &bytes)?;
                 let leaf = (leaf_hash(&bytes), position);
-                self.feeds.entry(PartnerNumber::new(number)).or_default().push((leaf, entry));
+                self.feeds.entry(FeedNumber::new(number)).or_default().push((leaf, entry));
             }
             FrameKind::Commit => {}
         }
@@ -394,32 +405,34 @@ impl<'a> Step<'a> {
                 self.mark(index, &retracted.record_id, |marks| marks.with_retracted(on))
             }
             Event::ReceiptReceived(receipt) => {
-                let agency = receipt.partner.parse::<AgencyName>().ok();
-                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
-                    let exceptions = &receipt.exceptions;
-                    erasure_index::put_exceptions(partner.number, exceptions, &mut self.changes);
+                if let Some(feed) = self.feed_of(&receipt.partner, &receipt.note) {
+                    erasure_index::put_exceptions(feed, &receipt.exceptions, &mut self.changes);
                 }
                 Ok(())
             }
             Event::FeedPublished(published) => {
-                let agency = published.partner.parse::<AgencyName>().ok();
-                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
-                    let (number, size) = (partner.number, partner.published.size);
-                    self.feed_sizes.insert(number, size);
-                    self.changes.push(index::put_head(number, size, index));
+                if let Some(feed) = self.feed_of(&published.partner, &published.note) {
+                    let size = size_of(index, &published.note)?;
+                    self.feed_sizes.insert(feed, size);
+                    self.changes.push(index::put_head(feed, size, index));
                 }
                 Ok(())
             }
             Event::FeedReceived(received) => {
-                let agency = received.partner.parse::<AgencyName>().ok();
-                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
-                    let size = partner.received.frontier.size().get();
-                    self.changes.push(index::put_received(partner.number, size, index));
+                if let Some(feed) = self.feed_of(&received.partner, &received.note) {
+                    let size = size_of(index, &received.note)?;
+                    self.changes.push(index::put_received(feed, size, index));
                 }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// The feed to or from a partner that a note is about. The state may be of a generation after it.
+    fn feed_of(&self, partner: &str, note: &[u8]) -> Option<FeedNumber> {
+        let partner = self.state.partners.get(&partner.parse::<AgencyName>().ok()?)?;
+        Some(FeedNumber::of(partner.number, state::generation_of(note)))
     }
 
     /// The content before an entry; without slots if it was overwritten.
@@ -629,6 +642,10 @@ fn slots_in(index: u64, payload: &Bytes) -> Result<Option<Vec<Slot>>, JournalErr
     let (_, slots) = stored::read(payload)
         .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
     Ok(Some(slots))
+}
+
+fn size_of(index: u64, note: &[u8]) -> Result<u64, JournalError> {
+    state::note_size(note).map_err(|reason| JournalError::Entry { index, reason })
 }
 
 fn record_of(

@@ -5,10 +5,11 @@ use super::entry;
 use super::erasure_index::ErasureNote;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
-use super::state::{PartnerNumber, State, cards_key};
-use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use super::state::{FeedNumber, PartnerNumber, State, cards_key};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
 use crate::record::stored;
 use crate::store::{FrameKind, Index, KeyRange, Order, SegmentReader, StoreError, Table};
 use arc_swap::ArcSwap;
@@ -48,7 +49,7 @@ pub struct View {
     pub(super) segments: SegmentReader,
     pub(super) index: Index,
     pub(super) journal: Log,
-    pub(super) feeds: RwLock<HashMap<PartnerNumber, Arc<Log>>>,
+    pub(super) feeds: RwLock<HashMap<FeedNumber, Arc<Log>>>,
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) recent: Mutex<Recent>,
 }
@@ -108,7 +109,7 @@ impl View {
     }
 
     /// The feed to a partner; empty if nothing was ever published.
-    pub fn feed(&self, number: PartnerNumber) -> Result<Arc<Log>, JournalError> {
+    pub fn feed(&self, number: FeedNumber) -> Result<Arc<Log>, JournalError> {
         if let Some(log) = self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Ok(Arc::clone(log));
         }
@@ -151,13 +152,39 @@ impl View {
 
     pub fn disclosure(
         &self,
-        partner: PartnerNumber,
+        feed: FeedNumber,
         id: &RecordId,
     ) -> Result<Option<Disclosure>, JournalError> {
         self.index
-            .read(Table::Disclosures, &index::disclosure_key(partner, id))?
+            .read(Table::Disclosures, &index::disclosure_key(feed, id))?
             .map(|value| Disclosure::decode(&value))
             .transpose()
+    }
+
+    /// The slots of a record that were disclosed in feeds to a partner before the present one, or
+    /// ordered erased there; `None` if it never stood in one. The partner may have them still.
+    pub fn disclosed_before(
+        &self,
+        partner: PartnerNumber,
+        id: &RecordId,
+    ) -> Result<Option<SlotMask>, JournalError> {
+        let mut earlier = Vec::new();
+        let mut generation = Generation::FIRST;
+        while generation < self.snapshot().state.generation() {
+            earlier.push(FeedNumber::of(partner, generation));
+            let Some(next) = generation.next() else { break };
+            generation = next;
+        }
+        let mut found = None;
+        for feed in earlier {
+            let disclosed = self.disclosure(feed, id)?.map(|disclosure| disclosure.slots);
+            let ordered =
+                self.duty_of(id, feed, SlotMask::from_bits(u32::MAX))?.map(|(_, slots)| slots);
+            for slots in disclosed.into_iter().chain(ordered) {
+                found = Some(found.unwrap_or(SlotMask::NONE).or(slots));
+            }
+        }
+        Ok(found)
     }
 
     /// The record that an entry accepted, if that was lately; with the partner it came from.
@@ -253,7 +280,7 @@ impl View {
     /// The exact bytes of entries of the feed to a partner.
     pub fn feed_entries(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         range: std::ops::Range<u64>,
     ) -> Result<Vec<Bytes>, JournalError> {
         self.feed(number)?
@@ -272,7 +299,7 @@ impl View {
     /// The largest published head of a feed with a size in `above..=most`, as (size, signed note).
     pub fn feed_head(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         above: u64,
         most: u64,
     ) -> Result<Option<(u64, Bytes)>, JournalError> {
@@ -290,7 +317,7 @@ impl View {
     /// The smallest published head of a feed above a size.
     pub fn next_feed_head(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         above: u64,
     ) -> Result<Option<(u64, Bytes)>, JournalError> {
         let range = KeyRange::between(
@@ -307,7 +334,7 @@ impl View {
     /// The entries that took in a partner's feed beyond a size, in order.
     pub fn received_since(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         size: u64,
     ) -> Result<Vec<pb::FeedReceived>, JournalError> {
         let range = KeyRange::between(

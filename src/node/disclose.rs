@@ -11,7 +11,7 @@ use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
 use crate::journal::index::Disclosure;
-use crate::journal::state::PartnerNumber;
+use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
@@ -102,6 +102,7 @@ pub(super) struct Discloser {
     view: Arc<View>,
     agency: AgencyName,
     number: PartnerNumber,
+    feed: FeedNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
     moment: Moment,
@@ -119,7 +120,9 @@ impl Discloser {
         moment: Moment,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
+        let feed = view.snapshot().state.partners.get(agency)?.feed;
         Some(Self {
+            feed,
             view: Arc::clone(view),
             agency: agency.clone(),
             number,
@@ -208,7 +211,9 @@ impl Discloser {
         let mut previous = record.header().previous;
         for _ in 0..CHAIN_MAX {
             let Some(id) = previous else { return Ok(false) };
-            if self.view.disclosure(self.number, &id)?.is_some() {
+            if self.view.disclosure(self.feed, &id)?.is_some()
+                || self.view.disclosed_before(self.number, &id)?.is_some()
+            {
                 return Ok(true);
             }
             previous = match self.view.record(&id)? {
@@ -291,7 +296,7 @@ impl Discloser {
     ) -> Result<Option<Disclosure>, JournalError> {
         match shown.get(id) {
             Some(disclosure) => Ok(Some(*disclosure)),
-            None => self.view.disclosure(self.number, id),
+            None => self.view.disclosure(self.feed, id),
         }
     }
 
@@ -306,8 +311,11 @@ impl Discloser {
             return Ok(None);
         }
         let id = crate::journal::entry::record_id(&erased.record_id)?;
-        let Some(disclosed) = self.before(&id, shown)? else { return Ok(None) };
-        let owed = disclosed.slots.and(SlotMask::from_bits(order.slots));
+        let before = self.before(&id, shown)?;
+        // What it received in a feed that was succeeded, it has still.
+        let earlier = self.view.disclosed_before(self.number, &id)?.unwrap_or(SlotMask::NONE);
+        let disclosed = before.map_or(earlier, |before| before.slots.or(earlier));
+        let owed = disclosed.and(SlotMask::from_bits(order.slots));
         Ok((!owed.is_empty()).then(|| Owed {
             entry: pb::FeedEntry {
                 action: pb::FeedAction::Erase.into(),
@@ -318,7 +326,7 @@ impl Discloser {
                 at_ms: 0,
                 order: Some(order),
             },
-            before: Some(disclosed),
+            before,
             record: id,
             bytes: 0,
             withheld: 0,

@@ -18,12 +18,14 @@ mod keyring;
 mod link;
 mod links;
 mod outside;
+mod pair;
 mod partners;
 mod plan;
 mod policies;
 pub mod receipt;
 mod retention;
 mod submit;
+pub mod succeed;
 mod take_in;
 mod tasks;
 mod witness;
@@ -161,6 +163,7 @@ impl Node {
         let (ledger, writer, report) =
             open::open(&options, signing(&config, &keys)?, Arc::clone(&clock))?;
         let agency = config.agency()?;
+        succeed::check_keys(&keys, &ledger.view().snapshot().state)?;
         let (rules_changed, _) = watch::channel(0);
         let (stopping, _) = watch::channel(false);
         let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;

@@ -193,10 +193,8 @@ impl Node {
         let explanation = explain(&rules.compiled, facts, &record, &moment);
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency);
-        let disclosure = partner
-            .map(|partner| self.view().disclosure(partner.number, &id))
-            .transpose()?
-            .flatten();
+        let disclosure =
+            partner.map(|partner| self.view().disclosure(partner.feed, &id)).transpose()?.flatten();
         Ok(explained(
             &decision,
             &explanation,

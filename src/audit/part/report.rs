@@ -3,6 +3,7 @@
 use super::manifest::{Selection, Share};
 use crate::audit::card::Number;
 use crate::audit::feed::shown;
+use crate::audit::feed_name::FeedName;
 use crate::audit::report::grouped;
 use crate::ident::AgencyName;
 use crate::merkle::TreeHead;
@@ -12,7 +13,7 @@ use std::fmt;
 /// A feed as far as it is in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartFeed {
-    pub partner: AgencyName,
+    pub name: FeedName,
     pub share: Share,
     /// Entries that the partner's receipt on the newest head covers; 0 if it has none.
     pub receipted: u64,
@@ -95,7 +96,8 @@ impl PartReport {
             "signatures": text(self.signatures),
             "notes": text(self.notes),
             "feeds": self.feeds.iter().map(|feed| json!({
-                "partner": feed.partner.to_string(),
+                "partner": feed.name.partner.to_string(),
+                "generation": feed.name.generation.get(),
                 "here": text(feed.share.here),
                 "of": text(feed.share.of),
                 "receipted": text(feed.receipted),
@@ -124,10 +126,10 @@ impl fmt::Display for PartReport {
             grouped(self.signatures)
         )?;
         writeln!(f, "heads      ✓ {} of feeds, published or receipted", grouped(self.notes))?;
-        for PartFeed { partner, share, receipted } in &self.feeds {
+        for PartFeed { name, share, receipted } in &self.feeds {
             writeln!(
                 f,
-                "feed       ✓ {partner}: {} of {} entries; receipted up to {}",
+                "feed       ✓ {name}: {} of {} entries; receipted up to {}",
                 grouped(share.here),
                 grouped(share.of),
                 grouped(*receipted)

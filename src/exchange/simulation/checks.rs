@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::world::{Masks, Node, PAIRS, Relation, World, shown};
 use crate::exchange::witnessing::head_of;
-use crate::ident::RecordId;
+use crate::ident::{Generation, RecordId};
 use crate::merkle::TreeHead;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -24,6 +24,9 @@ pub(super) struct Reached {
     pub(super) cosignatures: usize,
     pub(super) restored: usize,
     pub(super) found_behind: usize,
+    pub(super) succeeded: usize,
+    pub(super) refused_unaccepted: usize,
+    pub(super) cosignatures_adopted: usize,
     exceptions: usize,
     duties: usize,
     records_forwarded: usize,
@@ -46,6 +49,9 @@ impl Reached {
             cosignatures,
             restored,
             found_behind,
+            succeeded,
+            refused_unaccepted,
+            cosignatures_adopted,
             exceptions,
             duties,
             records_forwarded,
@@ -63,6 +69,9 @@ impl Reached {
             cosignatures,
             restored,
             found_behind,
+            succeeded,
+            refused_unaccepted,
+            cosignatures_adopted,
             exceptions,
             duties,
             records_forwarded,
@@ -87,10 +96,17 @@ fn allowed(node: &Node) -> Masks {
 }
 
 impl World<'_> {
-    /// Takes down that a witness cosigned this head of a log. The log as it is now must lead to
-    /// every head of it that this witness ever cosigned.
-    pub(super) fn note_cosigned(&mut self, witness: usize, log: usize, head: TreeHead) {
-        let roots = self.cosigned.entry((witness, log)).or_default();
+    /// Takes down that a witness cosigned this head of a log of one generation. The log as it is now
+    /// must lead to every head of it that this witness ever cosigned; of a log that was succeeded,
+    /// nothing more is cosigned.
+    pub(super) fn note_cosigned(
+        &mut self,
+        (witness, log, generation): (usize, usize, Generation),
+        head: TreeHead,
+    ) {
+        let now = self.nodes[log].agency.generation;
+        assert_eq!(generation, now, "{witness} cosigned a log of {log} that was succeeded");
+        let roots = self.cosigned.entry((witness, log, generation)).or_default();
         roots.insert(head.size, head.root);
         for (size, root) in roots.iter() {
             let now = self.nodes[log].journal_root(*size);
@@ -128,8 +144,18 @@ impl World<'_> {
         assert_eq!(sender.receipted, published, "receipts cover the whole feed");
         assert_eq!(receiver.partner_feed.size(), published);
         assert_eq!(Some(receiver.partner_feed.root()), sender.feed.root_at(published));
-        assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
-        assert_eq!(sender.retracted, receiver.duties, "every duty arrived");
+        let of = |node: usize| self.nodes[node].agency.generation;
+        if of(to) == Generation::FIRST {
+            // Who was restored judged some entries a second time.
+            assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
+        }
+        if of(from) == Generation::FIRST && of(to) == Generation::FIRST {
+            assert_eq!(sender.retracted, receiver.duties, "every duty arrived");
+        }
+        assert!(sender.retracted.is_subset(&receiver.duties), "every duty arrived");
+        let cosigned = head_of(&sender.cosigned_note).size;
+        let known = head_of(&receiver.witnessed_note).size;
+        assert!(cosigned <= known, "a witness knows what it cosigned");
         let is_cosigned = head_of(&receiver.witnessed_note).size.get() > 0;
         let says_anything = self.nodes[from].state.substance > 0;
         assert_eq!(is_cosigned, says_anything, "every journal that says anything is cosigned");
@@ -163,7 +189,7 @@ impl World<'_> {
         let state = &self.nodes[from].state;
         let record = &state.records[id];
         let classes = self.book.plainly(self.asked(from, to), record.header());
-        shown(&state.records, &state.relations[&to].disclosed, record, classes)
+        shown(&state.records, &state.relations[&to].ever, record, classes)
     }
 
     pub(super) fn count_outcomes(&mut self) {
@@ -174,7 +200,8 @@ impl World<'_> {
             self.reached.exceptions += relation.exceptions.len();
             self.reached.duties += relation.duties.len();
             for (id, mask) in &relation.allowed {
-                let record = &sender.records[id];
+                // Who was restored may have lost what it disclosed.
+                let Some(record) = sender.records.get(id) else { continue };
                 let wanted = self.wanted(from, to, id);
                 let is_own = record.header().originator == self.nodes[from].agency.name;
                 self.reached.records_forwarded += usize::from(!is_own);

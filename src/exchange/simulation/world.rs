@@ -13,9 +13,9 @@ use crate::exchange::fixture::{Agency, Feed, Ring, indicator_draft, start_of_day
 use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
-    Batch, BatchFault, CheckContext, CheckedBatch, ReceivedBatch, WINDOW, check_batch,
+    Batch, BatchFault, CheckContext, CheckedBatch, Pair, ReceivedBatch, Side, WINDOW, check_batch,
 };
-use crate::ident::{LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
+use crate::ident::{Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Frontier, NoteVerifier, Origin, ShownCheckpoint, SignedCheckpoint, TileTree, judge,
     leaf_hash, root_of,
@@ -37,8 +37,14 @@ pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
 /// What a node durably knows about one partner.
 #[derive(Clone)]
 pub(super) struct Relation {
+    /// The partner as its card says that people accepted here last.
+    pub(super) partner: Side,
     pub(super) feed: Feed,
     pub(super) disclosed: Masks,
+    /// Records that were ever disclosed, in feeds that were succeeded too.
+    pub(super) ever: BTreeSet<RecordId>,
+    /// Records retracted in a feed that was succeeded, to be retracted again.
+    pub(super) again: BTreeSet<RecordId>,
     pub(super) retracted: BTreeSet<RecordId>,
     pub(super) receipted: TreeSize,
     receipted_note: Vec<u8>,
@@ -50,7 +56,7 @@ pub(super) struct Relation {
     /// The newest checkpoint of the partner's journal that we cosigned.
     pub(super) witnessed_note: Vec<u8>,
     /// The newest of ours that the partner cosigned.
-    cosigned_note: Vec<u8>,
+    pub(super) cosigned_note: Vec<u8>,
     /// For the checks: what policy let the partner send, of all that was stored here.
     pub(super) allowed: Masks,
     /// For the checks: what stands in the partner's feed as stored here and was not to be sent, or
@@ -59,10 +65,13 @@ pub(super) struct Relation {
 }
 
 impl Relation {
-    fn new(feed: Feed) -> Self {
+    fn new(partner: Side, feed: Feed) -> Self {
         Self {
+            partner,
             feed,
             disclosed: Masks::new(),
+            ever: BTreeSet::new(),
+            again: BTreeSet::new(),
             retracted: BTreeSet::new(),
             receipted: TreeSize::new(0),
             receipted_note: Vec::new(),
@@ -76,6 +85,26 @@ impl Relation {
             allowed: Masks::new(),
             lapsed: Masks::new(),
         }
+    }
+
+    /// Our own logs are succeeded: nobody holds anything of the new feed.
+    pub(super) fn begin_anew(&mut self, feed: Feed) {
+        self.feed = feed;
+        self.disclosed.clear();
+        self.again = self.retracted.clone();
+        self.receipted = TreeSize::new(0);
+        self.receipted_note.clear();
+        self.reported.clear();
+        self.cosigned_note.clear();
+    }
+
+    /// People accepted the partner's card of another generation: nothing of its new logs is here.
+    pub(super) fn accept(&mut self, partner: Side) {
+        self.partner = partner;
+        self.partner_feed = Frontier::new();
+        self.receipt_note.clear();
+        self.exceptions.clear();
+        self.witnessed_note.clear();
     }
 }
 
@@ -195,13 +224,23 @@ impl Node {
         self.keep(record, None);
     }
 
-    fn standing(&self, partner: usize) -> Standing {
+    /// This node and a partner as it knows it.
+    pub(super) fn pair(&self, partner: usize) -> Pair {
+        let partner = self.state.relations[&partner].partner.clone();
+        Pair { own: self.agency.side(), partner }
+    }
+
+    fn standing(&self, partner: usize, now: Timestamp) -> Standing {
         let relation = &self.state.relations[&partner];
+        let receipt_note = match &relation.receipt_note[..] {
+            [] => Vec::new(),
+            note => self.pair(partner).receipt_in_force(note, &self.agency.receipts, now).unwrap(),
+        };
         Standing {
             published: relation.feed.published(),
             receipted: relation.receipted,
             partner_feed: relation.partner_feed.clone(),
-            receipt_note: relation.receipt_note.clone(),
+            receipt_note,
             witness: WitnessStanding {
                 journal: self.journal_size(),
                 witnessed_note: relation.witnessed_note.clone(),
@@ -234,7 +273,9 @@ impl Node {
                 Some(record) => self.keep(std::sync::Arc::unwrap_or_clone(record), Some(partner)),
                 None => {
                     let relation = self.state.relations.get_mut(&partner).unwrap();
-                    assert!(relation.duties.insert(taken.entry.record), "a duty came twice");
+                    let is_first = relation.partner.generation() == Generation::FIRST;
+                    let is_news = relation.duties.insert(taken.entry.record);
+                    assert!(is_news || !is_first, "a duty came twice");
                 }
             }
         }
@@ -257,12 +298,8 @@ impl Node {
     }
 
     /// Judges a checkpoint of the partner's journal.
-    fn witness(
-        &mut self,
-        partner: usize,
-        key: &NoteVerifier,
-        shown: &ShownCheckpoint,
-    ) -> Witnessed {
+    fn witness(&mut self, partner: usize, shown: &ShownCheckpoint) -> Witnessed {
+        let key = &self.pair(partner).partner.journal().clone();
         let relation = self.state.relations.get_mut(&partner).unwrap();
         match judge(key, head_of(&relation.witnessed_note), shown) {
             Ok(signed) => {
@@ -279,11 +316,22 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Knows again what it cosigned before its logs were succeeded.
+    fn adopt(&mut self, partner: usize, note: Vec<u8>) {
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        if head_of(&note).size > head_of(&relation.witnessed_note).size {
+            relation.witnessed_note = note;
+            self.write_leaf(b"cosigned");
+        }
+    }
+}
+
 /// The slots of a record that go to a partner, if these classes may; nothing without `Core`. A
 /// withdrawal follows whatever was disclosed of its series, whatever policy says of it now.
 pub(super) fn shown(
     records: &Records,
-    disclosed: &Masks,
+    ever: &BTreeSet<RecordId>,
     record: &Verified,
     classes: ClassSet,
 ) -> Option<SlotMask> {
@@ -291,7 +339,7 @@ pub(super) fn shown(
         Kind::Withdrawal => std::iter::successors(record.header().previous, |id| {
             records.get(id).and_then(|record| record.header().previous)
         })
-        .any(|id| disclosed.contains_key(&id)),
+        .any(|id| ever.contains(&id)),
         _ => classes.contains(SlotClass::Core),
     };
     let classes = classes.with(SlotClass::Core);
@@ -326,6 +374,7 @@ pub(super) enum Job {
     LoadCheckpoint(TreeSize),
     Witness(ShownCheckpoint),
     RecordCosignature(Vec<u8>),
+    Adopt(Vec<u8>),
 }
 
 impl Job {
@@ -335,7 +384,8 @@ impl Job {
             Self::Store(..)
             | Self::Record { .. }
             | Self::Witness(_)
-            | Self::RecordCosignature(_) => true,
+            | Self::RecordCosignature(_)
+            | Self::Adopt(_) => true,
             Self::Root(_)
             | Self::Load(_)
             | Self::LoadExceptions(_)
@@ -381,8 +431,10 @@ pub(super) struct World<'a> {
     pub(super) restores: bool,
     /// The node that was.
     pub(super) restored: Option<usize>,
-    /// The roots that each witness cosigned of each log.
-    pub(super) cosigned: BTreeMap<(usize, usize), BTreeMap<TreeSize, TreeHash>>,
+    /// In this run its logs are succeeded when it found out.
+    pub(super) succeeds: bool,
+    /// The roots that each witness cosigned of each log, by its generation.
+    pub(super) cosigned: BTreeMap<(usize, usize, Generation), BTreeMap<TreeSize, TreeHash>>,
     pub(super) reached: &'a mut Reached,
 }
 
@@ -395,7 +447,8 @@ impl<'a> World<'a> {
             .map(|own| {
                 let partners = (0..NODES).filter(|partner| *partner != own);
                 let feed = |partner: usize| Feed::new(&agencies[own], &agencies[partner]);
-                partners.map(|partner| (partner, Relation::new(feed(partner)))).collect()
+                let relation = |to: usize| Relation::new(agencies[to].side(), feed(to));
+                partners.map(|partner| (partner, relation(partner))).collect()
             })
             .collect();
         let node = |(agency, relations)| Node {
@@ -417,7 +470,8 @@ impl<'a> World<'a> {
         };
         let nodes = agencies.into_iter().zip(relations).map(node).collect();
         Self {
-            restores: random.chance(4),
+            restores: random.chance(2),
+            succeeds: !random.chance(3),
             random,
             now: start_of_day(),
             book,
@@ -443,9 +497,9 @@ impl<'a> World<'a> {
         let mut outs = Vec::new();
         let ends = [(pair.0, pair.1), (pair.1, pair.0)].map(|(own, partner)| {
             let node = &self.nodes[own];
-            let (keys, receipts) = (self.book.pair(own, partner), &node.agency.receipts);
-            let standing = node.standing(partner);
-            let (session, out) = Session::start(keys.clone(), receipts.clone(), standing).unwrap();
+            let (keys, receipts) = (node.pair(partner), &node.agency.receipts);
+            let standing = node.standing(partner, self.now);
+            let (session, out) = Session::start(keys, receipts.clone(), standing).unwrap();
             outs.push(out);
             End {
                 node: own,
@@ -501,6 +555,7 @@ impl<'a> World<'a> {
                 Output::LoadCheckpoint { old } => Job::LoadCheckpoint(old),
                 Output::Witness(shown) => Job::Witness(shown),
                 Output::RecordCosignature { note } => Job::RecordCosignature(note),
+                Output::AdoptCosignature { note } => Job::Adopt(note),
                 Output::Alert(alert) => {
                     assert!(tampered || self.restored.is_some(), "nothing was lost: {alert}");
                     continue;
@@ -540,17 +595,22 @@ impl<'a> World<'a> {
                 None
             }
             Job::Witness(shown) => {
-                let key = self.book.pair(own, partner).partner.journal();
-                let witnessed = node.witness(partner, key, &shown);
+                let witnessed = node.witness(partner, &shown);
+                let generation = node.state.relations[&partner].partner.generation();
                 if let Witnessed::Cosigned(note) = &witnessed {
                     self.reached.cosignatures += 1;
-                    self.note_cosigned(own, partner, head_of(note));
+                    self.note_cosigned((own, partner, generation), head_of(note));
                 }
                 Some(Input::Witnessed(witnessed))
             }
             Job::RecordCosignature(note) => {
                 node.state.relations.get_mut(&partner).unwrap().cosigned_note = note;
                 node.write_leaf(b"cosignature");
+                None
+            }
+            Job::Adopt(note) => {
+                self.reached.cosignatures_adopted += 1;
+                node.adopt(partner, note);
                 None
             }
             _ => None,
@@ -610,7 +670,7 @@ impl<'a> World<'a> {
         let asked = self.asked(own, partner);
         let Self { random, book, nodes, reached, .. } = self;
         let State { records, relations, .. } = &nodes[own].state;
-        let Relation { feed, disclosed, .. } = &relations[&partner];
+        let Relation { feed, ever, .. } = &relations[&partner];
         let mut heads = feed.heads.iter().filter(|(h, _)| h.size.get() > from.get());
         let nearest = heads.next().unwrap();
         let head = heads.next().filter(|_| random.chance(2)).unwrap_or(nearest);
@@ -621,7 +681,7 @@ impl<'a> World<'a> {
             }
             let record = &records[&entry.record];
             let header = record.header();
-            let plain = shown(records, disclosed, record, book.plainly(asked, header));
+            let plain = shown(records, ever, record, book.plainly(asked, header));
             let plain = plain.map(|mask| mask.and(entry.open_slots));
             reached.withheld_at_sending += usize::from(plain != Some(entry.open_slots));
             sendings.push(Sending {
@@ -631,7 +691,7 @@ impl<'a> World<'a> {
                 confidence: header.confidence,
             });
             let decision = book.decide(asked, header);
-            shown(records, disclosed, record, decision.revealed)
+            shown(records, ever, record, decision.revealed)
                 .map_or_else(pb::Envelope::default, |now| {
                     record.redacted(now.and(entry.open_slots))
                 })
@@ -660,7 +720,7 @@ impl<'a> World<'a> {
         };
         let judged = ends[1 - side].sendings[&start].iter().map(judge).collect();
         ends[side].judged.insert(start, judged);
-        let keys = self.book.pair(own, partner).clone();
+        let keys = self.nodes[own].pair(partner);
         let mut context = CheckContext {
             pair: &keys,
             keys: &self.ring,
@@ -685,7 +745,7 @@ impl<'a> World<'a> {
                 continue;
             }
             let decision = book.decide(asked, record.header());
-            let Some(mask) = shown(records, &relation.disclosed, record, decision.revealed) else {
+            let Some(mask) = shown(records, &relation.ever, record, decision.revealed) else {
                 continue;
             };
             let action = match relation.disclosed.get(id) {
@@ -696,9 +756,13 @@ impl<'a> World<'a> {
             };
             relation.feed.append(action, record, mask);
             relation.disclosed.insert(*id, mask);
+            relation.ever.insert(*id);
             if random.chance(3) {
                 relation.feed.publish();
             }
+        }
+        for id in std::mem::take(&mut relation.again) {
+            relation.feed.append(FeedAction::Retract, &records[&id], SlotMask::NONE);
         }
         if relation.feed.entries.len() as u64 > relation.feed.published().get() {
             relation.feed.publish();
@@ -765,6 +829,7 @@ impl<'a> World<'a> {
         let spoilt: Vec<_> =
             self.links.iter().filter(|(_, link)| spoilt(link)).map(|(pair, _)| *pair).collect();
         spoilt.into_iter().for_each(|pair| self.cut(pair));
+        self.succeed_and_accept_all();
         let mut busy = true;
         while busy {
             busy = false;

@@ -30,6 +30,7 @@ mod query;
 mod record;
 mod record_verify;
 mod record_view;
+mod retraction;
 mod roster;
 mod schema;
 mod serve;

@@ -1,6 +1,7 @@
 //! How the exchange with each partner stands: which stream is driven, and what people are told.
 
 use crate::ident::AgencyName;
+use crate::journal::state::Progress;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -13,7 +14,8 @@ const DELAYS_MAX: usize = 1_024;
 pub(super) struct Health {
     pub(super) connected: bool,
     pub(super) last_error: String,
-    pub(super) considered: u64,
+    /// How far the feed is, once its task runs.
+    pub(super) progress: Option<Progress>,
     pub(super) receipt_ms_p50: u64,
 }
 
@@ -54,8 +56,8 @@ impl Links {
         self.with(agency, |link| link.health.last_error = error);
     }
 
-    pub(super) fn considered(&self, agency: &AgencyName, index: u64) {
-        self.with(agency, |link| link.health.considered = index);
+    pub(super) fn progressed(&self, agency: &AgencyName, progress: Progress) {
+        self.with(agency, |link| link.health.progress = Some(progress));
     }
 
     pub(super) fn receipted(&self, agency: &AgencyName, delay_ms: u64) {

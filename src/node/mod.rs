@@ -126,6 +126,8 @@ pub struct Node {
     rules_changed: watch::Sender<u64>,
     /// Held by who counts what another policy would change: it takes all that can be spared.
     comparing: tokio::sync::Mutex<()>,
+    /// Held while rules are loaded.
+    reloading: Mutex<()>,
     trust: SharedTrust,
     certificate: Arc<NodeCertificate>,
     authority: Authority,
@@ -177,6 +179,7 @@ impl Node {
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
             comparing: tokio::sync::Mutex::default(),
+            reloading: Mutex::default(),
             trust: empty_trust()?,
             certificate,
             authority,

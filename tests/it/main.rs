@@ -14,6 +14,7 @@ mod erasure;
 mod export;
 mod faults;
 mod fixture;
+mod follows_policy;
 mod fuzz_corpus;
 mod impostor;
 mod independent;

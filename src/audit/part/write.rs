@@ -135,6 +135,7 @@ impl<S: Sink> PartWriter<S> {
                 .is_ok_and(|id| has(Some(id)) || self.plan.erased.contains(&id)),
             Event::RecordRestricted(held) => has(RecordId::try_from(&held.record_id[..]).ok()),
             Event::RecordRetracted(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
+            Event::RecordReceivedAgain(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
             Event::ActProposed(_) => self.plan.acts.contains(&self.index),
             Event::ActDecided(decided) => self.plan.acts.contains(&decided.proposal),
             Event::FeedPublished(published) => self
@@ -172,6 +173,7 @@ impl<S: Sink> PartWriter<S> {
             Event::ReceiptReceived(receipt) => &receipt.partner,
             Event::SlotsErased(erased) => &erased.partner,
             Event::RecordRetracted(retracted) => &retracted.partner,
+            Event::RecordReceivedAgain(received) => &received.partner,
             _ => return Ok(()),
         };
         self.partners.extend(partner.parse::<AgencyName>());

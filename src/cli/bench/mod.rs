@@ -9,6 +9,7 @@ mod figures;
 mod memory;
 mod pair;
 mod policies;
+mod rescans;
 mod signatures;
 
 use super::error::{CliError, Exit, Source};
@@ -26,6 +27,7 @@ Examples:
   liaison bench --records 100000 --million --engine fjall
   liaison bench --audit --records 1000000
   liaison bench --policy --records 1000000 --partners 20
+  liaison bench --rescan --records 1000000
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -51,6 +53,9 @@ pub struct BenchArgs {
     /// Partners that the dry run of a policy is made for.
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=200))]
     partners: u16,
+    /// Measure changes of policy instead: a feed of so many records is brought to each.
+    #[arg(long, conflicts_with_all = ["million", "audit", "policy"])]
+    rescan: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -97,6 +102,11 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     if args.policy {
         let partners = usize::from(args.partners);
         figures.extend(policies::measure(dir, args.engine, records, partners, context).await?);
+        return Ok(figures);
+    }
+    if args.rescan {
+        say(&format!("two nodes: {records} records, and a policy that changes"));
+        figures.extend(rescans::measure(dir, args.engine, records, context).await?);
         return Ok(figures);
     }
     say("signing and verifying records in memory");

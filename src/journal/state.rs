@@ -54,6 +54,21 @@ pub struct PartnerRecord {
     pub exceptions: u64,
 }
 
+impl PartnerRecord {
+    /// The entry that leaves the partner as it is; whoever writes it changes what is to change.
+    pub fn as_it_is(&self, agency: &AgencyName, client: &str) -> pb::PartnerChanged {
+        pb::PartnerChanged {
+            agency: agency.to_string(),
+            number: u32::from(self.number.get()),
+            state: self.state.into(),
+            card: Some(self.card.signed().clone()),
+            facts: Some(self.facts.clone()),
+            client: client.to_owned(),
+            proposal: 0,
+        }
+    }
+}
+
 /// How far our feed to a partner is.
 #[derive(Debug, Clone, Default)]
 pub struct Published {

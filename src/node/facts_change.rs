@@ -50,13 +50,9 @@ impl FactsChange {
     ) -> Result<(), JournalError> {
         let Some(partner) = tx.state().partners.get(&self.agency) else { return Ok(()) };
         let changed = pb::PartnerChanged {
-            agency: self.agency.to_string(),
-            number: u32::from(partner.number.get()),
-            state: partner.state.into(),
-            card: Some(partner.card.signed().clone()),
             facts: Some(self.after),
-            client: client.to_owned(),
             proposal,
+            ..partner.as_it_is(&self.agency, client)
         };
         tx.append(Event::PartnerChanged(changed)).map(drop)
     }
@@ -117,9 +113,8 @@ impl Node {
                 let Some(partner) = tx.state().partners.get(&name) else {
                     return Ok(Err(unknown(&name)));
                 };
-                let (state, card) = (partner.state, partner.card.clone());
-                let number = u32::from(partner.number.get());
-                let before = partner.facts.clone();
+                let unchanged = partner.as_it_is(&name, &client.name);
+                let (card, before) = (partner.card.clone(), partner.facts.clone());
                 if seen.is_some_and(|seen| seen != before) {
                     let text = format!("what is agreed with {name} changed meanwhile; look again");
                     return Ok(Err(NodeError::Precondition(text)));
@@ -129,15 +124,8 @@ impl Node {
                     Err(refused) => return Ok(Err(refused)),
                 };
                 if facts != before {
-                    tx.append(Event::PartnerChanged(pb::PartnerChanged {
-                        agency: name.to_string(),
-                        number,
-                        state: state.into(),
-                        card: Some(card.signed().clone()),
-                        facts: Some(facts),
-                        client: client.name.clone(),
-                        proposal: 0,
-                    }))?;
+                    let facts = Some(facts);
+                    tx.append(Event::PartnerChanged(pb::PartnerChanged { facts, ..unchanged }))?;
                 }
                 stage(tx, &client, act)
             })

@@ -118,15 +118,9 @@ impl Node {
                 Ok(after) => pb::PartnerState::from(after),
                 Err(refused) => return Ok(Err(refused)),
             };
-            tx.append(Event::PartnerChanged(pb::PartnerChanged {
-                agency: name.to_string(),
-                number: u32::from(partner.number.get()),
-                state: state.into(),
-                card: Some(partner.card.signed().clone()),
-                facts: Some(partner.facts.clone()),
-                client,
-                proposal: 0,
-            }))?;
+            let unchanged = partner.as_it_is(&name, &client);
+            let state = state.into();
+            tx.append(Event::PartnerChanged(pb::PartnerChanged { state, ..unchanged }))?;
             Ok(Ok(()))
         })
         .await?;

@@ -143,13 +143,7 @@ pub fn explain(
 ) -> Explanation {
     let policy = compiled.for_partner(partner);
     let decision = policy.decide(record, moment);
-    let teller = Teller {
-        statements: compiled.bundle().statements(),
-        scope: PartnerScope::of(partner),
-        store: policy.store_with(record).ok(),
-        policy: &policy,
-        moment,
-    };
+    let teller = Teller::new(compiled, &policy, partner, record, moment);
     let action = decision.action.action();
     let classes = decision.classes.iter().filter_map(|(class, verdict)| {
         let fields = fields_of(record.kind, *class);
@@ -194,7 +188,23 @@ struct Teller<'a> {
     moment: &'a Moment,
 }
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
+    fn new(
+        compiled: &'a Compiled,
+        policy: &'a PartnerPolicy,
+        partner: &PartnerFacts,
+        record: &RecordFacts,
+        moment: &'a Moment,
+    ) -> Self {
+        Self {
+            statements: compiled.bundle().statements(),
+            scope: PartnerScope::of(partner),
+            store: policy.store_with(record).ok(),
+            policy,
+            moment,
+        }
+    }
+
     fn accounts(&self, action: Action, verdict: &Verdict) -> (Vec<Account>, Vec<Account>) {
         let request = cedar::request(self.policy.uid(), action, self.moment).ok();
         let account = |statement: &Statement| self.account(statement, request.as_ref());

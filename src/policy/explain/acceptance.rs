@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Account, Outcome, Teller, write_reasons};
 use crate::ident::AgencyName;
 use crate::policy::cedar::Action;
-use crate::policy::decide::{Compiled, Fault, PartnerScope};
+use crate::policy::decide::{Compiled, Fault};
 use crate::policy::facts::{PartnerFacts, RecordFacts};
 use crate::policy::moment::Moment;
 use crate::record::kind::Kind;
@@ -32,13 +32,7 @@ pub fn explain_acceptance(
 ) -> Acceptance {
     let policy = compiled.for_partner(partner);
     let verdict = policy.accepts(record, moment);
-    let teller = Teller {
-        statements: compiled.bundle().statements(),
-        scope: PartnerScope::of(partner),
-        store: policy.store_with(record).ok(),
-        policy: &policy,
-        moment,
-    };
+    let teller = Teller::new(compiled, &policy, partner, record, moment);
     let (deciding, nearest) = teller.accounts(Action::Accept, &verdict);
     Acceptance {
         partner: partner.agency.clone(),

@@ -4,6 +4,7 @@
 use super::failure::{Check, Fault};
 use super::holdings::{Holdings, RowNumber};
 use super::policy::InForce;
+use crate::exchange::WHOLE_RECORD;
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
@@ -29,10 +30,46 @@ pub(super) struct Feed {
     exceptions: u64,
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
-    /// Records that were ever disclosed in this feed, a bit for each row.
-    disclosed: Vec<u64>,
-    /// What sorts of records they are.
+    /// Records that were ever disclosed in this feed.
+    disclosed: Rows,
+    /// Those of them that were taken back and not disclosed again.
+    retracted: Rows,
+    /// What sorts of records were disclosed.
     sorts: Sorts,
+    rescan: Rescan,
+}
+
+/// A set of records, a bit for each row.
+#[derive(Debug, Default)]
+struct Rows(Vec<u64>);
+
+impl Rows {
+    fn insert(&mut self, row: RowNumber) {
+        let word = row.index() / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (row.index() % 64);
+    }
+
+    fn remove(&mut self, row: RowNumber) {
+        if let Some(word) = self.0.get_mut(row.index() / 64) {
+            *word &= !(1 << (row.index() % 64));
+        }
+    }
+
+    fn has(&self, row: RowNumber) -> bool {
+        let word = self.0.get(row.index() / 64);
+        word.is_some_and(|bits| bits & 1 << (row.index() % 64) != 0)
+    }
+}
+
+/// How far a feed was brought to rules that changed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Rescan {
+    rules: u64,
+    next: u64,
+    end: u64,
 }
 
 impl Feed {
@@ -62,7 +99,7 @@ impl Feed {
 
     /// Whether anything of a record was ever disclosed here.
     pub(super) fn was_given(&self, row: RowNumber) -> bool {
-        self.is_marked(row)
+        self.disclosed.has(row)
     }
 
     /// Takes the next entry; `policy` is what is in force at this point. Gives the record
@@ -88,7 +125,8 @@ impl Feed {
             FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
                 covered(entry, policy.version, row.open)?;
             }
-            FeedAction::Retract | FeedAction::Erase | FeedAction::Erased => {}
+            FeedAction::Retract => retracted(entry, policy.version, row.kind)?,
+            FeedAction::Erase | FeedAction::Erased => {}
         }
         if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
             return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
@@ -97,14 +135,26 @@ impl Feed {
             let expected = "the withdrawal of a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
-        if matches!(action, FeedAction::Disclose | FeedAction::Withdraw) {
-            self.records += 1;
-            self.mark(row_number);
-            let personal_data = policy.facts.of(row.facts).personal_data;
-            self.sorts = self.sorts.and(Sorts::of(row.kind, personal_data));
-        } else if action != FeedAction::Erased && !self.is_marked(row_number) {
+        let shows_anew = matches!(action, FeedAction::Disclose | FeedAction::Withdraw);
+        // What the sender erased may have come from the partner alone.
+        if action != FeedAction::Erased && !shows_anew && !self.disclosed.has(row_number) {
             let expected = "a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
+        }
+        // What was taken back is still to be erased when that is ordered.
+        let speaks_of_use = matches!(action, FeedAction::Revise | FeedAction::Retract);
+        if speaks_of_use && self.retracted.has(row_number) {
+            let expected = "a record not taken back in this feed before";
+            return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
+        }
+        if shows_anew {
+            self.records += 1;
+            let personal_data = policy.facts.of(row.facts).personal_data;
+            self.sorts = self.sorts.and(Sorts::of(row.kind, personal_data));
+            self.disclosed.insert(row_number);
+            self.retracted.remove(row_number);
+        } else if action == FeedAction::Retract && entry.open_slots == WHOLE_RECORD.bits() {
+            self.retracted.insert(row_number);
         }
         self.frontier.push(leaf);
         self.dated = match self.dated {
@@ -118,7 +168,7 @@ impl Feed {
     fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
         std::iter::successors(holdings.previous(row), |row| holdings.previous(*row))
             .take(CHAIN_MAX)
-            .any(|row| self.is_marked(row))
+            .any(|row| self.disclosed.has(row))
     }
 
     /// Compares the entries so far with a head whose note was verified.
@@ -161,6 +211,36 @@ impl Feed {
         Ok(())
     }
 
+    /// Checks how far the feed is said to be brought to the rules in force, which hold from the entry
+    /// `rules` on. Programs before rescans said nothing.
+    pub(super) fn check_rescan(
+        &mut self,
+        published: &pb::FeedPublished,
+        rules: u64,
+    ) -> Result<(), Fault> {
+        let now = Rescan {
+            rules: published.rescan_rules,
+            next: published.rescan_next,
+            end: published.rescan_end,
+        };
+        let before = std::mem::replace(&mut self.rescan, now);
+        if now == Rescan::default() && before == now {
+            return Ok(());
+        }
+        if now.rules != rules {
+            let expected = format!("a rescan under the rules of entry {rules}");
+            return Err(Fault::new(Check::FeedTotals, expected, now.rules));
+        }
+        let goes_on = before.rules == now.rules && before.end == now.end;
+        let least = if goes_on { before.next } else { 0 };
+        if now.next < least || now.next > now.end || now.end > published.considered {
+            let expected = format!("a rescan from {least} up to {}", published.considered);
+            let found = format!("at {} of {}", now.next, now.end);
+            return Err(Fault::new(Check::FeedTotals, expected, found));
+        }
+        Ok(())
+    }
+
     /// Every entry must stand under a published head when its batch is closed.
     pub(super) fn check_published(&self) -> Result<(), Fault> {
         if self.frontier.size() == self.published {
@@ -192,23 +272,33 @@ impl Feed {
         )?;
         Ok(())
     }
-
-    fn mark(&mut self, row: RowNumber) {
-        let (word, bit) = (row.index() / 64, row.index() % 64);
-        if self.disclosed.len() <= word {
-            self.disclosed.resize(word + 1, 0);
-        }
-        self.disclosed[word] |= 1 << bit;
-    }
-
-    fn is_marked(&self, row: RowNumber) -> bool {
-        let (word, bit) = (row.index() / 64, row.index() % 64);
-        self.disclosed.get(word).is_some_and(|bits| bits & 1 << bit != 0)
-    }
 }
 
-/// A disclosure needs a policy in force and can only show what is here.
+/// A disclosure can only show what is here.
 fn covered(entry: &pb::FeedEntry, in_force: u64, held: SlotMask) -> Result<(), Fault> {
+    under_policy(entry, in_force)?;
+    if entry.open_slots & !held.bits() != 0 {
+        let expected = format!("{}, which are here", slots(held.bits()));
+        return Err(Fault::new(Check::Disclosure, expected, slots(entry.open_slots)));
+    }
+    Ok(())
+}
+
+/// A retraction names slots that its record has, or all there could be.
+fn retracted(entry: &pb::FeedEntry, in_force: u64, kind: Kind) -> Result<(), Fault> {
+    under_policy(entry, in_force)?;
+    let named = SlotMask::from_bits(entry.open_slots);
+    let is_whole = entry.open_slots == WHOLE_RECORD.bits();
+    let fits = named.bits() == entry.open_slots && named.without(SlotMask::all(kind)).is_empty();
+    if !is_whole && (!fits || named.is_empty()) {
+        let expected = format!("slots of a {} or all", kind.name());
+        return Err(Fault::new(Check::Disclosure, expected, slots(entry.open_slots)));
+    }
+    Ok(())
+}
+
+/// What is shown and what is taken back is decided under the policy in force.
+fn under_policy(entry: &pb::FeedEntry, in_force: u64) -> Result<(), Fault> {
     if in_force == 0 || entry.policy_version != in_force {
         let expected = match in_force {
             0 => "no disclosure before a policy was applied".to_owned(),
@@ -216,10 +306,6 @@ fn covered(entry: &pb::FeedEntry, in_force: u64, held: SlotMask) -> Result<(), F
         };
         let found = format!("policy version {}", entry.policy_version);
         return Err(Fault::new(Check::Disclosure, expected, found));
-    }
-    if entry.open_slots & !held.bits() != 0 {
-        let expected = format!("{}, which are here", slots(held.bits()));
-        return Err(Fault::new(Check::Disclosure, expected, slots(entry.open_slots)));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! linearly, finds them by id. Ids are SHA-256, so their first bytes serve as the hash.
 
 use super::replay::FactsNumber;
+use crate::exchange::Given;
 use crate::ident::RecordId;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
@@ -34,6 +35,8 @@ pub(super) struct Row {
     pub(super) facts: FactsNumber,
     /// The row of its predecessor; `VACANT` without one, or when that was not here yet.
     previous: u32,
+    /// The number of the partner that it came from; 0 when it was submitted here.
+    pub(super) partner: u16,
     pub(super) kind: Kind,
     /// Its newest content was overwritten; an entry that says it was erased must follow.
     pub(super) is_overwritten: bool,
@@ -47,7 +50,8 @@ impl Row {
         facts: FactsNumber,
         kind: Kind,
     ) -> Self {
-        Self { id, slots_hash, open, facts, previous: VACANT, kind, is_overwritten: false }
+        let (previous, partner) = (VACANT, 0);
+        Self { id, slots_hash, open, facts, previous, partner, kind, is_overwritten: false }
     }
 }
 
@@ -62,6 +66,8 @@ pub(super) struct Holdings {
     late: HashMap<u32, RecordId>,
     /// The slots that were erased, of rows that lost any.
     erased: HashMap<u32, SlotMask>,
+    /// By whose leave a row is used, where that changed since it was accepted.
+    given: HashMap<u32, Given<u16>>,
 }
 
 impl Holdings {
@@ -120,6 +126,19 @@ impl Holdings {
     /// The slots of a record that were erased here.
     pub(super) fn erased(&self, number: RowNumber) -> SlotMask {
         self.erased.get(&number.0).copied().unwrap_or_default()
+    }
+
+    /// By whose leave a record is used; `None` if it was submitted here.
+    pub(super) fn given(&self, number: RowNumber) -> Option<Given<u16>> {
+        let row = self.row(number.0);
+        let first = || (row.partner != 0).then(|| Given::new(row.partner, row.open));
+        self.given.get(&number.0).copied().or_else(first)
+    }
+
+    pub(super) fn give(&mut self, number: RowNumber, given: Given<u16>) {
+        self.given.insert(number.0, given);
+        let row = self.row_mut(number);
+        row.open = row.open.without(given.retracted);
     }
 
     pub(super) fn erase(&mut self, number: RowNumber, slots: SlotMask) {

@@ -228,7 +228,8 @@ impl Audit {
             Event::CardIssued(issued) => self.card(issued),
             Event::PartnerChanged(changed) => {
                 let bundle = self.policy.bundle();
-                let number = self.partners.change(changed, &self.agency, &self.acts, bundle)?;
+                let number =
+                    self.partners.change(index, changed, &self.agency, &self.acts, bundle)?;
                 self.policy.forget(number);
                 Ok(())
             }
@@ -236,13 +237,18 @@ impl Audit {
                 self.counts.policies += 1;
                 let own = self.agency.as_ref();
                 let facts = self.partners.facts_hash();
-                self.policy.apply(&applied, &self.expectations, own, (&facts, &mut self.acts))
+                self.policy.apply(
+                    index,
+                    &applied,
+                    &self.expectations,
+                    own,
+                    (&facts, &mut self.acts),
+                )
             }
             Event::PolicyCompared(compared) => self.policy.compare(index, compared),
             Event::FeedPublished(published) => {
                 self.counts.notes += 1;
-                let version = self.policy.version;
-                self.partners.publish(&published, &self.own, (index, at), version)
+                self.partners.publish(&published, &self.own, (index, at), &self.policy)
             }
             Event::FeedReceived(received) => {
                 self.counts.notes += 1;
@@ -264,9 +270,8 @@ impl Audit {
             Event::ErasureReported(reported) => self.reported(&reported),
             Event::DisclosuresHeld(held) => self.hold(index, at, &held),
             Event::HeldDecided(decided) => self.decide_held(at, &decided),
-            Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
-                self.check_held(&record_id)
-            }
+            Event::RecordRetracted(retracted) => self.retract(&retracted),
+            Event::RecordReceivedAgain(received) => self.receive_again(&received),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {
                 Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
             }
@@ -307,15 +312,6 @@ impl Audit {
         self.counts.old_cosignatures += u64::from(!compared);
         self.witnesses.received(name, head, at);
         Ok(())
-    }
-
-    fn check_held(&self, id: &[u8]) -> Result<(), Fault> {
-        let id = RecordId::try_from(id)
-            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
-        match self.holdings.find(&id) {
-            Some(_) => Ok(()),
-            None => Err(Fault::new(Check::EntryForm, "a record accepted before", id)),
-        }
     }
 
     fn begin(&mut self, index: u64, genesis: &pb::Genesis) -> Result<(), Fault> {

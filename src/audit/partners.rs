@@ -28,6 +28,8 @@ pub(super) struct Partner {
     said: pb::PartnerFacts,
     is_active: bool,
     is_revoked: bool,
+    /// The last entry that changed it.
+    changed_at: u64,
     pub(super) feed: Feed,
     /// The newest head of its feed to us.
     pub(super) received: Option<TreeHead>,
@@ -140,6 +142,7 @@ impl Partners {
     /// Gives the number of the partner that changed.
     pub(super) fn change(
         &mut self,
+        index: u64,
         changed: pb::PartnerChanged,
         own: &Option<AgencyName>,
         acts: &Acts,
@@ -192,6 +195,7 @@ impl Partners {
             partner.said = said;
             partner.is_active = is_active;
             partner.is_revoked = is_revoked;
+            partner.changed_at = index;
             partner.logs = None;
             return Ok(number);
         }
@@ -208,6 +212,7 @@ impl Partners {
             said,
             is_active,
             is_revoked,
+            changed_at: index,
             feed: Feed::default(),
             received: None,
             received_exceptions: 0,
@@ -254,7 +259,7 @@ impl Partners {
         published: &pb::FeedPublished,
         own: &[Card],
         (index, at): (u64, Timestamp),
-        in_force: u64,
+        policy: &InForce,
     ) -> Result<(), Fault> {
         let partner = self.named(&published.partner)?;
         let head = partner.logs(own)?.published.head(&published.note, Check::FeedNote)?;
@@ -262,10 +267,12 @@ impl Partners {
             let expected = format!("at most {index} entries considered");
             return Err(Fault::new(Check::FeedTotals, expected, published.considered));
         }
-        if published.policy_version != in_force {
-            let expected = format!("policy version {in_force}");
+        if published.policy_version != policy.version {
+            let expected = format!("policy version {}", policy.version);
             return Err(Fault::new(Check::PolicyVersion, expected, published.policy_version));
         }
+        let rules = partner.changed_at.max(policy.since);
+        partner.feed.check_rescan(published, rules)?;
         partner.feed.publish(head, published, at)
     }
 

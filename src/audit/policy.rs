@@ -40,6 +40,8 @@ pub fn bundle_hash(files: &BundleFiles) -> BundleHash {
 pub(super) struct InForce {
     /// 0 before the first.
     pub(super) version: u64,
+    /// The entry that put it in force.
+    pub(super) since: u64,
     hash: Vec<u8>,
     /// What was compared with it, by entry.
     compared: BTreeMap<u64, pb::PolicyCompared>,
@@ -144,6 +146,7 @@ impl InForce {
     /// Puts the next bundle in force.
     pub(super) fn apply(
         &mut self,
+        index: u64,
         applied: &pb::PolicyApplied,
         expectations: &Expectations,
         own: Option<&AgencyName>,
@@ -178,6 +181,7 @@ impl InForce {
         self.replay = next;
         self.compared.clear();
         self.version = applied.version;
+        self.since = index;
         self.hash = applied.bundle_hash.to_vec();
         Ok(())
     }

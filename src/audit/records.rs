@@ -3,8 +3,10 @@
 use super::content::{Content, slots_hash};
 use super::examine::Accepted;
 use super::failure::{Check, Fault};
+use super::feed::slots;
 use super::holdings::{Row, RowNumber};
 use super::ledger::Audit;
+use crate::exchange::{Given, TakenBack};
 use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeSize};
 use crate::merkle::batch_root;
 use crate::pb;
@@ -34,6 +36,8 @@ impl Audit {
         let (id, facts) = (attested.id(), self.policy.facts.number(facts));
         let mut row = Row::new(id, start, open, facts, header.kind);
         row.is_overwritten = content.is_overwritten;
+        row.partner =
+            partner.parse().ok().and_then(|name| self.partners.number(&name)).unwrap_or(0);
         if let Some(disclosures) = &mut self.disclosures {
             disclosures.accept(&attested, &content);
         }
@@ -82,11 +86,87 @@ impl Audit {
         if !is_new || received.open_slots != gained.bits() || !shows {
             return Err(mismatch(content.open.without(before), received.open_slots));
         }
+        let given = self.given_by(number, &received.partner)?;
+        if let Some((given, from, is_originator)) = given {
+            let barred = given.retracted.and(gained);
+            if !given.heeds(from, is_originator) && !barred.is_empty() {
+                let expected = "slots that were not taken back by another partner";
+                return Err(Fault::new(Check::OpenSlots, expected, slots(barred.bits())));
+            }
+            self.holdings.give(number, given.gained(from, gained));
+        }
         let row = self.holdings.row_mut(number);
         row.open = before.or(gained);
         row.is_overwritten |= content.is_overwritten;
         self.counts.extended += 1;
         Ok(())
+    }
+
+    /// By whose leave a record is used before an entry about a partner's feed; with that partner,
+    /// and whether it is the record's originator. `None` for a record that was submitted here.
+    fn given_by(
+        &self,
+        number: RowNumber,
+        partner: &str,
+    ) -> Result<Option<(Given<u16>, u16, bool)>, Fault> {
+        self.partners.known(partner)?;
+        let agency = partner.parse::<AgencyName>().ok();
+        let from = agency.as_ref().and_then(|agency| self.partners.number(agency));
+        let facts = self.policy.facts.of(self.holdings.at(number).facts);
+        let is_originator = agency.as_ref() == Some(&facts.originator);
+        Ok(self.holdings.given(number).zip(from).map(|(given, from)| (given, from, is_originator)))
+    }
+
+    /// A partner took back slots of a record that came from it, or the whole.
+    pub(super) fn retract(&mut self, retracted: &pb::RecordRetracted) -> Result<(), Fault> {
+        let number = self.held(&retracted.record_id)?;
+        let fault = |expected: &str, found: String| Fault::new(Check::OpenSlots, expected, found);
+        let Some((given, from, _)) = self.given_by(number, &retracted.partner)? else {
+            return Err(fault("a record of a partner", "one that was submitted here".to_owned()));
+        };
+        let named = SlotMask::from_bits(retracted.slots);
+        let given = match (retracted.retracted, named.is_empty()) {
+            (false, _) => Given { is_retracted: false, ..given },
+            (true, true) if from != given.from => {
+                let expected = "a partner by whose leave the record is used";
+                return Err(fault(expected, retracted.partner.clone()));
+            }
+            (true, true) => given.after(TakenBack::Whole),
+            (true, false) => {
+                let beyond = named.without(self.holdings.at(number).open);
+                if named.bits() != retracted.slots || !beyond.is_empty() {
+                    return Err(fault("slots that are in use here", slots(retracted.slots)));
+                }
+                given.after(TakenBack::Slots(named))
+            }
+        };
+        self.holdings.give(number, given);
+        Ok(())
+    }
+
+    /// A partner whose leave counts disclosed what was here already.
+    pub(super) fn receive_again(
+        &mut self,
+        received: &pb::RecordReceivedAgain,
+    ) -> Result<(), Fault> {
+        let number = self.held(&received.record_id)?;
+        let again =
+            self.given_by(number, &received.partner)?.and_then(|(given, from, is_originator)| {
+                given.again(from, SlotMask::from_bits(received.open_slots), is_originator)
+            });
+        let Some(given) = again else {
+            let expected = "news from a partner by whose leave the record is used";
+            return Err(Fault::new(Check::OpenSlots, expected, &received.partner));
+        };
+        self.holdings.give(number, given);
+        Ok(())
+    }
+
+    pub(super) fn held(&self, id: &[u8]) -> Result<RowNumber, Fault> {
+        let id = RecordId::try_from(id)
+            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
+        let held = self.holdings.find(&id).map(|(number, _)| number);
+        held.ok_or_else(|| Fault::new(Check::EntryForm, "a record accepted before", id))
     }
 
     /// Slots were erased; `content` holds all that is left, and everything before is overwritten.

@@ -31,6 +31,7 @@ mod record;
 mod record_verify;
 mod record_view;
 mod release;
+mod retraction;
 mod roster;
 mod schema;
 mod serve;

@@ -344,6 +344,7 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
         "receipted",
         "received",
         "lag",
+        "rescan",
         "problem",
     ];
     let mut table = Table::new(header).right(&[4, 5, 6, 7]);
@@ -357,10 +358,19 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
             grouped(partner.receipted),
             grouped(partner.received),
             grouped(partner.lag_entries),
+            rescan_text(partner),
             partner.last_error.clone(),
         ]);
     }
     table
+}
+
+/// How far the feed is on its way to the state that the rules in force want; nothing when it is there.
+fn rescan_text(partner: &pb::PartnerView) -> String {
+    match partner.to_rescan {
+        0 => String::new(),
+        all => format!("{} of {}", grouped(partner.rescanned), grouped(all)),
+    }
 }
 
 fn partner_text(partner: &pb::PartnerView) -> String {
@@ -441,6 +451,8 @@ mod tests {
             feed_size: 65_871,
             receipted: 65_000,
             lag_entries: 7,
+            rescanned: 8_192,
+            to_rescan: 66_010,
             ..Default::default()
         }
     }
@@ -449,8 +461,8 @@ mod tests {
     fn partners_are_rows_with_their_lag() {
         assert_eq!(
             table_of(&[partner()]).to_text(),
-            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  PROBLEM\n\
-             jc3.or.jp  JP       active  yes        65,871     65,000         0    7"
+            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           PROBLEM\n\
+             jc3.or.jp  JP       active  yes        65,871     65,000         0    7  8,192 of 66,010"
         );
     }
 

@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
 use super::record_view::RecordText;
+use super::retraction::{self, RetractionsArgs};
 use super::schema::hex;
 use super::table::{Table, facts};
 use super::why_not::{self, WhyNotArgs};
@@ -49,6 +50,11 @@ pub enum RecordCommand {
         after_help = "Examples:\n  liaison record erasures --outstanding\n  liaison record erasures 9f31c2… -o json"
     )]
     Erasures(ErasuresArgs),
+    /// List what was taken back from partners, and which of them have not answered.
+    #[command(
+        after_help = "Examples:\n  liaison record retractions --outstanding\n  liaison record retractions --partner jc3.or.jp -o json"
+    )]
+    Retractions(RetractionsArgs),
     /// Put a record under a hold: kept, not erased, served to auditors and policy officers only.
     #[command(
         after_help = "Example:\n  liaison record restrict 9f31c2… --reason \"exhibit in case 2026/4\""
@@ -110,6 +116,7 @@ pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(),
         RecordCommand::Withdraw(args) => withdraw(&args, context).await,
         RecordCommand::Erase(args) => erasure::erase(&args, context).await,
         RecordCommand::Erasures(args) => erasure::report(&args, context).await,
+        RecordCommand::Retractions(args) => retraction::report(&args, context).await,
         RecordCommand::Restrict(args) => erasure::restrict(&args, context).await,
         RecordCommand::Unrestrict(args) => erasure::unrestrict(&args, context).await,
         RecordCommand::WhyNot(args) => why_not::run(&args, context).await,

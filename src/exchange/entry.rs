@@ -35,6 +35,9 @@ pub enum EntryError {
     Order(#[source] OrderError),
 }
 
+/// The slots of a retraction that takes back the whole record, header and all. No kind has so many.
+pub const WHOLE_RECORD: SlotMask = SlotMask::from_bits(u32::MAX);
+
 /// What a feed entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FeedAction {
@@ -44,7 +47,7 @@ pub enum FeedAction {
     Revise,
     /// The originator withdraws a record; this is the withdrawal.
     Withdraw,
-    /// The partner must no longer use what it received.
+    /// The partner must no longer use these slots; with [`WHOLE_RECORD`] all of it.
     Retract,
     /// The partner must erase these slots.
     Erase,

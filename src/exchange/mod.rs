@@ -19,9 +19,11 @@
 
 mod batch;
 mod check;
+mod disclosed;
 mod entry;
 mod exception;
 mod fault;
+mod given;
 mod lag;
 mod pair;
 mod receiving;
@@ -40,9 +42,11 @@ mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
 pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Duty, Taken, check_batch};
-pub use entry::{EntryError, FeedAction, FeedEntry};
+pub use disclosed::{Allowed, Disclosed, Owed, owed};
+pub use entry::{EntryError, FeedAction, FeedEntry, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
+pub use given::{Given, TakenBack};
 pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};
 pub use pair::{CosignedError, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin};
 pub use receiving::ReceivedBatch;

@@ -6,11 +6,14 @@
 
 use super::JournalError;
 use super::erasure_index::{self, Erasure, ErasureNote};
-use super::index::Marks;
-use super::transaction::{OldFrame, StagedRecord, Transaction};
+use super::index::{self, RecordPlace};
+use super::state::PartnerNumber;
+use super::transaction::{Located, OldFrame, StagedRecord, Transaction};
+use crate::exchange::{Given, TakenBack};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use crate::store::{KeyRange, Order, Position, Table};
@@ -75,7 +78,7 @@ impl Transaction<'_> {
         let erasure = Erasure {
             id,
             header,
-            accepted: located.journal_index,
+            accepted: located.place.journal_index,
             entry,
             note: ErasureNote { slots: fresh, basis: ground.basis, at: self.now },
             barred: self.barred(header.series, &header.originator)?,
@@ -88,10 +91,10 @@ impl Transaction<'_> {
         }
         let staged = StagedRecord {
             record: erased,
-            journal_index: located.journal_index,
-            partner: located.partner,
+            journal_index: located.place.journal_index,
+            given: located.place.given,
             content_frame,
-            marks: located.marks.with_erased(),
+            marks: located.place.marks().with_erased(),
         };
         self.group.records.insert(*id, staged);
         Ok(fresh)
@@ -137,7 +140,8 @@ impl Transaction<'_> {
         client: &str,
     ) -> Result<Option<SlotMask>, JournalError> {
         let Some(located) = self.located(id)? else { return Ok(None) };
-        if located.marks.is_restricted() == restricted {
+        let marks = located.place.marks();
+        if marks.is_restricted() == restricted {
             return Ok(None);
         }
         let entry = self.append(Event::RecordRestricted(pb::RecordRestricted {
@@ -148,47 +152,104 @@ impl Transaction<'_> {
             ..pb::RecordRestricted::default()
         }))?;
         self.touched.records.touch(*id, entry);
-        self.mark(id, located.marks.with_restricted(restricted))?;
+        self.mark(id, &located, located.place.marked(marks.with_restricted(restricted)));
         if restricted { Ok(Some(SlotMask::NONE)) } else { self.carry_out_waiting(id).map(Some) }
     }
 
-    /// Notes that the partner which a record came from retracts it, or discloses it again.
+    /// Notes that a partner takes back slots of a record, or the whole. What others gave stays.
     pub fn retract(
         &mut self,
         id: &RecordId,
-        retracted: bool,
-        partner: &AgencyName,
-        feed_index: u64,
+        slots: SlotMask,
+        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
     ) -> Result<(), JournalError> {
-        let Some(located) = self.located(id)? else { return Ok(()) };
-        if located.marks.is_retracted() == retracted {
+        let (Some(record), Some(located)) = (self.record(id)?, self.located(id)?) else {
             return Ok(());
-        }
+        };
+        let Some(given) = located.place.given else { return Ok(()) };
+        let Some(taken) = given.taken_back(number, slots, record.open_slots()) else {
+            return Ok(());
+        };
+        let slots = match taken {
+            TakenBack::Whole => SlotMask::NONE,
+            TakenBack::Slots(slots) => slots,
+        };
         let entry = self.append(Event::RecordRetracted(pb::RecordRetracted {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
-            retracted,
-            partner: partner.to_string(),
+            retracted: true,
+            partner: agency.to_string(),
             feed_index,
+            slots: slots.bits(),
         }))?;
         self.touched.records.touch(*id, entry);
-        self.mark(id, located.marks.with_retracted(retracted))
-    }
-
-    pub(super) fn mark(&mut self, id: &RecordId, marks: Marks) -> Result<(), JournalError> {
-        if let Some(staged) = self.group.records.get_mut(id) {
-            staged.marks = marks;
-        } else if let Some(place) = self.placed(id)? {
-            self.group.marked.insert(*id, super::index::RecordPlace { marks, ..place });
-        }
+        self.give(id, &record, &located, given.after(taken));
         Ok(())
     }
 
-    /// Takes a partner's receipt, and remembers which duties it did not take.
+    /// Notes that a partner disclosed slots of a record that are here, where its leave counts.
+    pub fn receive_again(
+        &mut self,
+        id: &RecordId,
+        slots: SlotMask,
+        is_originator: bool,
+        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
+    ) -> Result<(), JournalError> {
+        let Some(located) = self.located(id)? else { return Ok(()) };
+        let given = located.place.given.and_then(|given| given.again(number, slots, is_originator));
+        let (Some(given), Some(record)) = (given, self.record(id)?) else { return Ok(()) };
+        let entry = self.append(Event::RecordReceivedAgain(pb::RecordReceivedAgain {
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            open_slots: slots.bits(),
+            partner: agency.to_string(),
+            feed_index,
+        }))?;
+        self.touched.records.touch(*id, entry);
+        self.give(id, &record, &located, given);
+        Ok(())
+    }
+
+    /// Takes down by whose leave a record is used now. It is found by what is in use alone.
+    fn give(
+        &mut self,
+        id: &RecordId,
+        record: &Verified,
+        located: &Located,
+        given: Given<PartnerNumber>,
+    ) {
+        let in_use = record.withholding(given.retracted);
+        let accepted = located.place.journal_index;
+        index::put_terms_after(record, &in_use, accepted, &mut self.group.changes);
+        if let Some(staged) = self.group.records.get_mut(id) {
+            staged.record = Arc::new(in_use);
+        }
+        self.mark(id, located, RecordPlace { given: Some(given), ..located.place });
+    }
+
+    pub(super) fn mark(&mut self, id: &RecordId, located: &Located, place: RecordPlace) {
+        if let Some(staged) = self.group.records.get_mut(id) {
+            staged.marks = place.marks();
+            staged.given = place.given;
+        } else if let OldFrame::At(content) = located.content {
+            let place = RecordPlace { content, ..place };
+            self.group.marked.insert(*id, place);
+        }
+    }
+
+    /// Takes a partner's receipt, and remembers which duties it did not take and what it did not
+    /// get.
     pub fn receipt(&mut self, receipt: pb::ReceiptReceived) -> Result<(), JournalError> {
         let agency = receipt.partner.parse::<AgencyName>().ok();
         if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
+            let number = partner.number;
             let changes = &mut self.group.changes;
-            erasure_index::put_exceptions(partner.number, &receipt.exceptions, changes);
+            erasure_index::put_exceptions(number, &receipt.exceptions, changes);
+            for (feed_index, id) in self.view.not_supplied(number, &receipt.exceptions)? {
+                let disclosure = self.disclosure(number, &id)?;
+                if let Some(lapsed) = disclosure.and_then(|known| known.lapsed_at(feed_index)) {
+                    self.group.changes.push(index::put_disclosure(number, &id, lapsed));
+                    self.group.disclosures.insert((number, id), lapsed);
+                }
+            }
         }
         self.append(Event::ReceiptReceived(receipt)).map(drop)
     }

@@ -5,9 +5,12 @@ use super::erasure_index::scrub_marker;
 use super::ledger::{Ledger, Writer};
 use super::open::{self, JournalOptions, StartReport};
 use super::search;
-use super::transaction::{Origin, Signing};
-use crate::ident::{KeyId, RecordId, Timestamp};
-use crate::pb::{self, draft::Content};
+use super::state::PartnerNumber;
+use super::transaction::{Origin, Signing, Transaction};
+use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
+use crate::partner::card::tests as cards;
+use crate::partner::{Role, SecretKey};
+use crate::pb::{self, draft::Content, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::ErasureBasis;
 use crate::record::signed::{Signed, Slot, Verified};
@@ -114,6 +117,10 @@ fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
     Arc::new(Verified::from_store(envelope.header, signature, slots).unwrap())
 }
 
+fn partner() -> AgencyName {
+    "jc3.or.jp".parse().unwrap()
+}
+
 fn ground() -> Ground {
     Ground {
         basis: ErasureBasis::Led16,
@@ -129,11 +136,25 @@ impl Journal {
         self.commit(|tx| tx.append(open::genesis(&"npa.go.jp".parse().unwrap())).map(drop));
     }
 
+    /// Adds the partner under number 1.
+    fn add_partner(&self) {
+        let mut card = cards::sample();
+        card.agency = partner();
+        let identity = SecretKey::from_seed(Role::Identity, 1);
+        card.identity_key = *identity.public();
+        let changed = pb::PartnerChanged {
+            agency: partner().to_string(),
+            number: 1,
+            state: pb::PartnerState::Active.into(),
+            card: Some(card.seal(&identity).unwrap().signed().clone()),
+            ..pb::PartnerChanged::default()
+        };
+        self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
+    }
+
     fn commit(
         &self,
-        job: impl FnOnce(&mut super::transaction::Transaction<'_>) -> Result<(), super::JournalError>
-        + Send
-        + 'static,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
     ) {
         self.runtime.block_on(self.ledger.commit(job)).unwrap();
     }
@@ -192,7 +213,7 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
         journal.accept(&redacted(&record, !TITLE));
         let whole = Arc::clone(&record);
         journal.commit(move |tx| {
-            tx.extend(whole, SlotMask::from_bits(TITLE), &"jc3.or.jp".parse().unwrap(), 0)
+            tx.extend(whole, SlotMask::from_bits(TITLE), (&partner(), PartnerNumber::new(1), 0))
         });
         journal.ledger.view().index().flush().unwrap();
         assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
@@ -286,7 +307,7 @@ fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_agai
     journal.commit(move |tx| {
         tx.accept(first, Origin::Client("desk"))?;
         let gained = SlotMask::all(whole.kind()).without(SlotMask::from_bits(VALUE | 1 << 1));
-        tx.extend(whole, gained, &"jc3.or.jp".parse().unwrap(), 0)
+        tx.extend(whole, gained, (&partner(), PartnerNumber::new(1), 0))
     });
     assert_eq!(journal.finds("kept"), 1);
     journal.stop();
@@ -296,7 +317,7 @@ fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_agai
 }
 
 #[test]
-fn a_hold_and_a_retraction_survive_a_restart_and_a_new_index() {
+fn a_hold_survives_a_restart_and_a_new_index() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
     journal.begin();
@@ -304,22 +325,82 @@ fn a_hold_and_a_retraction_survive_a_restart_and_a_new_index() {
     journal.accept(&record);
     let id = record.id();
     journal.commit(move |tx| tx.restrict(&id, true, "exhibit".to_owned(), "desk").map(drop));
-    assert!(journal.ledger.view().usable(&id).unwrap().is_none());
+    let usable = |journal: &Journal| {
+        let place = journal.ledger.view().place(&id).unwrap().unwrap();
+        place.marks().is_usable()
+    };
+    assert!(!usable(&journal));
     journal.stop();
     let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
     open::reindex(&options, signing()).unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
-    let marks = journal.ledger.view().place(&id).unwrap().unwrap().marks;
-    assert!(marks.is_restricted() && !marks.is_usable());
+    assert!(!usable(&journal));
     journal.commit(move |tx| tx.restrict(&id, false, "closed".to_owned(), "desk").map(drop));
-    assert!(journal.ledger.view().usable(&id).unwrap().is_some());
+    assert!(usable(&journal));
+}
+
+#[test]
+fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), EngineKind::Fjall);
+    journal.begin();
+    journal.add_partner();
+    let (record, from) = (indicator(), partner());
+    let (id, accepted) = (record.id(), Arc::clone(&record));
+    let number = PartnerNumber::new(1);
     journal.commit(move |tx| {
-        let from = "jc3.or.jp".parse().unwrap();
-        tx.retract(&id, true, &from, 3)?;
-        tx.retract(&id, true, &from, 4)
+        let origin = Origin::Partner { agency: &partner(), number, feed_index: 0 };
+        tx.accept(accepted, origin).map(drop)
     });
-    assert!(journal.ledger.view().usable(&id).unwrap().is_none());
-    assert_eq!(journal.ledger.view().snapshot().size, 5);
+    assert_eq!(journal.finds("kept"), 1);
+    let retract = |slots: u32| {
+        move |tx: &mut Transaction<'_>| {
+            tx.retract(&id, SlotMask::from_bits(slots), (&partner(), number, 1))
+        }
+    };
+    let again = |slots: u32| {
+        move |tx: &mut Transaction<'_>| {
+            tx.receive_again(&id, SlotMask::from_bits(slots), true, (&partner(), number, 2))
+        }
+    };
+    let all = SlotMask::all(record.kind()).bits();
+    let state = |journal: &Journal| {
+        let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+        (kept.record.open_slots().bits(), kept.marks.is_retracted(), journal.finds("kept"))
+    };
+    journal.commit(retract(TITLE));
+    journal.commit(retract(TITLE));
+    assert_eq!(journal.ledger.view().snapshot().size, 4, "what is taken back once is enough");
+    for step in 0..5 {
+        let wanted = match step {
+            0 => (all & !TITLE, false, 0),
+            1 => {
+                journal.commit(retract(0));
+                (all & !TITLE, true, 0)
+            }
+            2 => {
+                journal.commit(again(VALUE | 1 << 1));
+                (VALUE | 1 << 1, false, 0)
+            }
+            3 => {
+                let whole = Arc::clone(&record);
+                let slots = SlotMask::from_bits(TITLE);
+                let at = from.clone();
+                journal.commit(move |tx| tx.extend(whole, slots, (&at, number, 3)));
+                (VALUE | TITLE | 1 << 1, false, 1)
+            }
+            _ => {
+                erase(&journal, id, SlotMask::from_bits(TITLE));
+                (VALUE | 1 << 1, false, 0)
+            }
+        };
+        assert_eq!(state(&journal), wanted, "step {step}");
+        journal.stop();
+        let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+        open::reindex(&options, signing()).unwrap();
+        journal = open(dir.path(), EngineKind::Fjall);
+        assert_eq!(state(&journal), wanted, "step {step} with a new index");
+    }
 }
 
 #[test]

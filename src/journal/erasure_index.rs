@@ -340,7 +340,7 @@ fn terms(record: &Verified) -> BTreeSet<Vec<u8>> {
 
 /// The place of a record once it was erased.
 pub fn place_after(place: RecordPlace, content: Position) -> RecordPlace {
-    RecordPlace { content, marks: place.marks.with_erased(), ..place }
+    RecordPlace { content, ..place.marked(place.marks().with_erased()) }
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl View {
         let mut partners = Vec::new();
         for (agency, partner) in &snapshot.state.partners {
             let owed = self.disclosure(partner.number, &id)?;
-            let owed = owed.is_some_and(|known| !known.slots.and(slots).is_empty());
+            let owed = owed.is_some_and(|known| !known.disclosed.given.and(slots).is_empty());
             let duty = self.duty_of(&id, partner.number, slots)?;
             if duty.is_none() && !owed {
                 continue;

@@ -10,6 +10,7 @@ use crate::ident::{AgencyName, RecordId};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
 use crate::record::header::Header;
+use crate::record::slots::SlotMask;
 use prost::Message as _;
 use std::ops::Range;
 
@@ -24,6 +25,8 @@ pub struct AcceptedHeader {
     pub header: Header,
     /// The partner whose feed it came in; `None` when a local client submitted it.
     pub partner: Option<AgencyName>,
+    /// The slots that were open then.
+    pub open_slots: SlotMask,
 }
 
 impl View {
@@ -71,6 +74,7 @@ fn header_of(index: u64, accepted: &pb::RecordAccepted) -> Result<AcceptedHeader
         id: commit::record_id(&accepted.header),
         header,
         partner,
+        open_slots: SlotMask::from_bits(accepted.open_slots),
     })
 }
 

@@ -6,6 +6,7 @@
 use super::JournalError;
 use super::search;
 use super::state::PartnerNumber;
+use crate::exchange::{Disclosed, FeedAction, Given};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
 use crate::record::header::Header;
@@ -15,16 +16,16 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, Position, Table};
 
 /// Version of the keys and values below; another version on the disk is rebuilt.
-pub const INDEX_FORMAT: u32 = 3;
+pub const INDEX_FORMAT: u32 = 4;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPlace {
     pub journal_index: u64,
     pub content: Position,
-    /// The partner it came from; `None` if it was submitted here.
-    pub partner: Option<PartnerNumber>,
-    pub marks: Marks,
+    /// By whose leave it is used; `None` if it was submitted here.
+    pub given: Option<Given<PartnerNumber>>,
+    pub(super) marks: Marks,
 }
 
 /// What an index must say of a record before its content is looked at.
@@ -77,26 +78,62 @@ impl Marks {
 }
 
 impl RecordPlace {
+    pub fn new(
+        journal_index: u64,
+        content: Position,
+        given: Option<Given<PartnerNumber>>,
+        marks: Marks,
+    ) -> Self {
+        Self { journal_index, content, given, marks }
+    }
+
+    /// The partner it came from; `None` if it was submitted here.
+    pub fn partner(&self) -> Option<PartnerNumber> {
+        self.given.map(|given| given.from)
+    }
+
+    pub fn marks(&self) -> Marks {
+        self.marks.with_retracted(self.given.is_some_and(|given| given.is_retracted))
+    }
+
+    /// Slots that were taken back by whoever gave them: here, and not in use.
+    pub fn retracted_slots(&self) -> SlotMask {
+        self.given.map_or(SlotMask::NONE, |given| given.retracted)
+    }
+
+    #[must_use]
+    pub const fn marked(self, marks: Marks) -> Self {
+        Self { marks, ..self }
+    }
+
     fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(19);
+        let mut out = Vec::with_capacity(27);
         out.extend_from_slice(&self.journal_index.to_be_bytes());
         out.extend_from_slice(&self.content.pack().to_be_bytes());
-        out.extend_from_slice(&self.partner.map_or(0, PartnerNumber::get).to_be_bytes());
-        out.push(self.marks.0);
+        out.push(self.marks().0);
+        if let Some(given) = self.given {
+            out.extend_from_slice(&given.from.get().to_be_bytes());
+            out.extend_from_slice(&given.slots.bits().to_be_bytes());
+            out.extend_from_slice(&given.retracted.bits().to_be_bytes());
+        }
         out
     }
 
     pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
         let mut fields = Fields(value);
         let (journal_index, content) = (fields.u64()?, fields.u64()?);
-        let partner = fields.u16()?;
         let [marks] = fields.array()?;
-        Ok(Self {
-            marks: Marks(marks),
-            journal_index,
-            content: Position::unpack(content),
-            partner: (partner != 0).then_some(PartnerNumber::new(partner)),
-        })
+        let marks = Marks(marks);
+        let given = match fields.0 {
+            [] => None,
+            _ => Some(Given {
+                from: PartnerNumber::new(fields.u16()?),
+                slots: SlotMask::from_bits(fields.u32()?),
+                retracted: SlotMask::from_bits(fields.u32()?),
+                is_retracted: marks.is_retracted(),
+            }),
+        };
+        Ok(Self { marks, journal_index, content: Position::unpack(content), given })
     }
 }
 
@@ -180,35 +217,54 @@ impl SeriesHead {
 /// What was disclosed of a record to a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disclosure {
-    /// Index of the last entry about it in the feed.
+    /// Index of the last entry in the feed that shows it.
     pub feed_index: u64,
-    /// All slots disclosed so far; none after it was retracted.
-    pub slots: SlotMask,
+    pub disclosed: Disclosed,
 }
 
 impl Disclosure {
     fn encode(self) -> Vec<u8> {
+        let Disclosed { slots, given, is_retracted, is_lapsed } = self.disclosed;
         let mut out = self.feed_index.to_be_bytes().to_vec();
-        out.extend_from_slice(&self.slots.bits().to_be_bytes());
+        // No mask has a bit 0, so a flag has room there.
+        out.extend_from_slice(&(slots.bits() | u32::from(is_retracted)).to_be_bytes());
+        out.extend_from_slice(&(given.bits() | u32::from(is_lapsed)).to_be_bytes());
         out
     }
 
     pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
         let mut fields = Fields(value);
-        let feed_index = fields.u64()?;
-        Ok(Self { feed_index, slots: SlotMask::from_bits(u32::from_be_bytes(fields.array()?)) })
+        let (feed_index, slots, given) = (fields.u64()?, fields.u32()?, fields.u32()?);
+        let disclosed = Disclosed {
+            slots: SlotMask::from_bits(slots),
+            given: SlotMask::from_bits(given),
+            is_retracted: slots & 1 != 0,
+            is_lapsed: given & 1 != 0,
+        };
+        Ok(Self { feed_index, disclosed })
+    }
+
+    /// What is disclosed after a receipt said that the entry at `feed_index` came without an
+    /// envelope; `None` if a later one shows the record.
+    pub fn lapsed_at(self, feed_index: u64) -> Option<Self> {
+        let disclosed = self.disclosed.lapsed();
+        (self.feed_index == feed_index).then_some(Self { disclosed, ..self })
     }
 
     /// What is disclosed after another entry of the feed.
     pub fn after(before: Option<Self>, feed_index: u64, entry: &pb::FeedEntry) -> Self {
         let slots = SlotMask::from_bits(entry.open_slots);
-        let before = before.map_or(SlotMask::NONE, |disclosure| disclosure.slots);
-        let slots = match entry.action() {
-            pb::FeedAction::Retract => SlotMask::NONE,
-            pb::FeedAction::Erase => before.without(slots),
-            _ => before.or(slots),
+        let action = match entry.action() {
+            pb::FeedAction::Retract => FeedAction::Retract,
+            pb::FeedAction::Erase => FeedAction::Erase,
+            pb::FeedAction::Erased => FeedAction::Erased,
+            pb::FeedAction::Withdraw => FeedAction::Withdraw,
+            pb::FeedAction::Revise => FeedAction::Revise,
+            pb::FeedAction::Disclose | pb::FeedAction::Unspecified => FeedAction::Disclose,
         };
-        Self { feed_index, slots }
+        let shown_at = before.filter(|_| !action.carries_record()).map(|before| before.feed_index);
+        let disclosed = Disclosed::after(before.map(|before| before.disclosed), action, slots);
+        Self { feed_index: shown_at.unwrap_or(feed_index), disclosed }
     }
 }
 
@@ -223,6 +279,10 @@ impl Fields<'_> {
 
     fn u64(&mut self) -> Result<u64, JournalError> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, JournalError> {
+        self.array().map(u32::from_be_bytes)
     }
 
     fn u16(&mut self) -> Result<u16, JournalError> {
@@ -310,6 +370,67 @@ impl TermKey {
             *room = journal_index.to_be_bytes();
         }
         Change::put(Table::Search, self.0, Vec::new())
+    }
+}
+
+/// Leaves a record to be found by what it says after a change only.
+pub fn put_terms_after(
+    before: &Verified,
+    after: &Verified,
+    journal_index: u64,
+    changes: &mut Vec<Change>,
+) {
+    let mut gone = std::collections::BTreeSet::new();
+    search::terms_of(before, |term| {
+        gone.insert(term);
+    });
+    search::terms_of(after, |term| {
+        gone.remove(&term);
+    });
+    let delete = |term| Change::delete(Table::Search, search::key(term, journal_index));
+    changes.extend(gone.into_iter().map(delete));
+}
+
+const RETRACTION: u8 = 24;
+
+/// A retraction in the feed to a partner; the value is the record and the slots.
+pub fn retraction_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
+    let mut key = vec![RETRACTION];
+    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed_index.to_be_bytes());
+    key
+}
+
+fn put_retraction(
+    partner: PartnerNumber,
+    id: &RecordId,
+    feed_index: u64,
+    slots: SlotMask,
+) -> Change {
+    let mut value = id.as_bytes().to_vec();
+    value.extend_from_slice(&slots.bits().to_be_bytes());
+    Change::put(Table::Disclosures, retraction_key(partner, feed_index), value)
+}
+
+/// What a retraction is about: the record and the slots.
+pub fn retraction(value: &[u8]) -> Result<(RecordId, SlotMask), JournalError> {
+    let mut fields = Fields(value);
+    Ok((RecordId::from_bytes(fields.array()?), SlotMask::from_bits(fields.u32()?)))
+}
+
+/// What an entry of the feed to a partner adds to the index, beside what is disclosed after it.
+pub fn put_feed_entry(
+    partner: PartnerNumber,
+    id: &RecordId,
+    feed_index: u64,
+    entry: &pb::FeedEntry,
+) -> Option<Change> {
+    match entry.action() {
+        pb::FeedAction::Retract => {
+            let slots = SlotMask::from_bits(entry.open_slots);
+            Some(put_retraction(partner, id, feed_index, slots))
+        }
+        _ => super::erasure_index::put_feed_entry(id, partner, feed_index, entry),
     }
 }
 

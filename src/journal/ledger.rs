@@ -229,8 +229,9 @@ impl Writing {
             let mut recent =
                 self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             for (id, staged) in &self.group.records {
-                if staged.marks.is_usable() {
-                    recent.insert(Arc::clone(&staged.record), staged.journal_index, staged.partner);
+                if staged.place(end).marks().is_usable() {
+                    let partner = staged.given.map(|given| given.from);
+                    recent.insert(Arc::clone(&staged.record), staged.journal_index, partner);
                 } else {
                     recent.remove(id, staged.journal_index);
                 }

@@ -18,6 +18,8 @@ pub mod log;
 pub mod open;
 pub mod prepared;
 pub mod query;
+mod replay;
+pub mod retractions;
 pub mod search;
 pub mod state;
 mod touched;

@@ -52,6 +52,8 @@ pub struct PartnerRecord {
     pub receipt_note: Bytes,
     /// Entries of our feed that it did not take.
     pub exceptions: u64,
+    /// The last entry that changed what may be decided for it.
+    changed_at: u64,
 }
 
 impl PartnerRecord {
@@ -75,11 +77,52 @@ pub struct Published {
     pub size: u64,
     /// Signed note of the newest head; empty before the first.
     pub note: Bytes,
-    /// Journal entries below this index were considered.
-    pub considered: u64,
+    pub progress: Progress,
     pub policy_version: PolicyVersion,
     pub records_disclosed: u64,
     pub fields_withheld: u64,
+}
+
+/// How far the journal was considered for a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Journal entries below this index were considered.
+    pub considered: u64,
+    pub rescan: Rescan,
+}
+
+impl Progress {
+    /// What is to be done under rules that hold from an entry on: everything that was considered
+    /// under others is to be looked at again.
+    #[must_use]
+    pub fn under(self, rules: u64) -> Self {
+        if self.rescan.rules == rules {
+            return self;
+        }
+        Self { rescan: Rescan { rules, next: 0, end: self.considered.min(rules) }, ..self }
+    }
+
+    /// Everything is to be looked at again, under the same rules.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { rescan: Rescan { next: 0, end: self.considered, ..self.rescan }, ..self }
+    }
+}
+
+/// How far a feed was brought to the rules in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rescan {
+    /// The entry from which the rules hold; 0 before there are any.
+    pub rules: u64,
+    /// Entries below this index were looked at again.
+    pub next: u64,
+    pub end: u64,
+}
+
+impl Rescan {
+    pub const fn is_done(&self) -> bool {
+        self.next >= self.end
+    }
 }
 
 /// How far a partner's feed is here.
@@ -119,6 +162,8 @@ pub const ACTS_OPEN_MAX: usize = 64;
 pub struct State {
     pub partners: BTreeMap<AgencyName, PartnerRecord>,
     pub policy: Option<pb::PolicyApplied>,
+    /// The entry that put it in force.
+    policy_at: u64,
     pub card: Option<Arc<VerifiedCard>>,
     pub records: u64,
     pub witnessing: Arc<Witnessing>,
@@ -155,6 +200,13 @@ impl State {
         })
     }
 
+    /// The entry from which holds what is decided for a partner now: the last change of the policy
+    /// or of the partner.
+    pub fn rules_since(&self, agency: &AgencyName) -> u64 {
+        let changed_at = self.partners.get(agency).map_or(0, |partner| partner.changed_at);
+        changed_at.max(self.policy_at)
+    }
+
     pub fn partner_by_number(
         &self,
         number: PartnerNumber,
@@ -183,6 +235,7 @@ impl State {
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
             | Event::RecordRetracted(_)
+            | Event::RecordReceivedAgain(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_) => {}
@@ -203,7 +256,14 @@ impl State {
                 partner.published = Published {
                     size,
                     note: published.note.clone(),
-                    considered: published.considered,
+                    progress: Progress {
+                        considered: published.considered,
+                        rescan: Rescan {
+                            rules: published.rescan_rules,
+                            next: published.rescan_next,
+                            end: published.rescan_end,
+                        },
+                    },
                     policy_version: PolicyVersion::new(published.policy_version),
                     records_disclosed: published.records_disclosed,
                     fields_withheld: published.fields_withheld,
@@ -234,6 +294,7 @@ impl State {
             Event::PartnerChanged(changed) => self.change_partner(index, changed)?,
             Event::PolicyApplied(policy) => {
                 self.policy = Some(policy.clone());
+                self.policy_at = index;
                 for hash in self.compared.keys().cloned().collect::<Vec<_>>() {
                     self.forget_compared(&hash);
                 }
@@ -336,7 +397,9 @@ impl State {
             receipted: 0,
             receipt_note: Bytes::new(),
             exceptions: 0,
+            changed_at: index,
         });
+        partner.changed_at = index;
         partner.card = card;
         partner.state = changed.state();
         partner.facts = changed.facts.clone().unwrap_or_default();
@@ -358,6 +421,7 @@ impl State {
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
             | Event::RecordRetracted(_)
+            | Event::RecordReceivedAgain(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_) => None,

@@ -9,10 +9,11 @@ use super::erasure_index;
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
-use super::state::{PartnerNumber, State};
+use super::state::{PartnerNumber, Progress, State};
 use super::touched::Touched;
 use super::view::View;
 use super::waiting;
+use crate::exchange::Given;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
@@ -66,9 +67,16 @@ pub(super) struct StagedLeaf {
 pub(super) struct StagedRecord {
     pub(super) record: Arc<Verified>,
     pub(super) journal_index: u64,
-    pub(super) partner: Option<PartnerNumber>,
+    pub(super) given: Option<Given<PartnerNumber>>,
     pub(super) content_frame: usize,
     pub(super) marks: Marks,
+}
+
+impl StagedRecord {
+    /// Its place once its content has this position.
+    pub(super) fn place(&self, content: Position) -> RecordPlace {
+        RecordPlace::new(self.journal_index, content, self.given, self.marks)
+    }
 }
 
 /// Content that another frame has taken the place of.
@@ -90,9 +98,7 @@ impl OldFrame {
 
 /// A record as far as the index knows it, staged or not.
 pub(super) struct Located {
-    pub(super) journal_index: u64,
-    pub(super) partner: Option<PartnerNumber>,
-    pub(super) marks: Marks,
+    pub(super) place: RecordPlace,
     pub(super) content: OldFrame,
 }
 
@@ -250,26 +256,22 @@ impl Transaction<'_> {
     pub(super) fn located(&self, id: &RecordId) -> Result<Option<Located>, JournalError> {
         if let Some(staged) = self.group.records.get(id) {
             return Ok(Some(Located {
-                journal_index: staged.journal_index,
-                partner: staged.partner,
-                marks: staged.marks,
+                place: staged.place(Position::START),
                 content: OldFrame::Staged(staged.content_frame),
             }));
         }
-        Ok(self.placed(id)?.map(|place| Located {
-            journal_index: place.journal_index,
-            partner: place.partner,
-            marks: place.marks,
-            content: OldFrame::At(place.content),
-        }))
+        let located = |place: RecordPlace| Located { place, content: OldFrame::At(place.content) };
+        Ok(self.placed(id)?.map(located))
     }
 
-    /// What is marked of a record, and the partner it came from; `None` if it is not here.
-    pub fn marks(
-        &self,
-        id: &RecordId,
-    ) -> Result<Option<(Marks, Option<PartnerNumber>)>, JournalError> {
-        Ok(self.located(id)?.map(|located| (located.marks, located.partner)))
+    /// What is marked of a record; `None` if it is not here.
+    pub fn marks(&self, id: &RecordId) -> Result<Option<Marks>, JournalError> {
+        Ok(self.located(id)?.map(|located| located.place.marks()))
+    }
+
+    /// By whose leave a record is used; `None` if it was submitted here, or is not here.
+    pub fn given(&self, id: &RecordId) -> Result<Option<Given<PartnerNumber>>, JournalError> {
+        Ok(self.located(id)?.and_then(|located| located.place.given))
     }
 
     pub(super) fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
@@ -289,6 +291,7 @@ impl Transaction<'_> {
         let before = self.head_before(&prepared)?;
         let Prepared { record, accepted, terms, fingerprint, .. } = prepared;
         let (accepted, number) = origin.sign_off(accepted);
+        let given = number.map(|number| Given::new(number, record.open_slots()));
         let journal_index = self.append(Event::RecordAccepted(accepted))?;
         let fingerprint = fingerprint.or_else(|| self.signing.fingerprint_of(&record));
         let head = SeriesHead::after(before, &record, fingerprint);
@@ -300,10 +303,10 @@ impl Transaction<'_> {
         self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
         erasure_index::put_retention(header, &record.id(), &mut self.group.changes);
         self.touched.records.touch(record.id(), journal_index);
-        let (partner, marks) = (number, Marks::default());
+        let marks = Marks::default();
         self.group.records.insert(
             record.id(),
-            StagedRecord { record, journal_index, partner, content_frame, marks },
+            StagedRecord { record, journal_index, given, content_frame, marks },
         );
         Ok(journal_index)
     }
@@ -340,8 +343,7 @@ impl Transaction<'_> {
         &mut self,
         merged: Arc<Verified>,
         gained: SlotMask,
-        agency: &AgencyName,
-        feed_index: u64,
+        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
     ) -> Result<(), JournalError> {
         let id = merged.id();
         let Prepared { content: payload, terms, .. } = Prepared::new(Arc::clone(&merged));
@@ -352,16 +354,18 @@ impl Transaction<'_> {
             partner: agency.to_string(),
             feed_index,
         }))?;
-        let Located { journal_index, partner, marks, content } = self
+        let Located { place, content } = self
             .located(&id)?
             .ok_or_else(|| JournalError::Index(format!("record {id} is extended and not there")))?;
+        let journal_index = place.journal_index;
         self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
         self.touched.records.touch(id, extended_at);
         self.group.superseded.push((id, content));
-        let record = merged;
+        let given = place.given.map(|given| given.gained(number, gained));
+        let (record, marks) = (merged, place.marks());
         self.group
             .records
-            .insert(id, StagedRecord { record, journal_index, partner, content_frame, marks });
+            .insert(id, StagedRecord { record, journal_index, given, content_frame, marks });
         Ok(())
     }
 
@@ -370,22 +374,21 @@ impl Transaction<'_> {
         self.state.partners.get(agency).map_or(0, |partner| partner.published.size)
     }
 
-    /// Adds entries to the feed to a partner and publishes its new head. `considered` moves even
-    /// when there is nothing to disclose, but then no entry is written for it. `before` is what was
-    /// disclosed of each record, if the caller knows it for sure.
+    /// Adds entries to the feed to a partner and publishes its new head, with how far the feed
+    /// came. `before` is what was disclosed of each record, if the caller knows it for sure.
     pub fn publish(
         &mut self,
         agency: &AgencyName,
         entries: &[pb::FeedEntry],
         before: Option<&[Option<Disclosure>]>,
-        considered: u64,
+        progress: Progress,
         withheld: u64,
     ) -> Result<(), JournalError> {
         let sorts = self.sorts_of(entries)?;
-        self.publish_sorted(agency, entries, before, considered, (withheld, sorts))
+        self.publish_sorted(agency, entries, before, progress, (withheld, sorts))
     }
 
-    /// What sorts of records entries disclose for the first time.
+    /// What sorts of records entries disclose to a partner that has nothing of them.
     fn sorts_of(&self, entries: &[pb::FeedEntry]) -> Result<Sorts, JournalError> {
         let mut sorts = Sorts::default();
         for entry in entries.iter().filter(|entry| begins(entry)) {
@@ -403,7 +406,7 @@ impl Transaction<'_> {
         agency: &AgencyName,
         entries: &[pb::FeedEntry],
         before: Option<&[Option<Disclosure>]>,
-        considered: u64,
+        progress: Progress,
         (withheld, sorts): (u64, Sorts),
     ) -> Result<(), JournalError> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
@@ -433,8 +436,7 @@ impl Transaction<'_> {
                 self.group.changes.push(index::put_disclosure(number, &id, disclosure));
                 self.group.disclosures.insert((number, id), disclosure);
             }
-            let about_erasure = erasure_index::put_feed_entry(&id, number, size, entry);
-            self.group.changes.extend(about_erasure);
+            self.group.changes.extend(index::put_feed_entry(number, &id, size, entry));
             size += 1;
             disclosed += u64::from(begins(entry));
         }
@@ -447,7 +449,10 @@ impl Transaction<'_> {
         let journal_index = self.append(Event::FeedPublished(pb::FeedPublished {
             partner: agency.to_string(),
             note,
-            considered,
+            considered: progress.considered,
+            rescan_rules: progress.rescan.rules,
+            rescan_next: progress.rescan.next,
+            rescan_end: progress.rescan.end,
             policy_version: self.state.policy_version().get(),
             records_disclosed: disclosed,
             fields_withheld: published.fields_withheld + withheld,
@@ -477,7 +482,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether an entry discloses a record that the partner had nothing of.
+/// Whether an entry discloses a record that the partner has nothing of.
 fn begins(entry: &pb::FeedEntry) -> bool {
     matches!(entry.action(), pb::FeedAction::Disclose | pb::FeedAction::Withdraw)
 }
@@ -509,12 +514,7 @@ impl Group {
     pub(super) fn finish(&mut self, positions: &[Position]) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         for (id, staged) in &self.records {
-            let place = RecordPlace {
-                journal_index: staged.journal_index,
-                content: positions[staged.content_frame],
-                partner: staged.partner,
-                marks: staged.marks,
-            };
+            let place = staged.place(positions[staged.content_frame]);
             changes.push(index::put_place(id, place));
         }
         for (id, place) in self.marked.iter().filter(|(id, _)| !self.records.contains_key(id)) {

@@ -9,6 +9,7 @@ use super::state::{PartnerNumber, State, cards_key};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
 use crate::record::stored;
 use crate::store::{FrameKind, Index, KeyRange, Order, SegmentReader, StoreError, Table};
 use arc_swap::ArcSwap;
@@ -160,6 +161,29 @@ impl View {
             .transpose()
     }
 
+    /// The records of entries of our feed that a partner got without their envelopes, with their
+    /// indexes in the feed.
+    pub fn not_supplied(
+        &self,
+        partner: PartnerNumber,
+        exceptions: &[pb::FeedException],
+    ) -> Result<Vec<(u64, RecordId)>, JournalError> {
+        let is_lapsed =
+            |exception: &&pb::FeedException| exception.reason() == pb::ExceptionReason::NotSupplied;
+        let size = self.feed(partner)?.size();
+        let mut found = Vec::new();
+        for index in exceptions.iter().filter(is_lapsed).map(|exception| exception.index) {
+            if index >= size {
+                continue;
+            }
+            for bytes in self.feed_entries(partner, index..index + 1)? {
+                let entry = entry::decode_feed(index, &bytes)?;
+                found.push((index, entry::record_id(&entry.record_id)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// The record that an entry accepted, if that was lately; with the partner it came from.
     pub fn recently_accepted(
         &self,
@@ -181,18 +205,19 @@ impl View {
         self.assemble(place, event).map(|record| Some(Arc::new(record)))
     }
 
-    /// A record that may be used; neither under a hold nor retracted.
-    pub fn usable(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
+    /// A record as it is in use, with its marks.
+    pub fn record_with_marks(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<(Arc<Verified>, Marks)>, JournalError> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(record) = recent.records.get(id) {
-            return Ok(Some(Arc::clone(record)));
+            // Of the records of late only those in use are remembered.
+            return Ok(Some((Arc::clone(record), Marks::default())));
         }
         drop(recent);
-        let Some(place) = self.place(id)?.filter(|place| place.marks.is_usable()) else {
-            return Ok(None);
-        };
-        let (_, event) = self.event(place.journal_index)?;
-        self.assemble(place, event).map(|record| Some(Arc::new(record)))
+        let found = self.placed_record(id)?;
+        Ok(found.map(|(place, record)| (Arc::new(record), place.marks())))
     }
 
     fn assemble(&self, place: RecordPlace, event: Event) -> Result<Verified, JournalError> {
@@ -205,8 +230,23 @@ impl View {
             return Err(broken(format!("no content lies at {}", place.content)));
         }
         let (_, slots) = stored::read(&frame.payload).map_err(|error| broken(error.to_string()))?;
-        Verified::from_store(accepted.header, accepted.signature.unwrap_or_default(), slots)
-            .map_err(|error| broken(error.to_string()))
+        let signature = accepted.signature.unwrap_or_default();
+        let record = Verified::from_store(accepted.header, signature, slots)
+            .map_err(|error| broken(error.to_string()))?;
+        match place.retracted_slots() {
+            SlotMask::NONE => Ok(record),
+            retracted => Ok(record.withholding(retracted)),
+        }
+    }
+
+    /// A record as it is in use, with its place.
+    pub fn placed_record(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<(RecordPlace, Verified)>, JournalError> {
+        let Some(place) = self.place(id)? else { return Ok(None) };
+        let (_, event) = self.event(place.journal_index)?;
+        Ok(Some((place, self.assemble(place, event)?)))
     }
 
     /// A record with how it came to be here.
@@ -219,14 +259,14 @@ impl View {
         let (accepted_at, event) = self.event(place.journal_index)?;
         let record = Arc::new(self.assemble(place, event)?);
         let snapshot = self.snapshot();
-        let partner = place.partner.and_then(|number| {
+        let partner = place.partner().and_then(|number| {
             snapshot.state.partner_by_number(number).map(|(agency, _)| agency.clone())
         });
-        let erasures = match place.marks.is_erased() {
+        let erasures = match place.marks().is_erased() {
             true => self.erasures_of(&record.id())?.into_iter().map(|(_, note)| note).collect(),
             false => Vec::new(),
         };
-        let (journal_index, marks) = (place.journal_index, place.marks);
+        let (journal_index, marks) = (place.journal_index, place.marks());
         Ok(Kept { record, journal_index, accepted_at, partner, marks, erasures })
     }
 

@@ -122,9 +122,10 @@ impl Transaction<'_> {
         (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
     ) -> Result<(), JournalError> {
         let Some(located) = self.located(id)? else { return Ok(()) };
+        let marks = located.place.marks();
         let of_partner = self.waiting(id)?.into_iter().filter(|duty| duty.partner == number);
         let known = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
-        if order.slots.without(known).is_empty() && located.marks.is_restricted() {
+        if order.slots.without(known).is_empty() && marks.is_restricted() {
             return Ok(());
         }
         let order = pb::ErasureOrder::from(order);
@@ -138,7 +139,8 @@ impl Transaction<'_> {
             order: Some(order),
         }))?;
         self.touched.records.touch(*id, entry);
-        self.mark(id, located.marks.with_restricted(true))
+        self.mark(id, &located, located.place.marked(marks.with_restricted(true)));
+        Ok(())
     }
 
     /// Carries out the duties that waited for the end of the hold; gives the slots erased.

@@ -155,7 +155,7 @@ impl Question {
             return Ok(());
         }
         let AcceptedHeader { journal_index, id, .. } = accepted;
-        if view.place(&id)?.is_some_and(|place| place.marks.is_usable()) {
+        if view.place(&id)?.is_some_and(|place| place.marks().is_usable()) {
             tally.take(&Seen { journal_index, id, facts }, &answers, &excepted);
         }
         Ok(())

@@ -100,7 +100,7 @@ pub(super) fn plan(
     let orders = header.originator == tx.signing().agency;
     let mut records = Vec::new();
     for id in revisions(tx, &id)? {
-        let (Some(record), Some((marks, _))) = (tx.record(&id)?, tx.marks(&id)?) else { continue };
+        let (Some(record), Some(marks)) = (tx.record(&id)?, tx.marks(&id)?) else { continue };
         if let Some(hold) = hold(record.kind(), marks.is_restricted(), basis) {
             return Ok(Err(NodeError::Precondition(format!("record {id} stays: {hold}"))));
         }
@@ -174,7 +174,7 @@ impl Node {
         let (outcome, committed) = self
             .ledger
             .commit(move |tx| {
-                let Some((marks, _)) = tx.marks(&id)? else { return Ok(Err(unknown(&id))) };
+                let Some(marks) = tx.marks(&id)? else { return Ok(Err(unknown(&id))) };
                 if marks.is_restricted() == restricted {
                     let state = if restricted { "under a hold already" } else { "under no hold" };
                     return Ok(Err(NodeError::Precondition(format!("record {id} is {state}"))));

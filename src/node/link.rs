@@ -5,12 +5,11 @@
 
 use super::disclose::Discloser;
 use super::keyring::Keys;
-use super::policies::record_facts;
 use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
-    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch, Closing,
-    Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
+    Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
+    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
     Standing, check_batch,
 };
 use crate::ident::{AgencyName, LeafIndex, TreeSize};
@@ -556,7 +555,7 @@ async fn stored(stores: &mut VecDeque<oneshot::Receiver<(TakenIn, Committed)>>) 
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
 /// policy still allows of each record now.
-fn load_batch(
+pub(super) fn load_batch(
     view: &View,
     number: PartnerNumber,
     discloser: &mut Discloser,
@@ -565,6 +564,7 @@ fn load_batch(
     let most = start + BATCH_ENTRIES_MAX as u64;
     let missing = || JournalError::Index(format!("no feed head above {start}"));
     let (mut end, mut note) = view.feed_head(number, start, most)?.ok_or_else(missing)?;
+    discloser.begin();
     let mut batch = fill_batch(view, number, discloser, start..end, note)?;
     while batch.encoded_len() > BATCH_BYTES_MAX {
         let smaller = view.feed_head(number, start, end - 1)?.ok_or_else(missing)?;
@@ -591,7 +591,8 @@ fn fill_batch(
     Ok(pb::FeedBatch { start, entries, envelopes, note })
 }
 
-/// The moment of sending: what was disclosed goes only as far as policy allows now.
+/// The moment of sending: what was disclosed goes only if policy allows all of it now. Otherwise the
+/// partner says that it did not get it, and what is allowed then is disclosed anew.
 fn envelope_for(
     view: &View,
     discloser: &mut Discloser,
@@ -604,10 +605,15 @@ fn envelope_for(
         return Ok(pb::Envelope::default());
     }
     let id = entry::record_id(&entry.record_id)?;
-    let Some(record) = view.usable(&id)? else { return Ok(pb::Envelope::default()) };
-    Ok(match discloser.permitted(&record, &record_facts(record.header()))? {
-        Some(now) => record.redacted(now.and(SlotMask::from_bits(entry.open_slots))),
-        None => pb::Envelope::default(),
+    let Some((record, marks)) = view.record_with_marks(&id)? else {
+        return Ok(pb::Envelope::default());
+    };
+    let slots = SlotMask::from_bits(entry.open_slots);
+    Ok(match discloser.verdict(&record, marks)?.allowed {
+        Allowed::Slots { open, erased } if slots.without(open).without(erased).is_empty() => {
+            record.redacted(slots.and(open))
+        }
+        _ => pb::Envelope::default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! How the exchange with each partner stands: which stream is driven, and what people are told.
 
 use crate::ident::{AgencyName, Timestamp};
+use crate::journal::state::Progress;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -15,7 +16,8 @@ pub(super) struct Health {
     /// When the stream that is driven began, or the last one ended.
     pub(super) since: Option<Timestamp>,
     pub(super) last_error: String,
-    pub(super) considered: u64,
+    /// How far the feed is, once its task runs.
+    pub(super) progress: Option<Progress>,
     pub(super) receipt_ms_p50: u64,
 }
 
@@ -56,8 +58,8 @@ impl Links {
         self.with(agency, |link| link.health.last_error = error);
     }
 
-    pub(super) fn considered(&self, agency: &AgencyName, index: u64) {
-        self.with(agency, |link| link.health.considered = index);
+    pub(super) fn progressed(&self, agency: &AgencyName, progress: Progress) {
+        self.with(agency, |link| link.health.progress = Some(progress));
     }
 
     pub(super) fn receipted(&self, agency: &AgencyName, delay_ms: u64) {

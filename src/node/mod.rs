@@ -5,7 +5,6 @@
 
 mod acts;
 mod apply;
-mod brake;
 mod bundles;
 mod compare;
 pub mod config;
@@ -137,6 +136,8 @@ pub struct Node {
     /// Held by who counts what another policy would change: it takes all that can be spared.
     comparing: tokio::sync::Mutex<()>,
     past_bundles: PastBundles,
+    /// Held while rules are loaded.
+    reloading: Mutex<()>,
     trust: SharedTrust,
     certificate: Arc<NodeCertificate>,
     authority: Authority,
@@ -189,6 +190,7 @@ impl Node {
             rules_changed,
             comparing: tokio::sync::Mutex::default(),
             past_bundles: PastBundles::default(),
+            reloading: Mutex::default(),
             trust: empty_trust()?,
             certificate,
             authority,

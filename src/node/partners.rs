@@ -7,6 +7,7 @@ use crate::ident::AgencyName;
 use crate::journal::held::HeldBundle;
 use crate::journal::state::{PARTNERS_MAX, PartnerNumber, PartnerRecord};
 use crate::journal::transaction::Transaction;
+use crate::journal::view::Snapshot;
 use crate::partner::{
     Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, compare_cards, transition,
 };
@@ -167,13 +168,13 @@ impl Node {
     pub fn partner_view(&self, agency: &AgencyName) -> Result<pb::PartnerView, NodeError> {
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
-        Ok(self.view_of(agency, partner, snapshot.size))
+        Ok(self.view_of(agency, partner, &snapshot))
     }
 
     pub fn partner_views(&self) -> Vec<pb::PartnerView> {
         let snapshot = self.view().snapshot();
         let partners = snapshot.state.partners.iter();
-        partners.map(|(agency, partner)| self.view_of(agency, partner, snapshot.size)).collect()
+        partners.map(|(agency, partner)| self.view_of(agency, partner, &snapshot)).collect()
     }
 
     /// Records whose disclosure waits for a person.
@@ -185,9 +186,18 @@ impl Node {
         bundles.values().map(HeldBundle::records).sum()
     }
 
-    fn view_of(&self, agency: &AgencyName, partner: &PartnerRecord, size: u64) -> pb::PartnerView {
+    fn view_of(
+        &self,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+        snapshot: &Snapshot,
+    ) -> pb::PartnerView {
         let card = partner.card.card();
         let link = self.links.health(agency);
+        let progress = link.progress.unwrap_or(partner.published.progress);
+        let rescan = progress.under(snapshot.state.rules_since(agency)).rescan;
+        let (rescanned, to_rescan) =
+            if rescan.is_done() { (0, 0) } else { (rescan.next, rescan.end) };
         let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = denials.get(agency).into_iter().flatten();
         pb::PartnerView {
@@ -202,7 +212,7 @@ impl Node {
             receipted: partner.receipted,
             exceptions: partner.exceptions,
             received: partner.received.frontier.size().get(),
-            lag_entries: size.saturating_sub(link.considered.max(partner.published.considered)),
+            lag_entries: snapshot.size.saturating_sub(progress.considered),
             disclosed: partner.published.records_disclosed,
             fields_withheld: partner.published.fields_withheld,
             denied: denied
@@ -210,6 +220,8 @@ impl Node {
                 .collect(),
             last_error: link.last_error,
             receipt_ms_p50: link.receipt_ms_p50,
+            rescanned,
+            to_rescan,
             held: self.held_for(partner.number),
         }
     }

@@ -12,7 +12,7 @@ use crate::policy::{
 use crate::record::header::Header;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// The files of a bundle.
 type Files = Vec<pb::PolicyFile>;
@@ -22,6 +22,8 @@ pub(super) struct Rules {
     pub(super) version: PolicyVersion,
     pub(super) compiled: Arc<Compiled>,
     pub(super) partners: BTreeMap<AgencyName, PartnerFacts>,
+    /// The journal entry from which they hold for each partner.
+    since: BTreeMap<AgencyName, u64>,
     pub(super) hash: Option<BundleHash>,
     pub(super) bundle: Arc<Bundle>,
     files: Files,
@@ -53,7 +55,8 @@ impl Rules {
         let partners = BTreeMap::from([(facts.agency.clone(), facts)]);
         let version = PolicyVersion::new(version);
         let compiled = Arc::new(compiled);
-        Self { version, compiled, partners, hash, bundle, files: Vec::new() }
+        let (since, files) = (BTreeMap::new(), Vec::new());
+        Self { version, compiled, partners, since, hash, bundle, files }
     }
 
     /// The same rules for one partner, of whom other facts are assumed.
@@ -66,7 +69,7 @@ impl Rules {
         self.hash
     }
 
-    fn compile(
+    pub(super) fn compile(
         state: &State,
         own: &AgencyName,
         bundle: Arc<Bundle>,
@@ -80,7 +83,14 @@ impl Rules {
             .collect::<Result<_, NodeError>>()?;
         let compiled = Compiled::new(Arc::clone(&bundle), own.clone(), partners.values().cloned());
         let version = state.policy_version();
-        Ok(Self { version, compiled: Arc::new(compiled), partners, hash, bundle, files })
+        let since = |agency: &AgencyName| (agency.clone(), state.rules_since(agency));
+        let since = partners.keys().map(since).collect();
+        Ok(Self { version, compiled: Arc::new(compiled), partners, since, hash, bundle, files })
+    }
+
+    /// The journal entry from which these rules hold for a partner; 0 if they know none of it.
+    pub(super) fn since(&self, agency: &AgencyName) -> u64 {
+        self.since.get(agency).copied().unwrap_or_default()
     }
 }
 
@@ -131,6 +141,8 @@ pub(super) fn denied_by(decision: &Decision) -> String {
 impl Node {
     /// Brings the rules to the state of the journal: another bundle, other partners.
     pub(super) fn reload_rules(&self) -> Result<(), NodeError> {
+        // Two changes at once must not leave the older one's rules in place.
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.view().snapshot();
         let rules = self.rules.load();
         let in_force = snapshot.state.policy.as_ref().map(|policy| policy.bundle_hash.clone());

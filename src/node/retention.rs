@@ -73,7 +73,7 @@ impl Node {
 }
 
 fn erase(tx: &mut Transaction<'_>, id: &RecordId) -> Result<bool, JournalError> {
-    let (Some(record), Some((marks, _))) = (tx.record(id)?, tx.marks(id)?) else {
+    let (Some(record), Some(marks)) = (tx.record(id)?, tx.marks(id)?) else {
         return Ok(false);
     };
     let until = record.header().marking.retain_until;

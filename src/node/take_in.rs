@@ -157,7 +157,7 @@ pub(super) fn take_in(
         let at = (agency, number, index.get());
         match (entry.action, record) {
             (FeedAction::Erase, _) => erased |= erase(tx, &entry, at)?,
-            (FeedAction::Retract, _) => retract(tx, &entry, at)?,
+            (FeedAction::Retract, _) => tx.retract(&entry.record, entry.open_slots, at)?,
             (FeedAction::Erased, _) => {
                 tx.report_erased(&entry.record, entry.open_slots, (agency, at.2))?;
             }
@@ -192,8 +192,7 @@ pub(super) fn take_in(
 /// Whether a record that is to be erased came under a hold after the batch was checked.
 fn overtaken(tx: &Transaction<'_>, taken: &[Taken]) -> Result<bool, JournalError> {
     for Taken { entry, .. } in taken.iter().filter(|taken| taken.entry.order.is_some()) {
-        let (Some(record), Some((marks, _))) =
-            (tx.record(&entry.record)?, tx.marks(&entry.record)?)
+        let (Some(record), Some(marks)) = (tx.record(&entry.record)?, tx.marks(&entry.record)?)
         else {
             continue;
         };
@@ -211,22 +210,31 @@ type At<'a> = (&'a AgencyName, PartnerNumber, u64);
 fn keep(
     tx: &mut Transaction<'_>,
     Incoming { prepared, known, size, .. }: Incoming,
-    (agency, number, feed_index): At<'_>,
+    at @ (agency, number, feed_index): At<'_>,
 ) -> Result<(), JournalError> {
     let id = prepared.record().id();
     let Some(known) = tx.record_since(&id, known, size)? else {
         let origin = Origin::Partner { agency, number, feed_index };
         return tx.accept(prepared, origin).map(drop);
     };
+    let record = prepared.record();
+    let is_originator = record.header().originator == *agency;
+    let given = tx.given(&id)?;
     let mut merged = (*known).clone();
-    let gained = merged.absorb(prepared.record()).unwrap_or(SlotMask::NONE);
+    // What was taken back comes into use again by the leave of whoever took it back alone.
+    let barred = given
+        .filter(|given| !given.heeds(number, is_originator))
+        .map_or(SlotMask::NONE, |given| given.retracted);
+    let gained = if barred.is_empty() {
+        merged.absorb(record)
+    } else {
+        merged.absorb(&record.withholding(barred))
+    };
+    let gained = gained.unwrap_or(SlotMask::NONE);
     if !gained.is_empty() {
-        tx.extend(Arc::new(merged), gained, agency, feed_index)?;
+        tx.extend(Arc::new(merged), gained, at)?;
     }
-    let again = tx
-        .marks(&id)?
-        .is_some_and(|(marks, source)| marks.is_retracted() && source == Some(number));
-    if again { tx.retract(&id, false, agency, feed_index) } else { Ok(()) }
+    tx.receive_again(&id, record.open_slots(), is_originator, at)
 }
 
 /// Erases everything that is ordered, also what never came: so it can't come later.
@@ -244,20 +252,4 @@ fn erase(
         order: Some(order),
     };
     tx.erase(&entry.record, order.slots, &ground).map(|slots| !slots.is_empty())
-}
-
-/// A record that came from somebody else stays in use: this partner's retraction is not about it.
-fn retract(
-    tx: &mut Transaction<'_>,
-    entry: &FeedEntry,
-    (agency, number, feed_index): At<'_>,
-) -> Result<(), JournalError> {
-    let from_there = match tx.marks(&entry.record)? {
-        Some((_, source)) if source == Some(number) => true,
-        Some(_) => {
-            tx.record(&entry.record)?.is_some_and(|record| record.header().originator == *agency)
-        }
-        None => false,
-    };
-    if from_there { tx.retract(&entry.record, true, agency, feed_index) } else { Ok(()) }
 }

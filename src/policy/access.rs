@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 43] = [
+pub const RPCS: [&str; 44] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -32,6 +32,7 @@ pub const RPCS: [&str; 43] = [
     "liaison.v1.RecordService/WithdrawRecord",
     "liaison.v1.RecordService/EraseRecord",
     "liaison.v1.RecordService/ListErasures",
+    "liaison.v1.RecordService/ListRetractions",
     "liaison.v1.RecordService/RestrictRecord",
     "liaison.v1.RecordService/UnrestrictRecord",
     "liaison.v1.RecordService/ExplainDelivery",

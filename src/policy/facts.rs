@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::marking::{Marking, Pap, Tlp};
@@ -186,6 +187,14 @@ pub struct PartnerFacts {
     pub operations: Vec<String>,
     /// Parameters of this one partner, at most [`TAG_VALUES_MAX`] values each.
     pub tags: BTreeMap<String, Vec<String>>,
+}
+
+impl PartnerFacts {
+    /// Whether guard/partner-standing lets anything go at all: a partner that is suspended or whose
+    /// agreement ran out is paused, whatever else policy says.
+    pub fn is_in_standing(&self, moment: &Moment) -> bool {
+        !self.suspended && moment.hour() < self.agreement_until.hour()
+    }
 }
 
 /// Names exactly what policy may ask about these partners, in their order. SHA-256 over the tag and

@@ -503,6 +503,18 @@ impl Verified {
         Self { slots: self.numbered().map(erase).collect(), ..self.clone() }
     }
 
+    /// This record without these slots, as if they had not come.
+    #[must_use]
+    pub fn withholding(&self, slots: SlotMask) -> Self {
+        let withhold = |(number, slot): (SlotNumber, &Slot)| match slot {
+            Slot::Open { .. } if slots.contains(number) => {
+                Slot::Withheld(slot.commitment(self.header.kind, number))
+            }
+            _ => slot.clone(),
+        };
+        Self { slots: self.numbered().map(withhold).collect(), ..self.clone() }
+    }
+
     /// The slots that are erased here.
     pub fn erased_slots(&self) -> SlotMask {
         self.numbered()

@@ -252,6 +252,17 @@ impl Kind {
         }
     }
 
+    /// The slots that say what a record of this kind is about: a single reference each. Without it
+    /// the record means nothing, and with it hidden it would tell that there is something.
+    pub fn subject_slots(self) -> impl Iterator<Item = SlotNumber> {
+        self.reference_slots().filter(move |slot| !slot.spec(self).repeated)
+    }
+
+    /// The slots that refer to other records.
+    pub fn reference_slots(self) -> impl Iterator<Item = SlotNumber> {
+        SlotNumber::of(self).filter(move |slot| slot.spec(self).rule == Series)
+    }
+
     /// The slots of this kind whose class is in the set.
     pub fn slots_of(self, classes: ClassSet) -> SlotMask {
         SlotNumber::of(self)

@@ -1,6 +1,6 @@
-//! Erasures and holds, as `RecordService` serves them.
+//! Erasures, retractions and holds, as `RecordService` serves them.
 
-use super::{Context, acts, person_of, record_id, refusal};
+use super::{Context, acts, agency, person_of, record_id, refusal};
 use crate::node::HoldChange;
 use crate::pb::{self, act::Act};
 use crate::record::erasure::ErasureBasis;
@@ -57,6 +57,29 @@ pub(super) async fn list(
         next_before: page.next_before.unwrap_or_default(),
         index_pending,
     }))
+}
+
+pub(super) async fn retractions(
+    context: &Context,
+    request: Request<pb::ListRetractionsRequest>,
+) -> Result<Response<pb::ListRetractionsResponse>, Status> {
+    let pb::ListRetractionsRequest { agency: name, outstanding, after_agency, before } =
+        request.into_inner();
+    let named = |field, name: &str| match name {
+        "" => Ok(None),
+        name => agency(field, name).map(Some),
+    };
+    let (only, from) = (named("agency", &name)?, named("after_agency", &after_agency)?);
+    let before = if before == 0 { u64::MAX } else { before };
+    let page = context
+        .read(move |view| {
+            view.retractions(only.as_ref(), from.as_ref(), before, outstanding, PAGE_MAX)
+        })
+        .await?;
+    let (next_agency, next_before) =
+        page.next.map_or_else(Default::default, |(agency, before)| (agency.to_string(), before));
+    let retractions = page.retractions;
+    Ok(Response::new(pb::ListRetractionsResponse { retractions, next_agency, next_before }))
 }
 
 /// The journal's checkpoint over a hold, or over its end, and the slots that went with it.

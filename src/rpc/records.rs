@@ -144,6 +144,13 @@ impl RecordService for Records {
         erasures::list(&self.0, request).await
     }
 
+    async fn list_retractions(
+        &self,
+        request: Request<pb::ListRetractionsRequest>,
+    ) -> Result<Response<pb::ListRetractionsResponse>, Status> {
+        erasures::retractions(&self.0, request).await
+    }
+
     async fn restrict_record(
         &self,
         request: Request<pb::RestrictRecordRequest>,

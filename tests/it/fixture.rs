@@ -344,8 +344,8 @@ pub(crate) async fn introduce(nodes: &[&RunningNode]) {
     }
 }
 
-/// Waits until every node considered its whole journal for all and holds receipts for all that it
-/// disclosed, and nothing grew between two looks.
+/// Waits until every node considered its whole journal for all, under the rules in force, and holds
+/// receipts for all that it disclosed, and nothing grew between two looks.
 pub(crate) async fn settled(nodes: &[&RunningNode]) {
     let mut before = Vec::new();
     eventually("every disclosure is receipted", async || {
@@ -353,8 +353,10 @@ pub(crate) async fn settled(nodes: &[&RunningNode]) {
         let mut settled = true;
         for node in nodes {
             let status = node.status().await;
-            settled &=
-                status.partners.iter().all(|p| p.receipted == p.feed_size && p.lag_entries == 0);
+            let is_settled = |p: &pb::PartnerView| {
+                p.receipted == p.feed_size && p.lag_entries == 0 && p.to_rescan == 0
+            };
+            settled &= status.partners.iter().all(is_settled);
             sizes.push(status.journal_size);
         }
         let quiet = settled && sizes == before;

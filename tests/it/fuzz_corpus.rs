@@ -151,6 +151,9 @@ fn journal_entry() -> Vec<u8> {
         policy_version: 1,
         records_disclosed: 2,
         fields_withheld: 3,
+        rescan_rules: 4,
+        rescan_next: 5,
+        rescan_end: 6,
         ..pb::FeedPublished::default()
     };
     let event = Some(pb::journal_entry::Event::FeedPublished(published));

@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod faults;
 mod fixture;
+mod follows_policy;
 mod fuzz_corpus;
 mod impostor;
 mod independent;

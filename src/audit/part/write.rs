@@ -139,6 +139,7 @@ impl<S: Sink> PartWriter<S> {
                 held.record_ids.iter().any(|id| has(RecordId::try_from(&id[..]).ok()))
             }
             Event::ErasureReported(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
+            Event::RecordReceivedAgain(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
             Event::ActProposed(_) => self.plan.acts.contains(&self.index),
             Event::ActDecided(decided) => self.plan.acts.contains(&decided.proposal),
             Event::FeedPublished(published) => self
@@ -180,6 +181,7 @@ impl<S: Sink> PartWriter<S> {
             Event::ErasureReported(reported) => &reported.partner,
             Event::DisclosuresHeld(held) => &held.partner,
             Event::HeldDecided(decided) => &decided.partner,
+            Event::RecordReceivedAgain(received) => &received.partner,
             _ => return Ok(()),
         };
         self.partners.extend(partner.parse::<AgencyName>());

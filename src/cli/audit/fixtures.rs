@@ -6,6 +6,7 @@ use crate::journal::entry::{feed_origin, journal_origin, receipt_name};
 use crate::journal::erase::Ground;
 use crate::journal::ledger::Ledger;
 use crate::journal::open::{JournalOptions, genesis, open};
+use crate::journal::state::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::merkle::{
     Checkpoint, CosignatureTime, Cosigner, Frontier, Note, NoteSigner, NoteVerifier,
@@ -385,7 +386,11 @@ impl Node {
 
     pub(in crate::cli) fn publish(&self, entries: Vec<pb::FeedEntry>) {
         let partner = Party::partner().agency;
-        self.commit(move |t| t.publish(&partner, &entries, None, t.size().get(), 2));
+        self.commit(move |t| {
+            let rescan = Rescan { rules: t.state().rules_since(&partner), ..Rescan::default() };
+            let progress = Progress { considered: t.size().get(), rescan };
+            t.publish(&partner, &entries, None, progress, 2)
+        });
     }
 
     fn disclose(&self, numbers: std::ops::Range<usize>) {
@@ -453,7 +458,7 @@ impl Node {
             t.accept(part, from(0))?;
             t.accept(foreign, from(1))?;
             t.append(feed_received(&leaves[..2]))?;
-            t.extend(Arc::new(merged), gained, &agency, 2)?;
+            t.extend(Arc::new(merged), gained, (&agency, number, 2))?;
             t.append(feed_received(&leaves))
         });
     }

@@ -5,7 +5,9 @@ use super::fixtures::{
 };
 use super::*;
 use crate::audit::{self, Disclosure, Verdict, bundle_hash};
+use crate::exchange::WHOLE_RECORD;
 use crate::journal::erase::Ground;
+use crate::journal::state::{Progress, Rescan};
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::policy::{Reasons, Unusual};
 use crate::record::erasure::ErasureBasis;
@@ -449,6 +451,64 @@ fn a_disclosure_outside_policy_or_holdings_is_found() {
     assert_eq!(first, Check::Disclosure);
     let no_withdrawal = disclosing(|record| feed_entry(FeedAction::Withdraw, record, 0b10, 1));
     assert_eq!(no_withdrawal, Check::Disclosure);
+}
+
+#[test]
+fn what_was_disclosed_is_taken_back_and_disclosed_again() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    let entry = |action, slots| feed_entry(action, &node.records[0], slots, 1);
+    node.publish(vec![
+        entry(FeedAction::Disclose, 0b110),
+        entry(FeedAction::Retract, 0b100),
+        entry(FeedAction::Revise, 0b110),
+        entry(FeedAction::Retract, WHOLE_RECORD.bits()),
+        entry(FeedAction::Disclose, 0b10),
+    ]);
+    assert_eq!(verified(&node).failure, None);
+}
+
+#[test]
+fn a_retraction_of_what_was_not_disclosed_or_is_no_longer_is_found() {
+    let publish = |entries: &[(FeedAction, u32, u64)]| {
+        dishonest(|node| {
+            let entry = |(action, slots, version): &(FeedAction, u32, u64)| {
+                feed_entry(*action, &node.records[0], *slots, *version)
+            };
+            node.publish(entries.iter().map(entry).collect());
+        })
+    };
+    let (whole, shown) = (WHOLE_RECORD.bits(), (FeedAction::Disclose, 0b110, 1));
+    let back = (FeedAction::Retract, whole, 1);
+    assert_eq!(publish(&[back]), Check::Disclosure);
+    assert_eq!(publish(&[shown, back, back]), Check::Disclosure);
+    assert_eq!(publish(&[shown, back, (FeedAction::Revise, 0b110, 1)]), Check::Disclosure);
+    for wrong in [(0, 1), (1, 1), (1 << 30, 1), (0b10, 0), (whole, 2)] {
+        let wrong = (FeedAction::Retract, wrong.0, wrong.1);
+        assert_eq!(publish(&[shown, wrong]), Check::Disclosure, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_rescan_that_names_other_rules_goes_back_or_goes_too_far_is_found() {
+    let publish = |rescans: &[(u64, u64, u64)]| {
+        let mut node = Node::new();
+        node.submit(0..2);
+        for (rules, next, end) in rescans.iter().copied() {
+            let partner = Party::partner().agency;
+            node.commit(move |t| {
+                let rules = t.state().rules_since(&partner) + rules;
+                let rescan = Rescan { rules, next, end };
+                let progress = Progress { considered: t.size().get(), rescan };
+                t.publish(&partner, &[], None, progress, 2)
+            });
+        }
+        verified(&node).failure.map(|failure| failure.fault.check)
+    };
+    assert_eq!(publish(&[(0, 0, 3), (0, 2, 3), (0, 3, 3), (0, 0, 5), (0, 4, 5)]), None);
+    for wrong in [&[(1, 0, 0)][..], &[(0, 4, 3)], &[(0, 0, 900)], &[(0, 2, 3), (0, 1, 3)]] {
+        assert_eq!(publish(wrong), Some(Check::FeedTotals), "{wrong:?}");
+    }
 }
 
 #[test]

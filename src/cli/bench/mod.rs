@@ -11,6 +11,7 @@ mod figures;
 mod memory;
 mod pair;
 mod policies;
+mod rescans;
 mod signatures;
 
 use super::error::{CliError, Exit, Source};
@@ -29,6 +30,7 @@ Examples:
   liaison bench --audit --records 1000000
   liaison bench --policy --records 1000000 --partners 20
   liaison bench --erasure --records 1000000
+  liaison bench --rescan --records 1000000
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -58,6 +60,9 @@ pub struct BenchArgs {
     /// are written anew.
     #[arg(long, conflicts_with_all = ["million", "audit", "policy"])]
     erasure: bool,
+    /// Measure changes of policy instead: a feed of so many records is brought to each.
+    #[arg(long, conflicts_with_all = ["million", "audit", "policy", "erasure"])]
+    rescan: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -109,6 +114,11 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     if args.erasure {
         say(&format!("two nodes with {records} records, of which one is erased"));
         figures.extend(erasures::measure(dir, args.engine, records, context).await?);
+        return Ok(figures);
+    }
+    if args.rescan {
+        say(&format!("two nodes: {records} records, and a policy that changes"));
+        figures.extend(rescans::measure(dir, args.engine, records, context).await?);
         return Ok(figures);
     }
     say("signing and verifying records in memory");

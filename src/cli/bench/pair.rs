@@ -142,8 +142,33 @@ impl Pair {
         Ok(())
     }
 
+    /// Pushes so many results to the vendor's node, which considers all of them for the police and
+    /// is to disclose none.
+    pub(super) async fn fill_vendor(
+        &self,
+        dir: &Path,
+        records: usize,
+        context: &Context,
+    ) -> Result<(), CliError> {
+        let mut client = NodeServiceClient::new(self.vendor().client(ClientRole::Admin).await?);
+        for start in (0..records).step_by(ROUND) {
+            let file = dir.join(format!("results-{start}.csv"));
+            std::fs::write(&file, data::results_csv(start..records.min(start + ROUND)))
+                .map_err(CliError::file("write", &file))?;
+            push(self.vendor(), &file, context).await?;
+        }
+        let started = Instant::now();
+        while feed_of(&mut client).await?.lag_entries > 0 {
+            if started.elapsed() > RECEIPTS_DEADLINE {
+                return Err(overdue("not everything was considered"));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
     /// Peak and resident memory of both nodes.
-    fn memory(&self, target: Option<Target>) -> Vec<Figure> {
+    pub(super) fn memory(&self, target: Option<Target>) -> Vec<Figure> {
         let of = |node: &RunningNode| {
             let memory = Memory::of(node);
             let figure =
@@ -274,7 +299,7 @@ struct Pushed {
 }
 
 /// How a node stands with its only partner.
-async fn feed_of(
+pub(super) async fn feed_of(
     client: &mut NodeServiceClient<tonic::transport::Channel>,
 ) -> Result<pb::PartnerView, CliError> {
     let status = asked("read the status", client.get_status(pb::GetStatusRequest {}).await)?;
@@ -282,7 +307,7 @@ async fn feed_of(
     partner.ok_or_else(|| CliError::Answer("a node has no partner".to_owned()))
 }
 
-fn overdue(found: &str) -> CliError {
+pub(super) fn overdue(found: &str) -> CliError {
     CliError::Other {
         doing: "the partner's node does not follow".to_owned(),
         exit: Exit::Unavailable,
@@ -335,7 +360,7 @@ impl Arrivals {
 }
 
 /// A percentile of sorted times by nearest rank.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }

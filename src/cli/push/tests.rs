@@ -119,6 +119,12 @@ impl RecordService for Node {
     ) -> Result<Response<pb::ListErasuresResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn list_retractions(
+        &self,
+        _: Request<pb::ListRetractionsRequest>,
+    ) -> Result<Response<pb::ListRetractionsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn restrict_record(
         &self,
         _: Request<pb::RestrictRecordRequest>,

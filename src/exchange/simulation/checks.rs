@@ -1,10 +1,12 @@
 //! What must hold: every partner holds what policy in plain words let go at the moment of sending,
-//! record by record and slot by slot, and nothing else; what policy allows in the end is there; and
-//! no witness ever cosigns two histories of a log. It changes nothing in the world.
+//! record by record and slot by slot, and nothing else; in the end it may use what policy then allows
+//! of all that was accepted, no more and no less; and no witness ever cosigns two histories of a log.
+//! It changes nothing in the world.
 
 use std::collections::BTreeSet;
 
-use super::world::{Masks, Node, PAIRS, Relation, World, shown};
+use super::world::{Masks, Node, PAIRS, Relation, World, allowed};
+use crate::exchange::Allowed;
 use crate::exchange::witnessing::head_of;
 use crate::ident::RecordId;
 use crate::merkle::TreeHead;
@@ -30,8 +32,13 @@ pub(super) struct Reached {
     withdrawals: usize,
     /// Records that a partner has with fewer slots than their holder.
     shown_in_part: usize,
-    /// Records that a partner has and policy would not give it now.
-    kept_after_narrowing: usize,
+    pub(super) rescan_steps: usize,
+    pub(super) taken_back: usize,
+    pub(super) taken_back_in_part: usize,
+    pub(super) shown_again: usize,
+    pub(super) sent_again: usize,
+    /// Records that a partner has and may not use.
+    out_of_use: usize,
 }
 
 impl Reached {
@@ -51,7 +58,12 @@ impl Reached {
             records_forwarded,
             withdrawals,
             shown_in_part,
-            kept_after_narrowing,
+            rescan_steps,
+            taken_back,
+            taken_back_in_part,
+            shown_again,
+            sent_again,
+            out_of_use,
         } = self;
         [
             receipts_caught_up,
@@ -68,7 +80,12 @@ impl Reached {
             records_forwarded,
             withdrawals,
             shown_in_part,
-            kept_after_narrowing,
+            rescan_steps,
+            taken_back,
+            taken_back_in_part,
+            shown_again,
+            sent_again,
+            out_of_use,
         ]
         .into_iter()
         .all(|count| *count >= least)
@@ -76,7 +93,7 @@ impl Reached {
 }
 
 /// What a node made itself, and what its partners were let send.
-fn allowed(node: &Node) -> Masks {
+fn let_in(node: &Node) -> Masks {
     let own = node.state.records.values().filter(|r| r.header().originator == node.agency.name);
     let mut allowed: Masks = own.map(|r| (r.id(), r.open_slots())).collect();
     for (id, mask) in node.state.relations.values().flat_map(|relation| &relation.allowed) {
@@ -111,13 +128,16 @@ impl World<'_> {
         for node in self.nodes.iter().filter(|node| !node.is_behind) {
             let records = node.state.records.iter();
             let held: Masks = records.map(|(id, record)| (*id, record.open_slots())).collect();
-            assert_eq!(held, allowed(node), "{} holds what policy allowed", node.agency.name);
+            assert_eq!(held, let_in(node), "{} holds what policy allowed", node.agency.name);
             let once: BTreeSet<_> = node.state.accepted.iter().collect();
             assert_eq!(once.len(), node.state.accepted.len(), "no record was accepted twice");
         }
         for (from, to) in self.ways() {
             self.assert_feeds_agree(from, to);
             self.assert_all_is_there(from, to);
+        }
+        for node in (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_behind) {
+            self.assert_uses_what_is_allowed(node);
         }
     }
 
@@ -129,41 +149,73 @@ impl World<'_> {
         assert_eq!(receiver.partner_feed.size(), published);
         assert_eq!(Some(receiver.partner_feed.root()), sender.feed.root_at(published));
         assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
-        assert_eq!(sender.retracted, receiver.duties, "every duty arrived");
+        assert_eq!(sender.taken_back, receiver.duties, "every duty arrived");
         let is_cosigned = head_of(&receiver.witnessed_note).size.get() > 0;
         let says_anything = self.nodes[from].state.substance > 0;
         assert_eq!(is_cosigned, says_anything, "every journal that says anything is cosigned");
     }
 
-    /// What policy allows in the end is there, but for what it did not allow when its turn came.
+    /// What policy allows in the end is there, but for what the receiver did not take when it came.
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
             let wanted = self.wanted(from, to, &id).unwrap_or_default();
             let held = self.nodes[to].state.records.get(&id).map(Verified::open_slots);
-            let lapsed = self.nodes[to].state.relations[&from].lapsed.get(&id);
-            let there = held.unwrap_or_default().or(lapsed.copied().unwrap_or_default());
+            let refused = self.nodes[to].state.relations[&from].refused.get(&id);
+            let there = held.unwrap_or_default().or(refused.copied().unwrap_or_default());
             assert!(wanted.without(there).is_empty(), "{id} did not go from {from} to {to}");
+        }
+    }
+
+    /// A record is in use by leave of the partner that gave it first or of its originator, exactly as
+    /// far as that one's policy allows now; slots that others gave besides, as far as one of theirs
+    /// does.
+    fn assert_uses_what_is_allowed(&self, node: usize) {
+        let state = &self.nodes[node].state;
+        for (id, given) in &state.given {
+            let from = given.from;
+            if self.nodes[from].is_behind {
+                continue;
+            }
+            let wanted = self.wanted(from, node, id);
+            let refused = state.relations[&from].refused.get(id).copied().unwrap_or_default();
+            let what = format!("{id} from {from} at {node}: {given:?}, wanted {wanted:?}");
+            // What it did not take when it came anew stays out of use.
+            assert!(wanted.is_some() || given.is_retracted, "more in use: {what}");
+            let is_less = wanted.is_some() && given.is_retracted;
+            assert!(!is_less || !refused.is_empty(), "less in use: {what}");
+            let Some(wanted) = wanted.filter(|_| !given.is_retracted) else { continue };
+            assert!(given.slots.without(wanted).is_empty(), "more slots in use: {what}");
+            assert!(wanted.without(given.slots).without(refused).is_empty(), "fewer: {what}");
+            let beside = state.records[id].open_slots().without(given.retracted).without(wanted);
+            let others = (0..self.nodes.len()).filter(|other| *other != node && *other != from);
+            let theirs =
+                others.fold(SlotMask::NONE, |mask, other| match self.nodes[other].is_behind {
+                    true => SlotMask::from_bits(u32::MAX),
+                    false => mask.or(self.wanted(other, node, id).unwrap_or_default()),
+                });
+            assert!(beside.without(theirs).is_empty(), "slots of nobody in use: {what}");
         }
     }
 
     /// Records that a node has for a partner, if policy allows.
     fn offered(&self, from: usize, to: usize) -> BTreeSet<RecordId> {
-        let state = &self.nodes[from].state;
+        let node = &self.nodes[from];
         let partner = self.book.agency(to);
-        let owed = |(id, source): &&(RecordId, Option<usize>)| {
-            *source != Some(to)
-                && state.records[id].header().originator != *partner
-                && !state.relations[&to].retracted.contains(id)
+        let owed = |id: &&RecordId| {
+            node.source(id) != Some(to) && node.state.records[*id].header().originator != *partner
         };
-        state.journal.iter().filter(owed).map(|(id, _)| *id).collect()
+        node.state.records.keys().filter(owed).copied().collect()
     }
 
-    /// What policy, in plain words, allows now.
+    /// What policy, in plain words, allows now of what a node has.
     fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Option<SlotMask> {
         let state = &self.nodes[from].state;
-        let record = &state.records[id];
+        let record = state.records.get(id)?;
         let classes = self.book.plainly(self.asked(from, to), record.header());
-        shown(&state.records, &state.relations[&to].disclosed, record, classes)
+        match allowed(state, to, record, classes) {
+            Allowed::Slots { open, .. } => Some(open),
+            Allowed::Nothing | Allowed::AsItIs => None,
+        }
     }
 
     pub(super) fn count_outcomes(&mut self) {
@@ -175,12 +227,13 @@ impl World<'_> {
             self.reached.duties += relation.duties.len();
             for (id, mask) in &relation.allowed {
                 let record = &sender.records[id];
-                let wanted = self.wanted(from, to, id);
                 let is_own = record.header().originator == self.nodes[from].agency.name;
                 self.reached.records_forwarded += usize::from(!is_own);
                 self.reached.withdrawals += usize::from(record.kind() == Kind::Withdrawal);
                 self.reached.shown_in_part += usize::from(*mask != record.open_slots());
-                self.reached.kept_after_narrowing += usize::from(wanted.is_none());
+                let given = self.nodes[to].state.given.get(id);
+                let is_out = given.is_some_and(|given| given.is_retracted);
+                self.reached.out_of_use += usize::from(is_out);
             }
         }
     }

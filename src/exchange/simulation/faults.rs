@@ -19,13 +19,13 @@ impl World<'_> {
         }
         match self.random.below(256) {
             0..=4 => self.submit(node),
-            5..=21 => drop(self.publish(node, partner)),
-            22..=31 => self.connect(pair),
-            32..=33 => self.cut(pair),
-            34 => self.crash(node),
-            35..=49 => self.tamper(pair, side),
-            50..=51 => self.change_policy(node),
-            52..=54 => self.retract(node, partner),
+            5..=25 => drop(self.publish(node, partner)),
+            26..=34 => self.connect(pair),
+            35..=36 => self.cut(pair),
+            37 => self.crash(node),
+            38..=49 => self.tamper(pair, side),
+            50..=52 => self.change_policy(node),
+            53..=54 => self.change_partner(node, partner),
             55 => self.begin_drain(pair, side),
             56 if self.restores => self.copy_or_restore(node),
             57..=150 => drop(self.deliver(pair, side)),
@@ -55,6 +55,7 @@ impl World<'_> {
                 self.cut(pair);
             }
         }
+        self.nodes[node].restart();
     }
 
     /// Keeps a copy of one node's state; later, once a run, puts that node back to it.

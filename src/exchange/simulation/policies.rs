@@ -20,6 +20,9 @@ use crate::record::marking::Tlp;
 /// Policies that a node may put in force; the last shares all it may, the one before nothing.
 pub(super) const EDITIONS: usize = 4;
 
+/// What may be agreed with a partner; the second is that it is in the circle, or no longer.
+pub(super) const FACTS: usize = 2;
+
 const CIRCLE: &str = "fraud";
 
 /// What one node says about one partner.
@@ -114,6 +117,7 @@ pub(super) struct Asked {
     pub(super) own: usize,
     pub(super) edition: usize,
     pub(super) partner: usize,
+    pub(super) facts: usize,
 }
 
 struct Edition {
@@ -121,13 +125,14 @@ struct Edition {
     stances: [Stance; NODES],
     compiled: Arc<Compiled>,
     decider: MemoDecider,
-    accepts: HashMap<(usize, RecordFacts), bool>,
+    accepts: HashMap<(usize, usize, RecordFacts), bool>,
 }
 
 /// Everything about the four agencies that no run changes.
 pub(super) struct Book {
     agencies: Vec<AgencyName>,
-    facts: Vec<PartnerFacts>,
+    /// By node, and by what is agreed.
+    facts: Vec<[PartnerFacts; FACTS]>,
     /// By node.
     editions: Vec<Vec<Edition>>,
     pairs: Vec<Vec<Pair>>,
@@ -137,7 +142,11 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn new() -> Self {
         let agencies = super::agencies();
-        let facts: Vec<_> = agencies.iter().enumerate().map(|(n, a)| partner_facts(n, a)).collect();
+        let facts: Vec<_> = agencies
+            .iter()
+            .enumerate()
+            .map(|(n, agency)| [0, 1].map(|agreed| partner_facts(n + agreed, agency)))
+            .collect();
         let mut random = Random(0);
         let mut edition = |own: usize, edition: usize| {
             let stances = [(); NODES].map(|()| Stance::of_edition(edition, &mut random));
@@ -146,7 +155,7 @@ impl Book {
             let files = [("10-agency.cedar".to_owned(), text)];
             let bundle = Bundle::load(files, &Vocabulary::default())
                 .unwrap_or_else(|found| panic!("{}", Report(&found)));
-            let partners = others.map(|partner| facts[partner].clone());
+            let partners = others.flat_map(|partner| facts[partner].clone());
             let compiled =
                 Arc::new(Compiled::new(Arc::new(bundle), agencies[own].name.clone(), partners));
             let decider = MemoDecider::new(Arc::clone(&compiled));
@@ -174,21 +183,22 @@ impl Book {
     pub(super) fn decide(&mut self, asked: Asked, header: &Header) -> Arc<Decision> {
         let Self { editions, facts, moment, .. } = self;
         let decider = &mut editions[asked.own][asked.edition].decider;
-        decider.decide(&facts[asked.partner], &record_facts(header), moment)
+        decider.decide(&facts[asked.partner][asked.facts], &record_facts(header), moment)
     }
 
     fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
         let Self { editions, facts, moment, .. } = self;
         let Edition { compiled, accepts, .. } = &mut editions[asked.own][asked.edition];
-        *accepts
-            .entry((asked.partner, record_facts(header)))
-            .or_insert_with_key(|(n, record)| compiled.accepts(&facts[*n], record, moment).allowed)
+        *accepts.entry((asked.partner, asked.facts, record_facts(header))).or_insert_with_key(
+            |(n, agreed, record)| compiled.accepts(&facts[*n][*agreed], record, moment).allowed,
+        )
     }
 
     /// What is wanted, in plain words.
     pub(super) fn plainly(&self, asked: Asked, header: &Header) -> ClassSet {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
-        let (own, partner) = (&self.agencies[asked.own], &self.facts[asked.partner]);
+        let partner = &self.facts[asked.partner][asked.facts];
+        let own = &self.agencies[asked.own];
         stance.shows(own, partner, &record_facts(header))
     }
 
@@ -226,7 +236,7 @@ fn record_facts(header: &Header) -> RecordFacts {
     )
 }
 
-/// Every second agency belongs to the circle.
+/// Every second number belongs to the circle.
 fn partner_facts(number: usize, agency: &Agency) -> PartnerFacts {
     PartnerFacts {
         agency: agency.name.clone(),

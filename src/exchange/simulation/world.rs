@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checks::Reached;
-use super::policies::{Accepting, Asked, Book, EDITIONS, any_marking};
+use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -13,9 +13,11 @@ use crate::exchange::fixture::{Agency, Feed, Ring, indicator_draft, start_of_day
 use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
-    Batch, BatchFault, CheckContext, CheckedBatch, ReceivedBatch, WINDOW, check_batch,
+    Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Disclosed, Given, Reason,
+    ReceivedBatch, WINDOW, check_batch, owed,
 };
-use crate::ident::{LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
+use crate::journal::state::{Progress, Rescan};
 use crate::merkle::{
     Checkpoint, Frontier, NoteVerifier, Origin, ShownCheckpoint, SignedCheckpoint, TileTree, judge,
     leaf_hash, root_of,
@@ -38,56 +40,81 @@ pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
 #[derive(Clone)]
 pub(super) struct Relation {
     pub(super) feed: Feed,
-    pub(super) disclosed: Masks,
-    pub(super) retracted: BTreeSet<RecordId>,
+    /// With the index of the last entry of the feed that shows it.
+    pub(super) disclosed: BTreeMap<RecordId, (u64, Disclosed)>,
+    /// How far the feed was written down to be.
+    progress: Progress,
+    /// What was agreed with the partner, and since when.
+    pub(super) facts: usize,
+    changed_at: usize,
+    /// What was taken back, in the order of the feed.
+    pub(super) taken_back: Vec<(RecordId, SlotMask)>,
     pub(super) receipted: TreeSize,
     receipted_note: Vec<u8>,
     pub(super) reported: Vec<Exception>,
     pub(super) partner_feed: Frontier,
     receipt_note: Vec<u8>,
     pub(super) exceptions: Vec<Exception>,
-    pub(super) duties: BTreeSet<RecordId>,
+    /// What the partner took back.
+    pub(super) duties: Vec<(RecordId, SlotMask)>,
     /// The newest checkpoint of the partner's journal that we cosigned.
     pub(super) witnessed_note: Vec<u8>,
     /// The newest of ours that the partner cosigned.
     cosigned_note: Vec<u8>,
     /// For the checks: what policy let the partner send, of all that was stored here.
     pub(super) allowed: Masks,
-    /// For the checks: what stands in the partner's feed as stored here and was not to be sent, or
-    /// not to be taken.
-    pub(super) lapsed: Masks,
+    /// For the checks: what the partner sent and was not to be taken.
+    pub(super) refused: Masks,
 }
 
 impl Relation {
     fn new(feed: Feed) -> Self {
         Self {
             feed,
-            disclosed: Masks::new(),
-            retracted: BTreeSet::new(),
+            disclosed: BTreeMap::new(),
+            progress: Progress::default(),
+            facts: 0,
+            changed_at: 0,
+            taken_back: Vec::new(),
             receipted: TreeSize::new(0),
             receipted_note: Vec::new(),
             reported: Vec::new(),
             partner_feed: Frontier::new(),
             receipt_note: Vec::new(),
             exceptions: Vec::new(),
-            duties: BTreeSet::new(),
+            duties: Vec::new(),
             witnessed_note: Vec::new(),
             cosigned_note: Vec::new(),
             allowed: Masks::new(),
-            lapsed: Masks::new(),
+            refused: Masks::new(),
         }
     }
+}
+
+/// What a journal says, as far as feeds follow from it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A record was accepted or more of it came, from a partner or from a client.
+    Record(RecordId, Option<usize>),
+    /// A record came into use or went out of it.
+    Use(RecordId),
+    /// Another policy or another agreement is in force.
+    Rules,
+    /// A partner got these without their envelopes.
+    Lapsed(usize, Vec<RecordId>),
 }
 
 /// What is durable of a node.
 #[derive(Clone)]
 pub(super) struct State {
-    /// The policy in force.
+    /// The policy in force, and since when.
     pub(super) edition: usize,
+    policy_at: usize,
+    /// Everything that came of each record.
     pub(super) records: Records,
-    /// Records in the order in which they were accepted, and again when slots were received, with
-    /// the partner that they came from.
-    pub(super) journal: Vec<(RecordId, Option<usize>)>,
+    /// By whose leave records of partners are used.
+    pub(super) given: BTreeMap<RecordId, Given<usize>>,
+    pub(super) journal: Vec<Said>,
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
     submitted: Vec<(String, pb::Marking, RecordId)>,
@@ -103,6 +130,8 @@ pub(super) struct Node {
     /// How often it was restored. Two histories never write the same leaf.
     pub(super) life: u64,
     pub(super) roots: VerifiedRoots,
+    /// How far the feed to each partner is; lost in a crash.
+    progress: BTreeMap<usize, Progress>,
     /// A copy of its state that somebody kept.
     pub(super) copy: Option<State>,
     /// It found out that it runs on an old copy, and does nothing more.
@@ -146,20 +175,73 @@ impl Node {
         Input::Checkpoint { proof, note: SignedCheckpoint::sign(checkpoint, log).to_bytes() }
     }
 
-    fn keep(&mut self, record: Verified, source: Option<usize>) {
+    /// The partner that a record came from first.
+    pub(super) fn source(&self, id: &RecordId) -> Option<usize> {
+        self.state.journal.iter().find_map(|said| match said {
+            Said::Record(of, source) if of == id => Some(*source),
+            _ => None,
+        })?
+    }
+
+    fn keep(&mut self, record: Verified, source: Option<usize>, is_originator: bool) {
         let id = record.id();
-        let is_news = match self.state.records.get_mut(&id) {
-            None => {
-                self.state.accepted.push(id);
-                self.state.records.insert(id, record);
-                true
+        let Some(held) = self.state.records.get_mut(&id) else {
+            self.state.accepted.push(id);
+            if let Some(source) = source {
+                self.state.given.insert(id, Given::new(source, record.open_slots()));
             }
-            Some(held) => !held.absorb(&record).unwrap().is_empty(),
+            self.state.records.insert(id, record);
+            return self.say(Said::Record(id, source));
         };
-        if is_news {
-            self.state.journal.push((id, source));
-            self.write(id.as_bytes());
+        let (Some(from), Some(given)) = (source, self.state.given.get(&id).copied()) else {
+            return;
+        };
+        let in_use = held.open_slots().without(given.retracted);
+        held.absorb(&record).unwrap();
+        let may_bring = |slots: SlotMask| match given.heeds(from, is_originator) {
+            true => slots,
+            false => slots.without(given.retracted),
+        };
+        let gained = may_bring(record.open_slots()).without(in_use);
+        let mut after = given;
+        if !gained.is_empty() {
+            after = after.gained(from, gained);
+            self.say(Said::Record(id, source));
         }
+        if let Some(again) = after.again(from, record.open_slots(), is_originator) {
+            after = again;
+            self.say(Said::Use(id));
+        }
+        self.state.given.insert(id, after);
+    }
+
+    fn take_back(&mut self, id: RecordId, slots: SlotMask, from: usize) {
+        let (Some(record), Some(given)) =
+            (self.state.records.get(&id), self.state.given.get(&id).copied())
+        else {
+            return;
+        };
+        let open = record.open_slots().without(given.retracted);
+        if let Some(taken) = given.taken_back(from, slots, open) {
+            self.state.given.insert(id, given.after(taken));
+            self.say(Said::Use(id));
+        }
+    }
+
+    fn say(&mut self, said: Said) {
+        let leaf = format!("{}", self.state.journal.len());
+        self.state.journal.push(said);
+        self.write(leaf.as_bytes());
+    }
+
+    /// The entry from which holds what is decided for a partner.
+    fn rules_since(&self, partner: usize) -> u64 {
+        self.state.policy_at.max(self.state.relations[&partner].changed_at) as u64
+    }
+
+    /// Forgets what is not durable.
+    pub(super) fn restart(&mut self) {
+        self.progress.clear();
     }
 
     fn submit(&mut self, random: &mut Random) {
@@ -192,7 +274,7 @@ impl Node {
         };
         self.state.submitted.retain(|(other, ..)| *other != value);
         self.state.submitted.push((value, marking, record.id()));
-        self.keep(record, None);
+        self.keep(record, None, false);
     }
 
     fn standing(&self, partner: usize) -> Standing {
@@ -212,29 +294,42 @@ impl Node {
         }
     }
 
-    fn store(&mut self, partner: usize, received: ReceivedBatch, judged: Vec<Judged>) {
+    fn store(
+        &mut self,
+        partner: usize,
+        sender: &AgencyName,
+        received: ReceivedBatch,
+        judged: Vec<Judged>,
+    ) {
         let ReceivedBatch { checked, receipt_note } = received;
         let relation = self.state.relations.get_mut(&partner).unwrap();
         assert_eq!(checked.start.get(), relation.partner_feed.size().get());
-        let refused = judged.iter().filter(|judged| judged.taken.is_none()).count();
-        assert_eq!(checked.exceptions.len(), refused, "{:?}", checked.exceptions);
-        for Judged { record, taken, lapsed } in judged {
+        let missed = judged.iter().filter(|judged| judged.taken.is_none()).count();
+        assert_eq!(checked.exceptions.len(), missed, "{:?}", checked.exceptions);
+        for Judged { record, taken, refused } in judged {
             let note = |masks: &mut Masks, mask: SlotMask| {
                 let noted = masks.entry(record).or_default();
                 *noted = noted.or(mask);
             };
-            note(&mut relation.lapsed, lapsed);
+            note(&mut relation.refused, refused);
             taken.into_iter().for_each(|mask| note(&mut relation.allowed, mask));
         }
         relation.partner_feed = checked.frontier;
         relation.receipt_note = receipt_note;
         relation.exceptions.extend(checked.exceptions);
         for taken in checked.taken {
+            let FeedEntry { action, record: id, open_slots, .. } = taken.entry;
             match taken.record {
-                Some(record) => self.keep(std::sync::Arc::unwrap_or_clone(record), Some(partner)),
+                Some(record) => {
+                    let is_originator = record.header().originator == *sender;
+                    let record = std::sync::Arc::unwrap_or_clone(record);
+                    self.keep(record, Some(partner), is_originator);
+                }
                 None => {
+                    assert_eq!(action, FeedAction::Retract);
                     let relation = self.state.relations.get_mut(&partner).unwrap();
-                    assert!(relation.duties.insert(taken.entry.record), "a duty came twice");
+                    relation.duties.push((id, open_slots));
+                    self.take_back(id, open_slots, partner);
                 }
             }
         }
@@ -252,8 +347,21 @@ impl Node {
         assert!(size > relation.receipted);
         relation.receipted = size;
         relation.receipted_note = note;
+        let mut lapsed = Vec::new();
+        for exception in exceptions.iter().filter(|e| e.reason == Reason::NotSupplied) {
+            let index = exception.index.get();
+            let entry = FeedEntry::decode(&relation.feed.entries[index as usize]).unwrap();
+            let (last, disclosed) = relation.disclosed.get_mut(&entry.record).unwrap();
+            if *last == index {
+                *disclosed = disclosed.lapsed();
+            }
+            lapsed.push(entry.record);
+        }
         relation.reported.extend(exceptions);
         self.write(b"receipt");
+        if !lapsed.is_empty() {
+            self.say(Said::Lapsed(partner, lapsed));
+        }
     }
 
     /// Judges a checkpoint of the partner's journal.
@@ -279,29 +387,38 @@ impl Node {
     }
 }
 
-/// The slots of a record that go to a partner, if these classes may; nothing without `Core`. A
-/// withdrawal follows whatever was disclosed of its series, whatever policy says of it now.
-pub(super) fn shown(
-    records: &Records,
-    disclosed: &Masks,
+/// What may go to a partner of a record, if these classes may; nothing without `Core`. A withdrawal
+/// follows whatever was disclosed of its series, whatever policy says of it now.
+pub(super) fn allowed(
+    state: &State,
+    partner: usize,
     record: &Verified,
     classes: ClassSet,
-) -> Option<SlotMask> {
+) -> Allowed {
+    let given = state.given.get(&record.id());
+    if given.is_some_and(|given| given.is_retracted) {
+        return Allowed::Nothing;
+    }
+    let disclosed = &state.relations[&partner].disclosed;
     let may_go = match record.kind() {
         Kind::Withdrawal => std::iter::successors(record.header().previous, |id| {
-            records.get(id).and_then(|record| record.header().previous)
+            state.records.get(id).and_then(|record| record.header().previous)
         })
         .any(|id| disclosed.contains_key(&id)),
         _ => classes.contains(SlotClass::Core),
     };
-    let classes = classes.with(SlotClass::Core);
-    may_go.then(|| record.slots_in(classes).and(record.open_slots()))
+    if !may_go {
+        return Allowed::Nothing;
+    }
+    let retracted = given.map_or(SlotMask::NONE, |given| given.retracted);
+    let slots = record.slots_in(classes.with(SlotClass::Core));
+    let open = slots.and(record.open_slots()).without(retracted);
+    Allowed::Slots { open, erased: SlotMask::NONE }
 }
 
 /// What policy, in plain words, let go of one entry when its batch was loaded.
 struct Sending {
     record: RecordId,
-    disclosed: SlotMask,
     shown: Option<SlotMask>,
     confidence: u8,
 }
@@ -311,8 +428,8 @@ pub(super) struct Judged {
     record: RecordId,
     /// The slots that are taken; none if the record is not.
     taken: Option<SlotMask>,
-    /// The slots that stand in the feed and are not sent or not taken.
-    lapsed: SlotMask,
+    /// The slots that are sent and not taken.
+    refused: SlotMask,
 }
 
 pub(super) enum Job {
@@ -402,8 +519,10 @@ impl<'a> World<'a> {
             agency,
             state: State {
                 edition: random.below(EDITIONS),
+                policy_at: 0,
                 records: Records::new(),
-                journal: Vec::new(),
+                given: BTreeMap::new(),
+                journal: vec![Said::Rules],
                 accepted: Vec::new(),
                 relations,
                 submitted: Vec::new(),
@@ -412,6 +531,7 @@ impl<'a> World<'a> {
             },
             life: 0,
             roots: VerifiedRoots::default(),
+            progress: BTreeMap::new(),
             copy: None,
             is_behind: false,
         };
@@ -432,7 +552,9 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn asked(&self, own: usize, partner: usize) -> Asked {
-        Asked { own, edition: self.nodes[own].state.edition, partner }
+        let state = &self.nodes[own].state;
+        let facts = state.relations[&partner].facts;
+        Asked { own, edition: state.edition, partner, facts }
     }
 
     pub(super) fn connect(&mut self, pair: (usize, usize)) {
@@ -532,7 +654,7 @@ impl<'a> World<'a> {
         }
         match job {
             Job::Store(received, judged) => {
-                node.store(partner, *received, judged);
+                node.store(partner, self.book.agency(partner), *received, judged);
                 Some(Input::Stored)
             }
             Job::Record { size, note, exceptions } => {
@@ -609,8 +731,8 @@ impl<'a> World<'a> {
         let (own, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
         let asked = self.asked(own, partner);
         let Self { random, book, nodes, reached, .. } = self;
-        let State { records, relations, .. } = &nodes[own].state;
-        let Relation { feed, disclosed, .. } = &relations[&partner];
+        let state = &nodes[own].state;
+        let feed = &state.relations[&partner].feed;
         let mut heads = feed.heads.iter().filter(|(h, _)| h.size.get() > from.get());
         let nearest = heads.next().unwrap();
         let head = heads.next().filter(|_| random.chance(2)).unwrap_or(nearest);
@@ -619,22 +741,21 @@ impl<'a> World<'a> {
             if !entry.action.carries_record() {
                 return pb::Envelope::default();
             }
-            let record = &records[&entry.record];
+            let record = &state.records[&entry.record];
             let header = record.header();
-            let plain = shown(records, disclosed, record, book.plainly(asked, header));
-            let plain = plain.map(|mask| mask.and(entry.open_slots));
-            reached.withheld_at_sending += usize::from(plain != Some(entry.open_slots));
-            sendings.push(Sending {
-                record: entry.record,
-                disclosed: entry.open_slots,
-                shown: plain,
-                confidence: header.confidence,
-            });
-            let decision = book.decide(asked, header);
-            shown(records, disclosed, record, decision.revealed)
-                .map_or_else(pb::Envelope::default, |now| {
-                    record.redacted(now.and(entry.open_slots))
-                })
+            // All of it goes, or nothing.
+            let whole = |classes| match allowed(state, partner, record, classes) {
+                Allowed::Slots { open, .. } => {
+                    Some(entry.open_slots).filter(|slots| slots.without(open).is_empty())
+                }
+                _ => None,
+            };
+            let shown = whole(book.plainly(asked, header));
+            reached.withheld_at_sending += usize::from(shown.is_none());
+            let confidence = header.confidence;
+            sendings.push(Sending { record: entry.record, shown, confidence });
+            whole(book.decide(asked, header).revealed)
+                .map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
         });
         let root = head.0.root;
         self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);
@@ -655,8 +776,8 @@ impl<'a> World<'a> {
         let judge = |sending: &Sending| {
             let takes = self.book.plainly_accepts(asked, sending.confidence);
             let taken = sending.shown.filter(|_| takes);
-            let lapsed = sending.disclosed.without(taken.unwrap_or_default());
-            Judged { record: sending.record, taken, lapsed }
+            let refused = sending.shown.filter(|_| !takes).unwrap_or_default();
+            Judged { record: sending.record, taken, refused }
         };
         let judged = ends[1 - side].sendings[&start].iter().map(judge).collect();
         ends[side].judged.insert(start, judged);
@@ -670,63 +791,107 @@ impl<'a> World<'a> {
         check_batch(&mut context, frontier, batch)
     }
 
-    /// Appends what policy discloses and is not yet in the feed, under heads at random places.
+    /// One step of the task that discloses: what is new first, then what was considered under other
+    /// rules. Tells whether there was anything to look at.
     pub(super) fn publish(&mut self, own: usize, partner: usize) -> bool {
-        let asked = self.asked(own, partner);
-        let Self { random, book, nodes, .. } = self;
-        let node = &mut nodes[own];
-        let State { records, relations, journal, .. } = &mut node.state;
-        let relation = relations.get_mut(&partner).unwrap();
-        let before = relation.feed.entries.len();
-        for (id, source) in journal.iter() {
-            let record = &records[id];
-            let is_theirs = record.header().originator == *book.agency(partner);
-            if is_theirs || *source == Some(partner) || relation.retracted.contains(id) {
-                continue;
-            }
-            let decision = book.decide(asked, record.header());
-            let Some(mask) = shown(records, &relation.disclosed, record, decision.revealed) else {
-                continue;
-            };
-            let action = match relation.disclosed.get(id) {
-                Some(before) if mask.without(*before).is_empty() => continue,
-                Some(_) => FeedAction::Revise,
-                None if record.kind() == Kind::Withdrawal => FeedAction::Withdraw,
-                None => FeedAction::Disclose,
-            };
-            relation.feed.append(action, record, mask);
-            relation.disclosed.insert(*id, mask);
-            if random.chance(3) {
-                relation.feed.publish();
+        let node = &mut self.nodes[own];
+        let written = node.state.relations[&partner].progress;
+        let before = node.progress.get(&partner).copied().unwrap_or(written);
+        let before = before.under(node.rules_since(partner));
+        let most = 1 + self.random.below(3) as u64;
+        let Progress { considered, rescan } = before;
+        let size = node.state.journal.len() as u64;
+        let (after, range) = if considered < size {
+            let end = size.min(considered + most);
+            (Progress { considered: end, ..before }, considered..end)
+        } else if rescan.is_done() {
+            self.announce(own, partner);
+            return false;
+        } else {
+            let end = rescan.end.min(rescan.next + most);
+            self.reached.rescan_steps += 1;
+            (Progress { rescan: Rescan { next: end, ..rescan }, ..before }, rescan.next..end)
+        };
+        let is_live = considered < size;
+        let mut appended = false;
+        for index in range {
+            let said = self.nodes[own].state.journal[index as usize].clone();
+            match said {
+                Said::Record(id, _) => appended |= self.bring(own, partner, id),
+                Said::Use(id) if is_live => appended |= self.bring(own, partner, id),
+                Said::Lapsed(of, ids) if is_live && of == partner => {
+                    for id in ids {
+                        appended |= self.bring(own, partner, id);
+                    }
+                }
+                _ => {}
             }
         }
+        let (node, random) = (&mut self.nodes[own], &mut self.random);
+        node.progress.insert(partner, after);
+        let relation = node.state.relations.get_mut(&partner).unwrap();
         if relation.feed.entries.len() as u64 > relation.feed.published().get() {
             relation.feed.publish();
         }
-        let appended = relation.feed.entries.len() > before;
-        if appended {
+        if appended || after.rescan.is_done() != before.rescan.is_done() || random.chance(3) {
+            relation.progress = after;
             node.write(b"published");
         }
         self.announce(own, partner);
+        true
+    }
+
+    /// Brings the feed to what the partner may have of a record now.
+    fn bring(&mut self, own: usize, partner: usize, id: RecordId) -> bool {
+        let asked = self.asked(own, partner);
+        let Self { random, book, nodes, reached, .. } = self;
+        let node = &mut nodes[own];
+        let record = node.state.records[&id].clone();
+        let is_theirs = record.header().originator == *book.agency(partner);
+        if is_theirs || node.source(&id) == Some(partner) {
+            return false;
+        }
+        let decision = book.decide(asked, record.header());
+        let allowed = allowed(&node.state, partner, &record, decision.revealed);
+        let relation = node.state.relations.get_mut(&partner).unwrap();
+        let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
+        let mut appended = false;
+        for (action, slots) in owed(before, record.kind(), allowed).entries() {
+            let at = relation.feed.entries.len() as u64;
+            relation.feed.append(action, &record, slots);
+            let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
+            let after = Disclosed::after(before, action, slots);
+            match action {
+                FeedAction::Retract => {
+                    relation.taken_back.push((id, slots));
+                    reached.taken_back_in_part += usize::from(!after.is_retracted);
+                    reached.taken_back += usize::from(after.is_retracted);
+                }
+                _ => {
+                    let was = before.unwrap_or_default();
+                    reached.shown_again += usize::from(was.is_retracted);
+                    reached.sent_again += usize::from(was.is_lapsed);
+                }
+            }
+            let shown_at = relation.disclosed.get(&id).filter(|_| !action.carries_record());
+            let shown_at = shown_at.map_or(at, |(shown_at, _)| *shown_at);
+            relation.disclosed.insert(id, (shown_at, after));
+            if random.chance(3) {
+                relation.feed.publish();
+            }
+            appended = true;
+        }
         appended
     }
 
-    /// Takes back a record that the partner has receipted.
-    pub(super) fn retract(&mut self, own: usize, partner: usize) {
+    /// Agrees something else with a partner.
+    pub(super) fn change_partner(&mut self, own: usize, partner: usize) {
         let node = &mut self.nodes[own];
-        let State { records, relations, .. } = &mut node.state;
-        let relation = relations.get_mut(&partner).unwrap();
-        if relation.disclosed.is_empty() || relation.receipted != relation.feed.published() {
-            return;
-        }
-        let at = self.random.below(relation.disclosed.len());
-        let id = *relation.disclosed.keys().nth(at).unwrap();
-        if relation.retracted.insert(id) {
-            relation.feed.append(FeedAction::Retract, &records[&id], SlotMask::NONE);
-            relation.feed.publish();
-            node.write(b"retracted");
-        }
-        self.announce(own, partner);
+        let at = node.state.journal.len();
+        let relation = node.state.relations.get_mut(&partner).unwrap();
+        relation.facts = (relation.facts + 1) % FACTS;
+        relation.changed_at = at;
+        node.say(Said::Rules);
     }
 
     /// Tells the stream, if there is one, that feed and journal grew.
@@ -749,7 +914,8 @@ impl<'a> World<'a> {
     pub(super) fn change_policy(&mut self, own: usize) {
         let node = &mut self.nodes[own];
         node.state.edition = (node.state.edition + 1 + self.random.below(EDITIONS - 1)) % EDITIONS;
-        node.write(b"policy");
+        node.state.policy_at = node.state.journal.len();
+        node.say(Said::Rules);
     }
 
     pub(super) fn submit(&mut self, own: usize) {

@@ -73,7 +73,7 @@ impl Glance {
         let place = view.place(&self.id)?.ok_or_else(|| {
             JournalError::Index(format!("record {} is accepted and not there", self.id))
         })?;
-        if !place.marks.is_usable() {
+        if !place.marks().is_usable() {
             return Ok(None);
         }
         let frame = view.segments().read(place.content)?;

@@ -4,12 +4,14 @@
 //! Only the first disclosure of a record is held. A record that was held once is not judged again: it
 //! waits, goes because it was released, or never goes.
 
-use super::disclose::{CHAIN_MAX, Discloser, Found};
+use super::discloser::{CHAIN_MAX, Discloser};
+use super::gathering::Found;
 use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
-use crate::policy::{BrakeLimits, Reasons, RecordFacts, Usual, unusual};
+use crate::node::policies::record_facts;
+use crate::policy::{BrakeLimits, Reasons, Usual, unusual};
 use crate::record::marking::Tlp;
 use crate::record::signed::Verified;
 use std::collections::{BTreeMap, HashMap};
@@ -57,7 +59,6 @@ impl Discloser {
     pub(super) fn brake(
         &mut self,
         record: &Verified,
-        facts: &RecordFacts,
         found: &mut Found,
     ) -> Result<Braked, JournalError> {
         let id = record.id();
@@ -68,8 +69,8 @@ impl Discloser {
         }
         let predecessor = self.tlp_before(record)?;
         let Brake { limits, usual, going, .. } = &self.brake;
-        let at = self.moment.hour();
-        let reasons = unusual(limits, usual, *going, at, facts, predecessor);
+        let (at, facts) = (self.moment.hour(), record_facts(record.header()));
+        let reasons = unusual(limits, usual, *going, at, &facts, predecessor);
         if reasons.is_empty() {
             return Ok(self.goes());
         }

@@ -1,0 +1,211 @@
+//! What was disclosed of a record to one partner, and what the feed owes it now.
+//!
+//! A function of what the feed says so far and of what may be shown now, so that a live record, a
+//! rescan after another policy and an auditor's question come to the same. It decides nothing about
+//! policy and sends nothing.
+
+use super::entry::{FeedAction, WHOLE_RECORD};
+use crate::record::kind::Kind;
+use crate::record::slots::SlotMask;
+
+/// What the entries of a feed about one record add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Disclosed {
+    /// The slots that the partner may use.
+    pub slots: SlotMask,
+    /// The slots that ever left and were not ordered to be erased: an erasure is about these.
+    pub given: SlotMask,
+    /// The whole record was taken back.
+    pub is_retracted: bool,
+    /// The last entry that shows it went without its envelope, so that the partner may not have it.
+    pub is_lapsed: bool,
+}
+
+/// What may be shown of a record now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// These slots, which are here. Those that are erased here are nobody's to take back.
+    Slots { open: SlotMask, erased: SlotMask },
+    /// Nothing, not even its header.
+    Nothing,
+    /// Nothing more, and nothing is taken back either: the partner is paused, the record has
+    /// expired or is under a hold.
+    AsItIs,
+}
+
+/// The entries that a feed owes about one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owed {
+    taken_back: Option<SlotMask>,
+    shown: Option<(FeedAction, SlotMask)>,
+}
+
+impl Owed {
+    /// In their order: what is taken back comes first.
+    pub fn entries(self) -> impl Iterator<Item = (FeedAction, SlotMask)> {
+        let taken_back = self.taken_back.map(|slots| (FeedAction::Retract, slots));
+        taken_back.into_iter().chain(self.shown)
+    }
+}
+
+impl Disclosed {
+    /// After one more entry of the feed about the record.
+    #[must_use]
+    pub fn after(before: Option<Self>, action: FeedAction, slots: SlotMask) -> Self {
+        let before = before.unwrap_or_default();
+        match action {
+            FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => Self {
+                slots: before.slots.or(slots),
+                given: before.given.or(slots),
+                is_retracted: false,
+                is_lapsed: false,
+            },
+            FeedAction::Retract => Self {
+                slots: before.slots.without(slots),
+                is_retracted: before.is_retracted || slots == WHOLE_RECORD,
+                ..before
+            },
+            FeedAction::Erase => Self {
+                slots: before.slots.without(slots),
+                given: before.given.without(slots),
+                ..before
+            },
+            // It tells what the sender erased at the partner's own word.
+            FeedAction::Erased => before,
+        }
+    }
+
+    /// After the receipt said that the last entry that shows it came without an envelope.
+    #[must_use]
+    pub const fn lapsed(self) -> Self {
+        Self { is_lapsed: !self.is_retracted, ..self }
+    }
+
+    /// Whether the partner may use any of it.
+    pub const fn is_live(&self) -> bool {
+        !self.is_retracted
+    }
+}
+
+/// What the feed owes about a record of this kind. Nothing is owed twice, so that whoever asks
+/// again after a restart asks in vain.
+pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
+    let is_withdrawal = kind == Kind::Withdrawal;
+    let anew = if is_withdrawal { FeedAction::Withdraw } else { FeedAction::Disclose };
+    match (before, allowed) {
+        (_, Allowed::AsItIs) | (None, Allowed::Nothing) => Owed::default(),
+        (None, Allowed::Slots { open, .. }) => {
+            Owed { shown: Some((anew, open)), ..Owed::default() }
+        }
+        (Some(before), Allowed::Nothing) => Owed {
+            // That something is withdrawn stays true.
+            taken_back: (before.is_live() && !is_withdrawal).then_some(WHOLE_RECORD),
+            shown: None,
+        },
+        (Some(before), Allowed::Slots { open, erased }) => {
+            let lost = before.slots.without(open).without(erased);
+            let gained = !open.without(before.slots).is_empty();
+            let shown = match before {
+                Disclosed { is_retracted: true, .. } => Some((anew, open)),
+                Disclosed { is_lapsed: true, .. } => Some((FeedAction::Revise, open)),
+                _ => gained.then_some((FeedAction::Revise, open)),
+            };
+            Owed { taken_back: (!lost.is_empty()).then_some(lost), shown }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mask(bits: u32) -> SlotMask {
+        SlotMask::from_bits(bits)
+    }
+
+    fn open(bits: u32) -> Allowed {
+        Allowed::Slots { open: mask(bits), erased: SlotMask::NONE }
+    }
+
+    /// The actions and masks that are owed, and what is disclosed after them.
+    fn bring(
+        before: Option<Disclosed>,
+        allowed: Allowed,
+    ) -> (Vec<(FeedAction, u32)>, Option<Disclosed>) {
+        let (mut said, mut after) = (Vec::new(), before);
+        for (action, slots) in owed(before, Kind::Note, allowed).entries() {
+            said.push((action, slots.bits()));
+            after = Some(Disclosed::after(after, action, slots));
+        }
+        (said, after)
+    }
+
+    #[test]
+    fn a_record_is_shown_widened_narrowed_taken_back_and_shown_again() {
+        let steps = [
+            (Allowed::Nothing, vec![]),
+            (open(0b0010), vec![(FeedAction::Disclose, 0b0010)]),
+            (open(0b0110), vec![(FeedAction::Revise, 0b0110)]),
+            (open(0b1010), vec![(FeedAction::Retract, 0b0100), (FeedAction::Revise, 0b1010)]),
+            (Allowed::AsItIs, vec![]),
+            (Allowed::Nothing, vec![(FeedAction::Retract, WHOLE_RECORD.bits())]),
+            (Allowed::Nothing, vec![]),
+            (open(0b0010), vec![(FeedAction::Disclose, 0b0010)]),
+        ];
+        let mut disclosed = None;
+        for (allowed, wanted) in steps {
+            let (said, after) = bring(disclosed, allowed);
+            assert_eq!(said, wanted, "{disclosed:?} and {allowed:?}");
+            disclosed = after;
+        }
+        assert_eq!(disclosed.unwrap().given, mask(0b1110));
+    }
+
+    #[test]
+    fn what_went_without_its_envelope_is_owed_again_and_what_is_erased_is_not_taken_back() {
+        let disclosed = bring(None, open(0b0110)).1.unwrap();
+        let lapsed = Some(disclosed.lapsed());
+        assert_eq!(bring(lapsed, open(0b0110)).0, [(FeedAction::Revise, 0b0110)]);
+        assert_eq!(bring(lapsed, Allowed::AsItIs).0, []);
+        let erased = Allowed::Slots { open: mask(0b0010), erased: mask(0b0100) };
+        assert_eq!(bring(Some(disclosed), erased).0, []);
+        let retracted = bring(Some(disclosed), Allowed::Nothing).1.unwrap();
+        assert_eq!(retracted.lapsed(), retracted);
+        assert_eq!(retracted.given, disclosed.given, "an erasure must still reach it");
+    }
+
+    #[test]
+    fn a_withdrawal_is_told_and_never_taken_back() {
+        let told = owed(None, Kind::Withdrawal, open(0b10));
+        assert_eq!(told.entries().collect::<Vec<_>>(), [(FeedAction::Withdraw, mask(0b10))]);
+        let before = Disclosed::after(None, FeedAction::Withdraw, mask(0b10));
+        let owed = owed(Some(before), Kind::Withdrawal, Allowed::Nothing);
+        assert_eq!(owed, Owed::default());
+    }
+
+    proptest! {
+        #[test]
+        fn after_what_is_owed_the_partner_has_what_is_allowed_and_nothing_more_is_owed(
+            steps in prop::collection::vec((0..4_u8, any::<u32>(), any::<bool>()), 1..12),
+        ) {
+            let mut disclosed = None;
+            for (sort, bits, lapses) in steps {
+                let allowed = match sort {
+                    0 => Allowed::Nothing,
+                    1 => Allowed::AsItIs,
+                    _ => open(bits & 0xFFE),
+                };
+                let after = bring(disclosed, allowed).1;
+                let live = after.filter(Disclosed::is_live).map(|after| after.slots);
+                match allowed {
+                    Allowed::Slots { open, .. } => prop_assert_eq!(live, Some(open)),
+                    Allowed::Nothing => prop_assert_eq!(live, None),
+                    Allowed::AsItIs => prop_assert_eq!(after, disclosed),
+                }
+                prop_assert_eq!(bring(after, allowed).1, after);
+                disclosed = after.map(|after| if lapses { after.lapsed() } else { after });
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What one partner may have of a record now: policy, what is not in use here, and references.
+//!
+//! The one decision for everything that goes to a partner and for everything that is taken back.
+//! It reads and never writes.
+
+use super::brake::Brake;
+use crate::exchange::{Allowed, Disclosed};
+use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
+use crate::journal::JournalError;
+use crate::journal::index::{Disclosure, Marks, RecordPlace};
+use crate::journal::state::PartnerNumber;
+use crate::journal::transaction::Transaction;
+use crate::journal::view::View;
+use crate::node::partners::policy_facts;
+use crate::node::policies::{Rules, denied_by, record_facts};
+use crate::policy::{
+    BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector,
+};
+use crate::record::kind::{Kind, SlotClass};
+use crate::record::signed::{Slot, Verified};
+use crate::record::slots::{SlotMask, SlotNumber};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Revisions of a series looked at to find whether a partner holds any of them.
+pub(super) const CHAIN_MAX: usize = 64;
+/// Records in a row of which each is shown only if the next is: an answer to a request about an
+/// opinion is three. Beyond that, and in a circle, nothing is shown.
+const SUBJECTS_MAX: usize = 8;
+
+/// What decisions were made on. An auditor decides each anew from what the journal says where the
+/// entry stands, so nothing of this may have changed in between.
+pub(super) struct Basis {
+    pub(super) rules: u64,
+    version: PolicyVersion,
+    facts: PartnerFacts,
+    moment: Moment,
+    narrowings: u64,
+}
+
+impl Basis {
+    pub(super) fn holds(&self, tx: &Transaction<'_>, agency: &AgencyName) -> bool {
+        let state = tx.state();
+        let facts = state.partners.get(agency).map(|partner| policy_facts(agency, partner));
+        state.policy_version() == self.version
+            && state.rules_since(agency) == self.rules
+            && matches!(facts, Some(Ok(facts)) if facts == self.facts)
+            && tx.now().hour() == self.moment.hour()
+            && state.narrowings == self.narrowings
+    }
+}
+
+/// What may be shown of a record, and why not.
+pub(in crate::node) struct Verdict {
+    pub(in crate::node) allowed: Allowed,
+    /// The deciding policy, where one denied.
+    pub(super) denied_by: Option<String>,
+    pub(super) erred: bool,
+}
+
+impl Verdict {
+    const fn silent(allowed: Allowed) -> Self {
+        Self { allowed, denied_by: None, erred: false }
+    }
+}
+
+/// Decides for one partner under one set of rules, in one hour.
+pub(in crate::node) struct Discloser {
+    pub(super) view: Arc<View>,
+    pub(super) agency: AgencyName,
+    pub(super) number: PartnerNumber,
+    rules: Arc<Rules>,
+    facts: PartnerFacts,
+    pub(super) moment: Moment,
+    pub(super) brake: Brake,
+    pub(super) selector: Selector,
+    decider: MemoDecider,
+    /// Whether the partner may see a series, as far as it was asked since the last step began.
+    links: HashMap<SeriesId, bool>,
+    /// The series that are being asked about.
+    asking: Vec<SeriesId>,
+}
+
+impl Discloser {
+    pub(in crate::node) fn new(
+        view: &Arc<View>,
+        rules: Arc<Rules>,
+        agency: &AgencyName,
+        number: PartnerNumber,
+        moment: Moment,
+        limits: BrakeLimits,
+    ) -> Option<Self> {
+        let facts = rules.partners.get(agency)?.clone();
+        Some(Self {
+            view: Arc::clone(view),
+            agency: agency.clone(),
+            number,
+            selector: Selector::new(&rules.compiled, &facts, &moment),
+            decider: MemoDecider::new(Arc::clone(&rules.compiled)),
+            facts,
+            moment,
+            rules,
+            links: HashMap::new(),
+            asking: Vec::new(),
+            brake: Brake::new(limits),
+        })
+    }
+
+    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
+        Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
+    }
+
+    pub(super) fn basis(&self, narrowings: u64) -> Basis {
+        Basis {
+            rules: self.rules.since(&self.agency),
+            version: self.rules.version,
+            facts: self.facts.clone(),
+            moment: self.moment.clone(),
+            narrowings,
+        }
+    }
+
+    pub(super) fn version(&self) -> PolicyVersion {
+        self.rules.version
+    }
+
+    /// The partner is active and its agreement runs: otherwise everything is denied for that alone.
+    pub(super) fn is_in_standing(&self) -> bool {
+        self.facts.is_in_standing(&self.moment)
+    }
+
+    /// What was found out about references holds for one step: records come and change meanwhile.
+    pub(in crate::node) fn begin(&mut self) {
+        self.links.clear();
+        self.asking.clear();
+    }
+
+    pub(super) fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
+        self.decider.decide(&self.facts, record, &self.moment)
+    }
+
+    /// Whether time alone denies this record, which says so itself.
+    pub(super) fn is_expired(&self, record: &RecordFacts) -> bool {
+        record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
+    }
+
+    pub(super) fn disclosure(&self, id: &RecordId) -> Result<Option<Disclosure>, JournalError> {
+        self.view.disclosure(self.number, id)
+    }
+
+    /// What of this record the partner may have now.
+    pub(in crate::node) fn verdict(
+        &mut self,
+        record: &Verified,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let facts = record_facts(record.header());
+        if record.kind() == Kind::Withdrawal {
+            return self.on_withdrawal(record, &facts, marks);
+        }
+        let released = self.released(record, &facts, marks)?;
+        if !matches!(released.allowed, Allowed::Slots { .. }) {
+            return Ok(released);
+        }
+        let revealed = record.slots_in(self.decide(&facts).revealed);
+        let open = self.without_hidden_links(record, revealed.and(record.open_slots()))?;
+        let allowed = Allowed::Slots { open, erased: record.erased_slots() };
+        Ok(Verdict { allowed, ..released })
+    }
+
+    /// The verdict on the record as a whole; its slots are not looked at, but for those that it is
+    /// about.
+    fn released(
+        &mut self,
+        record: &Verified,
+        facts: &RecordFacts,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let decision = self.decide(facts);
+        let denied = !decision.release.allowed;
+        let verdict = |allowed| Verdict {
+            allowed,
+            denied_by: denied.then(|| denied_by(&decision)),
+            erred: decision.erred(),
+        };
+        if marks.is_retracted() {
+            return Ok(Verdict::silent(Allowed::Nothing));
+        }
+        if self.is_expired(facts) || !self.is_in_standing() {
+            return Ok(verdict(Allowed::AsItIs));
+        }
+        if denied {
+            return Ok(verdict(Allowed::Nothing));
+        }
+        if marks.is_restricted() {
+            return Ok(Verdict::silent(Allowed::AsItIs));
+        }
+        let slots = Allowed::Slots { open: record.open_slots(), erased: record.erased_slots() };
+        Ok(match self.sees_subject(record)? {
+            Some(true) => verdict(slots),
+            Some(false) => Verdict::silent(Allowed::Nothing),
+            None => Verdict::silent(Allowed::AsItIs),
+        })
+    }
+
+    /// A withdrawal goes wherever anything of its series went, whatever policy says of it now.
+    fn on_withdrawal(
+        &mut self,
+        record: &Verified,
+        facts: &RecordFacts,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let decision = self.decide(facts);
+        if !marks.is_usable() || !self.is_in_standing() {
+            return Ok(Verdict::silent(Allowed::AsItIs));
+        }
+        if !self.holds_series(record)? {
+            let denied_by = (!decision.release.allowed).then(|| denied_by(&decision));
+            let erred = decision.erred();
+            return Ok(Verdict { allowed: Allowed::Nothing, denied_by, erred });
+        }
+        let slots = record.slots_in(decision.revealed.with(SlotClass::Core));
+        let open = slots.and(record.open_slots());
+        let erased = record.erased_slots();
+        Ok(Verdict::silent(Allowed::Slots { open, erased }))
+    }
+
+    /// Whether the partner sees everything that this record is about; `None` if that is not known
+    /// here, because the slot is not.
+    fn sees_subject(&mut self, record: &Verified) -> Result<Option<bool>, JournalError> {
+        let mut is_known = true;
+        for number in record.kind().subject_slots() {
+            let is_open = matches!(record.slots().get(number.row()), Some(Slot::Open { .. }));
+            is_known &= is_open;
+            for series in record.references(number) {
+                if !self.sees_series(series)? {
+                    return Ok(Some(false));
+                }
+            }
+        }
+        Ok(is_known.then_some(true))
+    }
+
+    /// A reference to what the partner may not see is a disclosure, so its whole slot is withheld.
+    fn without_hidden_links(
+        &mut self,
+        record: &Verified,
+        open: SlotMask,
+    ) -> Result<SlotMask, JournalError> {
+        let mut hidden = SlotMask::NONE;
+        for number in record.kind().reference_slots().filter(|number| open.contains(*number)) {
+            for series in record.references(number) {
+                if !self.sees_series(series)? {
+                    hidden = hidden.with(number);
+                }
+            }
+        }
+        Ok(open.without(hidden))
+    }
+
+    pub(super) fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        if let Some(seen) = self.links.get(&series) {
+            return Ok(*seen);
+        }
+        if self.asking.len() >= SUBJECTS_MAX || self.asking.contains(&series) {
+            return Ok(false);
+        }
+        self.asking.push(series);
+        let seen = self.sees_any_of(series);
+        self.asking.pop();
+        let seen = seen?;
+        // Within a question about another series, "no" may only mean that this is a circle.
+        if seen || self.asking.is_empty() {
+            self.links.insert(series, seen);
+        }
+        Ok(seen)
+    }
+
+    fn sees_any_of(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        for head in self.view.series_heads(series)? {
+            if self.sees_up_to(Some(head.id))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the partner may see this revision or one before it. A newer one that is hidden from it
+    /// changes nothing for it.
+    fn sees_up_to(&mut self, mut newest: Option<RecordId>) -> Result<bool, JournalError> {
+        for _ in 0..CHAIN_MAX {
+            let Some(id) = newest else { return Ok(false) };
+            let Some((place, record)) = self.view.placed_record(&id)? else { return Ok(false) };
+            if self.sees(&record, &place)? {
+                return Ok(true);
+            }
+            newest = record.header().previous;
+        }
+        Ok(false)
+    }
+
+    /// Whether the partner may know that a revision exists. What has expired or is under a hold is
+    /// seen by those who have it, a withdrawal by those who see what it withdraws, and what the brake
+    /// holds by nobody.
+    fn sees(&mut self, record: &Verified, place: &RecordPlace) -> Result<bool, JournalError> {
+        if record.header().originator == self.agency || place.partner() == Some(self.number) {
+            return Ok(true);
+        }
+        if record.kind() == Kind::Withdrawal || self.is_held(&record.id())? {
+            return Ok(false);
+        }
+        let facts = record_facts(record.header());
+        Ok(match self.released(record, &facts, place.marks())?.allowed {
+            Allowed::Slots { .. } => true,
+            Allowed::Nothing => false,
+            Allowed::AsItIs => {
+                let known = self.disclosure(&record.id())?;
+                known.is_some_and(|known| known.disclosed.is_live())
+            }
+        })
+    }
+
+    /// Whether the partner was ever given a revision of this record's series.
+    fn holds_series(&self, record: &Verified) -> Result<bool, JournalError> {
+        let mut previous = record.header().previous;
+        for _ in 0..CHAIN_MAX {
+            let Some(id) = previous else { return Ok(false) };
+            if self.disclosure(&id)?.is_some() {
+                return Ok(true);
+            }
+            previous = match self.view.record(&id)? {
+                Some(record) => record.header().previous,
+                None => None,
+            };
+        }
+        Ok(false)
+    }
+
+    /// Whether the partner sees a series since this revision and did not before.
+    pub(super) fn turned(&mut self, record: &Verified) -> Result<bool, JournalError> {
+        let series = record.header().series;
+        self.links.remove(&series);
+        let turned = self.sees_series(series)? && !self.sees_up_to(record.header().previous)?;
+        if turned {
+            // Whatever is seen only with it was asked about before.
+            self.links.clear();
+        }
+        Ok(turned)
+    }
+}
+
+/// Whether these slots of a record hold no reference, nor is it about one: then nothing but the header
+/// is needed to know that a partner has what it may have.
+pub(super) fn is_plain(kind: Kind, slots: SlotMask) -> bool {
+    let refers = |number: SlotNumber| slots.contains(number);
+    kind != Kind::Withdrawal
+        && kind.subject_slots().next().is_none()
+        && !kind.reference_slots().any(refers)
+}
+
+/// Whether a partner has exactly these slots of a record, and surely so.
+pub(super) fn has(disclosed: &Disclosed, slots: SlotMask) -> bool {
+    disclosed.is_live() && !disclosed.is_lapsed && disclosed.slots == slots
+}

@@ -1,0 +1,264 @@
+//! Entries of a feed on their way to the writer, in runs that each get a head of their own.
+
+use super::brake::Braked;
+use super::discloser::Discloser;
+use crate::exchange::{Allowed, HeadSpacing, owed};
+use crate::ident::RecordId;
+use crate::journal::JournalError;
+use crate::journal::index::{Disclosure, Marks};
+use crate::pb;
+use crate::policy::{Reasons, Sorts};
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+
+/// Entries of a feed that get a head of their own.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) entries: Vec<pb::FeedEntry>,
+    /// What was disclosed of each record before.
+    pub(super) before: Vec<Option<Disclosure>>,
+    /// Fields that were here and are not disclosed.
+    pub(super) withheld: u64,
+    /// Of the records that it discloses to a partner that has nothing of them.
+    pub(super) sorts: Sorts,
+}
+
+/// What one step found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) runs: Vec<Run>,
+    /// Entries of the feed when the step began.
+    pub(super) feed_size: u64,
+    /// The step went up to this journal entry.
+    pub(super) reached: u64,
+    /// More depends on what was found than one step looks at: everything is to be looked at again.
+    pub(super) rescan: bool,
+    pub(super) denied: BTreeMap<String, u64>,
+    pub(super) erred: u64,
+    /// Records that the brake holds, by what is unusual about them.
+    pub(super) held: BTreeMap<Reasons, Vec<RecordId>>,
+}
+
+impl Found {
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.runs.iter().all(|run| run.entries.is_empty())
+    }
+}
+
+/// Collects what a step finds.
+pub(super) struct Gathering {
+    found: Found,
+    spacing: HeadSpacing,
+    run: Run,
+    entries: usize,
+    /// Records that were looked at.
+    records: u64,
+    /// What this very step disclosed of records that come up in it more than once.
+    shown: HashMap<RecordId, Disclosure>,
+}
+
+impl Gathering {
+    pub(super) fn new(feed_size: u64, start: u64) -> Self {
+        Self {
+            found: Found { feed_size, reached: start, ..Found::default() },
+            spacing: HeadSpacing::default(),
+            run: Run::default(),
+            entries: 0,
+            records: 0,
+            shown: HashMap::new(),
+        }
+    }
+
+    pub(super) const fn entries(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) const fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) const fn reach(&mut self, index: u64) {
+        self.found.reached = index;
+    }
+
+    pub(super) const fn rescan(&mut self) {
+        self.found.rescan = true;
+    }
+
+    pub(super) fn finish(mut self) -> Found {
+        if !self.run.entries.is_empty() {
+            self.found.runs.push(self.run);
+        }
+        self.found
+    }
+
+    /// What was disclosed of a record, in this very step too.
+    pub(super) fn before(
+        &self,
+        discloser: &Discloser,
+        id: &RecordId,
+    ) -> Result<Option<Disclosure>, JournalError> {
+        match self.shown.get(id) {
+            Some(disclosure) => Ok(Some(*disclosure)),
+            None => discloser.disclosure(id),
+        }
+    }
+
+    /// Brings the feed to what the partner may have of a record now. Every entry that shows or takes
+    /// back anything is made here. Tells whether the record as a whole came or went.
+    pub(super) fn bring(
+        &mut self,
+        discloser: &mut Discloser,
+        record: &Verified,
+        marks: Marks,
+        counts: bool,
+    ) -> Result<bool, JournalError> {
+        self.records += 1;
+        let id = record.id();
+        let before = self.before(discloser, &id)?;
+        let verdict = discloser.verdict(record, marks)?;
+        if counts {
+            self.found.erred += u64::from(verdict.erred);
+            if let Some(policy) = verdict.denied_by {
+                *self.found.denied.entry(policy).or_default() += 1;
+            }
+        }
+        if before.is_none() && self.holds_back(discloser, record, verdict.allowed)? {
+            return Ok(false);
+        }
+        Ok(self.owe(discloser, record.kind(), id, Some(record), before, verdict.allowed))
+    }
+
+    /// Whether the brake holds a record of which the partner was never given anything. What takes
+    /// something back waits for nobody.
+    fn holds_back(
+        &mut self,
+        discloser: &mut Discloser,
+        record: &Verified,
+        allowed: Allowed,
+    ) -> Result<bool, JournalError> {
+        let begins = matches!(allowed, Allowed::Slots { .. }) && record.kind() != Kind::Withdrawal;
+        Ok(begins && discloser.brake(record, &mut self.found)? == Braked::Held)
+    }
+
+    /// The same for a record of which only the header was looked at, because nothing of it may be
+    /// shown.
+    pub(super) fn take_back(
+        &mut self,
+        discloser: &Discloser,
+        kind: Kind,
+        id: RecordId,
+        before: Disclosure,
+    ) {
+        self.owe(discloser, kind, id, None, Some(before), Allowed::Nothing);
+    }
+
+    fn owe(
+        &mut self,
+        discloser: &Discloser,
+        kind: Kind,
+        id: RecordId,
+        record: Option<&Verified>,
+        before: Option<Disclosure>,
+        allowed: Allowed,
+    ) -> bool {
+        let owed = owed(before.map(|before| before.disclosed), kind, allowed);
+        let was_live = before.is_some_and(|before| before.disclosed.is_live());
+        for (action, slots) in owed.entries() {
+            let shown = record.filter(|_| action.carries_record());
+            let entry = entry(discloser, action.into(), &id, slots);
+            self.push(id, entry, before, shown);
+        }
+        let is_live =
+            self.shown.get(&id).or(before.as_ref()).is_some_and(|d| d.disclosed.is_live());
+        was_live != is_live
+    }
+
+    /// Adds the duty to erase slots that the partner was given.
+    pub(super) fn erase(
+        &mut self,
+        discloser: &Discloser,
+        id: RecordId,
+        order: pb::ErasureOrder,
+    ) -> Result<(), JournalError> {
+        let Some(before) = self.before(discloser, &id)? else { return Ok(()) };
+        let owed = before.disclosed.given.and(SlotMask::from_bits(order.slots));
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
+        self.push(id, pb::FeedEntry { order: Some(order), ..duty }, Some(before), None);
+        Ok(())
+    }
+
+    /// Tells the partner what was erased at its word, when the hold ended that had kept it.
+    pub(super) fn answer(
+        &mut self,
+        discloser: &Discloser,
+        record: &Verified,
+    ) -> Result<(), JournalError> {
+        let id = record.id();
+        let waiting = discloser.view.waiting(&id)?.into_iter();
+        let of_partner = waiting.filter(|duty| duty.partner == discloser.number);
+        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        let erased = ordered.and(record.erased_slots());
+        let fresh = erased.without(discloser.view.answered(&id, discloser.number)?);
+        if !fresh.is_empty() {
+            self.push(id, entry(discloser, pb::FeedAction::Erased, &id, fresh), None, None);
+        }
+        Ok(())
+    }
+
+    /// Adds an entry; `shown` is the record that goes with it.
+    fn push(
+        &mut self,
+        id: RecordId,
+        entry: pb::FeedEntry,
+        before: Option<Disclosure>,
+        shown: Option<&Verified>,
+    ) {
+        let bytes = shown.map_or(0, Verified::envelope_bytes_max);
+        if !self.spacing.admits_bytes(bytes) {
+            self.spacing.restart();
+            self.spacing.admits_bytes(bytes);
+            self.found.runs.push(std::mem::take(&mut self.run));
+        }
+        // An entry before this one may be about the same record.
+        let before = self.shown.get(&id).copied().or(before);
+        if entry.action() != pb::FeedAction::Erased {
+            let after = Disclosure::after(before, self.found.feed_size, &entry);
+            self.shown.insert(id, after);
+        }
+        if let Some(record) = shown {
+            let (header, open) = (record.header(), SlotMask::from_bits(entry.open_slots));
+            self.run.withheld += u64::from(record.open_slots().without(open).count());
+            if entry.action() != pb::FeedAction::Revise {
+                let sorts = Sorts::of(header.kind, header.marking.personal_data);
+                self.run.sorts = self.run.sorts.and(sorts);
+            }
+        }
+        self.run.before.push(before);
+        self.run.entries.push(entry);
+        self.entries += 1;
+    }
+}
+
+/// An entry of a feed whose time is known when it is written down.
+fn entry(
+    discloser: &Discloser,
+    action: pb::FeedAction,
+    id: &RecordId,
+    slots: SlotMask,
+) -> pb::FeedEntry {
+    pb::FeedEntry {
+        action: action.into(),
+        record_id: Bytes::copy_from_slice(id.as_bytes()),
+        open_slots: slots.bits(),
+        policy_version: discloser.version().get(),
+        at_ms: 0,
+        order: None,
+    }
+}

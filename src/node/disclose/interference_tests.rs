@@ -1,0 +1,460 @@
+//! What a partner may not see has no influence on what it gets.
+//!
+//! Two journals are told the same story, but for records that the partner may not see under any
+//! policy of it, which one of them has. Everything that the exchange gives the partner about records
+//! is compared byte by byte: the entries of its feed with the newest signed head, and every envelope.
+//! A hello holds nothing else of them than that head. Clock, keys and salts are fixed. Two things are
+//! of another nature and left out: where the heads before the newest stand, which depends on what was
+//! committed together, and the checkpoints of the whole journal that are shown to a partner as a
+//! witness. Of the HTTP port there is nothing to compare: it answers about other logs alone.
+
+use super::discloser::Discloser;
+use super::gathering::Run;
+use super::{Part, is_due};
+use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::ledger::{Ledger, Writer};
+use crate::journal::open::{self, JournalOptions};
+use crate::journal::state::{PartnerNumber, Progress};
+use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::node::link::load_batch;
+use crate::node::policies::Rules;
+use crate::partner::card::tests as cards;
+use crate::partner::{Role, SecretKey};
+use crate::pb::{self, draft::Content, journal_entry::Event};
+use crate::policy::{Bundle, Moment, Vocabulary};
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::store::{Disk, EngineKind, SystemDisk};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use std::fs::File;
+use std::sync::{Arc, LazyLock};
+
+const SEEDS: u64 = 8;
+const STEPS: usize = 40;
+/// Steps between two comparisons.
+const COMPARED_EVERY: usize = 5;
+
+/// What the partner may have in turn; nothing of it what is labelled `hidden`.
+const POLICIES: [(&str, &[&str]); 5] = [
+    (r#"resource.labels.contains("shared")"#, &["links"]),
+    (r#"resource.labels.contains("shared") && resource.confidence >= 50"#, &["links", "notes"]),
+    (r#"resource.labels.contains("shared") && principal.client"#, &["links"]),
+    (r#"resource.labels.contains("shared")"#, &[]),
+    ("resource.confidence >= 101", &[]),
+];
+
+static BUNDLES: LazyLock<Vec<Arc<Bundle>>> =
+    LazyLock::new(|| POLICIES.iter().map(|(when, classes)| bundle(when, classes)).collect());
+
+fn bundle(when: &str, classes: &[&str]) -> Arc<Bundle> {
+    let permit = |id: &str, action: &str, when: &str| {
+        format!(
+            r#"
+@id("test/{id}") @title("{id}") @agreement("none") @owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"{action}", resource is Liaison::Record)
+when {{ {when} }};
+"#
+        )
+    };
+    let mut text = permit("share", "share", when);
+    for class in classes {
+        text += &permit(class, &format!("reveal:{class}"), "resource.confidence >= 0");
+    }
+    let files = [("10.cedar".to_owned(), text)];
+    Arc::new(Bundle::load(files, &Vocabulary::default()).unwrap())
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
+
+fn own() -> AgencyName {
+    "npa.go.jp".parse().unwrap()
+}
+
+fn partner() -> AgencyName {
+    "jc3.or.jp".parse().unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
+}
+
+fn secret() -> SeriesSecret {
+    SeriesSecret::from_bytes([9; 32])
+}
+
+/// A disk that keeps nothing through a power cut; nothing here is cut.
+#[derive(Debug)]
+struct NoSync;
+
+impl Disk for NoSync {
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+        SystemDisk.write_all_at(file, bytes, offset)
+    }
+
+    fn sync_data(&self, _: &File) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One of the two journals.
+struct Store {
+    ledger: Ledger,
+    _writer: Writer,
+    runtime: tokio::runtime::Runtime,
+    policy: usize,
+    /// With the entry from which its rules hold.
+    discloser: Option<(u64, Discloser)>,
+    _dir: tempfile::TempDir,
+}
+
+impl Store {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+        options.segments.disk = Arc::new(NoSync);
+        let journal_key = SigningKey::from_bytes(&[2; 32]);
+        let signing = Signing { agency: own(), journal_key, series_secret: secret() };
+        let (ledger, writer, _) = open::open(&options, signing, Arc::new(now)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let store =
+            Self { ledger, _writer: writer, runtime, policy: 0, discloser: None, _dir: dir };
+        store.commit(|tx| tx.append(open::genesis(&own())).map(drop));
+        store
+    }
+
+    fn commit(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
+    ) {
+        self.runtime.block_on(self.ledger.commit(job)).unwrap();
+    }
+
+    fn change_partner(&self, client: bool) {
+        let mut card = cards::sample();
+        card.agency = partner();
+        let identity = SecretKey::from_seed(Role::Identity, 1);
+        card.identity_key = *identity.public();
+        let changed = pb::PartnerChanged {
+            agency: partner().to_string(),
+            number: 1,
+            state: pb::PartnerState::Active.into(),
+            card: Some(card.seal(&identity).unwrap().signed().clone()),
+            facts: Some(pb::PartnerFacts { client, ..pb::PartnerFacts::default() }),
+            client: "admin".to_owned(),
+            proposal: 0,
+        };
+        self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
+    }
+
+    fn apply_policy(&mut self, number: usize) {
+        self.policy = number;
+        let hash = BUNDLES[number].hash();
+        self.commit(move |tx| {
+            let applied = pb::PolicyApplied {
+                version: tx.state().policy_version().get() + 1,
+                bundle_hash: Bytes::copy_from_slice(hash.as_bytes()),
+                ..pb::PolicyApplied::default()
+            };
+            tx.append(Event::PolicyApplied(applied)).map(drop)
+        });
+    }
+
+    fn accept(&self, record: &Arc<Verified>) {
+        let record = Arc::clone(record);
+        self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+    }
+
+    /// The discloser of before, unless rules are others now.
+    fn take_discloser(&mut self) -> (u64, Discloser) {
+        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let since = state.rules_since(&partner());
+        let held = self.discloser.take().filter(|(of, _)| *of == since);
+        held.unwrap_or_else(|| {
+            let bundle = Arc::clone(&BUNDLES[self.policy]);
+            let rules = Rules::compile(&state, &own(), bundle, Vec::new(), None).unwrap();
+            let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
+            let moment = Moment::at(now());
+            let rules = Arc::new(rules);
+            (since, Discloser::new(view, rules, &partner(), number, moment).unwrap())
+        })
+    }
+
+    /// What the task of the partner does until there is nothing to do, in steps of so many entries.
+    fn bring_up(&mut self, step: u64) {
+        let mut progress = self.written();
+        let (since, mut discloser) = self.take_discloser();
+        loop {
+            let snapshot = self.ledger.view().snapshot();
+            progress = progress.under(snapshot.state.rules_since(&partner()));
+            let Progress { considered, rescan } = progress;
+            let part = if considered < snapshot.size {
+                Part::Live { start: considered, end: snapshot.size.min(considered + step) }
+            } else if !rescan.is_done() {
+                Part::Rescan { start: rescan.next, end: rescan.end.min(rescan.next + step) }
+            } else {
+                break;
+            };
+            let mut found = match part {
+                Part::Live { start, end } => discloser.live(start, end).unwrap(),
+                Part::Rescan { start, end } => discloser.rescan(start, end).unwrap(),
+            };
+            progress = part.after(progress, &found);
+            if found.is_empty() && !is_due(self.written(), progress) {
+                continue;
+            }
+            self.commit(move |tx| {
+                if found.runs.is_empty() {
+                    tx.publish(&partner(), &[], None, progress, 0)?;
+                }
+                for Run { entries, before, withheld } in &mut found.runs {
+                    let at_ms = now().unix_ms() as u64;
+                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
+                    tx.publish(&partner(), entries, Some(&before[..]), progress, *withheld)?;
+                }
+                Ok(())
+            });
+        }
+        self.discloser = Some((since, discloser));
+    }
+
+    fn written(&self) -> Progress {
+        let snapshot = self.ledger.view().snapshot();
+        snapshot.state.partners[&partner()].published.progress
+    }
+
+    /// Everything that the partner is sent of the feed from its beginning, and its newest head.
+    fn sent(&mut self) -> (Vec<Bytes>, Vec<pb::Envelope>, Bytes) {
+        let snapshot = self.ledger.view().snapshot();
+        let published = &snapshot.state.partners[&partner()].published;
+        let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
+        let (since, mut discloser) = self.take_discloser();
+        while (entries.len() as u64) < published.size {
+            let (number, from) = (PartnerNumber::new(1), entries.len() as u64);
+            let (batch, _) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
+            entries.extend(batch.entries);
+            envelopes.extend(batch.envelopes);
+        }
+        self.discloser = Some((since, discloser));
+        (entries, envelopes, published.note.clone())
+    }
+}
+
+/// The story.
+struct Story {
+    random: Random,
+    salts: u128,
+    /// The newest revision of each series, and whether the series is hidden.
+    series: Vec<(Arc<Verified>, pb::Draft, bool)>,
+    with: Store,
+    without: Store,
+    shown: usize,
+    retracted: usize,
+}
+
+impl Story {
+    fn new(seed: u64) -> Self {
+        let (with, without) = (Store::new(), Store::new());
+        let mut story = Self {
+            random: Random(seed),
+            salts: 0,
+            series: Vec::new(),
+            with,
+            without,
+            shown: 0,
+            retracted: 0,
+        };
+        for store in [&mut story.with, &mut story.without] {
+            store.change_partner(false);
+            store.apply_policy(0);
+        }
+        story
+    }
+
+    fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
+        let sealed = draft.seal(own(), place, now(), || {
+            self.salts += 1;
+            self.salts.to_be_bytes()
+        });
+        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        Arc::new(draft::sign(vec![sealed], &key.0, key.1).unwrap().remove(0))
+    }
+
+    fn any_series(&mut self) -> Option<SeriesId> {
+        let at = self.random.below(self.series.len().max(1));
+        self.series.get(at).map(|(record, ..)| record.header().series)
+    }
+
+    fn content(&mut self, number: usize) -> Content {
+        let to = self.any_series().map(|series| Bytes::copy_from_slice(series.as_bytes()));
+        let notes = "words".to_owned();
+        match (self.random.below(4), to) {
+            (0, Some(record)) => Content::Opinion(pb::Opinion {
+                record,
+                verdict: pb::OpinionVerdict::Agree.into(),
+                notes,
+                ..pb::Opinion::default()
+            }),
+            (1, to) => Content::Note(pb::Note {
+                title: format!("note {number}"),
+                records: to.into_iter().collect(),
+                ..pb::Note::default()
+            }),
+            (2, _) => Content::Case(pb::Case {
+                reference: format!("case-{number}"),
+                title: "a case".to_owned(),
+                status: pb::CaseStatus::Open.into(),
+                ..pb::Case::default()
+            }),
+            (_, to) => Content::Indicator(pb::Indicator {
+                r#type: pb::ValueType::Domain.into(),
+                value: format!("host{number}.example"),
+                notes,
+                cases: to.into_iter().collect(),
+                ..pb::Indicator::default()
+            }),
+        }
+    }
+
+    fn begin_series(&mut self, hidden: bool) {
+        let number = self.series.len();
+        let marking = pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        };
+        let draft = pb::Draft {
+            marking: Some(marking),
+            labels: vec![if hidden { "hidden" } else { "shared" }.to_owned()],
+            confidence: [20, 80][self.random.below(2)],
+            key: format!("key-{number}"),
+            content: Some(self.content(number)),
+            ..pb::Draft::default()
+        };
+        let typed = Draft::try_from(draft.clone()).unwrap();
+        let series = typed.series(&secret());
+        if self.series.iter().any(|(record, ..)| record.header().series == series) {
+            return;
+        }
+        let record = self.sign(typed, Place::first(series));
+        self.tell(&record, hidden);
+        self.series.push((record, draft, hidden));
+    }
+
+    /// Another revision, or a withdrawal. Of a series that is shown a hidden one is told to one
+    /// journal, and goes on from there in that one alone.
+    fn revise(&mut self, hidden: bool) {
+        let of_sort: Vec<usize> =
+            (0..self.series.len()).filter(|at| hidden || !self.series[*at].2).collect();
+        if of_sort.is_empty() {
+            return;
+        }
+        let at = of_sort[self.random.below(of_sort.len())];
+        let (last, mut draft, _) = self.series[at].clone();
+        if last.kind() == Kind::Withdrawal {
+            return;
+        }
+        let header = last.header();
+        let place = Place::after(header.series, header.revision, last.id());
+        let typed = if self.random.below(4) == 0 && (!hidden || self.series[at].2) {
+            let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
+            Draft::withdrawal(header, content).unwrap()
+        } else {
+            draft.confidence = [20, 80][self.random.below(2)];
+            if hidden {
+                draft.labels = vec!["hidden".to_owned()];
+            }
+            Draft::try_from(draft.clone()).unwrap()
+        };
+        let record = self.sign(typed, place);
+        self.tell(&record, hidden);
+        self.series[at] = (record, draft, hidden);
+    }
+
+    fn tell(&mut self, record: &Arc<Verified>, hidden: bool) {
+        self.with.accept(record);
+        if !hidden {
+            self.without.accept(record);
+        }
+    }
+
+    fn hold_hidden(&mut self) {
+        let hidden: Vec<RecordId> =
+            self.series.iter().filter(|(.., h)| *h).map(|(record, ..)| record.id()).collect();
+        if hidden.is_empty() {
+            return;
+        }
+        let id = hidden[self.random.below(hidden.len())];
+        self.with.commit(move |tx| {
+            let on = !tx.marks(&id)?.is_some_and(|marks| marks.is_restricted());
+            tx.restrict(&id, on, "exhibit".to_owned(), "desk").map(drop)
+        });
+    }
+
+    fn step(&mut self) {
+        match self.random.below(16) {
+            0..=4 => self.begin_series(false),
+            5..=8 => self.begin_series(true),
+            9 | 10 => self.revise(false),
+            11 => self.revise(true),
+            12 => self.hold_hidden(),
+            13 => {
+                let client = self.random.below(2) == 0;
+                [&self.with, &self.without]
+                    .into_iter()
+                    .for_each(|store| store.change_partner(client));
+            }
+            _ => {
+                let number = self.random.below(POLICIES.len());
+                self.with.apply_policy(number);
+                self.without.apply_policy(number);
+            }
+        }
+        // Both bring the feed up, in steps that have nothing to do with each other.
+        let steps = [1, 3, 2_048];
+        self.with.bring_up(steps[self.random.below(3)]);
+        self.without.bring_up(steps[self.random.below(3)]);
+    }
+
+    fn compare(&mut self) {
+        let (with, without) = (self.with.sent(), self.without.sent());
+        assert_eq!(with.0, without.0, "the entries of the feed");
+        assert_eq!(with.1, without.1, "the envelopes");
+        assert_eq!(with.2, without.2, "the signed head");
+        let actions = with
+            .0
+            .iter()
+            .map(|bytes| crate::journal::entry::decode_feed(0, bytes).map(|entry| entry.action()));
+        let retract = pb::FeedAction::Retract;
+        self.retracted = actions.filter(|action| matches!(action, Ok(a) if *a == retract)).count();
+        self.shown = with.0.len() - self.retracted;
+    }
+}
+
+#[test]
+fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
+    let (mut shown, mut retracted, mut hidden) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let mut story = Story::new(seed);
+        for _ in 0..STEPS / COMPARED_EVERY {
+            (0..COMPARED_EVERY).for_each(|_| story.step());
+            story.compare();
+        }
+        shown += story.shown;
+        retracted += story.retracted;
+        hidden += story.series.iter().filter(|(.., hidden)| *hidden).count();
+    }
+    assert!(shown > 60 && retracted > 30 && hidden > 40, "{shown} {retracted} {hidden}");
+}

@@ -1,0 +1,248 @@
+//! The journal as it grows: what each new entry makes owing to a partner.
+
+use super::discloser::Discloser;
+use super::gathering::{Found, Gathering};
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::journal::JournalError;
+use crate::journal::entry::record_id;
+use crate::journal::index::Marks;
+use crate::journal::search;
+use crate::journal::state::PartnerNumber;
+use crate::pb::{self, journal_entry::Event};
+use crate::record::commit;
+use crate::record::signed::Verified;
+use crate::store::{KeyRange, Order, Table};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Records that refer to what came or went and are looked at in one step; when there are more,
+/// everything is.
+const REFERRERS_MAX: usize = 1_024;
+/// A step that looked at so many records goes no further: one entry may be about thousands.
+const STEP_RECORDS: u64 = 2_048;
+
+/// What a journal entry may make owing to a partner.
+enum Considered {
+    Record(Considering),
+    Erasure {
+        id: RecordId,
+        order: pb::ErasureOrder,
+    },
+    /// Records that the partner got no envelope for, or that the brake held and two persons released.
+    Again(Vec<RecordId>),
+}
+
+/// A record that an entry is about.
+struct Considering {
+    record: Arc<Verified>,
+    marks: Marks,
+    /// The partner that brought what the entry speaks of.
+    source: Option<PartnerNumber>,
+    news: News,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// It was submitted here and begins its series, which nobody could refer to before.
+    Own,
+    /// It was accepted.
+    Revision,
+    /// More of it is here.
+    Slots,
+    /// It came back into use, or went out of it.
+    Use,
+    /// A hold on it ended.
+    EndOfHold,
+}
+
+impl Discloser {
+    /// Considers journal entries from `start` on.
+    pub(super) fn live(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
+        self.begin();
+        self.set_brake()?;
+        let snapshot = self.view.snapshot();
+        let feed_size =
+            snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
+        let mut gathering = Gathering::new(feed_size, start);
+        for index in start..end {
+            match self.considered(index)? {
+                Some(Considered::Record(of)) => {
+                    if of.news == News::EndOfHold {
+                        gathering.answer(self, &of.record)?;
+                    }
+                    self.consider(&of, &mut gathering)?;
+                }
+                Some(Considered::Erasure { id, order }) => gathering.erase(self, id, order)?,
+                Some(Considered::Again(ids)) => {
+                    for id in ids {
+                        if let Some(series) = self.look_again(&id, &mut gathering)? {
+                            self.look_at_referrers(series, &mut gathering)?;
+                        }
+                    }
+                }
+                None => {}
+            }
+            gathering.reach(index + 1);
+            if gathering.records() >= STEP_RECORDS {
+                break;
+            }
+        }
+        Ok(gathering.finish())
+    }
+
+    fn consider(
+        &mut self,
+        of: &Considering,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        let header = of.record.header();
+        let is_theirs = header.originator == self.agency || of.source == Some(self.number);
+        if !is_theirs {
+            gathering.bring(self, &of.record, of.marks, true)?;
+        }
+        if self.may_turn(of)? {
+            self.look_at_referrers(header.series, gathering)?;
+        }
+        Ok(())
+    }
+
+    /// Whether records that refer to this one have to be looked at.
+    fn may_turn(&mut self, of: &Considering) -> Result<bool, JournalError> {
+        let series = of.record.header().series;
+        if matches!(of.news, News::Own | News::Slots) || self.referrers(series, 1)?.is_empty() {
+            return Ok(false);
+        }
+        // Hardly ever; what was found out about others may depend on it.
+        if matches!(of.news, News::Use | News::EndOfHold) {
+            self.begin();
+            return Ok(true);
+        }
+        self.turned(&of.record)
+    }
+
+    /// Looks at the records that refer to a series, and at those that refer to what thereby comes
+    /// or goes as a whole.
+    fn look_at_referrers(
+        &mut self,
+        series: SeriesId,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        let (mut waiting, mut seen) = (vec![series], BTreeSet::new());
+        let mut room = REFERRERS_MAX;
+        while let Some(series) = waiting.pop() {
+            if !seen.insert(series) {
+                continue;
+            }
+            let referrers = self.referrers(series, room + 1)?;
+            if referrers.len() > room {
+                gathering.rescan();
+                return Ok(());
+            }
+            room -= referrers.len();
+            for index in referrers {
+                let Event::RecordAccepted(accepted) = self.view.event(index)?.1 else { continue };
+                let id = commit::record_id(&accepted.header);
+                waiting.extend(self.look_again(&id, gathering)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Journal indexes of records that refer to a series.
+    fn referrers(&self, series: SeriesId, most: usize) -> Result<Vec<u64>, JournalError> {
+        let range = KeyRange::prefix(search::linked_term(series));
+        let found = self.view.index().scan(Table::Search, &range, Order::Ascending).take(most);
+        let index = |pair: Result<(Vec<u8>, Vec<u8>), _>| Ok(search::journal_index(&pair?.0));
+        found.map(index).filter_map(Result::transpose).collect()
+    }
+
+    /// Brings the feed to a record that is here. Gives its series if it came or went as a whole.
+    pub(super) fn look_again(
+        &mut self,
+        id: &RecordId,
+        gathering: &mut Gathering,
+    ) -> Result<Option<SeriesId>, JournalError> {
+        let Some((place, record)) = self.view.placed_record(id)? else { return Ok(None) };
+        let header = record.header();
+        if header.originator == self.agency || place.partner() == Some(self.number) {
+            return Ok(None);
+        }
+        let turned = gathering.bring(self, &record, place.marks(), false)?;
+        Ok(turned.then_some(header.series))
+    }
+
+    /// What an entry is about.
+    fn considered(&self, index: u64) -> Result<Option<Considered>, JournalError> {
+        if let Some((record, source)) = self.view.recently_accepted(index) {
+            // Of the records of late only those in use are remembered.
+            let news = news_of(&record, source);
+            let marks = Marks::default();
+            return Ok(Some(Considered::Record(Considering { record, marks, source, news })));
+        }
+        let (id, source, news) = match self.view.event(index)?.1 {
+            Event::RecordAccepted(accepted) => {
+                (commit::record_id(&accepted.header), Some(accepted.partner), News::Revision)
+            }
+            Event::SlotsReceived(received) => {
+                (record_id(&received.record_id)?, Some(received.partner), News::Slots)
+            }
+            Event::SlotsErased(erased) => return self.on_erasure(erased),
+            Event::RecordRestricted(pb::RecordRestricted {
+                record_id: id,
+                restricted: false,
+                ..
+            }) => (record_id(&id)?, None, News::EndOfHold),
+            Event::RecordRetracted(retracted) => {
+                (record_id(&retracted.record_id)?, None, News::Use)
+            }
+            Event::RecordReceivedAgain(received) => {
+                (record_id(&received.record_id)?, None, News::Use)
+            }
+            Event::ReceiptReceived(receipt) if receipt.partner == self.agency.as_str() => {
+                let lapsed = self.view.not_supplied(self.number, &receipt.exceptions)?;
+                let ids: Vec<_> = lapsed.into_iter().map(|(_, id)| id).collect();
+                return Ok((!ids.is_empty()).then_some(Considered::Again(ids)));
+            }
+            Event::HeldDecided(decided)
+                if decided.released && decided.partner == self.agency.as_str() =>
+            {
+                let mut ids = Vec::new();
+                for entry in &decided.held {
+                    ids.extend(self.view.held_records(*entry)?);
+                }
+                return Ok(Some(Considered::Again(ids)));
+            }
+            _ => return Ok(None),
+        };
+        let Some((place, record)) = self.view.placed_record(&id)? else { return Ok(None) };
+        let source = match source {
+            Some(name) => self.number_of(&name),
+            None => place.partner(),
+        };
+        let news = match news {
+            News::Revision => news_of(&record, source),
+            other => other,
+        };
+        let (record, marks) = (Arc::new(record), place.marks());
+        Ok(Some(Considered::Record(Considering { record, marks, source, news })))
+    }
+
+    /// The duty to erase, unless the partner laid it on us itself.
+    fn on_erasure(&self, erased: pb::SlotsErased) -> Result<Option<Considered>, JournalError> {
+        let pb::SlotsErased { record_id: id, order, partner, .. } = erased;
+        let Some(order) = order.filter(|_| partner != self.agency.as_str()) else {
+            return Ok(None);
+        };
+        Ok(Some(Considered::Erasure { id: record_id(&id)?, order }))
+    }
+
+    fn number_of(&self, agency: &str) -> Option<PartnerNumber> {
+        let agency = agency.parse::<AgencyName>().ok()?;
+        let snapshot = self.view.snapshot();
+        snapshot.state.partners.get(&agency).map(|partner| partner.number)
+    }
+}
+
+fn news_of(record: &Verified, source: Option<PartnerNumber>) -> News {
+    if source.is_none() && record.header().revision == 1 { News::Own } else { News::Revision }
+}

@@ -1,0 +1,294 @@
+//! What goes to a partner: from accepted records to entries of its feed, and back out of it.
+//!
+//! One task a partner walks the journal: first what is new, then, when the policy or the partner
+//! changed, what was accepted before, in small steps, so that a live record never waits for long.
+//! The fast selection finds candidates, Cedar has the last word, and what is disclosed stands in
+//! the feed before it leaves. Nothing here sends anything.
+
+mod brake;
+mod discloser;
+mod gathering;
+mod live;
+mod rescan;
+
+#[cfg(test)]
+mod interference_tests;
+
+pub(super) use discloser::Discloser;
+
+use super::{Node, NodeError};
+use crate::exchange::LAG_ENTRIES_MAX;
+use crate::ident::AgencyName;
+use crate::journal::JournalError;
+use crate::journal::gate::Closed;
+use crate::journal::state::{PartnerNumber, PartnerRecord, Progress, Rescan};
+use crate::journal::view::Snapshot;
+use crate::pb;
+use crate::policy::Moment;
+use brake::hold_back;
+use discloser::Basis;
+use gathering::{Found, Run};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// Journal entries considered in one step; between steps the task looks at what changed.
+const STEP_ENTRIES: u64 = 2_048;
+/// A partner to whom nothing goes has its position written down this often, so that a restart
+/// considers at most so many entries again.
+const POSITION_EVERY: u64 = 100_000;
+/// Entries without a receipt while a rescan goes on: a live record waits behind them, and two
+/// batches take a partner some 100 ms.
+const RESCAN_UNRECEIPTED_MAX: u64 = 1_024;
+/// The same for a partner that is not there to wait: what it must no longer use is to be on record,
+/// and half of what may lag is left to what is new.
+const RESCAN_ABSENT_MAX: u64 = LAG_ENTRIES_MAX / 2;
+/// How often a rescan that waits looks whether it may go on.
+const RESCAN_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A part of the journal to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Live { start: u64, end: u64 },
+    Rescan { start: u64, end: u64 },
+}
+
+impl Part {
+    /// How far the feed is once this part was looked at.
+    fn after(self, before: Progress, found: &Found) -> Progress {
+        match self {
+            Self::Live { .. } => {
+                let after = Progress { considered: found.reached, ..before };
+                if found.rescan { after.again() } else { after }
+            }
+            Self::Rescan { .. } => {
+                Progress { rescan: Rescan { next: found.reached, ..before.rescan }, ..before }
+            }
+        }
+    }
+}
+
+/// Whether a position is worth an entry of its own, although nothing was found.
+fn is_due(written: Progress, now: Progress) -> bool {
+    let behind = now.considered.saturating_sub(written.considered);
+    let is_other = now.rescan.rules != written.rescan.rules || now.rescan.end != written.rescan.end;
+    let before = if is_other { 0 } else { written.rescan.next };
+    let ended = now.rescan.is_done() && now.rescan.next > before;
+    behind >= POSITION_EVERY || ended || now.rescan.next >= before + POSITION_EVERY
+}
+
+impl Node {
+    /// Walks the journal for one partner until the node stops or the partner is revoked.
+    pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
+        // Whoever shut the gate told why.
+        let shut = |error: &NodeError| {
+            matches!(error, NodeError::Journal(JournalError::Closed(Closed::Shut(_))))
+        };
+        let ended = self.disclose_until_stopped(&agency).await;
+        if let Err(error) = ended
+            && !shut(&error)
+        {
+            tracing::error!(partner = %agency, %error, "disclosing has ended");
+            self.links.failed(&agency, error.to_string());
+        }
+    }
+
+    async fn disclose_until_stopped(&self, agency: &AgencyName) -> Result<(), NodeError> {
+        let mut grown = self.grown();
+        let mut rules_changed = self.rules_changed.subscribe();
+        let mut stopping = self.stopping();
+        let mut looks = tokio::time::interval(RESCAN_LOOK_EVERY);
+        let mut held: Option<Discloser> = None;
+        let mut progress = self.written(agency);
+        tokio::select! {
+            () = self.guard.gate().opened() => {}
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        }
+        loop {
+            grown.mark_unchanged();
+            rules_changed.mark_unchanged();
+            let snapshot = self.view().snapshot();
+            let Some(partner) = snapshot.state.partners.get(agency) else { return Ok(()) };
+            // Rules are loaded after they are journaled; nothing is considered in between.
+            let since = snapshot.state.rules_since(agency);
+            if self.rules().since(agency) == since {
+                progress = progress.under(since);
+                self.links.progressed(agency, progress);
+                if let Some(part) = self.next_part(&snapshot, agency, partner, progress) {
+                    let discloser = self.discloser(held.take(), agency, partner.number);
+                    let Some(discloser) = discloser else { return Ok(()) };
+                    let basis = discloser.basis(snapshot.state.narrowings);
+                    let is_paused =
+                        matches!(part, Part::Rescan { .. }) && !discloser.is_in_standing();
+                    if basis.rules == since && !is_paused {
+                        let (discloser, found) = self.look(discloser, part).await?;
+                        held = Some(discloser);
+                        let after = part.after(progress, &found);
+                        if self.publish(agency, found, after, basis).await? {
+                            progress = after;
+                        }
+                        continue;
+                    }
+                    held = Some(discloser);
+                }
+            }
+            tokio::select! {
+                _ = grown.changed() => {}
+                _ = rules_changed.changed() => {}
+                _ = looks.tick(), if !progress.rescan.is_done() => {}
+                _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    /// What is new comes first.
+    fn next_part(
+        &self,
+        snapshot: &Snapshot,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+        progress: Progress,
+    ) -> Option<Part> {
+        let unreceipted = partner.published.size.saturating_sub(partner.receipted);
+        let may_go_on = partner.state == pb::PartnerState::Active
+            && snapshot.state.policy.is_some()
+            && !snapshot.state.witnessing.is_frozen(agency)
+            && unreceipted <= LAG_ENTRIES_MAX;
+        let Progress { considered, rescan } = progress;
+        if !may_go_on {
+            return None;
+        }
+        if considered < snapshot.size {
+            let end = snapshot.size.min(considered + STEP_ENTRIES);
+            return Some(Part::Live { start: considered, end });
+        }
+        let most = if self.links.is_connected(agency) {
+            RESCAN_UNRECEIPTED_MAX
+        } else {
+            RESCAN_ABSENT_MAX
+        };
+        let part = Part::Rescan { start: rescan.next, end: rescan.end };
+        (!rescan.is_done() && unreceipted < most).then_some(part)
+    }
+
+    /// How far the feed is by the journal.
+    fn written(&self, agency: &AgencyName) -> Progress {
+        let snapshot = self.view().snapshot();
+        let partner = snapshot.state.partners.get(agency);
+        partner.map_or_else(Progress::default, |partner| partner.published.progress)
+    }
+
+    /// The discloser of before, unless rules or hour are others now.
+    fn discloser(
+        &self,
+        held: Option<Discloser>,
+        agency: &AgencyName,
+        number: PartnerNumber,
+    ) -> Option<Discloser> {
+        let rules = self.rules();
+        let moment = Moment::at(self.now());
+        held.filter(|held| held.is_current(&rules, &moment)).or_else(|| {
+            let limits = self.config.release.limits();
+            Discloser::new(self.view(), rules, agency, number, moment, limits)
+        })
+    }
+
+    async fn look(
+        &self,
+        mut discloser: Discloser,
+        part: Part,
+    ) -> Result<(Discloser, Found), NodeError> {
+        tokio::task::spawn_blocking(move || {
+            let found = match part {
+                Part::Live { start, end } => discloser.live(start, end)?,
+                Part::Rescan { start, end } => discloser.rescan(start, end)?,
+            };
+            Ok((discloser, found))
+        })
+        .await
+        .map_err(|_| JournalError::Stopped)?
+    }
+
+    /// Writes down what was found. `false`: policy, partner or hour are others by now, nothing was
+    /// written, and all of it is to be decided again.
+    async fn publish(
+        &self,
+        agency: &AgencyName,
+        mut found: Found,
+        progress: Progress,
+        basis: Basis,
+    ) -> Result<bool, NodeError> {
+        {
+            let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = denials.entry(agency.clone()).or_default();
+            for (policy, count) in &found.denied {
+                *own.entry(policy.clone()).or_default() += count;
+            }
+        }
+        if found.erred > 0 {
+            tracing::error!(partner = %agency, records = found.erred,
+                "a policy could not be evaluated; the records were withheld");
+        }
+        let is_due = is_due(self.written(agency), progress);
+        if found.is_empty() && !is_due {
+            return Ok(true);
+        }
+        let agency = agency.clone();
+        let (written, _) = self
+            .ledger
+            .commit(move |tx| {
+                if !basis.holds(tx, &agency) {
+                    return Ok(false);
+                }
+                hold_back(tx, &agency, &found.held)?;
+                if found.runs.is_empty() && is_due {
+                    tx.publish(&agency, &[], None, progress, 0)?;
+                }
+                // Nothing else went into the feed, so what was looked up still stands.
+                let stands = tx.feed_size(&agency) == found.feed_size;
+                let at_ms = tx.now().unix_ms() as u64;
+                for Run { entries, before, withheld, sorts } in &mut found.runs {
+                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
+                    let before = stands.then_some(&before[..]);
+                    let totals = (*withheld, *sorts);
+                    tx.publish_sorted(&agency, entries, before, progress, totals)?;
+                }
+                Ok(true)
+            })
+            .await?;
+        Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(considered: u64, next: u64, end: u64) -> Progress {
+        Progress { considered, rescan: Rescan { rules: 7, next, end } }
+    }
+
+    #[test]
+    fn a_position_is_written_now_and_then_and_when_a_rescan_ends() {
+        let written = at(900_000, 0, 900_000);
+        assert!(!is_due(written, at(900_500, 99_999, 900_000)));
+        assert!(is_due(written, at(900_500, 100_000, 900_000)));
+        assert!(is_due(written, at(1_000_000, 0, 900_000)));
+        let later = at(900_000, 899_000, 900_000);
+        assert!(is_due(later, at(900_000, 900_000, 900_000)));
+        assert!(!is_due(at(900_000, 900_000, 900_000), at(900_001, 900_000, 900_000)));
+    }
+
+    #[test]
+    fn other_rules_begin_a_rescan_of_what_was_considered_before_them() {
+        let progress = Progress { considered: 50, rescan: Rescan::default() };
+        let under = progress.under(40);
+        assert_eq!(under.rescan, Rescan { rules: 40, next: 0, end: 40 });
+        assert_eq!(under.under(40), under);
+        assert_eq!(progress.under(60).rescan.end, 50);
+        let fresh = Progress::default().under(40);
+        assert!(fresh.rescan.is_done(), "a new partner's journal is all before it");
+        let found = Found { reached: 60, rescan: true, ..Found::default() };
+        let again = Part::Live { start: 50, end: 60 }.after(under, &found);
+        assert_eq!((again.considered, again.rescan.next, again.rescan.end), (60, 0, 60));
+    }
+}

@@ -7,6 +7,7 @@ use super::JournalError;
 use super::index::{RecordPlace, SeriesHead};
 use super::search;
 use super::state::PartnerNumber;
+use super::tag::Tag;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use crate::record::erasure::ErasureBasis;
@@ -17,16 +18,16 @@ use crate::store::{Change, Marker, Position, Table};
 use prost::Message as _;
 use std::collections::BTreeSet;
 
-const SUPERSEDED: u8 = 16;
-const ERASURE_OF: u8 = 17;
-const ERASURE_AT: u8 = 18;
-const DUTY: u8 = 19;
-const EXCEPTED: u8 = 20;
-const RETAIN: u8 = 21;
-const BARRED: u8 = 22;
-const WAITING: u8 = 33;
-const ANSWERED: u8 = 34;
-const REPORTED: u8 = 35;
+const SUPERSEDED: u8 = Tag::Superseded as u8;
+const ERASURE_OF: u8 = Tag::ErasureOf as u8;
+const ERASURE_AT: u8 = Tag::ErasureAt as u8;
+const DUTY: u8 = Tag::Duty as u8;
+const EXCEPTED: u8 = Tag::Excepted as u8;
+const RETAIN: u8 = Tag::Retain as u8;
+const BARRED: u8 = Tag::Barred as u8;
+const WAITING: u8 = Tag::ErasureWaiting as u8;
+const ANSWERED: u8 = Tag::ErasureAnswered as u8;
+const REPORTED: u8 = Tag::ErasureReported as u8;
 
 /// There while the engine's files may still hold terms of erased fields.
 const SCRUB: &[u8] = b"scrub";

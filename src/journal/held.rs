@@ -7,6 +7,7 @@
 use super::JournalError;
 use super::entry;
 use super::state::{PartnerNumber, State};
+use super::tag::Tag;
 use super::transaction::Transaction;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId};
@@ -16,9 +17,9 @@ use crate::store::{Change, KeyRange, Order, Table};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashSet};
 
-const WAITING: u8 = 36;
-const HELD: u8 = 37;
-const DECIDED: u8 = 38;
+const WAITING: u8 = Tag::HeldWaiting as u8;
+const HELD: u8 = Tag::Held as u8;
+const DECIDED: u8 = Tag::HeldDecided as u8;
 
 /// Records that one entry holds: 34 KiB of its 64.
 pub const HELD_RECORDS_MAX: usize = 1_024;

@@ -5,6 +5,7 @@
 
 use super::JournalError;
 use super::state::{PartnerNumber, State};
+use super::tag::Tag;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
@@ -12,10 +13,10 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
 use std::collections::HashSet;
 
-const POLICY: u8 = 32;
-const PARTNER: u8 = 33;
-const RECORD: u8 = 34;
-const NOT_TAKEN: u8 = 35;
+const POLICY: u8 = Tag::PolicyAt as u8;
+const PARTNER: u8 = Tag::PartnerAt as u8;
+const RECORD: u8 = Tag::RecordAt as u8;
+const NOT_TAKEN: u8 = Tag::NotTaken as u8;
 
 /// Entries about one record that are looked at, the newest: holds are set by people, and slots come
 /// at most as often as there are slots.
@@ -70,7 +71,8 @@ pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Ch
         Event::SlotsReceived(pb::SlotsReceived { record_id, .. })
         | Event::SlotsErased(pb::SlotsErased { record_id, .. })
         | Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
-        | Event::RecordRetracted(pb::RecordRetracted { record_id, .. }) => {
+        | Event::RecordRetracted(pb::RecordRetracted { record_id, .. })
+        | Event::RecordReceivedAgain(pb::RecordReceivedAgain { record_id, .. }) => {
             add(key(RECORD, &[record_id, &at]), &[]);
         }
         Event::ReceiptReceived(receipt) => {
@@ -162,8 +164,12 @@ impl View {
                 Event::RecordRestricted(restricted) if !is_later => {
                     hold.get_or_insert((at, restricted));
                 }
-                Event::RecordRetracted(retracted) if !is_later => {
+                // One of some slots leaves the record in use.
+                Event::RecordRetracted(retracted) if !is_later && retracted.slots == 0 => {
                     retraction.get_or_insert((at, retracted.retracted));
+                }
+                Event::RecordReceivedAgain(_) if !is_later => {
+                    retraction.get_or_insert((at, false));
                 }
                 _ => {}
             }

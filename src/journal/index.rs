@@ -6,6 +6,7 @@
 use super::JournalError;
 use super::search;
 use super::state::PartnerNumber;
+use super::tag::Tag;
 use crate::exchange::{Disclosed, FeedAction, Given};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
@@ -305,8 +306,8 @@ pub fn series_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
     key
 }
 
-const DISCLOSED: u8 = 1;
-const HEAD: u8 = 2;
+const DISCLOSED: u8 = Tag::Disclosed as u8;
+const HEAD: u8 = Tag::Head as u8;
 
 pub fn disclosure_key(partner: PartnerNumber, id: &RecordId) -> Vec<u8> {
     let mut key = vec![DISCLOSED];
@@ -323,7 +324,7 @@ pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
     key
 }
 
-const RECEIVED: u8 = 3;
+const RECEIVED: u8 = Tag::Received as u8;
 
 /// What was received of a partner's feed up to a size; the value is the index of its journal entry.
 pub fn received_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
@@ -391,7 +392,7 @@ pub fn put_terms_after(
     changes.extend(gone.into_iter().map(delete));
 }
 
-const RETRACTION: u8 = 24;
+const RETRACTION: u8 = Tag::Retraction as u8;
 
 /// A retraction in the feed to a partner; the value is the record and the slots.
 pub fn retraction_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {

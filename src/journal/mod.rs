@@ -22,6 +22,7 @@ mod replay;
 pub mod retractions;
 pub mod search;
 pub mod state;
+mod tag;
 mod touched;
 pub mod transaction;
 pub mod versions;

@@ -11,7 +11,7 @@ use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;
 use crate::journal::held::HeldState;
 use crate::journal::index::Disclosure;
-use crate::journal::state::PartnerRecord;
+use crate::journal::state::{PartnerRecord, Progress};
 use crate::journal::view::Kept;
 use crate::pb;
 use crate::record::kind::Kind;
@@ -68,8 +68,16 @@ impl Walk<'_> {
         self.disclosure.is_some_and(|disclosure| disclosure.feed_index < self.partner.receipted)
     }
 
+    /// How far the feed is.
+    fn progress(&self) -> Progress {
+        let snapshot = self.node.view().snapshot();
+        let written = self.partner.published.progress;
+        let progress = self.node.links.health(self.agency).progress.unwrap_or(written);
+        progress.under(snapshot.state.rules_since(self.agency))
+    }
+
     fn is_in_feed(&self) -> bool {
-        self.disclosure.is_some_and(|disclosure| !disclosure.slots.is_empty())
+        self.disclosure.is_some_and(|disclosure| disclosure.disclosed.is_live())
     }
 }
 
@@ -209,10 +217,21 @@ fn receipts(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 fn considered(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let link = walk.node.links.health(walk.agency);
-    let considered = link.considered.max(walk.partner.published.considered);
+    let progress = walk.progress();
+    let Progress { considered, rescan } = progress;
     let index = walk.kept().map_or(0, |kept| kept.journal_index);
-    if walk.disclosure.is_some() || considered > index {
+    if walk.is_in_feed() || considered > index && !(rescan.next..rescan.end).contains(&index) {
         return passed(format!("journal entries below {considered} were considered"));
+    }
+    if considered > index {
+        return stands(
+            format!(
+                "the policy or what is said of {} changed, and what was accepted before is looked at \
+                 again: {} of {} entries were, and not yet this one",
+                walk.agency, rescan.next, rescan.end
+            ),
+            "wait; `liaison status` shows how far it is",
+        );
     }
     let found = format!(
         "{} journal entries come before it, of those that are not considered yet",
@@ -284,18 +303,21 @@ fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {
     match walk.disclosure {
         Some(disclosure) if walk.is_in_feed() => {
             let size = walk.partner.published.size;
-            let shown = walk.kept().map(|kept| names_of(kept, |s| disclosure.slots.contains(s)));
+            let shown =
+                walk.kept().map(|kept| names_of(kept, |s| disclosure.disclosed.slots.contains(s)));
             let (index, shown) = (disclosure.feed_index, shown.unwrap_or_default());
             passed(format!("entry {index} of {size} under a signed head; fields {shown}"))
         }
         Some(disclosure) => stands(
-            format!("it was taken back from {}: entry {}", walk.agency, disclosure.feed_index),
+            format!(
+                "it was taken back from {}, to whom entry {} had shown it",
+                walk.agency, disclosure.feed_index
+            ),
             "nothing, unless policy is to allow it again",
         ),
         None => stands(
-            "policy allows it now; it was considered when another decision was made, and is not \
-             in the feed",
-            "push a revision: what was considered is not looked at again when the policy widens",
+            "policy allows it since this hour, and it is not in the feed",
+            "push a revision, or apply the policy again: time alone makes nothing be looked at again",
         ),
     }
 }

@@ -7,10 +7,11 @@ use super::disclose::Discloser;
 use super::past::Setting;
 use super::policies::record_facts;
 use super::{Node, NodeError};
-use crate::exchange::LAG_ENTRIES_MAX;
+use crate::exchange::{Allowed, LAG_ENTRIES_MAX};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::history::Fate;
+use crate::journal::index::Marks;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
 use crate::pb;
@@ -69,8 +70,11 @@ impl Node {
             Some(mut discloser) => {
                 // What was erased since cannot be looked into; its class alone speaks for it.
                 let erased = record.slots_in(decision.revealed).and(fate.erased_later);
-                let now = discloser.permitted(record, &facts)?;
-                now.map(|open| open.or(erased).and(here))
+                // What befell the record by then is looked at beside this.
+                match discloser.verdict(record, Marks::default())?.allowed {
+                    Allowed::Slots { open, .. } => Some(open.or(erased).and(here)),
+                    Allowed::Nothing | Allowed::AsItIs => None,
+                }
             }
             None => None,
         };
@@ -140,22 +144,24 @@ impl Node {
         slot: SlotNumber,
     ) -> Result<String, NodeError> {
         let mut named = Vec::new();
+        let Some(mut discloser) = discloser(self, setting) else { return Ok(String::new()) };
         for series in kept.record.references(slot) {
+            if discloser.sees_series(series)? {
+                continue;
+            }
             let heads = self.view().series_heads(series)?;
             if heads.is_empty() {
                 named.push(format!("a record that is not here (series {series})"));
             }
             for head in heads {
-                let Some(record) = self.view().usable(&head.id)? else {
-                    named.push(format!("{} (under a hold or retracted)", head.id));
-                    continue;
+                let found = self.view().record_with_marks(&head.id)?;
+                let is_usable = found.is_some_and(|(_, marks)| marks.is_usable());
+                let why = match (is_usable, discloser.is_held(&head.id)?) {
+                    (false, _) => " (under a hold or retracted)",
+                    (true, true) => " (its release is held)",
+                    (true, false) => "",
                 };
-                let facts = record_facts(record.header());
-                let decision =
-                    setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
-                if !decision.release.allowed && record.header().originator != setting.agency {
-                    named.push(head.id.to_string());
-                }
+                named.push(format!("{}{why}", head.id));
             }
         }
         let more = named.len().saturating_sub(REFERENCES_MAX);

@@ -149,7 +149,7 @@ impl Survey {
     }
 
     fn look(&mut self, accepted: &AcceptedHeader) -> Result<(), JournalError> {
-        let AcceptedHeader { journal_index, id, header, partner } = accepted;
+        let AcceptedHeader { journal_index, id, header, partner, .. } = accepted;
         self.sight.records += 1;
         let agency = &self.setting.agency;
         if header.originator == *agency || partner.as_ref() == Some(agency) {
@@ -206,7 +206,7 @@ impl Survey {
         if self.befallen.as_ref().is_some_and(|befallen| !befallen.contains(id)) {
             return Ok(true);
         }
-        Ok(self.view.place(id)?.is_some_and(|place| place.marks.is_usable()))
+        Ok(self.view.place(id)?.is_some_and(|place| place.marks().is_usable()))
     }
 
     /// What the partner may see.
@@ -244,8 +244,8 @@ impl Survey {
     }
 
     fn reference(&self, series: SeriesId, id: &RecordId) -> Result<String, JournalError> {
-        let record = self.view.usable(id)?;
-        let bytes = record.as_ref().and_then(|record| {
+        let record = self.view.record_with_marks(id)?.filter(|(_, marks)| marks.is_usable());
+        let bytes = record.as_ref().and_then(|(record, _)| {
             let first = crate::record::slots::SlotNumber::of(Kind::Case).next()?;
             record.slot_bytes(first)
         });

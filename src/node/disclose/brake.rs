@@ -92,7 +92,7 @@ impl Discloser {
     }
 
     /// Whether a record waits for a person, or was refused: then nothing may refer to it either.
-    pub(super) fn is_held(&self, id: &RecordId) -> Result<bool, JournalError> {
+    pub(in crate::node) fn is_held(&self, id: &RecordId) -> Result<bool, JournalError> {
         let held = match self.brake.now.contains_key(id) {
             true => Some(HeldState::Waiting),
             false => self.view.held_state(self.number, id)?,

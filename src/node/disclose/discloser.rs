@@ -258,7 +258,7 @@ impl Discloser {
         Ok(open.without(hidden))
     }
 
-    pub(super) fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+    pub(in crate::node) fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
         if let Some(seen) = self.links.get(&series) {
             return Ok(*seen);
         }

@@ -8,6 +8,7 @@
 //! committed together, and the checkpoints of the whole journal that are shown to a partner as a
 //! witness. Of the HTTP port there is nothing to compare: it answers about other logs alone.
 
+use super::brake::hold_back;
 use super::discloser::Discloser;
 use super::gathering::Run;
 use super::{Part, is_due};
@@ -22,7 +23,7 @@ use crate::node::policies::Rules;
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};
 use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::policy::{Bundle, Moment, Vocabulary};
+use crate::policy::{BrakeLimits, Bundle, Moment, Vocabulary};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -188,7 +189,11 @@ impl Store {
             let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
             let moment = Moment::at(now());
             let rules = Arc::new(rules);
-            (since, Discloser::new(view, rules, &partner(), number, moment).unwrap())
+            (
+                since,
+                Discloser::new(view, rules, &partner(), number, moment, BrakeLimits::default())
+                    .unwrap(),
+            )
         })
     }
 
@@ -216,13 +221,15 @@ impl Store {
                 continue;
             }
             self.commit(move |tx| {
+                hold_back(tx, &partner(), &found.held)?;
                 if found.runs.is_empty() {
                     tx.publish(&partner(), &[], None, progress, 0)?;
                 }
-                for Run { entries, before, withheld } in &mut found.runs {
+                for Run { entries, before, withheld, sorts } in &mut found.runs {
                     let at_ms = now().unix_ms() as u64;
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    tx.publish(&partner(), entries, Some(&before[..]), progress, *withheld)?;
+                    let totals = (*withheld, *sorts);
+                    tx.publish_sorted(&partner(), entries, Some(&before[..]), progress, totals)?;
                 }
                 Ok(())
             });

@@ -37,6 +37,8 @@ pub(super) struct Reached {
     pub(super) taken_back_in_part: usize,
     pub(super) shown_again: usize,
     pub(super) sent_again: usize,
+    /// Withdrawals that went because what they withdraw was disclosed only then.
+    pub(super) withdrawn_before: usize,
     /// Records that a partner has and may not use.
     out_of_use: usize,
 }
@@ -63,6 +65,7 @@ impl Reached {
             taken_back_in_part,
             shown_again,
             sent_again,
+            withdrawn_before,
             out_of_use,
         } = self;
         [
@@ -85,6 +88,7 @@ impl Reached {
             taken_back_in_part,
             shown_again,
             sent_again,
+            withdrawn_before,
             out_of_use,
         ]
         .into_iter()

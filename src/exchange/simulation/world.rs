@@ -881,7 +881,24 @@ impl<'a> World<'a> {
             }
             appended = true;
         }
+        if appended && before.is_none() {
+            for withdrawal in self.withdrawals_of(own, &record) {
+                self.reached.withdrawn_before += usize::from(self.bring(own, partner, withdrawal));
+            }
+        }
         appended
+    }
+
+    /// What withdraws a record: it may have been considered before the partner had anything of it.
+    fn withdrawals_of(&self, own: usize, record: &Verified) -> Vec<RecordId> {
+        let of_series = |other: &&Verified| {
+            let (header, wanted) = (other.header(), record.header());
+            other.kind() == Kind::Withdrawal
+                && (header.series, &header.originator) == (wanted.series, &wanted.originator)
+                && record.kind() != Kind::Withdrawal
+        };
+        let records = self.nodes[own].state.records.values();
+        records.filter(of_series).map(Verified::id).collect()
     }
 
     /// Agrees something else with a partner.

@@ -75,6 +75,8 @@ pub(in crate::node) struct Discloser {
     pub(super) brake: Brake,
     pub(super) selector: Selector,
     decider: MemoDecider,
+    /// What this very step disclosed.
+    shown: HashMap<RecordId, Disclosure>,
     /// Whether the partner may see a series, as far as it was asked since the last step began.
     links: HashMap<SeriesId, bool>,
     /// The series that are being asked about.
@@ -100,6 +102,7 @@ impl Discloser {
             facts,
             moment,
             rules,
+            shown: HashMap::new(),
             links: HashMap::new(),
             asking: Vec::new(),
             brake: Brake::new(limits),
@@ -131,6 +134,11 @@ impl Discloser {
 
     /// What was found out about references holds for one step: records come and change meanwhile.
     pub(in crate::node) fn begin(&mut self) {
+        self.shown.clear();
+        self.forget_links();
+    }
+
+    pub(super) fn forget_links(&mut self) {
         self.links.clear();
         self.asking.clear();
     }
@@ -144,8 +152,17 @@ impl Discloser {
         record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
     }
 
+    /// What was disclosed of a record, in this very step too.
     pub(super) fn disclosure(&self, id: &RecordId) -> Result<Option<Disclosure>, JournalError> {
-        self.view.disclosure(self.number, id)
+        match self.shown.get(id) {
+            Some(disclosure) => Ok(Some(*disclosure)),
+            None => self.view.disclosure(self.number, id),
+        }
+    }
+
+    /// Notes what this step disclosed, so that what it looks at later knows.
+    pub(super) fn note(&mut self, id: RecordId, disclosure: Disclosure) {
+        self.shown.insert(id, disclosure);
     }
 
     /// What of this record the partner may have now.
@@ -334,6 +351,31 @@ impl Discloser {
             };
         }
         Ok(false)
+    }
+
+    /// What withdraws a record or a revision of its series. Only where two revisions name the same
+    /// predecessor can the newest be another.
+    pub(super) fn withdrawals_of(
+        &self,
+        record: &Verified,
+    ) -> Result<Vec<(Verified, Marks)>, JournalError> {
+        let header = record.header();
+        let (series, originator) = (header.series, &header.originator);
+        let Some(head) = self.view.series_head(series, originator)? else { return Ok(Vec::new()) };
+        let ids = match (head.is_withdrawn(), head.conflicting) {
+            (true, _) => vec![head.id],
+            (false, true) => self.view.revisions(series, originator)?,
+            (false, false) => Vec::new(),
+        };
+        let mut withdrawals = Vec::new();
+        for id in ids {
+            if let Some((place, record)) = self.view.placed_record(&id)?
+                && record.kind() == Kind::Withdrawal
+            {
+                withdrawals.push((record, place.marks()));
+            }
+        }
+        Ok(withdrawals)
     }
 
     /// Whether the partner sees a series since this revision and did not before.

@@ -12,7 +12,7 @@ use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Entries of a feed that get a head of their own.
 #[derive(Default)]
@@ -56,8 +56,6 @@ pub(super) struct Gathering {
     entries: usize,
     /// Records that were looked at.
     records: u64,
-    /// What this very step disclosed of records that come up in it more than once.
-    shown: HashMap<RecordId, Disclosure>,
 }
 
 impl Gathering {
@@ -68,7 +66,6 @@ impl Gathering {
             run: Run::default(),
             entries: 0,
             records: 0,
-            shown: HashMap::new(),
         }
     }
 
@@ -95,18 +92,6 @@ impl Gathering {
         self.found
     }
 
-    /// What was disclosed of a record, in this very step too.
-    pub(super) fn before(
-        &self,
-        discloser: &Discloser,
-        id: &RecordId,
-    ) -> Result<Option<Disclosure>, JournalError> {
-        match self.shown.get(id) {
-            Some(disclosure) => Ok(Some(*disclosure)),
-            None => discloser.disclosure(id),
-        }
-    }
-
     /// Brings the feed to what the partner may have of a record now. Every entry that shows or takes
     /// back anything is made here. Tells whether the record as a whole came or went.
     pub(super) fn bring(
@@ -118,7 +103,7 @@ impl Gathering {
     ) -> Result<bool, JournalError> {
         self.records += 1;
         let id = record.id();
-        let before = self.before(discloser, &id)?;
+        let before = discloser.disclosure(&id)?;
         let verdict = discloser.verdict(record, marks)?;
         if counts {
             self.found.erred += u64::from(verdict.erred);
@@ -129,7 +114,27 @@ impl Gathering {
         if before.is_none() && self.holds_back(discloser, record, verdict.allowed)? {
             return Ok(false);
         }
-        Ok(self.owe(discloser, record.kind(), id, Some(record), before, verdict.allowed))
+        let turned = self.owe(discloser, record.kind(), id, Some(record), before, verdict.allowed);
+        if turned && before.is_none() {
+            self.bring_withdrawal(discloser, record)?;
+        }
+        Ok(turned)
+    }
+
+    /// A withdrawal that was considered before the partner had anything to withdraw goes right after
+    /// what it withdraws.
+    fn bring_withdrawal(
+        &mut self,
+        discloser: &mut Discloser,
+        record: &Verified,
+    ) -> Result<(), JournalError> {
+        if record.kind() == Kind::Withdrawal {
+            return Ok(());
+        }
+        for (withdrawal, marks) in discloser.withdrawals_of(record)? {
+            self.bring(discloser, &withdrawal, marks, false)?;
+        }
+        Ok(())
     }
 
     /// Whether the brake holds a record of which the partner was never given anything. What takes
@@ -148,7 +153,7 @@ impl Gathering {
     /// shown.
     pub(super) fn take_back(
         &mut self,
-        discloser: &Discloser,
+        discloser: &mut Discloser,
         kind: Kind,
         id: RecordId,
         before: Disclosure,
@@ -158,7 +163,7 @@ impl Gathering {
 
     fn owe(
         &mut self,
-        discloser: &Discloser,
+        discloser: &mut Discloser,
         kind: Kind,
         id: RecordId,
         record: Option<&Verified>,
@@ -166,38 +171,39 @@ impl Gathering {
         allowed: Allowed,
     ) -> bool {
         let owed = owed(before.map(|before| before.disclosed), kind, allowed);
-        let was_live = before.is_some_and(|before| before.disclosed.is_live());
+        let is_live =
+            |disclosure: Option<Disclosure>| disclosure.is_some_and(|d| d.disclosed.is_live());
+        let mut after = before;
         for (action, slots) in owed.entries() {
             let shown = record.filter(|_| action.carries_record());
             let entry = entry(discloser, action.into(), &id, slots);
-            self.push(id, entry, before, shown);
+            after = self.push(discloser, id, entry, after, shown);
         }
-        let is_live =
-            self.shown.get(&id).or(before.as_ref()).is_some_and(|d| d.disclosed.is_live());
-        was_live != is_live
+        is_live(before) != is_live(after)
     }
 
     /// Adds the duty to erase slots that the partner was given.
     pub(super) fn erase(
         &mut self,
-        discloser: &Discloser,
+        discloser: &mut Discloser,
         id: RecordId,
         order: pb::ErasureOrder,
     ) -> Result<(), JournalError> {
-        let Some(before) = self.before(discloser, &id)? else { return Ok(()) };
+        let Some(before) = discloser.disclosure(&id)? else { return Ok(()) };
         let owed = before.disclosed.given.and(SlotMask::from_bits(order.slots));
         if owed.is_empty() {
             return Ok(());
         }
         let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
-        self.push(id, pb::FeedEntry { order: Some(order), ..duty }, Some(before), None);
+        let duty = pb::FeedEntry { order: Some(order), ..duty };
+        self.push(discloser, id, duty, Some(before), None);
         Ok(())
     }
 
     /// Tells the partner what was erased at its word, when the hold ended that had kept it.
     pub(super) fn answer(
         &mut self,
-        discloser: &Discloser,
+        discloser: &mut Discloser,
         record: &Verified,
     ) -> Result<(), JournalError> {
         let id = record.id();
@@ -207,30 +213,33 @@ impl Gathering {
         let erased = ordered.and(record.erased_slots());
         let fresh = erased.without(discloser.view.answered(&id, discloser.number)?);
         if !fresh.is_empty() {
-            self.push(id, entry(discloser, pb::FeedAction::Erased, &id, fresh), None, None);
+            let told = entry(discloser, pb::FeedAction::Erased, &id, fresh);
+            self.push(discloser, id, told, None, None);
         }
         Ok(())
     }
 
-    /// Adds an entry; `shown` is the record that goes with it.
+    /// Adds an entry; `shown` is the record that goes with it. Gives what is disclosed after it.
     fn push(
         &mut self,
+        discloser: &mut Discloser,
         id: RecordId,
         entry: pb::FeedEntry,
         before: Option<Disclosure>,
         shown: Option<&Verified>,
-    ) {
+    ) -> Option<Disclosure> {
         let bytes = shown.map_or(0, Verified::envelope_bytes_max);
         if !self.spacing.admits_bytes(bytes) {
             self.spacing.restart();
             self.spacing.admits_bytes(bytes);
             self.found.runs.push(std::mem::take(&mut self.run));
         }
-        // An entry before this one may be about the same record.
-        let before = self.shown.get(&id).copied().or(before);
-        if entry.action() != pb::FeedAction::Erased {
-            let after = Disclosure::after(before, self.found.feed_size, &entry);
-            self.shown.insert(id, after);
+        let after = match entry.action() {
+            pb::FeedAction::Erased => before,
+            _ => Some(Disclosure::after(before, self.found.feed_size, &entry)),
+        };
+        if let Some(after) = after {
+            discloser.note(id, after);
         }
         if let Some(record) = shown {
             let (header, open) = (record.header(), SlotMask::from_bits(entry.open_slots));
@@ -243,6 +252,7 @@ impl Gathering {
         self.run.before.push(before);
         self.run.entries.push(entry);
         self.entries += 1;
+        after
     }
 }
 

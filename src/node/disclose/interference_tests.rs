@@ -429,7 +429,15 @@ impl Story {
                 self.without.apply_policy(number);
             }
         }
+        // Now and then more than one thing happens before a feed is brought up.
+        if self.random.below(3) == 0 {
+            return;
+        }
         // Both bring the feed up, in steps that have nothing to do with each other.
+        self.bring_up();
+    }
+
+    fn bring_up(&mut self) {
         let steps = [1, 3, 2_048];
         self.with.bring_up(steps[self.random.below(3)]);
         self.without.bring_up(steps[self.random.below(3)]);
@@ -457,6 +465,7 @@ fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
         let mut story = Story::new(seed);
         for _ in 0..STEPS / COMPARED_EVERY {
             (0..COMPARED_EVERY).for_each(|_| story.step());
+            story.bring_up();
             story.compare();
         }
         shown += story.shown;

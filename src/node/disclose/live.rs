@@ -8,6 +8,7 @@ use crate::journal::entry::record_id;
 use crate::journal::index::Marks;
 use crate::journal::search;
 use crate::journal::state::PartnerNumber;
+use crate::node::policies::record_facts;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
 use crate::record::signed::Verified;
@@ -114,10 +115,17 @@ impl Discloser {
         }
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
-            self.begin();
-            return Ok(true);
+            self.forget_links();
+            return self.may_know_of(&of.record);
         }
         self.turned(&of.record)
+    }
+
+    /// Whether the partner has a record, or may have it but for what befell it here. What it may not
+    /// know of brings nothing about, not even the order of what is looked at.
+    fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
+        let known = self.disclosure(&record.id())?.is_some();
+        Ok(known || self.decide(&record_facts(record.header())).release.allowed)
     }
 
     /// Looks at the records that refer to a series, and at those that refer to what thereby comes

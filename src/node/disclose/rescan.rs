@@ -54,7 +54,7 @@ impl Discloser {
         }
         let facts = record_facts(header);
         let selected = self.selector.select(&facts);
-        let before = gathering.before(self, id)?;
+        let before = self.disclosure(id)?;
         if !selected.released && !selected.erred {
             let Some(before) = before.filter(|before| before.disclosed.is_live()) else {
                 return Ok(());

@@ -14,6 +14,7 @@ use super::gathering::Run;
 use super::{Part, is_due};
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
+use crate::journal::index::Marks;
 use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::state::{PartnerNumber, Progress};
@@ -405,7 +406,7 @@ impl Story {
         }
         let id = hidden[self.random.below(hidden.len())];
         self.with.commit(move |tx| {
-            let on = !tx.marks(&id)?.is_some_and(|marks| marks.is_restricted());
+            let on = !tx.marks(&id)?.is_some_and(Marks::is_restricted);
             tx.restrict(&id, on, "exhibit".to_owned(), "desk").map(drop)
         });
     }

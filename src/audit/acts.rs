@@ -139,6 +139,7 @@ impl Acts {
         &self,
         changed: &pb::PartnerChanged,
         before: &pb::PartnerFacts,
+        reveals: bool,
     ) -> Result<(), Fault> {
         let Some(Approved { proposal, act: Act::ChangeFacts(act), .. }) = &self.approved else {
             return Err(fault("a second person's approval of a partner's facts", "none"));
@@ -147,7 +148,14 @@ impl Acts {
             && act.agency == changed.agency
             && act.before.as_ref().unwrap_or(&pb::PartnerFacts::default()) == before
             && act.after == changed.facts;
-        if same { Ok(()) } else { Err(fault("what was approved", "other facts of a partner")) }
+        if !same {
+            return Err(fault("what was approved", "other facts of a partner"));
+        }
+        if reveals && !act.reveals {
+            let expected = "the data protection officer's approval of what may reveal a class";
+            return Err(fault(expected, "an act that did not ask for it"));
+        }
+        Ok(())
     }
 
     /// A policy that shows more follows from an act over that very bundle that was just approved;
@@ -193,5 +201,58 @@ impl Open {
         let all: Vec<_> =
             self.approvals.iter().map(|(_, name, role)| Person { name, role: *role }).collect();
         self.kind.wanted(&all).is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether an act over a partner's facts, asked for as one that reveals or not and approved by
+    /// these, covers a change that may reveal a class.
+    fn covers(reveals: bool, approvers: &[&str]) -> Result<(), Fault> {
+        let after = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
+        let act = Act::ChangeFacts(pb::ChangeFactsAct {
+            agency: "jc3.or.jp".into(),
+            before: None,
+            after: Some(after.clone()),
+            reveals,
+        });
+        let mut acts = Acts::default();
+        acts.propose(
+            7,
+            pb::ActProposed {
+                client: "sato".into(),
+                role: "admin".into(),
+                act: Some(pb::Act { act: Some(act) }),
+                expires_at_ms: u64::MAX,
+            },
+        )?;
+        for (at, role) in approvers.iter().enumerate() {
+            let decided = pb::ActDecided {
+                proposal: 7,
+                client: format!("person {at}"),
+                role: (*role).into(),
+                approved: true,
+                reason: String::new(),
+                closes: at + 1 == approvers.len(),
+            };
+            acts.decide(8 + at as u64, &decided)?;
+        }
+        let agency = "jc3.or.jp".to_owned();
+        let facts = Some(after);
+        let changed = pb::PartnerChanged { agency, facts, proposal: 7, ..Default::default() };
+        acts.cover_facts(&changed, &pb::PartnerFacts::default(), true)
+    }
+
+    #[test]
+    fn facts_that_may_reveal_a_class_are_covered_by_the_data_protection_officer_alone() {
+        let (officer, dpo) = ("policy-officer", "data-protection-officer");
+        assert!(covers(true, &[officer, dpo]).is_ok());
+        assert!(covers(true, &[dpo, officer]).is_ok());
+        for (reveals, approvers) in [(false, &[officer][..]), (true, &[officer]), (true, &[dpo])] {
+            let found = covers(reveals, approvers).unwrap_err();
+            assert_eq!(found.check, Check::Act, "{approvers:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::report::Remark;
 use crate::ident::{AgencyName, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
-use crate::policy::{Bundle, PartnerFacts, adds_nothing, facts_hash, only_narrows};
+use crate::policy::{Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, only_narrows};
 use std::collections::{BTreeMap, HashMap};
 
 /// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
@@ -183,7 +183,8 @@ impl Partners {
             |bundle| only_narrows(bundle, &was, &facts),
         );
         if !is_less {
-            acts.cover_facts(&changed, &before)?;
+            let reveals = bundle.is_some_and(|bundle| may_reveal(bundle, &was, &facts));
+            acts.cover_facts(&changed, &before, reveals)?;
         }
         if let Some(partner) = self.partners.get_mut(&agency) {
             if partner.number != number {

@@ -207,7 +207,8 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
             until => format!("agreement until {}", time_text(until)),
         });
     }
-    said.join(", ")
+    let text = said.join(", ");
+    if change.reveals { format!("{text} (may reveal sensitive fields to it)") } else { text }
 }
 
 fn text(view: &pb::ActView) -> String {
@@ -329,8 +330,11 @@ mod tests {
             agency: "jc3.or.jp".into(),
             before: Some(facts(&["a", "b"], false, 1_763_800_000_000)),
             after: Some(facts(&["b", "c"], true, 0)),
+            reveals: false,
         };
         let said = "join circle c, leave circle a, become our client, agreement without end";
         assert_eq!(facts_text(&change), said);
+        let revealing = pb::ChangeFactsAct { reveals: true, ..change };
+        assert!(facts_text(&revealing).ends_with("end (may reveal sensitive fields to it)"));
     }
 }

@@ -4,7 +4,8 @@
 //! batch: both are there or neither. Whoever asked never counts.
 
 use super::apply::{self, Authority, Ready};
-use super::facts_change::FactsChange;
+use super::facts_change::{self, FactsChange};
+use super::policies::Rules;
 use super::submit::RecordSigner;
 use super::{Node, NodeError, erase, releases};
 use crate::ident::Timestamp;
@@ -42,9 +43,10 @@ impl Node {
         kind_of(&act)?
             .may_propose(client.role)
             .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
+        let rules = self.rules();
         let (outcome, committed) = self
             .ledger
-            .commit(move |tx| match check(tx, act)? {
+            .commit(move |tx| match check(tx, &rules, act)? {
                 Ok(act) => stage_proposal(tx, &client, act),
                 Err(refused) => Ok(Err(refused)),
             })
@@ -80,10 +82,10 @@ impl Node {
                 reason,
                 closes: false,
             };
-            let signer = node.record_signer();
+            let (signer, rules) = (node.record_signer(), node.rules());
             let (outcome, committed) = node
                 .ledger
-                .commit(move |tx| write_decision(tx, &client, decision, ready, &signer))
+                .commit(move |tx| write_decision(tx, (&client, &rules), decision, ready, &signer))
                 .await?;
             let outcome = outcome?;
             match outcome {
@@ -137,7 +139,7 @@ enum Plan {
 
 fn write_decision(
     tx: &mut Transaction<'_>,
-    client: &Client,
+    (client, rules): (&Client, &Rules),
     decision: pb::ActDecided,
     ready: Option<Ready>,
     signer: &RecordSigner,
@@ -154,7 +156,7 @@ fn write_decision(
             Ok(plan) => Some(Plan::Erase(plan)),
             Err(refused) => return Ok(Err(refused)),
         },
-        Act::ChangeFacts(act) => match FactsChange::plan(tx, act) {
+        Act::ChangeFacts(act) => match FactsChange::plan(tx, rules, act) {
             Ok(change) => Some(Plan::ChangeFacts(change)),
             Err(refused) => return Ok(Err(refused)),
         },
@@ -268,13 +270,14 @@ fn judge(
 }
 
 /// The act as it is proposed, if it can be done now.
-fn check(tx: &Transaction<'_>, act: Act) -> Result<Result<Act, NodeError>, JournalError> {
+fn check(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    act: Act,
+) -> Result<Result<Act, NodeError>, JournalError> {
     match act {
         Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
-        Act::ChangeFacts(act) => {
-            let sound = FactsChange::plan(tx, act.clone());
-            Ok(sound.map(|_| Act::ChangeFacts(act)))
-        }
+        Act::ChangeFacts(act) => Ok(facts_change::prepare(tx, rules, act).map(Act::ChangeFacts)),
         Act::Release(act) => Ok(releases::prepare(tx, act)?.map(Act::Release)),
         Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
     }

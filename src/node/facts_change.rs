@@ -12,7 +12,7 @@ use crate::journal::JournalError;
 use crate::journal::transaction::Transaction;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::only_narrows;
+use crate::policy::{may_reveal, only_narrows};
 
 /// A partner without an end of agreement has one in the last year that times can have.
 const NO_END: Timestamp = Timestamp::MAX;
@@ -27,19 +27,24 @@ pub(super) struct FactsChange {
 }
 
 impl FactsChange {
-    /// Refused if the facts are no longer those that the act was proposed on.
-    pub(super) fn plan(tx: &Transaction<'_>, act: pb::ChangeFactsAct) -> Result<Self, NodeError> {
-        let pb::ChangeFactsAct { agency, before, after } = act;
-        let agency: AgencyName = agency
-            .parse()
-            .map_err(|error: crate::ident::IdentError| NodeError::Invalid(error.to_string()))?;
-        let partner = tx.state().partners.get(&agency).ok_or_else(|| unknown(&agency))?;
-        if partner.facts != before.unwrap_or_default() {
+    /// Refused if the facts are no longer those that the act was proposed on, or if the policy is
+    /// another by now and the act may reveal what nobody approved.
+    pub(super) fn plan(
+        tx: &Transaction<'_>,
+        rules: &Rules,
+        act: pb::ChangeFactsAct,
+    ) -> Result<Self, NodeError> {
+        let approved = act.reveals;
+        let act = prepare(tx, rules, act)?;
+        if act.reveals && !approved {
             return Err(NodeError::Precondition(format!(
-                "what is agreed with {agency} changed since this was proposed; propose it again"
+                "under the policy by now this may reveal a class of fields to {}, which the data \
+                 protection officer approves too; propose it again",
+                act.agency
             )));
         }
-        Ok(Self { agency, after: sound(after.unwrap_or_default())? })
+        let agency = agency_of(&act)?;
+        Ok(Self { agency, after: act.after.unwrap_or_default() })
     }
 
     pub(super) fn carry_out(
@@ -56,6 +61,43 @@ impl FactsChange {
         };
         tx.append(Event::PartnerChanged(changed)).map(drop)
     }
+}
+
+fn agency_of(act: &pb::ChangeFactsAct) -> Result<AgencyName, NodeError> {
+    let parsed = act.agency.parse();
+    parsed.map_err(|error: crate::ident::IdentError| NodeError::Invalid(error.to_string()))
+}
+
+/// The act as it may be proposed: its facts in order, and whether it may reveal anything.
+pub(super) fn prepare(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    act: pb::ChangeFactsAct,
+) -> Result<pb::ChangeFactsAct, NodeError> {
+    let agency = agency_of(&act)?;
+    let partner = tx.state().partners.get(&agency).ok_or_else(|| unknown(&agency))?;
+    if partner.facts != act.before.clone().unwrap_or_default() {
+        return Err(NodeError::Precondition(format!(
+            "what is agreed with {agency} changed since this was proposed; propose it again"
+        )));
+    }
+    if tx.state().policy_version() != rules.version {
+        let text = "the policy changes at this moment; try again";
+        return Err(NodeError::Precondition(text.to_owned()));
+    }
+    let after = sound(act.after.unwrap_or_default())?;
+    let reveals = reveals(rules, &partner.card, &partner.facts, &after)?;
+    Ok(pb::ChangeFactsAct { after: Some(after), reveals, ..act })
+}
+
+fn reveals(
+    rules: &Rules,
+    card: &VerifiedCard,
+    before: &pb::PartnerFacts,
+    after: &pb::PartnerFacts,
+) -> Result<bool, NodeError> {
+    let of = |facts| facts_for_policy(card.card(), pb::PartnerState::Active, facts);
+    Ok(may_reveal(rules.compiled.bundle(), &of(before)?, &of(after)?))
 }
 
 /// The facts that are in force from now on, and those that wait for a second person.
@@ -76,10 +118,12 @@ pub(super) fn divide(
     if is_current && only_narrows(rules.compiled.bundle(), &of(before)?, &of(&wanted)?) {
         return Ok((wanted, None));
     }
+    let reveals = !is_current || reveals(rules, card, before, &wanted)?;
     let act = pb::ChangeFactsAct {
         agency: agency.to_string(),
         before: Some(before.clone()),
         after: Some(wanted),
+        reveals,
     };
     Ok((before.clone(), Some(act)))
 }

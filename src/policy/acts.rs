@@ -12,6 +12,8 @@ pub enum ActKind {
     Erase,
     /// What is agreed with a partner changes so that it may see more.
     ChangeFacts,
+    /// The same where it may reveal a sensitive class of fields to the partner.
+    RevealFacts,
     /// Put a policy in force that shows more.
     WidenPolicy,
     /// Put a policy in force that reveals a sensitive class of fields to somebody new.
@@ -52,6 +54,7 @@ impl ActKind {
     pub fn of(act: &pb::Act) -> Option<Self> {
         match act.act.as_ref()? {
             Act::Erase(_) => Some(Self::Erase),
+            Act::ChangeFacts(act) if act.reveals => Some(Self::RevealFacts),
             Act::ChangeFacts(_) => Some(Self::ChangeFacts),
             Act::Release(_) => Some(Self::Release),
             Act::ApplyPolicy(apply) => Self::of_policy(PolicyChange::from_wire(apply.change())?),
@@ -76,6 +79,10 @@ impl ActKind {
             Self::ChangeFacts => ActRule {
                 proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
+            },
+            Self::RevealFacts => ActRule {
+                proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
+                approvers: &[&[ClientRole::PolicyOfficer], &[ClientRole::DataProtectionOfficer]],
             },
             Self::WidenPolicy => ActRule {
                 proposers: &[ClientRole::PolicyOfficer],
@@ -187,6 +194,24 @@ mod tests {
         let author = person("sato", ClientRole::PolicyOfficer);
         let approved = ActKind::ChangeFacts.may_approve("sato", &[], author);
         assert_eq!(approved, Err(ActRefusal::Author));
+    }
+
+    #[test]
+    fn facts_that_may_reveal_a_class_take_the_data_protection_officer_too() {
+        let act = |reveals| pb::Act {
+            act: Some(Act::ChangeFacts(pb::ChangeFactsAct { reveals, ..Default::default() })),
+        };
+        assert_eq!(ActKind::of(&act(false)), Some(ActKind::ChangeFacts));
+        assert_eq!(ActKind::of(&act(true)), Some(ActKind::RevealFacts));
+        let [officer, dpo] = [ClientRole::PolicyOfficer, ClientRole::DataProtectionOfficer];
+        let kind = ActKind::RevealFacts;
+        assert_eq!(kind.wanted(&[person("tanaka", officer)]), [&[dpo]]);
+        assert_eq!(kind.wanted(&[person("mori", dpo)]), [&[officer]]);
+        assert!(kind.wanted(&[person("tanaka", officer), person("mori", dpo)]).is_empty());
+        for role in ClientRole::ALL {
+            let may_propose = matches!(role, ClientRole::Admin | ClientRole::PolicyOfficer);
+            assert_eq!(kind.may_propose(role).is_ok(), may_propose, "{role:?}");
+        }
     }
 
     #[test]

@@ -2,17 +2,21 @@
 //!
 //! Leaving a circle is not always less: a bundle may forbid to a circle what it permits to all. So a
 //! change narrows only if it adds nothing and no policy can read what was lost as a reason to give.
-//! On doubt it does not narrow. It never asks what is in the store: records to come count too.
+//! On doubt it does not narrow, and reveals. It never asks what is in the store: records to come count
+//! too.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::{BinaryOp, Expr, PrincipalConstraint, UnaryOp, Var};
 
 use super::bundle::{Bundle, Statement};
+use super::cedar::Action;
+use super::decide::PartnerScope;
 use super::facts::PartnerFacts;
 use super::syntax::{clause_parts, visit};
+use crate::record::kind::SlotClass;
 
-/// What a partner has no longer.
+/// What a partner has no longer, or has otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lost {
     circles: bool,
@@ -57,12 +61,54 @@ pub fn only_narrows(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts
         && !bundle.statements().iter().any(|statement| lost.may_help(statement))
 }
 
+/// Whether the change may reveal a sensitive class to a partner that was shown none of it. It does
+/// not where policies that the change leaves as they are gave it that class of something before.
+pub fn may_reveal(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) -> bool {
+    if only_narrows(bundle, before, after) {
+        return false;
+    }
+    let changed = Lost::otherwise(before, after);
+    let [was, is] = [before, after].map(PartnerScope::of);
+    let own = || bundle.statements().iter().filter(|statement| !statement.is_guardrail());
+    let stands = |statement: &Statement, action| {
+        was.matches(statement, action) && is.matches(statement, action) && !changed.reads(statement)
+    };
+    let permitted = |action| own().any(|s| s.permits && stands(s, action));
+    let was_given = permitted(Action::Share) || permitted(Action::Forward);
+    SlotClass::SENSITIVE.map(Action::Reveal).into_iter().any(|reveal| {
+        let may_be_shown = own().any(|s| s.permits && is.matches(s, reveal));
+        let was_shown = was_given && permitted(reveal);
+        let is_unbarred = own().any(|s| {
+            !s.permits && was.matches(s, reveal) && (!is.matches(s, reveal) || changed.reads(s))
+        });
+        may_be_shown && (!was_shown || is_unbarred)
+    })
+}
+
 fn is_within(part: &[String], whole: &[String]) -> bool {
     let whole: BTreeSet<_> = whole.iter().collect();
     part.iter().all(|name| whole.contains(name))
 }
 
 impl Lost {
+    /// All that differs.
+    fn otherwise(before: &PartnerFacts, after: &PartnerFacts) -> Self {
+        let is_same =
+            |one: &[String], other: &[String]| is_within(one, other) && is_within(other, one);
+        Self {
+            circles: !is_same(&before.circles, &after.circles),
+            operations: !is_same(&before.operations, &after.operations),
+            client: before.client != after.client,
+            time: before.agreement_until != after.agreement_until,
+        }
+    }
+
+    /// Whether conditions of a policy read any of it, or might.
+    fn reads(self, statement: &Statement) -> bool {
+        let clauses = statement.body.clauses();
+        clauses.iter().any(|clause| self.is_read_in(clause_parts(clause).0))
+    }
+
     /// A permit that comes to hold, or a forbid that holds no longer.
     fn may_help(self, statement: &Statement) -> bool {
         if statement.is_guardrail() {
@@ -182,6 +228,64 @@ mod tests {
             assert!(!narrows("", gain));
         }
         assert!(narrows("", |_| {}));
+    }
+
+    /// Whether the change may reveal a class under what one share policy and these others say.
+    fn reveals(share: &str, others: &str, change: impl Fn(&mut PartnerFacts)) -> bool {
+        let agreed =
+            |id: &str| format!("@id(\"{id}\") @title(\"t\") @agreement(\"g\") @owner(\"o\")");
+        let policy = |id: &str, effect: &str, what: &str, action: &str, clauses: &str| {
+            let action = format!("action == Liaison::Action::\"{action}\"");
+            let clauses =
+                if clauses.is_empty() { "when { resource.confidence >= 10 }" } else { clauses };
+            format!(
+                "{} {effect} ({what}, {action}, resource is Liaison::Record) {clauses};\n",
+                agreed(id)
+            )
+        };
+        let all = "principal is Liaison::Partner";
+        let mut text = policy("share", "permit", all, "share", share);
+        for (at, line) in others.lines().enumerate() {
+            let [effect, what, clauses] = line.split('|').collect::<Vec<_>>()[..] else { panic!() };
+            let what = if what.is_empty() { all } else { what };
+            text += &policy(&format!("o{at}"), effect, what, "reveal:victim", clauses);
+        }
+        let bundle = load(&text).unwrap_or_else(|found| panic!("{text}: {found:?}"));
+        let before = partner();
+        let mut after = before.clone();
+        change(&mut after);
+        may_reveal(&bundle, &before, &after)
+    }
+
+    #[test]
+    fn joining_reveals_a_class_that_members_alone_are_shown() {
+        let joins: fn(&mut PartnerFacts) = |facts| facts.circles.push("another".into());
+        let works: fn(&mut PartnerFacts) = |facts| facts.operations.push("ledger".into());
+        let of_circle = "permit|principal in Liaison::Circle::\"another\"|";
+        assert!(reveals("", of_circle, joins));
+        assert!(!reveals("", of_circle, works));
+        let of_operation =
+            "permit||when { principal.operations.contains(Liaison::Operation::\"ledger\") }";
+        assert!(reveals("", of_operation, works));
+        assert!(!reveals("", of_operation, joins));
+        // Nobody is shown any class.
+        assert!(!reveals("", "", joins));
+    }
+
+    #[test]
+    fn what_is_shown_the_partner_already_is_not_revealed_by_joining() {
+        let joins: fn(&mut PartnerFacts) = |facts| facts.circles.push("another".into());
+        assert!(!reveals("", "permit||", joins));
+        // Records may be the first that it is given at all.
+        let to_members = "when { principal in Liaison::Circle::\"another\" }";
+        assert!(reveals(to_members, "permit||", joins));
+        // A forbid that stood before it is gone.
+        let barred = "permit||\nforbid||unless { principal in Liaison::Circle::\"another\" }";
+        assert!(reveals("", barred, joins));
+        let leaves: fn(&mut PartnerFacts) = |facts| facts.circles.clear();
+        let outsiders = "permit||unless { principal in Liaison::Circle::\"another\" }";
+        assert!(!reveals("", outsiders, |_| {}));
+        assert!(!reveals("", "permit||", leaves));
     }
 
     #[test]

@@ -44,7 +44,7 @@ mod scenario_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
-pub use agreed::{adds_nothing, only_narrows};
+pub use agreed::{adds_nothing, may_reveal, only_narrows};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
 pub use brake::{
     BrakeLimits, PersonalDataRule, Reasons, Sorts, USUAL_DAYS, UnknownRule, Unusual, Usual, unusual,

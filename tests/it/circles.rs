@@ -143,6 +143,48 @@ async fn joining_takes_a_second_person_leaving_one_and_rosters_stay_at_home() {
     assert!(report.failure.is_none(), "{:?}", report.failure);
 }
 
+/// Members of the circle are shown whose data it is.
+const VICTIMS_TO_THE_CIRCLE: &str = r#"
+@id("agency/victims")
+@title("The circle is shown victims")
+@agreement("Terms of the circle, article 3")
+@owner("policy@police.example")
+permit (
+  principal in Liaison::Circle::"quiet-circle-4471",
+  action == Liaison::Action::"reveal:victim",
+  resource is Liaison::Record
+);
+"#;
+
+#[tokio::test]
+async fn joining_what_is_shown_a_sensitive_class_takes_the_data_protection_officer_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", "").await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", fixture::CORE_ONLY).await;
+    let vendor =
+        RunningNode::fresh(dir.path(), "vendor.example", "vendor", fixture::CORE_ONLY).await;
+    introduce(&[&police, &cert, &vendor]).await;
+    let first = change(&police, ClientRole::Admin, "vendor.example", in_circle(true)).await;
+    police.approve(first.unwrap().unwrap()).await;
+    // Proposed under a policy that reveals nothing, approved under one that does: void.
+    let early = change(&police, ClientRole::Admin, "cert.example", in_circle(true)).await.unwrap();
+    police.apply_policy(&format!("{TO_THE_CIRCLE}{VICTIMS_TO_THE_CIRCLE}")).await;
+    let refused = decide(&police, ClientRole::PolicyOfficer, early.unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("data protection officer"), "{}", refused.message());
+
+    let late = change(&police, ClientRole::Admin, "cert.example", in_circle(true)).await.unwrap();
+    let late = late.unwrap();
+    assert!(!decide(&police, ClientRole::PolicyOfficer, late).await.unwrap());
+    assert!(!is_member(&police, "cert.example").await);
+    assert!(decide(&police, ClientRole::DataProtectionOfficer, late).await.unwrap());
+    assert!(is_member(&police, "cert.example").await);
+    let directory = police.dir.clone();
+    police.kill().await;
+    let report = verify_directory(&directory, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+}
+
 #[tokio::test]
 async fn leaving_waits_too_where_a_policy_gives_more_to_those_outside() {
     let dir = tempfile::tempdir().unwrap();

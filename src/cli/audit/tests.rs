@@ -577,6 +577,7 @@ fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
                 agency: agency.clone(),
                 before: Some(pb::PartnerFacts::default()),
                 after: Some(after),
+                reveals: false,
             });
             proposal = t.append(Event::ActProposed(pb::ActProposed {
                 client: "admin".into(),

@@ -8,13 +8,14 @@ use std::ops::Range;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, ENTRY_BYTES_MAX};
+use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, RECORD_ENTRY_BYTES_MAX};
 use crate::ident::{LeafIndex, TreeSize};
 use crate::merkle::{NOTE_BYTES_MAX, TREE_SIZE_MAX};
 use crate::pb;
 
 /// Bytes that an entry adds to a batch beyond its envelope: its own, and tags and lengths of both.
-const ENTRY_COST: usize = ENTRY_BYTES_MAX + 8;
+/// One about consent has no envelope, and its bytes are counted as if they were that.
+const ENTRY_COST: usize = RECORD_ENTRY_BYTES_MAX + 8;
 
 /// Bytes of a batch without entries: start and note with their tags and lengths.
 const FRAME_COST: usize = NOTE_BYTES_MAX + 16;
@@ -137,7 +138,7 @@ mod tests {
     fn wire(entries: usize) -> pb::FeedBatch {
         pb::FeedBatch {
             start: 5,
-            entries: vec![Bytes::from_static(&[1; ENTRY_BYTES_MAX]); entries],
+            entries: vec![Bytes::from_static(&[1; RECORD_ENTRY_BYTES_MAX]); entries],
             envelopes: vec![pb::Envelope::default(); entries],
             note: Bytes::new(),
         }
@@ -174,7 +175,7 @@ mod tests {
                 sizes.into_iter().map(envelope).take_while(|e| spacing.admits(e)).collect();
             let batch = pb::FeedBatch {
                 note: vec![1; NOTE_BYTES_MAX].into(),
-                entries: vec![Bytes::from_static(&[1; ENTRY_BYTES_MAX]); envelopes.len()],
+                entries: vec![Bytes::from_static(&[1; RECORD_ENTRY_BYTES_MAX]); envelopes.len()],
                 envelopes,
                 ..wire(0)
             };

@@ -9,6 +9,7 @@ use prost::Message as _;
 use super::ENTRY_BYTES_MAX;
 use crate::ident::{PolicyVersion, RecordId, Timestamp};
 use crate::pb;
+use crate::record::consent::{Consent, ConsentError, ConsentRequest, Scope, Subject};
 use crate::record::erasure::{ErasureOrder, OrderError};
 use crate::record::slots::SlotMask;
 
@@ -33,6 +34,10 @@ pub enum EntryError {
     Unordered(u32),
     #[error("order")]
     Order(#[source] OrderError),
+    #[error("a consent or a request for one comes with its action, its record and no slots alone")]
+    ConsentPlace,
+    #[error("consent")]
+    Consent(#[source] ConsentError),
 }
 
 /// The slots of a retraction that takes back the whole record, header and all. No kind has so many.
@@ -53,6 +58,10 @@ pub enum FeedAction {
     Erase,
     /// These slots are erased here as the partner demanded, now that a hold has ended.
     Erased,
+    /// We hold records of the partner and ask for its consent.
+    ConsentRequest,
+    /// What the partner may do with our records.
+    Consent,
 }
 
 impl FeedAction {
@@ -60,6 +69,11 @@ impl FeedAction {
     /// ours, without content.
     pub const fn carries_record(self) -> bool {
         matches!(self, Self::Disclose | Self::Revise | Self::Withdraw)
+    }
+
+    /// Whether it is about consent, and so about no disclosure.
+    pub const fn is_about_consent(self) -> bool {
+        matches!(self, Self::ConsentRequest | Self::Consent)
     }
 }
 
@@ -72,12 +86,14 @@ impl From<FeedAction> for pb::FeedAction {
             FeedAction::Retract => Self::Retract,
             FeedAction::Erase => Self::Erase,
             FeedAction::Erased => Self::Erased,
+            FeedAction::ConsentRequest => Self::ConsentRequest,
+            FeedAction::Consent => Self::Consent,
         }
     }
 }
 
 /// One disclosure, or a duty that follows from one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedEntry {
     pub action: FeedAction,
     pub record: RecordId,
@@ -87,6 +103,32 @@ pub struct FeedEntry {
     pub at: Timestamp,
     /// The originator's order; there if and only if the action is an erasure.
     pub order: Option<ErasureOrder>,
+    /// There if and only if the action is about consent.
+    pub said: Option<Box<Said>>,
+}
+
+/// What an entry says about consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Request(ConsentRequest),
+    Consent(Consent),
+}
+
+impl Said {
+    fn subject(&self) -> &Subject {
+        match self {
+            Self::Request(request) => &request.subject,
+            Self::Consent(consent) => &consent.subject,
+        }
+    }
+
+    /// The record that an entry names: the one that this is about, or zeros.
+    pub fn record(&self) -> RecordId {
+        match self.subject().scope {
+            Scope::Record(id) => id,
+            Scope::Operation(_) | Scope::All => RecordId::from_bytes([0; 32]),
+        }
+    }
 }
 
 impl FeedEntry {
@@ -110,6 +152,14 @@ impl FeedEntry {
             policy_version: self.policy_version.get(),
             at_ms: self.at.unix_ms().unsigned_abs(),
             order: self.order.as_ref().map(Into::into),
+            consent_request: match self.said.as_deref() {
+                Some(Said::Request(request)) => Some(request.into()),
+                _ => None,
+            },
+            consent: match self.said.as_deref() {
+                Some(Said::Consent(consent)) => Some(consent.into()),
+                _ => None,
+            },
         }
         .encode_to_vec()
         .into()
@@ -120,7 +170,16 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
     type Error = EntryError;
 
     fn try_from(wire: pb::FeedEntry) -> Result<Self, EntryError> {
-        let pb::FeedEntry { action, record_id, open_slots, policy_version, at_ms, order } = wire;
+        let pb::FeedEntry {
+            action,
+            record_id,
+            open_slots,
+            policy_version,
+            at_ms,
+            order,
+            consent_request,
+            consent,
+        } = wire;
         let action = match pb::FeedAction::try_from(action) {
             Ok(pb::FeedAction::Disclose) => FeedAction::Disclose,
             Ok(pb::FeedAction::Revise) => FeedAction::Revise,
@@ -128,6 +187,8 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
             Ok(pb::FeedAction::Retract) => FeedAction::Retract,
             Ok(pb::FeedAction::Erase) => FeedAction::Erase,
             Ok(pb::FeedAction::Erased) => FeedAction::Erased,
+            Ok(pb::FeedAction::ConsentRequest) => FeedAction::ConsentRequest,
+            Ok(pb::FeedAction::Consent) => FeedAction::Consent,
             Ok(pb::FeedAction::Unspecified) | Err(_) => return Err(EntryError::Action(action)),
         };
         let mask = SlotMask::from_bits(open_slots);
@@ -143,11 +204,19 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
         {
             return Err(EntryError::Unordered(mask.without(order.slots).bits()));
         }
+        let record = RecordId::try_from(&record_id[..])
+            .map_err(|_| EntryError::RecordId(record_id.len()))?;
+        let said = said(action, consent_request, consent)?;
+        if let Some(said) = &said
+            && (said.record() != record || !mask.is_empty())
+        {
+            return Err(EntryError::ConsentPlace);
+        }
         Ok(Self {
             action,
             order,
-            record: RecordId::try_from(&record_id[..])
-                .map_err(|_| EntryError::RecordId(record_id.len()))?,
+            said: said.map(Box::new),
+            record,
             open_slots: mask,
             policy_version: PolicyVersion::new(policy_version),
             at: i64::try_from(at_ms)
@@ -158,10 +227,27 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
     }
 }
 
+fn said(
+    action: FeedAction,
+    request: Option<pb::ConsentRequest>,
+    consent: Option<pb::Consent>,
+) -> Result<Option<Said>, EntryError> {
+    let said = match (action, request, consent) {
+        (FeedAction::ConsentRequest, Some(request), None) => {
+            ConsentRequest::try_from(request).map(Said::Request)
+        }
+        (FeedAction::Consent, None, Some(consent)) => Consent::try_from(consent).map(Said::Consent),
+        (action, None, None) if !action.is_about_consent() => return Ok(None),
+        _ => return Err(EntryError::ConsentPlace),
+    };
+    said.map(Some).map_err(EntryError::Consent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ident::KeyId;
+    use crate::record::consent::{ConsentVerdict, Parties, Purpose, Saying};
     use crate::record::erasure::ErasureBasis;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
@@ -171,6 +257,7 @@ mod tests {
             action in prop::sample::select(vec![
                 FeedAction::Disclose, FeedAction::Revise, FeedAction::Withdraw,
                 FeedAction::Retract, FeedAction::Erase, FeedAction::Erased,
+                FeedAction::ConsentRequest, FeedAction::Consent,
             ]),
             record: [u8; 32],
             mask: u32,
@@ -182,14 +269,43 @@ mod tests {
             let at = Timestamp::from_unix_ms(at).unwrap();
             let signer = (&SigningKey::from_bytes(&key), KeyId::from_bytes([9; 16]));
             let order = ErasureOrder::sign(&record, open_slots, ErasureBasis::Led16, at, signer);
+            let said = said_of(action, record, at, signer);
             FeedEntry {
                 action,
-                record,
-                open_slots,
+                record: said.as_ref().map_or(record, Said::record),
+                open_slots: if said.is_some() { SlotMask::NONE } else { open_slots },
                 policy_version: PolicyVersion::new(version),
                 at,
                 order: (action == FeedAction::Erase).then_some(order),
+                said: said.map(Box::new),
             }
+        }
+    }
+
+    /// Half of them are about one record.
+    fn said_of(
+        action: FeedAction,
+        record: RecordId,
+        at: Timestamp,
+        signer: (&SigningKey, KeyId),
+    ) -> Option<Said> {
+        let (originator, holder) = ("npa.go.jp".parse().unwrap(), "jc3.or.jp".parse().unwrap());
+        let is_of_one = record.as_bytes()[0] & 1 == 0;
+        let scope = if is_of_one { Scope::Record(record) } else { Scope::All };
+        let subject = Subject { purpose: Purpose::Evidence, scope };
+        let reason = "x".repeat(256);
+        match action {
+            FeedAction::ConsentRequest => {
+                ConsentRequest::new(u64::MAX, subject, reason).ok().map(Said::Request)
+            }
+            FeedAction::Consent => {
+                let verdict = ConsentVerdict::Refused;
+                let (number, request) = (u64::MAX, u64::MAX);
+                let saying = Saying { number, request, verdict, subject, at, reason };
+                let parties = Parties { originator: &originator, holder: &holder };
+                Consent::sign(saying, parties, signer).ok().map(Said::Consent)
+            }
+            _ => None,
         }
     }
 
@@ -223,7 +339,7 @@ mod tests {
             open_slots: 2,
             policy_version: 1,
             at_ms: Timestamp::MIN.unix_ms().unsigned_abs(),
-            order: None,
+            ..pb::FeedEntry::default()
         };
         let broken = |change: fn(&mut pb::FeedEntry)| {
             let mut wire = sound.clone();
@@ -232,7 +348,9 @@ mod tests {
         };
         assert!(FeedEntry::decode(&sound.encode_to_vec()).is_ok());
         assert_eq!(broken(|e| e.action = 0), EntryError::Action(0));
-        assert_eq!(broken(|e| e.action = 7), EntryError::Action(7));
+        assert_eq!(broken(|e| e.action = 9), EntryError::Action(9));
+        assert_eq!(broken(|e| e.action = 7), EntryError::ConsentPlace);
+        assert_eq!(broken(|e| e.consent = Some(Default::default())), EntryError::ConsentPlace);
         assert_eq!(broken(|e| e.record_id = Bytes::new()), EntryError::RecordId(0));
         assert_eq!(broken(|e| e.open_slots = 3), EntryError::Mask(3));
         assert_eq!(broken(|e| e.at_ms = 0), EntryError::Time(0));

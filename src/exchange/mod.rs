@@ -19,6 +19,7 @@
 
 mod batch;
 mod check;
+mod consents;
 mod disclosed;
 mod entry;
 mod exception;
@@ -42,8 +43,9 @@ mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
 pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Duty, Taken, check_batch};
+pub use consents::{ConsentFault, Dealings, GivenConsent, OpenRequest, REQUESTS_OPEN_MAX};
 pub use disclosed::{Allowed, Disclosed, Owed, owed};
-pub use entry::{EntryError, FeedAction, FeedEntry, WHOLE_RECORD};
+pub use entry::{EntryError, FeedAction, FeedEntry, Said, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use given::{Given, TakenBack};
@@ -52,6 +54,8 @@ pub use pair::{CosignedError, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, 
 pub use receiving::ReceivedBatch;
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
+
+use crate::record::consent::CONSENT_BYTES_MAX;
 
 /// The version of the protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;
@@ -68,8 +72,11 @@ pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const WINDOW: usize = 8;
 
 /// Bytes of an encoded feed entry at the most: five fields of at most 2, 34, 6, 11 and 11 bytes, and
-/// an order of at most 105.
-pub const ENTRY_BYTES_MAX: usize = 176;
+/// a consent or a request for one.
+pub const ENTRY_BYTES_MAX: usize = 68 + CONSENT_BYTES_MAX;
+
+/// The same of an entry that says nothing of consent, with an order of at most 105 bytes.
+pub const RECORD_ENTRY_BYTES_MAX: usize = 176;
 
 /// Bytes of an exception's text for people at the most.
 pub const EXCEPTION_DETAIL_BYTES_MAX: usize = 256;

@@ -4,6 +4,7 @@
 //! durable before it could be seen. Positions, indexes and state are derived from the segments and
 //! can be made again from them ([`open`]).
 
+pub mod consents;
 pub mod entry;
 pub mod erase;
 pub mod erasure_index;

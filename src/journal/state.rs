@@ -4,6 +4,7 @@
 //! index, so that start-up reads the tail of the log only.
 
 use super::JournalError;
+use super::consents::{self, ConsentState};
 use super::entry;
 use super::witnessing::Witnessing;
 use crate::ident::{AgencyName, PolicyVersion, Timestamp};
@@ -167,6 +168,8 @@ pub struct State {
     pub card: Option<Arc<VerifiedCard>>,
     pub records: u64,
     pub witnessing: Arc<Witnessing>,
+    /// What was said about consent.
+    pub consents: ConsentState,
     /// Size of the journal after the last entry that is not about cosignatures. A witness is asked
     /// again only when this grew: what it answers is itself an entry.
     pub substance: u64,
@@ -312,6 +315,13 @@ impl State {
                 self.witnessing_mut().contradict(index, at, found);
             }
             Event::WitnessAdded(added) => self.witnessing_mut().add(index, added)?,
+            Event::ConsentRequested(_)
+            | Event::ConsentGiven(_)
+            | Event::ConsentReceived(_)
+            | Event::ConsentEnded(_) => {
+                let own = self.card.as_ref().map(|card| &card.card().agency);
+                self.consents.apply(index, event, own)?;
+            }
         }
         Ok(())
     }
@@ -450,6 +460,10 @@ impl State {
                     .then(|| witnessing_key(3, &e.origin))
             }
             Event::WitnessAdded(e) => Some(witnessing_key(4, &e.vkey)),
+            Event::ConsentRequested(_)
+            | Event::ConsentGiven(_)
+            | Event::ConsentReceived(_)
+            | Event::ConsentEnded(_) => Some(consents::key(index)),
         };
         if let Some(key) = self.card_key(event) {
             changes.push(Change::put(Table::Meta, key, index.to_be_bytes().to_vec()));
@@ -515,6 +529,7 @@ impl State {
                 || key.starts_with(b"w/")
                 || key.starts_with(b"a/")
                 || key.starts_with(b"q/")
+                || key.starts_with(consents::PREFIX)
             {
                 // Partner rows sort by number and then by sort of entry: the partner itself first.
                 entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));

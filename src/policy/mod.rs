@@ -13,6 +13,7 @@ mod atoms;
 mod brake;
 mod bundle;
 mod cedar;
+mod consents;
 mod decide;
 mod difference;
 mod difference_wire;
@@ -50,6 +51,7 @@ pub use brake::{
     BrakeLimits, PersonalDataRule, Reasons, Sorts, USUAL_DAYS, UnknownRule, Unusual, Usual, unusual,
 };
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
+pub use consents::{CONSENTS_MAX, Consents};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use difference::{Comparer, Difference, Extent, SAMPLES_MAX, Seen, Tally};
 pub use difference_wire::{Miscounted, difference_hash};

@@ -5,6 +5,7 @@
 //! on as they are.
 
 pub mod commit;
+pub mod consent;
 pub mod content;
 pub mod draft;
 pub mod erasure;

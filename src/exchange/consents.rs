@@ -1,0 +1,349 @@
+//! What this agency and its partners asked and told each other about consent, and what is in force.
+//!
+//! A fold over what was said, in order, that node and auditor make alike. Numbers only rise, so that
+//! nothing that was taken back or has ended comes into force again. Whether a statement is signed by
+//! whom it says is known before it comes here.
+
+use crate::ident::AgencyName;
+use crate::policy::{CONSENTS_MAX, Consents};
+use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Purpose};
+use std::collections::BTreeMap;
+
+/// Requests of one partner that wait for an answer; people answer them.
+pub const REQUESTS_OPEN_MAX: usize = 64;
+
+/// Why what was said is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsentFault {
+    #[error("it has number {found}, and {last} was said before")]
+    Number { last: u64, found: u64 },
+    #[error("{REQUESTS_OPEN_MAX} requests wait for an answer already")]
+    Requests,
+    #[error("{CONSENTS_MAX} consents are in force already")]
+    Consents,
+    #[error("no request {0} waits for an answer")]
+    NoRequest(u64),
+    #[error("no consent {0} is in force")]
+    NoConsent(u64),
+    #[error("the consent of this number was given for something else")]
+    Subject,
+    #[error("an agency consents to itself about evidence alone")]
+    Itself,
+}
+
+/// A request that waits, and the journal entry that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRequest {
+    pub entry: u64,
+    pub request: ConsentRequest,
+}
+
+/// A consent that we gave, and the journal entry that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenConsent {
+    pub entry: u64,
+    pub consent: Consent,
+}
+
+/// With one partner. What has ended by time stays among what we gave until it is taken back: the
+/// holder knows the end too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Dealing {
+    /// The last number of ours, and what waits for its answer.
+    asked: u64,
+    asking: BTreeMap<u64, OpenRequest>,
+    /// The last number of its, and what waits for ours.
+    asked_us: u64,
+    asking_us: BTreeMap<u64, OpenRequest>,
+    /// The last number that we gave to something said, and what is granted.
+    said: u64,
+    given: BTreeMap<u64, GivenConsent>,
+    /// The last number that it gave.
+    heard: u64,
+}
+
+/// With everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dealings {
+    with: BTreeMap<AgencyName, Dealing>,
+    in_force: Consents,
+}
+
+fn above(last: u64, found: u64) -> Result<(), ConsentFault> {
+    if found > last { Ok(()) } else { Err(ConsentFault::Number { last, found }) }
+}
+
+impl Dealings {
+    /// What partners, and this agency about its own records, let it do.
+    pub const fn in_force(&self) -> &Consents {
+        &self.in_force
+    }
+
+    fn with(&self, partner: &AgencyName) -> Option<&Dealing> {
+        self.with.get(partner)
+    }
+
+    /// The number of the next request to a partner.
+    pub fn next_request(&self, partner: &AgencyName) -> u64 {
+        self.with(partner).map_or(0, |with| with.asked) + 1
+    }
+
+    /// The number of the next thing said to a holder.
+    pub fn next_consent(&self, holder: &AgencyName) -> u64 {
+        self.with(holder).map_or(0, |with| with.said) + 1
+    }
+
+    /// Requests that partners made and that wait for an answer, with the partner.
+    pub fn waiting(&self) -> impl Iterator<Item = (&AgencyName, &OpenRequest)> {
+        self.with.iter().flat_map(|(agency, with)| {
+            with.asking_us.values().map(move |request| (agency, request))
+        })
+    }
+
+    /// What we granted and did not take back, with the holder.
+    pub fn given(&self) -> impl Iterator<Item = (&AgencyName, &GivenConsent)> {
+        self.with
+            .iter()
+            .flat_map(|(agency, with)| with.given.values().map(move |given| (agency, given)))
+    }
+
+    /// Whether a request of ours may go to a partner.
+    pub fn check_ask(
+        &self,
+        partner: &AgencyName,
+        request: &ConsentRequest,
+    ) -> Result<(), ConsentFault> {
+        let with = self.with(partner);
+        above(with.map_or(0, |with| with.asked), request.number)?;
+        room(with.map_or(0, |with| with.asking.len()))
+    }
+
+    /// Whether a partner's request is taken.
+    pub fn check_asked(
+        &self,
+        partner: &AgencyName,
+        request: &ConsentRequest,
+    ) -> Result<(), ConsentFault> {
+        let with = self.with(partner);
+        above(with.map_or(0, |with| with.asked_us), request.number)?;
+        room(with.map_or(0, |with| with.asking_us.len()))
+    }
+
+    /// Whether we may say this to a holder.
+    pub fn check_say(
+        &self,
+        Parties { originator, holder }: Parties<'_>,
+        consent: &Consent,
+    ) -> Result<(), ConsentFault> {
+        let with = self.with(holder);
+        if originator == holder && consent.subject.purpose != Purpose::Evidence {
+            return Err(ConsentFault::Itself);
+        }
+        if consent.verdict == ConsentVerdict::Revoked {
+            return match with.and_then(|with| with.given.get(&consent.number)) {
+                None => Err(ConsentFault::NoConsent(consent.number)),
+                Some(given) if given.consent.subject != consent.subject => {
+                    Err(ConsentFault::Subject)
+                }
+                Some(_) => Ok(()),
+            };
+        }
+        above(with.map_or(0, |with| with.said), consent.number)?;
+        let asked =
+            |number: u64| with.is_some_and(|with| with.asking_us.contains_key(&number));
+        if consent.request != 0 && !asked(consent.request) {
+            return Err(ConsentFault::NoRequest(consent.request));
+        }
+        let grants = matches!(consent.verdict, ConsentVerdict::Granted { .. });
+        if grants && with.map_or(0, |with| with.given.len()) >= CONSENTS_MAX {
+            return Err(ConsentFault::Consents);
+        }
+        Ok(())
+    }
+
+    /// Whether what a partner says is taken. That it takes back what is not in force is no fault:
+    /// it may have ended here. What it takes back is what it gave under that number.
+    pub fn check_heard(
+        &self,
+        originator: &AgencyName,
+        consent: &Consent,
+    ) -> Result<(), ConsentFault> {
+        if consent.verdict == ConsentVerdict::Revoked {
+            let known = self.in_force.subject(originator, consent.number);
+            return match known {
+                Some(subject) if *subject != consent.subject => Err(ConsentFault::Subject),
+                _ => Ok(()),
+            };
+        }
+        above(self.with(originator).map_or(0, |with| with.heard), consent.number)?;
+        let grants = matches!(consent.verdict, ConsentVerdict::Granted { .. });
+        if grants && self.in_force.count(originator) >= CONSENTS_MAX {
+            return Err(ConsentFault::Consents);
+        }
+        Ok(())
+    }
+
+    /// We asked a partner, in this entry.
+    pub fn ask(&mut self, entry: u64, partner: &AgencyName, request: ConsentRequest) {
+        let with = self.with.entry(partner.clone()).or_default();
+        with.asked = request.number;
+        with.asking.insert(request.number, OpenRequest { entry, request });
+    }
+
+    /// A partner asked us, in this entry.
+    pub fn asked(&mut self, entry: u64, partner: &AgencyName, request: ConsentRequest) {
+        let with = self.with.entry(partner.clone()).or_default();
+        with.asked_us = request.number;
+        with.asking_us.insert(request.number, OpenRequest { entry, request });
+    }
+
+    /// We said something to a holder, in this entry.
+    pub fn say(
+        &mut self,
+        entry: u64,
+        Parties { originator, holder }: Parties<'_>,
+        consent: Consent,
+    ) {
+        if originator == holder {
+            self.in_force.say(originator, &consent);
+        }
+        let with = self.with.entry(holder.clone()).or_default();
+        with.said = with.said.max(consent.number);
+        with.asking_us.remove(&consent.request);
+        match consent.verdict {
+            ConsentVerdict::Granted { .. } => {
+                with.given.insert(consent.number, GivenConsent { entry, consent });
+            }
+            ConsentVerdict::Refused => {}
+            ConsentVerdict::Revoked => drop(with.given.remove(&consent.number)),
+        }
+    }
+
+    /// A partner said something to us.
+    pub fn heard(&mut self, originator: &AgencyName, consent: &Consent) {
+        self.in_force.say(originator, consent);
+        let with = self.with.entry(originator.clone()).or_default();
+        with.heard = with.heard.max(consent.number);
+        with.asking.remove(&consent.request);
+    }
+
+    /// The time of a consent to us has ended.
+    pub fn ended(&mut self, originator: &AgencyName, number: u64) {
+        self.in_force.end(originator, number);
+    }
+}
+
+const fn room(waiting: usize) -> Result<(), ConsentFault> {
+    if waiting < REQUESTS_OPEN_MAX { Ok(()) } else { Err(ConsentFault::Requests) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::{KeyId, Timestamp};
+    use crate::record::consent::{Saying, Scope, Subject};
+    use ed25519_dalek::SigningKey;
+
+    fn name(text: &str) -> AgencyName {
+        text.parse().unwrap()
+    }
+
+    fn subject(purpose: Purpose) -> Subject {
+        Subject { purpose, scope: Scope::All }
+    }
+
+    fn request(number: u64) -> ConsentRequest {
+        ConsentRequest::new(number, subject(Purpose::Evidence), "trial".to_owned()).unwrap()
+    }
+
+    fn consent(number: u64, request: u64, verdict: ConsentVerdict, purpose: Purpose) -> Consent {
+        let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
+        let (subject, reason) = (subject(purpose), "trial".to_owned());
+        let saying = Saying { number, request, verdict, subject, at, reason };
+        let (originator, holder) = (name("npa.example"), name("jc3.example"));
+        let parties = Parties { originator: &originator, holder: &holder };
+        let key = SigningKey::from_bytes(&[1; 32]);
+        Consent::sign(saying, parties, (&key, KeyId::from_bytes([7; 16]))).unwrap()
+    }
+
+    fn granted(number: u64, request: u64) -> Consent {
+        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        consent(number, request, ConsentVerdict::Granted { until }, Purpose::Evidence)
+    }
+
+    #[test]
+    fn a_consent_that_was_taken_back_or_has_ended_does_not_come_back() {
+        let npa = name("npa.example");
+        let mut dealings = Dealings::default();
+        dealings.heard(&npa, &granted(4, 0));
+        assert_eq!(dealings.in_force().count(&npa), 1);
+        dealings.heard(&npa, &consent(4, 0, ConsentVerdict::Revoked, Purpose::Evidence));
+        assert_eq!(dealings.in_force().count(&npa), 0);
+        let again = |dealings: &Dealings, number| dealings.check_heard(&npa, &granted(number, 0));
+        let stale = |found| Err(ConsentFault::Number { last: 5, found });
+        dealings.heard(&npa, &granted(5, 0));
+        dealings.ended(&npa, 5);
+        assert_eq!((again(&dealings, 4), again(&dealings, 5)), (stale(4), stale(5)));
+        assert_eq!(again(&dealings, 6), Ok(()));
+        dealings.heard(&npa, &granted(8, 0));
+        let other = Purpose::Forward(name("dcu.example"));
+        let other = consent(8, 0, ConsentVerdict::Revoked, other);
+        assert_eq!(dealings.check_heard(&npa, &other), Err(ConsentFault::Subject));
+        let early = consent(9, 0, ConsentVerdict::Revoked, Purpose::Evidence);
+        assert_eq!(dealings.check_heard(&npa, &early), Ok(()));
+        dealings.heard(&npa, &early);
+        assert_eq!(again(&dealings, 9), Err(ConsentFault::Number { last: 9, found: 9 }));
+    }
+
+    #[test]
+    fn an_answer_closes_its_request_on_both_sides_and_is_given_once() {
+        let (npa, jc3) = (name("npa.example"), name("jc3.example"));
+        let parties = Parties { originator: &npa, holder: &jc3 };
+        let (mut originator, mut holder) = (Dealings::default(), Dealings::default());
+        holder.ask(7, &npa, request(1));
+        originator.asked(9, &jc3, request(1));
+        assert_eq!(originator.waiting().count(), 1);
+        assert_eq!(originator.check_say(parties, &granted(1, 1)), Ok(()));
+        originator.say(10, parties, granted(1, 1));
+        holder.heard(&npa, &granted(1, 1));
+        assert_eq!(originator.waiting().count(), 0);
+        assert_eq!(originator.given().count(), 1);
+        assert_eq!((originator.next_consent(&jc3), holder.next_request(&npa)), (2, 2));
+        let twice = originator.check_say(parties, &granted(2, 1));
+        assert_eq!(twice, Err(ConsentFault::NoRequest(1)));
+        let revoked = |number| consent(number, 0, ConsentVerdict::Revoked, Purpose::Evidence);
+        assert_eq!(originator.check_say(parties, &revoked(2)), Err(ConsentFault::NoConsent(2)));
+        assert_eq!(originator.check_say(parties, &revoked(1)), Ok(()));
+        assert_eq!(holder.in_force().count(&npa), 1);
+        assert_eq!(originator.in_force().count(&npa), 0, "what we let others do is not ours");
+    }
+
+    #[test]
+    fn an_agency_consents_to_itself_about_evidence_alone() {
+        let npa = name("npa.example");
+        let parties = Parties { originator: &npa, holder: &npa };
+        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        let forward = Purpose::Forward(name("dcu.example"));
+        let forward = consent(1, 0, ConsentVerdict::Granted { until }, forward);
+        let mut dealings = Dealings::default();
+        assert_eq!(dealings.check_say(parties, &forward), Err(ConsentFault::Itself));
+        assert_eq!(dealings.check_say(parties, &granted(1, 0)), Ok(()));
+        dealings.say(3, parties, granted(1, 0));
+        assert_eq!(dealings.in_force().count(&npa), 1);
+    }
+
+    #[test]
+    fn nobody_lets_more_wait_or_be_in_force_than_people_look_at() {
+        let npa = name("npa.example");
+        let mut dealings = Dealings::default();
+        for number in 1..=REQUESTS_OPEN_MAX as u64 {
+            dealings.asked(number, &npa, request(number));
+        }
+        assert_eq!(dealings.check_asked(&npa, &request(999)), Err(ConsentFault::Requests));
+        for number in 1..=CONSENTS_MAX as u64 {
+            dealings.heard(&npa, &granted(number, 0));
+        }
+        let more = granted(CONSENTS_MAX as u64 + 1, 0);
+        assert_eq!(dealings.check_heard(&npa, &more), Err(ConsentFault::Consents));
+    }
+}

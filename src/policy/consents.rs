@@ -1,0 +1,283 @@
+//! Which partners may have a record, and whether it may be evidence, by what its originator consents to.
+//!
+//! The one place where a signed consent has an effect: it adds the partner that it names to the release
+//! list that policy sees. Nothing else changes, so guardrails and policies decide as if the originator
+//! had named that partner in the header. Whoever keeps a set checked each statement before.
+
+use super::facts::RecordFacts;
+use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::record::consent::{Consent, ConsentVerdict, Purpose, Scope, Subject};
+use std::collections::{BTreeMap, HashMap};
+
+/// Consents of one originator to this agency that are kept. People give them; more is a machine.
+pub const CONSENTS_MAX: usize = 1_024;
+
+/// Consents in force to one agency, the holder of the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Consents {
+    of: BTreeMap<AgencyName, OfOriginator>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct OfOriginator {
+    granted: BTreeMap<u64, Granted>,
+    numbers: HashMap<Scope, Vec<u64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Granted {
+    subject: Subject,
+    /// The start of the hour in which it ends: cut down, so that it ends up to an hour early and
+    /// never a minute late.
+    until_hour: Timestamp,
+}
+
+impl Consents {
+    /// Takes in what an originator says. What is granted is in force until it ends or is revoked.
+    pub fn say(&mut self, originator: &AgencyName, consent: &Consent) {
+        match consent.verdict {
+            ConsentVerdict::Granted { until } => {
+                let of = self.of.entry(originator.clone()).or_default();
+                let subject = consent.subject.clone();
+                of.numbers.entry(subject.scope.clone()).or_default().push(consent.number);
+                let until_hour = until.hour();
+                of.granted.insert(consent.number, Granted { subject, until_hour });
+            }
+            ConsentVerdict::Refused => {}
+            ConsentVerdict::Revoked => self.end(originator, consent.number),
+        }
+    }
+
+    /// A consent is in force no more; nothing happens if it is not.
+    pub fn end(&mut self, originator: &AgencyName, number: u64) {
+        let Some(of) = self.of.get_mut(originator) else { return };
+        let Some(Granted { subject, .. }) = of.granted.remove(&number) else { return };
+        if let Some(numbers) = of.numbers.get_mut(&subject.scope) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                of.numbers.remove(&subject.scope);
+            }
+        }
+        if of.granted.is_empty() {
+            self.of.remove(originator);
+        }
+    }
+
+    /// Consents of an originator that are kept.
+    pub fn count(&self, originator: &AgencyName) -> usize {
+        self.of.get(originator).map_or(0, |of| of.granted.len())
+    }
+
+    /// What a consent of this number is for, while it is kept.
+    pub fn subject(&self, originator: &AgencyName, number: u64) -> Option<&Subject> {
+        self.of.get(originator)?.granted.get(&number).map(|granted| &granted.subject)
+    }
+
+    /// Whether the time of a consent has ended by then.
+    pub fn has_ended(&self, originator: &AgencyName, number: u64, now: Timestamp) -> bool {
+        let granted = self.of.get(originator).and_then(|of| of.granted.get(&number));
+        granted.is_some_and(|granted| granted.until_hour <= now.hour())
+    }
+
+    /// The consents whose time has ended by then.
+    pub fn ended(&self, now: Timestamp) -> Vec<(AgencyName, u64)> {
+        let of = self.of.iter().flat_map(|(agency, of)| of.granted.iter().map(move |g| (agency, g)));
+        let ended = of.filter(|(_, (_, granted))| granted.until_hour <= now.hour());
+        ended.map(|(agency, (number, _))| (agency.clone(), *number)).collect()
+    }
+
+    /// Facts of a record with this id as policy is to see them in this hour: on its release list is
+    /// also whom its originator consented to. Facts of a record that restricts its release in no way
+    /// stay as they are, because a list would.
+    pub fn extend(&self, mut facts: RecordFacts, id: &RecordId, hour: Timestamp) -> RecordFacts {
+        let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
+        if !restricts || !self.of.contains_key(&facts.originator) {
+            return facts;
+        }
+        let found = self.in_force(&facts.originator, id, facts.operation.as_deref(), hour);
+        let partners: Vec<AgencyName> = found
+            .filter_map(|purpose| match purpose {
+                Purpose::Forward(partner) => Some(partner.clone()),
+                Purpose::Evidence => None,
+            })
+            .collect();
+        if !partners.is_empty() {
+            let mut list = facts.releasable_to.take().unwrap_or_default();
+            list.extend(partners);
+            list.sort_unstable();
+            list.dedup();
+            facts.releasable_to = Some(list);
+        }
+        facts
+    }
+
+    /// Whether the originator of a record with this id and operation code consents to its use in
+    /// proceedings in this hour.
+    pub fn permit_evidence(
+        &self,
+        originator: &AgencyName,
+        id: &RecordId,
+        operation: Option<&str>,
+        hour: Timestamp,
+    ) -> bool {
+        self.in_force(originator, id, operation, hour).any(|purpose| *purpose == Purpose::Evidence)
+    }
+
+    fn in_force<'a>(
+        &'a self,
+        originator: &AgencyName,
+        id: &RecordId,
+        operation: Option<&str>,
+        hour: Timestamp,
+    ) -> impl Iterator<Item = &'a Purpose> {
+        let scopes = [
+            Some(Scope::Record(*id)),
+            operation.map(|code| Scope::Operation(code.to_owned())),
+            Some(Scope::All),
+        ];
+        let of = self.of.get(originator);
+        scopes
+            .into_iter()
+            .flatten()
+            .filter_map(move |scope| Some((of?, of?.numbers.get(&scope)?)))
+            .flat_map(|(of, numbers)| numbers.iter().filter_map(|number| of.granted.get(number)))
+            .filter(move |granted| hour < granted.until_hour)
+            .map(|granted| &granted.subject.purpose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixtures;
+    use crate::record::consent::{Parties, Saying};
+    use ed25519_dalek::SigningKey;
+
+    const ID: RecordId = RecordId::from_bytes([1; 32]);
+    const OTHER: RecordId = RecordId::from_bytes([2; 32]);
+
+    fn name(text: &str) -> AgencyName {
+        text.parse().unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn forward(partner: &str) -> Purpose {
+        Purpose::Forward(name(partner))
+    }
+
+    fn said(number: u64, purpose: Purpose, scope: Scope, verdict: ConsentVerdict) -> Consent {
+        let saying = Saying {
+            number,
+            request: 0,
+            verdict,
+            subject: Subject { purpose, scope },
+            at: at("2026-11-22T09:00:00Z"),
+            reason: "why".to_owned(),
+        };
+        let (originator, holder) = (name("npa.example"), name("jc3.example"));
+        let parties = Parties { originator: &originator, holder: &holder };
+        let key = crate::ident::KeyId::from_bytes([7; 16]);
+        Consent::sign(saying, parties, (&SigningKey::from_bytes(&[1; 32]), key)).unwrap()
+    }
+
+    fn granted(number: u64, purpose: Purpose, scope: Scope) -> Consent {
+        let until = at("2026-11-22T12:30:00Z");
+        said(number, purpose, scope, ConsentVerdict::Granted { until })
+    }
+
+    fn consents(all: &[Consent]) -> Consents {
+        let mut consents = Consents::default();
+        all.iter().for_each(|consent| consents.say(&name("npa.example"), consent));
+        consents
+    }
+
+    fn facts() -> RecordFacts {
+        RecordFacts {
+            originator: name("npa.example"),
+            orcon: true,
+            releasable_to: None,
+            circles: None,
+            operation: Some("chakra-v".to_owned()),
+            ..fixtures::record()
+        }
+    }
+
+    fn listed(consents: &Consents, facts: RecordFacts, id: &RecordId, hour: &str) -> Vec<String> {
+        let list = consents.extend(facts, id, at(hour).hour()).releasable_to;
+        list.unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    const NOW: &str = "2026-11-22T10:10:00Z";
+
+    #[test]
+    fn each_scope_covers_what_headers_say_and_no_more() {
+        let all = consents(&[
+            granted(1, forward("one.example"), Scope::Record(ID)),
+            granted(2, forward("case.example"), Scope::Operation("chakra-v".to_owned())),
+            granted(3, forward("all.example"), Scope::All),
+            granted(4, Purpose::Evidence, Scope::All),
+        ]);
+        let of = |facts, id| listed(&all, facts, id, NOW);
+        assert_eq!(of(facts(), &ID), ["all.example", "case.example", "one.example"]);
+        assert_eq!(of(facts(), &OTHER), ["all.example", "case.example"]);
+        assert_eq!(of(RecordFacts { operation: None, ..facts() }, &OTHER), ["all.example"]);
+        let of_another = RecordFacts { originator: name("dcu.example"), ..facts() };
+        assert!(of(of_another, &ID).is_empty());
+    }
+
+    #[test]
+    fn a_consent_adds_to_the_list_of_the_header_and_never_makes_one_that_restricts() {
+        let all = consents(&[granted(1, forward("one.example"), Scope::All)]);
+        let listing = |names: &[&str]| RecordFacts {
+            releasable_to: Some(names.iter().map(|text| name(text)).collect()),
+            ..facts()
+        };
+        assert_eq!(listed(&all, listing(&["b.example"]), &ID, NOW), ["b.example", "one.example"]);
+        assert_eq!(listed(&all, listing(&["one.example"]), &ID, NOW), ["one.example"]);
+        assert_eq!(listed(&all, listing(&[]), &ID, NOW), ["one.example"]);
+        let free = RecordFacts { orcon: false, ..facts() };
+        assert_eq!(all.extend(free.clone(), &ID, at(NOW).hour()), free);
+        let in_circle = RecordFacts { circles: Some(vec!["fraud".into()]), ..free };
+        assert_eq!(listed(&all, in_circle, &ID, NOW), ["one.example"]);
+    }
+
+    #[test]
+    fn a_consent_ends_with_the_hour_before_its_time_is_up() {
+        let all = consents(&[granted(1, forward("one.example"), Scope::All)]);
+        assert_eq!(listed(&all, facts(), &ID, "2026-11-22T11:59:59Z"), ["one.example"]);
+        assert!(listed(&all, facts(), &ID, "2026-11-22T12:00:00Z").is_empty());
+        assert!(all.ended(at("2026-11-22T11:59:59Z")).is_empty());
+        assert_eq!(all.ended(at("2026-11-22T12:00:00Z")), [(name("npa.example"), 1)]);
+    }
+
+    #[test]
+    fn what_is_revoked_or_was_refused_is_no_consent() {
+        let scope = || Scope::Record(ID);
+        let purpose = || forward("one.example");
+        let mut all = consents(&[
+            granted(1, purpose(), scope()),
+            said(2, purpose(), Scope::All, ConsentVerdict::Refused),
+        ]);
+        assert_eq!(listed(&all, facts(), &ID, NOW), ["one.example"]);
+        let revoked = said(1, purpose(), scope(), ConsentVerdict::Revoked);
+        all.say(&name("jc3.example"), &revoked);
+        assert_eq!(all.count(&name("npa.example")), 1, "another's word is nothing");
+        all.say(&name("npa.example"), &revoked);
+        assert_eq!(all, Consents::default());
+    }
+
+    #[test]
+    fn evidence_needs_a_consent_of_its_own() {
+        let all = consents(&[
+            granted(1, forward("one.example"), Scope::All),
+            granted(2, Purpose::Evidence, Scope::Operation("chakra-v".to_owned())),
+        ]);
+        let npa = name("npa.example");
+        let permits = |operation| all.permit_evidence(&npa, &ID, operation, at(NOW).hour());
+        assert!(permits(Some("chakra-v")));
+        assert!(!permits(Some("other")) && !permits(None));
+    }
+}

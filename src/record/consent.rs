@@ -1,0 +1,407 @@
+//! Consent: what an originator says, signed, about the use that another agency makes of its records.
+//!
+//! A record under originator control (Europol H2) is passed on, and one that is not for evidence (H1)
+//! is used in proceedings, only where its originator agrees. It says so in a statement of its own,
+//! because what it signed first is never changed. A statement names the agency that may act on it and
+//! is worth nothing to any other. What a consent covers is decided from signed headers alone, so that
+//! an auditor decides it alike. Never here: whether one is in force, which takes a journal.
+
+use super::header::{self, HeaderError};
+use super::signed::KeyRing;
+use crate::ident::{AgencyName, IdentError, KeyId, RecordId, Timestamp};
+use crate::pb;
+use bytes::Bytes;
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
+
+const CONSENT_TAG: &[u8] = b"liaison/consent/v1\0";
+
+/// Bytes of the words that go with a request or a statement.
+pub const REASON_BYTES_MAX: usize = 256;
+
+/// How long a consent is good at the most: five years. What is wanted for longer is asked for again,
+/// of people who know of it then.
+pub const VALID_MS_MAX: i64 = 5 * 366 * 24 * 3_600 * 1_000;
+
+/// Bytes of an encoded request or statement: two counts, two times, verdict and key of at most 64,
+/// the subject of at most 212, words of at most 259 and a signature of 66.
+pub const CONSENT_BYTES_MAX: usize = 608;
+
+/// Why bytes are no request for a consent and no statement about one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsentError {
+    #[error("what the consent is for, number {0}, is unknown")]
+    Purpose(i32),
+    #[error("what the consent covers, number {0}, is unknown")]
+    Scope(i32),
+    #[error("verdict {0} is unknown")]
+    Verdict(i32),
+    #[error("it counts from 1, found 0")]
+    Number,
+    #[error("partner")]
+    Partner(#[source] IdentError),
+    #[error("a record id has 32 bytes, found {0}")]
+    RecordId(usize),
+    #[error("operation")]
+    Operation(#[source] HeaderError),
+    #[error("no operation is named")]
+    NoOperation,
+    #[error("time {0} ms lies outside the years 2000 to 2100")]
+    Time(u64),
+    #[error("it is good until {until}, which is not after {at} and within five years of it")]
+    Validity { at: Timestamp, until: Timestamp },
+    #[error("its words are {0} bytes, at most {REASON_BYTES_MAX}")]
+    ReasonLength(usize),
+    #[error("its words hold control characters")]
+    ReasonForm,
+    #[error("words that say why are missing")]
+    NoReason,
+    #[error("a key id has 16 bytes and a signature 64")]
+    Length,
+    #[error("it says what does not go with its purpose, scope or verdict")]
+    Surplus,
+    #[error("key {key} is not a record key of {originator} at {at}")]
+    UnknownKey { key: KeyId, originator: AgencyName, at: Timestamp },
+    #[error("the signature does not verify under key {key} of {originator}")]
+    Signature { key: KeyId, originator: AgencyName },
+}
+
+/// What the holder may do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Pass records on to this agency.
+    Forward(AgencyName),
+    /// Use records in judicial proceedings.
+    Evidence,
+}
+
+/// Which of the originator's records, by their signed headers alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// This one and no revision of it.
+    Record(RecordId),
+    /// A case: the records whose header has this operation code.
+    Operation(String),
+    All,
+}
+
+/// What is asked for, granted or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject {
+    pub purpose: Purpose,
+    pub scope: Scope,
+}
+
+/// What the originator says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConsentVerdict {
+    /// From when the holder has it, until this time.
+    Granted {
+        until: Timestamp,
+    },
+    Refused,
+    /// The consent of this number is taken back.
+    Revoked,
+}
+
+/// Who says it to whom. It is under the signature and does not travel: a feed has two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parties<'a> {
+    pub originator: &'a AgencyName,
+    pub holder: &'a AgencyName,
+}
+
+/// The holder asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRequest {
+    /// Counts the holder's requests to this originator from 1.
+    pub number: u64,
+    pub subject: Subject,
+    /// For whoever decides.
+    reason: String,
+}
+
+/// A statement. Whether its signature holds is told by [`Self::verify`] alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Counts the originator's consents and refusals for this holder from 1.
+    pub number: u64,
+    /// The request that it answers; 0 if nobody asked.
+    pub request: u64,
+    pub verdict: ConsentVerdict,
+    pub subject: Subject,
+    pub at: Timestamp,
+    pub key_id: KeyId,
+    reason: String,
+    signature: [u8; 64],
+}
+
+/// What the originator is about to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saying {
+    pub number: u64,
+    pub request: u64,
+    pub verdict: ConsentVerdict,
+    pub subject: Subject,
+    pub at: Timestamp,
+    pub reason: String,
+}
+
+impl ConsentRequest {
+    pub fn new(number: u64, subject: Subject, reason: String) -> Result<Self, ConsentError> {
+        check_number(number)?;
+        check_reason(&reason, true)?;
+        Ok(Self { number, subject, reason })
+    }
+
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl Consent {
+    /// Signs a statement, if it is one.
+    pub fn sign(
+        saying: Saying,
+        parties: Parties<'_>,
+        (key, key_id): (&SigningKey, KeyId),
+    ) -> Result<Self, ConsentError> {
+        let Saying { number, request, verdict, subject, at, reason } = saying;
+        let unsigned =
+            Self { number, request, verdict, subject, at, key_id, reason, signature: [0; 64] };
+        unsigned.check()?;
+        let signature = key.sign(&unsigned.message(parties)).to_bytes();
+        Ok(Self { signature, ..unsigned })
+    }
+
+    /// Whether this originator said this to this holder.
+    pub fn verify(&self, parties: Parties<'_>, keys: &impl KeyRing) -> Result<(), ConsentError> {
+        let (key, originator) = (self.key_id, parties.originator.clone());
+        let Some(verifying) = keys.record_key(&originator, key, self.at) else {
+            return Err(ConsentError::UnknownKey { key, originator, at: self.at });
+        };
+        verifying
+            .verify_strict(&self.message(parties), &Signature::from_bytes(&self.signature))
+            .map_err(|_| ConsentError::Signature { key, originator })
+    }
+
+    /// What the originator says of it; empty where nothing.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn check(&self) -> Result<(), ConsentError> {
+        check_number(self.number)?;
+        check_reason(&self.reason, !matches!(self.verdict, ConsentVerdict::Granted { .. }))?;
+        let ConsentVerdict::Granted { until } = self.verdict else { return Ok(()) };
+        let ms = until.unix_ms() - self.at.unix_ms();
+        if (1..=VALID_MS_MAX).contains(&ms) {
+            Ok(())
+        } else {
+            Err(ConsentError::Validity { at: self.at, until })
+        }
+    }
+
+    /// What a record key signs: the tag, then everything in the order of docs/FORMATS.md. Texts come
+    /// after their length as u32, numbers as u64, both big-endian.
+    fn message(&self, Parties { originator, holder }: Parties<'_>) -> Vec<u8> {
+        let wire = pb::ConsentSubject::from(&self.subject);
+        let until = match self.verdict {
+            ConsentVerdict::Granted { until } => until.unix_ms().unsigned_abs(),
+            ConsentVerdict::Refused | ConsentVerdict::Revoked => 0,
+        };
+        let mut message = CONSENT_TAG.to_vec();
+        let text = |message: &mut Vec<u8>, bytes: &[u8]| {
+            message.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+            message.extend_from_slice(bytes);
+        };
+        let number = |message: &mut Vec<u8>, number: u64| {
+            message.extend_from_slice(&number.to_be_bytes());
+        };
+        text(&mut message, originator.as_str().as_bytes());
+        text(&mut message, holder.as_str().as_bytes());
+        number(&mut message, self.number);
+        number(&mut message, self.request);
+        number(&mut message, u64::from(pb::ConsentVerdict::from(self.verdict) as u32));
+        number(&mut message, u64::from(wire.purpose.unsigned_abs()));
+        text(&mut message, wire.partner.as_bytes());
+        number(&mut message, u64::from(wire.scope.unsigned_abs()));
+        text(&mut message, &wire.record_id);
+        text(&mut message, wire.operation.as_bytes());
+        number(&mut message, self.at.unix_ms().unsigned_abs());
+        number(&mut message, until);
+        text(&mut message, self.reason.as_bytes());
+        message
+    }
+}
+
+const fn check_number(number: u64) -> Result<(), ConsentError> {
+    if number == 0 { Err(ConsentError::Number) } else { Ok(()) }
+}
+
+fn check_reason(reason: &str, required: bool) -> Result<(), ConsentError> {
+    if required && reason.trim().is_empty() {
+        return Err(ConsentError::NoReason);
+    }
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(ConsentError::ReasonLength(reason.len()));
+    }
+    if reason.chars().any(char::is_control) {
+        return Err(ConsentError::ReasonForm);
+    }
+    Ok(())
+}
+
+fn time(ms: u64) -> Result<Timestamp, ConsentError> {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
+        .ok_or(ConsentError::Time(ms))
+}
+
+impl From<ConsentVerdict> for pb::ConsentVerdict {
+    fn from(verdict: ConsentVerdict) -> Self {
+        match verdict {
+            ConsentVerdict::Granted { .. } => Self::Granted,
+            ConsentVerdict::Refused => Self::Refused,
+            ConsentVerdict::Revoked => Self::Revoked,
+        }
+    }
+}
+
+impl From<&Subject> for pb::ConsentSubject {
+    fn from(subject: &Subject) -> Self {
+        let mut wire = Self::default();
+        match &subject.purpose {
+            Purpose::Forward(partner) => {
+                wire.purpose = pb::ConsentPurpose::Forward.into();
+                wire.partner = partner.to_string();
+            }
+            Purpose::Evidence => wire.purpose = pb::ConsentPurpose::Evidence.into(),
+        }
+        match &subject.scope {
+            Scope::Record(id) => {
+                wire.scope = pb::ConsentScope::Record.into();
+                wire.record_id = Bytes::copy_from_slice(id.as_bytes());
+            }
+            Scope::Operation(code) => {
+                wire.scope = pb::ConsentScope::Operation.into();
+                wire.operation.clone_from(code);
+            }
+            Scope::All => wire.scope = pb::ConsentScope::All.into(),
+        }
+        wire
+    }
+}
+
+impl TryFrom<pb::ConsentSubject> for Subject {
+    type Error = ConsentError;
+
+    fn try_from(wire: pb::ConsentSubject) -> Result<Self, ConsentError> {
+        let purpose = match wire.purpose() {
+            pb::ConsentPurpose::Forward => {
+                Purpose::Forward(wire.partner.parse().map_err(ConsentError::Partner)?)
+            }
+            pb::ConsentPurpose::Evidence => Purpose::Evidence,
+            pb::ConsentPurpose::Unspecified => return Err(ConsentError::Purpose(wire.purpose)),
+        };
+        let scope = match wire.scope() {
+            pb::ConsentScope::Record => Scope::Record(
+                RecordId::try_from(&wire.record_id[..])
+                    .map_err(|_| ConsentError::RecordId(wire.record_id.len()))?,
+            ),
+            pb::ConsentScope::Operation => {
+                let code = header::operation_in(wire.operation.clone());
+                let code = code.map_err(ConsentError::Operation)?;
+                Scope::Operation(code.ok_or(ConsentError::NoOperation)?)
+            }
+            pb::ConsentScope::All => Scope::All,
+            pb::ConsentScope::Unspecified => return Err(ConsentError::Scope(wire.scope)),
+        };
+        let subject = Self { purpose, scope };
+        // One statement has one form: nothing rides along that is not under the signature.
+        if pb::ConsentSubject::from(&subject) != wire {
+            return Err(ConsentError::Surplus);
+        }
+        Ok(subject)
+    }
+}
+
+impl From<&ConsentRequest> for pb::ConsentRequest {
+    fn from(request: &ConsentRequest) -> Self {
+        let ConsentRequest { number, subject, reason } = request;
+        Self { number: *number, subject: Some(subject.into()), reason: reason.clone() }
+    }
+}
+
+impl TryFrom<pb::ConsentRequest> for ConsentRequest {
+    type Error = ConsentError;
+
+    fn try_from(wire: pb::ConsentRequest) -> Result<Self, ConsentError> {
+        let pb::ConsentRequest { number, subject, reason } = wire;
+        Self::new(number, subject.unwrap_or_default().try_into()?, reason)
+    }
+}
+
+impl From<&Consent> for pb::Consent {
+    fn from(consent: &Consent) -> Self {
+        let until = match consent.verdict {
+            ConsentVerdict::Granted { until } => until.unix_ms().unsigned_abs(),
+            ConsentVerdict::Refused | ConsentVerdict::Revoked => 0,
+        };
+        Self {
+            number: consent.number,
+            request: consent.request,
+            verdict: pb::ConsentVerdict::from(consent.verdict).into(),
+            subject: Some((&consent.subject).into()),
+            at_ms: consent.at.unix_ms().unsigned_abs(),
+            valid_until_ms: until,
+            reason: consent.reason.clone(),
+            key_id: Bytes::copy_from_slice(consent.key_id.as_bytes()),
+            signature: Bytes::copy_from_slice(&consent.signature),
+        }
+    }
+}
+
+impl TryFrom<pb::Consent> for Consent {
+    type Error = ConsentError;
+
+    fn try_from(wire: pb::Consent) -> Result<Self, ConsentError> {
+        let asked = wire.verdict();
+        let pb::Consent {
+            number,
+            request,
+            verdict,
+            subject,
+            at_ms,
+            valid_until_ms,
+            reason,
+            key_id,
+            signature,
+        } = wire;
+        let verdict = match asked {
+            pb::ConsentVerdict::Granted => ConsentVerdict::Granted { until: time(valid_until_ms)? },
+            pb::ConsentVerdict::Refused => ConsentVerdict::Refused,
+            pb::ConsentVerdict::Revoked => ConsentVerdict::Revoked,
+            pb::ConsentVerdict::Unspecified => return Err(ConsentError::Verdict(verdict)),
+        };
+        if valid_until_ms != 0 && !matches!(verdict, ConsentVerdict::Granted { .. }) {
+            return Err(ConsentError::Surplus);
+        }
+        let consent = Self {
+            number,
+            request,
+            verdict,
+            subject: subject.unwrap_or_default().try_into()?,
+            at: time(at_ms)?,
+            key_id: KeyId::try_from(&key_id[..]).map_err(|_| ConsentError::Length)?,
+            reason,
+            signature: signature[..].try_into().map_err(|_| ConsentError::Length)?,
+        };
+        consent.check()?;
+        Ok(consent)
+    }
+}
+
+#[cfg(test)]
+#[path = "consent_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //! covers.
 
 use super::failure::{Check, Fault};
+use crate::ident::Timestamp;
 use crate::pb::{self, act::Act};
 use crate::policy::{ActKind, ClientRole, Person};
 use std::collections::BTreeMap;
@@ -117,7 +118,10 @@ impl Acts {
         };
         let just = self.approved.as_ref().and_then(|approved| match &approved.act {
             Act::Erase(act) => Some((approved.proposal, act)),
-            Act::ApplyPolicy(_) | Act::ChangeFacts(_) | Act::Release(_) => None,
+            Act::ApplyPolicy(_)
+            | Act::ChangeFacts(_)
+            | Act::Release(_)
+            | Act::GrantConsent(_) => None,
         });
         match (just, erased.proposal) {
             (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),
@@ -156,6 +160,33 @@ impl Acts {
             return Err(fault(expected, "an act that did not ask for it"));
         }
         Ok(())
+    }
+
+    /// A consent follows from an act over exactly that which was just approved; once.
+    pub(super) fn cover_consent(
+        &mut self,
+        given: &pb::ConsentGiven,
+        until: Timestamp,
+    ) -> Result<(), Fault> {
+        let uncovered = |found: String| {
+            Fault::new(Check::Consent, "a consent that two persons gave", found)
+        };
+        let approved = self.approved.take().filter(|act| act.proposal == given.proposal);
+        let Some(Approved { act: Act::GrantConsent(act), client, role, .. }) = approved else {
+            let found = format!("entry {}, which was not just approved", given.proposal);
+            return Err(uncovered(found));
+        };
+        let consent = given.consent.clone().unwrap_or_default();
+        let same = act.holder == given.holder
+            && act.request == consent.request
+            && act.subject == consent.subject
+            && act.reason == consent.reason
+            && act.valid_until_ms == until.unix_ms().unsigned_abs()
+            && (client, role) == (given.client.clone(), given.role.clone());
+        if same {
+            return Ok(());
+        }
+        Err(uncovered(format!("another than the act of entry {}", given.proposal)))
     }
 
     /// A policy that shows more follows from an act over that very bundle that was just approved;

@@ -71,6 +71,8 @@ impl Disclosure {
             LedgerAction::Feed(FeedAction::Retract) => "retract",
             LedgerAction::Feed(FeedAction::Erase) => "erase",
             LedgerAction::Feed(FeedAction::Erased) => "erased",
+            LedgerAction::Feed(FeedAction::ConsentRequest) => "consent-request",
+            LedgerAction::Feed(FeedAction::Consent) => "consent",
             LedgerAction::Feed(FeedAction::Unspecified) => "unknown",
             LedgerAction::Held => "held",
             LedgerAction::Released => "released",

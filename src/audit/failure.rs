@@ -67,6 +67,8 @@ pub enum Check {
     Erasure,
     ErasureOrder,
     Release,
+    /// A consent, a request for one, or what follows from either.
+    Consent,
 }
 
 impl Check {
@@ -119,6 +121,7 @@ impl Check {
             Self::Erasure => "erasure",
             Self::ErasureOrder => "erasure_order",
             Self::Release => "release",
+            Self::Consent => "consent",
         }
     }
 
@@ -171,6 +174,7 @@ impl Check {
             Self::Erasure => "an erasure has no ground in the journal",
             Self::ErasureOrder => "an order to erase was not given by the record's originator",
             Self::Release => "a disclosure that was held is not decided on as it must be",
+            Self::Consent => "a consent is not given, told or ended as it must be",
         }
     }
 }

@@ -119,7 +119,7 @@ impl Feed {
         let at = time(entry.at_ms)?;
         let action = FeedAction::try_from(entry.action).unwrap_or(FeedAction::Unspecified);
         match action {
-            FeedAction::Unspecified => {
+            FeedAction::Unspecified | FeedAction::ConsentRequest | FeedAction::Consent => {
                 return Err(Fault::new(Check::FeedEntry, "a known action", entry.action));
             }
             FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
@@ -156,12 +156,23 @@ impl Feed {
         } else if action == FeedAction::Retract && entry.open_slots == WHOLE_RECORD.bits() {
             self.retracted.insert(row_number);
         }
+        self.take(leaf, at);
+        Ok((row_number, at))
+    }
+
+    /// Takes an entry that discloses nothing.
+    pub(super) fn tell(&mut self, leaf: TreeHash, entry: &pb::FeedEntry) -> Result<(), Fault> {
+        let at = time(entry.at_ms)?;
+        self.take(leaf, at);
+        Ok(())
+    }
+
+    fn take(&mut self, leaf: TreeHash, at: Timestamp) {
         self.frontier.push(leaf);
         self.dated = match self.dated {
             None => Some((at, at)),
             Some((first, last)) => Some((first.min(at), last.max(at))),
         };
-        Ok((row_number, at))
     }
 
     /// Whether an earlier revision of the record in `row` was ever disclosed here.

@@ -5,6 +5,7 @@
 
 use super::acts::Acts;
 use super::card::{Card, Number};
+use super::consents::Untold;
 use super::cosigned::{Recent, cosigned_head};
 use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter};
 use super::examine::{Examined, Found, Told};
@@ -106,6 +107,7 @@ pub struct Audit {
     pub(super) acts: Acts,
     pub(super) holds: Holds,
     pub(super) releases: Releases,
+    pub(super) untold: Untold,
     pub(super) counts: Counts,
     witnesses: Witnesses,
     failure: Option<Failure>,
@@ -133,6 +135,7 @@ impl Audit {
             acts: Acts::default(),
             holds: Holds::default(),
             releases: Releases::default(),
+            untold: Untold::default(),
             counts: Counts::default(),
             witnesses: Witnesses::default(),
             failure: None,
@@ -177,6 +180,10 @@ impl Audit {
             Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
             Found::Feed { number, leaf, entry } => {
                 self.holds.check_due(None)?;
+                if self.tell(number, leaf, &entry)? {
+                    self.enter(number, &entry);
+                    return Ok(());
+                }
                 self.check_released(number, &entry)?;
                 self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
                 self.check_duty(number, &entry)?;
@@ -270,6 +277,10 @@ impl Audit {
             Event::ErasureReported(reported) => self.reported(&reported),
             Event::DisclosuresHeld(held) => self.hold(index, at, &held),
             Event::HeldDecided(decided) => self.decide_held(at, &decided),
+            Event::ConsentRequested(asked) => self.ask(index, asked),
+            Event::ConsentGiven(given) => self.consent(index, given),
+            Event::ConsentReceived(received) => self.hear(received),
+            Event::ConsentEnded(ended) => self.end_consent(ended, at),
             Event::RecordRetracted(retracted) => self.retract(&retracted),
             Event::RecordReceivedAgain(received) => self.receive_again(&received),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {

@@ -15,6 +15,7 @@
 
 mod acts;
 mod card;
+mod consents;
 mod content;
 mod cosigned;
 mod disclosures;

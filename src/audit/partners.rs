@@ -225,6 +225,24 @@ impl Partners {
         Ok(number)
     }
 
+    /// The next entry of the feed to partner `number`, which discloses nothing.
+    pub(super) fn tell(
+        &mut self,
+        number: u16,
+        leaf: TreeHash,
+        entry: &pb::FeedEntry,
+    ) -> Result<(), Fault> {
+        let found = self.numbers.get(&number);
+        let found = found.and_then(|agency| Some((agency, self.partners.get_mut(agency)?)));
+        let Some((agency, partner)) = found else {
+            return Err(stranger(&format!("number {number}")));
+        };
+        if self.grown.last() != Some(agency) {
+            self.grown.push(agency.clone());
+        }
+        partner.feed.tell(leaf, entry)
+    }
+
     /// The next entry of the feed to partner `number`.
     pub(super) fn disclose(
         &mut self,

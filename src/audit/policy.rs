@@ -10,6 +10,7 @@ use super::feed::slots;
 use super::holdings::Row;
 use super::ledger::Expectations;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
+use crate::exchange::Dealings;
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::policy::{
@@ -52,6 +53,8 @@ pub(super) struct InForce {
     /// `None` when the files are not at hand.
     replay: Option<Replay>,
     pub(super) facts: KnownFacts,
+    /// What was said about consent, and what is in force of it.
+    pub(super) dealings: Dealings,
 }
 
 impl InForce {
@@ -209,8 +212,17 @@ impl InForce {
     ) -> Result<(), Fault> {
         let Some(replay) = &mut self.replay else { return Ok(()) };
         self.decided += 1;
+        // As the node does: whom the originator consented to by then is on the release list.
+        let in_force = self.dealings.in_force();
+        let facts = match in_force.concern(self.facts.of(row.facts)) {
+            true => {
+                let header = self.facts.of(row.facts).clone();
+                self.facts.number(in_force.extend(header, &row.id, at.hour()))
+            }
+            false => row.facts,
+        };
         let Shown { is_released, slots: allowed } =
-            replay.shown(number, partner, &self.facts, row.facts, at);
+            replay.shown(number, partner, &self.facts, facts, at);
         if is_released && entry.open_slots & !allowed.bits() == 0 {
             return Ok(());
         }

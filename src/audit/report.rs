@@ -181,6 +181,8 @@ pub struct Counts {
     /// Orders to erase whose signature was verified.
     pub orders: u64,
     pub unknown_orders: u64,
+    /// Statements about consent, given and received, with their signatures.
+    pub consents: u64,
     pub compromised: u64,
     /// Checkpoints of the journal.
     pub batches: u64,
@@ -324,6 +326,7 @@ impl Report {
             "batches": text(counts.batches),
             "notes": text(counts.notes),
             "policies": text(counts.policies),
+            "consents": text(counts.consents),
             "decided": text(counts.decided),
             "cosignatures": text(counts.cosignatures),
             "tiles": text(counts.tiles),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Context;
+use super::consent::{purpose_of, scope_of};
 use super::connection::Role;
 use super::erasure::slots_text;
 use super::error::CliError;
@@ -179,6 +180,11 @@ fn summary(view: &pb::ActView) -> (String, String) {
             let (records, rules) = (grouped(release.records), rules_text(release.rules));
             let why = format!("{verb} {records} held for {} ({rules})", release.partner);
             (format!("{why}: {}", release.reason), String::new())
+        }
+        Some(Act::GrantConsent(act)) => {
+            let subject = act.subject.clone().unwrap_or_default();
+            let (may, until) = (purpose_of(&subject), time_text(act.valid_until_ms));
+            (format!("let {} {may} until {until}: {}", act.holder, act.reason), scope_of(&subject))
         }
         None => ("of an unknown sort".to_owned(), String::new()),
     }

@@ -10,6 +10,7 @@ mod case;
 mod client;
 mod completions;
 pub mod connection;
+mod consent;
 mod demo;
 mod erasure;
 pub mod error;
@@ -164,6 +165,8 @@ pub enum Command {
     Acts(acts::ActsCommand),
     #[command(subcommand)]
     Release(release::ReleaseCommand),
+    #[command(subcommand)]
+    Consent(consent::ConsentCommand),
     Completions(completions::CompletionsArgs),
 }
 
@@ -238,6 +241,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Policy(command) => policy::run(command, context).await,
         Command::Acts(command) => acts::run(command, context).await,
         Command::Release(command) => release::run(command, context).await,
+        Command::Consent(command) => consent::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -4,6 +4,7 @@
 //! nothing that was taken back or has ended comes into force again. Whether a statement is signed by
 //! whom it says is known before it comes here.
 
+use super::entry::Said;
 use crate::ident::AgencyName;
 use crate::policy::{CONSENTS_MAX, Consents};
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Purpose};
@@ -98,6 +99,11 @@ impl Dealings {
         self.with.iter().flat_map(|(agency, with)| {
             with.asking_us.values().map(move |request| (agency, request))
         })
+    }
+
+    /// Requests of ours that wait for a partner's answer.
+    pub fn asking(&self, partner: &AgencyName) -> impl Iterator<Item = &OpenRequest> {
+        self.with(partner).into_iter().flat_map(|with| with.asking.values())
     }
 
     /// What we granted and did not take back, with the holder.
@@ -225,6 +231,21 @@ impl Dealings {
         let with = self.with.entry(originator.clone()).or_default();
         with.heard = with.heard.max(consent.number);
         with.asking.remove(&consent.request);
+    }
+
+    /// Takes what a partner asks or says, for somebody who looks ahead and has no entries for it.
+    pub fn take(&mut self, partner: &AgencyName, said: &Said) -> Result<(), ConsentFault> {
+        match said {
+            Said::Request(request) => {
+                self.check_asked(partner, request)?;
+                self.asked(0, partner, request.clone());
+            }
+            Said::Consent(consent) => {
+                self.check_heard(partner, consent)?;
+                self.heard(partner, consent);
+            }
+        }
+        Ok(())
     }
 
     /// The time of a consent to us has ended.

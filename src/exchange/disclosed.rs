@@ -72,6 +72,8 @@ impl Disclosed {
             },
             // It tells what the sender erased at the partner's own word.
             FeedAction::Erased => before,
+            // It may name a record that was never disclosed here.
+            FeedAction::ConsentRequest | FeedAction::Consent => before,
         }
     }
 

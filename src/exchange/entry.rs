@@ -9,7 +9,9 @@ use prost::Message as _;
 use super::ENTRY_BYTES_MAX;
 use crate::ident::{PolicyVersion, RecordId, Timestamp};
 use crate::pb;
-use crate::record::consent::{Consent, ConsentError, ConsentRequest, Scope, Subject};
+use crate::record::consent::{
+    Consent, ConsentError, ConsentRequest, ConsentVerdict, Scope, Subject,
+};
 use crate::record::erasure::{ErasureOrder, OrderError};
 use crate::record::slots::SlotMask;
 
@@ -75,6 +77,12 @@ impl FeedAction {
     pub const fn is_about_consent(self) -> bool {
         matches!(self, Self::ConsentRequest | Self::Consent)
     }
+
+    /// Whether an entry changes what its record is disclosed of.
+    pub const fn is_about_disclosure(action: pb::FeedAction) -> bool {
+        use pb::FeedAction as Wire;
+        !matches!(action, Wire::Erased | Wire::ConsentRequest | Wire::Consent)
+    }
 }
 
 impl From<FeedAction> for pb::FeedAction {
@@ -115,11 +123,16 @@ pub enum Said {
 }
 
 impl Said {
-    fn subject(&self) -> &Subject {
+    pub const fn subject(&self) -> &Subject {
         match self {
             Self::Request(request) => &request.subject,
             Self::Consent(consent) => &consent.subject,
         }
+    }
+
+    /// Whether it takes a consent back.
+    pub fn is_revocation(&self) -> bool {
+        matches!(self, Self::Consent(consent) if consent.verdict == ConsentVerdict::Revoked)
     }
 
     /// The record that an entry names: the one that this is about, or zeros.
@@ -247,7 +260,7 @@ fn said(
 mod tests {
     use super::*;
     use crate::ident::KeyId;
-    use crate::record::consent::{ConsentVerdict, Parties, Purpose, Saying};
+    use crate::record::consent::{Parties, Purpose, Saying};
     use crate::record::erasure::ErasureBasis;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;

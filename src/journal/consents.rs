@@ -146,18 +146,18 @@ impl View {
     }
 
     /// The consents in force when the journal had this size.
-    pub fn consents_at(&self, size: u64) -> Result<Arc<Dealings>, JournalError> {
+    pub fn consents_at(&self, size: u64) -> Result<ConsentState, JournalError> {
         let snapshot = self.snapshot();
         let state = &snapshot.state;
         if size >= state.consents.next {
-            return Ok(Arc::clone(&state.consents.dealings));
+            return Ok(state.consents.clone());
         }
         let own = state.own();
         let mut past = ConsentState::default();
         for ConsentEntry { index, event, .. } in self.consent_entries(size)? {
             past.apply(index, &event, own)?;
         }
-        Ok(past.dealings)
+        Ok(past)
     }
 }
 

@@ -259,6 +259,8 @@ impl Disclosure {
             pb::FeedAction::Retract => FeedAction::Retract,
             pb::FeedAction::Erase => FeedAction::Erase,
             pb::FeedAction::Erased => FeedAction::Erased,
+            pb::FeedAction::ConsentRequest => FeedAction::ConsentRequest,
+            pb::FeedAction::Consent => FeedAction::Consent,
             pb::FeedAction::Withdraw => FeedAction::Withdraw,
             pb::FeedAction::Revise => FeedAction::Revise,
             pb::FeedAction::Disclose | pb::FeedAction::Unspecified => FeedAction::Disclose,

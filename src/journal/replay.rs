@@ -13,7 +13,7 @@ use super::state::{PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;
 use super::waiting;
-use crate::exchange::{Given, TakenBack};
+use crate::exchange::{FeedAction, Given, TakenBack};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
@@ -456,7 +456,7 @@ impl<'a> Step<'a> {
                     Some(disclosure) => Some(*disclosure),
                     None => self.view.disclosure(number, &id)?,
                 };
-                if entry.action() != pb::FeedAction::Erased {
+                if FeedAction::is_about_disclosure(entry.action()) {
                     let disclosure = Disclosure::after(before, feed_index, entry);
                     self.disclosures.insert((number, id), disclosure);
                     self.changes.push(index::put_disclosure(number, &id, disclosure));

@@ -13,7 +13,7 @@ use super::state::{PartnerNumber, Progress, State};
 use super::touched::Touched;
 use super::view::View;
 use super::waiting;
-use crate::exchange::Given;
+use crate::exchange::{FeedAction, Given};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
@@ -430,8 +430,8 @@ impl Transaction<'_> {
                 Some(before) => *before,
                 None => self.disclosure(number, &id)?,
             };
-            // What we erased at the partner's word discloses nothing to it.
-            if entry.action() != pb::FeedAction::Erased {
+            // What we erased at the partner's word, and what is said of consent, discloses nothing.
+            if FeedAction::is_about_disclosure(entry.action()) {
                 let disclosure = Disclosure::after(before, size, entry);
                 self.group.changes.push(index::put_disclosure(number, &id, disclosure));
                 self.group.disclosures.insert((number, id), disclosure);

@@ -7,7 +7,7 @@ use super::apply::{self, Authority, Ready};
 use super::facts_change::{self, FactsChange};
 use super::policies::Rules;
 use super::submit::RecordSigner;
-use super::{Node, NodeError, erase, releases};
+use super::{Node, NodeError, consents, erase, releases};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
@@ -43,10 +43,10 @@ impl Node {
         kind_of(&act)?
             .may_propose(client.role)
             .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
-        let rules = self.rules();
+        let (rules, signer) = (self.rules(), self.record_signer());
         let (outcome, committed) = self
             .ledger
-            .commit(move |tx| match check(tx, &rules, act)? {
+            .commit(move |tx| match check(tx, act, (&rules, &signer))? {
                 Ok(act) => stage_proposal(tx, &client, act),
                 Err(refused) => Ok(Err(refused)),
             })
@@ -96,7 +96,7 @@ impl Node {
                     node.forget_differences();
                 }
                 // The walk over the journal meets the decision by itself.
-                Outcome::Noted | Outcome::HeldDecided => {}
+                Outcome::Noted | Outcome::HeldDecided | Outcome::ConsentGiven => {}
             }
             Ok((outcome != Outcome::Noted, committed))
         });
@@ -127,6 +127,7 @@ enum Outcome {
     FactsChanged,
     PolicyApplied,
     HeldDecided,
+    ConsentGiven,
 }
 
 /// What the last approval carries out.
@@ -135,6 +136,7 @@ enum Plan {
     ChangeFacts(FactsChange),
     ApplyPolicy(Box<(Ready, Authority)>),
     Release(releases::Plan),
+    GrantConsent(consents::SignedPlan),
 }
 
 fn write_decision(
@@ -164,6 +166,12 @@ fn write_decision(
             Ok(plan) => Some(Plan::Release(plan)),
             Err(refused) => return Ok(Err(refused)),
         },
+        Act::GrantConsent(act) => {
+            match consents::plan(tx, &act).and_then(|plan| plan.signed(tx, signer)) {
+                Ok(plan) => Some(Plan::GrantConsent(plan)),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
         Act::ApplyPolicy(act) => match ready {
             Some(ready) => match ready.stands(tx) {
                 Ok(()) => {
@@ -178,6 +186,8 @@ fn write_decision(
             }
         },
     };
+    let author = tx.state().acts.get(&proposal).map(|open| &open.proposed);
+    let author = author.map(|by| (by.client.clone(), by.role.clone())).unwrap_or_default();
     let index = tx.append(Event::ActDecided(pb::ActDecided { closes, ..decision }))?;
     Ok(Ok(match plan {
         None => Outcome::Noted,
@@ -192,6 +202,10 @@ fn write_decision(
         Some(Plan::Release(plan)) => {
             plan.carry_out(tx, proposal)?;
             Outcome::HeldDecided
+        }
+        Some(Plan::GrantConsent(plan)) => {
+            plan.carry_out(tx, (&author.0, &author.1), proposal)?;
+            Outcome::ConsentGiven
         }
         Some(Plan::ApplyPolicy(ready)) => {
             let (ready, mut authority) = *ready;
@@ -272,14 +286,15 @@ fn judge(
 /// The act as it is proposed, if it can be done now.
 fn check(
     tx: &Transaction<'_>,
-    rules: &Rules,
     act: Act,
+    (rules, signer): (&Rules, &RecordSigner),
 ) -> Result<Result<Act, NodeError>, JournalError> {
     match act {
         Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
         Act::ChangeFacts(act) => Ok(facts_change::prepare(tx, rules, act).map(Act::ChangeFacts)),
         Act::Release(act) => Ok(releases::prepare(tx, act)?.map(Act::Release)),
         Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
+        Act::GrantConsent(act) => Ok(consents::prepare(tx, act, signer)?.map(Act::GrantConsent)),
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::bundles::{sync_dirs, write_durably};
 use super::partners::policy_facts;
-use super::policies::record_facts;
+use super::policies::release_facts;
 use super::{Client, Node, NodeError};
 use crate::ident::{AgencyName, BundleHash};
 use crate::journal::JournalError;
+use crate::journal::consents::ConsentState;
 use crate::journal::headers::AcceptedHeader;
 use crate::journal::state::State;
 use crate::journal::view::View;
@@ -70,6 +71,7 @@ pub(super) struct Question {
     /// Where each stands in `partners`, and whether it is not active.
     places: BTreeMap<AgencyName, (usize, bool)>,
     moment: Moment,
+    consents: ConsentState,
     size: u64,
 }
 
@@ -147,7 +149,8 @@ impl Question {
         comparer: &mut Comparer,
         tally: &mut Tally,
     ) -> Result<(), JournalError> {
-        let facts = record_facts(&accepted.header);
+        let consents = self.consents.in_force();
+        let facts = release_facts(&accepted.id, &accepted.header, consents, &self.moment);
         let answers = comparer.ask(&facts);
         let excepted = self.excepted(&accepted);
         tally.records += 1;
@@ -284,6 +287,7 @@ impl Node {
             base: rules.hash,
             places: places.collect(),
             moment: Moment::at(self.now()),
+            consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners,
         })

@@ -2,7 +2,6 @@
 
 use super::judge::{Judged, lag_of};
 use super::past::Setting;
-use super::policies::record_facts;
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::index::Disclosure;
@@ -33,7 +32,7 @@ impl Node {
         };
         let kept = self.kept(&id)?;
         let judged = self.judge(&setting, &kept)?;
-        let facts = record_facts(kept.record.header());
+        let facts = setting.facts_of(&id, kept.record.header());
         let explanation = explain(&setting.rules.compiled, &setting.facts, &facts, &setting.moment);
         let fields = self.field_accounts(&setting, &kept, &judged, &explanation)?;
         let mut remarks = self.remarks_on(&setting, &kept, &judged)?;

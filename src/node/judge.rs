@@ -5,7 +5,6 @@
 
 use super::disclose::Discloser;
 use super::past::Setting;
-use super::policies::record_facts;
 use super::{Node, NodeError};
 use crate::exchange::{Allowed, LAG_ENTRIES_MAX};
 use crate::ident::{AgencyName, RecordId, Timestamp};
@@ -60,7 +59,7 @@ impl Node {
     pub(super) fn judge(&self, setting: &Setting, kept: &Kept) -> Result<Judged, NodeError> {
         let record = &kept.record;
         let header = record.header();
-        let facts = record_facts(header);
+        let facts = setting.facts_of(&record.id(), header);
         let decision = setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
         let fate = self.view().fate_at(&record.id(), setting.size)?;
         let here = record.open_slots().without(fate.came_later).or(fate.erased_later);
@@ -229,7 +228,9 @@ pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(St
 fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
     let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
     let limits = node.config().release.limits();
-    Discloser::new(node.view(), rules, &setting.agency, setting.number, moment, limits)
+    let discloser =
+        Discloser::new(node.view(), rules, &setting.agency, setting.number, moment, limits)?;
+    Some(discloser.with_consents(setting.consents.clone()))
 }
 
 pub(super) fn hold_in_words(fate: &Fate) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use super::disclose::Discloser;
 use super::keyring::Keys;
-use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
+use super::take_in::{Accepting, Ahead, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
     Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
@@ -117,6 +117,7 @@ impl Node {
             keys: Arc::clone(&keys),
             own: self.agency().clone(),
             number,
+            ahead: Ahead::default(),
         };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
@@ -319,7 +320,7 @@ impl<'a> Driver<'a> {
                         Input::Stored
                     }
                     TakenIn::Overtaken => {
-                        let text = "a record came under a hold while its erasure arrived";
+                        let text = "what it says was overtaken while it arrived; it comes again";
                         return Err(End::Cut(text.to_owned()));
                     }
                 },
@@ -598,9 +599,9 @@ fn envelope_for(
     discloser: &mut Discloser,
     entry: &pb::FeedEntry,
 ) -> Result<pb::Envelope, JournalError> {
-    if matches!(
+    if !matches!(
         entry.action(),
-        pb::FeedAction::Retract | pb::FeedAction::Erase | pb::FeedAction::Erased
+        pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
     ) {
         return Ok(pb::Envelope::default());
     }

@@ -8,6 +8,7 @@ mod apply;
 mod bundles;
 mod compare;
 pub mod config;
+mod consents;
 mod cosigning;
 mod delivery;
 mod disclose;

@@ -4,13 +4,15 @@
 //! what is missing is an error and never filled in with what is in force now.
 
 use super::partners::{facts_for_policy, unknown};
-use super::policies::{Rules, bundle_of};
+use super::policies::{Rules, bundle_of, release_facts};
 use super::{Node, NodeError};
-use crate::ident::{AgencyName, BundleHash, Timestamp};
+use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
+use crate::journal::consents::ConsentState;
 use crate::journal::state::PartnerNumber;
 use crate::partner::VerifiedCard;
 use crate::pb;
-use crate::policy::{Bundle, Moment, PartnerFacts};
+use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};
+use crate::record::header::Header;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +48,7 @@ pub(super) struct Setting {
     pub(super) facts: PartnerFacts,
     pub(super) rules: Arc<Rules>,
     pub(super) moment: Moment,
+    pub(super) consents: ConsentState,
     /// Entries that the journal had.
     pub(super) size: u64,
     /// When the policy was put in force and by whom; `None` while none was.
@@ -55,6 +58,11 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// What policy sees of a record.
+    pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
+        release_facts(id, header, self.consents.in_force(), &self.moment)
+    }
+
     /// The same if the partner were not suspended.
     pub(super) fn if_active(mut self) -> Self {
         self.facts.suspended = false;
@@ -75,9 +83,10 @@ impl Node {
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         let facts = rules.partners.get(agency).ok_or_else(|| unknown(agency))?.clone();
         let (agency, number) = (agency.clone(), partner.number);
-        let size = snapshot.size;
+        let (size, consents) = (snapshot.size, snapshot.state.consents.clone());
         let applied = self.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
-        Ok(Setting { agency, number, facts, rules, moment, size, applied, is_past: false })
+        let is_past = false;
+        Ok(Setting { agency, number, facts, rules, moment, consents, size, applied, is_past })
     }
 
     /// What was decided on at a time. In the future it is what would be if nothing changed.
@@ -104,6 +113,7 @@ impl Node {
             facts,
             rules: Arc::new(rules),
             moment: Moment::at(at),
+            consents: self.view().consents_at(size)?,
             size,
             applied: applied.map(|(at, applied)| (at, applied.client)),
             is_past: true,

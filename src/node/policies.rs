@@ -3,11 +3,11 @@
 use super::bundles::{kept_bundles, read_files};
 use super::partners::policy_facts;
 use super::{Node, NodeError};
-use crate::ident::{AgencyName, BundleHash, PolicyVersion};
+use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId};
 use crate::journal::state::State;
 use crate::pb;
 use crate::policy::{
-    Bundle, Compiled, Decision, Finding, PartnerFacts, RecordFacts, Vocabulary, examples,
+    Bundle, Compiled, Consents, Decision, Finding, Moment, PartnerFacts, RecordFacts, Vocabulary, examples,
 };
 use crate::record::header::Header;
 use std::collections::BTreeMap;
@@ -128,6 +128,16 @@ pub(super) fn record_facts(header: &Header) -> RecordFacts {
         header.confidence,
         &header.marking,
     )
+}
+
+/// The same where its release is decided: whom its originator consented to is on its release list.
+pub(super) fn release_facts(
+    id: &RecordId,
+    header: &Header,
+    consents: &Consents,
+    moment: &Moment,
+) -> RecordFacts {
+    consents.extend(record_facts(header), id, moment.hour())
 }
 
 /// The policies that denied a release, for counting: the forbids, or that nothing permits.

@@ -5,7 +5,6 @@
 
 use super::partners::unknown;
 use super::past::Setting;
-use super::policies::record_facts;
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
@@ -160,7 +159,7 @@ impl Survey {
             self.sight.withdrawals += 1;
             return Ok(());
         }
-        let selected = self.selector.select(&record_facts(header));
+        let selected = self.selector.select(&self.setting.facts_of(id, header));
         if !selected.released {
             self.sight.denied += 1;
             self.sight.erred += u64::from(selected.erred);

@@ -3,9 +3,13 @@
 //! A duty that was accepted when the batch was checked is carried out here, before the receipt for
 //! the batch can leave. Should a hold have come between, nothing of the batch is stored.
 
+use super::consents;
 use super::keyring::Keys;
 use super::policies::{Rules, record_facts};
-use crate::exchange::{Acceptance, Duty, FeedAction, FeedEntry, Reason, ReceivedBatch, Taken};
+use crate::exchange::{
+    Acceptance, ConsentFault, Dealings, Duty, FeedAction, FeedEntry, Reason, ReceivedBatch, Said,
+    Taken,
+};
 use crate::ident::{AgencyName, LeafIndex};
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
@@ -15,6 +19,7 @@ use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::pb;
 use crate::policy::{Moment, PartnerFacts, hold};
+use crate::record::consent::{Parties, Purpose, Subject};
 use crate::record::header::Header;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -35,6 +40,39 @@ pub(super) struct Accepting {
     pub(super) own: AgencyName,
     /// The partner whose feed it is.
     pub(super) number: PartnerNumber,
+    /// What it said about consent, beyond what is stored.
+    pub(super) ahead: Ahead,
+}
+
+/// What was said about consent once everything is stored that was checked: batches are checked while
+/// those before them are being stored.
+#[derive(Default)]
+pub(super) struct Ahead {
+    stored: Arc<Dealings>,
+    dealings: Dealings,
+    accepted: Vec<Said>,
+}
+
+impl Ahead {
+    fn take(
+        &mut self,
+        stored: &Arc<Dealings>,
+        agency: &AgencyName,
+        said: &Said,
+    ) -> Result<(), ConsentFault> {
+        if !Arc::ptr_eq(&self.stored, stored) {
+            self.dealings = (**stored).clone();
+            self.stored = Arc::clone(stored);
+            let Self { dealings, accepted, .. } = self;
+            // What is stored by now is refused as a repeat, and is waited for no longer.
+            accepted.retain(|said| dealings.take(agency, said).is_ok());
+        }
+        self.dealings.take(agency, said)?;
+        if !said.is_revocation() {
+            self.accepted.push(said.clone());
+        }
+        Ok(())
+    }
 }
 
 impl Acceptance for Accepting {
@@ -55,6 +93,9 @@ impl Acceptance for Accepting {
     fn duty(&mut self, entry: &FeedEntry) -> Duty {
         if entry.action == FeedAction::Erased {
             return self.answer(entry);
+        }
+        if let Some(said) = &entry.said {
+            return self.heard(said);
         }
         match self.view.kept(&entry.record) {
             Ok(None) => Duty::Accepted,
@@ -82,6 +123,30 @@ impl Accepting {
                 tracing::error!(%error, "the answer to a duty could not be judged");
                 Duty::Refused(Reason::NotOrdered, "the duty cannot be read here".to_owned())
             }
+        }
+    }
+
+    /// What the partner asks or says about consent: as originator it signs, as holder it asks for itself.
+    fn heard(&mut self, said: &Said) -> Duty {
+        let agency = self.facts.agency.clone();
+        if let Said::Consent(consent) = said {
+            let parties = Parties { originator: &agency, holder: &self.own };
+            if let Err(error) = consent.verify(parties, &*self.keys) {
+                return Duty::Refused(Reason::Signature, error.to_string());
+            }
+        }
+        let is_pointless = matches!(
+            said.subject(),
+            Subject { purpose: Purpose::Forward(to), .. } if *to == agency || *to == self.own
+        );
+        if is_pointless {
+            let text = "the records are here and with their originator already".to_owned();
+            return Duty::Refused(Reason::NotOrdered, text);
+        }
+        let stored = Arc::clone(&self.view.snapshot().state.consents.dealings);
+        match self.ahead.take(&stored, &agency, said) {
+            Ok(()) => Duty::Accepted,
+            Err(fault) => Duty::Refused(Reason::NotOrdered, fault.to_string()),
         }
     }
 
@@ -148,7 +213,10 @@ pub(super) fn take_in(
 ) -> Result<TakenIn, JournalError> {
     let ReceivedBatch { checked, receipt_note } = batch;
     let held = tx.state().partners.get(agency).map(|partner| partner.received.frontier.size());
-    if held.is_none_or(|held| held.get() != checked.start.get()) || overtaken(tx, &checked.taken)? {
+    if held.is_none_or(|held| held.get() != checked.start.get())
+        || overtaken(tx, &checked.taken)?
+        || contradicted(tx, agency, &checked.taken)
+    {
         return Ok(TakenIn::Overtaken);
     }
     let mut erased = false;
@@ -158,6 +226,10 @@ pub(super) fn take_in(
         match (entry.action, record) {
             (FeedAction::Erase, _) => erased |= erase(tx, &entry, at)?,
             (FeedAction::Retract, _) => tx.retract(&entry.record, entry.open_slots, at)?,
+            (FeedAction::ConsentRequest | FeedAction::Consent, _) => {
+                let Some(said) = &entry.said else { continue };
+                consents::hear(tx, agency, said, index.get())?;
+            }
             (FeedAction::Erased, _) => {
                 tx.report_erased(&entry.record, entry.open_slots, (agency, at.2))?;
             }
@@ -202,6 +274,16 @@ fn overtaken(tx: &Transaction<'_>, taken: &[Taken]) -> Result<bool, JournalError
         }
     }
     Ok(false)
+}
+
+/// Whether something about consent no longer follows from what was said before it.
+fn contradicted(tx: &Transaction<'_>, agency: &AgencyName, taken: &[Taken]) -> bool {
+    let mut said = taken.iter().filter_map(|taken| taken.entry.said.as_deref()).peekable();
+    if said.peek().is_none() {
+        return false;
+    }
+    let mut dealings = (*tx.state().consents.dealings).clone();
+    said.any(|said| dealings.take(agency, said).is_err())
 }
 
 /// The partner, its number, and the index in its feed.

@@ -58,6 +58,7 @@ impl Node {
         });
         tasks.spawn(Arc::clone(&self).scrub_index());
         tasks.spawn(Arc::clone(&self).keep_to_retention());
+        tasks.spawn(Arc::clone(&self).end_consents());
         loop {
             rules_changed.mark_unchanged();
             let snapshot = self.view().snapshot();

@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 44] = [
+pub const RPCS: [&str; 49] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -40,6 +40,11 @@ pub const RPCS: [&str; 44] = [
     "liaison.v1.ActService/DecideAct",
     "liaison.v1.ReleaseService/ListHeld",
     "liaison.v1.ReleaseService/ProposeRelease",
+    "liaison.v1.ConsentService/AskConsent",
+    "liaison.v1.ConsentService/ListConsents",
+    "liaison.v1.ConsentService/ProposeConsent",
+    "liaison.v1.ConsentService/RefuseConsent",
+    "liaison.v1.ConsentService/RevokeConsent",
     "liaison.v1.CaseService/GetTimeline",
     "liaison.v1.CaseService/GetTakedownStatus",
     "liaison.v1.LogService/GetCheckpoint",

@@ -20,6 +20,8 @@ pub enum ActKind {
     RevealPolicy,
     /// Release or refuse disclosures that the brake holds.
     Release,
+    /// Let another agency pass on records of this one, or use them as evidence.
+    GrantConsent,
 }
 
 /// Who may ask, and whose approvals are needed: one from each set, all of different persons.
@@ -57,6 +59,7 @@ impl ActKind {
             Act::ChangeFacts(act) if act.reveals => Some(Self::RevealFacts),
             Act::ChangeFacts(_) => Some(Self::ChangeFacts),
             Act::Release(_) => Some(Self::Release),
+            Act::GrantConsent(_) => Some(Self::GrantConsent),
             Act::ApplyPolicy(apply) => Self::of_policy(PolicyChange::from_wire(apply.change())?),
         }
     }
@@ -72,7 +75,7 @@ impl ActKind {
 
     pub const fn rule(self) -> ActRule {
         match self {
-            Self::Erase | Self::Release => ActRule {
+            Self::Erase | Self::Release | Self::GrantConsent => ActRule {
                 proposers: &[ClientRole::Analyst, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
             },
@@ -153,7 +156,7 @@ impl ActKind {
 mod tests {
     use super::*;
 
-    const ALIKE: [ActKind; 2] = [ActKind::Erase, ActKind::Release];
+    const ALIKE: [ActKind; 3] = [ActKind::Erase, ActKind::Release, ActKind::GrantConsent];
 
     const fn person(name: &'static str, role: ClientRole) -> Person<'static> {
         Person { name, role }
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn erasures_and_releases_are_asked_for_by_analysts_and_officers_and_approved_by_an_officer() {
+    fn erasures_releases_and_consents_are_asked_for_by_analysts_and_officers_and_approved_by_an_officer() {
         for (act, role) in ALIKE.into_iter().flat_map(|act| ClientRole::ALL.map(|role| (act, role)))
         {
             let may_propose = matches!(role, ClientRole::Analyst | ClientRole::PolicyOfficer);

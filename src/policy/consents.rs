@@ -86,12 +86,17 @@ impl Consents {
         ended.map(|(agency, (number, _))| (agency.clone(), *number)).collect()
     }
 
+    /// Whether any of them may change what policy sees of a record with these facts.
+    pub fn concern(&self, facts: &RecordFacts) -> bool {
+        let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
+        restricts && self.of.contains_key(&facts.originator)
+    }
+
     /// Facts of a record with this id as policy is to see them in this hour: on its release list is
     /// also whom its originator consented to. Facts of a record that restricts its release in no way
     /// stay as they are, because a list would.
     pub fn extend(&self, mut facts: RecordFacts, id: &RecordId, hour: Timestamp) -> RecordFacts {
-        let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
-        if !restricts || !self.of.contains_key(&facts.originator) {
+        if !self.concern(&facts) {
             return facts;
         }
         let found = self.in_force(&facts.originator, id, facts.operation.as_deref(), hour);

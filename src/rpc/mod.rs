@@ -7,6 +7,7 @@
 mod access;
 mod acts;
 mod cases;
+mod consents;
 mod erasures;
 mod exchange;
 mod explain;

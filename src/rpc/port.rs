@@ -9,6 +9,7 @@ use super::node::NodeStatus;
 use super::partners::Partners;
 use super::policies::Policies;
 use super::records::Records;
+use super::consents::Consents;
 use super::releases::Releases;
 use super::witnesses::Witnesses;
 use super::{Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, READS_MAX, STREAMS_PER_CONNECTION_MAX};
@@ -22,6 +23,7 @@ use crate::pb::node_service_server::NodeServiceServer;
 use crate::pb::partner_service_server::PartnerServiceServer;
 use crate::pb::policy_service_server::PolicyServiceServer;
 use crate::pb::record_service_server::RecordServiceServer;
+use crate::pb::consent_service_server::ConsentServiceServer;
 use crate::pb::release_service_server::ReleaseServiceServer;
 use crate::pb::witness_service_server::WitnessServiceServer;
 use crate::policy::{Access, Report};
@@ -95,6 +97,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
     let policies = PolicyServiceServer::new(Policies(context.clone()));
     let witnesses = WitnessServiceServer::new(Witnesses(context.clone()));
     let releases = ReleaseServiceServer::new(Releases(context.clone()));
+    let consents = ConsentServiceServer::new(Consents(context.clone()));
     let node = NodeServiceServer::new(NodeStatus(context));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<RecordServiceServer<Records>>().await;
@@ -109,6 +112,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
         .add_service(policies.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(witnesses.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(releases.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(consents.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(node.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health_service)
         .add_service(reflection))

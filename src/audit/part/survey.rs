@@ -318,9 +318,13 @@ impl Survey {
                 let act = proposed.act.as_ref().and_then(|act| act.act.as_ref());
                 let id = match act {
                     Some(Act::Erase(erase)) => RecordId::try_from(&erase.record_id[..]).ok(),
-                    Some(Act::ApplyPolicy(_) | Act::ChangeFacts(_) | Act::Release(_)) | None => {
-                        None
-                    }
+                    Some(
+                        Act::ApplyPolicy(_)
+                        | Act::ChangeFacts(_)
+                        | Act::Release(_)
+                        | Act::GrantConsent(_),
+                    )
+                    | None => None,
                 };
                 self.acts.note(index, id, is_asked);
             }

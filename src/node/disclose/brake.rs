@@ -10,7 +10,6 @@ use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
-use crate::node::policies::record_facts;
 use crate::policy::{BrakeLimits, Reasons, Usual, unusual};
 use crate::record::marking::Tlp;
 use crate::record::signed::Verified;
@@ -69,7 +68,7 @@ impl Discloser {
         }
         let predecessor = self.tlp_before(record)?;
         let Brake { limits, usual, going, .. } = &self.brake;
-        let (at, facts) = (self.moment.hour(), record_facts(record.header()));
+        let (at, facts) = (self.moment.hour(), self.facts_of(&id, record.header()));
         let reasons = unusual(limits, usual, *going, at, &facts, predecessor);
         if reasons.is_empty() {
             return Ok(self.goes());

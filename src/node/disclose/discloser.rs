@@ -7,15 +7,17 @@ use super::brake::Brake;
 use crate::exchange::{Allowed, Disclosed};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
+use crate::journal::consents::ConsentState;
 use crate::journal::index::{Disclosure, Marks, RecordPlace};
 use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::node::partners::policy_facts;
-use crate::node::policies::{Rules, denied_by, record_facts};
+use crate::node::policies::{Rules, denied_by, release_facts};
 use crate::policy::{
     BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector,
 };
+use crate::record::header::Header;
 use crate::record::kind::{Kind, SlotClass};
 use crate::record::signed::{Slot, Verified};
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -36,6 +38,7 @@ pub(super) struct Basis {
     facts: PartnerFacts,
     moment: Moment,
     narrowings: u64,
+    consents: u64,
 }
 
 impl Basis {
@@ -47,6 +50,7 @@ impl Basis {
             && matches!(facts, Some(Ok(facts)) if facts == self.facts)
             && tx.now().hour() == self.moment.hour()
             && state.narrowings == self.narrowings
+            && state.consents.changes == self.consents
     }
 }
 
@@ -73,6 +77,7 @@ pub(in crate::node) struct Discloser {
     facts: PartnerFacts,
     pub(super) moment: Moment,
     pub(super) brake: Brake,
+    consents: ConsentState,
     pub(super) selector: Selector,
     decider: MemoDecider,
     /// What this very step disclosed.
@@ -95,6 +100,7 @@ impl Discloser {
         let facts = rules.partners.get(agency)?.clone();
         Some(Self {
             view: Arc::clone(view),
+            consents: view.snapshot().state.consents.clone(),
             agency: agency.clone(),
             number,
             selector: Selector::new(&rules.compiled, &facts, &moment),
@@ -109,8 +115,22 @@ impl Discloser {
         })
     }
 
+    /// The same with other consents in force.
+    #[must_use]
+    pub(in crate::node) fn with_consents(self, consents: ConsentState) -> Self {
+        Self { consents, ..self }
+    }
+
     pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
-        Arc::ptr_eq(&self.rules, rules) && self.moment == *moment
+        let changes = self.view.snapshot().state.consents.changes;
+        Arc::ptr_eq(&self.rules, rules)
+            && self.moment == *moment
+            && self.consents.changes == changes
+    }
+
+    /// What policy sees of a record.
+    pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
+        release_facts(id, header, self.consents.in_force(), &self.moment)
     }
 
     pub(super) fn basis(&self, narrowings: u64) -> Basis {
@@ -120,6 +140,7 @@ impl Discloser {
             facts: self.facts.clone(),
             moment: self.moment.clone(),
             narrowings,
+            consents: self.consents.changes,
         }
     }
 
@@ -171,7 +192,7 @@ impl Discloser {
         record: &Verified,
         marks: Marks,
     ) -> Result<Verdict, JournalError> {
-        let facts = record_facts(record.header());
+        let facts = self.facts_of(&record.id(), record.header());
         if record.kind() == Kind::Withdrawal {
             return self.on_withdrawal(record, &facts, marks);
         }
@@ -326,7 +347,7 @@ impl Discloser {
         if record.kind() == Kind::Withdrawal || self.is_held(&record.id())? {
             return Ok(false);
         }
-        let facts = record_facts(record.header());
+        let facts = self.facts_of(&record.id(), record.header());
         Ok(match self.released(record, &facts, place.marks())?.allowed {
             Allowed::Slots { .. } => true,
             Allowed::Nothing => false,

@@ -2,12 +2,13 @@
 
 use super::brake::Braked;
 use super::discloser::Discloser;
-use crate::exchange::{Allowed, HeadSpacing, owed};
+use crate::exchange::{Allowed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::index::{Disclosure, Marks};
 use crate::pb;
 use crate::policy::{Reasons, Sorts};
+use crate::record::consent::CONSENT_BYTES_MAX;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -219,6 +220,19 @@ impl Gathering {
         Ok(())
     }
 
+    /// Tells the partner what was asked or said about consent.
+    pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
+        let id = said.record();
+        let (action, consent_request, consent) = match said {
+            Said::Request(request) => {
+                (pb::FeedAction::ConsentRequest, Some(request.into()), None)
+            }
+            Said::Consent(consent) => (pb::FeedAction::Consent, None, Some(consent.into())),
+        };
+        let entry = entry(discloser, action, &id, SlotMask::NONE);
+        self.push(discloser, id, pb::FeedEntry { consent_request, consent, ..entry }, None, None);
+    }
+
     /// Adds an entry; `shown` is the record that goes with it. Gives what is disclosed after it.
     fn push(
         &mut self,
@@ -228,15 +242,20 @@ impl Gathering {
         before: Option<Disclosure>,
         shown: Option<&Verified>,
     ) -> Option<Disclosure> {
-        let bytes = shown.map_or(0, Verified::envelope_bytes_max);
+        let about_consent = if entry.consent_request.is_some() || entry.consent.is_some() {
+            CONSENT_BYTES_MAX
+        } else {
+            0
+        };
+        let bytes = shown.map_or(about_consent, Verified::envelope_bytes_max);
         if !self.spacing.admits_bytes(bytes) {
             self.spacing.restart();
             self.spacing.admits_bytes(bytes);
             self.found.runs.push(std::mem::take(&mut self.run));
         }
-        let after = match entry.action() {
-            pb::FeedAction::Erased => before,
-            _ => Some(Disclosure::after(before, self.found.feed_size, &entry)),
+        let after = match FeedAction::is_about_disclosure(entry.action()) {
+            false => before,
+            true => Some(Disclosure::after(before, self.found.feed_size, &entry)),
         };
         if let Some(after) = after {
             discloser.note(id, after);
@@ -269,6 +288,6 @@ fn entry(
         open_slots: slots.bits(),
         policy_version: discloser.version().get(),
         at_ms: 0,
-        order: None,
+        ..pb::FeedEntry::default()
     }
 }

@@ -4,6 +4,7 @@ use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
+use crate::journal::consents::{ConsentNews, consent_news};
 use crate::journal::entry::record_id;
 use crate::journal::index::Marks;
 use crate::journal::search;
@@ -31,6 +32,7 @@ enum Considered {
     },
     /// Records that the partner got no envelope for, or that the brake held and two persons released.
     Again(Vec<RecordId>),
+    Consent(ConsentNews),
 }
 
 /// A record that an entry is about.
@@ -74,13 +76,12 @@ impl Discloser {
                     self.consider(&of, &mut gathering)?;
                 }
                 Some(Considered::Erasure { id, order }) => gathering.erase(self, id, order)?,
-                Some(Considered::Again(ids)) => {
-                    for id in ids {
-                        if let Some(series) = self.look_again(&id, &mut gathering)? {
-                            self.look_at_referrers(series, &mut gathering)?;
-                        }
-                    }
+                Some(Considered::Again(ids)) => self.look_at_all(ids, &mut gathering)?,
+                Some(Considered::Consent(ConsentNews::Said(said))) => gathering.say(self, &said),
+                Some(Considered::Consent(ConsentNews::Record(id))) => {
+                    self.look_at_all(vec![id], &mut gathering)?;
                 }
+                Some(Considered::Consent(ConsentNews::All)) => gathering.rescan(),
                 None => {}
             }
             gathering.reach(index + 1);
@@ -89,6 +90,19 @@ impl Discloser {
             }
         }
         Ok(gathering.finish())
+    }
+
+    fn look_at_all(
+        &mut self,
+        ids: Vec<RecordId>,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        for id in ids {
+            if let Some(series) = self.look_again(&id, gathering)? {
+                self.look_at_referrers(series, gathering)?;
+            }
+        }
+        Ok(())
     }
 
     fn consider(
@@ -220,7 +234,9 @@ impl Discloser {
                 }
                 return Ok(Some(Considered::Again(ids)));
             }
-            _ => return Ok(None),
+            event => {
+                return Ok(consent_news(&event, &self.agency)?.map(Considered::Consent));
+            }
         };
         let Some((place, record)) = self.view.placed_record(&id)? else { return Ok(None) };
         let source = match source {

@@ -7,7 +7,6 @@ use super::discloser::{Discloser, has, is_plain};
 use super::gathering::{Found, Gathering};
 use crate::journal::JournalError;
 use crate::journal::headers::AcceptedHeader;
-use crate::node::policies::record_facts;
 use crate::record::kind::Kind;
 
 /// Headers that are read at once.
@@ -52,7 +51,7 @@ impl Discloser {
         if header.kind == Kind::Withdrawal {
             return self.look_again(id, gathering).map(drop);
         }
-        let facts = record_facts(header);
+        let facts = self.facts_of(id, header);
         let selected = self.selector.select(&facts);
         let before = self.disclosure(id)?;
         if !selected.released && !selected.erred {

@@ -1,0 +1,175 @@
+//! Consent: that each statement is its originator's, is given by those who may, follows from what was
+//! said before it, and is in the feed to whom it is said. What is in force is computed here, and
+//! disclosures are decided anew on it.
+
+use super::failure::{Check, Fault};
+use super::ledger::Audit;
+use crate::exchange::Said;
+use crate::ident::{AgencyName, Timestamp, TreeHash};
+use crate::pb;
+use crate::policy::ClientRole;
+use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Subject};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What feeds still have to say, in its order, by partner.
+pub(super) type Untold = BTreeMap<AgencyName, VecDeque<Said>>;
+
+fn fault(expected: impl ToString, found: impl ToString) -> Fault {
+    Fault::new(Check::Consent, expected, found)
+}
+
+fn in_full(error: &dyn std::error::Error) -> String {
+    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{source}")
+}
+
+fn agency(name: &str) -> Result<AgencyName, Fault> {
+    name.parse().map_err(|error| fault("the name of an agency", error))
+}
+
+fn consent_in(wire: Option<pb::Consent>) -> Result<Consent, Fault> {
+    Consent::try_from(wire.unwrap_or_default())
+        .map_err(|error| fault("a statement about consent", in_full(&error)))
+}
+
+impl Audit {
+    /// A partner asked for consent, or was asked.
+    pub(super) fn ask(&mut self, index: u64, asked: pb::ConsentRequested) -> Result<(), Fault> {
+        self.partners.known(&asked.partner)?;
+        let partner = agency(&asked.partner)?;
+        let request = ConsentRequest::try_from(asked.request.unwrap_or_default())
+            .map_err(|error| fault("a request for consent", in_full(&error)))?;
+        let dealings = &mut self.policy.dealings;
+        if asked.client.is_empty() {
+            dealings
+                .check_asked(&partner, &request)
+                .map_err(|error| fault("a request that follows from those before", error))?;
+            dealings.asked(index, &partner, request);
+            return Ok(());
+        }
+        let role = asked.role.parse::<ClientRole>();
+        if !matches!(role, Ok(ClientRole::Analyst | ClientRole::PolicyOfficer)) {
+            return Err(fault("an analyst or policy officer who asks", asked.role));
+        }
+        dealings
+            .check_ask(&partner, &request)
+            .map_err(|error| fault("a request that follows from those before", error))?;
+        dealings.ask(index, &partner, request.clone());
+        self.untold.entry(partner).or_default().push_back(Said::Request(request));
+        Ok(())
+    }
+
+    /// The agency said something as an originator.
+    pub(super) fn consent(&mut self, index: u64, given: pb::ConsentGiven) -> Result<(), Fault> {
+        let Some(own) = self.own.last() else {
+            return Err(Fault::new(Check::OwnCard, "the agency's card before any consent", "none"));
+        };
+        let (originator, holder) = (own.agency.clone(), agency(&given.holder)?);
+        if holder != originator {
+            self.partners.known(&given.holder)?;
+        }
+        let consent = consent_in(given.consent.clone())?;
+        let parties = Parties { originator: &originator, holder: &holder };
+        consent
+            .verify(parties, own)
+            .map_err(|error| fault(format!("a statement of {originator}"), error))?;
+        self.policy
+            .dealings
+            .check_say(parties, &consent)
+            .map_err(|error| fault("a statement that follows from those before", error))?;
+        match consent.verdict {
+            ConsentVerdict::Granted { until } => self.acts.cover_consent(&given, until)?,
+            ConsentVerdict::Refused | ConsentVerdict::Revoked => {
+                if given.proposal != 0 || given.role != ClientRole::PolicyOfficer.name() {
+                    return Err(fault("a policy officer who refuses or takes back", given.role));
+                }
+            }
+        }
+        self.counts.consents += 1;
+        self.policy.dealings.say(index, parties, consent.clone());
+        if holder != originator {
+            self.untold.entry(holder).or_default().push_back(Said::Consent(consent));
+        }
+        Ok(())
+    }
+
+    /// A partner said something as an originator.
+    pub(super) fn hear(&mut self, received: pb::ConsentReceived) -> Result<(), Fault> {
+        self.partners.known(&received.partner)?;
+        let originator = agency(&received.partner)?;
+        let consent = consent_in(received.consent)?;
+        let (Some(card), Some(own)) = (self.partners.card(&originator), self.own.last()) else {
+            return Err(Fault::new(Check::OwnCard, "the agency's card before any consent", "none"));
+        };
+        let parties = Parties { originator: &originator, holder: &own.agency };
+        consent
+            .verify(parties, card)
+            .map_err(|error| fault(format!("a statement of {originator}"), error))?;
+        self.policy
+            .dealings
+            .check_heard(&originator, &consent)
+            .map_err(|error| fault("a statement that follows from those before", error))?;
+        self.counts.consents += 1;
+        self.policy.dealings.heard(&originator, &consent);
+        Ok(())
+    }
+
+    /// The time of a consent has ended.
+    pub(super) fn end_consent(
+        &mut self,
+        ended: pb::ConsentEnded,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let originator = agency(&ended.originator)?;
+        let in_force = self.policy.dealings.in_force();
+        let subject = ended.subject.and_then(|subject| Subject::try_from(subject).ok());
+        let is_so = in_force.has_ended(&originator, ended.number, at)
+            && in_force.subject(&originator, ended.number) == subject.as_ref();
+        if !is_so {
+            let found = format!("consent {} of {originator}", ended.number);
+            return Err(fault("a consent whose time has ended", found));
+        }
+        self.policy.dealings.ended(&originator, ended.number);
+        Ok(())
+    }
+
+    /// An entry of the feed to a partner that is about consent. `false`: it is about something else.
+    pub(super) fn tell(
+        &mut self,
+        number: u16,
+        leaf: TreeHash,
+        entry: &pb::FeedEntry,
+    ) -> Result<bool, Fault> {
+        let action = entry.action();
+        let is_about_consent =
+            matches!(action, pb::FeedAction::ConsentRequest | pb::FeedAction::Consent);
+        if !is_about_consent {
+            if entry.consent.is_some() || entry.consent_request.is_some() {
+                let expected = "a consent with its own action alone";
+                return Err(Fault::new(Check::FeedEntry, expected, "one"));
+            }
+            return Ok(false);
+        }
+        let next = self
+            .partners
+            .numbered(number)
+            .and_then(|(agency, _)| self.untold.get_mut(agency)?.pop_front());
+        let Some(next) = next else {
+            return Err(fault("what an entry before it asked or said", "something else"));
+        };
+        let (asked, said) = match &next {
+            Said::Request(request) => (Some(request.into()), None),
+            Said::Consent(consent) => (None, Some(consent.into())),
+        };
+        let same = entry.consent_request == asked
+            && entry.consent == said
+            && entry.record_id[..] == next.record().as_bytes()[..]
+            && entry.open_slots == 0
+            && entry.order.is_none();
+        if !same {
+            return Err(fault("what an entry before it asked or said", "something else"));
+        }
+        self.partners.tell(number, leaf, entry)?;
+        Ok(true)
+    }
+}

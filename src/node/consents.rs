@@ -1,0 +1,537 @@
+//! Consent: asking originators, answering those who hold records of this agency, and ends by time.
+//!
+//! What is asked and said is an entry first; the feed to the partner concerned carries it on from the
+//! journal. A consent shows more to a third agency, so it takes two persons; a refusal and a
+//! revocation take one.
+
+use super::acts::Client;
+use super::submit::RecordSigner;
+use super::{Node, NodeError};
+use crate::exchange::{ConsentFault, OpenRequest, Said};
+use crate::ident::{AgencyName, IdentError, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::consents::ConsentEntry;
+use crate::journal::ledger::Committed;
+use crate::journal::transaction::Transaction;
+use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::record::consent::{
+    Consent, ConsentError, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries of one answer to who lists.
+const LISTED_MAX: usize = 1_000;
+/// How often ends by time are looked for; policy counts in hours.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What an approved act will say.
+pub(super) struct Plan {
+    holder: AgencyName,
+    saying: Saying,
+}
+
+fn invalid(error: &ConsentError) -> NodeError {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+    NodeError::Invalid(format!("{error}{}", source.unwrap_or_default()))
+}
+
+fn refused(fault: &ConsentFault) -> NodeError {
+    NodeError::Precondition(fault.to_string())
+}
+
+fn agency(name: &str) -> Result<AgencyName, NodeError> {
+    name.parse().map_err(|error: IdentError| NodeError::Invalid(error.to_string()))
+}
+
+fn subject_of(wire: Option<pb::ConsentSubject>) -> Result<Subject, NodeError> {
+    wire.unwrap_or_default().try_into().map_err(|error| invalid(&error))
+}
+
+/// A consent reaches its holder over the feed to it, and a request its originator, so both must be
+/// partners of this very node.
+fn check_direct(tx: &Transaction<'_>, agency: &AgencyName, what: &str) -> Result<(), NodeError> {
+    if tx.state().partners.contains_key(agency) {
+        return Ok(());
+    }
+    Err(NodeError::Precondition(format!(
+        "{agency} is no partner of this node, so it cannot {what} over the exchange: ask it by \
+         another way to name the release in the record itself, or make it a partner"
+    )))
+}
+
+/// The originator that is to be asked, if asking can be of any use.
+fn check_ask(
+    tx: &Transaction<'_>,
+    named: &str,
+    subject: &Subject,
+) -> Result<Result<AgencyName, NodeError>, JournalError> {
+    let precondition = |text: String| Ok(Err(NodeError::Precondition(text)));
+    let named = if named.is_empty() { None } else { Some(agency(named)) };
+    let originator = match (&subject.scope, named) {
+        (_, Some(Err(error))) => return Ok(Err(error)),
+        (Scope::Record(id), named) => {
+            let Some(record) = tx.record(id)? else {
+                return Ok(Err(NodeError::NotFound(format!("this node holds no record {id}"))));
+            };
+            let header = record.header();
+            if let Some(Ok(named)) = named.filter(|named| named.as_ref().ok() != Some(&header.originator)) {
+                let text = format!("record {id} is of {}, not of {named}", header.originator);
+                return Ok(Err(NodeError::Invalid(text)));
+            }
+            let marking = &header.marking;
+            if subject.purpose == Purpose::Evidence && !marking.use_limits.no_evidence {
+                return precondition(format!("record {id} is not marked against use as evidence"));
+            }
+            let restricts = marking.orcon
+                || marking.releasable_to.is_some()
+                || marking.circles.is_some();
+            if matches!(subject.purpose, Purpose::Forward(_)) && !restricts {
+                return precondition(format!(
+                    "record {id} is under no originator control and has no release list, so a \
+                     consent changes nothing; `liaison record why-not` tells what stands in the way"
+                ));
+            }
+            header.originator.clone()
+        }
+        (_, Some(Ok(named))) => named,
+        (_, None) => {
+            return Ok(Err(NodeError::Invalid("the originator is not named".to_owned())));
+        }
+    };
+    if originator == tx.signing().agency {
+        return precondition(
+            "the record is this agency's own: two of its people consent with `liaison consent \
+             grant`, and whom it may go to the policy says"
+                .to_owned(),
+        );
+    }
+    if let Purpose::Forward(to) = &subject.purpose {
+        if *to == originator {
+            return precondition(format!("{to} signed the record itself"));
+        }
+        if !tx.state().partners.contains_key(to) {
+            return precondition(format!(
+                "{to} is no partner of this node, so nothing can be passed on to it"
+            ));
+        }
+    }
+    Ok(check_direct(tx, &originator, "be asked").map(|()| originator))
+}
+
+fn stage_ask(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    request: pb::AskConsentRequest,
+) -> Result<Result<u64, NodeError>, JournalError> {
+    let subject = match subject_of(request.subject) {
+        Ok(subject) => subject,
+        Err(error) => return Ok(Err(error)),
+    };
+    let originator = match check_ask(tx, &request.originator, &subject)? {
+        Ok(originator) => originator,
+        Err(error) => return Ok(Err(error)),
+    };
+    let dealings = Arc::clone(&tx.state().consents.dealings);
+    let same = |open: &OpenRequest| open.request.subject == subject;
+    if let Some(open) = dealings.asking(&originator).find(|open| same(open)) {
+        let text = format!("{originator} was asked already, in entry {}", open.entry);
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    let number = dealings.next_request(&originator);
+    let request = match ConsentRequest::new(number, subject, request.reason) {
+        Ok(request) => request,
+        Err(error) => return Ok(Err(invalid(&error))),
+    };
+    if let Err(fault) = dealings.check_ask(&originator, &request) {
+        return Ok(Err(refused(&fault)));
+    }
+    let event = Event::ConsentRequested(pb::ConsentRequested {
+        partner: originator.to_string(),
+        request: Some((&request).into()),
+        client: client.name.clone(),
+        role: client.role.name().to_owned(),
+        feed_index: 0,
+    });
+    tx.append(event).map(Ok)
+}
+
+/// What an act comes to as things are now.
+pub(super) fn plan(
+    tx: &Transaction<'_>,
+    act: &pb::GrantConsentAct,
+) -> Result<Plan, NodeError> {
+    let holder = agency(&act.holder)?;
+    let subject = subject_of(act.subject.clone())?;
+    let own = &tx.signing().agency;
+    if holder != *own {
+        check_direct(tx, &holder, "be told")?;
+    }
+    if let Purpose::Forward(to) = &subject.purpose
+        && (*to == holder || to == own)
+    {
+        return Err(NodeError::Invalid(format!("{to} holds the records already")));
+    }
+    let until = i64::try_from(act.valid_until_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
+        .ok_or_else(|| NodeError::Invalid("a consent ends at some time; name it".to_owned()))?;
+    let dealings = &tx.state().consents.dealings;
+    let saying = Saying {
+        number: dealings.next_consent(&holder),
+        request: act.request,
+        verdict: ConsentVerdict::Granted { until },
+        subject,
+        at: tx.now(),
+        reason: act.reason.clone(),
+    };
+    Ok(Plan { holder, saying })
+}
+
+/// The same, checked to the end, for whoever proposes.
+pub(super) fn prepare(
+    tx: &Transaction<'_>,
+    act: pb::GrantConsentAct,
+    signer: &RecordSigner,
+) -> Result<Result<pb::GrantConsentAct, NodeError>, JournalError> {
+    if let Some(pb::ConsentSubject { scope, record_id, .. }) = &act.subject
+        && *scope == i32::from(pb::ConsentScope::Record)
+        && let Ok(id) = crate::ident::RecordId::try_from(&record_id[..])
+    {
+        let own = &tx.signing().agency;
+        if tx.record(&id)?.is_none_or(|record| record.header().originator != *own) {
+            let text = format!("this agency signed no record {id} that is here");
+            return Ok(Err(NodeError::NotFound(text)));
+        }
+    }
+    let checked = plan(tx, &act).and_then(|plan| sign(tx, &plan, signer));
+    Ok(checked.map(|_| act))
+}
+
+fn sign(tx: &Transaction<'_>, plan: &Plan, signer: &RecordSigner) -> Result<Consent, NodeError> {
+    let parties = Parties { originator: &tx.signing().agency, holder: &plan.holder };
+    let consent = Consent::sign(plan.saying.clone(), parties, signer.parts())
+        .map_err(|error| invalid(&error))?;
+    tx.state().consents.dealings.check_say(parties, &consent).map_err(|fault| refused(&fault))?;
+    Ok(consent)
+}
+
+impl Plan {
+    /// The statement, ready to be written down.
+    pub(super) fn signed(
+        self,
+        tx: &Transaction<'_>,
+        signer: &RecordSigner,
+    ) -> Result<SignedPlan, NodeError> {
+        let consent = sign(tx, &self, signer)?;
+        Ok(SignedPlan { holder: self.holder, consent })
+    }
+}
+
+/// A statement that was checked.
+pub(super) struct SignedPlan {
+    holder: AgencyName,
+    consent: Consent,
+}
+
+impl SignedPlan {
+    pub(super) fn carry_out(
+        self,
+        tx: &mut Transaction<'_>,
+        (client, role): (&str, &str),
+        proposal: u64,
+    ) -> Result<u64, JournalError> {
+        tx.append(Event::ConsentGiven(pb::ConsentGiven {
+            holder: self.holder.to_string(),
+            consent: Some((&self.consent).into()),
+            client: client.to_owned(),
+            role: role.to_owned(),
+            proposal,
+        }))
+    }
+}
+
+/// Writes down what a partner's feed says about consent. It was checked.
+pub(super) fn hear(
+    tx: &mut Transaction<'_>,
+    agency: &AgencyName,
+    said: &Said,
+    feed_index: u64,
+) -> Result<(), JournalError> {
+    let partner = agency.to_string();
+    tx.append(match said {
+        Said::Request(request) => Event::ConsentRequested(pb::ConsentRequested {
+            partner,
+            request: Some(request.into()),
+            client: String::new(),
+            role: String::new(),
+            feed_index,
+        }),
+        Said::Consent(consent) => Event::ConsentReceived(pb::ConsentReceived {
+            partner,
+            consent: Some(consent.into()),
+            feed_index,
+        }),
+    })
+    .map(drop)
+}
+
+impl Node {
+    /// Asks the originator of records for its consent.
+    pub async fn ask_consent(
+        &self,
+        client: Client,
+        request: pb::AskConsentRequest,
+    ) -> Result<(pb::ConsentView, Committed), NodeError> {
+        let (outcome, committed) =
+            self.ledger.commit(move |tx| stage_ask(tx, &client, request)).await?;
+        let entry = outcome?;
+        let found = self.consents(false)?.0.into_iter().find(|view| view.entry == entry);
+        Ok((found.unwrap_or_default(), committed))
+    }
+
+    /// Proposes to consent. It changes nothing until a second person approves.
+    pub async fn propose_consent(
+        &self,
+        client: Client,
+        request: pb::ProposeConsentRequest,
+    ) -> Result<(pb::ActView, Committed), NodeError> {
+        let pb::ProposeConsentRequest { request_entry, holder, subject, valid_until_ms, reason } =
+            request;
+        let act = match request_entry {
+            0 => pb::GrantConsentAct { holder, request: 0, subject, valid_until_ms, reason },
+            entry => {
+                let (holder, open) = self.waiting_request(entry)?;
+                let asked = pb::ConsentSubject::from(&open.request.subject);
+                pb::GrantConsentAct {
+                    holder: holder.to_string(),
+                    request: open.request.number,
+                    subject: Some(subject.unwrap_or(asked)),
+                    valid_until_ms,
+                    reason,
+                }
+            }
+        };
+        self.propose(client, Act::GrantConsent(act)).await
+    }
+
+    fn waiting_request(&self, entry: u64) -> Result<(AgencyName, OpenRequest), NodeError> {
+        let dealings = Arc::clone(&self.view().snapshot().state.consents.dealings);
+        let found = dealings.waiting().find(|(_, open)| open.entry == entry);
+        let found = found.map(|(agency, open)| (agency.clone(), open.clone()));
+        found.ok_or_else(|| {
+            NodeError::NotFound(format!(
+                "no request of entry {entry} waits for this agency; `liaison consent list --open` \
+                 shows those that do"
+            ))
+        })
+    }
+
+    /// Refuses a partner's request.
+    pub async fn refuse_consent(
+        &self,
+        client: Client,
+        entry: u64,
+        reason: String,
+    ) -> Result<(u64, Committed), NodeError> {
+        let (holder, OpenRequest { request, .. }) = self.waiting_request(entry)?;
+        let (number, subject) = (request.number, request.subject);
+        self.say(client, holder, move |tx, holder| Saying {
+            number: tx.state().consents.dealings.next_consent(holder),
+            request: number,
+            verdict: ConsentVerdict::Refused,
+            subject,
+            at: tx.now(),
+            reason,
+        })
+        .await
+    }
+
+    /// Takes back a consent that this agency gave.
+    pub async fn revoke_consent(
+        &self,
+        client: Client,
+        entry: u64,
+        reason: String,
+    ) -> Result<(u64, Committed), NodeError> {
+        let dealings = Arc::clone(&self.view().snapshot().state.consents.dealings);
+        let found = dealings.given().find(|(_, given)| given.entry == entry);
+        let Some((holder, given)) = found else {
+            return Err(NodeError::NotFound(format!(
+                "this agency gave no consent of entry {entry} that is in force; `liaison consent \
+                 list --open` shows those that are"
+            )));
+        };
+        let (number, subject) = (given.consent.number, given.consent.subject.clone());
+        self.say(client, holder.clone(), move |tx, _| Saying {
+            number,
+            request: 0,
+            verdict: ConsentVerdict::Revoked,
+            subject,
+            at: tx.now(),
+            reason,
+        })
+        .await
+    }
+
+    /// Says something that takes one person.
+    async fn say(
+        &self,
+        client: Client,
+        holder: AgencyName,
+        saying: impl FnOnce(&Transaction<'_>, &AgencyName) -> Saying + Send + 'static,
+    ) -> Result<(u64, Committed), NodeError> {
+        let signer = self.record_signer();
+        let (outcome, committed) = self
+            .ledger
+            .commit(move |tx| {
+                let saying = saying(tx, &holder);
+                match (Plan { holder, saying }).signed(tx, &signer) {
+                    Ok(plan) => {
+                        plan.carry_out(tx, (&client.name, client.role.name()), 0).map(Ok)
+                    }
+                    Err(error) => Ok(Err(error)),
+                }
+            })
+            .await?;
+        Ok((outcome?, committed))
+    }
+
+    /// What was asked and said, newest first; whether there is more.
+    pub fn consents(&self, only_open: bool) -> Result<(Vec<pb::ConsentView>, bool), NodeError> {
+        let (view, own) = (self.view(), self.agency());
+        let entries = view.consent_entries(view.snapshot().size)?;
+        let mut listed = listed(entries, own, self.now());
+        if only_open {
+            listed.retain(|view| {
+                matches!(
+                    view.standing(),
+                    pb::ConsentStanding::Waiting | pb::ConsentStanding::Granted
+                )
+            });
+        }
+        let more = listed.len() > LISTED_MAX;
+        listed.truncate(LISTED_MAX);
+        Ok((listed, more))
+    }
+
+    /// Writes down which consents have ended by time, so that what rested on them is taken back.
+    pub(super) async fn end_consents(self: Arc<Self>) {
+        let mut stopping = self.stopping();
+        loop {
+            if let Err(error) = self.end_due_consents().await {
+                tracing::warn!(%error, "what rested on consents that have ended is not taken back");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Tells how many consents have ended.
+    pub async fn end_due_consents(&self) -> Result<usize, NodeError> {
+        let snapshot = self.view().snapshot();
+        if snapshot.state.consents.in_force().ended(self.now()).is_empty() {
+            return Ok(0);
+        }
+        let (ended, _) = self
+            .ledger
+            .commit(|tx| {
+                let dealings = Arc::clone(&tx.state().consents.dealings);
+                let due = dealings.in_force().ended(tx.now());
+                for (originator, number) in &due {
+                    let subject = dealings.in_force().subject(originator, *number);
+                    tx.append(Event::ConsentEnded(pb::ConsentEnded {
+                        originator: originator.to_string(),
+                        number: *number,
+                        subject: subject.map(Into::into),
+                    }))?;
+                }
+                Ok(due.len())
+            })
+            .await?;
+        Ok(ended)
+    }
+}
+
+/// What entries come to, one row for each request and each consent that nobody asked for.
+fn listed(
+    entries: Vec<ConsentEntry>,
+    own: &AgencyName,
+    now: Timestamp,
+) -> Vec<pb::ConsentView> {
+    let own = own.to_string();
+    let mut rows: Vec<pb::ConsentView> = Vec::new();
+    // Where what was asked and what was granted stands, by originator, holder and number.
+    let mut asked: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
+    let mut granted: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
+    for ConsentEntry { index, at, event } in entries {
+        let at_ms = at.unix_ms().unsigned_abs();
+        let (originator, holder, consent) = match event {
+            Event::ConsentRequested(event) => {
+                let (originator, holder) = match event.client.is_empty() {
+                    true => (own.clone(), event.partner),
+                    false => (event.partner, own.clone()),
+                };
+                let request = event.request.unwrap_or_default();
+                asked.insert((originator.clone(), holder.clone(), request.number), rows.len());
+                rows.push(pb::ConsentView {
+                    entry: index,
+                    originator,
+                    holder,
+                    subject: request.subject,
+                    standing: pb::ConsentStanding::Waiting.into(),
+                    at_ms,
+                    asked: request.reason,
+                    ..Default::default()
+                });
+                continue;
+            }
+            Event::ConsentGiven(event) => (own.clone(), event.holder, event.consent),
+            Event::ConsentReceived(event) => (event.partner, own.clone(), event.consent),
+            _ => continue,
+        };
+        let consent = consent.unwrap_or_default();
+        let by = |number| (originator.clone(), holder.clone(), number);
+        let verdict = consent.verdict();
+        let known = match verdict {
+            pb::ConsentVerdict::Revoked => granted.get(&by(consent.number)).copied(),
+            _ => asked.get(&by(consent.request)).copied(),
+        };
+        let at = known.unwrap_or(rows.len());
+        if at == rows.len() {
+            rows.push(pb::ConsentView {
+                originator: originator.clone(),
+                holder: holder.clone(),
+                ..Default::default()
+            });
+        }
+        if verdict == pb::ConsentVerdict::Granted {
+            granted.insert(by(consent.number), at);
+        }
+        let standing = match verdict {
+            pb::ConsentVerdict::Granted => {
+                let until = i64::try_from(consent.valid_until_ms).ok();
+                let until = until.and_then(|ms| Timestamp::from_unix_ms(ms).ok());
+                if until.is_some_and(|until| now.hour() < until.hour()) {
+                    pb::ConsentStanding::Granted
+                } else {
+                    pb::ConsentStanding::Ended
+                }
+            }
+            pb::ConsentVerdict::Refused => pb::ConsentStanding::Refused,
+            _ => pb::ConsentStanding::Revoked,
+        };
+        let row = &mut rows[at];
+        row.entry = index;
+        row.subject = consent.subject;
+        row.standing = standing.into();
+        row.at_ms = at_ms;
+        row.valid_until_ms = consent.valid_until_ms;
+        row.said = consent.reason;
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.entry));
+    rows
+}

@@ -118,10 +118,9 @@ impl Acts {
         };
         let just = self.approved.as_ref().and_then(|approved| match &approved.act {
             Act::Erase(act) => Some((approved.proposal, act)),
-            Act::ApplyPolicy(_)
-            | Act::ChangeFacts(_)
-            | Act::Release(_)
-            | Act::GrantConsent(_) => None,
+            Act::ApplyPolicy(_) | Act::ChangeFacts(_) | Act::Release(_) | Act::GrantConsent(_) => {
+                None
+            }
         });
         match (just, erased.proposal) {
             (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),
@@ -168,9 +167,8 @@ impl Acts {
         given: &pb::ConsentGiven,
         until: Timestamp,
     ) -> Result<(), Fault> {
-        let uncovered = |found: String| {
-            Fault::new(Check::Consent, "a consent that two persons gave", found)
-        };
+        let uncovered =
+            |found: String| Fault::new(Check::Consent, "a consent that two persons gave", found);
         let approved = self.approved.take().filter(|act| act.proposal == given.proposal);
         let Some(Approved { act: Act::GrantConsent(act), client, role, .. }) = approved else {
             let found = format!("entry {}, which was not just approved", given.proposal);

@@ -138,7 +138,7 @@ fn disclosed(record: &Verified) -> Vec<u8> {
         open_slots: 1 << 1 | 1 << 2 | 1 << 7,
         policy_version: 1,
         at_ms: at().unix_ms() as u64,
-        order: None,
+        ..pb::FeedEntry::default()
     }
     .encode_to_vec()
 }

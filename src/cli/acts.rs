@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Context;
-use super::consent::{purpose_of, scope_of};
 use super::connection::Role;
+use super::consent::{purpose_of, scope_of};
 use super::erasure::slots_text;
 use super::error::CliError;
 use super::names::word_of_number;

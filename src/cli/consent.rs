@@ -35,10 +35,14 @@ pub enum ConsentCommand {
     )]
     Give(GiveArgs),
     /// Refuse what a partner asked.
-    #[command(after_help = "Example:\n  liaison consent refuse 4711 --reason \"the source is at risk\"")]
+    #[command(
+        after_help = "Example:\n  liaison consent refuse 4711 --reason \"the source is at risk\""
+    )]
     Refuse(AnswerArgs),
     /// Take back a consent that this agency gave; what rested on it is taken back from the partner.
-    #[command(after_help = "Example:\n  liaison consent revoke 4720 --reason \"the case is closed\"")]
+    #[command(
+        after_help = "Example:\n  liaison consent revoke 4720 --reason \"the case is closed\""
+    )]
     Revoke(AnswerArgs),
 }
 
@@ -202,8 +206,7 @@ async fn ask(args: AskArgs, context: &Context) -> Result<(), CliError> {
 }
 
 async fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
-    let roles =
-        [Role::PolicyOfficer, Role::Analyst, Role::Auditor, Role::DataProtectionOfficer];
+    let roles = [Role::PolicyOfficer, Role::Analyst, Role::Auditor, Role::DataProtectionOfficer];
     let mut client = ConsentServiceClient::new(context.channel(&roles).await?);
     let answer = client
         .list_consents(context.request(pb::ListConsentsRequest { open: args.open }))
@@ -433,7 +436,8 @@ mod tests {
             said: String::new(),
         };
         let text = table(std::slice::from_ref(&view)).to_text();
-        let wanted = "4711  granted  npa.go.jp   jc3.or.jp  pass on to dcu.example  operation chakra-v";
+        let wanted =
+            "4711  granted  npa.go.jp   jc3.or.jp  pass on to dcu.example  operation chakra-v";
         assert!(text.contains(wanted), "{text}");
         assert!(text.contains("takedowns"), "{text}");
         assert_eq!(to_json(&view)["until"], time_text(1_769_817_600_000));

@@ -155,8 +155,7 @@ impl Dealings {
             };
         }
         above(with.map_or(0, |with| with.said), consent.number)?;
-        let asked =
-            |number: u64| with.is_some_and(|with| with.asking_us.contains_key(&number));
+        let asked = |number: u64| with.is_some_and(|with| with.asking_us.contains_key(&number));
         if consent.request != 0 && !asked(consent.request) {
             return Err(ConsentFault::NoRequest(consent.request));
         }

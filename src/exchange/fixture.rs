@@ -203,6 +203,7 @@ impl Feed {
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
             order: None,
+            said: None,
         };
         self.append_bytes(entry.encode());
     }

@@ -5,18 +5,23 @@
 //! revocation take one.
 
 use super::acts::Client;
+use super::judge::Judged;
+use super::past::Setting;
 use super::submit::RecordSigner;
 use super::{Node, NodeError};
 use crate::exchange::{ConsentFault, OpenRequest, Said};
-use crate::ident::{AgencyName, IdentError, Timestamp};
+use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentEntry;
 use crate::journal::ledger::Committed;
 use crate::journal::transaction::Transaction;
+use crate::journal::view::Kept;
 use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::RecordFacts;
 use crate::record::consent::{
     Consent, ConsentError, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
 };
+use crate::record::header::Header;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +81,9 @@ fn check_ask(
                 return Ok(Err(NodeError::NotFound(format!("this node holds no record {id}"))));
             };
             let header = record.header();
-            if let Some(Ok(named)) = named.filter(|named| named.as_ref().ok() != Some(&header.originator)) {
+            if let Some(Ok(named)) =
+                named.filter(|named| named.as_ref().ok() != Some(&header.originator))
+            {
                 let text = format!("record {id} is of {}, not of {named}", header.originator);
                 return Ok(Err(NodeError::Invalid(text)));
             }
@@ -84,9 +91,8 @@ fn check_ask(
             if subject.purpose == Purpose::Evidence && !marking.use_limits.no_evidence {
                 return precondition(format!("record {id} is not marked against use as evidence"));
             }
-            let restricts = marking.orcon
-                || marking.releasable_to.is_some()
-                || marking.circles.is_some();
+            let restricts =
+                marking.orcon || marking.releasable_to.is_some() || marking.circles.is_some();
             if matches!(subject.purpose, Purpose::Forward(_)) && !restricts {
                 return precondition(format!(
                     "record {id} is under no originator control and has no release list, so a \
@@ -158,10 +164,7 @@ fn stage_ask(
 }
 
 /// What an act comes to as things are now.
-pub(super) fn plan(
-    tx: &Transaction<'_>,
-    act: &pb::GrantConsentAct,
-) -> Result<Plan, NodeError> {
+pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Plan, NodeError> {
     let holder = agency(&act.holder)?;
     let subject = subject_of(act.subject.clone())?;
     let own = &tx.signing().agency;
@@ -197,7 +200,7 @@ pub(super) fn prepare(
 ) -> Result<Result<pb::GrantConsentAct, NodeError>, JournalError> {
     if let Some(pb::ConsentSubject { scope, record_id, .. }) = &act.subject
         && *scope == i32::from(pb::ConsentScope::Record)
-        && let Ok(id) = crate::ident::RecordId::try_from(&record_id[..])
+        && let Ok(id) = RecordId::try_from(&record_id[..])
     {
         let own = &tx.signing().agency;
         if tx.record(&id)?.is_none_or(|record| record.header().originator != *own) {
@@ -388,9 +391,7 @@ impl Node {
             .commit(move |tx| {
                 let saying = saying(tx, &holder);
                 match (Plan { holder, saying }).signed(tx, &signer) {
-                    Ok(plan) => {
-                        plan.carry_out(tx, (&client.name, client.role.name()), 0).map(Ok)
-                    }
+                    Ok(plan) => plan.carry_out(tx, (&client.name, client.role.name()), 0).map(Ok),
                     Err(error) => Ok(Err(error)),
                 }
             })
@@ -456,12 +457,70 @@ impl Node {
     }
 }
 
+/// What is to be said of a record that its originator alone can release to a partner, and what to do
+/// about it. `None`: its consent would change nothing, or is not wanted.
+pub(super) fn missing(
+    node: &Node,
+    setting: &Setting,
+    kept: &Kept,
+    judged: &Judged,
+) -> Option<(String, String)> {
+    let (id, header) = (kept.record.id(), kept.record.header());
+    let (originator, partner) = (&header.originator, &setting.agency);
+    if originator == node.agency() || judged.is_own || judged.decision.release.allowed {
+        return None;
+    }
+    let facts = setting.facts_of(&id, header);
+    let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
+    if !restricts {
+        return None;
+    }
+    // As if it had consented.
+    let mut list = facts.releasable_to.clone().unwrap_or_default();
+    list.push(partner.clone());
+    list.sort_unstable();
+    list.dedup();
+    let consented = RecordFacts { releasable_to: Some(list), ..facts };
+    let compiled = &setting.rules.compiled;
+    let then = compiled.decide(&setting.facts, &consented, &setting.moment).release;
+    if !then.allowed && then.deciding == judged.decision.release.deciding {
+        return None;
+    }
+    let rest = match (then.allowed, &then.deciding[..]) {
+        (true, _) => String::new(),
+        (false, []) => ", and a policy that permits it".to_owned(),
+        (false, forbids) => format!(", and {} stands in the way besides", forbids.join(", ")),
+    };
+    let found = format!("it takes the consent of its originator {originator}{rest}");
+    let snapshot = node.view().snapshot();
+    let dealings = &snapshot.state.consents.dealings;
+    let asks = |open: &&OpenRequest| {
+        let Subject { purpose, scope } = &open.request.subject;
+        *purpose == Purpose::Forward(partner.clone()) && covers(scope, &id, header)
+    };
+    let next = if let Some(open) = dealings.asking(originator).find(asks) {
+        format!("{originator} was asked in entry {} and has not answered", open.entry)
+    } else if snapshot.state.partners.contains_key(originator) {
+        format!("liaison consent ask {id} --for {partner} --reason TEXT")
+    } else {
+        format!(
+            "{originator} is no partner of this node, so it cannot be asked over the exchange; ask \
+             it by another way to name {partner} in the record"
+        )
+    };
+    Some((found, next))
+}
+
+fn covers(scope: &Scope, id: &RecordId, header: &Header) -> bool {
+    match scope {
+        Scope::Record(of) => of == id,
+        Scope::Operation(code) => header.operation.as_ref() == Some(code),
+        Scope::All => true,
+    }
+}
+
 /// What entries come to, one row for each request and each consent that nobody asked for.
-fn listed(
-    entries: Vec<ConsentEntry>,
-    own: &AgencyName,
-    now: Timestamp,
-) -> Vec<pb::ConsentView> {
+fn listed(entries: Vec<ConsentEntry>, own: &AgencyName, now: Timestamp) -> Vec<pb::ConsentView> {
     let own = own.to_string();
     let mut rows: Vec<pb::ConsentView> = Vec::new();
     // Where what was asked and what was granted stands, by originator, holder and number.

@@ -3,6 +3,7 @@
 //! The way is a list of steps, each of which looks at one thing. The first that something stands at
 //! ends the walk; what lies behind it is not looked at.
 
+use super::consents;
 use super::judge::{Judged, hold_in_words, lag_of};
 use super::partners::unknown;
 use super::past::Setting;
@@ -267,7 +268,10 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
         [] => "denied: nothing permits it".to_owned(),
         forbids => format!("denied by {}", forbids.join(", ")),
     };
-    stands(found, explain)
+    match consents::missing(walk.node, &walk.setting, kept, judged) {
+        Some((missing, next)) => stands(format!("{found}: {missing}"), next),
+        None => stands(found, explain),
+    }
 }
 
 fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {

@@ -1,5 +1,6 @@
 //! Why a partner may or may not have a record, at one time; and which partners may have it now.
 
+use super::consents;
 use super::judge::{Judged, lag_of};
 use super::past::Setting;
 use super::{Node, NodeError};
@@ -37,6 +38,8 @@ impl Node {
         let fields = self.field_accounts(&setting, &kept, &judged, &explanation)?;
         let mut remarks = self.remarks_on(&setting, &kept, &judged)?;
         remarks.extend(remarks_of_pair(&setting, &kept, &judged));
+        let missing = consents::missing(self, &setting, &kept, &judged);
+        remarks.extend(missing.map(|(found, next)| format!("{found}: {next}")));
         let disclosure = self.view().disclosure(setting.number, &id)?;
         if let Some(disclosure) = disclosure {
             remarks.push(self.disclosed_in_words(&setting, disclosure)?);

@@ -7,7 +7,8 @@ use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId};
 use crate::journal::state::State;
 use crate::pb;
 use crate::policy::{
-    Bundle, Compiled, Consents, Decision, Finding, Moment, PartnerFacts, RecordFacts, Vocabulary, examples,
+    Bundle, Compiled, Consents, Decision, Finding, Moment, PartnerFacts, RecordFacts, Vocabulary,
+    examples,
 };
 use crate::record::header::Header;
 use std::collections::BTreeMap;

@@ -173,7 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn erasures_releases_and_consents_are_asked_for_by_analysts_and_officers_and_approved_by_an_officer() {
+    fn erasures_releases_and_consents_are_asked_for_by_analysts_and_officers_and_approved_by_an_officer()
+     {
         for (act, role) in ALIKE.into_iter().flat_map(|act| ClientRole::ALL.map(|role| (act, role)))
         {
             let may_propose = matches!(role, ClientRole::Analyst | ClientRole::PolicyOfficer);

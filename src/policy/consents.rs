@@ -81,7 +81,8 @@ impl Consents {
 
     /// The consents whose time has ended by then.
     pub fn ended(&self, now: Timestamp) -> Vec<(AgencyName, u64)> {
-        let of = self.of.iter().flat_map(|(agency, of)| of.granted.iter().map(move |g| (agency, g)));
+        let of =
+            self.of.iter().flat_map(|(agency, of)| of.granted.iter().map(move |g| (agency, g)));
         let ended = of.filter(|(_, (_, granted))| granted.until_hour <= now.hour());
         ended.map(|(agency, (number, _))| (agency.clone(), *number)).collect()
     }

@@ -144,7 +144,8 @@ fn the_signed_bytes_are_those_that_the_formats_name() {
 
 #[test]
 fn a_consent_ends_and_within_five_years() {
-    let until = |ms: i64| sign(saying(ConsentVerdict::Granted { until: at(ms) }, forward(Scope::All)));
+    let until =
+        |ms: i64| sign(saying(ConsentVerdict::Granted { until: at(ms) }, forward(Scope::All)));
     assert!(until(1).is_ok() && until(VALID_MS_MAX).is_ok());
     for ms in [-1, 0, VALID_MS_MAX + 1] {
         assert!(matches!(until(ms), Err(ConsentError::Validity { .. })), "{ms}");

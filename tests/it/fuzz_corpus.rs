@@ -168,7 +168,7 @@ fn feed_batch() -> Vec<u8> {
         open_slots: record.open_slots().bits(),
         policy_version: 1,
         at_ms: 1_772_359_200_000,
-        order: None,
+        ..pb::FeedEntry::default()
     };
     pb::FeedBatch {
         start: 4,

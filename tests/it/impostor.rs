@@ -143,6 +143,7 @@ impl Impostor {
                     policy_version: PolicyVersion::new(1),
                     at: now(),
                     order: None,
+                    said: None,
                 }
                 .encode()
             })

@@ -184,7 +184,7 @@ pub(in crate::cli) fn feed_entry(
         open_slots,
         policy_version,
         at_ms: at().unix_ms() as u64,
-        order: None,
+        ..pb::FeedEntry::default()
     }
 }
 

@@ -224,9 +224,7 @@ impl Gathering {
     pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
         let id = said.record();
         let (action, consent_request, consent) = match said {
-            Said::Request(request) => {
-                (pb::FeedAction::ConsentRequest, Some(request.into()), None)
-            }
+            Said::Request(request) => (pb::FeedAction::ConsentRequest, Some(request.into()), None),
             Said::Consent(consent) => (pb::FeedAction::Consent, None, Some(consent.into())),
         };
         let entry = entry(discloser, action, &id, SlotMask::NONE);

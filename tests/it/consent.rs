@@ -1,0 +1,328 @@
+//! Originator control that acts: what is under it goes on only with its originator's signed consent,
+//! and comes back when that ends.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::ident::Timestamp;
+use liaison::pb::consent_service_client::ConsentServiceClient;
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::{self, get_record_request::Selector};
+use liaison::policy::ClientRole;
+use tonic::Code;
+
+use crate::fixture::{self, RunningNode, canary, eventually, indicator, settled};
+
+const POLICE: &str = "police.example";
+const VENDOR: &str = "vendor.example";
+const CERT: &str = "cert.example";
+
+const ACCEPT: &str = r#"
+@id("test/accept")
+@title("We take everything")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+const TO_VENDORS: &str = r#"
+@id("test/share")
+@title("Everything goes to vendors")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
+when { principal.sector == Liaison::Sector::"vendor" && resource.confidence >= 0 };
+"#;
+
+const ONWARD: &str = r#"
+@id("test/forward")
+@title("What others let us pass on goes on")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+/// The police shares with a vendor, which passes on what it may to a cert.
+struct Chain {
+    police: RunningNode,
+    vendor: RunningNode,
+    cert: RunningNode,
+}
+
+impl Chain {
+    async fn new(parent: &Path) -> Self {
+        let of = |more: &str| format!("{ACCEPT}{more}");
+        let police = RunningNode::fresh(parent, POLICE, "police", &of(TO_VENDORS)).await;
+        let vendor = RunningNode::fresh(parent, VENDOR, "vendor", &of(ONWARD)).await;
+        let cert = RunningNode::fresh(parent, CERT, "cert", ACCEPT).await;
+        fixture::introduce(&[&police, &vendor, &cert]).await;
+        Self { police, vendor, cert }
+    }
+
+    async fn settled(&self) {
+        settled(&[&self.police, &self.vendor, &self.cert]).await;
+    }
+
+    fn audited(&self) {
+        for node in [&self.police, &self.vendor, &self.cert] {
+            let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
+            assert!(report.failure.is_none(), "{}: {report}", node.agency);
+        }
+    }
+}
+
+/// What may go anywhere with its originator's consent.
+fn controlled(operation: &str) -> pb::Draft {
+    let mut draft = indicator(&canary(".example"), "");
+    operation.clone_into(&mut draft.operation);
+    let marking = draft.marking.as_mut().unwrap();
+    marking.tlp = pb::Tlp::Clear.into();
+    marking.orcon = true;
+    draft
+}
+
+async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
+    node.submit(vec![draft]).await.remove(0).record_id
+}
+
+/// Whether a node has a record and may use it.
+async fn uses(node: &RunningNode, id: &Bytes) -> bool {
+    let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
+    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
+    let found = client.get_record(request).await.ok();
+    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
+}
+
+async fn client(
+    node: &RunningNode,
+    role: ClientRole,
+) -> ConsentServiceClient<tonic::transport::Channel> {
+    ConsentServiceClient::new(node.channel(role).await)
+}
+
+fn to_cert(scope: pb::ConsentScope) -> pb::ConsentSubject {
+    pb::ConsentSubject {
+        purpose: pb::ConsentPurpose::Forward.into(),
+        partner: CERT.to_owned(),
+        scope: scope.into(),
+        ..Default::default()
+    }
+}
+
+fn of_record(id: &Bytes) -> pb::ConsentSubject {
+    pb::ConsentSubject { record_id: id.clone(), ..to_cert(pb::ConsentScope::Record) }
+}
+
+async fn ask(
+    node: &RunningNode,
+    subject: pb::ConsentSubject,
+) -> Result<pb::ConsentView, tonic::Status> {
+    let request = pb::AskConsentRequest {
+        originator: POLICE.to_owned(),
+        subject: Some(subject),
+        reason: "it hosts the pop-ups".to_owned(),
+    };
+    let mut client = client(node, ClientRole::Analyst).await;
+    Ok(client.ask_consent(request).await?.into_inner().consent.unwrap())
+}
+
+async fn listed(node: &RunningNode, open: bool) -> Vec<pb::ConsentView> {
+    let mut client = client(node, ClientRole::Auditor).await;
+    client.list_consents(pb::ListConsentsRequest { open }).await.unwrap().into_inner().consents
+}
+
+fn in_an_hour(hours: i64) -> Timestamp {
+    fixture::now().plus_ms(hours * 3_600_000)
+}
+
+async fn propose(
+    node: &RunningNode,
+    request: pb::ProposeConsentRequest,
+) -> Result<u64, tonic::Status> {
+    let mut client = client(node, ClientRole::Analyst).await;
+    Ok(client.propose_consent(request).await?.into_inner().act.unwrap().proposal)
+}
+
+async fn grant(node: &RunningNode, request_entry: u64, subject: Option<pb::ConsentSubject>) {
+    let valid_until_ms = in_an_hour(30).unix_ms().unsigned_abs();
+    let request =
+        pb::ProposeConsentRequest { request_entry, subject, valid_until_ms, ..Default::default() };
+    let proposal = propose(node, request).await.unwrap();
+    let alone = node.decide(ClientRole::Analyst.name(), proposal, true).await.unwrap_err();
+    assert_eq!(alone.code(), Code::PermissionDenied, "{alone}");
+    node.approve(proposal).await;
+}
+
+async fn asked_of(node: &RunningNode) -> u64 {
+    let mut entry = 0;
+    eventually("the request arrives", async || {
+        let waiting = listed(node, true).await;
+        let found = waiting.iter().find(|v| v.standing() == pb::ConsentStanding::Waiting);
+        entry = found.map_or(0, |view| view.entry);
+        entry != 0
+    })
+    .await;
+    entry
+}
+
+async fn why_not(node: &RunningNode, id: &Bytes) -> pb::ExplainDeliveryResponse {
+    let request = pb::ExplainDeliveryRequest { record_id: id.clone(), partner: CERT.to_owned() };
+    let mut client = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
+    client.explain_delivery(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_record_under_originator_control_goes_on_with_a_consent_and_comes_back_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::new(dir.path()).await;
+    let Chain { police, vendor, cert } = &chain;
+    let (id, other) = (submit(police, controlled("")).await, submit(police, controlled("")).await);
+    chain.settled().await;
+    assert!(uses(vendor, &id).await && !uses(cert, &id).await);
+
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let answer = why_not(vendor, &id).await;
+    assert_eq!(answer.stands_at, "decision");
+    assert_eq!(answer.next, format!("liaison consent ask {hex} --for {CERT} --reason TEXT"));
+    let view = ask(vendor, of_record(&id)).await.unwrap();
+    assert_eq!((view.originator.as_str(), view.holder.as_str()), (POLICE, VENDOR));
+    let twice = ask(vendor, of_record(&id)).await.unwrap_err();
+    assert_eq!(twice.code(), Code::FailedPrecondition, "{twice}");
+    let entry = asked_of(police).await;
+    assert!(why_not(vendor, &id).await.next.contains("has not answered"));
+
+    grant(police, entry, None).await;
+    eventually("what its originator consents to arrives", async || uses(cert, &id).await).await;
+    chain.settled().await;
+    assert!(!uses(cert, &other).await, "a consent to one record is to no other");
+    let given = listed(police, true).await.remove(0);
+    assert_eq!(given.standing(), pb::ConsentStanding::Granted);
+    assert_eq!(listed(vendor, false).await[0].standing(), pb::ConsentStanding::Granted);
+
+    let mut officer = client(police, ClientRole::PolicyOfficer).await;
+    let reason = "the case is closed".to_owned();
+    let revoke = pb::RevokeConsentRequest { entry: given.entry, reason: reason.clone() };
+    let by_analyst = client(police, ClientRole::Analyst).await.revoke_consent(revoke.clone()).await;
+    assert_eq!(by_analyst.unwrap_err().code(), Code::PermissionDenied);
+    officer.revoke_consent(revoke.clone()).await.unwrap();
+    eventually("it is taken back", async || !uses(cert, &id).await).await;
+    chain.settled().await;
+    let seen = listed(vendor, false).await.remove(0);
+    assert_eq!((seen.standing(), seen.said), (pb::ConsentStanding::Revoked, reason));
+    let again = officer.revoke_consent(revoke).await.unwrap_err();
+    assert_eq!(again.code(), Code::NotFound, "{again}");
+    chain.audited();
+}
+
+#[tokio::test]
+async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::new(dir.path()).await;
+    let Chain { police, vendor, cert } = &chain;
+    let (id, same) = (
+        submit(police, controlled("operation-7")).await,
+        submit(police, controlled("operation-7")).await,
+    );
+    let other = submit(police, controlled("operation-8")).await;
+    chain.settled().await;
+    ask(vendor, of_record(&id)).await.unwrap();
+    let entry = asked_of(police).await;
+    let refuse = pb::RefuseConsentRequest { entry, reason: "the source is at risk".to_owned() };
+    let mut officer = client(police, ClientRole::PolicyOfficer).await;
+    officer.refuse_consent(refuse).await.unwrap();
+    chain.settled().await;
+    let seen = listed(vendor, false).await.remove(0);
+    assert_eq!(seen.standing(), pb::ConsentStanding::Refused);
+    assert_eq!(seen.said, "the source is at risk");
+    assert!(!uses(cert, &id).await);
+
+    // Asked for one record, granted for its case.
+    ask(vendor, of_record(&id)).await.unwrap();
+    let entry = asked_of(police).await;
+    let operation = "operation-7".to_owned();
+    let case = pb::ConsentSubject { operation, ..to_cert(pb::ConsentScope::Operation) };
+    grant(police, entry, Some(case)).await;
+    eventually("all of the case arrives", async || {
+        uses(cert, &id).await && uses(cert, &same).await
+    })
+    .await;
+    chain.settled().await;
+    assert!(!uses(cert, &other).await);
+    let Chain { police, vendor, cert } = chain;
+    let chain = Chain {
+        police: police.started_anew().await,
+        vendor: vendor.started_anew().await,
+        cert: cert.started_anew().await,
+    };
+    let later = submit(&chain.police, controlled("operation-7")).await;
+    eventually("what comes later of the case too", async || uses(&chain.cert, &later).await).await;
+    chain.settled().await;
+    let given = listed(&chain.police, true).await;
+    assert_eq!(given.len(), 1);
+    let mut officer = client(&chain.police, ClientRole::PolicyOfficer).await;
+    let reason = "it was too much".to_owned();
+    officer
+        .revoke_consent(pb::RevokeConsentRequest { entry: given[0].entry, reason })
+        .await
+        .unwrap();
+    eventually("all of it is taken back", async || {
+        !uses(&chain.cert, &id).await && !uses(&chain.cert, &later).await
+    })
+    .await;
+    chain.settled().await;
+    chain.audited();
+}
+
+#[tokio::test]
+async fn a_question_that_leads_nowhere_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::new(dir.path()).await;
+    let Chain { police, vendor, .. } = &chain;
+    let mut free = controlled("");
+    free.marking.as_mut().unwrap().orcon = false;
+    let (free, own) = (submit(police, free).await, submit(vendor, controlled("")).await);
+    let id = submit(police, controlled("")).await;
+    chain.settled().await;
+    let before = vendor.journal().await;
+    let refused = async |subject: pb::ConsentSubject, code: Code, word: &str| {
+        let status = ask(vendor, subject).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().contains(word), "{status}");
+    };
+    refused(of_record(&free), Code::FailedPrecondition, "changes nothing").await;
+    refused(of_record(&own), Code::InvalidArgument, "not of police.example").await;
+    refused(of_record(&vec![7; 32].into()), Code::NotFound, "holds no record").await;
+    refused(of_record(&Bytes::new()), Code::InvalidArgument, "32 bytes").await;
+    let to = |partner: &str| pb::ConsentSubject { partner: partner.to_owned(), ..of_record(&id) };
+    refused(to("far.example"), Code::FailedPrecondition, "is no partner").await;
+    refused(to(POLICE), Code::FailedPrecondition, "signed the record itself").await;
+    let evidence = pb::ConsentSubject {
+        purpose: pb::ConsentPurpose::Evidence.into(),
+        partner: String::new(),
+        ..of_record(&id)
+    };
+    refused(evidence, Code::FailedPrecondition, "not marked against use as evidence").await;
+    assert_eq!(vendor.journal().await, before);
+
+    let give = |until: Timestamp, holder: &str| pb::ProposeConsentRequest {
+        holder: holder.to_owned(),
+        subject: Some(to_cert(pb::ConsentScope::All)),
+        valid_until_ms: until.unix_ms().unsigned_abs(),
+        ..Default::default()
+    };
+    let refused = async |request, code: Code, word: &str| {
+        let status = propose(police, request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().contains(word), "{status}");
+    };
+    refused(give(fixture::now(), VENDOR), Code::InvalidArgument, "not after").await;
+    refused(give(Timestamp::MAX, VENDOR), Code::InvalidArgument, "within five years").await;
+    refused(give(in_an_hour(1), "far.example"), Code::FailedPrecondition, "no partner").await;
+    refused(give(in_an_hour(1), POLICE), Code::FailedPrecondition, "evidence alone").await;
+    let request_entry = 1;
+    let none = pb::ProposeConsentRequest { request_entry, ..give(in_an_hour(1), "") };
+    refused(none, Code::NotFound, "no request of entry 1").await;
+}

@@ -35,6 +35,17 @@ impl Content {
         content.ok_or_else(|| Fault::new(Check::Content, "a record's slots", "other bytes"))
     }
 
+    /// The frame without the bytes and salts of any slot: what the originator signed still holds.
+    pub(super) fn kept_out(&self, kind: Kind) -> Vec<u8> {
+        let mut frame = self.id.as_bytes().to_vec();
+        frame.push(self.slots.len() as u8);
+        for (number, slot) in SlotNumber::of(kind).zip(&self.slots) {
+            frame.push(if matches!(slot, Slot::Erased(_)) { 3 } else { 2 });
+            frame.extend_from_slice(&slot.commitment(kind, number));
+        }
+        frame
+    }
+
     fn parse_overwritten(frame: &Bytes) -> Option<Self> {
         let (id, rest) = frame.split_first_chunk::<{ RecordId::BYTES }>()?;
         let is_gone = !rest.is_empty() && rest.iter().all(|byte| *byte == 0);

@@ -179,7 +179,8 @@ pub(super) fn table() -> Table {
 
 /// A record as a row of that table.
 pub(super) fn row(record: &RecordText) -> [String; 7] {
-    let remarks: String = record.remarks().iter().map(|remark| format!(" [{remark}]")).collect();
+    let remarks = record.remarks().into_iter().map(str::to_owned).chain(record.handling());
+    let remarks: String = remarks.map(|remark| format!(" [{remark}]")).collect();
     [
         record.created(),
         record.kind(),

@@ -211,13 +211,17 @@ fn marking_text(marking: Option<&pb::Marking>) -> String {
         words.push(format!("circles {}", or_nobody(&list.circles)));
     }
     let flags = [
-        (marking.orcon, "originator control"),
-        (marking.no_evidence, "not in proceedings"),
+        (marking.no_evidence, "H1 not in proceedings without the originator's permission"),
+        (marking.orcon, "H2 originator control"),
         (marking.no_notify, "no notification"),
         (marking.no_attribution, "no attribution"),
         (marking.personal_data, "personal data"),
     ];
     words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
+    if !marking.caveat.is_empty() {
+        words.push(format!("H3 {:?}", marking.caveat));
+    }
+    words.extend(marking.foreign.iter().map(|text| format!("of another scheme {text:?}")));
     words.join(", ")
 }
 
@@ -279,11 +283,12 @@ mod tests {
             pap: pb::Pap::Green.into(),
             releasable_to: Some(pb::AgencyList::default()),
             orcon: true,
+            caveat: "ask first".into(),
             ..Default::default()
         };
         assert_eq!(
             marking_text(Some(&marking)),
-            "TLP:AMBER+STRICT, PAP:GREEN, releasable to nobody, originator control"
+            "TLP:AMBER+STRICT, PAP:GREEN, releasable to nobody, H2 originator control, H3 \"ask first\""
         );
     }
 

@@ -108,6 +108,16 @@ impl RecordText {
             .collect()
     }
 
+    /// What a person has to keep to before passing it on or using it: H1, H2, and H3 in the
+    /// originator's words.
+    pub(super) fn handling(&self) -> Vec<String> {
+        let Some(marking) = &self.header.marking else { return Vec::new() };
+        let codes = [(marking.no_evidence, "H1"), (marking.orcon, "H2")];
+        let codes = codes.into_iter().filter(|(set, _)| *set).map(|(_, code)| code.to_owned());
+        let words = (!marking.caveat.is_empty()).then(|| format!("H3 {:?}", marking.caveat));
+        codes.chain(words).collect()
+    }
+
     /// Words about the record as a whole, for example `withdrawn`.
     pub(super) fn remarks(&self) -> Vec<&'static str> {
         ["superseded", "withdrawn", "conflicting", "restricted", "retracted"]

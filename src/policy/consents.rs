@@ -102,7 +102,7 @@ impl Consents {
         }
         let found = self.in_force(&facts.originator, id, facts.operation.as_deref(), hour);
         let partners: Vec<AgencyName> = found
-            .filter_map(|purpose| match purpose {
+            .filter_map(|(_, purpose)| match purpose {
                 Purpose::Forward(partner) => Some(partner.clone()),
                 Purpose::Evidence => None,
             })
@@ -126,7 +126,19 @@ impl Consents {
         operation: Option<&str>,
         hour: Timestamp,
     ) -> bool {
-        self.in_force(originator, id, operation, hour).any(|purpose| *purpose == Purpose::Evidence)
+        self.evidence_number(originator, id, operation, hour).is_some()
+    }
+
+    /// The number of the consent that permits it.
+    pub fn evidence_number(
+        &self,
+        originator: &AgencyName,
+        id: &RecordId,
+        operation: Option<&str>,
+        hour: Timestamp,
+    ) -> Option<u64> {
+        let mut found = self.in_force(originator, id, operation, hour);
+        found.find(|(_, purpose)| **purpose == Purpose::Evidence).map(|(number, _)| number)
     }
 
     fn in_force<'a>(
@@ -135,7 +147,7 @@ impl Consents {
         id: &RecordId,
         operation: Option<&str>,
         hour: Timestamp,
-    ) -> impl Iterator<Item = &'a Purpose> {
+    ) -> impl Iterator<Item = (u64, &'a Purpose)> {
         let scopes = [
             Some(Scope::Record(*id)),
             operation.map(|code| Scope::Operation(code.to_owned())),
@@ -146,9 +158,11 @@ impl Consents {
             .into_iter()
             .flatten()
             .filter_map(move |scope| Some((of?, of?.numbers.get(&scope)?)))
-            .flat_map(|(of, numbers)| numbers.iter().filter_map(|number| of.granted.get(number)))
-            .filter(move |granted| hour < granted.until_hour)
-            .map(|granted| &granted.subject.purpose)
+            .flat_map(|(of, numbers)| {
+                numbers.iter().filter_map(|number| Some((*number, of.granted.get(number)?)))
+            })
+            .filter(move |(_, granted)| hour < granted.until_hour)
+            .map(|(number, granted)| (number, &granted.subject.purpose))
     }
 }
 

@@ -78,6 +78,37 @@ pub struct Use {
     pub no_attribution: bool,
 }
 
+/// Europol's handling codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Handling {
+    /// Nothing is restricted.
+    H0,
+    /// Not in judicial proceedings without the originator's permission.
+    H1,
+    /// Not passed on without the originator's permission.
+    H2,
+    /// Restrictions in words.
+    H3,
+}
+
+impl Handling {
+    pub const ALL: [Self; 4] = [Self::H0, Self::H1, Self::H2, Self::H3];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::H0 => "H0",
+            Self::H1 => "H1",
+            Self::H2 => "H2",
+            Self::H3 => "H3",
+        }
+    }
+
+    /// Takes the code in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// A source grading. Letters and digits swap roles between schemes, so the scheme goes with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grading {
@@ -120,4 +151,69 @@ pub struct Marking {
     pub caveat: Option<String>,
     /// Markings of other schemes, kept as they came; their presence forbids forwarding.
     pub foreign: Vec<String>,
+}
+
+impl Marking {
+    /// The handling codes that it comes to, each in words for whoever has to keep to it; H3 in the
+    /// originator's own.
+    pub fn handling(&self) -> Vec<(Handling, String)> {
+        let mut codes = Vec::new();
+        if self.use_limits.no_evidence {
+            let text = "not in judicial proceedings without the originator's permission";
+            codes.push((Handling::H1, text.to_owned()));
+        }
+        if self.orcon {
+            let text = "not passed on without the originator's permission";
+            codes.push((Handling::H2, text.to_owned()));
+        }
+        codes.extend(self.caveat.clone().map(|words| (Handling::H3, words)));
+        if codes.is_empty() {
+            codes.push((Handling::H0, "no handling code restricts it".to_owned()));
+        }
+        codes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marking() -> Marking {
+        Marking {
+            tlp: Tlp::Clear,
+            pap: Pap::Clear,
+            releasable_to: None,
+            circles: None,
+            orcon: false,
+            use_limits: Use::default(),
+            grading: None,
+            personal_data: false,
+            jurisdictions: vec![],
+            expires: None,
+            retain_until: None,
+            caveat: None,
+            foreign: vec![],
+        }
+    }
+
+    #[test]
+    fn a_marking_comes_to_the_handling_codes_that_restrict_it_or_to_h0() {
+        let codes = |marking: Marking| -> Vec<String> {
+            marking.handling().iter().map(|(code, text)| format!("{}: {text}", code.name())).collect()
+        };
+        assert_eq!(codes(marking()), ["H0: no handling code restricts it"]);
+        let use_limits = Use { no_evidence: true, ..Use::default() };
+        let caveat = Some("call the desk first".to_owned());
+        let all = codes(Marking { orcon: true, use_limits, caveat, ..marking() });
+        assert!(all[0].starts_with("H1: ") && all[1].starts_with("H2: "), "{all:?}");
+        assert_eq!(all[2], "H3: call the desk first");
+    }
+
+    #[test]
+    fn a_handling_code_is_read_in_any_case() {
+        for code in Handling::ALL {
+            assert_eq!(Handling::from_name(&code.name().to_lowercase()), Some(code));
+        }
+        assert_eq!(Handling::from_name("H4"), None);
+    }
 }

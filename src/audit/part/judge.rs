@@ -22,6 +22,8 @@ use crate::merkle::{
     NOTE_BYTES_MAX, TLOG_PROOF_BYTES_MAX, TlogProof, TreeHead, leaf_hash, verify_inclusion,
 };
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::Consents;
+use crate::record::consent::{Consent, Parties};
 use crate::record::kind::Kind;
 use crate::record::signed::{VerifiedRoots, check_contents};
 use crate::record::slots::SlotMask;
@@ -89,6 +91,7 @@ fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
         let fault = Fault::new(Check::ExportFile, format!("{} entries", manifest.journal), found);
         return Err(broken(MANIFEST, fault));
     }
+    let (kept_out, unpermitted) = part.restricted();
     Ok(PartReport {
         agency: manifest.agency.clone(),
         number,
@@ -102,6 +105,8 @@ fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
         compromised: part.compromised,
         unplaced: part.unplaced,
         notes: part.notes,
+        kept_out,
+        unpermitted,
         is_complete: matches!(manifest.asked, Selection::Time { .. }),
     })
 }
@@ -165,6 +170,18 @@ struct Row {
     originator: AgencyName,
     slots_hash: [u8; 32],
     open: SlotMask,
+    operation: Option<String>,
+    /// Its originator marks it not for evidence.
+    is_restricted: bool,
+    /// Its content is not here for that.
+    is_kept_out: bool,
+}
+
+impl Row {
+    /// Whether content shows nothing of a record that is not for evidence.
+    fn keeps_out(&self, content: &Content) -> bool {
+        self.is_restricted && content.open.is_empty()
+    }
 }
 
 /// A part under examination.
@@ -183,6 +200,8 @@ struct Part<'a, F> {
     /// Records whose newest content was overwritten; an entry that says so must follow.
     overwritten: BTreeSet<RecordId>,
     acts: Acts,
+    /// Consents to use as evidence that the part holds.
+    consents: Consents,
     is_asked_here: bool,
     roots: VerifiedRoots,
     signatures: u64,
@@ -210,6 +229,7 @@ impl<'a, F: Folder> Part<'a, F> {
             accepted: HashMap::new(),
             overwritten: BTreeSet::new(),
             acts: Acts::default(),
+            consents: Consents::default(),
             is_asked_here: false,
             roots: VerifiedRoots::default(),
             signatures: 0,
@@ -314,6 +334,20 @@ impl<'a, F: Folder> Part<'a, F> {
             },
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide(index, &decided),
+            Event::ConsentReceived(received) => {
+                let own = self.files.manifest.agency.to_string();
+                self.consent(&received.partner, &own, received.consent)
+            }
+            Event::ConsentGiven(given) => {
+                let own = self.files.manifest.agency.to_string();
+                self.consent(&own, &given.holder, given.consent)
+            }
+            Event::ConsentEnded(ended) => {
+                if let Ok(originator) = ended.originator.parse() {
+                    self.consents.end(&originator, ended.number);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -329,13 +363,22 @@ impl<'a, F: Folder> Part<'a, F> {
         let Accepted { attested, content, open_slots, .. } = accepted;
         let (header, id) = (attested.header(), attested.id());
         let open = SlotMask::from_bits(open_slots);
-        if open.bits() != open_slots || !content.is_overwritten && open != content.open {
+        let originator = header.originator.clone();
+        let mut row = Row {
+            kind: header.kind,
+            originator: originator.clone(),
+            slots_hash: header.slots_hash,
+            open,
+            operation: header.operation.clone(),
+            is_restricted: header.marking.use_limits.no_evidence,
+            is_kept_out: false,
+        };
+        row.is_kept_out = row.keeps_out(&content) && !open.is_empty() && !content.is_overwritten;
+        let is_shown = content.is_overwritten || open == content.open || row.is_kept_out;
+        if open.bits() != open_slots || !is_shown {
             return Err(mismatch(content.open, open_slots));
         }
-        let originator = header.originator.clone();
-        let slots_hash = header.slots_hash;
-        let row = Row { kind: header.kind, originator: originator.clone(), slots_hash, open };
-        self.see(row.kind, &content);
+        self.see(&row, &content);
         if self.accepted.insert(id, row).is_some() {
             let found = format!("record {id} again");
             return Err(Fault::new(Check::RecordRepeated, "a new record", found));
@@ -353,11 +396,13 @@ impl<'a, F: Folder> Part<'a, F> {
     }
 
     /// Notes what the newest content of a record shows.
-    fn see(&mut self, kind: Kind, content: &Content) {
+    fn see(&mut self, row: &Row, content: &Content) {
         self.is_asked_here |= match &self.files.manifest.asked {
             Selection::Time { .. } => true,
             Selection::Record(asked) => content.id == *asked,
-            Selection::Case(asked) => case_reference(kind, content).as_ref() == Some(asked),
+            // What the reference is stays out with the rest of it.
+            Selection::Case(_) if row.is_kept_out && row.kind == Kind::Case => true,
+            Selection::Case(asked) => case_reference(row.kind, content).as_ref() == Some(asked),
         };
         if content.is_overwritten {
             self.overwritten.insert(content.id);
@@ -366,7 +411,9 @@ impl<'a, F: Folder> Part<'a, F> {
 
     fn extended(&mut self, received: &pb::SlotsReceived, content: &Content) -> Result<(), Fault> {
         let gained = SlotMask::from_bits(received.open_slots);
-        let is_shown = content.is_overwritten || gained.without(content.open).is_empty();
+        let is_shown = content.is_overwritten
+            || gained.without(content.open).is_empty()
+            || self.accepted.get(&content.id).is_some_and(|row| row.keeps_out(content));
         if gained.bits() != received.open_slots || gained.is_empty() || !is_shown {
             return Err(mismatch(content.open, received.open_slots));
         }
@@ -417,16 +464,67 @@ impl<'a, F: Folder> Part<'a, F> {
             return Ok(());
         };
         row.open = open(row.open);
-        let (kind, now) = (row.kind, row.open);
+        let now = row.open;
+        row.is_kept_out |= row.keeps_out(content) && !now.is_empty() && !content.is_overwritten;
         // Of a time, a change between two that are here may be left out.
         let is_each_here = !matches!(self.files.manifest.asked, Selection::Time { .. });
         if !content.is_overwritten {
             check_slots(row, content)?;
-            if is_each_here && now != content.open {
+            if is_each_here && now != content.open && !row.is_kept_out {
                 return Err(mismatch(content.open, now.bits()));
             }
         }
-        self.see(kind, content);
+        if let Some(row) = self.accepted.remove(&content.id) {
+            self.see(&row, content);
+            self.accepted.insert(content.id, row);
+        }
+        Ok(())
+    }
+
+    /// Records that are not for evidence: whose content is not here, and whose is here although no
+    /// consent that the part holds says so.
+    fn restricted(&self) -> (u64, u64) {
+        let hour = self.dates.last_key_value().map(|(_, at)| at.hour());
+        let restricted = || self.accepted.iter().filter(|(_, row)| row.is_restricted);
+        let kept_out = restricted().filter(|(_, row)| row.is_kept_out).count() as u64;
+        let permits = |id: &RecordId, row: &Row| {
+            let operation = row.operation.as_deref();
+            hour.is_some_and(|hour| {
+                self.consents.permit_evidence(&row.originator, id, operation, hour)
+            })
+        };
+        let shown = restricted().filter(|(_, row)| !row.is_kept_out && !row.open.is_empty());
+        let unpermitted = shown.filter(|(id, row)| !permits(id, row)).count() as u64;
+        (kept_out, unpermitted)
+    }
+
+    /// A statement about consent that is here must be its originator's.
+    fn consent(
+        &mut self,
+        originator: &str,
+        holder: &str,
+        consent: Option<pb::Consent>,
+    ) -> Result<(), Fault> {
+        let fault = |expected: &str, found: &dyn ToString| {
+            Fault::new(Check::Consent, expected, found.to_string())
+        };
+        let consent = Consent::try_from(consent.unwrap_or_default())
+            .map_err(|error| fault("a statement about consent", &error))?;
+        let name = |name: &str| {
+            name.parse::<AgencyName>().map_err(|error| fault("the name of an agency", &error))
+        };
+        let (originator, holder) = (name(originator)?, name(holder)?);
+        let own = self.own.last().filter(|card| card.agency == originator);
+        let card = own.or_else(|| self.partners.get(&originator));
+        let card =
+            card.ok_or_else(|| fault("a card of whoever consents", &originator.as_str()))?;
+        let parties = Parties { originator: &originator, holder: &holder };
+        consent
+            .verify(parties, card)
+            .map_err(|error| fault(&format!("a statement of {originator}"), &error))?;
+        if self.genesis.as_ref() == Some(&holder) {
+            self.consents.say(&originator, &consent);
+        }
         Ok(())
     }
 

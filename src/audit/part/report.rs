@@ -40,6 +40,10 @@ pub struct PartReport {
     pub unplaced: u64,
     /// Published and receipted heads.
     pub notes: u64,
+    /// Records whose content is not here, because their originators mark them not for evidence.
+    pub kept_out: u64,
+    /// Records so marked whose content is here without a consent in the part.
+    pub unpermitted: u64,
     /// Every entry of the time that was asked for is here.
     pub is_complete: bool,
 }
@@ -66,6 +70,13 @@ impl PartReport {
         if self.compromised > 0 {
             let count = grouped(self.compromised);
             list.push(format!("who signed {count} records: their key was in other hands"));
+        }
+        if self.unpermitted > 0 {
+            let count = grouped(self.unpermitted);
+            list.push(format!(
+                "whether {count} records may be used in proceedings: their originators mark them not for \
+                 evidence (H1), and the part holds no consent"
+            ));
         }
         if self.unplaced > 0 {
             let count = grouped(self.unplaced);
@@ -94,6 +105,7 @@ impl PartReport {
             "records": text(self.records),
             "signatures": text(self.signatures),
             "notes": text(self.notes),
+            "kept_out": text(self.kept_out),
             "feeds": self.feeds.iter().map(|feed| json!({
                 "partner": feed.partner.to_string(),
                 "here": text(feed.share.here),
@@ -123,6 +135,14 @@ impl fmt::Display for PartReport {
             grouped(self.records),
             grouped(self.signatures)
         )?;
+        if self.kept_out > 0 {
+            writeln!(
+                f,
+                "kept out   the content of {}: their originators mark them not for evidence (H1) and \
+                 did not consent; what they signed is here",
+                grouped(self.kept_out)
+            )?;
+        }
         writeln!(f, "heads      ✓ {} of feeds, published or receipted", grouped(self.notes))?;
         for PartFeed { partner, share, receipted } in &self.feeds {
             writeln!(

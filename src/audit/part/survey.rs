@@ -8,6 +8,8 @@ use crate::audit::segment::{Chunk, FrameKind};
 use crate::ident::{AgencyName, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Note, TileTree, TlogProof, TreeHead, leaf_hash};
 use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::Consents;
+use crate::record::consent::{Consent, ConsentVerdict};
 use crate::record::kind::Kind;
 use crate::record::signed::{Slot, references};
 use bytes::Bytes;
@@ -116,8 +118,18 @@ struct Records {
     referring: HashMap<SeriesId, Vec<SeriesId>>,
     /// What was asked for itself.
     asked: HashSet<SeriesId>,
+    /// Records that their originators mark not for evidence.
+    restricted: HashMap<RecordId, Restricted>,
     /// Records so far, where a case is asked for: what they refer to may come or stay later.
     known: HashMap<RecordId, (Kind, SeriesId)>,
+}
+
+/// What tells whether a consent covers a record that is not for evidence.
+#[derive(Debug)]
+struct Restricted {
+    originator: AgencyName,
+    operation: Option<String>,
+    kind: Kind,
 }
 
 impl Records {
@@ -127,6 +139,10 @@ impl Records {
             self.asked.insert(header.series);
         }
         self.series.entry(header.series).or_default().push(id);
+        if header.marking.use_limits.no_evidence {
+            let (originator, operation) = (header.originator.clone(), header.operation.clone());
+            self.restricted.insert(id, Restricted { originator, operation, kind: header.kind });
+        }
         if matches!(selection, Selection::Case(_)) {
             self.known.insert(id, (header.kind, header.series));
         }
@@ -200,6 +216,26 @@ impl Acts {
     }
 }
 
+/// Consents to use as evidence, and the entries that have them.
+#[derive(Debug, Default)]
+struct Evidence {
+    in_force: Consents,
+    /// Each with the act that approved it, where this agency gave it; 0 otherwise.
+    entries: HashMap<(AgencyName, u64), (u64, u64)>,
+    last_at: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// The entry with the consent that lets a record be used as evidence when the journal ends, and
+    /// the act behind it.
+    fn permit(&self, id: &RecordId, record: &Restricted) -> Option<(u64, u64)> {
+        let Restricted { originator, operation, .. } = record;
+        let hour = self.last_at?.hour();
+        let number = self.in_force.evidence_number(originator, id, operation.as_deref(), hour)?;
+        self.entries.get(&(originator.clone(), number)).copied()
+    }
+}
+
 /// The first pass under way.
 #[derive(Debug)]
 pub struct Survey {
@@ -212,6 +248,7 @@ pub struct Survey {
     keys: Vec<Key>,
     records: Records,
     acts: Acts,
+    evidence: Evidence,
     /// Records of the time that is asked for whose content there was overwritten.
     erased: HashSet<RecordId>,
     /// The entries next to the time that is asked for.
@@ -234,6 +271,10 @@ pub struct Plan {
     /// Acts that are wanted, by the index of their proposal.
     pub(super) acts: HashSet<u64>,
     pub(super) neighbours: [Option<u64>; 2],
+    /// Records whose content stays out: no consent lets it be used as evidence.
+    pub(super) kept_out: HashMap<RecordId, Kind>,
+    /// Entries with the consents that let the others in.
+    pub(super) consents: HashSet<u64>,
 }
 
 impl Survey {
@@ -248,6 +289,7 @@ impl Survey {
             keys: Vec::new(),
             records: Records::default(),
             acts: Acts::default(),
+            evidence: Evidence::default(),
             erased: HashSet::new(),
             before: None,
             after: None,
@@ -277,6 +319,7 @@ impl Survey {
         let found = entry(bytes, leaf_hash(bytes), content).map_err(|fault| self.broken(fault))?;
         if let Found::Entry { at, told, .. } = found {
             self.neighbour(at);
+            self.evidence.last_at = Some(at);
             match told {
                 Told::Accepted(accepted) => {
                     self.records.accept(&accepted, &self.selection);
@@ -389,7 +432,34 @@ impl Survey {
                     feed.note = Some(Bytes::copy_from_slice(&receipt.note));
                 }
             }
+            Event::ConsentGiven(given) if self.agency.as_ref().is_some_and(|own| own.as_str() == given.holder) => {
+                self.consent(&given.holder, given.consent, given.proposal)?;
+            }
+            Event::ConsentReceived(received) => {
+                self.consent(&received.partner, received.consent, 0)?;
+            }
+            Event::ConsentEnded(ended) => {
+                let originator = ended.originator.parse().map_err(|error| self.broken(error))?;
+                self.evidence.in_force.end(&originator, ended.number);
+            }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn consent(
+        &mut self,
+        originator: &str,
+        consent: Option<pb::Consent>,
+        proposal: u64,
+    ) -> Result<(), PartError> {
+        let originator: AgencyName = originator.parse().map_err(|error| self.broken(error))?;
+        let consent = Consent::try_from(consent.unwrap_or_default());
+        let consent = consent.map_err(|error| self.broken(error))?;
+        self.evidence.in_force.say(&originator, &consent);
+        if matches!(consent.verdict, ConsentVerdict::Granted { .. }) {
+            let at = (self.journal.size(), proposal);
+            self.evidence.entries.insert((originator, consent.number), at);
         }
         Ok(())
     }
@@ -429,7 +499,22 @@ impl Survey {
         }
         let neighbours = [self.before, self.after];
         let is_taken = |id: &RecordId| records.contains(id) || self.erased.contains(id);
-        let acts = self.acts.wanted(is_taken, &neighbours);
+        let mut acts = self.acts.wanted(is_taken, &neighbours);
+        // A part by time is for whoever audits; one about a case or a record is evidence.
+        let is_evidence = !matches!(self.selection, Selection::Time { .. });
+        let (mut kept_out, mut consents) = (HashMap::new(), HashSet::new());
+        for (id, restricted) in self.records.restricted {
+            if !is_evidence || !records.contains(&id) {
+                continue;
+            }
+            match self.evidence.permit(&id, &restricted) {
+                None => drop(kept_out.insert(id, restricted.kind)),
+                Some((entry, proposal)) => {
+                    consents.insert(entry);
+                    acts.extend((proposal != 0).then_some(proposal));
+                }
+            }
+        }
         Ok(Plan {
             selection: self.selection,
             agency,
@@ -440,6 +525,8 @@ impl Survey {
             records,
             erased: self.erased,
             acts,
+            kept_out,
+            consents,
             neighbours,
         })
     }

@@ -3,6 +3,7 @@
 
 use super::manifest::{Item, MANIFEST, Manifest, Share, sha256};
 use super::survey::{Key, KeyOf, PART_FILES_MAX, PartError, Plan};
+use crate::audit::content::Content;
 use crate::audit::export::{ExportError, Sink, head};
 use crate::audit::segment::{Chunk, FrameKind};
 use crate::ident::{AgencyName, RecordId, Timestamp};
@@ -99,10 +100,19 @@ impl<S: Sink> PartWriter<S> {
             self.prove(self.index, bytes)?;
         }
         if let (Wanted::Whole, Some(content)) = (wanted, content) {
+            let content = self.for_evidence(content)?;
             self.file(Item::Content(self.index), &content)?;
         }
         self.index += 1;
         Ok(())
+    }
+
+    /// Content as the part may hold it: of what its originator keeps from proceedings, the commitments.
+    fn for_evidence(&self, frame: Bytes) -> Result<Bytes, PartError> {
+        let id = frame.first_chunk().copied().map(RecordId::from_bytes);
+        let Some(kind) = id.and_then(|id| self.plan.kept_out.get(&id)) else { return Ok(frame) };
+        let content = Content::read(&frame).map_err(|fault| self.broken(fault))?;
+        Ok(if content.is_overwritten { frame } else { content.kept_out(*kind).into() })
     }
 
     fn prove(&mut self, index: u64, bytes: &Bytes) -> Result<(), PartError> {
@@ -140,6 +150,9 @@ impl<S: Sink> PartWriter<S> {
             }
             Event::ErasureReported(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
             Event::RecordReceivedAgain(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
+            Event::ConsentGiven(_) | Event::ConsentReceived(_) => {
+                self.plan.consents.contains(&self.index)
+            }
             Event::ActProposed(_) => self.plan.acts.contains(&self.index),
             Event::ActDecided(decided) => self.plan.acts.contains(&decided.proposal),
             Event::FeedPublished(published) => self
@@ -182,6 +195,7 @@ impl<S: Sink> PartWriter<S> {
             Event::DisclosuresHeld(held) => &held.partner,
             Event::HeldDecided(decided) => &decided.partner,
             Event::RecordReceivedAgain(received) => &received.partner,
+            Event::ConsentReceived(received) => &received.partner,
             _ => return Ok(()),
         };
         self.partners.extend(partner.parse::<AgencyName>());

@@ -32,6 +32,7 @@ use super::{Context, case, interrupt, names};
 use crate::partner::Card;
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
+use crate::record::marking::Handling;
 use crate::value::ValueType;
 use columns::{ColumnRules, Field};
 use heard::ReceiptGiver;
@@ -89,6 +90,13 @@ pub struct PushArgs {
     /// PAP label: clear, green, amber, red. By default the colour of the TLP label.
     #[arg(long, value_parser = names::parse::<pb::Pap>)]
     pap: Option<pb::Pap>,
+    /// Handling code: H0, H1 (not in proceedings without your permission), H2 (not passed on without
+    /// it); may be repeated. H3 is --caveat.
+    #[arg(long, value_name = "CODE", value_parser = parse_handling)]
+    handling: Vec<Handling>,
+    /// A restriction in words (H3): whoever gets the rows passes none of them on by machine.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    caveat: String,
     /// A label for all rows; may be repeated.
     #[arg(long)]
     label: Vec<String>,
@@ -316,6 +324,8 @@ impl PushArgs {
             kind: self.kind,
             tlp: self.tlp,
             pap: self.pap,
+            handling: self.handling.clone(),
+            caveat: self.caveat.clone(),
             labels: self.label.clone(),
             operation: self.operation.clone(),
             confidence: self.confidence,
@@ -370,6 +380,15 @@ fn parse_kind(text: &str) -> Result<pb::Kind, String> {
 
 fn parse_type(text: &str) -> Result<ValueType, String> {
     ValueType::from_name(text).map_err(|error| error.to_string())
+}
+
+/// H3 says nothing without its words.
+fn parse_handling(text: &str) -> Result<Handling, String> {
+    match Handling::from_name(text) {
+        Some(Handling::H3) => Err("H3 is a restriction in words: give them as --caveat".to_owned()),
+        Some(code) => Ok(code),
+        None => Err(format!("{text:?} is none of H0, H1, H2 (and H3, which is --caveat)")),
+    }
 }
 
 fn parse_country(text: &str) -> Result<String, String> {

@@ -10,6 +10,7 @@ use super::rows::{Cells, Refusal};
 use crate::cli::names;
 use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
+use crate::record::marking::Handling;
 use crate::value::{Value, ValueType};
 
 /// What is the same for all rows.
@@ -18,6 +19,8 @@ pub(super) struct Template {
     pub(super) kind: pb::Kind,
     pub(super) tlp: Option<pb::Tlp>,
     pub(super) pap: Option<pb::Pap>,
+    pub(super) handling: Vec<Handling>,
+    pub(super) caveat: String,
     pub(super) labels: Vec<String>,
     pub(super) operation: String,
     pub(super) confidence: u32,
@@ -47,7 +50,14 @@ impl Template {
             _ => pb::draft::Content::TakedownResult(self.takedown_result(&row)?),
         };
         Ok(pb::Draft {
-            marking: Some(pb::Marking { tlp: tlp.into(), pap: pap.into(), ..Default::default() }),
+            marking: Some(pb::Marking {
+                tlp: tlp.into(),
+                pap: pap.into(),
+                no_evidence: self.handling.contains(&Handling::H1),
+                orcon: self.handling.contains(&Handling::H2),
+                caveat: self.caveat.clone(),
+                ..Default::default()
+            }),
             labels: self.labels(&row),
             operation: row.or(Field::Operation, &self.operation),
             confidence: confidence(&row)?.unwrap_or(self.confidence),
@@ -240,6 +250,8 @@ mod tests {
             kind,
             tlp: Some(pb::Tlp::Amber),
             pap: None,
+            handling: vec![],
+            caveat: String::new(),
             labels: vec!["tech-support-scam".into()],
             operation: "chakra".into(),
             confidence: 70,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use liaison::audit::{Anchor, ProofFile, verify_proof};
-use liaison::exchange::{Batch, FeedEntry};
+use liaison::exchange::{Batch, FeedEntry, Said};
 use liaison::ident::{AgencyName, KeyId, SeriesId, Timestamp};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Note, NoteSignature, NoteText, NoteVerifier, Tile, TlogProof,
@@ -21,6 +21,7 @@ use liaison::merkle::{
 use liaison::partner::{Card, armour};
 use liaison::pb;
 use liaison::record::commit;
+use liaison::record::consent::Parties;
 use liaison::record::content::Content;
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
 use liaison::record::header::Header;
@@ -37,7 +38,7 @@ use sha2::{Digest as _, Sha256};
 /// A target: its name, which is that of its directory of seeds, and what it does.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("envelope", envelope),
     ("header", header),
     ("slot", slot),
@@ -51,6 +52,7 @@ pub const TARGETS: [Target; 17] = [
     ("proof_file", proof_file),
     ("journal_entry", journal_entry),
     ("feed_batch", feed_batch),
+    ("consent", consent),
     ("draft", draft),
     ("card", card),
     ("segment", segment),
@@ -72,6 +74,23 @@ impl KeyRing for SeedKey {
     fn record_key(&self, _: &AgencyName, key: KeyId, _: Timestamp) -> Option<VerifyingKey> {
         (key == Self::ID).then(|| Self::signing().verifying_key())
     }
+}
+
+/// An entry of a feed about consent is in its one encoding, and a statement holds for its two parties
+/// and for no others.
+pub fn consent(data: &[u8]) -> bool {
+    let Ok(entry) = FeedEntry::decode(data) else { return false };
+    let Some(said) = entry.said.as_deref() else { return false };
+    assert_eq!(entry.encode(), data);
+    if let Said::Consent(consent) = said {
+        let [originator, holder, other] =
+            ["npa.go.jp", "jc3.or.jp", "dcu.example"].map(|name| name.parse().expect("a name"));
+        let holds =
+            |originator, holder| consent.verify(Parties { originator, holder }, &SeedKey).is_ok();
+        assert!(!holds(&originator, &other) && !holds(&other, &holder));
+        return holds(&originator, &holder);
+    }
+    true
 }
 
 /// A record that verifies does so from its own bytes again, in full and with every field withheld.

@@ -15,6 +15,7 @@ use crate::merkle::{
     leaf_hash,
 };
 use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::record::consent::{Consent, ConsentVerdict, Parties, Purpose, Scope};
 use crate::record::signed::{KeyRing, Signed, Slot, Verified, VerifiedRoots};
 use crate::record::slots::{SlotMask, SlotNumber};
 use ed25519_dalek::VerifyingKey;
@@ -30,6 +31,7 @@ pub fn verify_proof(bytes: &[u8], anchor: &Anchor) -> Result<ProofReport, Fault>
     let mut proof = Proof::new(&file)?;
     let originator = proof.check_record(anchor)?;
     proof.check_acceptance(&originator)?;
+    proof.check_consent(&originator)?;
     for (partner, disclosure) in &file.disclosures {
         proof.check_disclosure(partner, disclosure)?;
     }
@@ -146,6 +148,46 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
+    /// That the originator lets the record be used as evidence, where its marking wants that.
+    fn check_consent(&mut self, originator: &AgencyName) -> Result<(), Fault> {
+        let fault = |expected: String, found: &dyn ToString| {
+            Fault::new(Check::Consent, expected, found.to_string())
+        };
+        let (id, header) = (self.record()?.id(), self.record()?.header().clone());
+        let file = self.file;
+        let Some((by, wire)) = &file.consent else {
+            if header.marking.use_limits.no_evidence && !self.record()?.open_slots().is_empty() {
+                self.unchecked.push(Unchecked::NotForEvidence { originator: originator.clone() });
+            }
+            return Ok(());
+        };
+        let consent = Consent::try_from(wire.clone())
+            .map_err(|error| fault("a statement about consent".to_owned(), &error))?;
+        let ConsentVerdict::Granted { until } = consent.verdict else {
+            return Err(fault("a consent".to_owned(), &"a refusal, or one taken back"));
+        };
+        let covers = match &consent.subject.scope {
+            Scope::Record(of) => *of == id,
+            Scope::Operation(code) => header.operation.as_ref() == Some(code),
+            Scope::All => true,
+        };
+        if by != originator || !covers || consent.subject.purpose != Purpose::Evidence {
+            let expected = format!("a consent of {originator} to use this record as evidence");
+            return Err(fault(expected, &"another"));
+        }
+        let parties = Parties { originator, holder: &file.holder };
+        consent
+            .verify(parties, self.history(originator)?)
+            .map_err(|error| fault(format!("a statement of {originator}"), &error))?;
+        self.checked.push(Checked::Consented {
+            originator: originator.clone(),
+            holder: file.holder.clone(),
+            key: consent.key_id,
+            until,
+        });
+        Ok(())
+    }
+
     /// That the record was disclosed to a partner, and that the partner holds it.
     fn check_disclosure(&mut self, partner: &AgencyName, proof: &TlogProof) -> Result<(), Fault> {
         let holder = &self.file.holder;
@@ -225,6 +267,11 @@ impl<'a> Proof<'a> {
             record: record.map_or(RecordId::from_bytes([0; RecordId::BYTES]), Verified::id),
             kind: record.map_or("", |record| record.kind().name()),
             number: self.agencies.get(&originator).map(|history| history.newest().number()),
+            handling: record.map(|record| record.header().marking.handling()).unwrap_or_default(),
+            is_kept_out: self.file.consent.is_none()
+                && record.is_some_and(|record| {
+                    record.header().marking.use_limits.no_evidence && record.open_slots().is_empty()
+                }),
             originator,
             fields,
             checked: self.checked,

@@ -8,6 +8,8 @@
 //! <armoured cards, oldest first>
 //! -- acceptance <agency>
 //! <tlog-proof, with the journal entry as its extra data>
+//! -- consent <originator>               (only if there is one: to use the record as evidence)
+//! <base64 of the serialised Consent, lines of 64>
 //! -- disclosure <partner>               (one section a receipt, names ascending)
 //! <tlog-proof, with the feed entry as its extra data>
 //! -- sha256 <hex of SHA-256 over all bytes before this line>
@@ -76,6 +78,8 @@ pub struct ProofFile {
     pub holder: AgencyName,
     /// The extra data is the journal entry.
     pub acceptance: TlogProof,
+    /// The originator's consent to use the record as evidence.
+    pub consent: Option<(AgencyName, pb::Consent)>,
     /// For each partner whose receipt covers the record; the extra data is the feed entry.
     pub disclosures: BTreeMap<AgencyName, TlogProof>,
 }
@@ -118,6 +122,9 @@ impl fmt::Display for ProofFile {
             cards.iter().try_for_each(|card| f.write_str(&armoured(card)))?;
         }
         write!(f, "-- acceptance {}\n{}", self.holder, self.acceptance)?;
+        if let Some((originator, consent)) = &self.consent {
+            write!(f, "-- consent {originator}\n{}", base64_lines(&consent.encode_to_vec()))?;
+        }
         self.disclosures
             .iter()
             .try_for_each(|(partner, proof)| write!(f, "-- disclosure {partner}\n{proof}"))
@@ -148,6 +155,7 @@ struct Parts {
     envelope: Option<pb::Envelope>,
     cards: BTreeMap<AgencyName, Vec<pb::SignedCard>>,
     acceptance: Option<(AgencyName, TlogProof)>,
+    consent: Option<(AgencyName, pb::Consent)>,
     disclosures: BTreeMap<AgencyName, TlogProof>,
 }
 
@@ -180,11 +188,14 @@ impl Parts {
                 .map_err(|source| ProofFileError::Proof { section: title.to_owned(), source })
         };
         match (name, agency) {
-            ("envelope", None) => self.envelope = Some(envelope(contents).ok_or_else(wrong)?),
+            ("envelope", None) => self.envelope = Some(message(contents).ok_or_else(wrong)?),
             ("cards", Some(agency)) => {
                 drop(self.cards.insert(agency, cards(contents).ok_or_else(wrong)?));
             }
             ("acceptance", Some(agency)) => self.acceptance = Some((agency, proof()?)),
+            ("consent", Some(agency)) => {
+                self.consent = Some((agency, message(contents).ok_or_else(wrong)?));
+            }
             ("disclosure", Some(agency)) => drop(self.disclosures.insert(agency, proof()?)),
             _ => return Err(other()),
         }
@@ -207,15 +218,16 @@ impl Parts {
             cards: self.cards,
             holder,
             acceptance,
+            consent: self.consent,
             disclosures: self.disclosures,
         })
     }
 }
 
-fn envelope(contents: &str) -> Option<pb::Envelope> {
+fn message<M: prost::Message + Default>(contents: &str) -> Option<M> {
     let encoded: String = contents.lines().collect();
     let bytes = STANDARD.decode(encoded).ok()?;
-    pb::Envelope::decode(&bytes[..]).ok()
+    M::decode(&bytes[..]).ok()
 }
 
 fn cards(contents: &str) -> Option<Vec<pb::SignedCard>> {

@@ -4,6 +4,7 @@ use super::card::Number;
 use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, Timestamp, TreeSize};
 use crate::merkle::{CosignatureTime, Origin};
 use crate::pb::FeedAction;
+use crate::record::marking::Handling;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -43,6 +44,8 @@ pub enum Checked {
     Record { originator: AgencyName, key: KeyId, open: u32, slots: u32 },
     /// It stands in the holder's journal.
     Accepted { holder: AgencyName, at: Timestamp, index: LeafIndex, size: TreeSize },
+    /// The originator lets the holder use it as evidence.
+    Consented { originator: AgencyName, holder: AgencyName, key: KeyId, until: Timestamp },
     /// A witness cosigned that journal.
     Witnessed { witness: String, size: TreeSize, at: CosignatureTime },
     /// It stands in the feed to a partner, who gave a receipt for it.
@@ -62,6 +65,7 @@ impl Checked {
         match self {
             Self::Record { .. } => "record",
             Self::Accepted { .. } => "accepted",
+            Self::Consented { .. } => "consented",
             Self::Witnessed { .. } => "witnessed",
             Self::Receipted { .. } => "receipted",
         }
@@ -72,6 +76,7 @@ impl Checked {
         match self {
             Self::Record { originator, key, .. } => format!("record key {key} of {originator}"),
             Self::Accepted { holder, .. } => format!("journal key of {holder}"),
+            Self::Consented { originator, key, .. } => format!("record key {key} of {originator}"),
             Self::Witnessed { witness, .. } => format!("key {witness}"),
             Self::Receipted { partner, .. } => format!("receipt key of {partner}"),
         }
@@ -89,6 +94,9 @@ impl fmt::Display for Checked {
                 f,
                 "{holder} accepted it at {at}: entry {index} of its journal, proved at size {size}"
             ),
+            Self::Consented { originator, holder, until, .. } => {
+                write!(f, "{originator} lets {holder} use it as evidence until {until}")
+            }
             Self::Witnessed { witness, size, at } => {
                 write!(f, "{witness} cosigned the journal at size {size}, {at} s after 1970")
             }
@@ -130,6 +138,10 @@ pub enum Unchecked {
     Erased {
         holder: AgencyName,
     },
+    /// The originator keeps the record from proceedings, and no consent is in the file.
+    NotForEvidence {
+        originator: AgencyName,
+    },
 }
 
 impl Unchecked {
@@ -142,6 +154,7 @@ impl Unchecked {
             Self::Lines { .. } => "unknown_lines",
             Self::Exceptions { .. } => "exceptions",
             Self::Erased { .. } => "erased",
+            Self::NotForEvidence { .. } => "not_for_evidence",
         }
     }
 }
@@ -172,6 +185,11 @@ impl fmt::Display for Unchecked {
             Self::Erased { holder } => {
                 write!(f, "that fields were erased and not only withheld: {holder} says so")
             }
+            Self::NotForEvidence { originator } => write!(
+                f,
+                "whether it may be used in proceedings: {originator} marks it not for evidence (H1), and the \
+                 file holds no consent"
+            ),
         }
     }
 }
@@ -182,6 +200,10 @@ pub struct ProofReport {
     pub record: RecordId,
     pub kind: &'static str,
     pub originator: AgencyName,
+    /// What whoever reads it has to keep to.
+    pub handling: Vec<(Handling, String)>,
+    /// Its content is not shown because it is not for evidence.
+    pub is_kept_out: bool,
     /// The originator's, by its newest card in the file.
     pub number: Option<Number>,
     pub fields: Vec<Field>,
@@ -203,6 +225,10 @@ impl ProofReport {
             "kind": self.kind,
             "originator": self.originator.to_string(),
             "number": self.number.map(|number| number.to_string()),
+            "handling": self.handling.iter().map(|(code, text)| json!({
+                "code": code.name(), "text": text,
+            })).collect::<Vec<_>>(),
+            "kept_out": self.is_kept_out,
             "fields": {
                 "open": fields(FieldState::Open),
                 "empty": fields(FieldState::Empty),
@@ -226,6 +252,17 @@ impl fmt::Display for ProofReport {
         writeln!(f, "originator {}", self.originator)?;
         if let Some(number) = self.number {
             writeln!(f, "number     {number}")?;
+        }
+        for (code, text) in &self.handling {
+            writeln!(f, "{:<10} {text}", code.name())?;
+        }
+        if self.is_kept_out {
+            writeln!(
+                f,
+                "kept out   its content: {} marks it not for evidence (H1) and did not consent; what it \
+                 signed is here",
+                self.originator
+            )?;
         }
         for state in [FieldState::Open, FieldState::Empty, FieldState::Withheld, FieldState::Erased]
         {

@@ -159,6 +159,7 @@ fn file(envelope: pb::Envelope) -> ProofFile {
             .collect(),
         acceptance: holder.prove("journal", &accepted(&record), Some(&witness)),
         holder: holder.agency.clone(),
+        consent: None,
         disclosures: BTreeMap::from([(partner.agency.clone(), disclosure)]),
     }
 }

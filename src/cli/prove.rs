@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::Args;
+use prost::Message as _;
 use serde_json::json;
 
 use super::Context;
@@ -68,6 +69,13 @@ pub(super) async fn run(args: &ProveArgs, context: &Context) -> Result<(), CliEr
     write(&path, &bytes)?;
     let shown = path.display().to_string();
     let document = json!({ "file": shown, "bytes": bytes.len(), "proof": report.to_json() });
+    if report.is_kept_out {
+        context.output.note(&format!(
+            "its content is kept out of the proof: {} marks it not for evidence (H1). With its consent it is \
+             in: liaison consent ask {} --evidence --reason TEXT (of an own record: liaison consent give)",
+            report.originator, args.id
+        ));
+    }
     context.output.either(document, || format!("{report}written    {shown}"))
 }
 
@@ -104,6 +112,7 @@ fn file_of(answer: pb::GetRecordProofResponse) -> Option<ProofFile> {
         disclosures,
         cards,
         more_disclosures: _,
+        consent,
     } = answer;
     let acceptance = acceptance?;
     let holder = Note::parse(&acceptance.note).ok()?;
@@ -111,12 +120,15 @@ fn file_of(answer: pb::GetRecordProofResponse) -> Option<ProofFile> {
     let disclosure = |found: pb::DisclosureProof| {
         Some((found.partner.parse::<AgencyName>().ok()?, tlog_proof(found.entry?)?))
     };
+    let envelope = envelope?;
+    let originator = pb::Header::decode(envelope.header.clone()).ok()?.originator.parse().ok()?;
     let cards = cards.into_iter().map(|found| Some((found.agency.parse().ok()?, found.cards)));
     Some(ProofFile {
-        envelope: envelope?,
+        envelope,
         cards: cards.collect::<Option<BTreeMap<_, _>>>()?,
         holder,
         acceptance: tlog_proof(acceptance)?,
+        consent: consent.map(|consent| (originator, consent)),
         disclosures: disclosures.into_iter().map(disclosure).collect::<Option<_>>()?,
     })
 }

@@ -199,7 +199,11 @@ mod tests {
     #[test]
     fn a_marking_comes_to_the_handling_codes_that_restrict_it_or_to_h0() {
         let codes = |marking: Marking| -> Vec<String> {
-            marking.handling().iter().map(|(code, text)| format!("{}: {text}", code.name())).collect()
+            marking
+                .handling()
+                .iter()
+                .map(|(code, text)| format!("{}: {text}", code.name()))
+                .collect()
         };
         assert_eq!(codes(marking()), ["H0: no handling code restricts it"]);
         let use_limits = Use { no_evidence: true, ..Use::default() };

@@ -169,8 +169,8 @@ impl LogService for Logs {
         request: Request<pb::GetRecordProofRequest>,
     ) -> Result<Response<pb::GetRecordProofResponse>, Status> {
         let id = record_id(&request.into_inner().record_id)?;
-        let own = self.0.node.agency().clone();
-        let proof = self.0.read(move |view| record_proof::collect(view, &own, &id)).await?;
+        let (own, now) = (self.0.node.agency().clone(), self.0.node.now());
+        let proof = self.0.read(move |view| record_proof::collect(view, (&own, now), &id)).await?;
         let unknown = || Status::not_found(format!("this node holds no record {id}"));
         proof.map(Response::new).ok_or_else(unknown)
     }

@@ -5,13 +5,16 @@
 
 use super::logs::wire;
 use crate::audit::{PROOF_CARDS_MAX, PROOF_DISCLOSURES_MAX};
-use crate::ident::{AgencyName, RecordId};
+use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
+use crate::journal::consents::ConsentEntry;
 use crate::journal::state::{PartnerRecord, State};
 use crate::journal::view::{Snapshot, View};
 use crate::merkle::{Note, NoteSignature};
 use crate::partner::VerifiedCard;
-use crate::pb;
+use crate::pb::{self, journal_entry::Event};
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 /// The proof of a record; `None` if it is not here.
 pub(super) fn collect(
     view: &View,
-    own: &AgencyName,
+    (own, now): (&AgencyName, Timestamp),
     id: &RecordId,
 ) -> Result<Option<pb::GetRecordProofResponse>, JournalError> {
     let Some(kept) = view.kept(id)? else { return Ok(None) };
@@ -40,14 +43,50 @@ pub(super) fn collect(
     let mut agencies = BTreeSet::from([own.clone(), kept.record.header().originator.clone()]);
     agencies.extend(disclosures.iter().filter_map(|found| found.partner.parse().ok()));
     agencies.extend(witnesses(&acceptance.note));
+    let (envelope, consent) = for_evidence(view, &snapshot, &kept.record, now)?;
     let cards = agencies.iter().filter_map(|agency| cards(view, &snapshot.state, own, agency));
     Ok(Some(pb::GetRecordProofResponse {
-        envelope: Some(kept.record.envelope()),
+        envelope: Some(envelope),
+        consent,
         acceptance: Some(acceptance),
         disclosures,
         cards: cards.collect::<Result<_, _>>()?,
         more_disclosures,
     }))
+}
+
+/// The record as a proof may show it, which is evidence: of one that its originator keeps from
+/// proceedings nothing but what it signed, unless it consents.
+fn for_evidence(
+    view: &View,
+    snapshot: &Snapshot,
+    record: &Verified,
+    now: Timestamp,
+) -> Result<(pb::Envelope, Option<pb::Consent>), JournalError> {
+    let header = record.header();
+    if !header.marking.use_limits.no_evidence {
+        return Ok((record.envelope(), None));
+    }
+    let (originator, operation) = (&header.originator, header.operation.as_deref());
+    let in_force = snapshot.state.consents.in_force();
+    let number = in_force.evidence_number(originator, &record.id(), operation, now.hour());
+    let Some(number) = number else { return Ok((record.redacted(SlotMask::NONE), None)) };
+    let own = snapshot.state.own();
+    let of_number = |entry: ConsentEntry| {
+        let (by, consent) = match entry.event {
+            Event::ConsentReceived(received) => (received.partner, received.consent?),
+            Event::ConsentGiven(given) if own.is_some_and(|own| own.as_str() == given.holder) => {
+                (given.holder, given.consent?)
+            }
+            _ => return None,
+        };
+        let is_it = by == originator.as_str()
+            && consent.number == number
+            && consent.verdict() == pb::ConsentVerdict::Granted;
+        is_it.then_some(consent)
+    };
+    let consent = view.consent_entries(snapshot.size)?.into_iter().find_map(of_number);
+    Ok((record.envelope(), consent))
 }
 
 /// The checkpoint of the journal that covers an entry and that most witnesses cosigned, the newest of

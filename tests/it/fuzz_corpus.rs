@@ -8,15 +8,20 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use liaison::audit::ProofFile;
-use liaison::ident::{LeafIndex, TreeHash, TreeSize};
+use liaison::exchange::{FeedAction, FeedEntry, Said};
+use liaison::ident::{LeafIndex, PolicyVersion, TreeHash, TreeSize};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
     TileTree, TlogProof, TreeHead, leaf_hash,
 };
 use liaison::partner::armour;
 use liaison::pb;
+use liaison::record::consent::{
+    Consent, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
+};
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
 use liaison::record::signed::Verified;
+use liaison::record::slots::SlotMask;
 use liaison::record::stored;
 use liaison::store::{Batch, SegmentOptions, Segments};
 use prost::Message as _;
@@ -122,6 +127,7 @@ fn proof_file() -> Vec<u8> {
         envelope: signed(1)[0].envelope(),
         cards: [("npa.go.jp".parse().unwrap(), vec![card])].into(),
         holder: "npa.go.jp".parse().unwrap(),
+        consent: None,
         disclosures: [("jc3.or.jp".parse().unwrap(), acceptance.clone())].into(),
         acceptance,
     };
@@ -179,6 +185,46 @@ fn feed_batch() -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// An entry of a feed with what an originator says, or what it is asked.
+fn consent_entry(verdict: Option<ConsentVerdict>) -> Vec<u8> {
+    let partner = "dcu.example".parse().unwrap();
+    let scope = Scope::Operation("chakra-v".to_owned());
+    let subject = Subject { purpose: Purpose::Forward(partner), scope };
+    let at = "2026-03-01T10:00:00Z".parse().unwrap();
+    let reason = "takedowns of operation 7".to_owned();
+    let said = match verdict {
+        None => Said::Request(ConsentRequest::new(3, subject, reason).unwrap()),
+        Some(verdict) => {
+            let (originator, holder) = ("npa.go.jp".parse().unwrap(), "jc3.or.jp".parse().unwrap());
+            let parties = Parties { originator: &originator, holder: &holder };
+            let saying = Saying { number: 2, request: 3, verdict, subject, at, reason };
+            let key = (&SeedKey::signing(), SeedKey::ID);
+            Said::Consent(Consent::sign(saying, parties, key).unwrap())
+        }
+    };
+    let action = match said {
+        Said::Request(_) => FeedAction::ConsentRequest,
+        Said::Consent(_) => FeedAction::Consent,
+    };
+    let entry = FeedEntry {
+        action,
+        record: said.record(),
+        open_slots: SlotMask::NONE,
+        policy_version: PolicyVersion::new(1),
+        at,
+        order: None,
+        said: Some(Box::new(said)),
+    };
+    entry.encode().to_vec()
+}
+
+/// The same with something that is not under the signature.
+fn consent_with_surplus() -> Vec<u8> {
+    let mut wire = pb::FeedEntry::decode(&consent_entry(None)[..]).unwrap();
+    wire.open_slots = 2;
+    wire.encode_to_vec()
+}
+
 fn segment(batches: u8) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let (mut log, _) = Segments::open(dir.path(), SegmentOptions::default(), None).unwrap();
@@ -229,6 +275,7 @@ fn value_seeds() -> Vec<Seed> {
 }
 
 fn seeds() -> Vec<Seed> {
+    let granted = ConsentVerdict::Granted { until: "2027-03-01".parse().unwrap() };
     let other = vec![
         ("note", "checkpoint", checkpoint().to_bytes()),
         ("note", "receipt", receipted()),
@@ -245,6 +292,10 @@ fn seeds() -> Vec<Seed> {
         ("proof_file", "accepted", proof_file()),
         ("journal_entry", "published", journal_entry()),
         ("feed_batch", "one", feed_batch()),
+        ("consent", "request", consent_entry(None)),
+        ("consent", "granted", consent_entry(Some(granted))),
+        ("consent", "revoked", consent_entry(Some(ConsentVerdict::Revoked))),
+        ("consent", "refused-slots", consent_with_surplus()),
         ("card", "any-bytes", armour::wrap(&[7; 100]).unwrap().into_bytes()),
         ("card", "refused-short-line", b"-----BEGIN LIAISON CARD-----\nAA\n\n".to_vec()),
         ("segment", "two-batches", segment(2)),

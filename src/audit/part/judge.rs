@@ -516,8 +516,7 @@ impl<'a, F: Folder> Part<'a, F> {
         let (originator, holder) = (name(originator)?, name(holder)?);
         let own = self.own.last().filter(|card| card.agency == originator);
         let card = own.or_else(|| self.partners.get(&originator));
-        let card =
-            card.ok_or_else(|| fault("a card of whoever consents", &originator.as_str()))?;
+        let card = card.ok_or_else(|| fault("a card of whoever consents", &originator.as_str()))?;
         let parties = Parties { originator: &originator, holder: &holder };
         consent
             .verify(parties, card)

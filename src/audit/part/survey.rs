@@ -432,7 +432,9 @@ impl Survey {
                     feed.note = Some(Bytes::copy_from_slice(&receipt.note));
                 }
             }
-            Event::ConsentGiven(given) if self.agency.as_ref().is_some_and(|own| own.as_str() == given.holder) => {
+            Event::ConsentGiven(given)
+                if self.agency.as_ref().is_some_and(|own| own.as_str() == given.holder) =>
+            {
                 self.consent(&given.holder, given.consent, given.proposal)?;
             }
             Event::ConsentReceived(received) => {

@@ -1,0 +1,7 @@
+//! See `bodies::consent`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bodies::consent(data);
+});

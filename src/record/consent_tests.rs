@@ -1,3 +1,5 @@
+//! Statements about consent: written, read back, signed, and refused where anything is wrong.
+
 use super::*;
 use ed25519_dalek::VerifyingKey;
 use proptest::prelude::*;

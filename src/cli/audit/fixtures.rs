@@ -16,6 +16,7 @@ use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::policy::{PartnerFacts, Reasons, Unusual, facts_hash};
+use crate::record::consent::{Consent, Parties, Saying};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
@@ -121,6 +122,29 @@ impl Party {
         signed.into_iter().map(Arc::new).collect()
     }
 
+    /// A record of this party under these handling rules.
+    pub(super) fn record(&self, change: impl FnOnce(&mut pb::Marking)) -> Arc<Verified> {
+        let mut wire = indicator(77);
+        change(wire.marking.as_mut().unwrap());
+        let draft = Draft::try_from(wire).unwrap();
+        let place = Place::first(draft.series(&secret()));
+        let mut salt = u128::from(self.base) << 96;
+        let sealed = draft.seal(self.agency.clone(), place, at(), || {
+            salt += 1;
+            salt.to_be_bytes()
+        });
+        let key = self.key(Role::Record);
+        let signed = draft::sign(vec![sealed], key.signing_key(), key.public().id()).unwrap();
+        Arc::new(signed.into_iter().next().unwrap())
+    }
+
+    /// What this party says as an originator, under its own record key.
+    pub(super) fn says(&self, holder: &Self, saying: Saying) -> Consent {
+        let key = self.key(Role::Record);
+        let parties = Parties { originator: &self.agency, holder: &holder.agency };
+        Consent::sign(saying, parties, (key.signing_key(), key.public().id())).unwrap()
+    }
+
     /// A copy of a record of this party with only some slots open.
     fn part(&self, record: &Verified, open: u32) -> Arc<Verified> {
         let envelope = record.redacted(SlotMask::from_bits(open));
@@ -143,7 +167,7 @@ fn secret() -> SeriesSecret {
     SeriesSecret::from_bytes([9; 32])
 }
 
-fn at() -> Timestamp {
+pub(super) fn at() -> Timestamp {
     "2026-03-01T10:00:00Z".parse().unwrap()
 }
 

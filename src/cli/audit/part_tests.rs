@@ -37,6 +37,14 @@ fn checked(dir: &Path, anchor: &Anchor) -> Result<PartReport, Check> {
     })
 }
 
+/// A part of a node's history, verified.
+pub(super) fn exported(node: &Node, selection: Selection) -> PartReport {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("part");
+    export_part(node.path(), &out, selection, &AtomicBool::new(false)).unwrap();
+    checked(&out, &Anchor::Directory).unwrap()
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -1,0 +1,256 @@
+//! A disclosure on the strength of a consent that is not there, not in force or not its originator's
+//! is found, and so is a consent that nobody gave or told as it must be.
+
+use super::fixtures::{Node, Party, at, feed_entry};
+use super::tests::verified;
+use super::*;
+use crate::audit::PartReport;
+use crate::journal::state::{Progress, Rescan};
+use crate::journal::transaction::Origin;
+use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
+use crate::record::consent::{Consent, ConsentVerdict, Purpose, Saying, Scope, Subject};
+use crate::record::signed::Verified;
+use std::sync::Arc;
+
+const CIRCLE: &str = "desk";
+
+/// A record of the partner under originator control, for members of a circle.
+fn controlled() -> Arc<Verified> {
+    Party::partner().record(|marking| {
+        marking.orcon = true;
+        marking.circles = Some(pb::CircleList { circles: vec![CIRCLE.into()] });
+    })
+}
+
+fn forward(scope: Scope) -> Subject {
+    Subject { purpose: Purpose::Forward(Party::stranger().agency), scope }
+}
+
+fn saying(number: u64, minutes: i64) -> Saying {
+    let verdict = ConsentVerdict::Granted { until: at().plus_ms(minutes * 60_000) };
+    let subject = forward(Scope::Record(controlled().id()));
+    Saying { number, request: 0, verdict, subject, at: at(), reason: "takedowns".into() }
+}
+
+fn said(saying: Saying) -> Consent {
+    Party::partner().says(&Party::own(), saying)
+}
+
+fn received(consent: &Consent) -> Event {
+    Event::ConsentReceived(pb::ConsentReceived {
+        partner: Party::partner().agency.to_string(),
+        consent: Some(consent.into()),
+        feed_index: 0,
+    })
+}
+
+fn two_persons(t: &mut crate::journal::transaction::Transaction<'_>, act: Act) -> u64 {
+    let proposed = pb::ActProposed {
+        client: "sato".into(),
+        role: "policy-officer".into(),
+        act: Some(pb::Act { act: Some(act) }),
+        expires_at_ms: u64::MAX,
+    };
+    let proposal = t.append(Event::ActProposed(proposed)).unwrap();
+    let decided = pb::ActDecided {
+        proposal,
+        client: "tanaka".into(),
+        role: "policy-officer".into(),
+        approved: true,
+        reason: String::new(),
+        closes: true,
+    };
+    t.append(Event::ActDecided(decided)).unwrap();
+    proposal
+}
+
+/// A node with a record of the partner, and a second partner in the circle.
+fn node() -> Node {
+    let node = Node::new();
+    let (far, partner) = (Party::stranger(), Party::partner().agency);
+    node.commit(move |t| {
+        let changed = pb::PartnerChanged {
+            agency: far.agency.to_string(),
+            number: 2,
+            state: pb::PartnerState::Active.into(),
+            card: Some(far.card().signed().clone()),
+            client: "admin".into(),
+            ..Default::default()
+        };
+        t.append(Event::PartnerChanged(changed.clone()))?;
+        let after = pb::PartnerFacts { circles: vec![CIRCLE.into()], ..Default::default() };
+        let act = Act::ChangeFacts(pb::ChangeFactsAct {
+            agency: far.agency.to_string(),
+            before: Some(pb::PartnerFacts::default()),
+            after: Some(after.clone()),
+        });
+        let proposal = two_persons(t, act);
+        t.append(Event::PartnerChanged(pb::PartnerChanged {
+            facts: Some(after),
+            proposal,
+            ..changed
+        }))?;
+        let number = t.state().partners[&partner].number;
+        t.accept(controlled(), Origin::Partner { agency: &partner, number, feed_index: 0 })
+    });
+    node
+}
+
+fn publish(node: &Node, to: Party, entries: Vec<pb::FeedEntry>) {
+    node.commit(move |t| {
+        let rescan = Rescan { rules: t.state().rules_since(&to.agency), ..Rescan::default() };
+        let progress = Progress { considered: t.size().get(), rescan };
+        t.publish(&to.agency, &entries, None, progress, 0)
+    });
+}
+
+fn check(node: &Node) -> Option<Check> {
+    verified(node).failure.map(|failure| failure.fault.check)
+}
+
+/// What an auditor finds when the record goes to the second partner after these entries.
+fn disclosing(events: Vec<Event>) -> Option<Check> {
+    let node = node();
+    node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
+    let entry = feed_entry(FeedAction::Disclose, &controlled(), 0b110, 1);
+    publish(&node, Party::stranger(), vec![entry]);
+    check(&node)
+}
+
+#[test]
+fn a_record_under_originator_control_goes_on_with_a_consent_that_is_in_force_alone() {
+    let granted = || received(&said(saying(1, 90)));
+    assert_eq!(disclosing(vec![granted()]), None);
+    let denied = Some(Check::PolicyDecision);
+    assert_eq!(disclosing(vec![]), denied, "there is none");
+    assert_eq!(disclosing(vec![received(&said(saying(1, 50)))]), denied, "it ended this hour");
+    let refused = Saying { verdict: ConsentVerdict::Refused, ..saying(1, 90) };
+    assert_eq!(disclosing(vec![received(&said(refused))]), denied);
+    let revoked = Saying { verdict: ConsentVerdict::Revoked, ..saying(1, 90) };
+    assert_eq!(disclosing(vec![granted(), received(&said(revoked))]), denied);
+    let other = forward(Scope::Record(crate::ident::RecordId::from_bytes([7; 32])));
+    let of_another = Saying { subject: other, ..saying(1, 90) };
+    assert_eq!(disclosing(vec![received(&said(of_another))]), denied);
+    let evidence = Subject { purpose: Purpose::Evidence, scope: Scope::All };
+    let for_evidence = Saying { subject: evidence, ..saying(1, 90) };
+    assert_eq!(disclosing(vec![received(&said(for_evidence))]), denied);
+    let case = forward(Scope::Operation("chakra-v".into()));
+    assert_eq!(disclosing(vec![received(&said(Saying { subject: case, ..saying(1, 90) }))]), None);
+}
+
+#[test]
+fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
+    let found = Some(Check::Consent);
+    let forged = Party::stranger().says(&Party::own(), saying(1, 90));
+    assert_eq!(disclosing(vec![received(&forged)]), found);
+    let for_another = Party::partner().says(&Party::stranger(), saying(1, 90));
+    assert_eq!(disclosing(vec![received(&for_another)]), found);
+    let again = vec![received(&said(saying(2, 90))), received(&said(saying(2, 90)))];
+    assert_eq!(disclosing(again), found);
+    let ended = |subject: Option<Subject>| {
+        Event::ConsentEnded(pb::ConsentEnded {
+            originator: Party::partner().agency.to_string(),
+            number: 1,
+            subject: subject.as_ref().map(Into::into),
+        })
+    };
+    let subject = || Some(forward(Scope::Record(controlled().id())));
+    let early = vec![received(&said(saying(1, 90))), ended(subject())];
+    assert_eq!(disclosing(early), found, "its time has not ended");
+    let ends = |subject| vec![received(&said(saying(1, 50))), ended(subject)];
+    assert_eq!(disclosing(ends(subject())), Some(Check::PolicyDecision));
+    assert_eq!(disclosing(ends(None)), found, "it was for something else");
+}
+
+fn own_record() -> Subject {
+    forward(Scope::All)
+}
+
+/// The agency consents to what its partner may do; `proposed` is what two persons approved.
+fn giving(
+    consent: &Consent,
+    proposed: Option<pb::GrantConsentAct>,
+    told: Option<&Consent>,
+) -> Option<Check> {
+    let node = node();
+    let given = pb::ConsentGiven {
+        holder: Party::partner().agency.to_string(),
+        consent: Some(consent.into()),
+        client: "sato".into(),
+        role: "policy-officer".into(),
+        proposal: 0,
+    };
+    node.commit(move |t| {
+        let proposal = proposed.map_or(0, |act| two_persons(t, Act::GrantConsent(act)));
+        t.append(Event::ConsentGiven(pb::ConsentGiven { proposal, ..given }))
+    });
+    if let Some(told) = told {
+        let entry = pb::FeedEntry {
+            record_id: vec![0; 32].into(),
+            consent: Some(told.into()),
+            ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+        };
+        publish(&node, Party::partner(), vec![entry]);
+    }
+    check(&node)
+}
+
+#[test]
+fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() {
+    let ours = |number| {
+        let saying = Saying { subject: own_record(), ..saying(number, 90) };
+        Party::own().says(&Party::partner(), saying)
+    };
+    let act = || pb::GrantConsentAct {
+        holder: Party::partner().agency.to_string(),
+        request: 0,
+        subject: Some((&own_record()).into()),
+        valid_until_ms: at().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
+        reason: "takedowns".into(),
+    };
+    let found = Some(Check::Consent);
+    assert_eq!(giving(&ours(1), Some(act()), Some(&ours(1))), None);
+    assert_eq!(giving(&ours(1), Some(act()), None), None, "it is not told yet");
+    assert_eq!(giving(&ours(1), None, None), found);
+    let longer = pb::GrantConsentAct { valid_until_ms: act().valid_until_ms + 1, ..act() };
+    assert_eq!(giving(&ours(1), Some(longer), None), found);
+    let other = pb::GrantConsentAct { subject: None, ..act() };
+    assert_eq!(giving(&ours(1), Some(other), None), found);
+    assert_eq!(giving(&ours(1), Some(act()), Some(&ours(2))), found, "another is told");
+    let theirs = Party::partner().says(&Party::own(), saying(1, 90));
+    assert_eq!(giving(&theirs, Some(act()), None), found, "it is not ours to say");
+    let untold = node();
+    let entry = pb::FeedEntry {
+        record_id: vec![0; 32].into(),
+        consent: Some((&ours(1)).into()),
+        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+    };
+    publish(&untold, Party::partner(), vec![entry]);
+    assert_eq!(check(&untold), found, "no entry says so");
+}
+
+/// A part about a record that its originator keeps from proceedings.
+fn part(consent: Option<Consent>) -> PartReport {
+    let node = Node::new();
+    let partner = Party::partner().agency;
+    let record = Party::partner().record(|marking| marking.no_evidence = true);
+    let id = record.id();
+    node.commit(move |t| {
+        let number = t.state().partners[&partner].number;
+        t.accept(record, Origin::Partner { agency: &partner, number, feed_index: 0 })?;
+        consent.iter().try_for_each(|consent| t.append(received(consent)).map(drop))
+    });
+    super::part_tests::exported(&node, crate::audit::Selection::Record(id))
+}
+
+#[test]
+fn what_may_not_be_evidence_is_kept_out_of_a_part_until_its_originator_consents() {
+    let none = part(None);
+    assert_eq!((none.records, none.signatures, none.kept_out, none.unpermitted), (1, 1, 1, 0));
+    assert!(none.to_string().contains("kept out   the content of 1"), "{none}");
+    let subject = Subject { purpose: Purpose::Evidence, scope: Scope::All };
+    let with = part(Some(said(Saying { subject, ..saying(1, 90) })));
+    assert_eq!((with.kept_out, with.unpermitted), (0, 0));
+    let other = part(Some(said(saying(1, 90))));
+    assert_eq!((other.kept_out, other.unpermitted), (1, 0), "a consent to pass on is another");
+}

@@ -5,7 +5,7 @@
 //! whom it says is known before it comes here.
 
 use super::entry::Said;
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, Timestamp};
 use crate::policy::{CONSENTS_MAX, Consents};
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Purpose};
 use std::collections::BTreeMap;
@@ -46,8 +46,14 @@ pub struct GivenConsent {
     pub consent: Consent,
 }
 
-/// With one partner. What has ended by time stays among what we gave until it is taken back: the
-/// holder knows the end too.
+impl GivenConsent {
+    fn lasts(&self, at: Timestamp) -> bool {
+        matches!(self.consent.verdict, ConsentVerdict::Granted { until } if at < until)
+    }
+}
+
+/// With one partner. What has ended by time goes when something else is said: the holder knows the
+/// end too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Dealing {
     /// The last number of ours, and what waits for its answer.
@@ -160,7 +166,9 @@ impl Dealings {
             return Err(ConsentFault::NoRequest(consent.request));
         }
         let grants = matches!(consent.verdict, ConsentVerdict::Granted { .. });
-        if grants && with.map_or(0, |with| with.given.len()) >= CONSENTS_MAX {
+        let lasting = with
+            .map_or(0, |with| with.given.values().filter(|given| given.lasts(consent.at)).count());
+        if grants && lasting >= CONSENTS_MAX {
             return Err(ConsentFault::Consents);
         }
         Ok(())
@@ -214,6 +222,7 @@ impl Dealings {
         }
         let with = self.with.entry(holder.clone()).or_default();
         with.said = with.said.max(consent.number);
+        with.given.retain(|_, given| given.lasts(consent.at));
         with.asking_us.remove(&consent.request);
         match consent.verdict {
             ConsentVerdict::Granted { .. } => {
@@ -260,7 +269,7 @@ const fn room(waiting: usize) -> Result<(), ConsentFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::{KeyId, Timestamp};
+    use crate::ident::KeyId;
     use crate::record::consent::{Saying, Scope, Subject};
     use ed25519_dalek::SigningKey;
 

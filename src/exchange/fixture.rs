@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use super::entry::{FeedAction, FeedEntry};
+use super::entry::{FeedAction, FeedEntry, Said};
 use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
 use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, Duty, check_batch};
@@ -15,6 +15,7 @@ use crate::merkle::{
     leaf_hash, root_of,
 };
 use crate::pb;
+use crate::record::consent::{Consent, Parties, Saying};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::header::Header;
 use crate::record::signed::{KeyRing, Verified, VerifiedRoots};
@@ -72,6 +73,12 @@ impl Agency {
 
     fn key_id(&self) -> KeyId {
         KeyId::try_from(&self.record_key.verifying_key().as_bytes()[..16]).unwrap()
+    }
+
+    /// What this agency says as an originator.
+    pub(super) fn consent(&self, holder: &AgencyName, saying: Saying) -> Consent {
+        let parties = Parties { originator: &self.name, holder };
+        Consent::sign(saying, parties, (&self.record_key, self.key_id())).unwrap()
     }
 
     fn sign(&mut self, draft: Draft, place: Option<Place>) -> Verified {
@@ -193,6 +200,24 @@ impl Feed {
             leaves: Vec::new(),
             heads: Vec::new(),
         }
+    }
+
+    /// Appends what is said about consent.
+    pub(super) fn tell(&mut self, said: &Said) {
+        let action = match said {
+            Said::Request(_) => FeedAction::ConsentRequest,
+            Said::Consent(_) => FeedAction::Consent,
+        };
+        let entry = FeedEntry {
+            action,
+            record: said.record(),
+            open_slots: SlotMask::NONE,
+            policy_version: PolicyVersion::new(1),
+            at: start_of_day(),
+            order: None,
+            said: Some(Box::new(said.clone())),
+        };
+        self.append_bytes(entry.encode());
     }
 
     pub(super) fn append(&mut self, action: FeedAction, record: &Verified, open_slots: SlotMask) {

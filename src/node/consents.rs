@@ -17,7 +17,7 @@ use crate::journal::ledger::Committed;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Kept;
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::RecordFacts;
+use crate::policy::if_consented;
 use crate::record::consent::{
     Consent, ConsentError, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
 };
@@ -108,8 +108,8 @@ fn check_ask(
     };
     if originator == tx.signing().agency {
         return precondition(
-            "the record is this agency's own: two of its people consent with `liaison consent \
-             grant`, and whom it may go to the policy says"
+            "the record is this agency's own: whom it goes to the policy says, and its use as \
+             evidence two of its people permit with `liaison consent give`"
                 .to_owned(),
         );
     }
@@ -471,16 +471,7 @@ pub(super) fn missing(
         return None;
     }
     let facts = setting.facts_of(&id, header);
-    let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
-    if !restricts {
-        return None;
-    }
-    // As if it had consented.
-    let mut list = facts.releasable_to.clone().unwrap_or_default();
-    list.push(partner.clone());
-    list.sort_unstable();
-    list.dedup();
-    let consented = RecordFacts { releasable_to: Some(list), ..facts };
+    let consented = if_consented(&facts, partner)?;
     let compiled = &setting.rules.compiled;
     let then = compiled.decide(&setting.facts, &consented, &setting.moment).release;
     if !then.allowed && then.deciding == judged.decision.release.deciding {

@@ -89,32 +89,22 @@ impl Consents {
 
     /// Whether any of them may change what policy sees of a record with these facts.
     pub fn concern(&self, facts: &RecordFacts) -> bool {
-        let restricts = facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some();
-        restricts && self.of.contains_key(&facts.originator)
+        restricts(facts) && self.of.contains_key(&facts.originator)
     }
 
     /// Facts of a record with this id as policy is to see them in this hour: on its release list is
-    /// also whom its originator consented to. Facts of a record that restricts its release in no way
-    /// stay as they are, because a list would.
-    pub fn extend(&self, mut facts: RecordFacts, id: &RecordId, hour: Timestamp) -> RecordFacts {
+    /// also whom its originator consented to.
+    pub fn extend(&self, facts: RecordFacts, id: &RecordId, hour: Timestamp) -> RecordFacts {
         if !self.concern(&facts) {
             return facts;
         }
         let found = self.in_force(&facts.originator, id, facts.operation.as_deref(), hour);
-        let partners: Vec<AgencyName> = found
-            .filter_map(|(_, purpose)| match purpose {
-                Purpose::Forward(partner) => Some(partner.clone()),
-                Purpose::Evidence => None,
-            })
-            .collect();
-        if !partners.is_empty() {
-            let mut list = facts.releasable_to.take().unwrap_or_default();
-            list.extend(partners);
-            list.sort_unstable();
-            list.dedup();
-            facts.releasable_to = Some(list);
-        }
-        facts
+        let partners = found.filter_map(|(_, purpose)| match purpose {
+            Purpose::Forward(partner) => Some(partner.clone()),
+            Purpose::Evidence => None,
+        });
+        let partners: Vec<AgencyName> = partners.collect();
+        consented(facts, partners)
     }
 
     /// Whether the originator of a record with this id and operation code consents to its use in
@@ -164,6 +154,34 @@ impl Consents {
             .filter(move |(_, granted)| hour < granted.until_hour)
             .map(|(number, granted)| (number, &granted.subject.purpose))
     }
+}
+
+/// Facts of a record as policy is to see them when its originator consents to these partners. Facts of
+/// one that restricts its release in no way stay as they are, because a list would.
+pub(super) fn consented(
+    mut facts: RecordFacts,
+    partners: impl IntoIterator<Item = AgencyName>,
+) -> RecordFacts {
+    let mut partners = partners.into_iter().peekable();
+    if restricts(&facts) && partners.peek().is_some() {
+        let mut list = facts.releasable_to.take().unwrap_or_default();
+        list.extend(partners);
+        list.sort_unstable();
+        list.dedup();
+        facts.releasable_to = Some(list);
+    }
+    facts
+}
+
+/// The same for one partner, if that changes anything: what would be if its originator consented.
+pub fn if_consented(facts: &RecordFacts, partner: &AgencyName) -> Option<RecordFacts> {
+    let then = consented(facts.clone(), [partner.clone()]);
+    (then != *facts).then_some(then)
+}
+
+/// Whether a record restricts its release in a way that a consent lifts.
+const fn restricts(facts: &RecordFacts) -> bool {
+    facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use brake::{
     BrakeLimits, PersonalDataRule, Reasons, Sorts, USUAL_DAYS, UnknownRule, Unusual, Usual, unusual,
 };
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
-pub use consents::{CONSENTS_MAX, Consents};
+pub use consents::{CONSENTS_MAX, Consents, if_consented};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use difference::{Comparer, Difference, Extent, SAMPLES_MAX, Seen, Tally};
 pub use difference_wire::{Miscounted, difference_hash};

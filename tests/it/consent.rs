@@ -326,3 +326,57 @@ async fn a_question_that_leads_nowhere_is_refused_with_what_to_do() {
     let none = pb::ProposeConsentRequest { request_entry, ..give(in_an_hour(1), "") };
     refused(none, Code::NotFound, "no request of entry 1").await;
 }
+
+/// Runs `audit prove` and verifies what it wrote.
+async fn proof(node: &RunningNode, id: &Bytes, file: &Path) -> serde_json::Value {
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let client = node.profile(ClientRole::Auditor);
+    let arguments = ["audit", "prove", &id, "-o", "json", "--file"];
+    let output = fixture::liaison(&arguments, &[file, Path::new("--client"), &client]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let verified = fixture::liaison(&["audit", "verify", "-o", "json"], &[file]).await;
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    serde_json::from_slice(&verified.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_for_evidence_is_proved_without_content_until_its_originator_consents() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::new(dir.path()).await;
+    let Chain { police, vendor, .. } = &chain;
+    let mut draft = indicator(&canary(".example"), "");
+    draft.marking.as_mut().unwrap().no_evidence = true;
+    let id = submit(police, draft).await;
+    chain.settled().await;
+    for node in [police, vendor] {
+        let report = proof(node, &id, &dir.path().join(format!("{}.one", node.agency))).await;
+        assert_eq!((&report["kept_out"], &report["verified"]), (&true.into(), &true.into()));
+        assert_eq!(report["fields"]["open"], serde_json::json!([]), "{}", node.agency);
+        assert_eq!(report["handling"][0]["code"], "H1");
+    }
+    let evidence = pb::ConsentSubject {
+        purpose: pb::ConsentPurpose::Evidence.into(),
+        scope: pb::ConsentScope::Record.into(),
+        record_id: id.clone(),
+        ..Default::default()
+    };
+    ask(vendor, evidence.clone()).await.unwrap();
+    grant(police, asked_of(police).await, None).await;
+    // Of its own record it takes the same two persons.
+    let own = pb::ProposeConsentRequest {
+        holder: POLICE.to_owned(),
+        subject: Some(evidence),
+        valid_until_ms: in_an_hour(30).unix_ms().unsigned_abs(),
+        ..Default::default()
+    };
+    police.approve(propose(police, own).await.unwrap()).await;
+    chain.settled().await;
+    for node in [police, vendor] {
+        let report = proof(node, &id, &dir.path().join(format!("{}.two", node.agency))).await;
+        assert_eq!(report["kept_out"], false);
+        let checked = report["checked"].as_array().unwrap();
+        assert!(checked.iter().any(|line| line["what"] == "consented"), "{report}");
+        assert_ne!(report["fields"]["open"], serde_json::json!([]), "{}", node.agency);
+    }
+    chain.audited();
+}

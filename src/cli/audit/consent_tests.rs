@@ -240,7 +240,7 @@ fn part(consent: Option<Consent>) -> PartReport {
         t.accept(record, Origin::Partner { agency: &partner, number, feed_index: 0 })?;
         consent.iter().try_for_each(|consent| t.append(received(consent)).map(drop))
     });
-    super::part_tests::exported(&node, crate::audit::Selection::Record(id))
+    part_tests::exported(&node, crate::audit::Selection::Record(id))
 }
 
 #[test]

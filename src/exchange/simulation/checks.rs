@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::world::{Masks, Node, PAIRS, Relation, World, allowed};
+use super::world::{Masks, Node, PAIRS, Relation, World, allowed, lets_on};
 use crate::exchange::Allowed;
 use crate::exchange::witnessing::head_of;
 use crate::ident::RecordId;
@@ -41,6 +41,8 @@ pub(super) struct Reached {
     pub(super) withdrawn_before: usize,
     /// Records that a partner has and may not use.
     out_of_use: usize,
+    /// Records under originator control that went on.
+    pub(super) let_on: usize,
 }
 
 impl Reached {
@@ -67,6 +69,7 @@ impl Reached {
             sent_again,
             withdrawn_before,
             out_of_use,
+            let_on,
         } = self;
         [
             receipts_caught_up,
@@ -90,6 +93,7 @@ impl Reached {
             sent_again,
             withdrawn_before,
             out_of_use,
+            let_on,
         ]
         .into_iter()
         .all(|count| *count >= least)
@@ -154,9 +158,19 @@ impl World<'_> {
         assert_eq!(Some(receiver.partner_feed.root()), sender.feed.root_at(published));
         assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
         assert_eq!(sender.taken_back, receiver.duties, "every duty arrived");
+        self.assert_consents(from, to);
         let is_cosigned = head_of(&receiver.witnessed_note).size.get() > 0;
         let says_anything = self.nodes[from].state.substance > 0;
         assert_eq!(is_cosigned, says_anything, "every journal that says anything is cosigned");
+    }
+
+    /// What an originator lets a holder do in the end, the holder knows.
+    fn assert_consents(&self, from: usize, to: usize) {
+        let (originator, holder) = (self.book.agency(from), self.book.agency(to));
+        let given = self.nodes[from].state.dealings.given().filter(|(of, _)| *of == holder);
+        let given: BTreeSet<u64> = given.map(|(_, given)| given.consent.number).collect();
+        let let_on = self.nodes[to].state.let_on.keys().filter(|(of, _)| of == originator);
+        assert_eq!(given, let_on.map(|(_, number)| *number).collect(), "every consent arrived");
     }
 
     /// What policy allows in the end is there, but for what the receiver did not take when it came.
@@ -215,7 +229,8 @@ impl World<'_> {
     fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Option<SlotMask> {
         let state = &self.nodes[from].state;
         let record = state.records.get(id)?;
-        let classes = self.book.plainly(self.asked(from, to), record.header());
+        let lets = lets_on(state, record.header(), self.book.agency(to));
+        let classes = self.book.plainly(self.asked(from, to), record.header(), lets);
         match allowed(state, to, record, classes) {
             Allowed::Slots { open, .. } => Some(open),
             Allowed::Nothing | Allowed::AsItIs => None,

@@ -27,8 +27,9 @@ impl World<'_> {
             50..=52 => self.change_policy(node),
             53..=54 => self.change_partner(node, partner),
             55 => self.begin_drain(pair, side),
+            57..=58 => self.consent(node, partner),
             56 if self.restores => self.copy_or_restore(node),
-            57..=150 => drop(self.deliver(pair, side)),
+            59..=150 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }
     }

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{NODES, Random};
-use crate::exchange::fixture::{Agency, start_of_day};
-use crate::exchange::{Acceptance, Duty, FeedEntry, Pair};
+use crate::exchange::fixture::{Agency, Ring, start_of_day};
+use crate::exchange::{Acceptance, Duty, FeedEntry, Pair, Reason, Said};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::policy::{
     Bundle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector,
     Vocabulary,
 };
+use crate::record::consent::Parties;
 use crate::record::header::Header;
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::Tlp;
@@ -90,16 +91,23 @@ when {{ resource.confidence >= {min} }};
     }
 
     /// The classes that go to a partner; none, not even `Core`, when the record does not.
-    fn shows(&self, own: &AgencyName, partner: &PartnerFacts, record: &RecordFacts) -> ClassSet {
+    /// `lets`: the originator lets us pass it on to this partner.
+    fn shows(
+        &self,
+        own: &AgencyName,
+        partner: &PartnerFacts,
+        record: &RecordFacts,
+        lets: bool,
+    ) -> ClassSet {
         let is_own = record.originator == *own;
+        let is_listed = |list: &Vec<AgencyName>| list.contains(&partner.agency);
+        let by_name = lets || record.releasable_to.as_ref().is_some_and(is_listed);
         let in_circle = |circles: &Vec<String>| circles.iter().any(|c| partner.circles.contains(c));
         let is_named = match (&record.releasable_to, &record.circles) {
             (None, None) => true,
-            (list, circles) => {
-                list.as_ref().is_some_and(|list| list.contains(&partner.agency))
-                    || circles.as_ref().is_some_and(in_circle)
-            }
+            (_, circles) => by_name || circles.as_ref().is_some_and(in_circle),
         };
+        let is_let = is_own || !record.orcon || by_name;
         let may_leave = match record.tlp {
             Tlp::Clear => is_named,
             Tlp::Green if is_own => is_named,
@@ -107,7 +115,7 @@ when {{ resource.confidence >= {min} }};
             _ => false,
         };
         let wanted = record.confidence >= self.share_min && (is_own || self.forwards);
-        if may_leave && wanted { self.classes } else { ClassSet::EMPTY }
+        if may_leave && is_let && wanted { self.classes } else { ClassSet::EMPTY }
     }
 }
 
@@ -180,10 +188,10 @@ impl Book {
     }
 
     /// What the policy module says.
-    pub(super) fn decide(&mut self, asked: Asked, header: &Header) -> Arc<Decision> {
+    pub(super) fn decide(&mut self, asked: Asked, record: &RecordFacts) -> Arc<Decision> {
         let Self { editions, facts, moment, .. } = self;
         let decider = &mut editions[asked.own][asked.edition].decider;
-        decider.decide(&facts[asked.partner][asked.facts], &record_facts(header), moment)
+        decider.decide(&facts[asked.partner][asked.facts], record, moment)
     }
 
     fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
@@ -194,12 +202,12 @@ impl Book {
         )
     }
 
-    /// What is wanted, in plain words.
-    pub(super) fn plainly(&self, asked: Asked, header: &Header) -> ClassSet {
+    /// What is wanted, in plain words; `lets` as the originator says of this partner.
+    pub(super) fn plainly(&self, asked: Asked, header: &Header, lets: bool) -> ClassSet {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
         let partner = &self.facts[asked.partner][asked.facts];
         let own = &self.agencies[asked.own];
-        stance.shows(own, partner, &record_facts(header))
+        stance.shows(own, partner, &record_facts(header), lets)
     }
 
     pub(super) fn plainly_accepts(&self, asked: Asked, confidence: u8) -> bool {
@@ -210,6 +218,7 @@ impl Book {
 /// A node's policy on what a partner sends.
 pub(super) struct Accepting<'a> {
     pub(super) book: &'a mut Book,
+    pub(super) ring: &'a Ring,
     pub(super) asked: Asked,
 }
 
@@ -218,13 +227,19 @@ impl Acceptance for Accepting<'_> {
         self.book.accepts(self.asked, header)
     }
 
-    fn duty(&mut self, _: &FeedEntry) -> Duty {
-        Duty::Accepted
+    fn duty(&mut self, entry: &FeedEntry) -> Duty {
+        let Some(Said::Consent(consent)) = entry.said.as_deref() else { return Duty::Accepted };
+        let [originator, holder] =
+            [self.asked.partner, self.asked.own].map(|node| self.book.agency(node));
+        match consent.verify(Parties { originator, holder }, self.ring) {
+            Ok(()) => Duty::Accepted,
+            Err(error) => Duty::Refused(Reason::Signature, error.to_string()),
+        }
     }
 }
 
 /// What policy sees of a record.
-fn record_facts(header: &Header) -> RecordFacts {
+pub(super) fn record_facts(header: &Header) -> RecordFacts {
     RecordFacts::new(
         header.kind,
         header.originator.clone(),
@@ -270,6 +285,7 @@ pub(super) fn any_marking(random: &mut Random) -> pb::Marking {
             pb::Marking { releasable_to, ..marking(pb::Tlp::Green) }
         }
         5 => marking(pb::Tlp::Green),
+        6 | 7 => pb::Marking { orcon: true, ..marking(pb::Tlp::Clear) },
         _ => marking(pb::Tlp::Clear),
     }
 }

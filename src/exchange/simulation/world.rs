@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checks::Reached;
-use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
+use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking, record_facts};
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -13,8 +13,8 @@ use crate::exchange::fixture::{Agency, Feed, Ring, indicator_draft, start_of_day
 use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
-    Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Disclosed, Given, Reason,
-    ReceivedBatch, WINDOW, check_batch, owed,
+    Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Reason,
+    ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::state::{Progress, Rescan};
@@ -24,6 +24,9 @@ use crate::merkle::{
 };
 use crate::pb;
 use crate::pb::exchange_frame::Body;
+use crate::policy::RecordFacts;
+use crate::record::consent::{ConsentVerdict, Parties, Purpose, Saying, Scope, Subject};
+use crate::record::header::Header;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
@@ -102,6 +105,10 @@ pub(super) enum Said {
     Rules,
     /// A partner got these without their envelopes.
     Lapsed(usize, Vec<RecordId>),
+    /// A partner is to be told what it may do with our records.
+    Told(usize, Box<Told>),
+    /// An originator lets us pass records on to this agency, or no longer.
+    LetOn(AgencyName),
 }
 
 /// What is durable of a node.
@@ -118,6 +125,11 @@ pub(super) struct State {
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
     submitted: Vec<(String, pb::Marking, RecordId)>,
+    /// What was said about consent.
+    pub(super) dealings: Dealings,
+    /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
+    /// by the originator and the number under which it said so.
+    pub(super) let_on: BTreeMap<(AgencyName, u64), AgencyName>,
     /// The leaves of the journal that partners cosign.
     pub(super) leaves: Vec<TreeHash>,
     /// Leaves up to the last that is not about cosignatures.
@@ -318,8 +330,9 @@ impl Node {
         relation.receipt_note = receipt_note;
         relation.exceptions.extend(checked.exceptions);
         for taken in checked.taken {
-            let FeedEntry { action, record: id, open_slots, .. } = taken.entry;
+            let FeedEntry { action, record: id, open_slots, said, .. } = taken.entry;
             match taken.record {
+                None if said.is_some() => said.iter().for_each(|told| self.hear(sender, told)),
                 Some(record) => {
                     let is_originator = record.header().originator == *sender;
                     let record = std::sync::Arc::unwrap_or_clone(record);
@@ -334,6 +347,21 @@ impl Node {
             }
         }
         self.write(b"feed received");
+    }
+
+    /// An originator says whom we may pass its records on to, or takes that back.
+    fn hear(&mut self, originator: &AgencyName, told: &Told) {
+        let Told::Consent(consent) = told else { unreachable!("nobody asks here") };
+        let Purpose::Forward(third) = &consent.subject.purpose else { unreachable!() };
+        self.state.dealings.take(originator, told).unwrap();
+        let key = (originator.clone(), consent.number);
+        match consent.verdict {
+            ConsentVerdict::Granted { .. } => {
+                assert_eq!(self.state.let_on.insert(key, third.clone()), None, "said once");
+            }
+            _ => assert!(self.state.let_on.remove(&key).is_some(), "said in order"),
+        }
+        self.say(Said::LetOn(third.clone()));
     }
 
     fn record_receipt(
@@ -385,6 +413,18 @@ impl Node {
             Err(refusal) => Witnessed::Refused(refusal),
         }
     }
+}
+
+/// What policy sees of a record that a node has.
+pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
+    let (facts, hour) = (record_facts(record.header()), start_of_day().hour());
+    state.dealings.in_force().extend(facts, &record.id(), hour)
+}
+
+/// Whether the originator of a record lets a node pass it on to this agency.
+pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> bool {
+    let said = state.let_on.iter();
+    said.into_iter().any(|((originator, _), third)| *originator == header.originator && third == to)
 }
 
 /// What may go to a partner of a record, if these classes may; nothing without `Core`. A withdrawal
@@ -526,6 +566,8 @@ impl<'a> World<'a> {
                 accepted: Vec::new(),
                 relations,
                 submitted: Vec::new(),
+                dealings: Dealings::default(),
+                let_on: BTreeMap::new(),
                 leaves: Vec::new(),
                 substance: 0,
             },
@@ -730,6 +772,7 @@ impl<'a> World<'a> {
     fn load(&mut self, pair: (usize, usize), side: usize, from: LeafIndex) -> Input {
         let (own, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
         let asked = self.asked(own, partner);
+        let third = self.book.agency(partner).clone();
         let Self { random, book, nodes, reached, .. } = self;
         let state = &nodes[own].state;
         let feed = &state.relations[&partner].feed;
@@ -743,6 +786,7 @@ impl<'a> World<'a> {
             }
             let record = &state.records[&entry.record];
             let header = record.header();
+            let lets = lets_on(state, header, &third);
             // All of it goes, or nothing.
             let whole = |classes| match allowed(state, partner, record, classes) {
                 Allowed::Slots { open, .. } => {
@@ -750,11 +794,11 @@ impl<'a> World<'a> {
                 }
                 _ => None,
             };
-            let shown = whole(book.plainly(asked, header));
+            let shown = whole(book.plainly(asked, header, lets));
             reached.withheld_at_sending += usize::from(shown.is_none());
             let confidence = header.confidence;
             sendings.push(Sending { record: entry.record, shown, confidence });
-            whole(book.decide(asked, header).revealed)
+            whole(book.decide(asked, &facts_of(state, record)).revealed)
                 .map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
         });
         let root = head.0.root;
@@ -786,7 +830,7 @@ impl<'a> World<'a> {
             pair: &keys,
             keys: &self.ring,
             roots: &mut self.nodes[own].roots,
-            acceptance: &mut Accepting { book: self.book, asked },
+            acceptance: &mut Accepting { book: self.book, ring: &self.ring, asked },
         };
         check_batch(&mut context, frontier, batch)
     }
@@ -801,7 +845,7 @@ impl<'a> World<'a> {
         let most = 1 + self.random.below(3) as u64;
         let Progress { considered, rescan } = before;
         let size = node.state.journal.len() as u64;
-        let (after, range) = if considered < size {
+        let (mut after, range) = if considered < size {
             let end = size.min(considered + most);
             (Progress { considered: end, ..before }, considered..end)
         } else if rescan.is_done() {
@@ -819,6 +863,14 @@ impl<'a> World<'a> {
             match said {
                 Said::Record(id, _) => appended |= self.bring(own, partner, id),
                 Said::Use(id) if is_live => appended |= self.bring(own, partner, id),
+                Said::Told(of, told) if is_live && of == partner => {
+                    let node = &mut self.nodes[own];
+                    node.state.relations.get_mut(&partner).unwrap().feed.tell(&told);
+                    appended = true;
+                }
+                Said::LetOn(third) if is_live && third == *self.book.agency(partner) => {
+                    after = after.again();
+                }
                 Said::Lapsed(of, ids) if is_live && of == partner => {
                     for id in ids {
                         appended |= self.bring(own, partner, id);
@@ -851,7 +903,9 @@ impl<'a> World<'a> {
         if is_theirs || node.source(&id) == Some(partner) {
             return false;
         }
-        let decision = book.decide(asked, record.header());
+        let decision = book.decide(asked, &facts_of(&node.state, &record));
+        let is_controlled =
+            record.header().marking.orcon && record.header().originator != *book.agency(own);
         let allowed = allowed(&node.state, partner, &record, decision.revealed);
         let relation = node.state.relations.get_mut(&partner).unwrap();
         let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
@@ -868,6 +922,7 @@ impl<'a> World<'a> {
                     reached.taken_back += usize::from(after.is_retracted);
                 }
                 _ => {
+                    reached.let_on += usize::from(is_controlled);
                     let was = before.unwrap_or_default();
                     reached.shown_again += usize::from(was.is_retracted);
                     reached.sent_again += usize::from(was.is_lapsed);
@@ -899,6 +954,34 @@ impl<'a> World<'a> {
         };
         let records = self.nodes[own].state.records.values();
         records.filter(of_series).map(Verified::id).collect()
+    }
+
+    /// Says to a partner to whom it may pass on what it holds of this agency, or takes that back.
+    pub(super) fn consent(&mut self, own: usize, partner: usize) {
+        let others: Vec<_> = (0..NODES).filter(|node| ![own, partner].contains(node)).collect();
+        let third = self.book.agency(others[self.random.below(others.len())]).clone();
+        let holder = self.book.agency(partner).clone();
+        let Self { random, nodes, .. } = self;
+        let node = &mut nodes[own];
+        let given = node.state.dealings.given().filter(|(to, _)| **to == holder);
+        let given: Vec<_> = given.map(|(_, given)| given.consent.clone()).collect();
+        let (number, verdict, subject) = if given.is_empty() || random.chance(2) {
+            let until = start_of_day().plus_ms(24 * 3_600_000);
+            let subject = Subject { purpose: Purpose::Forward(third), scope: Scope::All };
+            let number = node.state.dealings.next_consent(&holder);
+            (number, ConsentVerdict::Granted { until }, subject)
+        } else {
+            let revoked = given[random.below(given.len())].clone();
+            (revoked.number, ConsentVerdict::Revoked, revoked.subject)
+        };
+        let (at, reason) = (start_of_day(), "of the test".to_owned());
+        let saying = Saying { number, request: 0, verdict, subject, at, reason };
+        let consent = node.agency.consent(&holder, saying);
+        let originator = node.agency.name.clone();
+        let parties = Parties { originator: &originator, holder: &holder };
+        node.state.dealings.check_say(parties, &consent).unwrap();
+        node.state.dealings.say(0, parties, consent.clone());
+        node.say(Said::Told(partner, Box::new(Told::Consent(consent))));
     }
 
     /// Agrees something else with a partner.

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::reader::{Reader, Value};
 use crate::ident::{AgencyName, Timestamp};
+use crate::policy::consents::consented;
 use crate::policy::facts::{Country, PartnerFacts, RecordFacts, Sector};
 use crate::record::kind::Kind;
 use crate::record::marking::{Pap, Tlp};
@@ -59,7 +60,7 @@ pub(super) const RECORD_KEYS: [&str; 19] = [
     "no_notify",
     "no_attribution",
 ];
-pub(super) const GIVEN_KEYS: [&str; 3] = ["partner", "record", "hour"];
+pub(super) const GIVEN_KEYS: [&str; 4] = ["partner", "record", "hour", "consents"];
 /// Which named one a table starts from.
 const LIKE: &str = "like";
 
@@ -71,6 +72,8 @@ pub(super) struct Given {
     record: RecordFacts,
     originator: Option<AgencyName>,
     created: Option<Timestamp>,
+    /// To whom the record's originator consents that it is passed on.
+    consents: Vec<AgencyName>,
 }
 
 impl Default for Given {
@@ -108,7 +111,8 @@ impl Default for Given {
             no_notify: false,
             no_attribution: false,
         };
-        Self { hour, partner, record, originator: None, created: None }
+        let consents = Vec::new();
+        Self { hour, partner, record, originator: None, created: None, consents }
     }
 }
 
@@ -118,13 +122,15 @@ pub(super) fn constant<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -
 }
 
 impl Given {
-    /// The record, signed by whom the example names or else by `otherwise`.
+    /// The record, signed by whom the example names or else by `otherwise`, with what its
+    /// originator consents to.
     pub(super) fn record(&self, otherwise: AgencyName) -> RecordFacts {
-        RecordFacts {
+        let facts = RecordFacts {
             originator: self.originator.clone().unwrap_or(otherwise),
             created_hour: self.created.unwrap_or(self.hour).hour(),
             ..self.record.clone()
-        }
+        };
+        consented(facts, self.consents.iter().cloned())
     }
 }
 
@@ -170,6 +176,10 @@ impl<'t, 'a> Presets<'t, 'a> {
                 "hour" => set(&mut given.hour, reader.time(name, value)),
                 "partner" => self.partner(reader, &mut given.partner, value),
                 "record" => self.record(reader, given, value),
+                "consents" => {
+                    let named = reader.list(name, value, Reader::parsed::<AgencyName>);
+                    set(&mut given.consents, named);
+                }
                 _ => reader.unknown(key, "given", &GIVEN_KEYS),
             }
         }

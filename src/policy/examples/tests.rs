@@ -450,7 +450,7 @@ fn every_key_is_read() {
             assert!(said.starts_with(key), "{said}");
         }
     }
-    assert_eq!(GIVEN_KEYS.len(), 3);
+    assert_eq!(GIVEN_KEYS.len(), 4);
 }
 
 /// Each fact that can be given reaches the decision.
@@ -462,6 +462,10 @@ fn every_fact_reaches_the_policy() {
         ("resource.pap == Liaison::Pap::\"RED\"", "record = { pap = \"RED\" }"),
         ("resource.labels.contains(\"l\")", "record = { labels = [\"l\"] }"),
         ("resource has releasable_to", "record = { releasable_to = [\"partner.example\"] }"),
+        (
+            "resource has releasable_to",
+            "record = { orcon = true }, consents = [\"partner.example\"]",
+        ),
         ("resource has circles", "record = { circles = [\"c\"] }, partner = { circles = [\"c\"] }"),
         ("resource.orcon", "record = { orcon = true }"),
         ("resource.confidence == 7", "record = { confidence = 7 }"),

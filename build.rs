@@ -19,6 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("liaison.descriptors"), &descriptors)?;
 
     let set = prost::Message::decode(descriptors.as_slice())?;
-    tonic_prost_build::configure().bytes(".").compile_fds(set)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        // Few entries of a feed have one, and very many entries are in memory at once.
+        .boxed("liaison.v1.FeedEntry.consent_request")
+        .boxed("liaison.v1.FeedEntry.consent")
+        .compile_fds(set)?;
     Ok(())
 }

@@ -158,8 +158,8 @@ impl Audit {
             return Err(fault("what an entry before it asked or said", "something else"));
         };
         let (asked, said) = match &next {
-            Said::Request(request) => (Some(request.into()), None),
-            Said::Consent(consent) => (None, Some(consent.into())),
+            Said::Request(request) => (Some(Box::new(request.into())), None),
+            Said::Consent(consent) => (None, Some(Box::new(consent.into()))),
         };
         let same = entry.consent_request == asked
             && entry.consent == said

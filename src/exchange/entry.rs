@@ -166,11 +166,11 @@ impl FeedEntry {
             at_ms: self.at.unix_ms().unsigned_abs(),
             order: self.order.as_ref().map(Into::into),
             consent_request: match self.said.as_deref() {
-                Some(Said::Request(request)) => Some(request.into()),
+                Some(Said::Request(request)) => Some(Box::new(request.into())),
                 _ => None,
             },
             consent: match self.said.as_deref() {
-                Some(Said::Consent(consent)) => Some(consent.into()),
+                Some(Said::Consent(consent)) => Some(Box::new(consent.into())),
                 _ => None,
             },
         }
@@ -219,7 +219,7 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
         }
         let record = RecordId::try_from(&record_id[..])
             .map_err(|_| EntryError::RecordId(record_id.len()))?;
-        let said = said(action, consent_request, consent)?;
+        let said = said(action, consent_request.map(|of| *of), consent.map(|of| *of))?;
         if let Some(said) = &said
             && (said.record() != record || !mask.is_empty())
         {

@@ -187,7 +187,7 @@ fn giving(
     if let Some(told) = told {
         let entry = pb::FeedEntry {
             record_id: vec![0; 32].into(),
-            consent: Some(told.into()),
+            consent: Some(Box::new(told.into())),
             ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
         };
         publish(&node, Party::partner(), vec![entry]);
@@ -222,7 +222,7 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
     let untold = node();
     let entry = pb::FeedEntry {
         record_id: vec![0; 32].into(),
-        consent: Some((&ours(1)).into()),
+        consent: Some(Box::new((&ours(1)).into())),
         ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
     };
     publish(&untold, Party::partner(), vec![entry]);

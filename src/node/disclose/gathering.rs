@@ -224,8 +224,12 @@ impl Gathering {
     pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
         let id = said.record();
         let (action, consent_request, consent) = match said {
-            Said::Request(request) => (pb::FeedAction::ConsentRequest, Some(request.into()), None),
-            Said::Consent(consent) => (pb::FeedAction::Consent, None, Some(consent.into())),
+            Said::Request(request) => {
+                (pb::FeedAction::ConsentRequest, Some(Box::new(request.into())), None)
+            }
+            Said::Consent(consent) => {
+                (pb::FeedAction::Consent, None, Some(Box::new(consent.into())))
+            }
         };
         let entry = entry(discloser, action, &id, SlotMask::NONE);
         self.push(discloser, id, pb::FeedEntry { consent_request, consent, ..entry }, None, None);

@@ -83,6 +83,7 @@ fn node() -> Node {
             agency: far.agency.to_string(),
             before: Some(pb::PartnerFacts::default()),
             after: Some(after.clone()),
+            reveals: false,
         });
         let proposal = two_persons(t, act);
         t.append(Event::PartnerChanged(pb::PartnerChanged {

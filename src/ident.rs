@@ -26,6 +26,8 @@ pub enum IdentError {
     TimeRange(i64),
     #[error("{0:?} is not an RFC 3339 time such as 2026-11-22T09:14:03Z")]
     TimeForm(String),
+    #[error("an agency's logs have generations 1 to {max}, found {found}", max = Generation::MAX.0)]
+    Generation { found: u32 },
 }
 
 /// The DNS-like name of an organisation that signs records, for example `npa.go.jp`.
@@ -67,6 +69,106 @@ impl fmt::Display for AgencyName {
 impl fmt::Debug for AgencyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Feeds of one generation at the most: one for each partner.
+pub const FEEDS_MAX: u16 = 1_000;
+
+/// Which of its logs in turn an agency keeps. Journal and feeds of another generation have other
+/// origins, so that a checkpoint of one can never be taken for one of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(u8);
+
+impl Generation {
+    pub const FIRST: Self = Self(1);
+    /// A log is succeeded after a disaster. So many times a thousand partners fit the 16 bits that a
+    /// feed's number has on the disk.
+    pub const MAX: Self = Self(64);
+
+    pub fn new(number: u32) -> Result<Self, IdentError> {
+        u8::try_from(number)
+            .ok()
+            .map(Self)
+            .filter(|generation| (Self::FIRST..=Self::MAX).contains(generation))
+            .ok_or(IdentError::Generation { found: number })
+    }
+
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The generation after this one; `None` after the last that there can be.
+    pub fn next(self) -> Option<Self> {
+        Self::new(u32::from(self.0) + 1).ok()
+    }
+
+    /// In messages the first is 0, which is not written out: most agencies never have another.
+    pub fn from_wire(number: u32) -> Result<Self, IdentError> {
+        match number {
+            0 => Ok(Self::FIRST),
+            1 => Err(IdentError::Generation { found: 1 }),
+            number => Self::new(number),
+        }
+    }
+
+    pub fn to_wire(self) -> u32 {
+        if self == Self::FIRST { 0 } else { u32::from(self.0) }
+    }
+
+    /// The number under which a node keeps the feed to or from the partner with this number.
+    pub const fn feed_number(self, partner: u16) -> u16 {
+        (self.0 - Self::FIRST.0) as u16 * FEEDS_MAX + partner
+    }
+
+    /// The partner whose feed has this number in any generation.
+    pub const fn partner_of(feed_number: u16) -> u16 {
+        feed_number.saturating_sub(1) % FEEDS_MAX + 1
+    }
+
+    /// The origin of an agency's journal.
+    pub fn journal_origin(self, agency: &AgencyName) -> String {
+        self.numbered(format!("{agency}/journal"))
+    }
+
+    /// The origin of the feed from one agency to another; the generation is that of `from`.
+    pub fn feed_origin(self, from: &AgencyName, to: &AgencyName) -> String {
+        self.numbered(format!("{from}/feed/{to}"))
+    }
+
+    fn numbered(self, name: String) -> String {
+        if self == Self::FIRST { name } else { format!("{name}/{}", self.0) }
+    }
+
+    /// The generation in the origin of a log of this project.
+    pub fn named_in(origin: &str) -> Self {
+        // Nothing else that ends an origin is a number: agency names have two labels.
+        let last = origin.rsplit('/').next().and_then(|last| last.parse().ok());
+        last.and_then(|number| Self::new(number).ok()).unwrap_or(Self::FIRST)
+    }
+
+    /// The agency whose journal has this origin, and its generation.
+    pub fn of_journal(origin: &str) -> Option<(AgencyName, Self)> {
+        let (agency, rest) = origin.split_once("/journal")?;
+        let generation = match rest.strip_prefix('/') {
+            Some(number) => Self::new(number.parse().ok()?).ok()?,
+            None => Self::FIRST,
+        };
+        let agency: AgencyName = agency.parse().ok()?;
+        // One origin has one text.
+        (generation.journal_origin(&agency) == origin).then_some((agency, generation))
+    }
+}
+
+impl Default for Generation {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -5,8 +5,8 @@
 
 use super::failure::{Check, Fault};
 use super::lines::Log;
-use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
-use crate::merkle::TreeHead;
+use crate::ident::{AgencyName, Generation, IdentError, KeyId, Timestamp};
+use crate::merkle::{Checkpoint, Note, TreeHead};
 use crate::pb;
 use crate::policy::{Country, Sector};
 use crate::record::signed::KeyRing;
@@ -67,6 +67,7 @@ struct RecordKey {
 pub struct Card {
     pub(super) agency: AgencyName,
     pub(super) serial: u64,
+    pub(super) generation: Generation,
     pub(super) identity: VerifyingKey,
     pub(super) journal: VerifyingKey,
     pub(super) receipt: VerifyingKey,
@@ -105,6 +106,7 @@ impl Card {
         Ok(Self {
             agency: card.agency.parse()?,
             serial: card.serial,
+            generation: Generation::from_wire(card.generation)?,
             identity,
             journal: key("journal", &card.journal_key)?,
             receipt: key("receipt", &card.receipt_key)?,
@@ -123,6 +125,15 @@ impl Card {
         let log = Log::journal(std::slice::from_ref(self))
             .ok_or_else(|| Fault::new(Check::OwnCard, "a name that a note can carry", "another"))?;
         log.head(note, Check::CheckpointSignature)
+    }
+
+    /// The generation of the agency's journal that a checkpoint is of, by its own word, if that is a
+    /// later one than the card's.
+    pub fn succeeded_in(&self, note: &[u8]) -> Option<Generation> {
+        let note = Note::parse(note).ok()?;
+        let (agency, generation) =
+            Generation::of_journal(Checkpoint::parse(note.text()).ok()?.origin().as_str())?;
+        (agency == self.agency && generation > self.generation).then_some(generation)
     }
 
     /// The number that the agency reads out.

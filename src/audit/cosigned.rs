@@ -93,9 +93,11 @@ pub(super) fn cosigned_head(
     let keys: Vec<NoteVerifier> =
         of_partner.chain(added.iter().filter(|key| key.name().as_str() == name).cloned()).collect();
     let Some(last) = own.last() else { return Err(fault(&"no card of our own")) };
-    let origin = format!("{}/journal", last.agency);
+    let generation = last.generation;
+    let origin = generation.journal_origin(&last.agency);
     let mut found = "a key that no entry names".to_owned();
-    for card in own.iter().rev().filter(|_| !keys.is_empty()) {
+    let own = own.iter().rev().filter(|card| card.generation == generation);
+    for card in own.filter(|_| !keys.is_empty()) {
         let log = verifier(&origin, SignatureType::Ed25519, &card.journal);
         let (Some(log), Ok(origin)) = (log, origin.parse()) else { continue };
         match SignedCheckpoint::open(note, &log, &keys, &origin) {

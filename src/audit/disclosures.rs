@@ -4,7 +4,7 @@
 use super::content::Content;
 use super::examine::Attested;
 use super::holdings::Row;
-use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
 use crate::record::signed::Slot;
@@ -42,6 +42,8 @@ pub enum LedgerAction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
     pub partner: AgencyName,
+    /// Of the feed.
+    pub generation: Generation,
     /// There with an entry of a feed.
     pub feed_index: Option<u64>,
     pub action: LedgerAction,
@@ -85,6 +87,7 @@ impl Disclosure {
         json!({
             "at": self.at.to_string(),
             "partner": self.partner.to_string(),
+            "generation": self.generation.get(),
             "feed_index": self.feed_index.map(|index| index.to_string()),
             "action": self.action_name(),
             "record_id": self.record.to_string(),
@@ -101,6 +104,8 @@ impl Disclosure {
 pub(super) struct Disclosures {
     filter: LedgerFilter,
     rows: Vec<Disclosure>,
+    /// Rows of feeds that were succeeded; nobody gives a receipt for them any more.
+    ended: usize,
     case: Case,
 }
 
@@ -113,7 +118,7 @@ struct Case {
 
 impl Disclosures {
     pub(super) fn new(filter: LedgerFilter) -> Self {
-        Self { filter, rows: Vec::new(), case: Case::default() }
+        Self { filter, rows: Vec::new(), ended: 0, case: Case::default() }
     }
 
     /// A record was accepted.
@@ -142,7 +147,7 @@ impl Disclosures {
     /// A record is held back, or that was decided on.
     pub(super) fn hold(
         &mut self,
-        agency: &AgencyName,
+        (agency, generation): (&AgencyName, Generation),
         row: &Row,
         policy_version: u64,
         action: LedgerAction,
@@ -150,6 +155,7 @@ impl Disclosures {
     ) {
         self.disclose(Disclosure {
             partner: agency.clone(),
+            generation,
             feed_index: None,
             action,
             record: row.id,
@@ -172,18 +178,24 @@ impl Disclosures {
         }
     }
 
+    /// The feeds so far end. `receipted` as for [`Self::finish`].
+    pub(super) fn succeed(&mut self, receipted: impl Fn(&AgencyName) -> u64) {
+        for row in &mut self.rows[self.ended..] {
+            let receipted = receipted(&row.partner);
+            row.is_receipted = row.feed_index.is_some_and(|index| index < receipted);
+        }
+        self.ended = self.rows.len();
+    }
+
     /// What was asked for. `receipted` tells how many entries a partner has receipted.
-    pub(super) fn finish(self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
-        let Self { filter, mut rows, case } = self;
+    pub(super) fn finish(mut self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
+        self.succeed(receipted);
+        let Self { filter, mut rows, ended: _, case } = self;
         if filter.case.is_some() {
             let Case { series, records } = case;
             let members: BTreeSet<RecordId> =
                 series.iter().filter_map(|series| records.get(series)).flatten().copied().collect();
             rows.retain(|row| members.contains(&row.record));
-        }
-        for row in &mut rows {
-            let receipted = receipted(&row.partner);
-            row.is_receipted = row.feed_index.is_some_and(|index| index < receipted);
         }
         rows
     }

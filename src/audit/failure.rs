@@ -69,6 +69,8 @@ pub enum Check {
     Release,
     /// A consent, a request for one, or what follows from either.
     Consent,
+    /// A journal goes on under the next generation.
+    Succession,
 }
 
 impl Check {
@@ -122,6 +124,7 @@ impl Check {
             Self::ErasureOrder => "erasure_order",
             Self::Release => "release",
             Self::Consent => "consent",
+            Self::Succession => "succession",
         }
     }
 
@@ -175,6 +178,7 @@ impl Check {
             Self::ErasureOrder => "an order to erase was not given by the record's originator",
             Self::Release => "a disclosure that was held is not decided on as it must be",
             Self::Consent => "a consent is not given, told or ended as it must be",
+            Self::Succession => "the logs are not succeeded as they must be",
         }
     }
 }

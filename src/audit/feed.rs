@@ -34,7 +34,9 @@ pub(super) struct Feed {
     disclosed: Rows,
     /// Those of them that were taken back and not disclosed again.
     retracted: Rows,
-    /// What sorts of records were disclosed.
+    /// Records that were disclosed in the feeds before it to the same partner.
+    disclosed_before: Rows,
+    /// What sorts of records were disclosed to the partner.
     sorts: Sorts,
     rescan: Rescan,
 }
@@ -62,6 +64,12 @@ impl Rows {
         let word = self.0.get(row.index() / 64);
         word.is_some_and(|bits| bits & 1 << (row.index() % 64) != 0)
     }
+
+    fn join(mut self, other: &Self) -> Self {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(bits, other)| *bits |= other);
+        self
+    }
 }
 
 /// How far a feed was brought to rules that changed.
@@ -73,6 +81,16 @@ struct Rescan {
 }
 
 impl Feed {
+    /// Begins the feed of the next generation to the same partner; gives the one that ended.
+    pub(super) fn succeed(&mut self) -> Self {
+        let mut ended = std::mem::take(self);
+        let earlier = std::mem::take(&mut ended.disclosed_before);
+        self.disclosed_before = earlier.join(&ended.disclosed);
+        // What is normal for the partner stays.
+        self.sorts = ended.sorts;
+        ended
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.published.get()
     }
@@ -97,9 +115,9 @@ impl Feed {
         self.exceptions
     }
 
-    /// Whether anything of a record was ever disclosed here.
+    /// Whether anything of a record was ever disclosed to the partner.
     pub(super) fn was_given(&self, row: RowNumber) -> bool {
-        self.disclosed.has(row)
+        self.disclosed.has(row) || self.disclosed_before.has(row)
     }
 
     /// Takes the next entry; `policy` is what is in force at this point. Gives the record
@@ -137,7 +155,7 @@ impl Feed {
         }
         let shows_anew = matches!(action, FeedAction::Disclose | FeedAction::Withdraw);
         // What the sender erased may have come from the partner alone.
-        if action != FeedAction::Erased && !shows_anew && !self.disclosed.has(row_number) {
+        if action != FeedAction::Erased && !shows_anew && !self.was_told(row_number, action) {
             let expected = "a record disclosed in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
@@ -175,11 +193,18 @@ impl Feed {
         };
     }
 
-    /// Whether an earlier revision of the record in `row` was ever disclosed here.
+    /// Whether an earlier revision of the record in `row` was ever disclosed to the partner.
     fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
         std::iter::successors(holdings.previous(row), |row| holdings.previous(*row))
             .take(CHAIN_MAX)
-            .any(|row| self.disclosed.has(row))
+            .any(|row| self.was_given(row))
+    }
+
+    /// Whether the record was disclosed: in this feed for what adds to it, in one before it too for
+    /// what takes away.
+    fn was_told(&self, row: RowNumber, action: FeedAction) -> bool {
+        let takes_away = matches!(action, FeedAction::Retract | FeedAction::Erase);
+        self.disclosed.has(row) || takes_away && self.disclosed_before.has(row)
     }
 
     /// Compares the entries so far with a head whose note was verified.

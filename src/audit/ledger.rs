@@ -19,9 +19,10 @@ use super::policy::InForce;
 use super::releases::Releases;
 use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Quorum, Remark, Report};
+use super::succession::Generations;
 use super::walk::Ending;
 use super::witnesses::Witnesses;
-use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp, TreeHash};
+use crate::ident::{AgencyName, BundleHash, Generation, RecordId, Timestamp, TreeHash};
 use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::Compiled;
@@ -50,6 +51,7 @@ pub enum Anchor {
 #[derive(Debug, Clone)]
 pub struct KnownCheckpoint {
     note: Bytes,
+    origin: String,
     head: TreeHead,
 }
 
@@ -61,10 +63,21 @@ pub struct NotACheckpoint(String);
 impl KnownCheckpoint {
     pub fn parse(note: Bytes) -> Result<Self, NotACheckpoint> {
         let parsed = Note::parse(&note).map_err(|error| NotACheckpoint(error.to_string()))?;
-        let head = Checkpoint::parse(parsed.text())
-            .map_err(|error| NotACheckpoint(error.to_string()))?
-            .head();
-        Ok(Self { note, head })
+        let checkpoint =
+            Checkpoint::parse(parsed.text()).map_err(|error| NotACheckpoint(error.to_string()))?;
+        Ok(Self { note, origin: checkpoint.origin().to_string(), head: checkpoint.head() })
+    }
+
+    pub(super) fn note(&self) -> &[u8] {
+        &self.note
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(super) const fn head(&self) -> TreeHead {
+        self.head
     }
 }
 
@@ -90,7 +103,8 @@ pub struct Expectations {
 pub struct Audit {
     pub(super) expectations: Expectations,
     pub(super) own: Vec<Card>,
-    journal: Option<Log>,
+    pub(super) journal: Option<Log>,
+    pub(super) generations: Generations,
     /// Commits from before the first card.
     early: Vec<(Bytes, TreeHead)>,
     frontier: Frontier,
@@ -109,7 +123,7 @@ pub struct Audit {
     pub(super) releases: Releases,
     pub(super) untold: Untold,
     pub(super) counts: Counts,
-    witnesses: Witnesses,
+    pub(super) witnesses: Witnesses,
     failure: Option<Failure>,
 }
 
@@ -122,6 +136,7 @@ impl Audit {
             disclosures,
             own: Vec::new(),
             journal: None,
+            generations: Generations::default(),
             early: Vec::new(),
             frontier: Frontier::new(),
             checkpoint: TreeHead::EMPTY,
@@ -212,6 +227,9 @@ impl Audit {
         if !about_cosignatures {
             self.witnesses.substance(index);
         }
+        let is_card =
+            matches!(&told, Told::Other(event) if matches!(**event, Event::CardIssued(_)));
+        self.generations.check_card_is_next(is_card)?;
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
@@ -233,6 +251,7 @@ impl Audit {
         match event {
             Event::Genesis(genesis) => self.begin(index, &genesis),
             Event::CardIssued(issued) => self.card(issued),
+            Event::LogSucceeded(succeeded) => self.succeed(&succeeded),
             Event::PartnerChanged(changed) => {
                 let bundle = self.policy.bundle();
                 let number =
@@ -300,6 +319,7 @@ impl Audit {
         {
             disclosures.disclose(Disclosure {
                 partner: agency.clone(),
+                generation: self.own.last().map_or(Generation::FIRST, |card| card.generation),
                 feed_index: Some(entries.saturating_sub(1)),
                 action: LedgerAction::Feed(entry.action()),
                 record: row.id,
@@ -356,6 +376,13 @@ impl Audit {
                 return Err(Fault::new(Check::OwnCard, expected, card.serial));
             }
         }
+        if self.generations.check_card(&card, &self.own)? {
+            let receipted = |agency: &AgencyName| self.partners.receipted(agency);
+            if let Some(disclosures) = &mut self.disclosures {
+                disclosures.succeed(receipted);
+            }
+            self.partners.succeed(card.generation);
+        }
         self.own.push(card);
         self.counts.cards += 1;
         self.journal = Log::journal(&self.own);
@@ -384,6 +411,7 @@ impl Audit {
     }
 
     fn commit(&mut self, note: Bytes) -> Result<(), Fault> {
+        self.generations.check_card_is_next(false)?;
         self.partners.check_published()?;
         self.holds.check_due(None)?;
         let computed = self.frontier.head();
@@ -406,6 +434,10 @@ impl Audit {
             self.witnesses.commit(at);
         }
         Ok(())
+    }
+
+    pub(super) fn head(&self) -> TreeHead {
+        self.frontier.head()
     }
 
     fn check_head(&self, signed: TreeHead, computed: TreeHead) -> Result<(), Fault> {
@@ -437,7 +469,7 @@ impl Audit {
     }
 
     fn check_known(&self) -> Result<(), Fault> {
-        let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
+        let Some(known) = self.comparable() else { return Ok(()) };
         if known.head.size != self.frontier.size() {
             return Ok(());
         }
@@ -495,6 +527,9 @@ impl Audit {
             let (expected, found) = (shown(known.head), shown(TreeHead::EMPTY));
             return Err(Fault::new(Check::KnownCheckpoint, expected, found));
         }
+        if let Some(checked) = self.generations.check_known(known) {
+            return checked;
+        }
         if known.head.size > self.checkpoint.size {
             let found = format!("a journal of size {}", self.checkpoint.size);
             return Err(Fault::new(Check::KnownCheckpoint, shown(known.head), found));
@@ -534,27 +569,23 @@ impl Audit {
         if self.policy.absent > 0 {
             remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });
         }
+        self.generations.remark(remarks);
         self.partners.remark(remarks);
         self.witnesses.remark(remarks);
     }
 
     fn report(mut self, remarks: Vec<Remark>) -> Report {
-        let disclosures = self.disclosures.take().map(|disclosures| {
-            let partners = &self.partners;
-            disclosures.finish(|agency| {
-                partners
-                    .iter()
-                    .find(|(name, _)| *name == agency)
-                    .map_or(0, |(_, p)| p.feed.receipted())
-            })
-        });
-        let feeds = self.partners.iter().map(|(agency, partner)| FeedCount {
-            partner: agency.clone(),
-            size: partner.feed.size(),
-            records: partner.feed.records(),
-            receipted: partner.feed.receipted(),
-            exceptions: partner.feed.exceptions(),
-            received: partner.received.map_or(0, |head| head.size.get()),
+        let disclosures = self
+            .disclosures
+            .take()
+            .map(|disclosures| disclosures.finish(|agency| self.partners.receipted(agency)));
+        let feeds = self.partners.feeds().map(|(name, feed, received)| FeedCount {
+            name,
+            size: feed.size(),
+            records: feed.records(),
+            receipted: feed.receipted(),
+            exceptions: feed.exceptions(),
+            received: received.map_or(0, |head| head.size.get()),
         });
         let (witnesses, quorum) = (self.witnesses.counts(), self.quorum());
         Report {

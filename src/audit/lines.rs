@@ -2,7 +2,7 @@
 
 use super::card::Card;
 use super::failure::{Check, Fault};
-use crate::ident::AgencyName;
+use crate::ident::Generation;
 use crate::merkle::{NoteVerifier, Origin, SignatureType, SignedCheckpoint, TreeHead};
 use ed25519_dalek::VerifyingKey;
 
@@ -16,21 +16,31 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// An agency's own journal.
+    /// An agency's own journal of the generation of its newest card.
     pub(super) fn journal(own: &[Card]) -> Option<Self> {
-        let name = format!("{}/journal", own.last()?.agency);
-        Self::of(&name, own.iter().rev().map(|card| &card.journal), None)
+        let Card { agency, generation, .. } = own.last()?;
+        Self::of(&generation.journal_origin(agency), journal_keys(own, *generation), None)
     }
 
-    /// The feed from the agency of `own` to `partner`, with the receipts of its card.
+    /// The feed from the agency of `own` to `partner`, with the receipts of its card; of the
+    /// generation of its newest card.
     pub(super) fn published(own: &[Card], partner: &Card) -> Option<Self> {
-        let name = feed_origin(&own.last()?.agency, &partner.agency);
-        Self::of(&name, own.iter().rev().map(|card| &card.journal), Some(partner))
+        Self::published_in(own.last()?.generation, own, partner)
+    }
+
+    /// The same of any generation.
+    pub(super) fn published_in(
+        generation: Generation,
+        own: &[Card],
+        partner: &Card,
+    ) -> Option<Self> {
+        let name = generation.feed_origin(&own.last()?.agency, &partner.agency);
+        Self::of(&name, journal_keys(own, generation), Some(partner))
     }
 
     /// The feed from `partner`, with the receipts that `own` gives.
     pub(super) fn received(partner: &Card, own: &Card) -> Option<Self> {
-        let name = feed_origin(&partner.agency, &own.agency);
+        let name = partner.generation.feed_origin(&partner.agency, &own.agency);
         Self::of(&name, std::iter::once(&partner.journal), Some(own))
     }
 
@@ -124,6 +134,8 @@ pub(super) fn head_by(
     log.head(note, check)
 }
 
-fn feed_origin(from: &AgencyName, to: &AgencyName) -> String {
-    format!("{from}/feed/{to}")
+/// The keys that an agency signs its logs of a generation with, the newest first.
+fn journal_keys(own: &[Card], generation: Generation) -> impl Iterator<Item = &VerifyingKey> {
+    let of_generation = own.iter().rev().filter(move |card| card.generation == generation);
+    of_generation.map(|card| &card.journal)
 }

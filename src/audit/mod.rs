@@ -23,6 +23,7 @@ mod examine;
 mod export;
 mod failure;
 mod feed;
+mod feed_name;
 mod holdings;
 mod holds;
 mod ledger;
@@ -41,6 +42,7 @@ mod releases;
 mod replay;
 mod report;
 mod segment;
+mod succession;
 mod walk;
 mod witnesses;
 
@@ -52,6 +54,7 @@ pub use export::{
     Summary, examine_bundle, is_plain_name, read_bundle,
 };
 pub use failure::{Check, Failure, Fault, Place};
+pub use feed_name::FeedName;
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use page::Occasion;
 pub use part::{

@@ -168,7 +168,7 @@ impl Report {
              <th class=\"n\">Received from it</th></tr></thead>",
         );
         for feed in &self.feeds {
-            text += &format!("<tr><td>{}</td>", Safe(&feed.partner));
+            text += &format!("<tr><td>{}</td>", Safe(&feed.name));
             for count in [feed.records, feed.size, feed.receipted, feed.exceptions, feed.received] {
                 text += &format!("<td class=\"n\">{}</td>", grouped(count));
             }

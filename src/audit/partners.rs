@@ -4,18 +4,16 @@ use super::acts::Acts;
 use super::card::Card;
 use super::failure::{Check, Fault};
 use super::feed::{Feed, exceptions, shown};
+use super::feed_name::FeedName;
 use super::holdings::{Holdings, RowNumber};
 use super::lines::Log;
 use super::policy::InForce;
 use super::report::Remark;
-use crate::ident::{AgencyName, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, FEEDS_MAX, Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
 use crate::policy::{Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, only_narrows};
 use std::collections::{BTreeMap, HashMap};
-
-/// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
-const PARTNERS_MAX: usize = 1_000;
 
 /// What the journal says about one partner.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub(super) struct Partner {
     /// The last entry that changed it.
     changed_at: u64,
     pub(super) feed: Feed,
+    /// The feeds of the generations before, from the first on.
+    pub(super) ended: Vec<Feed>,
     /// The newest head of its feed to us.
     pub(super) received: Option<TreeHead>,
     received_exceptions: u64,
@@ -66,6 +66,8 @@ impl Partner {
 /// All partners.
 #[derive(Debug, Default)]
 pub(super) struct Partners {
+    /// Of the agency's own logs.
+    generation: Generation,
     partners: BTreeMap<AgencyName, Partner>,
     numbers: HashMap<u16, AgencyName>,
     /// Those whose feed grew since the last commit.
@@ -79,6 +81,10 @@ impl Partners {
 
     pub(super) fn card(&self, agency: &AgencyName) -> Option<&Card> {
         self.partners.get(agency).map(|partner| &partner.card)
+    }
+
+    pub(super) fn named_partner(&self, agency: &AgencyName) -> Option<&Partner> {
+        self.partners.get(agency)
     }
 
     /// Whether anything of a record was ever disclosed to a partner.
@@ -99,27 +105,72 @@ impl Partners {
         facts_hash(&standing)
     }
 
-    /// Checks a note that is said to be over the newest head published to a partner: it must be
-    /// signed, and every line on it be that of a known key.
+    /// The feed to a partner in the generation of the logs now, and its number.
+    pub(super) fn feed(&self, agency: &AgencyName) -> Option<(FeedName, u16)> {
+        let number = self.partners.get(agency)?.number;
+        let name = FeedName { partner: agency.clone(), generation: self.generation };
+        Some((name, self.generation.feed_number(number)))
+    }
+
+    /// Entries of the feed now to a partner that it gave receipts for.
+    pub(super) fn receipted(&self, agency: &AgencyName) -> u64 {
+        self.partners.get(agency).map_or(0, |partner| partner.feed.receipted())
+    }
+
+    /// Every feed that there ever was; with the newest to a partner, the head of the feed from it.
+    pub(super) fn feeds(&self) -> impl Iterator<Item = (FeedName, &Feed, Option<TreeHead>)> {
+        self.partners.iter().flat_map(|(agency, partner)| {
+            let ended = partner.ended.iter().map(|feed| (feed, None));
+            let all = ended.chain([(&partner.feed, partner.received)]);
+            let numbered = (1..).filter_map(|number| Generation::new(number).ok()).zip(all);
+            let is_there = |(generation, (feed, _)): &(Generation, (&Feed, _))| {
+                *generation == self.generation || feed.size() > 0
+            };
+            numbered.filter(is_there).map(|(generation, (feed, received))| {
+                (FeedName { partner: agency.clone(), generation }, feed, received)
+            })
+        })
+    }
+
+    /// The logs of the agency were succeeded by those of this generation.
+    pub(super) fn succeed(&mut self, generation: Generation) {
+        self.generation = generation;
+        for partner in self.partners.values_mut() {
+            let ended = partner.feed.succeed();
+            partner.ended.push(ended);
+            partner.logs = None;
+        }
+    }
+
+    /// Checks a note that is said to be over the newest head of a feed: it must be signed, and every
+    /// line on it be that of a known key.
     pub(super) fn newest_head(
-        &mut self,
-        agency: &AgencyName,
+        &self,
+        feed: &FeedName,
         note: &[u8],
         own: &[Card],
     ) -> Result<(), Fault> {
-        let partner = self.named(agency.as_str())?;
-        let head = partner.logs(own)?.published.whole_head(note, Check::FeedNote)?;
-        let newest = partner.feed.head();
+        let FeedName { partner: agency, generation } = feed;
+        let missing = || Fault::new(Check::FeedNote, "a feed of this journal", feed);
+        let partner = self.partners.get(agency).ok_or_else(missing)?;
+        let log = Log::published_in(*generation, own, &partner.card).ok_or_else(missing)?;
+        let head = log.whole_head(note, Check::FeedNote)?;
+        let ended = partner.ended.get(usize::from(generation.get() - Generation::FIRST.get()));
+        let newest = ended.unwrap_or(&partner.feed).head();
         if head == newest {
             return Ok(());
         }
         Err(Fault::new(Check::FeedNote, shown(newest), shown(head)))
     }
 
-    /// The number's partner and how many entries its feed has so far.
-    pub(super) fn numbered(&self, number: u16) -> Option<(&AgencyName, u64)> {
-        let agency = self.numbers.get(&number)?;
+    /// The partner of a feed of the generation now, and how many entries it has so far.
+    pub(super) fn numbered(&self, feed: u16) -> Option<(&AgencyName, u64)> {
+        let agency = self.partner_of(feed)?;
         Some((agency, self.partners.get(agency)?.feed.entries()))
+    }
+
+    fn partner_of(&self, feed: u16) -> Option<&AgencyName> {
+        self.numbers.get(&feed.checked_sub(self.generation.feed_number(0))?)
     }
 
     /// Refuses the name of an agency that is no partner.
@@ -165,8 +216,8 @@ impl Partners {
         }
         let number = u16::try_from(changed.number)
             .ok()
-            .filter(|number| *number > 0)
-            .ok_or_else(|| fault("a number from 1 to 65535", &changed.number))?;
+            .filter(|number| (1..=FEEDS_MAX).contains(number))
+            .ok_or_else(|| fault("a number from 1 to 1000", &changed.number))?;
         let said = changed.facts.clone().unwrap_or_default();
         let facts = facts_for_policy(&card, is_active, &said)?;
         // A new partner has an end of its agreement and belongs to nothing.
@@ -191,6 +242,15 @@ impl Partners {
                 return Err(fault(&format!("number {}", partner.number), &number));
             }
             partner.identity_changed |= !partner.card.is_same_identity(&card);
+            if partner.card.generation > card.generation {
+                let expected = format!("logs of generation {}", partner.card.generation);
+                return Err(Fault::new(Check::PartnerCard, expected, card.generation));
+            }
+            if partner.card.generation < card.generation {
+                // Its feed begins anew.
+                partner.received = None;
+                partner.received_exceptions = 0;
+            }
             partner.card = card;
             partner.facts = facts;
             partner.said = said;
@@ -203,9 +263,6 @@ impl Partners {
         if self.numbers.insert(number, agency.clone()).is_some() {
             return Err(fault("a number of its own", &number));
         }
-        if self.partners.len() == PARTNERS_MAX {
-            return Err(fault("at most 1,000 partners", &"more"));
-        }
         let partner = Partner {
             number,
             card,
@@ -215,6 +272,7 @@ impl Partners {
             is_revoked,
             changed_at: index,
             feed: Feed::default(),
+            ended: self.ended_before(),
             received: None,
             received_exceptions: 0,
             while_inactive: 0,
@@ -225,41 +283,42 @@ impl Partners {
         Ok(number)
     }
 
-    /// The next entry of the feed to partner `number`, which discloses nothing.
+    /// The feeds that a partner never had, because it is younger than they.
+    fn ended_before(&self) -> Vec<Feed> {
+        (Generation::FIRST.get()..self.generation.get()).map(|_| Feed::default()).collect()
+    }
+
+    /// The next entry of a feed, which discloses nothing.
     pub(super) fn tell(
         &mut self,
-        number: u16,
+        feed: u16,
         leaf: TreeHash,
         entry: &pb::FeedEntry,
     ) -> Result<(), Fault> {
-        let found = self.numbers.get(&number);
-        let found = found.and_then(|agency| Some((agency, self.partners.get_mut(agency)?)));
-        let Some((agency, partner)) = found else {
-            return Err(stranger(&format!("number {number}")));
-        };
-        if self.grown.last() != Some(agency) {
-            self.grown.push(agency.clone());
+        let unknown = || stranger(&format!("number {feed}"));
+        let agency = self.partner_of(feed).cloned().ok_or_else(unknown)?;
+        let partner = self.partners.get_mut(&agency).ok_or_else(unknown)?;
+        if self.grown.last() != Some(&agency) {
+            self.grown.push(agency);
         }
         partner.feed.tell(leaf, entry)
     }
 
-    /// The next entry of the feed to partner `number`.
+    /// The next entry of a feed.
     pub(super) fn disclose(
         &mut self,
-        number: u16,
+        feed: u16,
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
         policy: &mut InForce,
     ) -> Result<(), Fault> {
-        let agency = self.numbers.get(&number);
-        let Some((agency, partner)) =
-            agency.and_then(|agency| Some((agency, self.partners.get_mut(agency)?)))
-        else {
-            return Err(stranger(&format!("number {number}")));
-        };
-        if self.grown.last() != Some(agency) {
-            self.grown.push(agency.clone());
+        let unknown = || stranger(&format!("number {feed}"));
+        let agency = self.partner_of(feed).cloned().ok_or_else(unknown)?;
+        let partner = self.partners.get_mut(&agency).ok_or_else(unknown)?;
+        let number = partner.number;
+        if self.grown.last() != Some(&agency) {
+            self.grown.push(agency);
         }
         let shows = matches!(
             entry.action(),

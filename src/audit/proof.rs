@@ -9,7 +9,7 @@ use super::failure::{Check, Fault};
 use super::ledger::Anchor;
 use super::proof_file::ProofFile;
 use super::proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
-use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, KeyId, RecordId, Timestamp};
 use crate::merkle::{
     NotProved, NoteVerifier, Origin, ProofPolicy, SignatureType, SignedCheckpoint, TlogProof,
     leaf_hash,
@@ -121,9 +121,11 @@ impl<'a> Proof<'a> {
             return Err(Fault::new(Check::ProofEntry, "the acceptance of this record", found));
         }
         let witnesses = self.witnesses(holder);
+        // Of any generation that a card in the file has; another has no key.
+        let generation = generation_of(&file.acceptance);
         let keys = Keys {
-            origin: format!("{holder}/journal"),
-            log: self.history(holder)?.journal_keys(),
+            origin: generation.journal_origin(holder),
+            log: self.history(holder)?.journal_keys(generation),
             cosigners: witnesses,
             quorum: 0,
         };
@@ -196,9 +198,10 @@ impl<'a> Proof<'a> {
             let found = "that of another record";
             return Err(Fault::new(Check::ProofEntry, "the disclosure of this record", found));
         }
+        let generation = generation_of(proof);
         let keys = Keys {
-            origin: format!("{holder}/feed/{partner}"),
-            log: self.history(holder)?.journal_keys(),
+            origin: generation.feed_origin(holder, partner),
+            log: self.history(holder)?.journal_keys(generation),
             cosigners: self.history(partner)?.receipt_keys(),
             quorum: 1,
         };
@@ -304,6 +307,11 @@ fn feed_entry(bytes: &[u8]) -> Result<pb::FeedEntry, Fault> {
     }
 }
 
+/// The generation of the log that a proof leads to, by its own word.
+fn generation_of(proof: &TlogProof) -> Generation {
+    Generation::named_in(proof.note().text().as_str().lines().next().unwrap_or_default())
+}
+
 /// Who may have signed the notes of one log.
 struct Keys {
     origin: String,
@@ -384,8 +392,9 @@ impl History {
         self.0.iter().rev()
     }
 
-    fn journal_keys(&self) -> Vec<VerifyingKey> {
-        let mut keys: Vec<_> = self.newest_first().map(|card| card.journal).collect();
+    fn journal_keys(&self, generation: Generation) -> Vec<VerifyingKey> {
+        let cards = self.newest_first().filter(|card| card.generation == generation);
+        let mut keys: Vec<_> = cards.map(|card| card.journal).collect();
         keys.dedup();
         keys
     }

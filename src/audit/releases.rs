@@ -5,7 +5,7 @@ use super::disclosures::LedgerAction;
 use super::failure::{Check, Fault};
 use super::holdings::RowNumber;
 use super::ledger::Audit;
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
 use crate::pb::{self, act::Act};
 use crate::policy::Reasons;
 use std::collections::{BTreeMap, HashMap};
@@ -158,6 +158,8 @@ impl Audit {
         at: Timestamp,
     ) {
         let Some(disclosures) = &mut self.disclosures else { return };
-        disclosures.hold(agency, self.holdings.at(row), self.policy.version, action, at);
+        let generation = self.own.last().map_or(Generation::FIRST, |card| card.generation);
+        let to = (agency, generation);
+        disclosures.hold(to, self.holdings.at(row), self.policy.version, action, at);
     }
 }

@@ -4,7 +4,8 @@ use super::card::Number;
 use super::disclosures::Disclosure;
 use super::failure::{Failure, Place};
 use super::feed::shown;
-use crate::ident::{AgencyName, Timestamp};
+use super::feed_name::FeedName;
+use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::merkle::TreeHead;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -73,6 +74,21 @@ pub enum Remark {
     ErasurePending {
         records: u64,
     },
+    /// Entries were lost for good, and the journal went on under the next generation.
+    Succeeded {
+        generation: Generation,
+        /// Entries that are left from before.
+        left: u64,
+        /// Entries that were signed, by the largest checkpoint that partners showed; `None` if they
+        /// showed only feeds.
+        signed: Option<u64>,
+        reason: String,
+    },
+    /// The checkpoint that the auditor holds is of entries that a succession says are lost.
+    KnownCheckpointLost {
+        size: u64,
+        left: u64,
+    },
 }
 
 impl Remark {
@@ -94,6 +110,8 @@ impl Remark {
             Self::Contradiction { .. } => "contradiction",
             Self::OverwritePending => "overwrite_pending",
             Self::ErasurePending { .. } => "erasure_pending",
+            Self::Succeeded { .. } => "log_succeeded",
+            Self::KnownCheckpointLost { .. } => "known_checkpoint_lost",
         }
     }
 }
@@ -157,6 +175,24 @@ impl fmt::Display for Remark {
                 "the bytes of {} erased records are still here; the node destroys them when it starts",
                 grouped(*records)
             ),
+            Self::Succeeded { generation, left, signed, reason } => {
+                write!(
+                    f,
+                    "generation {generation} of the logs begins behind {} entries: later ones were lost for good",
+                    grouped(*left)
+                )?;
+                match signed {
+                    Some(signed) => write!(f, ", at least {}", grouped(signed - left))?,
+                    None => f.write_str(", how many no partner showed")?,
+                }
+                write!(f, "; everything was disclosed anew; reason given: {reason:?}")
+            }
+            Self::KnownCheckpointLost { size, left } => write!(
+                f,
+                "your checkpoint is of {} entries, of which {} are left: compared with none",
+                grouped(*size),
+                grouped(*left)
+            ),
         }
     }
 }
@@ -203,7 +239,7 @@ pub struct Counts {
 /// The feeds to and from one partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCount {
-    pub partner: AgencyName,
+    pub name: FeedName,
     /// Entries published to it.
     pub size: u64,
     /// Records disclosed to it.
@@ -332,7 +368,8 @@ impl Report {
             "tiles": text(counts.tiles),
             "cards": text(counts.cards),
             "feeds": feeds.iter().map(|feed| json!({
-                "partner": feed.partner.to_string(),
+                "partner": feed.name.partner.to_string(),
+                "generation": feed.name.generation.get(),
                 "size": text(feed.size),
                 "records": text(feed.records),
                 "receipted": text(feed.receipted),
@@ -423,7 +460,7 @@ impl Report {
             writeln!(
                 f,
                 "feed       ✓ {}: {} entries, {} receipted, {} not taken; {} received",
-                feed.partner,
+                feed.name,
                 grouped(feed.size),
                 grouped(feed.receipted),
                 grouped(feed.exceptions),

@@ -89,6 +89,11 @@ impl Witnesses {
         Ok(())
     }
 
+    /// What this agency cosigned last of another log.
+    pub(super) fn known(&self, origin: &str) -> TreeHead {
+        self.given.get(origin).copied().unwrap_or(TreeHead::EMPTY)
+    }
+
     /// A witness cosigned a head of this journal.
     pub(super) fn received(&mut self, witness: &str, head: TreeHead, at: Timestamp) {
         let newest = self.received.entry(witness.to_owned()).or_insert((0, at));

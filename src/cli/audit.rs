@@ -295,6 +295,8 @@ mod part_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+pub(super) mod succession_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod witness_tests;

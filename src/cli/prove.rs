@@ -17,7 +17,7 @@ use super::connection::Role;
 use super::error::CliError;
 use super::record_verify::CardKeys;
 use crate::audit::{Anchor, Fault, ProofFile, ProofReport, verify_proof};
-use crate::ident::{AgencyName, LeafIndex, RecordId, TreeHash};
+use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, TreeHash};
 use crate::merkle::{Note, TlogProof};
 use crate::partner::VerifiedCard;
 use crate::pb;
@@ -116,7 +116,7 @@ fn file_of(answer: pb::GetRecordProofResponse) -> Option<ProofFile> {
     } = answer;
     let acceptance = acceptance?;
     let holder = Note::parse(&acceptance.note).ok()?;
-    let holder = holder.text().as_str().lines().next()?.strip_suffix("/journal")?.parse().ok()?;
+    let (holder, _) = Generation::of_journal(holder.text().as_str().lines().next()?)?;
     let disclosure = |found: pb::DisclosureProof| {
         Some((found.partner.parse::<AgencyName>().ok()?, tlog_proof(found.entry?)?))
     };

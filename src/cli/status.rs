@@ -96,7 +96,7 @@ fn guard_text(guard: Option<&pb::GuardView>) -> String {
             guard.awaited.join(", ")
         ),
         pb::GuardState::Behind => format!(
-            "THIS IS AN OLD COPY; signs nothing. {}. Bring back the newest copy",
+            "THIS IS AN OLD COPY; signs nothing. {}. Bring back the newest copy; if there is none, see `liaison store succeed --help`",
             guard.findings.join("; ")
         ),
         pb::GuardState::Unanswered => {

@@ -3,6 +3,7 @@
 use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::node;
+use crate::node::succeed::{Lost, Request, Succession, succeed};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use serde_json::json;
 pub enum StoreCommand {
     Reindex(ReindexArgs),
     Check(CheckArgs),
+    Succeed(SucceedArgs),
 }
 
 /// Make the index and leaf files again from the segments.
@@ -22,6 +24,29 @@ pub struct ReindexArgs {}
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  liaison store check --dir npa")]
 pub struct CheckArgs {}
+
+/// Let the logs of a node whose newest copy is an old one be succeeded by new ones.
+///
+/// For a stopped node that found out from its partners that entries are missing, when no newer copy
+/// exists. What is missing is lost for good; the node goes on behind what is left, with other log keys.
+/// Partners must accept its new card before anything is exchanged with them again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  liaison store succeed --dir npa --accept-loss --by 'K. Tanaka' --reason 'disk of 2026-11-24, no newer backup'
+
+Bring the identity key for it if it is kept offline. The private log keys of before are destroyed.")]
+pub struct SucceedArgs {
+    /// Say that the missing entries are lost for good.
+    #[arg(long, required = true)]
+    accept_loss: bool,
+    /// Why, for the journal; 1 to 1,024 bytes.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Who does it, for the journal; 1 to 128 bytes.
+    #[arg(long, value_name = "NAME")]
+    by: String,
+}
 
 pub(super) async fn run(command: StoreCommand, context: &Context) -> Result<(), CliError> {
     let dir = directory(context)?;
@@ -44,5 +69,39 @@ pub(super) async fn run(command: StoreCommand, context: &Context) -> Result<(), 
             )
         }
         StoreCommand::Check(_) => super::verify::check_store(&dir, context),
+        StoreCommand::Succeed(SucceedArgs { accept_loss: _, reason, by }) => {
+            let clock = crate::journal::open::system_clock();
+            let made = succeed(&dir, Request { reason, by }, clock).await?;
+            show(&made, context)
+        }
     }
+}
+
+fn show(made: &Succession, context: &Context) -> Result<(), CliError> {
+    let Succession { generation, left, lost, card } = made;
+    let value = json!({
+        "generation": generation.get(),
+        "left": left.to_string(),
+        "lost": lost.iter().map(|lost| json!({
+            "log": lost.origin,
+            "shown_by": lost.partner.to_string(),
+            "signed": lost.signed.to_string(),
+            "left": lost.left.to_string(),
+        })).collect::<Vec<_>>(),
+        "card": card.display().to_string(),
+    });
+    context.output.either(value, || {
+        let lost: String = lost
+            .iter()
+            .map(|lost| {
+                let Lost { origin, partner, signed, left, .. } = lost;
+                format!("lost   {origin}: {left} of {signed} entries are left, shown by {partner}\n")
+            })
+            .collect();
+        format!(
+            "{lost}The logs of generation {generation} go on behind {left} entries of the journal.\n\
+             Give {} to every partner; each accepts it with `liaison partner add`.",
+            card.display()
+        )
+    })
 }

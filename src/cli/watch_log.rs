@@ -295,6 +295,17 @@ impl Source {
 }
 
 fn signed(card: &Card, note: &[u8]) -> Result<TreeHead, CliError> {
+    if let Some(generation) = card.succeeded_in(note) {
+        return Err(CliError::Precondition {
+            found: format!(
+                "the journal is said to go on as generation {generation}, because entries were lost for good; \
+                 the card is of generation before"
+            ),
+            fix: "see what `liaison audit verify` says of it, then give the agency's newer card with --card, of \
+                  the same number; the state stays"
+                .to_owned(),
+        });
+    }
     card.checkpoint(note).map_err(|fault| bad(fault.to_string()))
 }
 

@@ -19,6 +19,9 @@ pub struct Disclosed {
     pub is_retracted: bool,
     /// The last entry that shows it went without its envelope, so that the partner may not have it.
     pub is_lapsed: bool,
+    /// It was given in a feed that the present one succeeds, and this one shows it nowhere, though it
+    /// may say that something of it is taken back or to be erased.
+    pub is_earlier: bool,
 }
 
 /// What may be shown of a record now.
@@ -49,20 +52,29 @@ impl Owed {
 }
 
 impl Disclosed {
+    /// What was given in feeds that the present one succeeds. Whatever was taken back there may have
+    /// been shown again by entries that are lost, so all of it may be in use.
+    pub const fn earlier(given: SlotMask) -> Self {
+        Self { slots: given, given, is_retracted: false, is_lapsed: false, is_earlier: true }
+    }
+
     /// After one more entry of the feed about the record.
     #[must_use]
     pub fn after(before: Option<Self>, action: FeedAction, slots: SlotMask) -> Self {
-        let before = before.unwrap_or_default();
+        // What takes away without anything before it speaks of a feed that was succeeded.
+        let before = before.unwrap_or(Self { is_earlier: true, ..Self::default() });
         match action {
             FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => Self {
                 slots: before.slots.or(slots),
                 given: before.given.or(slots),
                 is_retracted: false,
                 is_lapsed: false,
+                is_earlier: false,
             },
             FeedAction::Retract => Self {
                 slots: before.slots.without(slots),
                 is_retracted: before.is_retracted || slots == WHOLE_RECORD,
+                is_earlier: before.is_earlier && slots != WHOLE_RECORD,
                 ..before
             },
             FeedAction::Erase => Self {
@@ -108,7 +120,9 @@ pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
             let lost = before.slots.without(open).without(erased);
             let gained = !open.without(before.slots).is_empty();
             let shown = match before {
-                Disclosed { is_retracted: true, .. } => Some((anew, open)),
+                Disclosed { is_retracted: true, .. } | Disclosed { is_earlier: true, .. } => {
+                    Some((anew, open))
+                }
                 Disclosed { is_lapsed: true, .. } => Some((FeedAction::Revise, open)),
                 _ => gained.then_some((FeedAction::Revise, open)),
             };
@@ -178,6 +192,34 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_feed_gave_is_taken_back_or_shown_anew_in_this_one() {
+        let earlier = Some(Disclosed::earlier(mask(0b0110)));
+        assert_eq!(bring(earlier, Allowed::AsItIs).0, []);
+        let gone = [(FeedAction::Retract, WHOLE_RECORD.bits())];
+        assert_eq!(bring(earlier, Allowed::Nothing).0, gone);
+        assert_eq!(bring(earlier, open(0b0110)).0, [(FeedAction::Disclose, 0b0110)]);
+        let narrower = [(FeedAction::Retract, 0b0100), (FeedAction::Disclose, 0b1010)];
+        assert_eq!(bring(earlier, open(0b1010)).0, narrower);
+        let erased = Allowed::Slots { open: mask(0b0010), erased: mask(0b0100) };
+        assert_eq!(bring(earlier, erased).0, [(FeedAction::Disclose, 0b0010)]);
+        let told = owed(earlier, Kind::Withdrawal, Allowed::Nothing);
+        assert_eq!(told, Owed::default());
+    }
+
+    #[test]
+    fn what_takes_away_shows_nothing_in_the_feed_that_says_it() {
+        let ordered = Disclosed::after(None, FeedAction::Erase, mask(0b0100));
+        assert!(ordered.is_earlier && ordered.given.is_empty());
+        let less = Disclosed::after(Some(ordered), FeedAction::Retract, mask(0b0010));
+        assert!(less.is_earlier);
+        let shown = Disclosed::after(Some(less), FeedAction::Disclose, mask(0b1000));
+        assert_eq!((shown.slots, shown.given), (mask(0b1000), mask(0b1000)));
+        assert!(!shown.is_earlier);
+        let gone = Disclosed::after(Some(less), FeedAction::Retract, WHOLE_RECORD);
+        assert!(gone.is_retracted && !gone.is_earlier);
+    }
+
+    #[test]
     fn a_withdrawal_is_told_and_never_taken_back() {
         let told = owed(None, Kind::Withdrawal, open(0b10));
         assert_eq!(told.entries().collect::<Vec<_>>(), [(FeedAction::Withdraw, mask(0b10))]);
@@ -189,16 +231,17 @@ mod tests {
     proptest! {
         #[test]
         fn after_what_is_owed_the_partner_has_what_is_allowed_and_nothing_more_is_owed(
+            before in prop::option::of(any::<u32>()),
             steps in prop::collection::vec((0..4_u8, any::<u32>(), any::<bool>()), 1..12),
         ) {
-            let mut disclosed = None;
+            let mut disclosed = before.map(|given| Disclosed::earlier(mask(given & 0xFFE)));
             for (sort, bits, lapses) in steps {
                 let allowed = match sort {
                     0 => Allowed::Nothing,
                     1 => Allowed::AsItIs,
                     _ => open(bits & 0xFFE),
                 };
-                let after = bring(disclosed, allowed).1;
+                let (said, after) = bring(disclosed, allowed);
                 let live = after.filter(Disclosed::is_live).map(|after| after.slots);
                 match allowed {
                     Allowed::Slots { open, .. } => prop_assert_eq!(live, Some(open)),
@@ -206,6 +249,13 @@ mod tests {
                     Allowed::AsItIs => prop_assert_eq!(after, disclosed),
                 }
                 prop_assert_eq!(bring(after, allowed).1, after);
+                let begins = |(action, _): &(FeedAction, u32)| *action == FeedAction::Disclose;
+                if disclosed.is_some_and(|disclosed| disclosed.is_earlier) {
+                    let revises = said.iter().any(|(action, _)| *action == FeedAction::Revise);
+                    prop_assert!(!revises, "nothing of it stands in this feed yet");
+                    let is_open = matches!(allowed, Allowed::Slots { .. });
+                    prop_assert_eq!(said.iter().any(begins), is_open);
+                }
                 disclosed = after.map(|after| if lapses { after.lapsed() } else { after });
             }
         }

@@ -5,7 +5,7 @@ use super::check::BatchFault;
 use super::exception::ExceptionError;
 use super::pair::{CosignedError, ReceiptError};
 use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
-use crate::ident::{AgencyName, LeafIndex, TreeHash, TreeSize};
+use crate::ident::{AgencyName, Generation, LeafIndex, TreeHash, TreeSize};
 use crate::merkle::{OpenError, PROOF_HASHES_MAX, TreeHead, WitnessRefusal};
 
 /// Why a session ended.
@@ -81,6 +81,16 @@ pub enum Refusal {
     Protocol(u32),
     #[error("it calls itself {found:?}, wanted {wanted}")]
     Agency { found: String, wanted: AgencyName },
+    /// It claims a succession that nobody accepted here, or runs on a copy from before one.
+    #[error(
+        "its logs are of generation {found}, on its card that was accepted here of {accepted}; a higher one needs its new card, accepted with `liaison partner add`"
+    )]
+    Generation { found: u32, accepted: Generation },
+    /// The other way round.
+    #[error(
+        "it accepted a card with our logs of generation {found}, they are of {own}; a lower one needs our new card there"
+    )]
+    OwnGeneration { found: u32, own: Generation },
 }
 
 /// What is wrong with this node's own state or driver.

@@ -9,7 +9,7 @@ use super::entry::{FeedAction, FeedEntry, Said};
 use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
 use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, Duty, check_batch};
-use crate::ident::{AgencyName, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, Generation, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
     leaf_hash, root_of,
@@ -32,18 +32,25 @@ pub(super) struct Agency {
     pub(super) receipts: Cosigner,
     pub(super) witness: Cosigner,
     pub(super) record_key: SigningKey,
+    pub(super) generation: Generation,
+    /// Receipt and witness keys of generations before.
+    retired: Vec<NoteVerifier>,
+    number: u8,
     salts: u128,
 }
 
 impl Agency {
     pub(super) fn new(number: u8) -> Self {
         let name: AgencyName = format!("agency{number}.example").parse().unwrap();
-        let key = |role: u8| SigningKey::from_bytes(&[number * 16 + role; 32]);
+        let (log, receipts, witness) = log_keys(&name, number, Generation::FIRST);
         Self {
-            log: NoteSigner::new(format!("{name}/journal").parse().unwrap(), key(1)),
-            receipts: Cosigner::new(format!("{name}/receipts").parse().unwrap(), key(2)),
-            witness: Cosigner::new(format!("{name}/witness").parse().unwrap(), key(4)),
-            record_key: key(3),
+            log,
+            receipts,
+            witness,
+            record_key: SigningKey::from_bytes(&[number * 16 + 3; 32]),
+            generation: Generation::FIRST,
+            retired: Vec::new(),
+            number,
             salts: u128::from(number) << 64,
             name,
         }
@@ -56,7 +63,16 @@ impl Agency {
             journal: NoteVerifier::from(&self.log),
             witness: NoteVerifier::from(&self.witness),
         };
-        Side::new(self.name.clone(), keys).unwrap()
+        let side = Side::new(self.name.clone(), self.generation, keys).unwrap();
+        side.with_retired(self.retired.clone())
+    }
+
+    /// Begins the next generation of its logs, under other keys.
+    pub(super) fn succeed(&mut self) {
+        self.retired.extend([&self.receipts, &self.witness].map(NoteVerifier::from));
+        self.generation = self.generation.next().unwrap();
+        (self.log, self.receipts, self.witness) =
+            log_keys(&self.name, self.number, self.generation);
     }
 
     pub(super) fn pair_with(&self, partner: &Self) -> Pair {
@@ -110,6 +126,23 @@ impl Agency {
         let place = Place::after(header.series, header.revision, of.id());
         self.sign(Draft::withdrawal(header, content).unwrap(), Some(place))
     }
+}
+
+fn log_keys(
+    name: &AgencyName,
+    number: u8,
+    generation: Generation,
+) -> (NoteSigner, Cosigner, Cosigner) {
+    let key = |role: u8| {
+        let mut seed = [number * 16 + role; 32];
+        seed[0] = generation.get();
+        SigningKey::from_bytes(&seed)
+    };
+    (
+        NoteSigner::new(generation.journal_origin(name).parse().unwrap(), key(1)),
+        Cosigner::new(format!("{name}/receipts").parse().unwrap(), key(2)),
+        Cosigner::new(format!("{name}/witness").parse().unwrap(), key(4)),
+    )
 }
 
 fn green() -> pb::Marking {
@@ -194,7 +227,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(from: &Agency, to: &Agency) -> Self {
         Self {
-            origin: feed_origin(&from.name, &to.name),
+            origin: feed_origin(&from.name, &to.name, from.generation),
             log: from.log.clone(),
             entries: Vec::new(),
             leaves: Vec::new(),

@@ -50,7 +50,9 @@ pub use exception::{Exception, ExceptionError, Reason};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use given::{Given, TakenBack};
 pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};
-pub use pair::{CosignedError, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin};
+pub use pair::{
+    CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
+};
 pub use receiving::ReceivedBatch;
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};

@@ -3,8 +3,8 @@
 //! Each feed has an origin of its own, so a checkpoint of one can never be taken for one of
 //! another. The private keys are elsewhere.
 
-use crate::ident::AgencyName;
-use crate::merkle::{NoteVerifier, OpenError, Origin, SignatureType, SignedCheckpoint};
+use crate::ident::{AgencyName, Generation, Timestamp};
+use crate::merkle::{Cosigner, NoteVerifier, OpenError, Origin, SignatureType, SignedCheckpoint};
 
 /// A key that stands where one of the other type belongs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +34,30 @@ pub enum ReceiptError {
     NotCosigned(Box<NoteVerifier>),
 }
 
-/// One of the two agencies: its name and public keys.
+/// One of the two agencies: its name, its logs and its public keys.
 #[derive(Debug, Clone)]
 pub struct Side {
     agency: AgencyName,
+    generation: Generation,
     keys: SideKeys,
+    retired: Vec<NoteVerifier>,
+}
+
+/// A note that carries a line of this node's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnLine {
+    /// By a key in force: what it says must be known here.
+    InForce(SignedCheckpoint),
+    /// By a key from before the own logs were succeeded: it may be of what was lost.
+    Retired(SignedCheckpoint),
+}
+
+impl OwnLine {
+    pub fn signed(&self) -> &SignedCheckpoint {
+        match self {
+            Self::InForce(signed) | Self::Retired(signed) => signed,
+        }
+    }
 }
 
 /// The public keys of one of the two agencies.
@@ -55,7 +74,12 @@ pub struct SideKeys {
 }
 
 impl Side {
-    pub fn new(agency: AgencyName, keys: SideKeys) -> Result<Self, WrongKeyRole> {
+    /// The generation is that of the agency's logs, whose keys these are.
+    pub fn new(
+        agency: AgencyName,
+        generation: Generation,
+        keys: SideKeys,
+    ) -> Result<Self, WrongKeyRole> {
         let roles = [
             (&keys.log, SignatureType::Ed25519),
             (&keys.receipts, SignatureType::Cosignature),
@@ -70,8 +94,18 @@ impl Side {
                 key: Box::new(key.clone()),
                 wanted,
             }),
-            None => Ok(Self { agency, keys }),
+            None => Ok(Self { agency, generation, keys, retired: Vec::new() }),
         }
+    }
+
+    /// With the receipt and witness keys of generations before.
+    #[must_use]
+    pub fn with_retired(self, retired: Vec<NoteVerifier>) -> Self {
+        Self { retired, ..self }
+    }
+
+    pub const fn generation(&self) -> Generation {
+        self.generation
     }
 
     pub fn agency(&self) -> &AgencyName {
@@ -110,12 +144,12 @@ pub struct Pair {
 impl Pair {
     /// Origin of our feed for the partner.
     pub fn own_feed(&self) -> Origin {
-        feed_origin(&self.own.agency, &self.partner.agency)
+        feed_origin(&self.own.agency, &self.partner.agency, self.own.generation)
     }
 
     /// Origin of the partner's feed for us.
     pub fn partner_feed(&self) -> Origin {
-        feed_origin(&self.partner.agency, &self.own.agency)
+        feed_origin(&self.partner.agency, &self.own.agency, self.partner.generation)
     }
 
     /// Reads a checkpoint of the partner's feed.
@@ -125,51 +159,89 @@ impl Pair {
 
     /// Reads the partner's receipt for our feed: signed by our log and cosigned by the partner.
     pub fn open_receipt(&self, note: &[u8]) -> Result<SignedCheckpoint, ReceiptError> {
-        open_receipt(note, &self.own, &self.partner, &self.own_feed())
+        open_receipt(note, &self.own, self.partner.receipts(), &self.own_feed())
     }
 
     /// Reads our receipt for the partner's feed, as the partner holds it.
-    pub fn open_own_receipt(&self, note: &[u8]) -> Result<SignedCheckpoint, ReceiptError> {
-        open_receipt(note, &self.partner, &self.own, &self.partner_feed())
+    pub fn open_own_receipt(&self, note: &[u8]) -> Result<OwnLine, ReceiptError> {
+        let by = |key: &NoteVerifier| open_receipt(note, &self.partner, key, &self.partner_feed());
+        self.own_line(self.own.receipts(), by)
+    }
+
+    /// Our receipt by the key in force for the same head of the partner's feed: after our logs were
+    /// succeeded, the partner knows the key of before no more.
+    pub fn receipt_in_force(
+        &self,
+        note: &[u8],
+        key: &Cosigner,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, ReceiptError> {
+        let signed = match self.open_own_receipt(note)? {
+            OwnLine::InForce(_) => return Ok(note.to_vec()),
+            // Opened again without any cosigner, so that the line of the key of before stays behind.
+            OwnLine::Retired(_) => self.open_partner_head(note)?,
+        };
+        let line = key.cosign(signed.checkpoint(), now.into());
+        Ok(signed.with_cosignature(line, self.own.receipts())?.to_bytes())
     }
 
     /// Reads a checkpoint of our journal that the partner cosigned.
     pub fn open_witnessed(&self, note: &[u8]) -> Result<SignedCheckpoint, CosignedError> {
-        open_cosigned(note, &self.own, &self.partner)
+        open_cosigned(note, &self.own, self.partner.witness())
     }
 
     /// Reads a checkpoint of the partner's journal that we cosigned.
-    pub fn open_own_cosigned(&self, note: &[u8]) -> Result<SignedCheckpoint, CosignedError> {
-        open_cosigned(note, &self.partner, &self.own)
+    pub fn open_own_cosigned(&self, note: &[u8]) -> Result<OwnLine, CosignedError> {
+        self.own_line(self.own.witness(), |key| open_cosigned(note, &self.partner, key))
+    }
+
+    fn own_line<E>(
+        &self,
+        in_force: &NoteVerifier,
+        open: impl Fn(&NoteVerifier) -> Result<SignedCheckpoint, E>,
+    ) -> Result<OwnLine, E> {
+        open(in_force).map(OwnLine::InForce).or_else(|error| {
+            let retired = self.own.retired.iter().filter(|key| key.name() == in_force.name());
+            retired.filter_map(|key| open(key).ok()).next().map(OwnLine::Retired).ok_or(error)
+        })
     }
 }
 
 fn open_receipt(
     note: &[u8],
     discloser: &Side,
-    recipient: &Side,
+    receipts: &NoteVerifier,
     feed: &Origin,
 ) -> Result<SignedCheckpoint, ReceiptError> {
-    let receipts = std::slice::from_ref(recipient.receipts());
-    let opened = SignedCheckpoint::open(note, discloser.log(), receipts, feed)?;
+    let opened =
+        SignedCheckpoint::open(note, discloser.log(), std::slice::from_ref(receipts), feed)?;
     if opened.cosignatures().is_empty() {
-        return Err(ReceiptError::NotCosigned(Box::new(recipient.receipts().clone())));
+        return Err(ReceiptError::NotCosigned(Box::new(receipts.clone())));
     }
     Ok(opened)
 }
 
-fn open_cosigned(note: &[u8], of: &Side, by: &Side) -> Result<SignedCheckpoint, CosignedError> {
-    let witness = std::slice::from_ref(by.witness());
-    let opened = SignedCheckpoint::open(note, of.journal(), witness, &of.journal_origin())?;
+fn open_cosigned(
+    note: &[u8],
+    of: &Side,
+    witness: &NoteVerifier,
+) -> Result<SignedCheckpoint, CosignedError> {
+    let witnesses = std::slice::from_ref(witness);
+    let opened = SignedCheckpoint::open(note, of.journal(), witnesses, &of.journal_origin())?;
     if opened.cosignatures().is_empty() {
-        return Err(CosignedError::NotCosigned(Box::new(by.witness().clone())));
+        return Err(CosignedError::NotCosigned(Box::new(witness.clone())));
     }
     Ok(opened)
 }
 
-/// `<discloser>/feed/<recipient>`: the name of the log of what one agency discloses to another.
-pub fn feed_origin(discloser: &AgencyName, recipient: &AgencyName) -> Origin {
-    format!("{discloser}/feed/{recipient}")
+/// The name of the log of what one agency discloses to another; the generation is the discloser's.
+pub fn feed_origin(
+    discloser: &AgencyName,
+    recipient: &AgencyName,
+    generation: Generation,
+) -> Origin {
+    generation
+        .feed_origin(discloser, recipient)
         .parse()
         .expect("two agency names of at most 100 printable bytes make an origin")
 }

@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
-use super::pair::Pair;
+use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
 use crate::ident::{LeafIndex, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Cosigner, Frontier, Note, TreeHead};
@@ -109,7 +109,11 @@ impl Receiving {
 
     /// Whether the partner holds a receipt of ours for more than is held here.
     fn check_own_receipt(&self, note: &[u8], pair: &Pair) -> Result<(), Fault> {
-        let shown = pair.open_own_receipt(note).map_err(Misbehaviour::HelloOwnReceipt)?;
+        let shown = match pair.open_own_receipt(note).map_err(Misbehaviour::HelloOwnReceipt)? {
+            OwnLine::InForce(shown) => shown,
+            // What was lost before our own logs were succeeded is sent again.
+            OwnLine::Retired(_) => return Ok(()),
+        };
         let receipted = shown.checkpoint().head();
         if receipted.size <= self.held.size {
             return Ok(());

@@ -11,7 +11,7 @@ use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
 use super::fault::{Fault, Misbehaviour, OwnFault, Refusal};
 use super::lag::Lag;
-use super::pair::Pair;
+use super::pair::{OwnLine, Pair};
 use super::receiving::{ReceivedBatch, Receiving};
 use super::sending::Sending;
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed, Witnessing};
@@ -95,6 +95,10 @@ pub enum Output {
     Witness(ShownCheckpoint),
     /// The partner cosigned a checkpoint of our journal: journal the note.
     RecordCosignature { note: Vec<u8> },
+    /// We cosigned this checkpoint of the partner's journal before our own logs were succeeded, and
+    /// lost the entry: journal the note, unless a later one is known, before anything else of that
+    /// journal is judged.
+    AdoptCosignature { note: Vec<u8> },
     /// Tell an operator; the session goes on.
     Alert(Alert),
     /// End the stream.
@@ -327,14 +331,20 @@ struct Flow {
 impl Flow {
     fn own_hello(&self, pair: &Pair) -> Output {
         let witness = self.witnessing.standing();
+        // The partner knows the key in force alone.
+        let in_force =
+            |note: &Vec<u8>| matches!(pair.open_own_cosigned(note), Ok(OwnLine::InForce(_)));
+        let witnessed = Some(&witness.witnessed_note).filter(|note| in_force(note));
         Output::send(Body::Hello(pb::Hello {
             protocol: PROTOCOL,
             agency: pair.own.agency().to_string(),
             receipt_note: self.receiving.held_note().to_vec().into(),
             receipted: self.sending.recorded().get(),
-            witnessed_note: witness.witnessed_note.clone().into(),
+            witnessed_note: witnessed.cloned().unwrap_or_default().into(),
             cosigned_note: witness.cosigned_note.clone().into(),
             receipted_note: witness.receipted_note.clone().into(),
+            generation: pair.own.generation().to_wire(),
+            partner_generation: pair.partner.generation().to_wire(),
         }))
     }
 
@@ -352,6 +362,8 @@ impl Flow {
             witnessed_note,
             cosigned_note,
             receipted_note,
+            generation,
+            partner_generation,
         } = hello;
         if protocol != PROTOCOL {
             return Err(Refusal::Protocol(protocol).into());
@@ -359,6 +371,13 @@ impl Flow {
         let wanted = context.pair.partner.agency();
         if agency != wanted.as_str() {
             return Err(Refusal::Agency { found: agency, wanted: wanted.clone() }.into());
+        }
+        let (own, accepted) = (context.pair.own.generation(), context.pair.partner.generation());
+        if generation != accepted.to_wire() {
+            return Err(Refusal::Generation { found: generation.max(1), accepted }.into());
+        }
+        if partner_generation != own.to_wire() {
+            return Err(Refusal::OwnGeneration { found: partner_generation.max(1), own }.into());
         }
         self.sending.hello(&receipt_note, context.pair, out)?;
         self.receiving.hello(TreeSize::new(receipted), &receipted_note, context.pair, out)?;

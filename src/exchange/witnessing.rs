@@ -5,7 +5,7 @@
 //! something other than cosignatures, and not more often than the pace allows.
 
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
-use super::pair::Pair;
+use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
 use crate::ident::{Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
@@ -110,7 +110,7 @@ impl Witnessing {
         pair: &Pair,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
-        self.check_own_cosignature(cosigned_note, pair)?;
+        self.check_own_cosignature(cosigned_note, pair, out)?;
         if witnessed_note.is_empty() {
             self.start = Start::Settled;
             return Ok(());
@@ -121,23 +121,40 @@ impl Witnessing {
         Ok(())
     }
 
-    /// Whether the partner holds a cosignature of ours that our journal does not know.
-    fn check_own_cosignature(&self, note: &[u8], pair: &Pair) -> Result<(), Fault> {
+    /// Whether the partner holds a cosignature of ours that our journal does not know. One from before
+    /// our own logs were succeeded is known from now on, so that no second branch is cosigned.
+    fn check_own_cosignature(
+        &mut self,
+        note: &[u8],
+        pair: &Pair,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
         if note.is_empty() {
             return Ok(());
         }
-        let shown = pair.open_own_cosigned(note).map_err(Misbehaviour::HelloCosigned)?;
+        let line = pair.open_own_cosigned(note).map_err(Misbehaviour::HelloCosigned)?;
+        let shown = line.signed();
         let cosigned = shown.checkpoint().head();
         let known = head_of(&self.standing.witnessed_note);
-        if cosigned.size > known.size {
-            let (note, known) = (shown.to_bytes(), known.size);
-            return Err(Box::new(Evidence::OwnCosignatureLost { note, cosigned, known }).into());
-        }
         if cosigned.size == known.size && cosigned.root != known.root {
-            let refusal = WitnessRefusal::SameSize { shown: Box::new(shown) };
+            let refusal = WitnessRefusal::SameSize { shown: Box::new(shown.clone()) };
             return Err(Box::new(Evidence::PartnerJournal(refusal)).into());
         }
-        Ok(())
+        if cosigned.size <= known.size {
+            return Ok(());
+        }
+        let note = shown.to_bytes();
+        match line {
+            OwnLine::InForce(_) => {
+                let known = known.size;
+                Err(Box::new(Evidence::OwnCosignatureLost { note, cosigned, known }).into())
+            }
+            OwnLine::Retired(_) => {
+                self.standing.witnessed_note.clone_from(&note);
+                out.push(Output::AdoptCosignature { note });
+                Ok(())
+            }
+        }
     }
 
     /// Takes our own root at the size that the partner cosigned; none if our journal is smaller.

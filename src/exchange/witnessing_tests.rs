@@ -1,10 +1,10 @@
 //! What a session does about cosignatures, and how it finds out that entries were lost.
 
-use super::fault::{Evidence, Fault, Misbehaviour};
+use super::fault::{Evidence, Fault, Misbehaviour, Refusal};
 use super::fixture::{Agency, Feed, start_of_day};
 use super::session::{Alert, Closing, Input, Output, Session, Standing};
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed};
-use crate::ident::{Timestamp, TreeHash, TreeSize};
+use crate::ident::{Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
     WitnessRefusal, leaf_hash,
@@ -337,4 +337,79 @@ fn nothing_that_came_is_checked_before_the_hello_held_against_our_history() {
     let root = Some(head(1, 3).root);
     let out = session.handle(Input::JournalRoot { size: size(3), root }, start_of_day());
     assert!(matches!(out[..], [Output::Assured, Output::Check { .. }, ..]), "{out:?}");
+}
+
+/// What our own log, receipts and witness signed before they were succeeded.
+fn succeeded() -> (Scene, Agency) {
+    let mut scene = scene();
+    scene.a.succeed();
+    (scene, Agency::new(1))
+}
+
+fn second(scene: &Scene) -> pb::Hello {
+    pb::Hello { partner_generation: scene.a.generation.to_wire(), ..scene.hello() }
+}
+
+#[test]
+fn what_was_cosigned_before_a_succession_and_lost_is_known_again() {
+    let (scene, before) = succeeded();
+    let note = cosigned(&scene.b.log, &before.witness, head(2, 7));
+    let hello = pb::Hello { cosigned_note: note.clone().into(), ..second(&scene) };
+    let out = scene.told(scene.standing(0), hello.clone(), None);
+    assert!(
+        matches!(&out[..], [Output::AdoptCosignature { note: kept }, Output::Assured] if *kept == note)
+    );
+    // Known by then, it is no news; and another branch is evidence against the log.
+    let mut standing = scene.standing(0);
+    standing.witness.witnessed_note = note;
+    assert!(matches!(scene.told(standing.clone(), hello, None)[..], [Output::Assured]));
+    let other = cosigned(&scene.b.log, &before.witness, head(3, 7));
+    let hello = pb::Hello { cosigned_note: other.into(), ..second(&scene) };
+    let out = scene.told(standing, hello, None);
+    assert!(matches!(evidence(&out), Evidence::PartnerJournal(WitnessRefusal::SameSize { .. })));
+}
+
+#[test]
+fn what_the_keys_in_force_signed_must_be_known_after_a_succession_too() {
+    let (scene, _) = succeeded();
+    let note = cosigned(&scene.b.log, &scene.a.witness, head(2, 7));
+    let hello = pb::Hello { cosigned_note: note.into(), ..second(&scene) };
+    let out = scene.told(scene.standing(0), hello, None);
+    assert!(matches!(evidence(&out), Evidence::OwnCosignatureLost { .. }));
+}
+
+#[test]
+fn a_receipt_of_before_a_succession_for_what_was_lost_lets_it_come_again() {
+    let (scene, before) = succeeded();
+    let mut feed = Feed::new(&scene.b, &scene.a);
+    feed.append_bytes("1".into());
+    feed.publish();
+    let note = feed.receipt(&feed.heads[0].1, &before.receipts);
+    let hello = pb::Hello { receipted: 1, receipted_note: note.clone().into(), ..second(&scene) };
+    let out = scene.told(scene.standing(0), hello, None);
+    let alert = Alert::OwnEntriesLost { receipted: size(1), held: size(0) };
+    assert!(matches!(out[..], [Output::Alert(told), Output::Assured] if told == alert));
+    // What is left is receipted again by the key in force.
+    let pair = scene.a.pair_with(&scene.b);
+    let again = pair.receipt_in_force(&note, &scene.a.receipts, start_of_day()).unwrap();
+    assert_eq!(again, feed.receipt(&feed.heads[0].1, &scene.a.receipts));
+    assert_eq!(pair.receipt_in_force(&again, &scene.a.receipts, start_of_day()), Ok(again));
+}
+
+#[test]
+fn logs_of_a_generation_that_nobody_accepted_are_refused_on_either_side() {
+    let scene = scene();
+    let refused = |hello: pb::Hello| match &scene.told(scene.standing(0), hello, None)[..] {
+        [Output::Close(Closing::Fault(Fault::PeerRefused(refusal)))] => refusal.clone(),
+        other => panic!("{other:?}"),
+    };
+    let own = Generation::FIRST;
+    assert_eq!(
+        refused(pb::Hello { generation: 2, ..scene.hello() }),
+        Refusal::Generation { found: 2, accepted: own }
+    );
+    assert_eq!(
+        refused(pb::Hello { partner_generation: 2, ..scene.hello() }),
+        Refusal::OwnGeneration { found: 2, own }
+    );
 }

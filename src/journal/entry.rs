@@ -9,16 +9,6 @@ use prost::Message as _;
 /// An entry must fit a C2SP tlog-tiles entry bundle, whose lengths have 16 bits.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 
-/// The origin of an agency's journal.
-pub fn journal_origin(agency: &AgencyName) -> String {
-    format!("{agency}/journal")
-}
-
-/// The origin of the feed from one agency to another.
-pub fn feed_origin(from: &AgencyName, to: &AgencyName) -> String {
-    format!("{from}/feed/{to}")
-}
-
 /// The key name of an agency's receipts.
 pub fn receipt_name(agency: &AgencyName) -> String {
     format!("{agency}/receipt")

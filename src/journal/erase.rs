@@ -240,14 +240,14 @@ impl Transaction<'_> {
     pub fn receipt(&mut self, receipt: pb::ReceiptReceived) -> Result<(), JournalError> {
         let agency = receipt.partner.parse::<AgencyName>().ok();
         if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
-            let number = partner.number;
+            let feed = partner.feed;
             let changes = &mut self.group.changes;
-            erasure_index::put_exceptions(number, &receipt.exceptions, changes);
-            for (feed_index, id) in self.view.not_supplied(number, &receipt.exceptions)? {
-                let disclosure = self.disclosure(number, &id)?;
+            erasure_index::put_exceptions(feed, &receipt.exceptions, changes);
+            for (feed_index, id) in self.view.not_supplied(feed, &receipt.exceptions)? {
+                let disclosure = self.disclosure(feed, &id)?;
                 if let Some(lapsed) = disclosure.and_then(|known| known.lapsed_at(feed_index)) {
-                    self.group.changes.push(index::put_disclosure(number, &id, lapsed));
-                    self.group.disclosures.insert((number, id), lapsed);
+                    self.group.changes.push(index::put_disclosure(feed, &id, lapsed));
+                    self.group.disclosures.insert((feed, id), lapsed);
                 }
             }
         }

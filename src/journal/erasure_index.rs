@@ -6,7 +6,7 @@
 use super::JournalError;
 use super::index::{RecordPlace, SeriesHead};
 use super::search;
-use super::state::PartnerNumber;
+use super::state::FeedNumber;
 use super::tag::Tag;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb;
@@ -124,21 +124,21 @@ pub fn erasure_at_key(entry: u64) -> Vec<u8> {
     tagged(ERASURE_AT, &[&entry.to_be_bytes()])
 }
 
-pub fn put_duty(id: &RecordId, partner: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
-    change(of_feed(DUTY, id, partner, feed_index), slots.bits().to_be_bytes().to_vec())
+pub fn put_duty(id: &RecordId, feed: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
+    change(of_feed(DUTY, id, feed, feed_index), slots.bits().to_be_bytes().to_vec())
 }
 
 /// What an entry of our feed to a partner changes here, if it is about an erasure.
 pub fn put_feed_entry(
     id: &RecordId,
-    partner: PartnerNumber,
+    feed: FeedNumber,
     feed_index: u64,
     entry: &pb::FeedEntry,
 ) -> Option<Change> {
     let slots = SlotMask::from_bits(entry.open_slots);
     match entry.action() {
-        pb::FeedAction::Erase => Some(put_duty(id, partner, feed_index, slots)),
-        pb::FeedAction::Erased => Some(put_answer(id, partner, feed_index, slots)),
+        pb::FeedAction::Erase => Some(put_duty(id, feed, feed_index, slots)),
+        pb::FeedAction::Erased => Some(put_answer(id, feed, feed_index, slots)),
         _ => None,
     }
 }
@@ -147,19 +147,19 @@ pub fn duties_prefix(id: &RecordId) -> Vec<u8> {
     tagged(DUTY, &[id.as_bytes()])
 }
 
-/// A duty in the feed to a partner: the partner, the index there, the slots.
-pub fn duty(key: &[u8], value: &[u8]) -> Result<(PartnerNumber, u64, SlotMask), JournalError> {
-    let (partner, feed_index) = in_feed(key)?;
-    Ok((partner, feed_index, slots_of(value)?))
+/// A duty in the feed to a partner: the feed, the index there, the slots.
+pub fn duty(key: &[u8], value: &[u8]) -> Result<(FeedNumber, u64, SlotMask), JournalError> {
+    let (feed, feed_index) = in_feed(key)?;
+    Ok((feed, feed_index, slots_of(value)?))
 }
 
-pub fn excepted_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
-    tagged(EXCEPTED, &[&partner.get().to_be_bytes(), &feed_index.to_be_bytes()])
+pub fn excepted_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
+    tagged(EXCEPTED, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
 /// Keeps the exceptions of a receipt that speak of duties.
 pub fn put_exceptions(
-    partner: PartnerNumber,
+    feed: FeedNumber,
     exceptions: &[pb::FeedException],
     changes: &mut Vec<Change>,
 ) {
@@ -168,7 +168,7 @@ pub fn put_exceptions(
             exception.reason(),
             pb::ExceptionReason::HeldAsEvidence | pb::ExceptionReason::NotOrdered
         ) {
-            let key = excepted_key(partner, exception.index);
+            let key = excepted_key(feed, exception.index);
             changes.push(change(key, exception.reason.to_be_bytes().to_vec()));
         }
     }
@@ -182,20 +182,21 @@ pub fn excepted(value: &[u8]) -> Result<pb::ExceptionReason, JournalError> {
 /// A partner's duty to erase that a hold keeps waiting, or kept until it ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waiting {
-    pub partner: PartnerNumber,
+    /// The partner's feed to us.
+    pub source: FeedNumber,
     pub feed_index: u64,
     pub order: pb::ErasureOrder,
 }
 
 impl Waiting {
     pub fn put(&self, id: &RecordId) -> Change {
-        change(of_feed(WAITING, id, self.partner, self.feed_index), self.order.encode_to_vec())
+        change(of_feed(WAITING, id, self.source, self.feed_index), self.order.encode_to_vec())
     }
 
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, JournalError> {
-        let (partner, feed_index) = in_feed(key)?;
+        let (source, feed_index) = in_feed(key)?;
         let order = pb::ErasureOrder::decode(value).map_err(|_| damaged())?;
-        Ok(Self { partner, feed_index, order })
+        Ok(Self { source, feed_index, order })
     }
 
     pub fn slots(&self) -> SlotMask {
@@ -209,21 +210,27 @@ pub fn waiting_prefix(id: &RecordId) -> Vec<u8> {
 }
 
 /// What our feed told a partner of erasures that had waited.
-pub fn put_answer(id: &RecordId, to: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
-    change(of_feed(ANSWERED, id, to, feed_index), slots.bits().to_be_bytes().to_vec())
+pub fn put_answer(id: &RecordId, feed: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
+    change(of_feed(ANSWERED, id, feed, feed_index), slots.bits().to_be_bytes().to_vec())
 }
 
-pub fn answers_prefix(id: &RecordId, to: PartnerNumber) -> Vec<u8> {
-    tagged(ANSWERED, &[id.as_bytes(), &to.get().to_be_bytes()])
+pub fn answers_prefix(id: &RecordId, feed: FeedNumber) -> Vec<u8> {
+    tagged(ANSWERED, &[id.as_bytes(), &feed.get().to_be_bytes()])
 }
 
 /// What a partner's feed told us of them.
-pub fn put_report(id: &RecordId, by: PartnerNumber, feed_index: u64, slots: SlotMask) -> Change {
-    change(of_feed(REPORTED, id, by, feed_index), slots.bits().to_be_bytes().to_vec())
+pub fn put_report(id: &RecordId, source: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
+    change(of_feed(REPORTED, id, source, feed_index), slots.bits().to_be_bytes().to_vec())
 }
 
-pub fn reports_prefix(id: &RecordId, by: PartnerNumber) -> Vec<u8> {
-    tagged(REPORTED, &[id.as_bytes(), &by.get().to_be_bytes()])
+/// Of all feeds.
+pub fn reports_prefix(id: &RecordId) -> Vec<u8> {
+    tagged(REPORTED, &[id.as_bytes()])
+}
+
+/// A report: the feed that it stands in, the slots.
+pub fn report(key: &[u8], value: &[u8]) -> Result<(FeedNumber, SlotMask), JournalError> {
+    Ok((in_feed(key)?.0, slots_of(value)?))
 }
 
 pub fn slots_of(value: &[u8]) -> Result<SlotMask, JournalError> {
@@ -231,15 +238,15 @@ pub fn slots_of(value: &[u8]) -> Result<SlotMask, JournalError> {
     Ok(SlotMask::from_bits(bits))
 }
 
-fn of_feed(tag: u8, id: &RecordId, partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
-    tagged(tag, &[id.as_bytes(), &partner.get().to_be_bytes(), &feed_index.to_be_bytes()])
+fn of_feed(tag: u8, id: &RecordId, feed: FeedNumber, feed_index: u64) -> Vec<u8> {
+    tagged(tag, &[id.as_bytes(), &feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
-/// The partner and the index in its feed, or in ours to it, at the end of a key.
-fn in_feed(key: &[u8]) -> Result<(PartnerNumber, u64), JournalError> {
+/// The feed and the index in it at the end of a key.
+fn in_feed(key: &[u8]) -> Result<(FeedNumber, u64), JournalError> {
     let (rest, index) = key.split_last_chunk::<8>().ok_or_else(damaged)?;
-    let partner = rest.last_chunk::<2>().ok_or_else(damaged)?;
-    Ok((PartnerNumber::new(u16::from_be_bytes(*partner)), u64::from_be_bytes(*index)))
+    let feed = rest.last_chunk::<2>().ok_or_else(damaged)?;
+    Ok((FeedNumber::new(u16::from_be_bytes(*feed)), u64::from_be_bytes(*index)))
 }
 
 fn retain_key(until: Timestamp, id: &RecordId) -> Vec<u8> {
@@ -358,17 +365,21 @@ mod tests {
         };
         assert_eq!(ErasureNote::decode(&note.encode()).unwrap(), note);
         assert!(ErasureNote::decode(&note.encode()[1..]).is_err());
-        let put = put_duty(&id, PartnerNumber::new(513), 9, note.slots);
+        let put = put_duty(&id, FeedNumber::new(513), 9, note.slots);
         let found = duty(&put.key, put.value.as_deref().unwrap()).unwrap();
-        assert_eq!(found, (PartnerNumber::new(513), 9, note.slots));
+        assert_eq!(found, (FeedNumber::new(513), 9, note.slots));
         let order = pb::ErasureOrder { slots: 0b100, at_ms: 7, ..pb::ErasureOrder::default() };
-        let waiting = Waiting { partner: PartnerNumber::new(513), feed_index: 4, order };
+        let waiting = Waiting { source: FeedNumber::new(513), feed_index: 4, order };
         let put = waiting.put(&id);
         assert!(put.key.starts_with(&waiting_prefix(&id)));
         assert_eq!(Waiting::decode(&put.key, put.value.as_deref().unwrap()).unwrap(), waiting);
-        let put = put_answer(&id, PartnerNumber::new(513), 9, note.slots);
-        assert!(put.key.starts_with(&answers_prefix(&id, PartnerNumber::new(513))));
+        let put = put_answer(&id, FeedNumber::new(513), 9, note.slots);
+        assert!(put.key.starts_with(&answers_prefix(&id, FeedNumber::new(513))));
         assert_eq!(slots_of(put.value.as_deref().unwrap()).unwrap(), note.slots);
+        let put = put_report(&id, FeedNumber::new(513), 9, note.slots);
+        assert!(put.key.starts_with(&reports_prefix(&id)));
+        let found = report(&put.key, put.value.as_deref().unwrap()).unwrap();
+        assert_eq!(found, (FeedNumber::new(513), note.slots));
         let old = Position { segment: 3, offset: 99 };
         assert_eq!(superseded_position(&put_superseded(&id, old).key).unwrap(), old);
         assert_eq!(retained_record(&retain_key(note.at, &id)).unwrap(), id);

@@ -3,6 +3,7 @@
 use super::JournalError;
 use super::erasure_index::{self, ErasureNote};
 use super::search;
+use super::state::FeedNumber;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
@@ -170,15 +171,16 @@ impl View {
         let snapshot = self.snapshot();
         let mut partners = Vec::new();
         for (agency, partner) in &snapshot.state.partners {
-            let owed = self.disclosure(partner.number, &id)?;
-            let owed = owed.is_some_and(|known| !known.disclosed.given.and(slots).is_empty());
-            let duty = self.duty_of(&id, partner.number, slots)?;
+            let known = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed.given);
+            let before = self.disclosed_before(partner.number, &id)?;
+            let owed = known.into_iter().chain(before).any(|given| !given.and(slots).is_empty());
+            let duty = self.duty_of(&id, partner.feed, slots)?;
             if duty.is_none() && !owed {
                 continue;
             }
             let progress = match duty {
                 Some((index, of)) if index < partner.receipted => {
-                    let key = erasure_index::excepted_key(partner.number, index);
+                    let key = erasure_index::excepted_key(partner.feed, index);
                     let value = self.index.read(Table::Disclosures, &key)?;
                     match value.map(|value| erasure_index::excepted(&value)).transpose()? {
                         None => pb::ErasureProgress::Done,
@@ -201,11 +203,11 @@ impl View {
         Ok(partners)
     }
 
-    /// The newest duty in the feed to a partner that is about these slots: its index and slots.
+    /// The newest duty in a feed that is about these slots: its index and slots.
     fn duty_of(
         &self,
         id: &RecordId,
-        partner: super::state::PartnerNumber,
+        feed: FeedNumber,
         slots: SlotMask,
     ) -> Result<Option<(u64, SlotMask)>, JournalError> {
         let mut newest = None;
@@ -213,7 +215,7 @@ impl View {
         for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (to, feed_index, of) = erasure_index::duty(&key, &value)?;
-            if to == partner && !of.and(slots).is_empty() {
+            if to == feed && !of.and(slots).is_empty() {
                 newest = Some((feed_index, of));
             }
         }

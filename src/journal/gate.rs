@@ -19,7 +19,7 @@ pub enum Closed {
     )]
     Held,
     #[error(
-        "this node runs on an old copy of its directory and signs nothing: {0}; stop it, bring back the newest copy and start it again"
+        "this node runs on an old copy of its directory and signs nothing: {0}; stop it, bring back the newest copy and start it again, or if there is none let its logs be succeeded with `liaison store succeed`"
     )]
     Shut(Arc<str>),
 }

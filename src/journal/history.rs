@@ -4,7 +4,7 @@
 //! journal, so that a past decision is explained from what an auditor reads too.
 
 use super::JournalError;
-use super::state::{PartnerNumber, State};
+use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::tag::Tag;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, Timestamp};
@@ -47,8 +47,8 @@ fn partner_key(number: PartnerNumber, index: u64) -> Vec<u8> {
     key(PARTNER, &[&number.get().to_be_bytes(), &index.to_be_bytes()])
 }
 
-fn not_taken_key(number: PartnerNumber, feed_index: u64) -> Vec<u8> {
-    key(NOT_TAKEN, &[&number.get().to_be_bytes(), &feed_index.to_be_bytes()])
+fn not_taken_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
+    key(NOT_TAKEN, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
 /// Keeps where an entry is that questions about the past lead to. `state` is that after the entry.
@@ -77,8 +77,9 @@ pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Ch
         }
         Event::ReceiptReceived(receipt) => {
             if let Some(number) = number(&receipt.partner) {
+                let feed = FeedNumber::of(number, state::generation_of(&receipt.note));
                 for exception in &receipt.exceptions {
-                    add(not_taken_key(number, exception.index), &at);
+                    add(not_taken_key(feed, exception.index), &at);
                 }
             }
         }
@@ -198,10 +199,10 @@ impl View {
     /// Why a partner did not take an entry of the feed to it; `None` if its receipts do not say so.
     pub fn not_taken(
         &self,
-        number: PartnerNumber,
+        feed: FeedNumber,
         feed_index: u64,
     ) -> Result<Option<pb::FeedException>, JournalError> {
-        let key = not_taken_key(number, feed_index);
+        let key = not_taken_key(feed, feed_index);
         let Some(value) = self.index().read(Table::Disclosures, &key)? else { return Ok(None) };
         match self.event(last_index(&value)?)?.1 {
             Event::ReceiptReceived(receipt) => {

@@ -5,7 +5,7 @@
 
 use super::JournalError;
 use super::search;
-use super::state::PartnerNumber;
+use super::state::{FeedNumber, PartnerNumber};
 use super::tag::Tag;
 use crate::exchange::{Disclosed, FeedAction, Given};
 use crate::ident::{AgencyName, RecordId, SeriesId};
@@ -224,11 +224,14 @@ pub struct Disclosure {
 }
 
 impl Disclosure {
+    const EARLIER: u32 = 1 << 31;
+
     fn encode(self) -> Vec<u8> {
-        let Disclosed { slots, given, is_retracted, is_lapsed } = self.disclosed;
+        let Disclosed { slots, given, is_retracted, is_lapsed, is_earlier } = self.disclosed;
         let mut out = self.feed_index.to_be_bytes().to_vec();
-        // No mask has a bit 0, so a flag has room there.
-        out.extend_from_slice(&(slots.bits() | u32::from(is_retracted)).to_be_bytes());
+        // No mask has the first bit or the last, so flags have room there.
+        let earlier = if is_earlier { Self::EARLIER } else { 0 };
+        out.extend_from_slice(&(slots.bits() | u32::from(is_retracted) | earlier).to_be_bytes());
         out.extend_from_slice(&(given.bits() | u32::from(is_lapsed)).to_be_bytes());
         out
     }
@@ -237,10 +240,11 @@ impl Disclosure {
         let mut fields = Fields(value);
         let (feed_index, slots, given) = (fields.u64()?, fields.u32()?, fields.u32()?);
         let disclosed = Disclosed {
-            slots: SlotMask::from_bits(slots),
+            slots: SlotMask::from_bits(slots & !Self::EARLIER),
             given: SlotMask::from_bits(given),
             is_retracted: slots & 1 != 0,
             is_lapsed: given & 1 != 0,
+            is_earlier: slots & Self::EARLIER != 0,
         };
         Ok(Self { feed_index, disclosed })
     }
@@ -311,17 +315,17 @@ pub fn series_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
 const DISCLOSED: u8 = Tag::Disclosed as u8;
 const HEAD: u8 = Tag::Head as u8;
 
-pub fn disclosure_key(partner: PartnerNumber, id: &RecordId) -> Vec<u8> {
+pub fn disclosure_key(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
     let mut key = vec![DISCLOSED];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(id.as_bytes());
     key
 }
 
 /// The head of a feed at one size; the value is the index of its journal entry.
-pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+pub fn head_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     let mut key = vec![HEAD];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(&size.to_be_bytes());
     key
 }
@@ -329,24 +333,24 @@ pub fn head_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
 const RECEIVED: u8 = Tag::Received as u8;
 
 /// What was received of a partner's feed up to a size; the value is the index of its journal entry.
-pub fn received_key(partner: PartnerNumber, size: u64) -> Vec<u8> {
+pub fn received_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     let mut key = vec![RECEIVED];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(&size.to_be_bytes());
     key
 }
 
-pub fn put_received(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
+pub fn put_received(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
     let value = journal_index.to_be_bytes().to_vec();
-    Change::put(Table::Disclosures, received_key(partner, size), value)
+    Change::put(Table::Disclosures, received_key(feed, size), value)
 }
 
-pub fn put_head(partner: PartnerNumber, size: u64, journal_index: u64) -> Change {
-    Change::put(Table::Disclosures, head_key(partner, size), journal_index.to_be_bytes().to_vec())
+pub fn put_head(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
+    Change::put(Table::Disclosures, head_key(feed, size), journal_index.to_be_bytes().to_vec())
 }
 
-pub fn put_disclosure(partner: PartnerNumber, id: &RecordId, disclosure: Disclosure) -> Change {
-    Change::put(Table::Disclosures, disclosure_key(partner, id), disclosure.encode())
+pub fn put_disclosure(feed: FeedNumber, id: &RecordId, disclosure: Disclosure) -> Change {
+    Change::put(Table::Disclosures, disclosure_key(feed, id), disclosure.encode())
 }
 
 pub fn put_series(series: SeriesId, originator: &AgencyName, head: &SeriesHead) -> Change {
@@ -397,22 +401,17 @@ pub fn put_terms_after(
 const RETRACTION: u8 = Tag::Retraction as u8;
 
 /// A retraction in the feed to a partner; the value is the record and the slots.
-pub fn retraction_key(partner: PartnerNumber, feed_index: u64) -> Vec<u8> {
+pub fn retraction_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
     let mut key = vec![RETRACTION];
-    key.extend_from_slice(&partner.get().to_be_bytes());
+    key.extend_from_slice(&feed.get().to_be_bytes());
     key.extend_from_slice(&feed_index.to_be_bytes());
     key
 }
 
-fn put_retraction(
-    partner: PartnerNumber,
-    id: &RecordId,
-    feed_index: u64,
-    slots: SlotMask,
-) -> Change {
+fn put_retraction(feed: FeedNumber, id: &RecordId, feed_index: u64, slots: SlotMask) -> Change {
     let mut value = id.as_bytes().to_vec();
     value.extend_from_slice(&slots.bits().to_be_bytes());
-    Change::put(Table::Disclosures, retraction_key(partner, feed_index), value)
+    Change::put(Table::Disclosures, retraction_key(feed, feed_index), value)
 }
 
 /// What a retraction is about: the record and the slots.
@@ -423,7 +422,7 @@ pub fn retraction(value: &[u8]) -> Result<(RecordId, SlotMask), JournalError> {
 
 /// What an entry of the feed to a partner adds to the index, beside what is disclosed after it.
 pub fn put_feed_entry(
-    partner: PartnerNumber,
+    feed: FeedNumber,
     id: &RecordId,
     feed_index: u64,
     entry: &pb::FeedEntry,
@@ -431,9 +430,9 @@ pub fn put_feed_entry(
     match entry.action() {
         pb::FeedAction::Retract => {
             let slots = SlotMask::from_bits(entry.open_slots);
-            Some(put_retraction(partner, id, feed_index, slots))
+            Some(put_retraction(feed, id, feed_index, slots))
         }
-        _ => super::erasure_index::put_feed_entry(id, partner, feed_index, entry),
+        _ => super::erasure_index::put_feed_entry(id, feed, feed_index, entry),
     }
 }
 

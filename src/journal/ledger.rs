@@ -200,7 +200,7 @@ impl Writing {
             return Ok(Committed { size: snapshot.size, note: snapshot.note.clone() });
         }
         let head = self.frontier.head();
-        let origin = super::entry::journal_origin(&self.signing.agency);
+        let origin = self.state.generation().journal_origin(&self.signing.agency);
         let note = self.signing.sign(&origin, head)?;
         let appended = self.segments.append(&mut self.group.batch, &note)?;
         // The entries of erasures are durable; the index hears of them when the bytes are gone.

@@ -4,7 +4,6 @@
 //! fit the last signed checkpoint is made again from the segments.
 
 use super::JournalError;
-use super::entry;
 use super::index::INDEX_FORMAT;
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
@@ -12,7 +11,7 @@ use super::replay::Replay;
 use super::state::State;
 use super::transaction::Signing;
 use super::view::{Recent, Snapshot, View};
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{
     EngineKind, Index, IndexOptions, KeyRange, OpenOutcome, Order, Position, SegmentOptions,
@@ -140,6 +139,8 @@ fn remove_leaves(dir: &Path) -> Result<(), JournalError> {
 
 /// The last signed checkpoint: what the log must come to.
 struct Target {
+    /// Of the log that was signed last; of a journal that has not begun, the first.
+    generation: Generation,
     size: u64,
     root: String,
     note: Bytes,
@@ -149,18 +150,22 @@ impl Target {
     fn read(note: &Bytes, agency: &AgencyName) -> Result<Self, JournalError> {
         if note.is_empty() {
             let root = crate::merkle::EMPTY_ROOT.to_string();
-            return Ok(Self { size: 0, root, note: Bytes::new() });
+            let generation = Generation::FIRST;
+            return Ok(Self { generation, size: 0, root, note: Bytes::new() });
         }
         let unreadable = |reason: String| JournalError::Entry { index: 0, reason };
         let parsed =
             crate::merkle::Note::parse(note).map_err(|error| unreadable(error.to_string()))?;
         let checkpoint = crate::merkle::Checkpoint::parse(parsed.text())
             .map_err(|error| unreadable(error.to_string()))?;
-        let (found, wanted) = (checkpoint.origin().to_string(), entry::journal_origin(agency));
-        if found != wanted {
+        let found = checkpoint.origin().to_string();
+        let own = Generation::of_journal(&found).filter(|(of, _)| of == agency);
+        let Some((_, generation)) = own else {
+            let wanted = Generation::FIRST.journal_origin(agency);
             return Err(JournalError::ForeignLog { found, wanted });
-        }
+        };
         Ok(Self {
+            generation,
             size: checkpoint.size().get(),
             root: checkpoint.root().to_string(),
             note: note.clone(),
@@ -199,6 +204,11 @@ fn catch_up(
     replay.finish(end)?;
     let (mut state, entries) = (replay.state, replay.entries);
     check_roots(&view, &state, target)?;
+    if state.generation() != target.generation {
+        let [found, wanted] = [target.generation, state.generation()]
+            .map(|generation| generation.journal_origin(&signing.agency));
+        return Err(JournalError::ForeignLog { found, wanted });
+    }
     if target.size > 0 {
         let (at, _) = view.event(target.size - 1)?;
         state.last_at = Some(at);
@@ -225,7 +235,7 @@ fn check_roots(view: &View, state: &State, target: &Target) -> Result<(), Journa
         return Err(wrong(head.size.get(), head.root.to_string(), &target.root));
     }
     for partner in state.partners.values().filter(|partner| !partner.published.note.is_empty()) {
-        let feed = view.feed(partner.number)?;
+        let feed = view.feed(partner.feed)?;
         if feed.size() > partner.published.size {
             feed.truncate(partner.published.size)?;
         }

@@ -9,7 +9,7 @@ use super::erasure_index::{self, Erasure, ErasureNote};
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
-use super::state::{PartnerNumber, State};
+use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;
 use super::waiting;
@@ -113,11 +113,11 @@ struct Step<'a> {
     due: Vec<Position>,
     superseded: Vec<(RecordId, Position)>,
     journal: Vec<LeafRecord>,
-    feeds: HashMap<PartnerNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
-    feed_sizes: HashMap<PartnerNumber, u64>,
+    feeds: HashMap<FeedNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
+    feed_sizes: HashMap<FeedNumber, u64>,
     places: HashMap<RecordId, RecordPlace>,
     series: HashMap<(SeriesId, AgencyName), SeriesHead>,
-    disclosures: HashMap<(PartnerNumber, RecordId), Disclosure>,
+    disclosures: HashMap<(FeedNumber, RecordId), Disclosure>,
     changes: Vec<Change>,
 }
 
@@ -157,7 +157,7 @@ impl<'a> Step<'a> {
                 let Some((number, bytes)) = frame.feed() else { return Ok(()) };
                 let entry = entry::decode_feed(0, &bytes)?;
                 let leaf = (leaf_hash(&bytes), position);
-                self.feeds.entry(PartnerNumber::new(number)).or_default().push((leaf, entry));
+                self.feeds.entry(FeedNumber::new(number)).or_default().push((leaf, entry));
             }
             FrameKind::Commit => {}
         }
@@ -187,24 +187,27 @@ impl<'a> Step<'a> {
             Event::RecordReceivedAgain(received) => self.received_again(index, &received),
             Event::ReceiptReceived(receipt) => self.receipt(&receipt),
             Event::FeedPublished(published) => {
-                let agency = published.partner.parse::<AgencyName>().ok();
-                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
-                    let (number, size) = (partner.number, partner.published.size);
-                    self.feed_sizes.insert(number, size);
-                    self.changes.push(index::put_head(number, size, index));
+                if let Some(feed) = self.feed_of(&published.partner, &published.note) {
+                    let size = size_of(index, &published.note)?;
+                    self.feed_sizes.insert(feed, size);
+                    self.changes.push(index::put_head(feed, size, index));
                 }
                 Ok(())
             }
             Event::FeedReceived(received) => {
-                let agency = received.partner.parse::<AgencyName>().ok();
-                if let Some(partner) = agency.and_then(|name| self.state.partners.get(&name)) {
-                    let size = partner.received.frontier.size().get();
-                    self.changes.push(index::put_received(partner.number, size, index));
+                if let Some(feed) = self.feed_of(&received.partner, &received.note) {
+                    let size = size_of(index, &received.note)?;
+                    self.changes.push(index::put_received(feed, size, index));
                 }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// The feed to or from a partner that a note is about. The state may be of a generation after it.
+    fn feed_of(&self, partner: &str, note: &[u8]) -> Option<FeedNumber> {
+        Some(FeedNumber::of(self.number(partner)?, state::generation_of(note)))
     }
 
     /// The content before an entry; without slots if it was overwritten.
@@ -427,16 +430,16 @@ impl<'a> Step<'a> {
     }
 
     fn receipt(&mut self, receipt: &pb::ReceiptReceived) -> Result<(), JournalError> {
-        let Some(number) = self.number(&receipt.partner) else { return Ok(()) };
-        erasure_index::put_exceptions(number, &receipt.exceptions, &mut self.changes);
-        for (feed_index, id) in self.view.not_supplied(number, &receipt.exceptions)? {
-            let known = match self.disclosures.get(&(number, id)) {
+        let Some(feed) = self.feed_of(&receipt.partner, &receipt.note) else { return Ok(()) };
+        erasure_index::put_exceptions(feed, &receipt.exceptions, &mut self.changes);
+        for (feed_index, id) in self.view.not_supplied(feed, &receipt.exceptions)? {
+            let known = match self.disclosures.get(&(feed, id)) {
                 Some(known) => Some(*known),
-                None => self.view.disclosure(number, &id)?,
+                None => self.view.disclosure(feed, &id)?,
             };
             if let Some(lapsed) = known.and_then(|known| known.lapsed_at(feed_index)) {
-                self.changes.push(index::put_disclosure(number, &id, lapsed));
-                self.disclosures.insert((number, id), lapsed);
+                self.changes.push(index::put_disclosure(feed, &id, lapsed));
+                self.disclosures.insert((feed, id), lapsed);
             }
         }
         Ok(())
@@ -445,26 +448,26 @@ impl<'a> Step<'a> {
     /// Puts the leaves of the batch into their logs; what is there already is written again.
     fn publish(mut self) -> Result<Vec<Change>, JournalError> {
         put_leaves(&self.view.journal, self.first_index, &self.journal)?;
-        for (number, entries) in std::mem::take(&mut self.feeds) {
-            let size = self.feed_sizes.get(&number).copied().unwrap_or_default();
+        for (feed, entries) in std::mem::take(&mut self.feeds) {
+            let size = self.feed_sizes.get(&feed).copied().unwrap_or_default();
             let first = size.checked_sub(entries.len() as u64).ok_or_else(|| {
                 JournalError::Index("a feed grew without a published head".to_owned())
             })?;
             for (feed_index, (_, entry)) in (first..).zip(&entries) {
                 let id = entry::record_id(&entry.record_id)?;
-                let before = match self.disclosures.get(&(number, id)) {
+                let before = match self.disclosures.get(&(feed, id)) {
                     Some(disclosure) => Some(*disclosure),
-                    None => self.view.disclosure(number, &id)?,
+                    None => self.view.disclosure(feed, &id)?,
                 };
                 if FeedAction::is_about_disclosure(entry.action()) {
                     let disclosure = Disclosure::after(before, feed_index, entry);
-                    self.disclosures.insert((number, id), disclosure);
-                    self.changes.push(index::put_disclosure(number, &id, disclosure));
+                    self.disclosures.insert((feed, id), disclosure);
+                    self.changes.push(index::put_disclosure(feed, &id, disclosure));
                 }
-                self.changes.extend(index::put_feed_entry(number, &id, feed_index, entry));
+                self.changes.extend(index::put_feed_entry(feed, &id, feed_index, entry));
             }
             let leaves: Vec<LeafRecord> = entries.iter().map(|(leaf, _)| *leaf).collect();
-            put_leaves(&*self.view.feed(number)?, first, &leaves)?;
+            put_leaves(&*self.view.feed(feed)?, first, &leaves)?;
         }
         Ok(self.changes)
     }
@@ -478,6 +481,10 @@ fn slots_in(index: u64, payload: &Bytes) -> Result<Option<Vec<Slot>>, JournalErr
     let (_, slots) = stored::read(payload)
         .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
     Ok(Some(slots))
+}
+
+fn size_of(index: u64, note: &[u8]) -> Result<u64, JournalError> {
+    state::note_size(note).map_err(|reason| JournalError::Entry { index, reason })
 }
 
 fn record_of(

@@ -3,7 +3,7 @@
 use super::JournalError;
 use super::erasure_index;
 use super::index;
-use super::state::{PartnerNumber, PartnerRecord};
+use super::state::{FeedNumber, PartnerRecord};
 use super::view::View;
 use crate::exchange::WHOLE_RECORD;
 use crate::ident::AgencyName;
@@ -39,8 +39,8 @@ impl View {
             let before = if from == Some(agency) { before } else { u64::MAX };
             let least = if only_outstanding { partner.receipted } else { 0 };
             let range = KeyRange::between(
-                index::retraction_key(partner.number, least),
-                index::retraction_key(partner.number, before),
+                index::retraction_key(partner.feed, least),
+                index::retraction_key(partner.feed, before),
             );
             for pair in self.index().scan(Table::Disclosures, &range, Order::Descending) {
                 let (key, value) = pair?;
@@ -65,12 +65,12 @@ impl View {
         value: &[u8],
     ) -> Result<pb::RetractionView, JournalError> {
         let (id, slots) = index::retraction(value)?;
-        let disclosed = self.disclosure(partner.number, &id)?.map(|known| known.disclosed);
+        let disclosed = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed);
         let lifted = disclosed.is_some_and(|disclosed| match slots {
             WHOLE_RECORD => disclosed.is_live(),
             slots => disclosed.is_live() && slots.without(disclosed.slots).is_empty(),
         });
-        let progress = self.retraction_progress(partner.number, partner.receipted, feed_index)?;
+        let progress = self.retraction_progress(partner.feed, partner.receipted, feed_index)?;
         Ok(pb::RetractionView {
             agency: agency.to_string(),
             feed_index,
@@ -83,14 +83,14 @@ impl View {
 
     fn retraction_progress(
         &self,
-        partner: PartnerNumber,
+        feed: FeedNumber,
         receipted: u64,
         feed_index: u64,
     ) -> Result<pb::ErasureProgress, JournalError> {
         if feed_index >= receipted {
             return Ok(pb::ErasureProgress::Outstanding);
         }
-        let key = erasure_index::excepted_key(partner, feed_index);
+        let key = erasure_index::excepted_key(feed, feed_index);
         Ok(match self.index().read(Table::Disclosures, &key)? {
             None => pb::ErasureProgress::Done,
             Some(_) => pb::ErasureProgress::Refused,

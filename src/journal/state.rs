@@ -7,7 +7,7 @@ use super::JournalError;
 use super::consents::{self, ConsentState};
 use super::entry;
 use super::witnessing::Witnessing;
-use crate::ident::{AgencyName, PolicyVersion, Timestamp};
+use crate::ident::{AgencyName, FEEDS_MAX, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
-pub const PARTNERS_MAX: usize = 1_000;
+pub const PARTNERS_MAX: usize = FEEDS_MAX as usize;
 
 /// The number of a partner in this node's store, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,10 +34,39 @@ impl PartnerNumber {
     }
 }
 
+/// The number of a feed in this node's store. The feeds of another generation have other numbers, so
+/// that nothing of one is ever found in the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeedNumber(u16);
+
+impl FeedNumber {
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Of the feed to or from a partner; the generation is that of whoever keeps the log.
+    pub const fn of(partner: PartnerNumber, generation: Generation) -> Self {
+        Self(generation.feed_number(partner.0))
+    }
+
+    /// To or from whom it is.
+    pub const fn partner(self) -> PartnerNumber {
+        PartnerNumber(Generation::partner_of(self.0))
+    }
+
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
 /// What the journal says about one partner.
 #[derive(Debug, Clone)]
 pub struct PartnerRecord {
     pub number: PartnerNumber,
+    /// Of our feed to it.
+    pub feed: FeedNumber,
+    /// Of its feed to us.
+    pub source: FeedNumber,
     pub card: Arc<VerifiedCard>,
     pub state: pb::PartnerState,
     pub facts: pb::PartnerFacts,
@@ -189,6 +218,11 @@ pub struct State {
 }
 
 impl State {
+    /// Of this node's own logs.
+    pub fn generation(&self) -> Generation {
+        self.card.as_ref().map_or(Generation::FIRST, |card| card.card().generation)
+    }
+
     pub fn policy_version(&self) -> PolicyVersion {
         PolicyVersion::new(self.policy.as_ref().map_or(0, |policy| policy.version))
     }
@@ -201,6 +235,16 @@ impl State {
             index,
             reason: format!("partner {name:?} is unknown"),
         })
+    }
+
+    /// The present feed of a partner that an entry names.
+    pub(super) fn source_of(&self, index: u64, name: &str) -> Result<FeedNumber, JournalError> {
+        let number = self.number_of(index, name)?;
+        let (_, partner) = self.partner_by_number(number).ok_or_else(|| JournalError::Entry {
+            index,
+            reason: format!("partner {name:?} is unknown"),
+        })?;
+        Ok(partner.source)
     }
 
     /// The entry from which holds what is decided for a partner now: the last change of the policy
@@ -234,6 +278,7 @@ impl State {
         self.narrowings += u64::from(narrows);
         match event {
             Event::Genesis(_)
+            | Event::LogSucceeded(_)
             | Event::SlotsReceived(_)
             | Event::SlotsErased(_)
             | Event::RecordRestricted(_)
@@ -242,6 +287,15 @@ impl State {
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_) => {}
+            // What is about logs that were succeeded counts no more. The index keeps the last entry of
+            // each sort, so such a one may come after the card of the generation that followed.
+            Event::FeedPublished(pb::FeedPublished { note, .. })
+            | Event::ReceiptReceived(pb::ReceiptReceived { note, .. })
+            | Event::CosignatureReceived(pb::CosignatureReceived { note, .. })
+                if generation_of(note) != self.generation() => {}
+            Event::FeedReceived(received)
+                if generation_of(&received.note)
+                    != self.partner(index, &received.partner)?.card.card().generation => {}
             Event::ActProposed(proposed) => self.propose(index, at, proposed),
             Event::ActDecided(decided) => self.decide(index, decided),
             Event::RecordAccepted(_) => {
@@ -305,7 +359,11 @@ impl State {
             Event::PolicyCompared(compared) => self.compare(index, at, compared),
             Event::CardIssued(issued) => {
                 let card = issued.card.clone().unwrap_or_default();
+                let before = self.generation();
                 self.card = Some(Arc::new(verified(index, card)?));
+                if self.generation() != before {
+                    self.begin_anew();
+                }
             }
             Event::CosignatureGiven(given) => self.witnessing_mut().give(index, at, given)?,
             Event::CosignatureReceived(received) => {
@@ -324,6 +382,20 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The own logs are of another generation: nobody holds anything of them.
+    fn begin_anew(&mut self) {
+        let generation = self.generation();
+        for partner in self.partners.values_mut() {
+            partner.feed = FeedNumber::of(partner.number, generation);
+            partner.published = Published::default();
+            partner.usual.begin_anew();
+            partner.receipted = 0;
+            partner.receipt_note = Bytes::new();
+            partner.exceptions = 0;
+        }
+        self.witnessing_mut().received.clear();
     }
 
     fn witnessing_mut(&mut self) -> &mut Witnessing {
@@ -394,10 +466,17 @@ impl State {
             .parse()
             .map_err(|error: crate::ident::IdentError| broken(error.to_string()))?;
         let number = u16::try_from(changed.number)
-            .map_err(|_| broken(format!("partner number {} is too large", changed.number)))?;
+            .ok()
+            .filter(|number| usize::from(*number) <= PARTNERS_MAX)
+            .map(PartnerNumber)
+            .ok_or_else(|| broken(format!("partner number {} is too large", changed.number)))?;
         let card = Arc::new(verified(index, changed.card.clone().unwrap_or_default())?);
+        let feed = FeedNumber::of(number, self.generation());
+        let source = FeedNumber::of(number, card.card().generation);
         let partner = self.partners.entry(agency).or_insert_with(|| PartnerRecord {
-            number: PartnerNumber(number),
+            number,
+            feed,
+            source,
             card: Arc::clone(&card),
             state: pb::PartnerState::Received,
             facts: pb::PartnerFacts::default(),
@@ -410,6 +489,11 @@ impl State {
             changed_at: index,
         });
         partner.changed_at = index;
+        if partner.card.card().generation != card.card().generation {
+            // Its feed begins anew. Our receipts for the one before stay in the journal.
+            partner.source = source;
+            partner.received = Received::default();
+        }
         partner.card = card;
         partner.state = changed.state();
         partner.facts = changed.facts.clone().unwrap_or_default();
@@ -426,6 +510,7 @@ impl State {
         };
         let key = match event {
             Event::Genesis(_)
+            | Event::LogSucceeded(_)
             | Event::SlotsReceived(_)
             | Event::RecordAccepted(_)
             | Event::SlotsErased(_)
@@ -544,6 +629,10 @@ impl State {
         for partner in state.partners.values_mut() {
             let kept = usual.remove(&partner.number.get().to_be_bytes()[..]);
             partner.usual = kept.unwrap_or_default();
+            if partner.published.note.is_empty() {
+                // It was kept with an entry of a feed that was succeeded.
+                partner.usual.begin_anew();
+            }
         }
         Ok(state)
     }
@@ -598,8 +687,14 @@ fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalErr
         .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
 }
 
+/// The generation in the first line of a checkpoint note.
+pub(super) fn generation_of(note: &[u8]) -> Generation {
+    let origin = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    std::str::from_utf8(origin).map_or(Generation::FIRST, Generation::named_in)
+}
+
 /// The tree size in the second line of a checkpoint note of ours.
-fn note_size(note: &[u8]) -> Result<u64, String> {
+pub(super) fn note_size(note: &[u8]) -> Result<u64, String> {
     std::str::from_utf8(note)
         .ok()
         .and_then(|text| text.lines().nth(1)?.parse().ok())

@@ -9,7 +9,7 @@ use super::erasure_index;
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
-use super::state::{PartnerNumber, Progress, State};
+use super::state::{FeedNumber, PartnerNumber, Progress, State};
 use super::touched::Touched;
 use super::view::View;
 use super::waiting;
@@ -107,10 +107,10 @@ pub(super) struct Located {
 pub(super) struct Group {
     pub(super) batch: Batch,
     pub(super) leaves: Vec<StagedLeaf>,
-    pub(super) feeds: HashMap<PartnerNumber, (Frontier, Vec<StagedLeaf>)>,
+    pub(super) feeds: HashMap<FeedNumber, (Frontier, Vec<StagedLeaf>)>,
     pub(super) records: HashMap<RecordId, StagedRecord>,
     pub(super) series: HashMap<(SeriesId, AgencyName), SeriesHead>,
-    pub(super) disclosures: HashMap<(PartnerNumber, RecordId), Disclosure>,
+    pub(super) disclosures: HashMap<(FeedNumber, RecordId), Disclosure>,
     pub(super) changes: Vec<Change>,
     /// Records that are not staged and whose marks change.
     pub(super) marked: HashMap<RecordId, RecordPlace>,
@@ -210,12 +210,12 @@ impl Transaction<'_> {
 
     pub fn disclosure(
         &self,
-        partner: PartnerNumber,
+        feed: FeedNumber,
         id: &RecordId,
     ) -> Result<Option<Disclosure>, JournalError> {
-        match self.group.disclosures.get(&(partner, *id)) {
+        match self.group.disclosures.get(&(feed, *id)) {
             Some(disclosure) => Ok(Some(*disclosure)),
-            None => self.view.disclosure(partner, id),
+            None => self.view.disclosure(feed, id),
         }
     }
 
@@ -410,7 +410,7 @@ impl Transaction<'_> {
         (withheld, sorts): (u64, Sorts),
     ) -> Result<(), JournalError> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
-        let (number, published) = (partner.number, partner.published.clone());
+        let (number, published) = (partner.feed, partner.published.clone());
         let sorts = partner.usual.sorts.and(sorts);
         let mut size = published.size;
         let mut disclosed = published.records_disclosed;
@@ -444,7 +444,7 @@ impl Transaction<'_> {
         if let Some(feed) = self.group.feeds.get_mut(&number) {
             feed.0 = frontier;
         }
-        let origin = entry::feed_origin(&self.signing.agency, agency);
+        let origin = self.state.generation().feed_origin(&self.signing.agency, agency);
         let note = self.signing.sign(&origin, head)?;
         let journal_index = self.append(Event::FeedPublished(pb::FeedPublished {
             partner: agency.to_string(),
@@ -468,12 +468,12 @@ impl Transaction<'_> {
         let agency = received.partner.parse::<AgencyName>().ok();
         let index = self.append(Event::FeedReceived(received))?;
         if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
-            self.group.changes.push(index::put_received(partner.number, size, index));
+            self.group.changes.push(index::put_received(partner.source, size, index));
         }
         Ok(())
     }
 
-    fn stage_feed_leaf(&mut self, number: PartnerNumber, leaf: StagedLeaf) {
+    fn stage_feed_leaf(&mut self, number: FeedNumber, leaf: StagedLeaf) {
         self.group.feeds.entry(number).or_default().1.push(leaf);
     }
 

@@ -5,8 +5,8 @@ use super::entry;
 use super::erasure_index::ErasureNote;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
-use super::state::{PartnerNumber, State, cards_key};
-use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
+use super::state::{FeedNumber, PartnerNumber, State, cards_key};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -49,7 +49,7 @@ pub struct View {
     pub(super) segments: SegmentReader,
     pub(super) index: Index,
     pub(super) journal: Log,
-    pub(super) feeds: RwLock<HashMap<PartnerNumber, Arc<Log>>>,
+    pub(super) feeds: RwLock<HashMap<FeedNumber, Arc<Log>>>,
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) recent: Mutex<Recent>,
 }
@@ -109,7 +109,7 @@ impl View {
     }
 
     /// The feed to a partner; empty if nothing was ever published.
-    pub fn feed(&self, number: PartnerNumber) -> Result<Arc<Log>, JournalError> {
+    pub fn feed(&self, number: FeedNumber) -> Result<Arc<Log>, JournalError> {
         if let Some(log) = self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Ok(Arc::clone(log));
         }
@@ -152,11 +152,11 @@ impl View {
 
     pub fn disclosure(
         &self,
-        partner: PartnerNumber,
+        feed: FeedNumber,
         id: &RecordId,
     ) -> Result<Option<Disclosure>, JournalError> {
         self.index
-            .read(Table::Disclosures, &index::disclosure_key(partner, id))?
+            .read(Table::Disclosures, &index::disclosure_key(feed, id))?
             .map(|value| Disclosure::decode(&value))
             .transpose()
     }
@@ -165,20 +165,45 @@ impl View {
     /// indexes in the feed.
     pub fn not_supplied(
         &self,
-        partner: PartnerNumber,
+        feed: FeedNumber,
         exceptions: &[pb::FeedException],
     ) -> Result<Vec<(u64, RecordId)>, JournalError> {
         let is_lapsed =
             |exception: &&pb::FeedException| exception.reason() == pb::ExceptionReason::NotSupplied;
-        let size = self.feed(partner)?.size();
+        let size = self.feed(feed)?.size();
         let mut found = Vec::new();
         for index in exceptions.iter().filter(is_lapsed).map(|exception| exception.index) {
             if index >= size {
                 continue;
             }
-            for bytes in self.feed_entries(partner, index..index + 1)? {
+            for bytes in self.feed_entries(feed, index..index + 1)? {
                 let entry = entry::decode_feed(index, &bytes)?;
                 found.push((index, entry::record_id(&entry.record_id)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The slots of a record that were given in feeds to a partner before the present one; `None` if
+    /// it never stood in one. The partner may have them still: what was taken back or ordered erased
+    /// there may have been shown again by entries that were lost.
+    pub fn disclosed_before(
+        &self,
+        partner: PartnerNumber,
+        id: &RecordId,
+    ) -> Result<Option<SlotMask>, JournalError> {
+        let present = self.snapshot().state.generation();
+        if present == Generation::FIRST {
+            return Ok(None);
+        }
+        let mut found = None;
+        let earlier =
+            std::iter::successors(Some(Generation::FIRST), |generation| generation.next());
+        for generation in earlier.take_while(|generation| *generation < present) {
+            let feed = FeedNumber::of(partner, generation);
+            if let Some(known) = self.disclosure(feed, id)? {
+                let given = known.disclosed.given.or(self.ordered_in(id, |of| of == feed)?);
+                found = Some(found.unwrap_or(SlotMask::NONE).or(given));
             }
         }
         Ok(found)
@@ -293,7 +318,7 @@ impl View {
     /// The exact bytes of entries of the feed to a partner.
     pub fn feed_entries(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         range: std::ops::Range<u64>,
     ) -> Result<Vec<Bytes>, JournalError> {
         self.feed(number)?
@@ -312,7 +337,7 @@ impl View {
     /// The largest published head of a feed with a size in `above..=most`, as (size, signed note).
     pub fn feed_head(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         above: u64,
         most: u64,
     ) -> Result<Option<(u64, Bytes)>, JournalError> {
@@ -330,7 +355,7 @@ impl View {
     /// The smallest published head of a feed above a size.
     pub fn next_feed_head(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         above: u64,
     ) -> Result<Option<(u64, Bytes)>, JournalError> {
         let range = KeyRange::between(
@@ -347,7 +372,7 @@ impl View {
     /// The entries that took in a partner's feed beyond a size, in order.
     pub fn received_since(
         &self,
-        number: PartnerNumber,
+        number: FeedNumber,
         size: u64,
     ) -> Result<Vec<pb::FeedReceived>, JournalError> {
         let range = KeyRange::between(

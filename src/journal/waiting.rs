@@ -8,7 +8,7 @@ use super::JournalError;
 use super::entry;
 use super::erase::Ground;
 use super::erasure_index::{self, Waiting};
-use super::state::{PartnerNumber, State};
+use super::state::{FeedNumber, PartnerNumber, State};
 use super::transaction::Transaction;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId};
@@ -29,15 +29,15 @@ pub(super) fn put_entry(
     match event {
         Event::RecordRestricted(held) => {
             let Some(order) = held.order.clone() else { return Ok(()) };
-            let partner = state.number_of(index, &held.partner)?;
-            let waiting = Waiting { partner, feed_index: held.feed_index, order };
+            let source = state.source_of(index, &held.partner)?;
+            let waiting = Waiting { source, feed_index: held.feed_index, order };
             changes.push(waiting.put(&entry::record_id(&held.record_id)?));
         }
         Event::ErasureReported(reported) => {
-            let by = state.number_of(index, &reported.partner)?;
+            let source = state.source_of(index, &reported.partner)?;
             let id = entry::record_id(&reported.record_id)?;
             let slots = SlotMask::from_bits(reported.slots);
-            changes.push(erasure_index::put_report(&id, by, reported.feed_index, slots));
+            changes.push(erasure_index::put_report(&id, source, reported.feed_index, slots));
         }
         _ => {}
     }
@@ -57,30 +57,45 @@ impl View {
             .collect()
     }
 
-    /// The slots of a record of which our feed told a partner that they are erased after all.
-    pub fn answered(&self, id: &RecordId, to: PartnerNumber) -> Result<SlotMask, JournalError> {
-        self.union(erasure_index::answers_prefix(id, to))
-    }
-
-    /// The slots of a record of which a partner's feed told us so.
-    pub fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
-        self.union(erasure_index::reports_prefix(id, by))
-    }
-
-    fn union(&self, prefix: Vec<u8>) -> Result<SlotMask, JournalError> {
+    /// The slots of a record of which a feed of ours told that they are erased after all.
+    pub fn answered(&self, id: &RecordId, feed: FeedNumber) -> Result<SlotMask, JournalError> {
+        let range = KeyRange::prefix(erasure_index::answers_prefix(id, feed));
         self.index
-            .scan(Table::Disclosures, &KeyRange::prefix(prefix), Order::Ascending)
+            .scan(Table::Disclosures, &range, Order::Ascending)
             .try_fold(SlotMask::NONE, |mask, pair| Ok(mask.or(erasure_index::slots_of(&pair?.1)?)))
     }
 
-    /// The slots of a record that our feed orders a partner to erase.
+    /// The slots of a record of which a partner's feeds told us so, in whatever generation.
+    pub fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
+        let range = KeyRange::prefix(erasure_index::reports_prefix(id));
+        let mut reported = SlotMask::NONE;
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, value) = pair?;
+            let (source, slots) = erasure_index::report(&key, &value)?;
+            if source.partner() == by {
+                reported = reported.or(slots);
+            }
+        }
+        Ok(reported)
+    }
+
+    /// The slots of a record that our feeds order a partner to erase, in whatever generation.
     pub fn ordered(&self, id: &RecordId, of: PartnerNumber) -> Result<SlotMask, JournalError> {
+        self.ordered_in(id, |feed| feed.partner() == of)
+    }
+
+    /// The same of some feeds.
+    pub(super) fn ordered_in(
+        &self,
+        id: &RecordId,
+        wanted: impl Fn(FeedNumber) -> bool,
+    ) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::duties_prefix(id));
         let mut ordered = SlotMask::NONE;
         for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
             let (key, value) = pair?;
-            let (partner, _, slots) = erasure_index::duty(&key, &value)?;
-            if partner == of {
+            let (feed, _, slots) = erasure_index::duty(&key, &value)?;
+            if wanted(feed) {
                 ordered = ordered.or(slots);
             }
         }
@@ -123,7 +138,8 @@ impl Transaction<'_> {
     ) -> Result<(), JournalError> {
         let Some(located) = self.located(id)? else { return Ok(()) };
         let marks = located.place.marks();
-        let of_partner = self.waiting(id)?.into_iter().filter(|duty| duty.partner == number);
+        let of_partner =
+            self.waiting(id)?.into_iter().filter(|duty| duty.source.partner() == number);
         let known = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
         if order.slots.without(known).is_empty() && marks.is_restricted() {
             return Ok(());
@@ -146,8 +162,10 @@ impl Transaction<'_> {
     /// Carries out the duties that waited for the end of the hold; gives the slots erased.
     pub(super) fn carry_out_waiting(&mut self, id: &RecordId) -> Result<SlotMask, JournalError> {
         let mut erased = SlotMask::NONE;
-        for Waiting { partner, feed_index, order } in self.waiting(id)? {
-            let Some((agency, _)) = self.state.partner_by_number(partner) else { continue };
+        for Waiting { source, feed_index, order } in self.waiting(id)? {
+            let Some((agency, _)) = self.state.partner_by_number(source.partner()) else {
+                continue;
+            };
             let agency = agency.clone();
             let order = ErasureOrder::try_from(order)
                 .map_err(|error| JournalError::Index(format!("an order that waits: {error}")))?;

@@ -1,13 +1,15 @@
 //! The part of an exchange stream's driver that is about cosignatures: bringing our checkpoint with
 //! its proof, having the partner's judged, and writing down what comes back.
 
-use super::link::{Answer, Driver, End};
+use super::link::{Answer, Driver, End, is_still};
 use super::witness::ShownBy;
 use super::{Node, NodeError};
 use crate::exchange::{Input, JournalSize, WitnessStanding};
 use crate::ident::{AgencyName, TreeSize};
-use crate::journal::entry::{journal_origin, witness_name};
-use crate::merkle::ShownCheckpoint;
+use crate::journal::JournalError;
+use crate::journal::entry::witness_name;
+use crate::journal::transaction::Transaction;
+use crate::merkle::{Checkpoint, Note, ShownCheckpoint};
 use crate::pb::{self, journal_entry::Event};
 use std::sync::Arc;
 
@@ -26,15 +28,13 @@ impl Node {
         let note = |cosigned: Option<&crate::journal::witnessing::Cosigned>| {
             cosigned.map_or_else(Vec::new, |cosigned| cosigned.note.to_vec())
         };
+        let partner = snapshot.state.partners.get(agency);
+        let origin = partner.map(|partner| partner.card.card().generation.journal_origin(agency));
         WitnessStanding {
             journal: self.journal_size(),
-            witnessed_note: note(witnessing.given.get(&journal_origin(agency))),
+            witnessed_note: note(origin.and_then(|origin| witnessing.given.get(&origin))),
             cosigned_note: note(witnessing.received.get(&witness_name(agency))),
-            receipted_note: snapshot
-                .state
-                .partners
-                .get(agency)
-                .map_or_else(Vec::new, |partner| partner.receipt_note.to_vec()),
+            receipted_note: partner.map_or_else(Vec::new, |partner| partner.receipt_note.to_vec()),
             every_ms: i64::from(self.config.witness.every_seconds) * 1_000,
         }
     }
@@ -75,16 +75,62 @@ impl Driver<'_> {
         });
     }
 
-    pub(super) async fn record_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
-        let witness = witness_name(self.agency);
-        let received = pb::CosignatureReceived { witness, note: note.into() };
-        // Nothing waits for it: the witness has it too.
+    /// What was cosigned before the own logs were succeeded is known again.
+    pub(super) async fn adopt_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
+        let origin = self.node.pair(self.agency)?.partner.journal_origin().to_string();
+        let partner = self.agency.to_string();
+        let given = pb::CosignatureGiven { origin, partner, note: note.into() };
+        let (agency, generation) = (self.agency.clone(), self.generation);
+        // The writer takes what is judged later after it.
         let _in_turn = self
             .node
             .ledger
-            .enqueue(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
+            .enqueue(
+                move |tx| {
+                    if is_still(tx, &agency, generation) { adopt(tx, given) } else { Ok(()) }
+                },
+            )
             .await
             .map_err(NodeError::from)?;
         Ok(())
     }
+
+    pub(super) async fn record_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
+        let witness = witness_name(self.agency);
+        let received = pb::CosignatureReceived { witness, note: note.into() };
+        let (agency, generation) = (self.agency.clone(), self.generation);
+        // Nothing waits for it: the witness has it too.
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(());
+                }
+                tx.append(Event::CosignatureReceived(received)).map(drop)
+            })
+            .await
+            .map_err(NodeError::from)?;
+        Ok(())
+    }
+}
+
+/// Takes in a cosignature of this agency's own, unless a later one is known.
+pub(super) fn adopt(
+    tx: &mut Transaction<'_>,
+    given: pb::CosignatureGiven,
+) -> Result<(), JournalError> {
+    let cosigned = cosigned_size(&given.note);
+    if cosigned <= tx.state().witnessing.known(&given.origin).size {
+        return Ok(());
+    }
+    tx.append(Event::CosignatureGiven(given)).map(drop)
+}
+
+/// The size in a checkpoint note that was verified.
+fn cosigned_size(note: &[u8]) -> TreeSize {
+    Note::parse(note)
+        .ok()
+        .and_then(|note| Checkpoint::parse(note.text()).ok())
+        .map_or(TreeSize::default(), |checkpoint| checkpoint.size())
 }

@@ -99,7 +99,8 @@ impl Node {
             }
             None => None,
         };
-        let disclosure = self.view().disclosure(setting.number, &id)?;
+        let disclosure = self.view().disclosure(setting.feed, &id)?;
+        let disclosure = disclosure.filter(|known| !known.disclosed.is_earlier);
         let partner = partner.clone();
         let walk = Walk { node: self, agency, id, partner, setting, here, disclosure };
         walked(&walk)
@@ -360,7 +361,7 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some(disclosure) = walk.disclosure else { return passed("") };
-    match walk.node.view().not_taken(walk.setting.number, disclosure.feed_index)? {
+    match walk.node.view().not_taken(walk.setting.feed, disclosure.feed_index)? {
         None => passed(format!("{} holds it", walk.agency)),
         Some(exception) => {
             let (reason, next) = exception_in_words(exception.reason(), walk.agency);

@@ -40,7 +40,7 @@ impl Node {
         remarks.extend(remarks_of_pair(&setting, &kept, &judged));
         let missing = consents::missing(self, &setting, &kept, &judged);
         remarks.extend(missing.map(|(found, next)| format!("{found}: {next}")));
-        let disclosure = self.view().disclosure(setting.number, &id)?;
+        let disclosure = self.view().disclosure(setting.feed, &id)?;
         if let Some(disclosure) = disclosure {
             remarks.push(self.disclosed_in_words(&setting, disclosure)?);
         }
@@ -55,7 +55,7 @@ impl Node {
         disclosure: Disclosure,
     ) -> Result<String, NodeError> {
         let index = disclosure.feed_index;
-        let mut entries = self.view().feed_entries(setting.number, index..index + 1)?;
+        let mut entries = self.view().feed_entries(setting.feed, index..index + 1)?;
         let bytes = entries.pop().unwrap_or_default();
         let entry = crate::journal::entry::decode_feed(index, &bytes)?;
         let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_unix_ms(ms).ok());
@@ -160,7 +160,7 @@ impl Node {
             .fold(ClassSet::EMPTY, ClassSet::with)
             .iter()
             .map(|class| class.name().to_owned());
-        let disclosure = self.view().disclosure(partner.number, &kept.record.id())?;
+        let disclosure = self.view().disclosure(partner.feed, &kept.record.id())?;
         let view = pb::RecipientView {
             partner: agency.to_string(),
             verdict: verdict.into(),

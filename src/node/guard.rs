@@ -8,9 +8,10 @@
 
 use super::config::{self, GuardStart};
 use crate::ident::AgencyName;
-use crate::journal::entry::{journal_origin, witness_name};
+use crate::journal::entry::{receipt_name, witness_name};
 use crate::journal::gate::{Gate, Standing};
 use crate::journal::state::State;
+use crate::merkle::{Note, NoteVerifier, SignatureType};
 use crate::pb;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -122,12 +123,13 @@ impl Guard {
 fn could_know(state: &State) -> BTreeSet<AgencyName> {
     let spoken_with = |agency: &AgencyName| {
         let witnessing = &state.witnessing;
-        state.partners.get(agency).is_some_and(|partner| {
-            partner.receipted > 0
-                || partner.received.frontier.size().get() > 0
-                || witnessing.received.contains_key(&witness_name(agency))
-                || witnessing.given.contains_key(&journal_origin(agency))
-        })
+        let Some(partner) = state.partners.get(agency) else { return false };
+        let journal = partner.card.card().generation.journal_origin(agency);
+        let cosigned = witnessing.given.get(&journal).map(|given| &given.note[..]);
+        partner.receipted > 0
+            || witnessing.received.contains_key(&witness_name(agency))
+            || is_in_force(state, &partner.received.note)
+            || cosigned.is_some_and(|note| is_in_force(state, note))
     };
     state
         .partners
@@ -138,4 +140,21 @@ fn could_know(state: &State) -> BTreeSet<AgencyName> {
         .map(|(agency, _)| agency.clone())
         .filter(spoken_with)
         .collect()
+}
+
+/// Whether a note has a line by a key of this node's newest card. What older keys signed was known,
+/// or known to be lost, when the logs were succeeded.
+fn is_in_force(state: &State, note: &[u8]) -> bool {
+    let Some(card) = state.card.as_ref().map(|card| card.card()) else { return false };
+    let keys = [
+        (receipt_name(&card.agency), card.receipt_key),
+        (witness_name(&card.agency), card.witness_key),
+    ];
+    let keys = keys.into_iter().filter_map(|(name, key)| {
+        NoteVerifier::new(name.parse().ok()?, SignatureType::Cosignature, key.as_bytes()).ok()
+    });
+    let keys: Vec<NoteVerifier> = keys.collect();
+    Note::parse(note).is_ok_and(|note| {
+        note.signatures().iter().any(|line| keys.iter().any(|key| key.is_named_by(line)))
+    })
 }

@@ -9,10 +9,10 @@ use crate::tls::{Authority, ClientName, ClientProfile, certificate_text};
 use std::path::{Path, PathBuf};
 
 /// A card is good for 13 months, so that a yearly renewal is never late.
-const CARD_DAYS: i64 = 395;
+pub(super) const CARD_DAYS: i64 = 395;
 /// A record key is used for 18 months at the most.
 const RECORD_KEY_DAYS: i64 = 540;
-const DAY_MS: i64 = 24 * 3_600_000;
+pub(super) const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Where the own card lies, for people to send.
 pub const CARD_FILE: &str = "card.txt";
@@ -84,6 +84,7 @@ pub fn issue_card(
         receipt_key: *keys.receipt.public(),
         contacts: Vec::new(),
         previous: previous.map(VerifiedCard::hash),
+        generation: previous.map(|card| card.card().generation).unwrap_or_default(),
     }
     .seal(identity)
     .map_err(|error| NodeError::start("card", error))

@@ -5,22 +5,23 @@
 
 use super::disclose::Discloser;
 use super::keyring::Keys;
+use super::succeed;
 use super::take_in::{Accepting, Ahead, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
     Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
-    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Side, SideKeys,
-    Standing, check_batch,
+    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Standing,
+    check_batch,
 };
-use crate::ident::{AgencyName, LeafIndex, TreeSize};
+use crate::ident::{AgencyName, Generation, LeafIndex, TreeSize};
 use crate::journal::JournalError;
-use crate::journal::entry::{self, feed_origin, journal_origin, receipt_name, witness_name};
+use crate::journal::entry;
 use crate::journal::ledger::Committed;
-use crate::journal::state::PartnerNumber;
+use crate::journal::state::{FeedNumber, PartnerNumber};
+use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
-use crate::merkle::{Frontier, NoteVerifier, SignatureType};
-use crate::partner::{Card, PublicKey};
-use crate::pb;
+use crate::merkle::Frontier;
+use crate::pb::{self, exchange_frame::Body};
 use crate::policy::Moment;
 use crate::record::signed::VerifiedRoots;
 use crate::record::slots::SlotMask;
@@ -68,39 +69,6 @@ pub(super) enum Answer {
 }
 
 impl Node {
-    fn side(
-        &self,
-        agency: &AgencyName,
-        feed_to: &AgencyName,
-        card: &Card,
-    ) -> Result<Side, NodeError> {
-        let broken = |error: &dyn std::fmt::Display| NodeError::Start(error.to_string());
-        let key = |name: String, role, key: &PublicKey| {
-            let name = name.parse().map_err(|error| broken(&error))?;
-            NoteVerifier::new(name, role, key.as_bytes()).map_err(|error| broken(&error))
-        };
-        let keys = SideKeys {
-            log: key(feed_origin(agency, feed_to), SignatureType::Ed25519, &card.journal_key)?,
-            receipts: key(receipt_name(agency), SignatureType::Cosignature, &card.receipt_key)?,
-            journal: key(journal_origin(agency), SignatureType::Ed25519, &card.journal_key)?,
-            witness: key(witness_name(agency), SignatureType::Cosignature, &card.witness_key)?,
-        };
-        Side::new(agency.clone(), keys).map_err(|error| broken(&error))
-    }
-
-    pub(super) fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
-        let snapshot = self.view().snapshot();
-        let partner = snapshot
-            .state
-            .partners
-            .get(agency)
-            .ok_or_else(|| NodeError::NotFound("this agency is not known here".to_owned()))?;
-        Ok(Pair {
-            own: self.side(self.agency(), agency, self.own_card()?.card())?,
-            partner: self.side(agency, self.agency(), partner.card.card())?,
-        })
-    }
-
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
@@ -172,6 +140,13 @@ impl Node {
             link.health.since = since;
             link.health.last_error.clear();
         });
+        let mut heard = None;
+        let inbound = inbound.map(|frame| {
+            if let Ok(pb::ExchangeFrame { body: Some(Body::Hello(hello)) }) = &frame {
+                heard.get_or_insert_with(|| hello.clone());
+            }
+            frame
+        });
         let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
         let since = Some(self.now());
         self.links.with(&agency, |link| {
@@ -180,7 +155,7 @@ impl Node {
         });
         match ended {
             Ok(Closing::Drained) => {}
-            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault).await,
+            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault, heard.as_ref()).await,
             Err(End::Cut(reason)) => self.links.failed(&agency, reason),
             Err(End::Replaced) => {}
             Err(End::Own(error)) => {
@@ -190,7 +165,7 @@ impl Node {
         }
     }
 
-    async fn closed_by(&self, agency: &AgencyName, fault: &Fault) {
+    async fn closed_by(&self, agency: &AgencyName, fault: &Fault, heard: Option<&pb::Hello>) {
         self.refused("exchange stream");
         let words = told(fault);
         tracing::error!(partner = %agency, fault = %words, "the exchange was closed");
@@ -198,6 +173,11 @@ impl Node {
         let Fault::Contradiction(evidence) = fault else { return };
         if evidence.is_against_us() {
             self.guard.is_behind(agency, &evidence.to_string());
+            if let Some(hello) = heard
+                && let Err(error) = succeed::keep_shown(&self.dir, agency, hello)
+            {
+                tracing::error!(partner = %agency, %error, "what it showed could not be kept");
+            }
         } else if let Err(error) = self.keep_evidence(agency, evidence).await {
             tracing::error!(partner = %agency, %error, "the evidence could not be kept");
         }
@@ -238,6 +218,10 @@ pub(super) struct Driver<'a> {
     pub(super) node: &'a Arc<Node>,
     pub(super) agency: &'a AgencyName,
     number: PartnerNumber,
+    feed: FeedNumber,
+    source: FeedNumber,
+    /// Of the partner's logs on the card that the keys of this stream are from.
+    pub(super) generation: Generation,
     session: Session,
     outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
     pub(super) answers: mpsc::UnboundedSender<Answer>,
@@ -261,14 +245,22 @@ impl<'a> Driver<'a> {
         mut replaced: watch::Receiver<bool>,
     ) -> Result<Closing, End> {
         let pair = node.pair(agency)?;
+        let generation = pair.partner.generation();
         let snapshot = node.view().snapshot();
         let gone = || NodeError::NotFound("the partner is gone".to_owned());
         let partner = snapshot.state.partners.get(agency).ok_or_else(gone)?;
+        // A partner that took our new card knows no key of before.
+        let receipt_note = match &partner.received.note[..] {
+            [] => Vec::new(),
+            note => pair
+                .receipt_in_force(note, &node.cosigner()?, node.now())
+                .unwrap_or_else(|_| note.to_vec()),
+        };
         let standing = Standing {
             published: TreeSize::new(partner.published.size),
             receipted: TreeSize::new(partner.receipted),
             partner_feed: partner.received.frontier.clone(),
-            receipt_note: partner.received.note.to_vec(),
+            receipt_note,
             witness: node.witness_standing(agency),
         };
         let (session, outputs) = Session::start(pair.clone(), node.cosigner()?, standing)
@@ -278,6 +270,9 @@ impl<'a> Driver<'a> {
             node,
             agency,
             number: partner.number,
+            feed: partner.feed,
+            source: partner.source,
+            generation,
             session,
             outbound,
             answers,
@@ -331,6 +326,9 @@ impl<'a> Driver<'a> {
                 _ = ticks.tick() => Input::Journal(node.journal_size()),
                 _ = rules_changed.changed() => {
                     node.refuse_unless_active(agency)?;
+                    if node.pair(agency)?.partner.generation() != generation {
+                        return Err(End::Cut("the partner's logs were succeeded".to_owned()));
+                    }
                     driver.checker = driver.checker.take().and_then(|checker| {
                         node.checker(agency, checker.pair.clone()).map(Box::new)
                     });
@@ -393,6 +391,7 @@ impl<'a> Driver<'a> {
                 Output::LoadCheckpoint { old } => self.load_checkpoint(old)?,
                 Output::Witness(shown) => self.witness(shown),
                 Output::RecordCosignature { note } => self.record_cosignature(note).await?,
+                Output::AdoptCosignature { note } => self.adopt_cosignature(note).await?,
                 Output::Alert(alert) => {
                     tracing::warn!(partner = %self.agency, %alert, "something to look at");
                     self.node.links.failed(self.agency, alert.to_string());
@@ -409,7 +408,7 @@ impl<'a> Driver<'a> {
     }
 
     fn answer_root(&self, size: TreeSize) -> Result<(), End> {
-        let feed = self.node.view().feed(self.number)?;
+        let feed = self.node.view().feed(self.feed)?;
         let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
         self.answer(Input::Root { size, root });
         Ok(())
@@ -429,11 +428,11 @@ impl<'a> Driver<'a> {
                     .ok_or_else(gone)?
             }
         };
-        let (view, number) = (Arc::clone(self.node.view()), self.number);
+        let (view, feed) = (Arc::clone(self.node.view()), self.feed);
         let answers = self.answers.clone();
         tokio::task::spawn_blocking(move || {
             let mut discloser = discloser;
-            let answer = match load_batch(&view, number, &mut discloser, from.get()) {
+            let answer = match load_batch(&view, feed, &mut discloser, from.get()) {
                 Ok((batch, root)) => Answer::Loaded(discloser, batch, root),
                 Err(error) => Answer::Failed(error.into()),
             };
@@ -444,7 +443,7 @@ impl<'a> Driver<'a> {
 
     fn load_exceptions(&self, from: LeafIndex) -> Result<(), End> {
         let mut exceptions = Vec::new();
-        for received in self.node.view().received_since(self.number, from.get())? {
+        for received in self.node.view().received_since(self.source, from.get())? {
             for wire in received.exceptions {
                 let exception = Exception::try_from(wire)
                     .map_err(|error| NodeError::Start(error.to_string()))?;
@@ -496,14 +495,19 @@ impl<'a> Driver<'a> {
                 Reason::NotOrdered => "duty without an order",
             });
         }
-        let (agency, number) = (self.agency.clone(), self.number);
+        let (agency, number, generation) = (self.agency.clone(), self.number, self.generation);
         let incoming = self.incoming.remove(&batch.checked.start).ok_or_else(|| {
             NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
         })?;
         let stored = self
             .node
             .ledger
-            .enqueue(move |tx| take_in(tx, &agency, number, batch, incoming))
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(TakenIn::Overtaken);
+                }
+                take_in(tx, &agency, number, batch, incoming)
+            })
             .await?;
         self.stores.push_back(stored);
         Ok(())
@@ -533,14 +537,27 @@ impl<'a> Driver<'a> {
         if entries.is_empty() {
             entries.push(receipt(&[]));
         }
+        let (agency, generation) = (self.agency.clone(), self.generation);
         // Durable in its turn; nothing waits for it, since the partner has the receipt too.
         let _in_turn = self
             .node
             .ledger
-            .enqueue(move |tx| entries.into_iter().try_for_each(|entry| tx.receipt(entry)))
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(());
+                }
+                entries.into_iter().try_for_each(|entry| tx.receipt(entry))
+            })
             .await?;
         Ok(())
     }
+}
+
+/// Whether the partner's logs are still of the generation that a stream began with. What older keys
+/// signed says nothing once people accepted a card with others.
+pub(super) fn is_still(tx: &Transaction<'_>, agency: &AgencyName, generation: Generation) -> bool {
+    let partner = tx.state().partners.get(agency);
+    partner.is_some_and(|partner| partner.card.card().generation == generation)
 }
 
 /// Waits for the oldest store to be durable; for ever while there is none.
@@ -558,32 +575,32 @@ async fn stored(stores: &mut VecDeque<oneshot::Receiver<(TakenIn, Committed)>>) 
 /// policy still allows of each record now.
 pub(super) fn load_batch(
     view: &View,
-    number: PartnerNumber,
+    feed: FeedNumber,
     discloser: &mut Discloser,
     start: u64,
 ) -> Result<(pb::FeedBatch, crate::ident::TreeHash), JournalError> {
     let most = start + BATCH_ENTRIES_MAX as u64;
     let missing = || JournalError::Index(format!("no feed head above {start}"));
-    let (mut end, mut note) = view.feed_head(number, start, most)?.ok_or_else(missing)?;
+    let (mut end, mut note) = view.feed_head(feed, start, most)?.ok_or_else(missing)?;
     discloser.begin();
-    let mut batch = fill_batch(view, number, discloser, start..end, note)?;
+    let mut batch = fill_batch(view, feed, discloser, start..end, note)?;
     while batch.encoded_len() > BATCH_BYTES_MAX {
-        let smaller = view.feed_head(number, start, end - 1)?.ok_or_else(missing)?;
+        let smaller = view.feed_head(feed, start, end - 1)?.ok_or_else(missing)?;
         (end, note) = smaller;
-        batch = fill_batch(view, number, discloser, start..end, note)?;
+        batch = fill_batch(view, feed, discloser, start..end, note)?;
     }
-    Ok((batch, view.feed(number)?.root_at(end)?))
+    Ok((batch, view.feed(feed)?.root_at(end)?))
 }
 
 fn fill_batch(
     view: &View,
-    number: PartnerNumber,
+    feed: FeedNumber,
     discloser: &mut Discloser,
     range: std::ops::Range<u64>,
     note: Bytes,
 ) -> Result<pb::FeedBatch, JournalError> {
     let start = range.start;
-    let entries = view.feed_entries(number, range)?;
+    let entries = view.feed_entries(feed, range)?;
     let mut envelopes = Vec::with_capacity(entries.len());
     for (index, bytes) in (start..).zip(&entries) {
         let entry = entry::decode_feed(index, bytes)?;

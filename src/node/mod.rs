@@ -22,6 +22,7 @@ mod keyring;
 mod link;
 mod links;
 mod outside;
+mod pair;
 mod partners;
 mod past;
 mod plan;
@@ -30,6 +31,7 @@ pub mod receipt;
 pub mod releases;
 mod retention;
 mod submit;
+pub mod succeed;
 mod survey;
 mod take_in;
 mod tasks;
@@ -174,6 +176,7 @@ impl Node {
         let (ledger, writer, report) =
             open::open(&options, signing(&config, &keys)?, Arc::clone(&clock))?;
         let agency = config.agency()?;
+        succeed::check_keys(&keys, &ledger.view().snapshot().state)?;
         let (rules_changed, _) = watch::channel(0);
         let (stopping, _) = watch::channel(false);
         let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;

@@ -4,7 +4,6 @@
 
 use super::{Node, NodeError};
 use crate::ident::TreeSize;
-use crate::journal::entry::journal_origin;
 use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};
 use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
 use crate::pb::{self, journal_entry::Event};
@@ -61,7 +60,8 @@ impl Node {
     }
 
     fn journal_verifier(&self) -> Result<NoteVerifier, NodeError> {
-        let origin = journal_origin(self.agency());
+        let generation = self.view().snapshot().state.generation();
+        let origin = generation.journal_origin(self.agency());
         let name = origin.parse().map_err(|error| NodeError::start("journal key name", error))?;
         let key = self.keys.journal.public();
         NoteVerifier::new(name, SignatureType::Ed25519, key.as_bytes())

@@ -8,7 +8,7 @@ use super::policies::{Rules, bundle_of, release_facts};
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
-use crate::journal::state::PartnerNumber;
+use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::partner::VerifiedCard;
 use crate::pb;
 use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};
@@ -45,6 +45,8 @@ impl PastBundles {
 pub(super) struct Setting {
     pub(super) agency: AgencyName,
     pub(super) number: PartnerNumber,
+    /// The present feed to it.
+    pub(super) feed: FeedNumber,
     pub(super) facts: PartnerFacts,
     pub(super) rules: Arc<Rules>,
     pub(super) moment: Moment,
@@ -82,11 +84,11 @@ impl Node {
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         let facts = rules.partners.get(agency).ok_or_else(|| unknown(agency))?.clone();
-        let (agency, number) = (agency.clone(), partner.number);
+        let (agency, number, feed) = (agency.clone(), partner.number, partner.feed);
         let (size, consents) = (snapshot.size, snapshot.state.consents.clone());
         let applied = self.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
         let is_past = false;
-        Ok(Setting { agency, number, facts, rules, moment, consents, size, applied, is_past })
+        Ok(Setting { agency, number, feed, facts, rules, moment, consents, size, applied, is_past })
     }
 
     /// What was decided on at a time. In the future it is what would be if nothing changed.
@@ -110,6 +112,7 @@ impl Node {
         Ok(Setting {
             agency: agency.clone(),
             number: partner.number,
+            feed: partner.feed,
             facts,
             rules: Arc::new(rules),
             moment: Moment::at(at),

@@ -6,9 +6,9 @@
 
 use super::{Node, NodeError};
 use crate::exchange::{Evidence, Witnessed};
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, Generation};
 use crate::journal::JournalError;
-use crate::journal::entry::{journal_origin, witness_name};
+use crate::journal::entry::witness_name;
 use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
 use crate::merkle::{
@@ -49,13 +49,14 @@ impl Judge {
         if let Some(key) = self.logs.iter().find(|log| Origin::from(log.name()) == *origin) {
             return Some(Watched { key: key.clone(), partner: None });
         }
-        let agency: AgencyName = origin.as_str().strip_suffix("/journal")?.parse().ok()?;
+        let (agency, generation) = Generation::of_journal(origin.as_str())?;
         let partner = state.partners.get(&agency)?;
-        if partner.state != pb::PartnerState::Active {
+        let is_current = partner.card.card().generation == generation;
+        if partner.state != pb::PartnerState::Active || !is_current {
             return None;
         }
         let key = NoteVerifier::new(
-            journal_origin(&agency).parse().ok()?,
+            origin.as_str().parse().ok()?,
             SignatureType::Ed25519,
             partner.card.card().journal_key.as_bytes(),
         );

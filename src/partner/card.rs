@@ -17,7 +17,7 @@ use super::host::{Address, Host, HostError};
 use super::keys::{Role, SecretKey};
 use super::number::Number;
 use super::public_key::{PublicKey, PublicKeyError};
-use crate::ident::{AgencyName, IdentError, KeyId, Timestamp};
+use crate::ident::{AgencyName, Generation, IdentError, KeyId, Timestamp};
 use crate::pb;
 use crate::policy::{Country, CountryError, Sector};
 
@@ -159,6 +159,7 @@ pub struct Card {
     pub receipt_key: PublicKey,
     pub contacts: Vec<Contact>,
     pub previous: Option<CardHash>,
+    pub generation: Generation,
 }
 
 impl Card {

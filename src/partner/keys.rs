@@ -12,7 +12,9 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use zeroize::Zeroizing;
 
 use super::public_key::{PublicKey, PublicKeyError};
-use super::secret_file::{SecretFileError, create_secret, private_dir, read_secret};
+use super::secret_file::{
+    SecretFileError, create_secret, private_dir, read_secret, replace_secret,
+};
 
 /// Bytes of the secret under which series ids are computed: the output size of SHA-256.
 pub const SERIES_SECRET_BYTES: usize = 32;
@@ -35,6 +37,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Those whose keys are other ones with each generation of the logs.
+    pub const LOGS: [Self; 3] = [Self::Journal, Self::Witness, Self::Receipt];
+
     pub const ALL: [Self; 5] =
         [Self::Identity, Self::Record, Self::Journal, Self::Witness, Self::Receipt];
 
@@ -114,11 +119,17 @@ impl SecretKey {
     /// Writes the key into `dir/keys`; refuses to replace one that is there.
     pub fn store(&self, dir: &Path) -> Result<(), KeyError> {
         private_dir(&keys_dir(dir))?;
-        let pem = self
-            .signing
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|_| KeyError::Encode { role: self.role })?;
-        Ok(create_secret(&self.role.path(dir), &pem)?)
+        Ok(create_secret(&self.role.path(dir), &self.pem()?)?)
+    }
+
+    /// Writes the key into `dir/keys` in the place of the one that is there, which is gone then.
+    pub fn replace(&self, dir: &Path) -> Result<(), KeyError> {
+        Ok(replace_secret(&self.role.path(dir), &self.pem()?)?)
+    }
+
+    fn pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        let encode = |_| KeyError::Encode { role: self.role };
+        self.signing.to_pkcs8_pem(LineEnding::LF).map_err(encode)
     }
 
     pub fn role(&self) -> Role {
@@ -239,6 +250,11 @@ impl NodeKeys {
         };
         keys.refuse_shared()?;
         Ok(keys)
+    }
+
+    /// The keys that sign for the logs, in the order of their roles.
+    pub fn of_logs(&self) -> [&SecretKey; 3] {
+        [&self.journal, &self.witness, &self.receipt]
     }
 
     fn refuse_shared(&self) -> Result<(), KeyError> {

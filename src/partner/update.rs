@@ -4,7 +4,8 @@
 //! how to reach its people, needs a human; another identity key needs a new ceremony. A pure function.
 
 use super::card::{Card, RecordKeyStatus, VerifiedCard};
-use crate::ident::{AgencyName, KeyId, Timestamp};
+use super::public_key::PublicKey;
+use crate::ident::{AgencyName, Generation, KeyId, Timestamp};
 
 /// A change that an officer has to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +15,8 @@ pub enum CardChange {
     Sector,
     /// The journal, witness or receipt key: it decides whose history is verified.
     LogKeys,
+    /// Its logs were succeeded: entries that it signed are lost, and everything is disclosed again.
+    Generation,
     /// Someone else answers the telephone over which numbers are compared.
     Contacts,
 }
@@ -33,6 +36,12 @@ pub enum Refusal {
     Issued { known: Timestamp, found: Timestamp },
     #[error("the card takes back that record key {0} is compromised")]
     CompromisedKey(KeyId),
+    #[error(
+        "the card has logs of generation {found}, the known one of {known}: logs that were given up never come back"
+    )]
+    Generation { known: Generation, found: Generation },
+    #[error("the card has logs of generation {0} under a key of the generation before")]
+    SucceededKeys(Generation),
 }
 
 /// What to do with the new card.
@@ -79,7 +88,25 @@ fn follows(known: &VerifiedCard, new: &VerifiedCard) -> Result<(), Refusal> {
     if new.issued_at < known.issued_at {
         return Err(Refusal::Issued { known: known.issued_at, found: new.issued_at });
     }
+    generation_follows(known, new)?;
     compromised_keys_stay(known, new)
+}
+
+/// Logs of another generation have other keys, so that whoever still runs the old ones signs nothing
+/// that would be taken for the new.
+fn generation_follows(known: &Card, new: &Card) -> Result<(), Refusal> {
+    if new.generation < known.generation {
+        return Err(Refusal::Generation { known: known.generation, found: new.generation });
+    }
+    let [before, after] = [known, new].map(log_keys);
+    if new.generation > known.generation && after.iter().any(|key| before.contains(key)) {
+        return Err(Refusal::SucceededKeys(new.generation));
+    }
+    Ok(())
+}
+
+const fn log_keys(card: &Card) -> [PublicKey; 3] {
+    [card.journal_key, card.witness_key, card.receipt_key]
 }
 
 /// A compromised key may be left out of a new card, but never turn up as a good one, nor as
@@ -99,12 +126,12 @@ fn compromised_keys_stay(known: &Card, new: &Card) -> Result<(), Refusal> {
 }
 
 fn changes(known: &Card, new: &Card) -> Vec<CardChange> {
-    let log_keys = |card: &Card| [card.journal_key, card.witness_key, card.receipt_key];
     [
         (known.display_name != new.display_name, CardChange::DisplayName),
         (known.country != new.country, CardChange::Country),
         (known.sector != new.sector, CardChange::Sector),
         (log_keys(known) != log_keys(new), CardChange::LogKeys),
+        (known.generation != new.generation, CardChange::Generation),
         (known.contacts != new.contacts, CardChange::Contacts),
     ]
     .into_iter()

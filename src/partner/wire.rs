@@ -11,7 +11,7 @@ use super::card::{
 };
 use super::host::HostError;
 use super::public_key::PublicKey;
-use crate::ident::Timestamp;
+use crate::ident::{Generation, Timestamp};
 use crate::pb;
 use crate::policy::Sector;
 
@@ -41,6 +41,7 @@ impl TryFrom<pb::Card> for Card {
             receipt_key,
             contacts,
             previous_card_hash,
+            generation,
         } = message;
         if version != VERSION {
             return Err(CardError::Version(version));
@@ -70,6 +71,8 @@ impl TryFrom<pb::Card> for Card {
             receipt_key: key("the receipt key", &receipt_key)?,
             contacts: contacts.into_iter().map(contact).collect::<Result<_, _>>()?,
             previous: previous(&previous_card_hash)?,
+            generation: Generation::from_wire(generation)
+                .map_err(|source| CardError::Identifier { field: "the generation", source })?,
         };
         check_validity(&card)?;
         check_keys_differ(&card)?;
@@ -97,6 +100,7 @@ impl From<Card> for pb::Card {
             receipt_key,
             contacts,
             previous,
+            generation,
         } = card;
         Self {
             version: VERSION,
@@ -118,6 +122,7 @@ impl From<Card> for pb::Card {
             contacts: contacts.into_iter().map(Into::into).collect(),
             previous_card_hash: previous
                 .map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(hash.as_bytes())),
+            generation: generation.to_wire(),
         }
     }
 }

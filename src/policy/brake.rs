@@ -168,6 +168,8 @@ impl Sorts {
 pub struct Usual {
     /// The day of the first disclosure, counted from 1970.
     first: Option<u32>,
+    /// Records disclosed in feeds before the present one, which counts from 0 again.
+    earlier: u64,
     /// Records disclosed before the days below.
     before: u64,
     /// Days on which anything was disclosed, and the records disclosed by the end of each, ascending.
@@ -184,8 +186,8 @@ impl Usual {
     /// changes nothing.
     pub fn note(&mut self, at: Timestamp, records: u64, sorts: Sorts) {
         self.sorts = self.sorts.and(sorts);
-        let known = self.days.last().map_or(self.before, |(_, total)| *total);
-        if records <= known {
+        let records = self.earlier.saturating_add(records);
+        if records <= self.total() {
             return;
         }
         let day = day_of(at);
@@ -197,6 +199,15 @@ impl Usual {
         while self.days.first().is_some_and(|(first, _)| *first + USUAL_DAYS < day) {
             self.before = self.days.remove(0).1;
         }
+    }
+
+    /// The partner's feed begins anew; what is normal for it stays.
+    pub fn begin_anew(&mut self) {
+        self.earlier = self.total();
+    }
+
+    fn total(&self) -> u64 {
+        self.days.last().map_or(self.before, |(_, total)| *total)
     }
 
     /// Whether a partner's normal is known: its first disclosure is so many days ago.
@@ -224,6 +235,7 @@ impl Usual {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.first.map_or(0, |first| first + 1).to_be_bytes().to_vec();
+        out.extend_from_slice(&self.earlier.to_be_bytes());
         out.extend_from_slice(&self.before.to_be_bytes());
         out.extend_from_slice(&self.sorts.kinds.to_be_bytes());
         out.push(self.sorts.personal_data.into());
@@ -237,6 +249,7 @@ impl Usual {
     /// Reads what [`Self::encode`] wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first_chunk::<4>()?;
+        let (earlier, rest) = rest.split_first_chunk::<8>()?;
         let (before, rest) = rest.split_first_chunk::<8>()?;
         let (kinds, rest) = rest.split_first_chunk::<4>()?;
         let (personal_data, rest) = rest.split_first()?;
@@ -246,13 +259,14 @@ impl Usual {
             let (day, total) = row.split_first_chunk::<4>()?;
             days.push((u32::from_be_bytes(*day), u64::from_be_bytes(total.try_into().ok()?)));
         }
-        let before = u64::from_be_bytes(*before);
+        let (earlier, before) = (u64::from_be_bytes(*earlier), u64::from_be_bytes(*before));
         let is_sound = rest.is_empty()
             && *personal_data <= 1
             && days.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
             && days.first().is_none_or(|(_, total)| *total > before);
         is_sound.then(|| Self {
             first: u32::from_be_bytes(*first).checked_sub(1),
+            earlier,
             before,
             days,
             sorts: Sorts { kinds: u32::from_be_bytes(*kinds), personal_data: *personal_data == 1 },
@@ -324,6 +338,19 @@ mod tests {
             usual.note(day(number), total, Sorts::of(Kind::TakedownResult, false));
         }
         usual
+    }
+
+    #[test]
+    fn what_is_normal_stays_when_the_feed_begins_anew() {
+        let mut usual = usual(30, 10);
+        let before = usual.counts(day(30));
+        usual.begin_anew();
+        usual.begin_anew();
+        assert_eq!(usual.counts(day(30)), before);
+        assert_eq!(Usual::decode(&usual.encode()).as_ref(), Some(&usual));
+        usual.note(day(30), 4, Sorts::of(Kind::TakedownResult, false));
+        assert_eq!(usual.counts(day(30)), (4, 10));
+        assert!(usual.is_known(day(30), 30));
     }
 
     fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
-use crate::journal::state::PartnerNumber;
+use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::get_inclusion_proof_request::Leaf;
@@ -27,7 +27,7 @@ pub(super) struct Logs(pub(super) Context);
 #[derive(Clone)]
 struct Chosen {
     /// The feed to this partner, or the journal.
-    feed: Option<PartnerNumber>,
+    feed: Option<FeedNumber>,
     size: u64,
     note: Bytes,
 }
@@ -83,7 +83,7 @@ impl Logs {
             Status::not_found(format!("there is no partner {feed}; ListPartners shows all"))
         })?;
         Ok(Chosen {
-            feed: Some(partner.number),
+            feed: Some(partner.feed),
             size: partner.published.size,
             note: partner.published.note.clone(),
         })
@@ -276,7 +276,7 @@ mod tests {
     use prost::Message as _;
 
     fn chosen(feed: Option<u16>) -> Chosen {
-        Chosen { feed: feed.map(PartnerNumber::new), size: 10, note: Bytes::new() }
+        Chosen { feed: feed.map(FeedNumber::new), size: 10, note: Bytes::new() }
     }
 
     fn entry(client: &str) -> Bytes {

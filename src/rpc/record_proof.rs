@@ -134,17 +134,17 @@ fn disclosure(
     partner: &PartnerRecord,
     id: &RecordId,
 ) -> Result<Option<pb::EntryProof>, JournalError> {
-    let Some(disclosed) = view.disclosure(partner.number, id)? else { return Ok(None) };
+    let Some(disclosed) = view.disclosure(partner.feed, id)? else { return Ok(None) };
     let index = disclosed.feed_index;
     if index >= partner.receipted {
         return Ok(None);
     }
-    let mut entries = view.feed_entries(partner.number, index..index + 1)?;
+    let mut entries = view.feed_entries(partner.feed, index..index + 1)?;
     let missing = || JournalError::Index(format!("feed entry {index} is not there"));
     Ok(Some(pb::EntryProof {
         index,
         entry: entries.pop().ok_or_else(missing)?,
-        path: wire(&view.feed(partner.number)?.inclusion(index, partner.receipted)?),
+        path: wire(&view.feed(partner.feed)?.inclusion(index, partner.receipted)?),
         note: partner.receipt_note.clone(),
     }))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use liaison::exchange::{FeedAction, FeedEntry, feed_origin};
-use liaison::ident::{AgencyName, PolicyVersion};
+use liaison::ident::{AgencyName, Generation, PolicyVersion};
 use liaison::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, leaf_hash};
 use liaison::node::config::Config;
 use liaison::node::init;
@@ -91,6 +91,15 @@ impl Impostor {
 
     /// Opens a stream and says hello as one who has nothing.
     pub(crate) async fn open(&self, through: Option<String>) -> Result<Stream, Status> {
+        self.open_as(Generation::FIRST, through).await
+    }
+
+    /// The same with logs of another generation, by its own word.
+    pub(crate) async fn open_as(
+        &self,
+        generation: Generation,
+        through: Option<String>,
+    ) -> Result<Stream, Status> {
         let channel = self.connect(through).await.map_err(Status::unavailable)?;
         let (out, frames) = mpsc::unbounded_channel();
         let mut client =
@@ -98,6 +107,7 @@ impl Impostor {
         let hello = pb::Hello {
             protocol: liaison::exchange::PROTOCOL,
             agency: self.config.agency.clone(),
+            generation: generation.to_wire(),
             ..pb::Hello::default()
         };
         send(&out, Body::Hello(hello));
@@ -151,7 +161,7 @@ impl Impostor {
         self.entries.extend(entries.iter().cloned());
         let leaves = self.entries.iter().map(|entry| leaf_hash(entry));
         let head = leaves.collect::<Frontier>().head();
-        let origin = feed_origin(&self.name(), &self.node);
+        let origin = feed_origin(&self.name(), &self.node, Generation::FIRST);
         let signer = NoteSigner::new(
             origin.as_str().parse().unwrap(),
             self.keys.journal.signing_key().clone(),

@@ -32,6 +32,7 @@ mod rollback;
 mod rpcs;
 mod slot_tables;
 mod source;
+mod succession;
 mod tidy;
 mod watch_log;
 mod withheld;

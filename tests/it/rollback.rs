@@ -15,11 +15,11 @@ use crate::fixture::{
 };
 use crate::impostor::Impostor;
 
-const POLICE: &str = "police.example";
-const CERT: &str = "cert.example";
+pub(crate) const POLICE: &str = "police.example";
+pub(crate) const CERT: &str = "cert.example";
 
 /// A node that asks its witnesses whenever something happened.
-async fn eager(parent: &Path, agency: &str, sector: &str) -> RunningNode {
+pub(crate) async fn eager(parent: &Path, agency: &str, sector: &str) -> RunningNode {
     let dir = parent.join(agency);
     make(&dir, agency, sector, CORE_ONLY);
     configure(&dir, |config| config.witness.every_seconds = 0);
@@ -32,7 +32,7 @@ fn configure(dir: &Path, change: impl FnOnce(&mut Config)) {
     config.store(dir).unwrap();
 }
 
-async fn pair() -> (TempDir, RunningNode, RunningNode) {
+pub(crate) async fn pair() -> (TempDir, RunningNode, RunningNode) {
     let parent = tempfile::tempdir().unwrap();
     let police = eager(parent.path(), POLICE, "police").await;
     let cert = eager(parent.path(), CERT, "cert").await;
@@ -41,17 +41,17 @@ async fn pair() -> (TempDir, RunningNode, RunningNode) {
     (parent, police, cert)
 }
 
-fn some_indicator() -> pb::Draft {
+pub(crate) fn some_indicator() -> pb::Draft {
     indicator(&canary(".example"), "a note")
 }
 
-fn put_back(copy_of: &Path, dir: &Path) {
+pub(crate) fn put_back(copy_of: &Path, dir: &Path) {
     std::fs::remove_dir_all(dir).unwrap();
     copy(copy_of, dir);
 }
 
 /// Stops the node, copies its directory and starts it again.
-async fn backed_up(node: RunningNode, parent: &Path) -> (RunningNode, PathBuf) {
+pub(crate) async fn backed_up(node: RunningNode, parent: &Path) -> (RunningNode, PathBuf) {
     let (dir, agency) = (node.dir.clone(), node.agency.clone());
     node.kill().await;
     let backup = parent.join("backup");
@@ -60,12 +60,12 @@ async fn backed_up(node: RunningNode, parent: &Path) -> (RunningNode, PathBuf) {
 }
 
 /// How much of the node's journal its partner cosigned.
-async fn witnessed(node: &RunningNode) -> u64 {
+pub(crate) async fn witnessed(node: &RunningNode) -> u64 {
     let status = node.status().await;
     status.witnesses.iter().map(|witness| witness.cosigned_size).max().unwrap_or_default()
 }
 
-async fn guard(node: &RunningNode) -> pb::GuardState {
+pub(crate) async fn guard(node: &RunningNode) -> pb::GuardState {
     node.status().await.guard.unwrap().state()
 }
 

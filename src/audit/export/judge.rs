@@ -11,6 +11,7 @@ use super::{Folder, layout};
 use crate::audit::card::Card;
 use crate::audit::examine::{Found, Told, feed_entry};
 use crate::audit::failure::{Check, Fault, Place};
+use crate::audit::feed_name::FeedName;
 use crate::audit::ledger::{Audit, Expectations};
 use crate::audit::replay::BundleFiles;
 use crate::audit::report::Report;
@@ -30,7 +31,7 @@ pub struct ExportAudit<'f, F> {
     note: Bytes,
     size: TreeSize,
     rows: Rows,
-    feeds: BTreeMap<AgencyName, Feed>,
+    feeds: BTreeMap<FeedName, Feed>,
 }
 
 /// A feed as far as it was read.
@@ -163,10 +164,10 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         // What is no partner or no note is found where the entry is judged.
         let Some(wanted) = head(&published.note).map(|head| head.size) else { return Ok(()) };
         let Ok(agency) = published.partner.parse::<AgencyName>() else { return Ok(()) };
-        let Some(number) = self.audit.partners.number(&agency) else { return Ok(()) };
-        let mut feed = match self.feeds.remove(&agency) {
+        let Some((name, number)) = self.audit.partners.feed(&agency) else { return Ok(()) };
+        let mut feed = match self.feeds.remove(&name) {
             Some(feed) => feed,
-            None => Feed::open(self.folder, &agency, number)?,
+            None => Feed::open(self.folder, &name, number)?,
         };
         if wanted > feed.size {
             let expected = format!("a head of size {} at the most", feed.size);
@@ -180,7 +181,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
                 return Err(Stop::Noted);
             }
         }
-        self.feeds.insert(agency, feed);
+        self.feeds.insert(name, feed);
         Ok(())
     }
 
@@ -197,8 +198,8 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
     fn end(&mut self) -> Result<(), Stop> {
         let (folder, tiles) = (self.folder, &mut self.audit.counts.tiles);
         self.rows.finish(&mut |tile, hashes| compare(folder, "", tile, hashes, tiles))?;
-        for (agency, feed) in std::mem::take(&mut self.feeds) {
-            self.end_feed(&agency, &feed)?;
+        for (name, feed) in std::mem::take(&mut self.feeds) {
+            self.end_feed(&name, &feed)?;
         }
         let note = Found::Commit(self.note.clone());
         if !self.audit.take_one(Ok(note), || Place::File(layout::CHECKPOINT.to_owned())) {
@@ -214,7 +215,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         Ok(())
     }
 
-    fn end_feed(&mut self, agency: &AgencyName, feed: &Feed) -> Result<(), Stop> {
+    fn end_feed(&mut self, name: &FeedName, feed: &Feed) -> Result<(), Stop> {
         let path = format!("{}{}", feed.prefix, layout::CHECKPOINT);
         if feed.taken != feed.size.get() {
             let fault = Fault::new(
@@ -230,14 +231,14 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         let own = &self.audit.own;
         self.audit
             .partners
-            .newest_head(agency, &feed.note, own)
+            .newest_head(name, &feed.note, own)
             .map_err(|fault| Box::new((Place::File(path), fault)).into())
     }
 }
 
 impl Feed {
-    fn open<F: Folder>(folder: &F, agency: &AgencyName, number: u16) -> Result<Self, Stop> {
-        let prefix = layout::feed(agency);
+    fn open<F: Folder>(folder: &F, name: &FeedName, number: u16) -> Result<Self, Stop> {
+        let prefix = layout::feed(name);
         let path = format!("{prefix}{}", layout::CHECKPOINT);
         let note = folder
             .read(&path, layout::NOTE_BYTES_MAX)?

@@ -1,5 +1,6 @@
 //! The paths in an export, from its top, and the form of what is not in tlog-tiles.
 
+use crate::audit::feed_name::FeedName;
 use crate::ident::{AgencyName, BundleHash};
 use crate::merkle::{BUNDLE_ENTRY_BYTES_MAX, TILE_LEAVES, Tile};
 use bytes::Bytes;
@@ -52,9 +53,9 @@ pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }
 
-/// Where the feed to a partner has its checkpoint and tiles.
-pub(super) fn feed(agency: &AgencyName) -> String {
-    format!("feed/{agency}/")
+/// Where a feed has its checkpoint and tiles.
+pub(super) fn feed(name: &FeedName) -> String {
+    format!("feed/{name}/")
 }
 
 /// Appends the content of one entry, or nothing of it: length u32 BE, then the bytes.

@@ -6,9 +6,10 @@
 use super::layout;
 use super::rows::Rows;
 use crate::audit::card::Card;
+use crate::audit::feed_name::FeedName;
 use crate::audit::replay::BundleFiles;
 use crate::audit::segment::{Chunk, FrameKind};
-use crate::ident::{AgencyName, BundleHash, TreeHash, TreeSize};
+use crate::ident::{AgencyName, BundleHash, FEEDS_MAX, Generation, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Frontier, Note, TILE_LEAVES, Tile, TileRow, TilesError, TreeHead, encode_hashes,
     leaf_hash, push_entry,
@@ -62,7 +63,10 @@ pub struct Exporter<S> {
     contents: Vec<u8>,
     /// What the next entry brings along.
     content: Option<Bytes>,
+    /// By their numbers: the feeds of a generation have greater ones than those before.
     feeds: BTreeMap<u16, Feed>,
+    partners: BTreeMap<AgencyName, (u16, String)>,
+    generation: Generation,
     note: Option<Bytes>,
     cards: usize,
     newest_card: String,
@@ -97,13 +101,12 @@ struct Log {
 
 #[derive(Debug)]
 struct Feed {
-    agency: AgencyName,
+    name: FeedName,
     log: Log,
     /// Over the newest head, as it was published.
     published: Option<Bytes>,
     /// The same with the partner's receipt, if it came for that head.
     note: Option<Bytes>,
-    card: String,
 }
 
 impl Log {
@@ -176,6 +179,8 @@ impl<S: Sink> Exporter<S> {
             contents: Vec::new(),
             content: None,
             feeds: BTreeMap::new(),
+            partners: BTreeMap::new(),
+            generation: Generation::FIRST,
             note: None,
             cards: 0,
             newest_card: String::new(),
@@ -222,23 +227,28 @@ impl<S: Sink> Exporter<S> {
     fn event(&mut self, event: Event) -> Result<(), ExportError> {
         match event {
             Event::CardIssued(issued) => {
-                self.newest_card = self.card(issued.card)?.1;
+                let (card, text) = self.card(issued.card)?;
+                self.newest_card = text;
+                if card.generation != self.generation {
+                    self.generation = card.generation;
+                    let partners: Vec<_> =
+                        self.partners.iter().map(|(name, (n, _))| (name.clone(), *n)).collect();
+                    partners.into_iter().for_each(|(name, number)| self.begin_feed(name, number));
+                }
                 self.files.write(&layout::own_card(self.cards), self.newest_card.as_bytes())?;
                 self.cards += 1;
             }
             Event::PartnerChanged(changed) => {
                 let (card, text) = self.card(changed.card)?;
                 let number = u16::try_from(changed.number).map_err(|error| self.broken(error))?;
-                let feed = self.feeds.entry(number).or_insert_with(|| Feed {
-                    log: Log { prefix: layout::feed(&card.agency), ..Log::default() },
-                    agency: card.agency,
-                    published: None,
-                    note: None,
-                    card: String::new(),
-                });
-                feed.card = text;
+                if number > FEEDS_MAX {
+                    return Err(self.broken(format!("partner number {number} is too large")));
+                }
                 // A reader knows the receipt key of the newest card.
-                feed.note = feed.published.clone();
+                let to_it = self.feeds.values_mut().filter(|f| f.name.partner == card.agency);
+                to_it.for_each(|feed| feed.note = feed.published.clone());
+                self.partners.insert(card.agency.clone(), (number, text));
+                self.begin_feed(card.agency, number);
             }
             Event::PolicyApplied(applied) => {
                 let hash = BundleHash::try_from(&applied.bundle_hash[..]);
@@ -270,8 +280,19 @@ impl<S: Sink> Exporter<S> {
         Ok((card, text))
     }
 
+    /// The feed to a partner in the generation now, if it is not there yet.
+    fn begin_feed(&mut self, partner: AgencyName, number: u16) {
+        let name = FeedName { partner, generation: self.generation };
+        self.feeds.entry(self.generation.feed_number(number)).or_insert_with(|| Feed {
+            log: Log { prefix: layout::feed(&name), ..Log::default() },
+            name,
+            published: None,
+            note: None,
+        });
+    }
+
     fn feed_to(&mut self, partner: &str) -> Option<&mut Feed> {
-        self.feeds.values_mut().find(|feed| feed.agency.as_str() == partner)
+        self.feeds.values_mut().rev().find(|feed| feed.name.partner.as_str() == partner)
     }
 
     fn feed_entry(&mut self, payload: &Bytes) -> Result<(), ExportError> {
@@ -299,11 +320,13 @@ impl<S: Sink> Exporter<S> {
             self.policy(hash, files)?;
             summary.policies += 1;
         }
+        for (agency, (_, card)) in &self.partners {
+            self.files.write(&layout::partner_card(agency), card.as_bytes())?;
+        }
         for feed in self.feeds.values_mut() {
-            self.files.write(&layout::partner_card(&feed.agency), feed.card.as_bytes())?;
             if feed.note.is_some() {
                 feed.log.finish(feed.note.as_ref(), &mut self.files)?;
-                summary.feeds.insert(feed.agency.to_string(), feed.log.size());
+                summary.feeds.insert(feed.name.to_string(), feed.log.size());
             }
         }
         if self.cards > 0 {

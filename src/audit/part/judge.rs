@@ -13,11 +13,12 @@ use crate::audit::content::{Content, slots_hash};
 use crate::audit::examine::{Accepted, Found, Told, entry, feed_entry};
 use crate::audit::export::{Folder, head};
 use crate::audit::failure::{Check, Failure, Fault, Place};
+use crate::audit::feed_name::FeedName;
 use crate::audit::holds::check_order;
 use crate::audit::ledger::Anchor;
 use crate::audit::lines::Log;
 use crate::audit::proof::History;
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
 use crate::merkle::{
     NOTE_BYTES_MAX, TLOG_PROOF_BYTES_MAX, TlogProof, TreeHead, leaf_hash, verify_inclusion,
 };
@@ -202,6 +203,8 @@ struct Part<'a, F> {
     acts: Acts,
     /// Consents to use as evidence that the part holds.
     consents: Consents,
+    /// The entry that says that the logs are succeeded, and by which generation.
+    succeeded: Option<(u64, Generation)>,
     is_asked_here: bool,
     roots: VerifiedRoots,
     signatures: u64,
@@ -230,6 +233,7 @@ impl<'a, F: Folder> Part<'a, F> {
             overwritten: BTreeSet::new(),
             acts: Acts::default(),
             consents: Consents::default(),
+            succeeded: None,
             is_asked_here: false,
             roots: VerifiedRoots::default(),
             signatures: 0,
@@ -304,10 +308,17 @@ impl<'a, F: Folder> Part<'a, F> {
                 let signed = issued.card.unwrap_or_default();
                 let card = Card::check(&signed)
                     .map_err(|error| Fault::new(Check::OwnCard, "a signed card", error))?;
+                let before = self.own.last().map_or(Generation::FIRST, |card| card.generation);
+                let begins = (index.saturating_sub(1), card.generation);
+                if card.generation != before && self.succeeded != Some(begins) {
+                    let expected = format!("a card of generation {before}");
+                    return Err(Fault::new(Check::Succession, expected, card.generation));
+                }
                 self.own.push(card);
                 self.own_signed.push(signed);
                 Ok(())
             }
+            Event::LogSucceeded(succeeded) => self.succeed(index, &succeeded),
             Event::PartnerChanged(changed) => {
                 let card = Card::check(&changed.card.unwrap_or_default())
                     .map_err(|error| Fault::new(Check::PartnerCard, "a signed card", error))?;
@@ -350,6 +361,25 @@ impl<'a, F: Folder> Part<'a, F> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The logs are succeeded: what is left is all that was signed of the generation before.
+    fn succeed(&mut self, index: u64, succeeded: &pb::LogSucceeded) -> Result<(), Fault> {
+        let fault = |expected: String, found: &dyn ToString| {
+            Fault::new(Check::Succession, expected, found.to_string())
+        };
+        let next = self.own.last().and_then(|card| card.generation.next());
+        let next = next.filter(|next| next.to_wire() == succeeded.generation);
+        let next =
+            next.ok_or_else(|| fault("the next generation".into(), &succeeded.generation))?;
+        let journal = Log::journal(&self.own);
+        let journal = journal.ok_or_else(|| fault("a card of the agency".into(), &"none"))?;
+        let left = journal.head(&succeeded.last_note, Check::Succession)?;
+        if left.size.get() != index {
+            return Err(fault(format!("a checkpoint of {index} entries"), &left.size));
+        }
+        self.succeeded = Some((index, next));
+        Ok(())
     }
 
     /// The feed to a partner under the cards so far.
@@ -589,10 +619,10 @@ impl<'a, F: Folder> Part<'a, F> {
     }
 
     fn feeds(&self) -> Result<Vec<PartFeed>, Stop> {
-        let mut found: BTreeMap<&AgencyName, Vec<u64>> = BTreeMap::new();
+        let mut found: BTreeMap<&FeedName, Vec<u64>> = BTreeMap::new();
         for item in self.files.manifest.files.keys() {
-            if let Item::Feed(partner, index) = item {
-                found.entry(partner).or_default().push(*index);
+            if let Item::Feed(name, index) = item {
+                found.entry(name).or_default().push(*index);
             }
         }
         let named = self.files.manifest.feeds.keys();
@@ -600,15 +630,19 @@ impl<'a, F: Folder> Part<'a, F> {
             let fault = Fault::new(Check::ExportFile, "the feeds that have entries here", "others");
             return Err(broken(MANIFEST, fault));
         }
-        found.into_iter().map(|(partner, indices)| self.feed(partner, &indices)).collect()
+        found.into_iter().map(|(name, indices)| self.feed(name, &indices)).collect()
     }
 
-    fn feed(&self, partner: &AgencyName, indices: &[u64]) -> Result<PartFeed, Stop> {
-        let log = self.log(partner.as_str()).map_err(|fault| broken(MANIFEST, fault))?;
-        let share = self.files.manifest.feeds.get(partner).copied().unwrap_or_default();
+    fn feed(&self, name: &FeedName, indices: &[u64]) -> Result<PartFeed, Stop> {
+        let unknown = || Fault::new(Check::Partner, format!("a card of {}", name.partner), "none");
+        let card = self.partners.get(&name.partner);
+        let log = card
+            .and_then(|card| Log::published_in(name.generation, &self.own, card))
+            .ok_or_else(|| broken(MANIFEST, unknown()))?;
+        let share = self.files.manifest.feeds.get(name).copied().unwrap_or_default();
         let mut first: Option<(Bytes, TreeHead)> = None;
         for index in indices {
-            let item = Item::Feed(partner.clone(), *index);
+            let item = Item::Feed(name.clone(), *index);
             let proof = self.files.proof(&item, *index)?;
             let place = |fault| broken(&item, fault);
             if first.is_none() {
@@ -624,12 +658,12 @@ impl<'a, F: Folder> Part<'a, F> {
         let size = first.as_ref().map_or(0, |(_, head)| head.size.get());
         if (indices.len() as u64, size) != (share.here, share.of) {
             let found = format!("{} of {size}", indices.len());
-            let expected = format!("{share} entries of the feed to {partner}");
+            let expected = format!("{share} entries of the feed to {name}");
             return Err(broken(MANIFEST, Fault::new(Check::ExportFile, expected, found)));
         }
         let receipted = first.and_then(|(note, _)| log.receipted_head(&note, Check::Receipt).ok());
         let receipted = receipted.map_or(0, |head| head.size.get());
-        Ok(PartFeed { partner: partner.clone(), share, receipted })
+        Ok(PartFeed { name: name.clone(), share, receipted })
     }
 
     fn feed_entry(&self, bytes: &[u8]) -> Result<(), Fault> {

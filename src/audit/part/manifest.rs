@@ -1,6 +1,7 @@
 //! The manifest of a part: what was asked for, how much of it all is here, and every file with its
 //! SHA-256. It can be written in one way only. Nobody signs it: the proofs are what holds.
 
+use crate::audit::feed_name::FeedName;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -78,7 +79,7 @@ pub(super) enum Item {
     /// What that entry only commits to.
     Content(u64),
     /// The proof of an entry of a feed.
-    Feed(AgencyName, u64),
+    Feed(FeedName, u64),
 }
 
 impl fmt::Display for Item {
@@ -87,7 +88,7 @@ impl fmt::Display for Item {
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::Entry(index) => write!(f, "journal/{index}.tlog-proof"),
             Self::Content(index) => write!(f, "content/{index}"),
-            Self::Feed(partner, index) => write!(f, "feed/{partner}/{index}.tlog-proof"),
+            Self::Feed(feed, index) => write!(f, "feed/{feed}/{index}.tlog-proof"),
         }
     }
 }
@@ -104,8 +105,9 @@ impl FromStr for Item {
             ["checkpoint"] => Ok(Self::Checkpoint),
             ["journal", name] => Ok(Self::Entry(proof(name)?)),
             ["content", name] => Ok(Self::Content(index(name)?)),
-            ["feed", partner, name] => {
-                Ok(Self::Feed(partner.parse().map_err(|_| WRONG)?, proof(name)?))
+            ["feed", .., name] => {
+                let feed = path.strip_prefix("feed/").and_then(|path| path.rsplit_once('/'));
+                Ok(Self::Feed(feed.ok_or(WRONG)?.0.parse()?, proof(name)?))
             }
             _ => Err(WRONG),
         }
@@ -142,7 +144,7 @@ pub(super) struct Manifest {
     pub(super) agency: AgencyName,
     pub(super) asked: Selection,
     pub(super) journal: Share,
-    pub(super) feeds: BTreeMap<AgencyName, Share>,
+    pub(super) feeds: BTreeMap<FeedName, Share>,
     /// SHA-256 of each file, in hexadecimal digits.
     pub(super) files: BTreeMap<Item, String>,
 }
@@ -179,8 +181,8 @@ impl Manifest {
         let journal = line("journal ", "how much of the journal")?.parse()?;
         let feeds = lines.map(|line| {
             let feed = line.strip_prefix("feed ").and_then(|line| line.split_once(' '));
-            let (partner, share) = feed.ok_or("a feed")?;
-            Ok((partner.parse().map_err(|_| AGENCY)?, share.parse()?))
+            let (name, share) = feed.ok_or("a feed")?;
+            Ok((name.parse()?, share.parse()?))
         });
         let feeds = feeds.collect::<Result<_, &'static str>>()?;
         let end = files.find("sha256 ").ok_or("a sum at the end")?;
@@ -211,19 +213,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn sample(asked: Selection) -> Manifest {
-        let partner: AgencyName = "cert.example".parse().unwrap();
+        let feed: FeedName = "cert.example/2".parse().unwrap();
         let items = [
             Item::Checkpoint,
             Item::Entry(9),
             Item::Entry(10),
             Item::Content(10),
-            Item::Feed(partner.clone(), 3),
+            Item::Feed(feed.clone(), 3),
         ];
         Manifest {
             agency: "npa.go.jp".parse().unwrap(),
             asked,
             journal: Share { here: 2, of: 11 },
-            feeds: BTreeMap::from([(partner, Share { here: 1, of: 4 })]),
+            feeds: BTreeMap::from([(feed, Share { here: 1, of: 4 })]),
             files: items.into_iter().map(|item| (item, sha256(b"x"))).collect(),
         }
     }

@@ -3,6 +3,7 @@
 use super::manifest::{Selection, Share};
 use crate::audit::card::Number;
 use crate::audit::feed::shown;
+use crate::audit::feed_name::FeedName;
 use crate::audit::report::grouped;
 use crate::ident::AgencyName;
 use crate::merkle::TreeHead;
@@ -12,7 +13,7 @@ use std::fmt;
 /// A feed as far as it is in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartFeed {
-    pub partner: AgencyName,
+    pub name: FeedName,
     pub share: Share,
     /// Entries that the partner's receipt on the newest head covers; 0 if it has none.
     pub receipted: u64,
@@ -107,7 +108,8 @@ impl PartReport {
             "notes": text(self.notes),
             "kept_out": text(self.kept_out),
             "feeds": self.feeds.iter().map(|feed| json!({
-                "partner": feed.partner.to_string(),
+                "partner": feed.name.partner.to_string(),
+                "generation": feed.name.generation.get(),
                 "here": text(feed.share.here),
                 "of": text(feed.share.of),
                 "receipted": text(feed.receipted),
@@ -144,10 +146,10 @@ impl fmt::Display for PartReport {
             )?;
         }
         writeln!(f, "heads      ✓ {} of feeds, published or receipted", grouped(self.notes))?;
-        for PartFeed { partner, share, receipted } in &self.feeds {
+        for PartFeed { name, share, receipted } in &self.feeds {
             writeln!(
                 f,
-                "feed       ✓ {partner}: {} of {} entries; receipted up to {}",
+                "feed       ✓ {name}: {} of {} entries; receipted up to {}",
                 grouped(share.here),
                 grouped(share.of),
                 grouped(*receipted)

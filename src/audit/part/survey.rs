@@ -1,11 +1,15 @@
 //! The first of two passes over a history: its trees, its keys, and which records are asked for.
 
 use super::manifest::Selection;
+use crate::audit::card::Card;
 use crate::audit::content::Content;
 use crate::audit::examine::{Accepted, Found, Told, entry};
 use crate::audit::export::{ExportError, head};
+use crate::audit::feed_name::FeedName;
 use crate::audit::segment::{Chunk, FrameKind};
-use crate::ident::{AgencyName, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize};
+use crate::ident::{
+    AgencyName, FEEDS_MAX, Generation, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize,
+};
 use crate::merkle::{Note, TileTree, TlogProof, TreeHead, leaf_hash};
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::Consents;
@@ -88,7 +92,7 @@ impl Log {
 /// A feed with its newest head.
 #[derive(Debug)]
 pub(super) struct Feed {
-    pub(super) partner: AgencyName,
+    pub(super) name: FeedName,
     pub(super) log: Log,
     published: Option<Bytes>,
     /// The newest head, with the partner's receipt if it came for that head.
@@ -245,6 +249,8 @@ pub struct Survey {
     agency: Option<AgencyName>,
     content: Option<Bytes>,
     feeds: BTreeMap<u16, Feed>,
+    partners: BTreeMap<AgencyName, u16>,
+    generation: Generation,
     keys: Vec<Key>,
     records: Records,
     acts: Acts,
@@ -286,6 +292,8 @@ impl Survey {
             agency: None,
             content: None,
             feeds: BTreeMap::new(),
+            partners: BTreeMap::new(),
+            generation: Generation::FIRST,
             keys: Vec::new(),
             records: Records::default(),
             acts: Acts::default(),
@@ -401,21 +409,30 @@ impl Survey {
                 self.agency = Some(genesis.agency.parse().map_err(|error| self.broken(error))?);
                 self.key(KeyOf::Agency, bytes);
             }
-            Event::CardIssued(_) => self.key(KeyOf::Agency, bytes),
+            Event::LogSucceeded(_) => self.key(KeyOf::Agency, bytes),
+            Event::CardIssued(issued) => {
+                self.key(KeyOf::Agency, bytes);
+                let card = Card::check(&issued.card.unwrap_or_default());
+                let generation = card.map_err(|error| self.broken(error))?.generation;
+                if generation != self.generation {
+                    self.generation = generation;
+                    self.partners.clone().into_iter().for_each(|(p, n)| self.begin_feed(p, n));
+                }
+            }
             Event::PolicyApplied(applied) => self.key(KeyOf::Policy(applied.version), bytes),
             Event::PartnerChanged(changed) => {
                 let partner: AgencyName =
                     changed.agency.parse().map_err(|error| self.broken(error))?;
                 let number = u16::try_from(changed.number).map_err(|error| self.broken(error))?;
+                if number > FEEDS_MAX {
+                    return Err(self.broken(format!("partner number {number} is too large")));
+                }
                 self.key(KeyOf::Partner(partner.clone()), bytes);
-                let feed = self.feeds.entry(number).or_insert_with(|| Feed {
-                    partner,
-                    log: Log::default(),
-                    published: None,
-                    note: None,
-                });
                 // A reader knows the receipt key of the newest card.
-                feed.note = feed.published.clone();
+                let to_it = self.feeds.values_mut().filter(|feed| feed.name.partner == partner);
+                to_it.for_each(|feed| feed.note = feed.published.clone());
+                self.partners.insert(partner.clone(), number);
+                self.begin_feed(partner, number);
             }
             Event::FeedPublished(published) => {
                 if let Some(feed) = self.feed_to(&published.partner)
@@ -466,8 +483,19 @@ impl Survey {
         Ok(())
     }
 
+    /// The feed to a partner in the generation now, if it is not there yet.
+    fn begin_feed(&mut self, partner: AgencyName, number: u16) {
+        let name = FeedName { partner, generation: self.generation };
+        self.feeds.entry(self.generation.feed_number(number)).or_insert_with(|| Feed {
+            name,
+            log: Log::default(),
+            published: None,
+            note: None,
+        });
+    }
+
     fn feed_to(&mut self, partner: &str) -> Option<&mut Feed> {
-        self.feeds.values_mut().find(|feed| feed.partner.as_str() == partner)
+        self.feeds.values_mut().rev().find(|feed| feed.name.partner.as_str() == partner)
     }
 
     fn feed_entry(&mut self, payload: &Bytes) -> Result<(), PartError> {

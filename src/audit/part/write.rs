@@ -5,6 +5,7 @@ use super::manifest::{Item, MANIFEST, Manifest, Share, sha256};
 use super::survey::{Key, KeyOf, PART_FILES_MAX, PartError, Plan};
 use crate::audit::content::Content;
 use crate::audit::export::{ExportError, Sink, head};
+use crate::audit::feed_name::FeedName;
 use crate::audit::segment::{Chunk, FrameKind};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
@@ -170,9 +171,12 @@ impl<S: Sink> PartWriter<S> {
     }
 
     fn feed_to(&mut self, partner: &str) -> Option<&mut FeedPlace> {
-        let feeds = self.plan.feeds.iter();
-        let number = feeds.clone().find(|(_, feed)| feed.partner.as_str() == partner)?.0;
-        self.feeds.get_mut(number)
+        // Those of the generation now, whose numbers are the greatest read so far.
+        let is_to = |number: &u16| {
+            self.plan.feeds.get(number).is_some_and(|feed| feed.name.partner.as_str() == partner)
+        };
+        let number = self.feeds.keys().rev().copied().find(is_to)?;
+        self.feeds.get_mut(&number)
     }
 
     /// Notes whose card a reader needs.
@@ -225,15 +229,15 @@ impl<S: Sink> PartWriter<S> {
         place.unpublished = true;
         place.unreceipted.insert(index);
         let note = feed.note.as_ref().ok_or(ExportError::Empty)?;
-        let (partner, proof) = (feed.partner.clone(), feed.log.prove(index, bytes, note)?);
-        self.partners.insert(partner.clone());
+        let (name, proof) = (feed.name.clone(), feed.log.prove(index, bytes, note)?);
+        self.partners.insert(name.partner.clone());
         self.policies.insert(entry.policy_version);
-        self.file(Item::Feed(partner, index), &proof)
+        self.file(Item::Feed(name, index), &proof)
     }
 
     /// Writes what a reader needs to check it, and the manifest. Gives how much of the journal and of
     /// each feed was taken.
-    pub fn finish(mut self) -> Result<(Share, BTreeMap<AgencyName, Share>), PartError> {
+    pub fn finish(mut self) -> Result<(Share, BTreeMap<FeedName, Share>), PartError> {
         if self.index < self.plan.journal.size() {
             return Err(PartError::Changed);
         }
@@ -252,10 +256,10 @@ impl<S: Sink> PartWriter<S> {
         let here = self.files.keys().filter(|item| matches!(item, Item::Entry(_))).count() as u64;
         let journal = Share { here, of: self.plan.journal.size() };
         let taken = self.feeds.iter().filter(|(_, place)| place.taken > 0);
-        let feeds: BTreeMap<AgencyName, Share> = taken
+        let feeds: BTreeMap<FeedName, Share> = taken
             .filter_map(|(number, place)| {
                 let feed = self.plan.feeds.get(number)?;
-                Some((feed.partner.clone(), Share { here: place.taken, of: feed.log.size() }))
+                Some((feed.name.clone(), Share { here: place.taken, of: feed.log.size() }))
             })
             .collect();
         let manifest = Manifest {

@@ -10,7 +10,7 @@ use super::*;
 use crate::audit::{
     ExportAudit, ExportError, Exporter, Folder, Sink, Summary, examine_bundle, read_bundle,
 };
-use crate::journal::entry::{feed_origin, journal_origin};
+use crate::ident::Generation;
 use crate::merkle::{Frontier, leaf_hash};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::policy::{Bundle, Compiled, PartnerFacts, Sector, Vocabulary};
@@ -287,7 +287,10 @@ fn resigned(frames: &[Frame]) -> Vec<Frame> {
             1 => {
                 let mut entry = entry_of(&frame).unwrap();
                 if let Some(Event::FeedPublished(published)) = &mut entry.event {
-                    published.note = sign(&feed_origin(&own.agency, &partner.agency), feed.head());
+                    published.note = sign(
+                        &Generation::FIRST.feed_origin(&own.agency, &partner.agency),
+                        feed.head(),
+                    );
                     published.records_disclosed = disclosed;
                     frame = with_entry(&frame, &entry);
                 }
@@ -301,7 +304,10 @@ fn resigned(frames: &[Frame]) -> Vec<Frame> {
                     FeedAction::Disclose | FeedAction::Withdraw
                 ));
             }
-            4 => frame.payload = sign(&journal_origin(&own.agency), journal.head()).to_vec(),
+            4 => {
+                let origin = Generation::FIRST.journal_origin(&own.agency);
+                frame.payload = sign(&origin, journal.head()).to_vec();
+            }
             _ => {}
         }
         frame

@@ -1,10 +1,10 @@
 //! A node's directory with a history in it, written by the journal itself, and ways to tamper.
 
-use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, KeyId, RecordId, Timestamp};
 use crate::journal::JournalError;
-use crate::journal::entry::{feed_origin, journal_origin, receipt_name};
+use crate::journal::entry::receipt_name;
 use crate::journal::erase::Ground;
-use crate::journal::ledger::Ledger;
+use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{JournalOptions, genesis, open};
 use crate::journal::state::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
@@ -216,6 +216,7 @@ pub(in crate::cli) fn feed_entry(
 pub(in crate::cli) struct Node {
     pub(in crate::cli) dir: tempfile::TempDir,
     pub(in crate::cli) ledger: Ledger,
+    writer: Writer,
     runtime: tokio::runtime::Runtime,
     pub(in crate::cli) records: Vec<Arc<Verified>>,
 }
@@ -236,15 +237,9 @@ impl Node {
         let bundle = dir.path().join("policies").join(hash.to_string());
         std::fs::create_dir_all(&bundle).unwrap();
         std::fs::write(bundle.join("sharing.cedar"), POLICY).unwrap();
-        let mut options = JournalOptions::new(&dir.path().join("store"), EngineKind::Fjall);
-        options.segments.segment_bytes_max = 5 << 10;
-        let ticks = AtomicI64::new(at().unix_ms());
-        let clock = Arc::new(move || {
-            Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap()
-        });
-        let (ledger, _writer, _) = open(&options, own.signing(), clock).unwrap();
+        let (ledger, writer) = opened(dir.path(), own.signing());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let node = Self { dir, ledger, runtime, records: Vec::new() };
+        let node = Self { dir, ledger, writer, runtime, records: Vec::new() };
         node.commit(move |t| {
             t.append(genesis(&own.agency))?;
             t.append(Event::CardIssued(pb::CardIssued {
@@ -264,6 +259,15 @@ impl Node {
         change(&mut events);
         node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
         node
+    }
+
+    /// Stops and starts again with another journal key.
+    pub(super) fn reopened(self, signing: Signing) -> Self {
+        let Self { dir, ledger, writer, runtime, records } = self;
+        drop(ledger);
+        writer.join().unwrap();
+        let (ledger, writer) = opened(dir.path(), signing);
+        Self { dir, ledger, writer, runtime, records }
     }
 
     /// A node with everything that can be in a journal.
@@ -435,7 +439,7 @@ impl Node {
         let published =
             self.ledger.view().snapshot().state.partners[&partner.agency].published.note.clone();
         let checkpoint = Checkpoint::parse(Note::parse(&published).unwrap().text()).unwrap();
-        let origin = feed_origin(&own.agency, &partner.agency);
+        let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
         let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
         let note = receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner);
         self.commit(move |t| {
@@ -455,7 +459,7 @@ impl Node {
         let name = format!("{}/witness", partner.agency);
         let cosigner = Cosigner::new(name.parse().unwrap(), key);
         let checkpoint = Checkpoint::parse(Note::parse(note).unwrap().text()).unwrap();
-        let origin = journal_origin(&own.agency);
+        let origin = Generation::FIRST.journal_origin(&own.agency);
         let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
         let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at()));
         let signed = SignedCheckpoint::sign(checkpoint, &signer);
@@ -566,10 +570,20 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
     ]
 }
 
+fn opened(dir: &Path, signing: Signing) -> (Ledger, Writer) {
+    let mut options = JournalOptions::new(&dir.join("store"), EngineKind::Fjall);
+    options.segments.segment_bytes_max = 5 << 10;
+    let ticks = AtomicI64::new(at().unix_ms());
+    let clock =
+        Arc::new(move || Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap());
+    let (ledger, writer, _) = open(&options, signing, clock).unwrap();
+    (ledger, writer)
+}
+
 fn feed_received(leaves: &[crate::ident::TreeHash]) -> Event {
     let (own, partner) = (Party::own(), Party::partner());
     let frontier: Frontier = leaves.iter().copied().collect();
-    let origin = feed_origin(&partner.agency, &own.agency);
+    let origin = Generation::FIRST.feed_origin(&partner.agency, &own.agency);
     let checkpoint = Checkpoint::new(origin.parse().unwrap(), frontier.head()).unwrap();
     let signer = NoteSigner::new(origin.parse().unwrap(), partner.signing().journal_key);
     let edge: Vec<u8> =
@@ -593,7 +607,7 @@ fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
 /// A checkpoint of the own journal that says something else.
 pub(in crate::cli) fn forged_checkpoint(size: u64) -> Bytes {
     let own = Party::own();
-    let origin = journal_origin(&own.agency);
+    let origin = Generation::FIRST.journal_origin(&own.agency);
     let head = crate::merkle::TreeHead {
         size: crate::ident::TreeSize::new(size),
         root: leaf_hash(b"another history"),

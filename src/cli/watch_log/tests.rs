@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::GlobalOptions;
 use crate::cli::audit::fixtures::{Node as History, Party};
+use crate::cli::audit::succession_tests::{next_own_card, succeed};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
@@ -141,4 +142,20 @@ fn a_place_is_a_folder_or_an_address_and_https_needs_its_authority() {
     }
     let fix = at("https://files.example/npa").unwrap_err().fix().unwrap();
     assert!(fix.contains("--ca FILE"), "{fix}");
+}
+
+#[tokio::test]
+async fn a_journal_that_was_succeeded_is_followed_with_the_newer_card() {
+    let (full, after) =
+        (exported(History::full).await, exported(|| succeed(History::full())).await);
+    let seen = look(&full, &Seen::default()).await.unwrap();
+    let Failed { error, note } = look(&after, &seen).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Precondition);
+    assert!(error.to_string().contains("generation 2") && note.is_none(), "{error}");
+    let newer = Card::from_text(&next_own_card().to_armour().unwrap()).unwrap();
+    let later = look_as(&newer, &after.path().join("e"), &seen).await.unwrap();
+    assert!(later.tree.size() > seen.tree.size());
+    // What was given up never comes back.
+    let back = look_as(&newer, &full.path().join("e"), &later).await.unwrap_err();
+    assert_eq!(back.error.exit(), Exit::VerificationFailed);
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::world::{Masks, Node, PAIRS, Relation, World, allowed, lets_on};
 use crate::exchange::Allowed;
 use crate::exchange::witnessing::head_of;
-use crate::ident::RecordId;
+use crate::ident::{Generation, RecordId};
 use crate::merkle::TreeHead;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -26,6 +26,9 @@ pub(super) struct Reached {
     pub(super) cosignatures: usize,
     pub(super) restored: usize,
     pub(super) found_behind: usize,
+    pub(super) succeeded: usize,
+    pub(super) refused_unaccepted: usize,
+    pub(super) cosignatures_adopted: usize,
     exceptions: usize,
     duties: usize,
     records_forwarded: usize,
@@ -39,6 +42,8 @@ pub(super) struct Reached {
     pub(super) sent_again: usize,
     /// Withdrawals that went because what they withdraw was disclosed only then.
     pub(super) withdrawn_before: usize,
+    /// A record was looked at that only feeds of before had given.
+    pub(super) told_earlier: usize,
     /// Records that a partner has and may not use.
     out_of_use: usize,
     /// Records under originator control that went on.
@@ -57,6 +62,9 @@ impl Reached {
             cosignatures,
             restored,
             found_behind,
+            succeeded,
+            refused_unaccepted,
+            cosignatures_adopted,
             exceptions,
             duties,
             records_forwarded,
@@ -68,6 +76,7 @@ impl Reached {
             shown_again,
             sent_again,
             withdrawn_before,
+            told_earlier,
             out_of_use,
             let_on,
         } = self;
@@ -81,6 +90,9 @@ impl Reached {
             cosignatures,
             restored,
             found_behind,
+            succeeded,
+            refused_unaccepted,
+            cosignatures_adopted,
             exceptions,
             duties,
             records_forwarded,
@@ -92,6 +104,7 @@ impl Reached {
             shown_again,
             sent_again,
             withdrawn_before,
+            told_earlier,
             out_of_use,
             let_on,
         ]
@@ -112,10 +125,17 @@ fn let_in(node: &Node) -> Masks {
 }
 
 impl World<'_> {
-    /// Takes down that a witness cosigned this head of a log. The log as it is now must lead to
-    /// every head of it that this witness ever cosigned.
-    pub(super) fn note_cosigned(&mut self, witness: usize, log: usize, head: TreeHead) {
-        let roots = self.cosigned.entry((witness, log)).or_default();
+    /// Takes down that a witness cosigned this head of a log of one generation. The log as it is now
+    /// must lead to every head of it that this witness ever cosigned; of a log that was succeeded,
+    /// nothing more is cosigned.
+    pub(super) fn note_cosigned(
+        &mut self,
+        (witness, log, generation): (usize, usize, Generation),
+        head: TreeHead,
+    ) {
+        let now = self.nodes[log].agency.generation;
+        assert_eq!(generation, now, "{witness} cosigned a log of {log} that was succeeded");
+        let roots = self.cosigned.entry((witness, log, generation)).or_default();
         roots.insert(head.size, head.root);
         for (size, root) in roots.iter() {
             let now = self.nodes[log].journal_root(*size);
@@ -156,9 +176,15 @@ impl World<'_> {
         assert_eq!(sender.receipted, published, "receipts cover the whole feed");
         assert_eq!(receiver.partner_feed.size(), published);
         assert_eq!(Some(receiver.partner_feed.root()), sender.feed.root_at(published));
-        assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
+        if self.nodes[to].agency.generation == Generation::FIRST {
+            // Who was restored judged some entries a second time.
+            assert_eq!(sender.reported, receiver.exceptions, "every exception was reported once");
+        }
         assert_eq!(sender.taken_back, receiver.duties, "every duty arrived");
         self.assert_consents(from, to);
+        let cosigned = head_of(&sender.cosigned_note).size;
+        let known = head_of(&receiver.witnessed_note).size;
+        assert!(cosigned <= known, "a witness knows what it cosigned");
         let is_cosigned = head_of(&receiver.witnessed_note).size.get() > 0;
         let says_anything = self.nodes[from].state.substance > 0;
         assert_eq!(is_cosigned, says_anything, "every journal that says anything is cosigned");
@@ -194,6 +220,14 @@ impl World<'_> {
             if self.nodes[from].is_behind {
                 continue;
             }
+            let sender = &self.nodes[from];
+            let known = sender.state.relations[&node].known_given(id);
+            // What was given by entries that are lost, nobody there can take back.
+            let may_be_lost = sender.agency.generation != Generation::FIRST;
+            if may_be_lost && known.is_none() {
+                continue;
+            }
+            let known = known.filter(|_| may_be_lost).unwrap_or(SlotMask::from_bits(u32::MAX));
             let wanted = self.wanted(from, node, id);
             let refused = state.relations[&from].refused.get(id).copied().unwrap_or_default();
             let what = format!("{id} from {from} at {node}: {given:?}, wanted {wanted:?}");
@@ -202,13 +236,19 @@ impl World<'_> {
             let is_less = wanted.is_some() && given.is_retracted;
             assert!(!is_less || !refused.is_empty(), "less in use: {what}");
             let Some(wanted) = wanted.filter(|_| !given.is_retracted) else { continue };
-            assert!(given.slots.without(wanted).is_empty(), "more slots in use: {what}");
+            let more = given.slots.without(wanted).and(known);
+            assert!(more.is_empty(), "more slots in use: {what}");
             assert!(wanted.without(given.slots).without(refused).is_empty(), "fewer: {what}");
-            let beside = state.records[id].open_slots().without(given.retracted).without(wanted);
+            let unknown = given.slots.without(known);
+            let used = state.records[id].open_slots().without(given.retracted);
+            let beside = used.without(wanted).without(unknown);
             let others = (0..self.nodes.len()).filter(|other| *other != node && *other != from);
             let theirs =
                 others.fold(SlotMask::NONE, |mask, other| match self.nodes[other].is_behind {
                     true => SlotMask::from_bits(u32::MAX),
+                    _ if self.nodes[other].agency.generation != Generation::FIRST => {
+                        SlotMask::from_bits(u32::MAX)
+                    }
                     false => mask.or(self.wanted(other, node, id).unwrap_or_default()),
                 });
             assert!(beside.without(theirs).is_empty(), "slots of nobody in use: {what}");
@@ -245,7 +285,8 @@ impl World<'_> {
             self.reached.exceptions += relation.exceptions.len();
             self.reached.duties += relation.duties.len();
             for (id, mask) in &relation.allowed {
-                let record = &sender.records[id];
+                // Who was restored may have lost what it disclosed.
+                let Some(record) = sender.records.get(id) else { continue };
                 let is_own = record.header().originator == self.nodes[from].agency.name;
                 self.reached.records_forwarded += usize::from(!is_own);
                 self.reached.withdrawals += usize::from(record.kind() == Kind::Withdrawal);

@@ -4,8 +4,10 @@
 //! The gate that a node has before its journal besides is not here: what the checks show holds
 //! without it, by the sessions alone.
 
+use super::NODES;
 use super::world::{Job, PAIRS, World};
-use crate::exchange::fault::Fault;
+use crate::exchange::fault::{Fault, Refusal};
+use crate::exchange::fixture::Feed;
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 
@@ -15,6 +17,9 @@ impl World<'_> {
         let side = self.random.below(2);
         let (node, partner) = if side == 0 { pair } else { (pair.1, pair.0) };
         if self.nodes[node].is_behind {
+            if self.succeeds && self.random.chance(8) {
+                self.succeed(node);
+            }
             return;
         }
         match self.random.below(256) {
@@ -29,7 +34,8 @@ impl World<'_> {
             55 => self.begin_drain(pair, side),
             57..=58 => self.consent(node, partner),
             56 if self.restores => self.copy_or_restore(node),
-            59..=150 => drop(self.deliver(pair, side)),
+            59..=60 => self.accept(node, partner),
+            61..=150 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }
     }
@@ -62,7 +68,7 @@ impl World<'_> {
     /// Keeps a copy of one node's state; later, once a run, puts that node back to it.
     fn copy_or_restore(&mut self, node: usize) {
         let Some(own) = self.nodes.iter().position(|node| node.copy.is_some()) else {
-            if self.restored.is_none() {
+            if self.restored.is_none_or(|restored| self.may_lose_more(restored, node)) {
                 self.nodes[node].copy = Some(self.nodes[node].state.clone());
             }
             return;
@@ -73,6 +79,50 @@ impl World<'_> {
         node.life += 1;
         self.restored = Some(own);
         self.reached.restored += 1;
+    }
+
+    /// A node whose logs were succeeded once may be restored once more.
+    fn may_lose_more(&self, restored: usize, node: usize) -> bool {
+        restored == node && self.nodes[node].agency.generation.get() == 2
+    }
+
+    /// Somebody lets the logs of a node that is behind be succeeded.
+    fn succeed(&mut self, own: usize) {
+        let node = &mut self.nodes[own];
+        node.agency.succeed();
+        node.is_behind = false;
+        node.copy = None;
+        for partner in (0..NODES).filter(|partner| *partner != own) {
+            let feed = Feed::new(&self.nodes[own].agency, &self.nodes[partner].agency);
+            self.nodes[own].state.relations.get_mut(&partner).unwrap().begin_anew(feed);
+        }
+        self.nodes[own].restart();
+        self.nodes[own].write(b"succeeded");
+        self.reached.succeeded += 1;
+    }
+
+    /// People accept a partner's card, if it has a new one.
+    fn accept(&mut self, own: usize, partner: usize) {
+        let side = self.nodes[partner].agency.side();
+        let relation = self.nodes[own].state.relations.get_mut(&partner).unwrap();
+        if relation.partner.generation() == side.generation() {
+            return;
+        }
+        relation.accept(side);
+        self.nodes[own].write(b"partner changed");
+        self.cut((own.min(partner), own.max(partner)));
+    }
+
+    pub(super) fn succeed_and_accept_all(&mut self) {
+        for own in 0..NODES {
+            if self.succeeds && self.nodes[own].is_behind {
+                self.succeed(own);
+            }
+        }
+        for (one, other) in PAIRS {
+            self.accept(one, other);
+            self.accept(other, one);
+        }
     }
 
     /// Doubles or swaps frames that are on their way.
@@ -112,6 +162,12 @@ impl World<'_> {
                     .into_iter()
                     .filter(|pair| pair.0 == node || pair.1 == node)
                     .for_each(|pair| self.cut(pair));
+            }
+            Fault::PeerRefused(Refusal::Generation { .. } | Refusal::OwnGeneration { .. })
+                if self.reached.succeeded > 0 =>
+            {
+                self.reached.refused_unaccepted += 1;
+                self.cut(pair);
             }
             fault => panic!("{fault:?}"),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{NODES, Random};
 use crate::exchange::fixture::{Agency, Ring, start_of_day};
-use crate::exchange::{Acceptance, Duty, FeedEntry, Pair, Reason, Said};
+use crate::exchange::{Acceptance, Duty, FeedEntry, Reason, Said};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::policy::{
@@ -143,7 +143,6 @@ pub(super) struct Book {
     facts: Vec<[PartnerFacts; FACTS]>,
     /// By node.
     editions: Vec<Vec<Edition>>,
-    pairs: Vec<Vec<Pair>>,
     moment: Moment,
 }
 
@@ -171,20 +170,12 @@ impl Book {
         };
         let editions =
             (0..NODES).map(|own| (0..EDITIONS).map(|n| edition(own, n)).collect()).collect();
-        let pairs = agencies
-            .iter()
-            .map(|own| agencies.iter().map(|partner| own.pair_with(partner)).collect())
-            .collect();
         let agencies = agencies.into_iter().map(|agency| agency.name).collect();
-        Self { agencies, facts, editions, pairs, moment: Moment::at(start_of_day()) }
+        Self { agencies, facts, editions, moment: Moment::at(start_of_day()) }
     }
 
     pub(super) fn agency(&self, node: usize) -> &AgencyName {
         &self.agencies[node]
-    }
-
-    pub(super) fn pair(&self, own: usize, partner: usize) -> &Pair {
-        &self.pairs[own][partner]
     }
 
     /// What the policy module says.

@@ -13,10 +13,10 @@ use crate::exchange::fixture::{Agency, Feed, Ring, indicator_draft, start_of_day
 use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
-    Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Reason,
-    ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
+    Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Pair,
+    Reason, ReceivedBatch, Said as Told, Side, WINDOW, check_batch, owed,
 };
-use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::state::{Progress, Rescan};
 use crate::merkle::{
     Checkpoint, Frontier, NoteVerifier, Origin, ShownCheckpoint, SignedCheckpoint, TileTree, judge,
@@ -42,9 +42,13 @@ pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
 /// What a node durably knows about one partner.
 #[derive(Clone)]
 pub(super) struct Relation {
+    /// The partner as its card says that people accepted here last.
+    pub(super) partner: Side,
     pub(super) feed: Feed,
     /// With the index of the last entry of the feed that shows it.
     pub(super) disclosed: BTreeMap<RecordId, (u64, Disclosed)>,
+    /// What was given in feeds that the present one succeeds.
+    pub(super) earlier: Masks,
     /// How far the feed was written down to be.
     progress: Progress,
     /// What was agreed with the partner, and since when.
@@ -63,7 +67,7 @@ pub(super) struct Relation {
     /// The newest checkpoint of the partner's journal that we cosigned.
     pub(super) witnessed_note: Vec<u8>,
     /// The newest of ours that the partner cosigned.
-    cosigned_note: Vec<u8>,
+    pub(super) cosigned_note: Vec<u8>,
     /// For the checks: what policy let the partner send, of all that was stored here.
     pub(super) allowed: Masks,
     /// For the checks: what the partner sent and was not to be taken.
@@ -71,10 +75,12 @@ pub(super) struct Relation {
 }
 
 impl Relation {
-    fn new(feed: Feed) -> Self {
+    fn new(partner: Side, feed: Feed) -> Self {
         Self {
+            partner,
             feed,
             disclosed: BTreeMap::new(),
+            earlier: Masks::new(),
             progress: Progress::default(),
             facts: 0,
             changed_at: 0,
@@ -91,6 +97,46 @@ impl Relation {
             allowed: Masks::new(),
             refused: Masks::new(),
         }
+    }
+
+    /// Our own logs are succeeded: nobody holds anything of the new feed.
+    pub(super) fn begin_anew(&mut self, feed: Feed) {
+        self.feed = feed;
+        for (id, (_, disclosed)) in std::mem::take(&mut self.disclosed) {
+            let given = self.earlier.entry(id).or_default();
+            *given = given.or(disclosed.given);
+        }
+        self.progress = Progress::default();
+        self.taken_back.clear();
+        self.receipted = TreeSize::new(0);
+        self.receipted_note.clear();
+        self.reported.clear();
+        self.cosigned_note.clear();
+    }
+
+    /// What the partner was ever told of a record.
+    fn told(&self, id: &RecordId) -> Option<Disclosed> {
+        match self.disclosed.get(id) {
+            Some((_, disclosed)) if !disclosed.is_earlier => Some(*disclosed),
+            _ => self.earlier.get(id).copied().map(Disclosed::earlier),
+        }
+    }
+
+    /// The slots of a record that the partner is known to have been given.
+    pub(super) fn known_given(&self, id: &RecordId) -> Option<SlotMask> {
+        let here = self.disclosed.get(id).map(|(_, disclosed)| disclosed.given);
+        let given = here.into_iter().chain(self.earlier.get(id).copied());
+        given.reduce(SlotMask::or)
+    }
+
+    /// People accepted the partner's card of another generation: nothing of its new logs is here.
+    pub(super) fn accept(&mut self, partner: Side) {
+        self.partner = partner;
+        self.partner_feed = Frontier::new();
+        self.receipt_note.clear();
+        self.exceptions.clear();
+        self.duties.clear();
+        self.witnessed_note.clear();
     }
 }
 
@@ -289,13 +335,23 @@ impl Node {
         self.keep(record, None, false);
     }
 
-    fn standing(&self, partner: usize) -> Standing {
+    /// This node and a partner as it knows it.
+    pub(super) fn pair(&self, partner: usize) -> Pair {
+        let partner = self.state.relations[&partner].partner.clone();
+        Pair { own: self.agency.side(), partner }
+    }
+
+    fn standing(&self, partner: usize, now: Timestamp) -> Standing {
         let relation = &self.state.relations[&partner];
+        let receipt_note = match &relation.receipt_note[..] {
+            [] => Vec::new(),
+            note => self.pair(partner).receipt_in_force(note, &self.agency.receipts, now).unwrap(),
+        };
         Standing {
             published: relation.feed.published(),
             receipted: relation.receipted,
             partner_feed: relation.partner_feed.clone(),
-            receipt_note: relation.receipt_note.clone(),
+            receipt_note,
             witness: WitnessStanding {
                 journal: self.journal_size(),
                 witnessed_note: relation.witnessed_note.clone(),
@@ -393,12 +449,8 @@ impl Node {
     }
 
     /// Judges a checkpoint of the partner's journal.
-    fn witness(
-        &mut self,
-        partner: usize,
-        key: &NoteVerifier,
-        shown: &ShownCheckpoint,
-    ) -> Witnessed {
+    fn witness(&mut self, partner: usize, shown: &ShownCheckpoint) -> Witnessed {
+        let key = &self.pair(partner).partner.journal().clone();
         let relation = self.state.relations.get_mut(&partner).unwrap();
         match judge(key, head_of(&relation.witnessed_note), shown) {
             Ok(signed) => {
@@ -427,6 +479,17 @@ pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> bool {
     said.into_iter().any(|((originator, _), third)| *originator == header.originator && third == to)
 }
 
+impl Node {
+    /// Knows again what it cosigned before its logs were succeeded.
+    fn adopt(&mut self, partner: usize, note: Vec<u8>) {
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        if head_of(&note).size > head_of(&relation.witnessed_note).size {
+            relation.witnessed_note = note;
+            self.write_leaf(b"cosigned");
+        }
+    }
+}
+
 /// What may go to a partner of a record, if these classes may; nothing without `Core`. A withdrawal
 /// follows whatever was disclosed of its series, whatever policy says of it now.
 pub(super) fn allowed(
@@ -439,12 +502,12 @@ pub(super) fn allowed(
     if given.is_some_and(|given| given.is_retracted) {
         return Allowed::Nothing;
     }
-    let disclosed = &state.relations[&partner].disclosed;
+    let relation = &state.relations[&partner];
     let may_go = match record.kind() {
         Kind::Withdrawal => std::iter::successors(record.header().previous, |id| {
             state.records.get(id).and_then(|record| record.header().previous)
         })
-        .any(|id| disclosed.contains_key(&id)),
+        .any(|id| relation.told(&id).is_some()),
         _ => classes.contains(SlotClass::Core),
     };
     if !may_go {
@@ -483,6 +546,7 @@ pub(super) enum Job {
     LoadCheckpoint(TreeSize),
     Witness(ShownCheckpoint),
     RecordCosignature(Vec<u8>),
+    Adopt(Vec<u8>),
 }
 
 impl Job {
@@ -492,7 +556,8 @@ impl Job {
             Self::Store(..)
             | Self::Record { .. }
             | Self::Witness(_)
-            | Self::RecordCosignature(_) => true,
+            | Self::RecordCosignature(_)
+            | Self::Adopt(_) => true,
             Self::Root(_)
             | Self::Load(_)
             | Self::LoadExceptions(_)
@@ -538,8 +603,10 @@ pub(super) struct World<'a> {
     pub(super) restores: bool,
     /// The node that was.
     pub(super) restored: Option<usize>,
-    /// The roots that each witness cosigned of each log.
-    pub(super) cosigned: BTreeMap<(usize, usize), BTreeMap<TreeSize, TreeHash>>,
+    /// In this run its logs are succeeded when it found out.
+    pub(super) succeeds: bool,
+    /// The roots that each witness cosigned of each log, by its generation.
+    pub(super) cosigned: BTreeMap<(usize, usize, Generation), BTreeMap<TreeSize, TreeHash>>,
     pub(super) reached: &'a mut Reached,
 }
 
@@ -552,7 +619,8 @@ impl<'a> World<'a> {
             .map(|own| {
                 let partners = (0..NODES).filter(|partner| *partner != own);
                 let feed = |partner: usize| Feed::new(&agencies[own], &agencies[partner]);
-                partners.map(|partner| (partner, Relation::new(feed(partner)))).collect()
+                let relation = |to: usize| Relation::new(agencies[to].side(), feed(to));
+                partners.map(|partner| (partner, relation(partner))).collect()
             })
             .collect();
         let node = |(agency, relations)| Node {
@@ -579,7 +647,8 @@ impl<'a> World<'a> {
         };
         let nodes = agencies.into_iter().zip(relations).map(node).collect();
         Self {
-            restores: random.chance(4),
+            restores: random.chance(2),
+            succeeds: !random.chance(3),
             random,
             now: start_of_day(),
             book,
@@ -607,9 +676,9 @@ impl<'a> World<'a> {
         let mut outs = Vec::new();
         let ends = [(pair.0, pair.1), (pair.1, pair.0)].map(|(own, partner)| {
             let node = &self.nodes[own];
-            let (keys, receipts) = (self.book.pair(own, partner), &node.agency.receipts);
-            let standing = node.standing(partner);
-            let (session, out) = Session::start(keys.clone(), receipts.clone(), standing).unwrap();
+            let (keys, receipts) = (node.pair(partner), &node.agency.receipts);
+            let standing = node.standing(partner, self.now);
+            let (session, out) = Session::start(keys, receipts.clone(), standing).unwrap();
             outs.push(out);
             End {
                 node: own,
@@ -665,6 +734,7 @@ impl<'a> World<'a> {
                 Output::LoadCheckpoint { old } => Job::LoadCheckpoint(old),
                 Output::Witness(shown) => Job::Witness(shown),
                 Output::RecordCosignature { note } => Job::RecordCosignature(note),
+                Output::AdoptCosignature { note } => Job::Adopt(note),
                 Output::Alert(alert) => {
                     assert!(tampered || self.restored.is_some(), "nothing was lost: {alert}");
                     continue;
@@ -704,17 +774,22 @@ impl<'a> World<'a> {
                 None
             }
             Job::Witness(shown) => {
-                let key = self.book.pair(own, partner).partner.journal();
-                let witnessed = node.witness(partner, key, &shown);
+                let witnessed = node.witness(partner, &shown);
+                let generation = node.state.relations[&partner].partner.generation();
                 if let Witnessed::Cosigned(note) = &witnessed {
                     self.reached.cosignatures += 1;
-                    self.note_cosigned(own, partner, head_of(note));
+                    self.note_cosigned((own, partner, generation), head_of(note));
                 }
                 Some(Input::Witnessed(witnessed))
             }
             Job::RecordCosignature(note) => {
                 node.state.relations.get_mut(&partner).unwrap().cosigned_note = note;
                 node.write_leaf(b"cosignature");
+                None
+            }
+            Job::Adopt(note) => {
+                self.reached.cosignatures_adopted += 1;
+                node.adopt(partner, note);
                 None
             }
             _ => None,
@@ -825,7 +900,7 @@ impl<'a> World<'a> {
         };
         let judged = ends[1 - side].sendings[&start].iter().map(judge).collect();
         ends[side].judged.insert(start, judged);
-        let keys = self.book.pair(own, partner).clone();
+        let keys = self.nodes[own].pair(partner);
         let mut context = CheckContext {
             pair: &keys,
             keys: &self.ring,
@@ -909,8 +984,10 @@ impl<'a> World<'a> {
         let allowed = allowed(&node.state, partner, &record, decision.revealed);
         let relation = node.state.relations.get_mut(&partner).unwrap();
         let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
+        let told = relation.told(&id);
+        reached.told_earlier += usize::from(told.is_some_and(|told| told.is_earlier));
         let mut appended = false;
-        for (action, slots) in owed(before, record.kind(), allowed).entries() {
+        for (action, slots) in owed(told, record.kind(), allowed).entries() {
             let at = relation.feed.entries.len() as u64;
             relation.feed.append(action, &record, slots);
             let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
@@ -936,7 +1013,8 @@ impl<'a> World<'a> {
             }
             appended = true;
         }
-        if appended && before.is_none() {
+        let is_shown = relation.disclosed.get(&id).is_some_and(|(_, after)| after.is_live());
+        if is_shown && before.is_none() {
             for withdrawal in self.withdrawals_of(own, &record) {
                 self.reached.withdrawn_before += usize::from(self.bring(own, partner, withdrawal));
             }
@@ -1031,6 +1109,7 @@ impl<'a> World<'a> {
         let spoilt: Vec<_> =
             self.links.iter().filter(|(_, link)| spoilt(link)).map(|(pair, _)| *pair).collect();
         spoilt.into_iter().for_each(|pair| self.cut(pair));
+        self.succeed_and_accept_all();
         let mut busy = true;
         while busy {
             busy = false;

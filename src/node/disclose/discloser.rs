@@ -9,7 +9,7 @@ use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentState;
 use crate::journal::index::{Disclosure, Marks, RecordPlace};
-use crate::journal::state::PartnerNumber;
+use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::node::partners::policy_facts;
@@ -73,6 +73,7 @@ pub(in crate::node) struct Discloser {
     pub(super) view: Arc<View>,
     pub(super) agency: AgencyName,
     pub(super) number: PartnerNumber,
+    pub(super) feed: FeedNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
     pub(super) moment: Moment,
@@ -98,7 +99,9 @@ impl Discloser {
         limits: BrakeLimits,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
+        let feed = view.snapshot().state.partners.get(agency)?.feed;
         Some(Self {
+            feed,
             view: Arc::clone(view),
             consents: view.snapshot().state.consents.clone(),
             agency: agency.clone(),
@@ -173,11 +176,28 @@ impl Discloser {
         record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
     }
 
-    /// What was disclosed of a record, in this very step too.
+    /// What was disclosed of a record in the present feed, in this very step too.
     pub(super) fn disclosure(&self, id: &RecordId) -> Result<Option<Disclosure>, JournalError> {
         match self.shown.get(id) {
             Some(disclosure) => Ok(Some(*disclosure)),
-            None => self.view.disclosure(self.number, id),
+            None => self.view.disclosure(self.feed, id),
+        }
+    }
+
+    /// The same, or what feeds that the present one succeeds gave of it.
+    pub(super) fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, JournalError> {
+        self.told_beside(self.disclosure(id)?, id)
+    }
+
+    /// The same where it is known what the present feed says.
+    pub(super) fn told_beside(
+        &self,
+        here: Option<Disclosure>,
+        id: &RecordId,
+    ) -> Result<Option<Disclosed>, JournalError> {
+        match here.map(|here| here.disclosed) {
+            Some(here) if !here.is_earlier => Ok(Some(here)),
+            _ => Ok(self.view.disclosed_before(self.number, id)?.map(Disclosed::earlier)),
         }
     }
 
@@ -352,8 +372,8 @@ impl Discloser {
             Allowed::Slots { .. } => true,
             Allowed::Nothing => false,
             Allowed::AsItIs => {
-                let known = self.disclosure(&record.id())?;
-                known.is_some_and(|known| known.disclosed.is_live())
+                let told = self.told(&record.id())?;
+                told.is_some_and(|told| told.is_live())
             }
         })
     }
@@ -363,7 +383,7 @@ impl Discloser {
         let mut previous = record.header().previous;
         for _ in 0..CHAIN_MAX {
             let Some(id) = previous else { return Ok(false) };
-            if self.disclosure(&id)?.is_some() {
+            if self.told(&id)?.is_some() {
                 return Ok(true);
             }
             previous = match self.view.record(&id)? {
@@ -423,5 +443,6 @@ pub(super) fn is_plain(kind: Kind, slots: SlotMask) -> bool {
 
 /// Whether a partner has exactly these slots of a record, and surely so.
 pub(super) fn has(disclosed: &Disclosed, slots: SlotMask) -> bool {
-    disclosed.is_live() && !disclosed.is_lapsed && disclosed.slots == slots
+    let Disclosed { is_retracted, is_lapsed, is_earlier, .. } = *disclosed;
+    !(is_retracted || is_lapsed || is_earlier) && disclosed.slots == slots
 }

@@ -2,7 +2,7 @@
 
 use super::brake::Braked;
 use super::discloser::Discloser;
-use crate::exchange::{Allowed, FeedAction, HeadSpacing, Said, owed};
+use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::index::{Disclosure, Marks};
@@ -47,6 +47,18 @@ impl Found {
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.runs.iter().all(|run| run.entries.is_empty())
     }
+}
+
+/// A record that something may be owed about.
+struct Owing<'a> {
+    kind: Kind,
+    id: RecordId,
+    /// Where it was looked at as a whole.
+    record: Option<&'a Verified>,
+    /// What the present feed says of it.
+    before: Option<Disclosure>,
+    /// What any feed to the partner said of it.
+    told: Option<Disclosed>,
 }
 
 /// Collects what a step finds.
@@ -105,6 +117,7 @@ impl Gathering {
         self.records += 1;
         let id = record.id();
         let before = discloser.disclosure(&id)?;
+        let told = discloser.told_beside(before, &id)?;
         let verdict = discloser.verdict(record, marks)?;
         if counts {
             self.found.erred += u64::from(verdict.erred);
@@ -112,11 +125,13 @@ impl Gathering {
                 *self.found.denied.entry(policy).or_default() += 1;
             }
         }
-        if before.is_none() && self.holds_back(discloser, record, verdict.allowed)? {
+        if told.is_none() && self.holds_back(discloser, record, verdict.allowed)? {
             return Ok(false);
         }
-        let turned = self.owe(discloser, record.kind(), id, Some(record), before, verdict.allowed);
-        if turned && before.is_none() {
+        let of = Owing { kind: record.kind(), id, record: Some(record), before, told };
+        let turned = self.owe(discloser, of, verdict.allowed);
+        let is_shown = discloser.disclosure(&id)?.is_some_and(|here| here.disclosed.is_live());
+        if before.is_none() && is_shown {
             self.bring_withdrawal(discloser, record)?;
         }
         Ok(turned)
@@ -157,30 +172,26 @@ impl Gathering {
         discloser: &mut Discloser,
         kind: Kind,
         id: RecordId,
-        before: Disclosure,
+        before: Option<Disclosure>,
+        told: Disclosed,
     ) {
-        self.owe(discloser, kind, id, None, Some(before), Allowed::Nothing);
+        let of = Owing { kind, id, record: None, before, told: Some(told) };
+        self.owe(discloser, of, Allowed::Nothing);
     }
 
-    fn owe(
-        &mut self,
-        discloser: &mut Discloser,
-        kind: Kind,
-        id: RecordId,
-        record: Option<&Verified>,
-        before: Option<Disclosure>,
-        allowed: Allowed,
-    ) -> bool {
-        let owed = owed(before.map(|before| before.disclosed), kind, allowed);
-        let is_live =
-            |disclosure: Option<Disclosure>| disclosure.is_some_and(|d| d.disclosed.is_live());
-        let mut after = before;
-        for (action, slots) in owed.entries() {
+    /// What is owed follows from what the partner was ever told; what stands in the present feed
+    /// follows from its own entries alone.
+    fn owe(&mut self, discloser: &mut Discloser, of: Owing<'_>, allowed: Allowed) -> bool {
+        let Owing { kind, id, record, before, told } = of;
+        let was_live = told.is_some_and(|told| told.is_live());
+        let (mut is_live, mut after) = (was_live, before);
+        for (action, slots) in owed(told, kind, allowed).entries() {
             let shown = record.filter(|_| action.carries_record());
             let entry = entry(discloser, action.into(), &id, slots);
             after = self.push(discloser, id, entry, after, shown);
+            is_live = after.is_some_and(|after| after.disclosed.is_live());
         }
-        is_live(before) != is_live(after)
+        was_live != is_live
     }
 
     /// Adds the duty to erase slots that the partner was given.
@@ -190,14 +201,18 @@ impl Gathering {
         id: RecordId,
         order: pb::ErasureOrder,
     ) -> Result<(), JournalError> {
-        let Some(before) = discloser.disclosure(&id)? else { return Ok(()) };
-        let owed = before.disclosed.given.and(SlotMask::from_bits(order.slots));
+        let before = discloser.disclosure(&id)?;
+        // What it was given in a feed that was succeeded, it may have still.
+        let earlier = discloser.view.disclosed_before(discloser.number, &id)?;
+        let given = before.map_or(SlotMask::NONE, |before| before.disclosed.given);
+        let given = given.or(earlier.unwrap_or(SlotMask::NONE));
+        let owed = given.and(SlotMask::from_bits(order.slots));
         if owed.is_empty() {
             return Ok(());
         }
         let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
         let duty = pb::FeedEntry { order: Some(order), ..duty };
-        self.push(discloser, id, duty, Some(before), None);
+        self.push(discloser, id, duty, before, None);
         Ok(())
     }
 
@@ -209,10 +224,10 @@ impl Gathering {
     ) -> Result<(), JournalError> {
         let id = record.id();
         let waiting = discloser.view.waiting(&id)?.into_iter();
-        let of_partner = waiting.filter(|duty| duty.partner == discloser.number);
+        let of_partner = waiting.filter(|duty| duty.source.partner() == discloser.number);
         let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
         let erased = ordered.and(record.erased_slots());
-        let fresh = erased.without(discloser.view.answered(&id, discloser.number)?);
+        let fresh = erased.without(discloser.view.answered(&id, discloser.feed)?);
         if !fresh.is_empty() {
             let told = entry(discloser, pb::FeedAction::Erased, &id, fresh);
             self.push(discloser, id, told, None, None);

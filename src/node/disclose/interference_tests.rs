@@ -17,7 +17,7 @@ use crate::journal::JournalError;
 use crate::journal::index::Marks;
 use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, JournalOptions};
-use crate::journal::state::{PartnerNumber, Progress};
+use crate::journal::state::{FeedNumber, PartnerNumber, Progress};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::node::link::load_batch;
 use crate::node::policies::Rules;
@@ -250,7 +250,7 @@ impl Store {
         let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
         let (since, mut discloser) = self.take_discloser();
         while (entries.len() as u64) < published.size {
-            let (number, from) = (PartnerNumber::new(1), entries.len() as u64);
+            let (number, from) = (FeedNumber::new(1), entries.len() as u64);
             let (batch, _) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
             entries.extend(batch.entries);
             envelopes.extend(batch.envelopes);

@@ -138,7 +138,7 @@ impl Discloser {
     /// Whether the partner has a record, or may have it but for what befell it here. What it may not
     /// know of brings nothing about, not even the order of what is looked at.
     fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
-        let known = self.disclosure(&record.id())?.is_some();
+        let known = self.told(&record.id())?.is_some();
         Ok(known || self.decide(&record_facts(record.header())).release.allowed)
     }
 
@@ -221,7 +221,7 @@ impl Discloser {
                 (record_id(&received.record_id)?, None, News::Use)
             }
             Event::ReceiptReceived(receipt) if receipt.partner == self.agency.as_str() => {
-                let lapsed = self.view.not_supplied(self.number, &receipt.exceptions)?;
+                let lapsed = self.view.not_supplied(self.feed, &receipt.exceptions)?;
                 let ids: Vec<_> = lapsed.into_iter().map(|(_, id)| id).collect();
                 return Ok((!ids.is_empty()).then_some(Considered::Again(ids)));
             }

@@ -5,6 +5,7 @@
 
 use super::discloser::{Discloser, has, is_plain};
 use super::gathering::{Found, Gathering};
+use crate::exchange::Disclosed;
 use crate::journal::JournalError;
 use crate::journal::headers::AcceptedHeader;
 use crate::record::kind::Kind;
@@ -54,19 +55,20 @@ impl Discloser {
         let facts = self.facts_of(id, header);
         let selected = self.selector.select(&facts);
         let before = self.disclosure(id)?;
+        let told = self.told_beside(before, id)?;
         if !selected.released && !selected.erred {
-            let Some(before) = before.filter(|before| before.disclosed.is_live()) else {
+            let Some(told) = told.filter(Disclosed::is_live) else {
                 return Ok(());
             };
             // Cedar has the last word on what is taken back too.
             if !self.is_expired(&facts) && !self.decide(&facts).release.allowed {
-                gathering.take_back(self, header.kind, *id, before);
+                gathering.take_back(self, header.kind, *id, before, told);
                 return Ok(());
             }
         }
-        if let Some(before) = &before {
+        if let Some(told) = &told {
             let slots = header.kind.slots_of(selected.revealed).and(*open_slots);
-            if is_plain(header.kind, slots) && has(&before.disclosed, slots) {
+            if is_plain(header.kind, slots) && has(told, slots) {
                 return Ok(());
             }
         }

@@ -54,6 +54,7 @@ pub(crate) fn sample() -> Card {
             mail: "desk@npa.go.jp".to_owned(),
         }],
         previous: None,
+        generation: Generation::FIRST,
     }
 }
 
@@ -263,6 +264,30 @@ fn a_card_that_does_not_follow_is_refused() {
         refusal(|card| card.agency = "jc3.or.jp".parse().unwrap()),
         Refusal::Agency { .. }
     ));
+}
+
+#[test]
+fn logs_of_another_generation_come_with_other_keys_and_a_human() {
+    let second = |card: &mut Card| {
+        card.generation = Generation::new(2).unwrap();
+        (card.journal_key, card.witness_key, card.receipt_key) =
+            (public(30), public(31), public(32));
+    };
+    let changes = vec![CardChange::LogKeys, CardChange::Generation];
+    assert_eq!(update(second), CardUpdate::NeedsHuman(changes));
+    let old_key = sample().receipt_key;
+    let keeps_a_key = update(|card| {
+        second(card);
+        card.receipt_key = old_key;
+    });
+    let generation = Generation::new(2).unwrap();
+    assert_eq!(keeps_a_key, CardUpdate::Refused(Refusal::SucceededKeys(generation)));
+    let (_, known) = successor(second);
+    let mut back = sample();
+    (back.serial, back.previous) = (3, Some(known.hash()));
+    back.issued_at = at("2026-03-01");
+    let refusal = Refusal::Generation { known: generation, found: Generation::FIRST };
+    assert_eq!(compare_cards(&known, &seal(back).unwrap()), CardUpdate::Refused(refusal));
 }
 
 #[test]

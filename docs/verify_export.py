@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """Verifies an export of a liaison node without the program that made it.
-
 Checked: entries, tiles, roots and signed checkpoints of the journal and of every feed; signatures and slots of all
 records, with the keys on the cards. Not checked, but by `liaison audit verify`: policy, receipts, order of events.
-Formats: docs/FORMATS.md. Usage: verify_export.py FOLDER (Python 3.11 and the package cryptography)
-"""
+Formats: docs/FORMATS.md. Usage: verify_export.py FOLDER (Python 3.11 and the package cryptography)"""
 
 import base64, hashlib, pathlib, sys
 from cryptography.exceptions import InvalidSignature
@@ -42,13 +40,13 @@ def signed(key, signature, text, what):
         need(False, f"{what}: the signature does not hold")
 
 def card(path):
-    """Journal key and record keys (id -> key) of a card, and its agency."""
+    """The agency of a card, the generation of its logs, its journal key and its record keys (id -> key)."""
     lines = path.read_text("ascii").split("\n")
     wrapped = message(base64.b64decode("".join(lines[1:-2])))
     inner = message(wrapped[1])
     signed(inner[12], wrapped[2], b"liaison/card/v1\0" + wrapped[1], path)
     keys = [message(value)[1] for number, value in fields(wrapped[1]) if number == 13]
-    return inner[2].decode(), inner[14], {sha(b"liaison/key/v1\0\x01", key)[:16]: key for key in keys}
+    return inner[2].decode(), inner.get(19, 1), inner[14], {sha(b"liaison/key/v1\0\x01", key)[:16]: key for key in keys}
 
 def tile_file(folder, row, number, width):
     groups = f"{number:,}".split(",")  # groups of three digits
@@ -56,7 +54,6 @@ def tile_file(folder, row, number, width):
     return path if width == 256 else path.with_name(path.name + ".p") / str(width)
 
 def parts(data, prefix):
-    """Byte strings, each after its length in so many bytes."""
     at = 0
     while at < len(data):
         start, at = at + prefix, at + prefix + int.from_bytes(data[at:at + prefix])
@@ -65,36 +62,38 @@ def parts(data, prefix):
 
 def root_of(hashes):
     split = 1 << (len(hashes) - 1).bit_length() - 1 if len(hashes) > 1 else 0
-    return sha(b"\1", root_of(hashes[:split]), root_of(hashes[split:])) if split else hashes[0]
+    return sha(b"\1", root_of(hashes[:split]), root_of(hashes[split:])) if split else hashes[0] if hashes else sha()
 
-def log(folder, origin, journal_keys):
-    """Yields the entries of a log (bundle number, width, entries), then checks what they lead to."""
-    text, _, lines = (folder / "checkpoint").read_text("utf-8").partition("\n\n")
+def head(note, log, generation, own):
+    """Size and root in the checkpoint of a log. From the second generation on its number ends the origin."""
+    text, _, lines = note.partition("\n\n")
     name, size, root = text.split("\n")
-    need(name == origin, f"{folder}/checkpoint is of {name}, wanted {origin}")
+    origin = log if generation == 1 else f"{log}/{generation}"
+    need(name == origin, f"a checkpoint of {name}, wanted {origin}")
     blob = next(base64.b64decode(line.split()[2]) for line in lines.splitlines() if line.split()[1] == origin)
-    key_of = {sha(origin.encode(), b"\n\x01", key)[:4]: key for key in journal_keys}
-    need(blob[:4] in key_of, f"{folder}/checkpoint: its key is on no card")
-    signed(key_of[blob[:4]], blob[4:], (text + "\n").encode(), f"{folder}/checkpoint")
-    leaves = []
-    for number in range((int(size) + 255) // 256):
-        width = min(256, int(size) - number * 256)
+    key_of = {sha(origin.encode(), b"\n\x01", key)[:4]: key for _, of, key, _ in own if of == generation}
+    signed(key_of[blob[:4]], blob[4:], (text + "\n").encode(), f"checkpoint of {origin}")
+    return int(size), base64.b64decode(root)
+
+def log(folder, name, generation, own):
+    """Yields the entries of a log (bundle number, leaves so far, entries), then checks what they lead to."""
+    (size, root), leaves = head((folder / "checkpoint").read_text("utf-8"), name, generation, own), []
+    for number in range((size + 255) // 256):
+        width = min(256, size - number * 256)
         entries = list(parts(tile_file(folder, "tile/entries", number, width).read_bytes(), 2))
         leaves += [sha(b"\0", entry) for entry in entries]
-        yield number, len(entries), entries
+        yield number, leaves, entries
     hashes = leaves
     for level in range(8):
-        for number in range((len(hashes) + 255) // 256):
-            part = hashes[number * 256:number * 256 + 256]
-            path = tile_file(folder, f"tile/{level}", number, len(part))
-            need(path.read_bytes() == b"".join(part), f"{path} is not what the entries lead to")
+        for at in range(0, len(hashes), 256):
+            path = tile_file(folder, f"tile/{level}", at // 256, min(256, len(hashes) - at))
+            need(path.read_bytes() == b"".join(hashes[at:at + 256]), f"{path} is not what the entries lead to")
         hashes = [root_of(hashes[at:at + 256]) for at in range(0, len(hashes) - 255, 256)]
-    need((root_of(leaves) if leaves else sha()) == base64.b64decode(root), f"{origin}: entries do not lead to the root")
+    need(len(leaves) == size and root_of(leaves) == root, f"{folder}: entries do not lead to the root")
 
 def check_record(entry, content, keys):
     """A RecordAccepted: signature and slots. Gives whether the originator's key is known."""
-    header, signature = message(entry[1]), message(entry[2])
-    identity = sha(b"liaison/record/v1\0", entry[1])
+    header, signature, identity = message(entry[1]), message(entry[2]), sha(b"liaison/record/v1\0", entry[1])
     node, index, last, path = sha(b"\0", identity), signature.get(2, 0), signature[3] - 1, signature.get(4, b"")
     for at in range(0, len(path), 32):
         is_right = index & 1 or index == last
@@ -124,24 +123,25 @@ def check_content(header, identity, content):
 
 def main(folder):
     own = [card(path) for path in sorted((folder / "cards").iterdir())]
-    agency, journal_keys, strangers, headers, entries = own[-1][0], {journal for _, journal, _ in own}, 0, {}, 0
-    keys = {agency: own[-1][2]}
-    for path in (folder / "partners").glob("*.txt"):
-        name, _, keys[name] = card(path)
-    for number, width, bundle in log(folder, f"{agency}/journal", journal_keys):
-        contents = parts(tile_file(folder, "content", number, width).read_bytes(), 4)
-        for entry, content in zip(map(message, bundle), contents, strict=True):
+    (agency, generation, _, own_keys), strangers, headers, lost = own[-1], 0, {}, []
+    keys = {name: found for name, _, _, found in map(card, (folder / "partners").glob("*.txt"))} | {agency: own_keys}
+    for number, leaves, bundle in log(folder, f"{agency}/journal", generation, own):
+        contents = parts(tile_file(folder, "content", number, len(bundle)).read_bytes(), 4)
+        for at, (entry, content) in enumerate(zip(map(message, bundle), contents, strict=True), number * 256):
             if accepted := entry.get(3):
                 strangers += not check_record(message(accepted), content, keys)
                 headers[content[:32]] = message(message(accepted)[1])
             elif received := entry.get(4):
-                identity = message(received)[1]
-                check_content(headers[identity], identity, content)
-        entries += width
-    feeds = sorted((folder / "feed").glob("*"))
-    disclosures = sum(width for feed in feeds for _, width, _ in log(feed, f"{agency}/feed/{feed.name}", journal_keys))
-    print(f"OK {agency}: {entries} entries, {len(headers)} records, {strangers} of unknown originators,",
-          f"{disclosures} entries in {len(feeds)} feeds")
+                check_content(headers[message(received)[1]], message(received)[1], content)
+            elif succeeded := entry.get(26):
+                left, lost = head(message(succeeded)[2].decode(), f"{agency}/journal", len(lost) + 1, own), lost + [at]
+                need(left == (at, root_of(leaves[:at])), f"entry {at}: what is left is not what was signed")
+    need(generation == len(lost) + 1, "another generation than the journal tells of")
+    feeds = [path.parent.relative_to(folder).parts for path in (folder / "feed").glob("**/checkpoint")]
+    logs = [log(folder.joinpath(*feed), f"{agency}/feed/{feed[1]}", int(*feed[2:] or [1]), own) for feed in feeds]
+    disclosures = sum(len(bundle) for entries in logs for _, _, bundle in entries)
+    print(f"OK {agency}: {len(leaves)} entries, {len(headers)} records, {strangers} of unknown originators,",
+          f"{disclosures} entries in {len(feeds)} feeds", *(f"; later entries were lost at {at}" for at in lost))
 
 if __name__ == "__main__":
     try:

@@ -9,10 +9,34 @@ use crate::ident::{AgencyName, Timestamp, TreeHash};
 use crate::pb;
 use crate::policy::ClientRole;
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Subject};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-/// What feeds still have to say, in its order, by partner.
-pub(super) type Untold = BTreeMap<AgencyName, VecDeque<Said>>;
+/// What feeds have to say, by partner.
+pub(super) type Untold = BTreeMap<AgencyName, Sayings>;
+
+/// What was said or asked, in its order, and how much of it the present feed told. A feed that succeeds
+/// another tells all of it again.
+#[derive(Debug, Default)]
+pub(super) struct Sayings {
+    all: Vec<Said>,
+    told: usize,
+}
+
+impl Sayings {
+    fn add(&mut self, said: Said) {
+        self.all.push(said);
+    }
+
+    fn tell(&mut self) -> Option<&Said> {
+        let next = self.all.get(self.told)?;
+        self.told += 1;
+        Some(next)
+    }
+
+    pub(super) const fn begin_anew(&mut self) {
+        self.told = 0;
+    }
+}
 
 fn fault(expected: impl ToString, found: impl ToString) -> Fault {
     Fault::new(Check::Consent, expected, found)
@@ -55,7 +79,7 @@ impl Audit {
             .check_ask(&partner, &request)
             .map_err(|error| fault("a request that follows from those before", error))?;
         dealings.ask(index, &partner, request.clone());
-        self.untold.entry(partner).or_default().push_back(Said::Request(request));
+        self.untold.entry(partner).or_default().add(Said::Request(request));
         Ok(())
     }
 
@@ -88,7 +112,7 @@ impl Audit {
         self.counts.consents += 1;
         self.policy.dealings.say(index, parties, consent.clone());
         if holder != originator {
-            self.untold.entry(holder).or_default().push_back(Said::Consent(consent));
+            self.untold.entry(holder).or_default().add(Said::Consent(consent));
         }
         Ok(())
     }
@@ -153,11 +177,11 @@ impl Audit {
         let next = self
             .partners
             .numbered(number)
-            .and_then(|(agency, _)| self.untold.get_mut(agency)?.pop_front());
+            .and_then(|(agency, _)| self.untold.get_mut(agency)?.tell());
         let Some(next) = next else {
             return Err(fault("what an entry before it asked or said", "something else"));
         };
-        let (asked, said) = match &next {
+        let (asked, said) = match next {
             Said::Request(request) => (Some(Box::new(request.into())), None),
             Said::Consent(consent) => (None, Some(Box::new(consent.into()))),
         };

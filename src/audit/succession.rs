@@ -4,6 +4,7 @@
 //! to be lost must have been signed by this agency. How much more was lost, nobody can see.
 
 use super::card::Card;
+use super::consents::Sayings;
 use super::cosigned::cosigned_head;
 use super::failure::{Check, Fault};
 use super::feed::shown;
@@ -117,6 +118,7 @@ impl Audit {
             reason: succeeded.reason.clone(),
         });
         self.set_known_aside(now, left);
+        self.untold.values_mut().for_each(Sayings::begin_anew);
         self.generations.ended.push(log);
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! whom it says is known before it comes here.
 
 use super::entry::Said;
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::policy::{CONSENTS_MAX, Consents};
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Purpose};
 use std::collections::BTreeMap;
@@ -76,6 +76,12 @@ pub struct Dealings {
     in_force: Consents,
 }
 
+/// The highest number of the generations before. Each has numbers of its own: the logs that it succeeds
+/// may have lost some that partners know.
+fn numbers_before(generation: Generation) -> u64 {
+    u64::from(generation.get().saturating_sub(Generation::FIRST.get())) << 32
+}
+
 fn above(last: u64, found: u64) -> Result<(), ConsentFault> {
     if found > last { Ok(()) } else { Err(ConsentFault::Number { last, found }) }
 }
@@ -90,14 +96,14 @@ impl Dealings {
         self.with.get(partner)
     }
 
-    /// The number of the next request to a partner.
-    pub fn next_request(&self, partner: &AgencyName) -> u64 {
-        self.with(partner).map_or(0, |with| with.asked) + 1
+    /// The number of the next request to a partner, made in this generation of our logs.
+    pub fn next_request(&self, partner: &AgencyName, generation: Generation) -> u64 {
+        self.with(partner).map_or(0, |with| with.asked).max(numbers_before(generation)) + 1
     }
 
     /// The number of the next thing said to a holder.
-    pub fn next_consent(&self, holder: &AgencyName) -> u64 {
-        self.with(holder).map_or(0, |with| with.said) + 1
+    pub fn next_consent(&self, holder: &AgencyName, generation: Generation) -> u64 {
+        self.with(holder).map_or(0, |with| with.said).max(numbers_before(generation)) + 1
     }
 
     /// Requests that partners made and that wait for an answer, with the partner.
@@ -337,7 +343,11 @@ mod tests {
         holder.heard(&npa, &granted(1, 1));
         assert_eq!(originator.waiting().count(), 0);
         assert_eq!(originator.given().count(), 1);
-        assert_eq!((originator.next_consent(&jc3), holder.next_request(&npa)), (2, 2));
+        let first = Generation::FIRST;
+        assert_eq!(originator.next_consent(&jc3, first), 2);
+        assert_eq!(holder.next_request(&npa, first), 2);
+        let second = first.next().unwrap();
+        assert_eq!(originator.next_consent(&jc3, second), (1 << 32) + 1);
         let twice = originator.check_say(parties, &granted(2, 1));
         assert_eq!(twice, Err(ConsentFault::NoRequest(1)));
         let revoked = |number| consent(number, 0, ConsentVerdict::Revoked, Purpose::Evidence);

@@ -145,7 +145,7 @@ fn stage_ask(
         let text = format!("{originator} was asked already, in entry {}", open.entry);
         return Ok(Err(NodeError::Precondition(text)));
     }
-    let number = dealings.next_request(&originator);
+    let number = dealings.next_request(&originator, tx.state().generation());
     let request = match ConsentRequest::new(number, subject, request.reason) {
         Ok(request) => request,
         Err(error) => return Ok(Err(invalid(&error))),
@@ -182,7 +182,7 @@ pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Pl
         .ok_or_else(|| NodeError::Invalid("a consent ends at some time; name it".to_owned()))?;
     let dealings = &tx.state().consents.dealings;
     let saying = Saying {
-        number: dealings.next_consent(&holder),
+        number: dealings.next_consent(&holder, tx.state().generation()),
         request: act.request,
         verdict: ConsentVerdict::Granted { until },
         subject,
@@ -341,7 +341,7 @@ impl Node {
         let (holder, OpenRequest { request, .. }) = self.waiting_request(entry)?;
         let (number, subject) = (request.number, request.subject);
         self.say(client, holder, move |tx, holder| Saying {
-            number: tx.state().consents.dealings.next_consent(holder),
+            number: tx.state().consents.dealings.next_consent(holder, tx.state().generation()),
             request: number,
             verdict: ConsentVerdict::Refused,
             subject,

@@ -33,9 +33,9 @@ impl World<'_> {
             53..=54 => self.change_partner(node, partner),
             55 => self.begin_drain(pair, side),
             57..=58 => self.consent(node, partner),
-            56 if self.restores => self.copy_or_restore(node),
+            56 | 61 if self.restores => self.copy_or_restore(node),
             59..=60 => self.accept(node, partner),
-            61..=150 => drop(self.deliver(pair, side)),
+            62..=150 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }
     }

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checks::Reached;
-use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking, record_facts};
+use super::consents::{facts_of, lets_on};
+use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
+use super::relation::Relation;
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -14,7 +16,7 @@ use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
     Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Pair,
-    Reason, ReceivedBatch, Said as Told, Side, WINDOW, check_batch, owed,
+    Reason, ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::state::{Progress, Rescan};
@@ -24,9 +26,6 @@ use crate::merkle::{
 };
 use crate::pb;
 use crate::pb::exchange_frame::Body;
-use crate::policy::RecordFacts;
-use crate::record::consent::{ConsentVerdict, Parties, Purpose, Saying, Scope, Subject};
-use crate::record::header::Header;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
@@ -38,107 +37,6 @@ pub(super) const PAIRS: [(usize, usize); 6] = [(0, 1), (0, 2), (0, 3), (1, 2), (
 
 pub(super) type Records = BTreeMap<RecordId, Verified>;
 pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
-
-/// What a node durably knows about one partner.
-#[derive(Clone)]
-pub(super) struct Relation {
-    /// The partner as its card says that people accepted here last.
-    pub(super) partner: Side,
-    pub(super) feed: Feed,
-    /// With the index of the last entry of the feed that shows it.
-    pub(super) disclosed: BTreeMap<RecordId, (u64, Disclosed)>,
-    /// What was given in feeds that the present one succeeds.
-    pub(super) earlier: Masks,
-    /// How far the feed was written down to be.
-    progress: Progress,
-    /// What was agreed with the partner, and since when.
-    pub(super) facts: usize,
-    changed_at: usize,
-    /// What was taken back, in the order of the feed.
-    pub(super) taken_back: Vec<(RecordId, SlotMask)>,
-    pub(super) receipted: TreeSize,
-    receipted_note: Vec<u8>,
-    pub(super) reported: Vec<Exception>,
-    pub(super) partner_feed: Frontier,
-    receipt_note: Vec<u8>,
-    pub(super) exceptions: Vec<Exception>,
-    /// What the partner took back.
-    pub(super) duties: Vec<(RecordId, SlotMask)>,
-    /// The newest checkpoint of the partner's journal that we cosigned.
-    pub(super) witnessed_note: Vec<u8>,
-    /// The newest of ours that the partner cosigned.
-    pub(super) cosigned_note: Vec<u8>,
-    /// For the checks: what policy let the partner send, of all that was stored here.
-    pub(super) allowed: Masks,
-    /// For the checks: what the partner sent and was not to be taken.
-    pub(super) refused: Masks,
-}
-
-impl Relation {
-    fn new(partner: Side, feed: Feed) -> Self {
-        Self {
-            partner,
-            feed,
-            disclosed: BTreeMap::new(),
-            earlier: Masks::new(),
-            progress: Progress::default(),
-            facts: 0,
-            changed_at: 0,
-            taken_back: Vec::new(),
-            receipted: TreeSize::new(0),
-            receipted_note: Vec::new(),
-            reported: Vec::new(),
-            partner_feed: Frontier::new(),
-            receipt_note: Vec::new(),
-            exceptions: Vec::new(),
-            duties: Vec::new(),
-            witnessed_note: Vec::new(),
-            cosigned_note: Vec::new(),
-            allowed: Masks::new(),
-            refused: Masks::new(),
-        }
-    }
-
-    /// Our own logs are succeeded: nobody holds anything of the new feed.
-    pub(super) fn begin_anew(&mut self, feed: Feed) {
-        self.feed = feed;
-        for (id, (_, disclosed)) in std::mem::take(&mut self.disclosed) {
-            let given = self.earlier.entry(id).or_default();
-            *given = given.or(disclosed.given);
-        }
-        self.progress = Progress::default();
-        self.taken_back.clear();
-        self.receipted = TreeSize::new(0);
-        self.receipted_note.clear();
-        self.reported.clear();
-        self.cosigned_note.clear();
-    }
-
-    /// What the partner was ever told of a record.
-    fn told(&self, id: &RecordId) -> Option<Disclosed> {
-        match self.disclosed.get(id) {
-            Some((_, disclosed)) if !disclosed.is_earlier => Some(*disclosed),
-            _ => self.earlier.get(id).copied().map(Disclosed::earlier),
-        }
-    }
-
-    /// The slots of a record that the partner is known to have been given.
-    pub(super) fn known_given(&self, id: &RecordId) -> Option<SlotMask> {
-        let here = self.disclosed.get(id).map(|(_, disclosed)| disclosed.given);
-        let given = here.into_iter().chain(self.earlier.get(id).copied());
-        given.reduce(SlotMask::or)
-    }
-
-    /// People accepted the partner's card of another generation: nothing of its new logs is here.
-    pub(super) fn accept(&mut self, partner: Side) {
-        self.partner = partner;
-        self.partner_feed = Frontier::new();
-        self.receipt_note.clear();
-        self.exceptions.clear();
-        self.duties.clear();
-        self.witnessed_note.clear();
-    }
-}
 
 /// What a journal says, as far as feeds follow from it.
 #[derive(Clone, PartialEq, Eq)]
@@ -286,7 +184,7 @@ impl Node {
         }
     }
 
-    fn say(&mut self, said: Said) {
+    pub(super) fn say(&mut self, said: Said) {
         let leaf = format!("{}", self.state.journal.len());
         self.state.journal.push(said);
         self.write(leaf.as_bytes());
@@ -388,7 +286,9 @@ impl Node {
         for taken in checked.taken {
             let FeedEntry { action, record: id, open_slots, said, .. } = taken.entry;
             match taken.record {
-                None if said.is_some() => said.iter().for_each(|told| self.hear(sender, told)),
+                None if said.is_some() => {
+                    said.iter().for_each(|told| self.hear(partner, sender, told))
+                }
                 Some(record) => {
                     let is_originator = record.header().originator == *sender;
                     let record = std::sync::Arc::unwrap_or_clone(record);
@@ -403,21 +303,6 @@ impl Node {
             }
         }
         self.write(b"feed received");
-    }
-
-    /// An originator says whom we may pass its records on to, or takes that back.
-    fn hear(&mut self, originator: &AgencyName, told: &Told) {
-        let Told::Consent(consent) = told else { unreachable!("nobody asks here") };
-        let Purpose::Forward(third) = &consent.subject.purpose else { unreachable!() };
-        self.state.dealings.take(originator, told).unwrap();
-        let key = (originator.clone(), consent.number);
-        match consent.verdict {
-            ConsentVerdict::Granted { .. } => {
-                assert_eq!(self.state.let_on.insert(key, third.clone()), None, "said once");
-            }
-            _ => assert!(self.state.let_on.remove(&key).is_some(), "said in order"),
-        }
-        self.say(Said::LetOn(third.clone()));
     }
 
     fn record_receipt(
@@ -465,18 +350,6 @@ impl Node {
             Err(refusal) => Witnessed::Refused(refusal),
         }
     }
-}
-
-/// What policy sees of a record that a node has.
-pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
-    let (facts, hour) = (record_facts(record.header()), start_of_day().hour());
-    state.dealings.in_force().extend(facts, &record.id(), hour)
-}
-
-/// Whether the originator of a record lets a node pass it on to this agency.
-pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> bool {
-    let said = state.let_on.iter();
-    said.into_iter().any(|((originator, _), third)| *originator == header.originator && third == to)
 }
 
 impl Node {
@@ -1032,34 +905,6 @@ impl<'a> World<'a> {
         };
         let records = self.nodes[own].state.records.values();
         records.filter(of_series).map(Verified::id).collect()
-    }
-
-    /// Says to a partner to whom it may pass on what it holds of this agency, or takes that back.
-    pub(super) fn consent(&mut self, own: usize, partner: usize) {
-        let others: Vec<_> = (0..NODES).filter(|node| ![own, partner].contains(node)).collect();
-        let third = self.book.agency(others[self.random.below(others.len())]).clone();
-        let holder = self.book.agency(partner).clone();
-        let Self { random, nodes, .. } = self;
-        let node = &mut nodes[own];
-        let given = node.state.dealings.given().filter(|(to, _)| **to == holder);
-        let given: Vec<_> = given.map(|(_, given)| given.consent.clone()).collect();
-        let (number, verdict, subject) = if given.is_empty() || random.chance(2) {
-            let until = start_of_day().plus_ms(24 * 3_600_000);
-            let subject = Subject { purpose: Purpose::Forward(third), scope: Scope::All };
-            let number = node.state.dealings.next_consent(&holder);
-            (number, ConsentVerdict::Granted { until }, subject)
-        } else {
-            let revoked = given[random.below(given.len())].clone();
-            (revoked.number, ConsentVerdict::Revoked, revoked.subject)
-        };
-        let (at, reason) = (start_of_day(), "of the test".to_owned());
-        let saying = Saying { number, request: 0, verdict, subject, at, reason };
-        let consent = node.agency.consent(&holder, saying);
-        let originator = node.agency.name.clone();
-        let parties = Parties { originator: &originator, holder: &holder };
-        node.state.dealings.check_say(parties, &consent).unwrap();
-        node.state.dealings.say(0, parties, consent.clone());
-        node.say(Said::Told(partner, Box::new(Told::Consent(consent))));
     }
 
     /// Agrees something else with a partner.

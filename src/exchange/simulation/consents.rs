@@ -1,0 +1,80 @@
+//! Consent among the nodes of the simulation: what originators say to those who hold their records,
+//! and in plain words beside it whom they let them pass it on to.
+
+use super::NODES;
+use super::policies::record_facts;
+use super::world::{Node, Said, State, World};
+use crate::exchange::Said as Told;
+use crate::exchange::fixture::start_of_day;
+use crate::ident::{AgencyName, Generation};
+use crate::policy::RecordFacts;
+use crate::record::consent::{ConsentVerdict, Parties, Purpose, Saying, Scope, Subject};
+use crate::record::header::Header;
+use crate::record::signed::Verified;
+
+/// What policy sees of a record that a node has.
+pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
+    let (facts, hour) = (record_facts(record.header()), start_of_day().hour());
+    state.dealings.in_force().extend(facts, &record.id(), hour)
+}
+
+/// Whether the originator of a record lets a node pass it on to this agency.
+pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> bool {
+    let said = state.let_on.iter();
+    said.into_iter().any(|((originator, _), third)| *originator == header.originator && third == to)
+}
+
+impl Node {
+    /// An originator says whom we may pass its records on to, or takes that back.
+    pub(super) fn hear(&mut self, partner: usize, originator: &AgencyName, told: &Told) {
+        let Told::Consent(consent) = told else { unreachable!("nobody asks here") };
+        let Purpose::Forward(third) = &consent.subject.purpose else { unreachable!() };
+        // A feed that succeeds another tells everything again.
+        let is_first = self.state.relations[&partner].partner.generation() == Generation::FIRST;
+        if let Err(fault) = self.state.dealings.take(originator, told) {
+            assert!(!is_first, "{fault}");
+            return;
+        }
+        let key = (originator.clone(), consent.number);
+        match consent.verdict {
+            ConsentVerdict::Granted { .. } => {
+                assert_eq!(self.state.let_on.insert(key, third.clone()), None, "said once");
+            }
+            _ => {
+                let was_let = self.state.let_on.remove(&key).is_some();
+                assert!(was_let || !is_first, "said in order");
+            }
+        }
+        self.say(Said::LetOn(third.clone()));
+    }
+}
+
+impl World<'_> {
+    /// Says to a partner to whom it may pass on what it holds of this agency, or takes that back.
+    pub(super) fn consent(&mut self, own: usize, partner: usize) {
+        let others: Vec<_> = (0..NODES).filter(|node| ![own, partner].contains(node)).collect();
+        let third = self.book.agency(others[self.random.below(others.len())]).clone();
+        let holder = self.book.agency(partner).clone();
+        let Self { random, nodes, .. } = self;
+        let node = &mut nodes[own];
+        let given = node.state.dealings.given().filter(|(to, _)| **to == holder);
+        let given: Vec<_> = given.map(|(_, given)| given.consent.clone()).collect();
+        let (number, verdict, subject) = if given.is_empty() || random.chance(2) {
+            let until = start_of_day().plus_ms(24 * 3_600_000);
+            let subject = Subject { purpose: Purpose::Forward(third), scope: Scope::All };
+            let number = node.state.dealings.next_consent(&holder, node.agency.generation);
+            (number, ConsentVerdict::Granted { until }, subject)
+        } else {
+            let revoked = given[random.below(given.len())].clone();
+            (revoked.number, ConsentVerdict::Revoked, revoked.subject)
+        };
+        let (at, reason) = (start_of_day(), "of the test".to_owned());
+        let saying = Saying { number, request: 0, verdict, subject, at, reason };
+        let consent = node.agency.consent(&holder, saying);
+        let originator = node.agency.name.clone();
+        let parties = Parties { originator: &originator, holder: &holder };
+        node.state.dealings.check_say(parties, &consent).unwrap();
+        node.state.dealings.say(0, parties, consent.clone());
+        node.say(Said::Told(partner, Box::new(Told::Consent(consent))));
+    }
+}

@@ -1,0 +1,113 @@
+//! What one node of the simulation durably knows about one partner. It decides nothing.
+
+use std::collections::BTreeMap;
+
+use super::world::Masks;
+use crate::exchange::exception::Exception;
+use crate::exchange::fixture::Feed;
+use crate::exchange::{Disclosed, Side};
+use crate::ident::{RecordId, TreeSize};
+use crate::journal::state::Progress;
+use crate::merkle::Frontier;
+use crate::record::slots::SlotMask;
+
+/// What a node durably knows about one partner.
+#[derive(Clone)]
+pub(super) struct Relation {
+    /// The partner as its card says that people accepted here last.
+    pub(super) partner: Side,
+    pub(super) feed: Feed,
+    /// With the index of the last entry of the feed that shows it.
+    pub(super) disclosed: BTreeMap<RecordId, (u64, Disclosed)>,
+    /// What was given in feeds that the present one succeeds.
+    pub(super) earlier: Masks,
+    /// How far the feed was written down to be.
+    pub(super) progress: Progress,
+    /// What was agreed with the partner, and since when.
+    pub(super) facts: usize,
+    pub(super) changed_at: usize,
+    /// What was taken back, in the order of the feed.
+    pub(super) taken_back: Vec<(RecordId, SlotMask)>,
+    pub(super) receipted: TreeSize,
+    pub(super) receipted_note: Vec<u8>,
+    pub(super) reported: Vec<Exception>,
+    pub(super) partner_feed: Frontier,
+    pub(super) receipt_note: Vec<u8>,
+    pub(super) exceptions: Vec<Exception>,
+    /// What the partner took back.
+    pub(super) duties: Vec<(RecordId, SlotMask)>,
+    /// The newest checkpoint of the partner's journal that we cosigned.
+    pub(super) witnessed_note: Vec<u8>,
+    /// The newest of ours that the partner cosigned.
+    pub(super) cosigned_note: Vec<u8>,
+    /// For the checks: what policy let the partner send, of all that was stored here.
+    pub(super) allowed: Masks,
+    /// For the checks: what the partner sent and was not to be taken.
+    pub(super) refused: Masks,
+}
+
+impl Relation {
+    pub(super) fn new(partner: Side, feed: Feed) -> Self {
+        Self {
+            partner,
+            feed,
+            disclosed: BTreeMap::new(),
+            earlier: Masks::new(),
+            progress: Progress::default(),
+            facts: 0,
+            changed_at: 0,
+            taken_back: Vec::new(),
+            receipted: TreeSize::new(0),
+            receipted_note: Vec::new(),
+            reported: Vec::new(),
+            partner_feed: Frontier::new(),
+            receipt_note: Vec::new(),
+            exceptions: Vec::new(),
+            duties: Vec::new(),
+            witnessed_note: Vec::new(),
+            cosigned_note: Vec::new(),
+            allowed: Masks::new(),
+            refused: Masks::new(),
+        }
+    }
+
+    /// Our own logs are succeeded: nobody holds anything of the new feed.
+    pub(super) fn begin_anew(&mut self, feed: Feed) {
+        self.feed = feed;
+        for (id, (_, disclosed)) in std::mem::take(&mut self.disclosed) {
+            let given = self.earlier.entry(id).or_default();
+            *given = given.or(disclosed.given);
+        }
+        self.progress = Progress::default();
+        self.taken_back.clear();
+        self.receipted = TreeSize::new(0);
+        self.receipted_note.clear();
+        self.reported.clear();
+        self.cosigned_note.clear();
+    }
+
+    /// What the partner was ever told of a record.
+    pub(super) fn told(&self, id: &RecordId) -> Option<Disclosed> {
+        match self.disclosed.get(id) {
+            Some((_, disclosed)) if !disclosed.is_earlier => Some(*disclosed),
+            _ => self.earlier.get(id).copied().map(Disclosed::earlier),
+        }
+    }
+
+    /// The slots of a record that the partner is known to have been given.
+    pub(super) fn known_given(&self, id: &RecordId) -> Option<SlotMask> {
+        let here = self.disclosed.get(id).map(|(_, disclosed)| disclosed.given);
+        let given = here.into_iter().chain(self.earlier.get(id).copied());
+        given.reduce(SlotMask::or)
+    }
+
+    /// People accepted the partner's card of another generation: nothing of its new logs is here.
+    pub(super) fn accept(&mut self, partner: Side) {
+        self.partner = partner;
+        self.partner_feed = Frontier::new();
+        self.receipt_note.clear();
+        self.exceptions.clear();
+        self.duties.clear();
+        self.witnessed_note.clear();
+    }
+}

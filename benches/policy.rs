@@ -56,6 +56,28 @@ const PARTNERS: usize = 20;
 /// The policies of an agency: one in ten for everybody, the others each for one partner. Those of
 /// `cert.example` come to 30 of 200, and reveal four classes.
 fn policies_by_partner(count: usize) -> String {
+    by_partner(count, |n| {
+        format!(
+            r#"resource has operation && principal.operations.contains(resource.operation) &&
+  resource.labels.contains("takedown") && resource.confidence >= {least}"#,
+            least = n % 50
+        )
+    })
+}
+
+/// The same where no policy asks what another asks, and each of its conditions holds.
+fn policies_apart(count: usize) -> String {
+    by_partner(count, |n| {
+        format!(
+            r#"resource.labels.containsAny(["label-of-{n}", "takedown"]) &&
+  resource.created > datetime("2025-01-01T00:00:00.{n:03}Z") &&
+  !resource.jurisdictions.contains("country-{n}") && resource.confidence != {never}"#,
+            never = 101 + n
+        )
+    })
+}
+
+fn by_partner(count: usize, condition: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for n in 0..count {
         let who = match (n % 10, n % PARTNERS) {
@@ -72,10 +94,9 @@ fn policies_by_partner(count: usize) -> String {
 permit ({who}, action == Liaison::Action::"{action}", resource is Liaison::Record)
 when {{
   [Liaison::Tlp::"CLEAR", Liaison::Tlp::"GREEN"].contains(resource.tlp) &&
-  resource has operation && principal.operations.contains(resource.operation) &&
-  resource.labels.contains("takedown") && resource.confidence >= {least}
+  {condition}
 }};"#,
-            least = n % 50,
+            condition = condition(n),
         );
     }
     text
@@ -150,6 +171,15 @@ fn decisions(c: &mut Criterion) {
             b.iter(|| records.iter().filter(|record| selector.select(record).released).count());
         });
     }
+    c.bench_function("load a bundle, 200 policies", |b| {
+        let files = [("bench.cedar".to_owned(), policies_apart(200))];
+        b.iter(|| Bundle::load(files.clone(), &Vocabulary::default()).unwrap());
+    });
+    c.bench_function("make a partner ready, 200 policies", |b| {
+        let compiled = load(policies_apart(200));
+        let other = PartnerFacts { client: true, ..partner.clone() };
+        b.iter(|| compiled.for_partner(&other));
+    });
     c.bench_function("decide from memory", |b| {
         let mut memo = MemoDecider::new(compiled(200));
         let record = record();
@@ -200,11 +230,14 @@ fn limits(_: &mut Criterion) {
     let (partner, moment) = (partner(), moment());
     let by_partner = load(policies_by_partner(200));
     let for_everybody = compiled(200);
+    let apart = load(policies_apart(200));
     let allowed = distinct(5_000);
     let denied: Vec<_> =
         allowed.iter().map(|record| RecordFacts { tlp: Tlp::Amber, ..record.clone() }).collect();
-    let decision = by_partner.decide(&partner, &allowed[0], &moment);
-    assert_eq!((decision.release.allowed, decision.revealed.iter().count()), (true, 5));
+    for compiled in [&by_partner, &apart] {
+        let decision = compiled.decide(&partner, &allowed[0], &moment);
+        assert_eq!((decision.release.allowed, decision.revealed.iter().count()), (true, 5));
+    }
     assert!(!by_partner.decide(&partner, &denied[0], &moment).release.allowed);
     let decide = |compiled: &Compiled, records: &[RecordFacts]| {
         timed(records, |record| compiled.decide(&partner, record, &moment))
@@ -215,6 +248,7 @@ fn limits(_: &mut Criterion) {
     for (what, [median, p99], limit) in [
         ("decide, denied", decide(&by_partner, &denied), DECIDE_MAX),
         ("decide, allowed, four classes revealed", decide(&by_partner, &allowed), DECIDE_MAX),
+        ("decide, the same, no condition shared", decide(&apart, &allowed), DECIDE_MAX),
         ("decide, all policies for every partner", decide(&for_everybody, &allowed), DECIDE_MAX),
         (
             "explain, denied",

@@ -4,13 +4,14 @@
 //! policy what it does, why and who answers for it. The guardrails are part of every bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator, pst};
 use miette::Diagnostic;
 use sha2::{Digest, Sha256};
 
 use super::finding::{Finding, Place};
+use super::parts::{Part, Parts};
 use super::source::{
     BUNDLE_BYTES_MAX, FILES_MAX, FINDINGS_MAX, Parsed, diagnosed, is_examples, parse,
 };
@@ -50,10 +51,12 @@ pub struct Statement {
     pub permits: bool,
     pub(super) policy: Policy,
     pub(super) body: pst::Template,
+    /// See [`Parts::of`].
+    pub(super) parts: Option<Arc<[Arc<Part>]>>,
 }
 
 impl Statement {
-    fn new(parsed: &Parsed, id: &str) -> Self {
+    fn new(parsed: &Parsed, id: &str, parts: &mut Parts) -> Self {
         let said = |name| parsed.policy.annotation(name).map(str::to_owned);
         Self {
             id: id.into(),
@@ -66,6 +69,7 @@ impl Statement {
             permits: parsed.policy.effect() == Effect::Permit,
             policy: parsed.policy.new_id(PolicyId::new(id)),
             body: parsed.body.clone(),
+            parts: parts.of(&parsed.body),
         }
     }
 
@@ -95,8 +99,7 @@ impl Bundle {
         if !found.is_empty() {
             return Err(found);
         }
-        let mut reading = Reading::default();
-        reading.guardrails();
+        let mut reading = GUARDED.clone();
         for (name, text) in files.iter().filter(|(name, _)| !is_examples(name)) {
             reading.file(name, text, vocabulary);
         }
@@ -121,8 +124,7 @@ impl Bundle {
     /// What a bundle would be if loading checked nothing.
     #[cfg(test)]
     pub(super) fn unchecked(text: &str) -> Self {
-        let mut reading = Reading::default();
-        reading.guardrails();
+        let mut reading = GUARDED.clone();
         for parsed in super::source::parse_unmeasured(&"forced.cedar".into(), text).unwrap() {
             let id = parsed.policy.annotation("id").unwrap().to_owned();
             reading.take(&parsed, &id, text);
@@ -186,9 +188,17 @@ fn hash(files: &Files) -> BundleHash {
     BundleHash::from_bytes(hasher.finalize().into())
 }
 
-#[derive(Default)]
+/// What every bundle starts with.
+static GUARDED: LazyLock<Reading<'static>> = LazyLock::new(|| {
+    let mut reading = Reading::default();
+    reading.guardrails();
+    reading
+});
+
+#[derive(Clone, Default)]
 struct Reading<'a> {
     statements: Vec<Statement>,
+    parts: Parts,
     places: BTreeMap<Arc<str>, (Place, &'a str)>,
     found: Vec<Finding>,
 }
@@ -229,7 +239,7 @@ impl<'a> Reading<'a> {
             let help = format!("the other stands at {}:{}", first.file, first.line);
             return self.found.push(Finding::at(&parsed.place, message).with_help(help));
         }
-        let statement = Statement::new(parsed, id);
+        let statement = Statement::new(parsed, id, &mut self.parts);
         self.places.insert(statement.id.clone(), (parsed.place.clone(), text));
         self.statements.push(statement);
     }

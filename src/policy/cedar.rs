@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
     RestrictedExpression, Schema,
 };
 
@@ -270,14 +270,18 @@ pub(super) fn request(
     action: Action,
     moment: &Moment,
 ) -> Result<Request, FactsError> {
-    Request::new(
-        partner.clone(),
-        action.uid(),
-        record_uid().clone(),
-        moment.context().clone(),
-        None,
-    )
-    .map_err(|e| FactsError::Request { action: action.name(), reason: e.to_string() })
+    request_in(partner, action, moment.context())
+}
+
+/// The same about something that does not depend on the hour where `context` has none.
+pub(super) fn request_in(
+    partner: &EntityUid,
+    action: Action,
+    context: &Context,
+) -> Result<Request, FactsError> {
+    let resource = record_uid().clone();
+    Request::new(partner.clone(), action.uid(), resource, context.clone(), None)
+        .map_err(|e| FactsError::Request { action: action.name(), reason: e.to_string() })
 }
 
 #[cfg(test)]

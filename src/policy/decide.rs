@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy::pst::{ActionConstraint, EntityOrSlot, EntityUID, PrincipalConstraint};
-use cedar_policy::{Entities, EntityUid, PolicySet};
+use cedar_policy::{Entities, EntityUid, PolicySet, Request};
 
 use super::bundle::{Bundle, Statement};
 use super::cedar::{self, AUTHORIZER, Action};
 use super::facts::{FactsError, PartnerFacts, RecordFacts};
 use super::moment::Moment;
+use super::parts::{Asking, Drafting, Questions, Rule};
 use crate::ident::AgencyName;
 use crate::record::kind::{ClassSet, SlotClass};
 
@@ -148,6 +149,8 @@ impl Compiled {
 pub(super) struct Slice {
     pub(super) policies: PolicySet,
     pub(super) statements: Vec<Statement>,
+    /// The same in parts; `None`: can only be asked plainly.
+    rules: Option<Vec<Rule>>,
 }
 
 impl Slice {
@@ -155,7 +158,7 @@ impl Slice {
         let statements: Vec<_> = statements.cloned().collect();
         let policies = PolicySet::from_policies(statements.iter().map(|s| s.policy.clone()))
             .expect("the ids of a bundle are unique, see Bundle::load");
-        Self { policies, statements }
+        Self { policies, statements, rules: None }
     }
 
     /// Without a permit the answer is "no" before any question.
@@ -174,6 +177,7 @@ pub struct PartnerPolicy {
     forward: Slice,
     accept: Slice,
     reveal: [Slice; SlotClass::SENSITIVE.len()],
+    questions: Questions,
 }
 
 impl PartnerPolicy {
@@ -189,7 +193,7 @@ impl PartnerPolicy {
             .filter(|(_, slice)| slice.can_permit())
             .map(|(class, _)| Action::Reveal(class))
             .chain([Action::Share, Action::Forward, Action::Accept]);
-        Self {
+        let mut policy = Self {
             own: own.clone(),
             uid: cedar::partner_uid(&partner.agency),
             store: cedar::partner_store(partner, asked),
@@ -197,7 +201,25 @@ impl PartnerPolicy {
             forward: slice(Action::Forward),
             accept: slice(Action::Accept),
             reveal,
-        }
+            questions: Questions::default(),
+        };
+        policy.draft();
+        policy
+    }
+
+    fn draft(&mut self) {
+        let Ok(store) = &self.store else { return };
+        let mut drafting = Drafting::new(&self.uid, store);
+        let classes = SlotClass::SENSITIVE.map(Action::Reveal).into_iter().zip(&mut self.reveal);
+        [
+            (Action::Share, &mut self.share),
+            (Action::Forward, &mut self.forward),
+            (Action::Accept, &mut self.accept),
+        ]
+        .into_iter()
+        .chain(classes.filter(|(_, slice)| slice.can_permit()))
+        .for_each(|(action, slice)| slice.rules = drafting.rules(&slice.statements, action));
+        self.questions = drafting.finish();
     }
 
     /// See [`Compiled::decide`].
@@ -210,13 +232,14 @@ impl PartnerPolicy {
                 return Decision { action, release, revealed: ClassSet::EMPTY, classes: vec![] };
             }
         };
-        let release = self.ask(action.action(), &store, moment);
+        let mut asking = Asking::new(&self.questions, &store);
+        let release = self.ask(action.action(), &mut asking, moment);
         if !release.allowed {
             return Decision { action, release, revealed: ClassSet::EMPTY, classes: vec![] };
         }
         let classes: Vec<_> = SlotClass::SENSITIVE
             .into_iter()
-            .map(|class| (class, self.ask(Action::Reveal(class), &store, moment)))
+            .map(|class| (class, self.ask(Action::Reveal(class), &mut asking, moment)))
             .collect();
         let allowed = classes.iter().filter(|(_, verdict)| verdict.allowed);
         let revealed = allowed.fold(ClassSet::CORE, |set, (class, _)| set.with(*class));
@@ -226,7 +249,9 @@ impl PartnerPolicy {
     /// See [`Compiled::accepts`].
     pub fn accepts(&self, record: &RecordFacts, moment: &Moment) -> Verdict {
         match self.store_with(record) {
-            Ok(store) => self.ask(Action::Accept, &store, moment),
+            Ok(store) => {
+                self.ask(Action::Accept, &mut Asking::new(&self.questions, &store), moment)
+            }
             Err(error) => Verdict::fault(&error),
         }
     }
@@ -262,16 +287,23 @@ impl PartnerPolicy {
         }
     }
 
-    fn ask(&self, action: Action, store: &Entities, moment: &Moment) -> Verdict {
+    fn ask(&self, action: Action, asking: &mut Asking<'_>, moment: &Moment) -> Verdict {
         let slice = self.slice(action);
         if matches!(action, Action::Reveal(_)) && !slice.can_permit() {
             return Verdict::default();
         }
-        match cedar::request(&self.uid, action, moment) {
-            Ok(request) => verdict(&AUTHORIZER.is_authorized(&request, &slice.policies, store)),
-            Err(error) => Verdict::fault(&error),
-        }
+        let request = match cedar::request(&self.uid, action, moment) {
+            Ok(request) => request,
+            Err(error) => return Verdict::fault(&error),
+        };
+        let in_parts = slice.rules.as_ref().and_then(|rules| asking.ask(rules, &request));
+        in_parts.unwrap_or_else(|| plain(slice, &request, asking.store()))
     }
+}
+
+/// What Cedar says when it is asked once about all policies.
+fn plain(slice: &Slice, request: &Request, store: &Entities) -> Verdict {
+    verdict(&AUTHORIZER.is_authorized(request, &slice.policies, store))
 }
 
 /// Cedar's answer with our rule on top: an error denies.
@@ -356,4 +388,4 @@ fn is_named(name: &cedar_policy::pst::Name, basename: &str) -> bool {
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -8,6 +8,58 @@ use crate::policy::fixtures::{
 use crate::record::marking::Tlp;
 use proptest::prelude::*;
 
+impl PartnerPolicy {
+    /// The decision, and whether the record is accepted, by one plain request to Cedar for each
+    /// question.
+    pub(in crate::policy) fn plainly(
+        &self,
+        record: &RecordFacts,
+        moment: &Moment,
+    ) -> (Decision, Verdict) {
+        let store = self.store_with(record).unwrap();
+        let ask = |action: Action| {
+            let request = cedar::request(self.uid(), action, moment).unwrap();
+            plain(self.slice(action), &request, &store)
+        };
+        let action = self.release_action(record);
+        let release = ask(action.action());
+        let (mut revealed, mut classes) = (ClassSet::EMPTY, vec![]);
+        if release.allowed {
+            let verdict = |class| match self.slice(Action::Reveal(class)).can_permit() {
+                true => ask(Action::Reveal(class)),
+                false => Verdict::default(),
+            };
+            classes.extend(SlotClass::SENSITIVE.map(|class| (class, verdict(class))));
+            revealed = classes.iter().filter(|(_, v)| v.allowed).map(|(class, _)| *class).collect();
+            revealed = revealed.with(SlotClass::Core);
+        }
+        (Decision { action, release, revealed, classes }, ask(Action::Accept))
+    }
+
+    /// Whether no question needs to be asked plainly while nothing errs.
+    pub(in crate::policy) fn is_in_parts(&self) -> bool {
+        let asked = |action: &Action| {
+            !matches!(action, Action::Reveal(_)) || self.slice(*action).can_permit()
+        };
+        Action::ALL.iter().filter(|a| asked(a)).all(|a| self.slice(*a).rules.is_some())
+    }
+}
+
+/// Decides, and compares with what Cedar says plainly.
+#[track_caller]
+pub(in crate::policy) fn decide_both_ways(
+    compiled: &Compiled,
+    partner: &PartnerFacts,
+    record: &RecordFacts,
+) -> Decision {
+    let policy = compiled.for_partner(partner);
+    let decision = policy.decide(record, &hour(0));
+    let (plain, accepts) = policy.plainly(record, &hour(0));
+    assert_eq!(decision, plain, "{record:?}");
+    assert_eq!(policy.accepts(record, &hour(0)), accepts, "{record:?}");
+    decision
+}
+
 const HEAD: &str = r#"@title("t") @agreement("a") @owner("o")"#;
 
 #[test]
@@ -187,9 +239,11 @@ fn a_moment_without_its_hour_denies() {
         cedar_policy::Context::empty(),
         None,
     );
-    let slice = policy.slice(Action::Share);
-    let verdict = verdict(&AUTHORIZER.is_authorized(&request.unwrap(), &slice.policies, &store));
+    let (slice, request) = (policy.slice(Action::Share), request.unwrap());
+    let verdict = plain(slice, &request, &store);
     assert!(!verdict.allowed && !verdict.faults.is_empty(), "{verdict:?}");
+    let rules = slice.rules.as_ref().unwrap();
+    assert_eq!(Asking::new(&policy.questions, &store).ask(rules, &request), None);
 }
 
 #[test]
@@ -240,9 +294,11 @@ proptest! {
         for action in Action::ALL {
             let request = cedar::request(policy.uid(), action, &hour(0)).unwrap();
             let whole = verdict(&AUTHORIZER.is_authorized(&request, &all, &store));
-            let sliced = policy.ask(action, &store, &hour(0));
+            let sliced = policy.ask(action, &mut Asking::new(&policy.questions, &store), &hour(0));
+            let plainly = plain(policy.slice(action), &request, &store);
             if policy.slice(action).can_permit() {
-                prop_assert_eq!(whole, sliced);
+                prop_assert_eq!(&whole, &sliced);
+                prop_assert_eq!(whole, plainly);
             } else {
                 prop_assert!(!whole.allowed && !sliced.allowed);
             }

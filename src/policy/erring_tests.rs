@@ -3,6 +3,7 @@
 
 use super::bundle::Bundle;
 use super::decide::Compiled;
+use super::decide::tests::decide_both_ways;
 use super::facts::{PartnerFacts, RecordFacts};
 use super::fixtures::{OWN, agency, foreign_record, hour, load, partner, record};
 use super::select::{Selected, Selector};
@@ -67,7 +68,7 @@ fn denies(body: &str) {
 }
 
 fn denied(compiled: &Compiled, partner: &PartnerFacts, record: &RecordFacts, body: &str) {
-    let decision = compiled.decide(partner, record, &hour(0));
+    let decision = decide_both_ways(compiled, partner, record);
     assert!(!decision.release.allowed && decision.erred(), "{body}: {decision:?}");
     assert_eq!(decision.revealed, ClassSet::EMPTY, "{body}");
     assert_eq!(decision.release.deciding, [] as [&str; 0], "{body}");
@@ -83,7 +84,7 @@ fn denied(compiled: &Compiled, partner: &PartnerFacts, record: &RecordFacts, bod
 /// The same forbid of one class hides that class and no other.
 fn hides_a_class(body: &str) {
     let compiled = forced(&forbid("action == Liaison::Action::\"reveal:victim\"", body));
-    let decision = compiled.decide(&partner(), &record(), &hour(0));
+    let decision = decide_both_ways(&compiled, &partner(), &record());
     assert!(decision.release.allowed && decision.erred(), "{body}: {decision:?}");
     let others = SlotClass::ALL.into_iter().filter(|class| *class != SlotClass::Victim);
     let revealed = others.collect::<ClassSet>();

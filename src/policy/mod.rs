@@ -25,6 +25,7 @@ mod hold;
 mod lint;
 mod memo;
 mod moment;
+mod parts;
 #[cfg(feature = "prove")]
 mod prove;
 mod select;

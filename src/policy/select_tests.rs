@@ -1,6 +1,7 @@
 //! The fast selection equals Cedar.
 
 use super::*;
+use crate::policy::decide::tests::decide_both_ways;
 use crate::policy::fixtures::{
     OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,
 };
@@ -10,8 +11,9 @@ use proptest::prelude::*;
 fn check(compiled: &Compiled, partner: &PartnerFacts, records: &[RecordFacts]) {
     let mut selector = Selector::new(compiled, partner, &hour(0));
     assert!(selector.is_replayed());
+    assert!(compiled.for_partner(partner).is_in_parts());
     for record in records {
-        let decision = compiled.decide(partner, record, &hour(0));
+        let decision = decide_both_ways(compiled, partner, record);
         let expected = Selected {
             released: decision.release.allowed,
             revealed: decision.revealed,
@@ -165,6 +167,18 @@ fn what_is_remembered_is_forgotten_past_its_bound_and_not_before() {
         assert_eq!(selector.select(record).released, decision.release.allowed);
         assert!(selector.groups.len() <= 2 * remembered);
     }
+}
+
+#[test]
+fn answers_and_numbers_both_count_as_remembered() {
+    let mut selector = Selector::new(&sample([]), &partner(), &hour(0));
+    for confidence in 0..5 {
+        selector.select(&RecordFacts { confidence, ..record() });
+    }
+    let groups = &selector.groups;
+    let answers: usize = groups.groups.iter().map(|group| group.known.len()).sum();
+    assert!(answers > 5 && groups.codes.len() > 0, "{answers}, {}", groups.codes.len());
+    assert_eq!(groups.len(), answers + groups.codes.len());
 }
 
 #[test]

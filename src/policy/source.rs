@@ -23,6 +23,8 @@ pub const POLICY_DEPTH_MAX: usize = 32;
 /// How the name of a file ends that holds examples: given facts and the decision expected of them.
 /// Such a file is part of a bundle and of its hash, and says nothing about what is shared.
 pub const EXAMPLES_ENDING: &str = ".test.toml";
+/// Either of them ends a comment for Cedar, so that what follows is policy again.
+const ENDS_COMMENT: [char; 2] = ['\n', '\r'];
 /// Findings reported of one bundle; whoever has more of them starts with these.
 pub(super) const FINDINGS_MAX: usize = 200;
 
@@ -108,7 +110,7 @@ fn policy_start(text: &str, from: usize, own: &str) -> usize {
         if !trimmed.starts_with("//") {
             break;
         }
-        at += trimmed.find('\n').unwrap_or(trimmed.len());
+        at += trimmed.find(ENDS_COMMENT).unwrap_or(trimmed.len());
     }
     if text[at..].starts_with(own) { at } else { text[from..].find(own).map_or(from, |n| from + n) }
 }
@@ -139,7 +141,7 @@ fn measure(file: &Arc<str>, text: &str) -> Result<(), Finding> {
             scan.start.get_or_insert(at);
         }
         match c {
-            _ if comment => while chars.next_if(|(_, c)| *c != '\n').is_some() {},
+            _ if comment => while chars.next_if(|(_, c)| !ENDS_COMMENT.contains(c)).is_some() {},
             '"' => {
                 while let Some((_, c)) = chars.next() {
                     match c {
@@ -292,12 +294,73 @@ mod tests {
         assert!(parsed(&format!("permit (principal, action, resource) {clauses};")).is_err());
     }
 
+    /// What is too deep on the same line, or on the next one.
+    fn too_deep() -> String {
+        format!("{} resource.orcon", "!(".repeat(POLICY_DEPTH_MAX + 1))
+    }
+
+    #[track_caller]
+    fn refused_as_too_deep(text: &str) {
+        let message = &parsed(text).unwrap_err()[0].message;
+        assert!(message.contains("at most 32 connectives"), "{text}: {message}");
+    }
+
+    #[test]
+    fn a_text_in_quotes_hides_nothing_that_follows() {
+        for quoted in ["/", "//", r"/\\", r#"a\""#, r#"\"//"#, r"\\", r"//\n", "é"] {
+            refused_as_too_deep(&policy(&format!("\"{quoted}\" == {}", too_deep())));
+        }
+    }
+
+    #[test]
+    fn a_comment_hides_nothing_that_follows() {
+        for comment in ["// \"\n", "//\"\r", "//\"\r\n", "///\"\n", "//\n", "// //\r", "/ "] {
+            refused_as_too_deep(&policy(&format!("{comment}{}", too_deep())));
+        }
+        refused_as_too_deep(&format!("// it's \" here\r{}", policy(&too_deep())));
+    }
+
+    #[test]
+    fn what_a_comment_or_a_text_in_quotes_says_is_not_measured() {
+        let signs = "((!!&&[[{{..".repeat(POLICY_DEPTH_MAX);
+        let quoted = format!("\"{signs}\" == \"\\\"{signs}\\\\\"");
+        let text = format!("// {signs}\n/// {signs}\r{}", policy(&quoted));
+        assert_eq!(parsed(&text).unwrap().len(), 1);
+        let long = format!("// {}\n", "x".repeat(97)).repeat(POLICY_BYTES_MAX / 100 + 1);
+        let found = parsed(&format!("{long}{}", policy("true"))).unwrap();
+        assert_eq!(found[0].place.line as usize, POLICY_BYTES_MAX / 100 + 2);
+    }
+
+    #[test]
+    fn a_policy_after_a_comment_that_a_carriage_return_ends_is_found_at_its_place() {
+        let text = format!("{}// {}\r{}", policy("true"), policy("true"), policy("false"));
+        let columns: Vec<_> = parsed(&text).unwrap().iter().map(|p| p.place.column).collect();
+        assert_eq!(columns, [1, 2 * policy("true").len() as u32 + 5]);
+    }
+
     #[test]
     fn a_policy_at_the_bound_is_taken() {
         let chain = vec!["resource.orcon"; POLICY_DEPTH_MAX - 2].join(" && ");
         assert!(parsed(&policy(&chain)).is_ok());
         let names = vec!["Liaison::Partner::\"a.b.c\""; 400].join(", ");
         assert!(parsed(&policy(&format!("[{names}].contains(principal)"))).is_ok());
+    }
+
+    #[test]
+    fn a_policy_has_as_many_bytes_as_the_bound_and_no_more() {
+        let sized = |bytes: usize| {
+            let empty = policy("\"\" == \"\"").len();
+            // The sign that ends a policy is not counted.
+            parsed(&policy(&format!("\"{}\" == \"\"", "x".repeat(bytes + 1 - empty))))
+        };
+        assert!(sized(POLICY_BYTES_MAX).is_ok());
+        for more in [1, 2, POLICY_BYTES_MAX] {
+            let refused = &sized(POLICY_BYTES_MAX + more).unwrap_err()[0].message;
+            assert!(refused.contains("at most 16384 bytes"), "{refused}");
+        }
+        // It is stepped over at once where a text in quotes is long.
+        let long = policy(&format!("true || \"{}", "x".repeat(2 * POLICY_BYTES_MAX)));
+        assert!(parsed(&long).unwrap_err()[0].message.contains("at most 16384 bytes"));
     }
 
     #[test]

@@ -67,3 +67,42 @@ fn split(expr: &Arc<Expr>, at: BinaryOp, found: &mut impl FnMut(&Arc<Expr>)) {
         _ => found(expr),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(text: &str) -> Arc<Expr> {
+        let policy = format!("permit (principal, action, resource) when {{ {text} }};");
+        let tree = policy.parse::<cedar_policy::Policy>().unwrap().to_pst().unwrap();
+        conjuncts(tree.body().clauses()).remove(0)
+    }
+
+    /// Each form with as many parts as it has: an unknown form is refused, and a part that is not
+    /// visited is not checked.
+    #[test]
+    fn every_form_of_expression_is_known_with_its_parts() {
+        for (text, expected) in [
+            ("true", 0),
+            ("principal", 0),
+            ("!true", 1),
+            ("-(1) == 2", 2),
+            ("resource.tlp", 1),
+            ("resource has tlp", 1),
+            ("\"a\" like \"*\"", 1),
+            ("1 == 2", 2),
+            ("principal is Liaison::Partner", 1),
+            ("principal is Liaison::Partner in Liaison::Circle::\"fraud\"", 2),
+            ("if true then true else false", 3),
+            ("[1, 2, 3, 4]", 4),
+            ("{\"a\": 1, \"b\": 2}", 2),
+            ("principal.hasTag(\"a\")", 2),
+        ] {
+            let expr = condition(text);
+            assert_eq!(parts(&expr).map(|parts| parts.len()), Some(expected), "{text}");
+            let mut seen = 0;
+            assert!(visit(&expr, &mut |_| seen += 1), "{text}");
+            assert!(seen > expected, "{text}");
+        }
+    }
+}

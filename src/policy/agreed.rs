@@ -188,9 +188,7 @@ fn is_read(expr: &Expr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{
-        SAMPLE, any_partner, any_record, compiled, hour, load, partner, time,
-    };
+    use crate::policy::fixtures::{any_partner, any_record, hour, load, partner, sample, time};
     use proptest::prelude::*;
 
     fn rule(effect: &str, clauses: &str) -> String {
@@ -354,7 +352,7 @@ mod tests {
             for (loss, _) in LOSSES.iter().zip(kept).filter(|(_, kept)| !kept) {
                 loss(&mut after);
             }
-            let compiled = compiled(SAMPLE);
+            let compiled = sample([]);
             prop_assert!(only_narrows(compiled.bundle(), &before, &after));
             let was = compiled.decide(&before, &record, &hour(0));
             let is = compiled.decide(&after, &record, &hour(0));

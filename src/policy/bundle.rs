@@ -51,12 +51,12 @@ pub struct Statement {
     pub permits: bool,
     pub(super) policy: Policy,
     pub(super) body: pst::Template,
-    /// See [`Parts::of`].
+    /// See [`Parts::take_apart`].
     pub(super) parts: Option<Arc<[Arc<Part>]>>,
 }
 
 impl Statement {
-    fn new(parsed: &Parsed, id: &str, parts: &mut Parts) -> Self {
+    fn new(parsed: &Parsed, id: &str) -> Self {
         let said = |name| parsed.policy.annotation(name).map(str::to_owned);
         Self {
             id: id.into(),
@@ -69,7 +69,7 @@ impl Statement {
             permits: parsed.policy.effect() == Effect::Permit,
             policy: parsed.policy.new_id(PolicyId::new(id)),
             body: parsed.body.clone(),
-            parts: parts.of(&parsed.body),
+            parts: None,
         }
     }
 
@@ -113,6 +113,7 @@ impl Bundle {
             found.extend(reading.validate());
         }
         if found.is_empty() {
+            reading.parts.take_apart(&mut reading.statements);
             return Ok(Self { statements: reading.statements, hash: hash(&files) });
         }
         found.sort();
@@ -130,6 +131,7 @@ impl Bundle {
             reading.take(&parsed, &id, text);
         }
         assert!(reading.found.is_empty(), "{:?}", reading.found);
+        reading.parts.take_apart(&mut reading.statements);
         Self { statements: reading.statements, hash: hash(&Files::new()) }
     }
 
@@ -192,6 +194,7 @@ fn hash(files: &Files) -> BundleHash {
 static GUARDED: LazyLock<Reading<'static>> = LazyLock::new(|| {
     let mut reading = Reading::default();
     reading.guardrails();
+    reading.parts.take_apart(&mut reading.statements);
     reading
 });
 
@@ -239,7 +242,7 @@ impl<'a> Reading<'a> {
             let help = format!("the other stands at {}:{}", first.file, first.line);
             return self.found.push(Finding::at(&parsed.place, message).with_help(help));
         }
-        let statement = Statement::new(parsed, id, &mut self.parts);
+        let statement = Statement::new(parsed, id);
         self.places.insert(statement.id.clone(), (parsed.place.clone(), text));
         self.statements.push(statement);
     }

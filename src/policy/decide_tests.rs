@@ -232,7 +232,7 @@ fn a_moment_without_its_hour_denies() {
     let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };
     assert!(policy.decide(&record, &hour(0)).release.allowed);
     let store = policy.store_with(&record).unwrap();
-    let request = cedar_policy::Request::new(
+    let request = Request::new(
         policy.uid().clone(),
         Action::Share.uid(),
         cedar::record_uid().clone(),

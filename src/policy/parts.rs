@@ -5,7 +5,7 @@
 //! no operator of Cedar is evaluated here. What errs, or can't be asked by itself, has no answer
 //! here: it must be asked plainly, and nothing may be allowed for want of an answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::pst::{
@@ -31,24 +31,19 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// `None` if the question that Cedar would be asked is not exactly this expression.
-    fn new(expr: &Arc<Expr>, text: String) -> Option<Self> {
-        let policy = format!("permit (principal, action, resource) when {{ {text} }};");
-        let tree = policy.parse::<Policy>().ok()?.to_pst().ok()?;
-        if *tree.body().clauses() != [Clause::When(Arc::clone(expr))] {
-            return None;
-        }
+    /// Of an expression and its text. `None` if it has a form that is not known here.
+    fn new(expr: &Arc<Expr>, text: &str) -> Option<Self> {
         let (mut by_action, mut constant) = (false, true);
         let known = visit(expr, &mut |part| match part {
             Expr::Var(Var::Action) => by_action = true,
             Expr::Var(Var::Resource | Var::Context) => constant = false,
             Expr::Literal(Literal::EntityUID(uid)) if uid.ty.0.id.as_str() == "Record" => {
-                constant = false
+                constant = false;
             }
             _ => {}
         });
         let question = text.parse().ok()?;
-        known.then_some(Self { text, question, by_action, constant })
+        known.then(|| Self { text: text.to_owned(), question, by_action, constant })
     }
 
     fn ask(&self, request: &Request, store: &Entities) -> Option<bool> {
@@ -59,27 +54,55 @@ impl Part {
     }
 }
 
-/// What was taken apart of a bundle, so that the same is made ready once.
+/// Parts by their text, so that the same is made ready once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Parts(HashMap<String, Option<Arc<Part>>>);
 
 impl Parts {
-    /// The parts of a policy in the order in which Cedar asks them: its head, then its conditions.
-    /// `None` if one of them can't be asked by itself.
-    pub(super) fn of(&mut self, body: &Template) -> Option<Arc<[Arc<Part>]>> {
-        let exprs = head(body)?.into_iter().chain(conjuncts(body.clauses()));
-        exprs.map(|expr| self.part(&expr)).collect()
+    /// Gives each policy its parts in the order in which Cedar asks them: its head, then its
+    /// conditions. None if one of them can't be asked by itself.
+    pub(super) fn take_apart(&mut self, statements: &mut [Statement]) {
+        let taken: Vec<_> = statements.iter().map(|statement| apart(&statement.body)).collect();
+        self.make_ready(taken.iter().flatten().flatten());
+        for (statement, parts) in statements.iter_mut().zip(taken) {
+            let known = |(text, _): &(String, Arc<Expr>)| self.0.get(text)?.clone();
+            statement.parts = parts.and_then(|parts| parts.iter().map(known).collect());
+        }
     }
 
-    fn part(&mut self, expr: &Arc<Expr>) -> Option<Arc<Part>> {
-        let text = expr.to_string();
-        if let Some(known) = self.0.get(&text) {
-            return known.clone();
+    /// A part is asked only if its text is read back as exactly what it stands for. All are read
+    /// at once, because starting to read costs more than reading.
+    fn make_ready<'a>(&mut self, parts: impl Iterator<Item = &'a (String, Arc<Expr>)>) {
+        let fresh: BTreeMap<_, _> = parts
+            .map(|(text, expr)| (text.as_str(), expr))
+            .filter(|(text, _)| !self.0.contains_key(*text))
+            .collect();
+        let all = read_back(fresh.keys().copied());
+        for (number, (text, expr)) in fresh.into_iter().enumerate() {
+            let alone = || read_back([text])?.pop();
+            let read = all.as_ref().map_or_else(alone, |all| all.get(number).cloned());
+            let part = read.filter(|read| read == expr).and_then(|_| Part::new(expr, text));
+            self.0.insert(text.to_owned(), part.map(Arc::new));
         }
-        let part = Part::new(expr, text.clone()).map(Arc::new);
-        self.0.insert(text, part.clone());
-        part
     }
+}
+
+/// The parts of a policy and their texts.
+fn apart(body: &Template) -> Option<Vec<(String, Arc<Expr>)>> {
+    let parts = head(body)?.into_iter().chain(conjuncts(body.clauses()));
+    Some(parts.map(|part| (part.to_string(), part)).collect())
+}
+
+/// The expressions that Cedar reads in these texts, one for each.
+fn read_back<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<Arc<Expr>>> {
+    let texts: Vec<_> = texts.into_iter().collect();
+    let list = texts.join(", ");
+    let policy = format!("permit (principal, action, resource) when {{ [{list}] == [] }};");
+    let tree = policy.parse::<Policy>().ok()?.to_pst().ok()?;
+    let [Clause::When(clause)] = tree.body().clauses().as_slice() else { return None };
+    let Expr::BinaryOp { op: BinaryOp::Eq, left, .. } = clause.as_ref() else { return None };
+    let Expr::Set(read) = left.as_ref() else { return None };
+    (read.len() == texts.len()).then(|| read.clone())
 }
 
 /// The head of a policy as conditions.

@@ -156,15 +156,24 @@ fn a_part_before_one_that_never_holds_may_err() {
 /// An expression that Cedar would read differently than it is must not be asked.
 #[test]
 fn what_is_not_read_back_as_it_was_is_no_part() {
-    let part = |expr: &Arc<Expr>, text: &str| Part::new(expr, text.to_owned());
-    let orcon: Arc<_> =
-        Expr::GetAttr { expr: Expr::Var(Var::Resource).into(), attr: "orcon".into() }.into();
-    assert!(part(&orcon, "resource.orcon").is_some());
-    for other in
-        ["resource.caveat", "!resource.orcon", "resource.", "true }; permit (principal", ""]
-    {
-        assert!(part(&orcon, other).is_none(), "{other}");
+    let ready = |texts: &[&str]| {
+        let orcon = Expr::GetAttr { expr: Expr::Var(Var::Resource).into(), attr: "orcon".into() };
+        let orcon = Arc::new(orcon);
+        let mut parts = Parts::default();
+        let taken: Vec<_> = texts.iter().map(|text| ((*text).to_owned(), orcon.clone())).collect();
+        parts.make_ready(taken.iter());
+        texts.iter().map(|text| parts.0[*text].is_some()).collect::<Vec<_>>()
+    };
+    let others =
+        ["resource.caveat", "!resource.orcon", "resource.", "true] == [] }; permit (principal", ""];
+    for other in [&others[..], &["resource.orcon, resource.orcon"]].concat() {
+        assert_eq!(ready(&[other]), [false], "{other}");
+        assert_eq!(ready(&["resource.orcon", other]), [true, false], "{other}");
     }
+    assert_eq!(
+        ready(&["resource.caveat", "resource.orcon", "(resource.orcon)"]),
+        [false, true, true]
+    );
 }
 
 #[test]

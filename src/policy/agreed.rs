@@ -309,6 +309,17 @@ mod tests {
             (rule("permit", r#"when { !(principal in Liaison::Circle::"fraud") }"#), 0),
             (rule("permit", r#"unless { principal in Liaison::Circle::"fraud" }"#), 0),
             (rule("permit", "unless { principal.client }"), 2),
+            (rule("permit", "when { !principal.client && resource.orcon }"), 2),
+            (rule("permit", "when { resource.orcon && !principal.client }"), 2),
+            (rule("permit", "when { resource.orcon || !principal.client }"), 2),
+            (
+                rule(
+                    "permit",
+                    r#"when { principal.operations.containsAny(if principal.client
+                       then [Liaison::Operation::"chakra"] else [Liaison::Operation::"endgame"]) }"#,
+                ),
+                2,
+            ),
             (rule("permit", "when { principal.client == resource.orcon }"), 2),
             (rule("permit", "when { if principal.client then resource.orcon else true }"), 2),
             (
@@ -331,6 +342,15 @@ mod tests {
             // What it does not read may go.
             assert!(narrows(&policy, LOSSES[(loss + 1) % 3]), "{policy}");
         }
+    }
+
+    #[test]
+    fn a_membership_of_what_depends_on_another_fact_may_come_with_losing_that_one() {
+        let circle =
+            r#"if principal.client then Liaison::Circle::"x" else Liaison::Circle::"fraud""#;
+        let permit = rule("permit", &format!("when {{ principal in ({circle}) }}"));
+        assert!(!narrows(&permit, LOSSES[2]));
+        assert!(narrows(&permit, LOSSES[1]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a change of policies is taken for, by construction.
 
 use super::*;
-use crate::policy::fixtures::load;
+use crate::policy::fixtures::{agency, load, partner};
 
 const SHARE: &str = r#"@id("a/share") @title("t") @agreement("a") @owner("o")
 permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource)
@@ -117,4 +117,49 @@ fn the_largest_change_counts_and_each_is_told_with_its_id() {
         ]
     );
     assert_eq!(change_of(&before, &after), Revealing);
+}
+
+#[test]
+fn of_two_that_say_the_same_the_one_that_is_gone_is_told() {
+    let twin = NO_DRAFTS.replace("a/no-drafts", "b/no-drafts");
+    let [before, after] =
+        [&[NO_DRAFTS, &twin][..], &[&twin]].map(|texts| load(&texts.concat()).unwrap());
+    let found = alterations(&before, &after);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].before.map(|s| &*s.id), Some("a/no-drafts"));
+    assert!(found[0].after.is_none());
+}
+
+#[test]
+fn a_change_may_release_to_whom_its_heads_speak_of() {
+    let member = partner();
+    let stranger = PartnerFacts { agency: agency("b.example"), circles: vec![], ..partner() };
+    let to_member =
+        |text: &str| text.replace("is Liaison::Partner", "in Liaison::Circle::\"fraud\"");
+    for (before, after, expected) in [
+        ("", SHARE, [true, true]),
+        ("", &to_member(SHARE), [true, false]),
+        (&to_member(NO_DRAFTS), "", [true, false]),
+        // Less is released, or nothing but a class is shown.
+        (SHARE, "", [false, false]),
+        ("", NO_DRAFTS, [false, false]),
+        ("", NOTES, [false, false]),
+        ("", &SHARE.replace("\"share\"", "\"forward\""), [true, true]),
+        ("", &SHARE.replace("\"share\"", "\"accept\""), [false, false]),
+    ] {
+        let [before, after] = [before, after].map(|text| load(text).unwrap());
+        let found = alterations(&before, &after);
+        assert_eq!([&member, &stranger].map(|facts| found[0].may_release(facts)), expected);
+    }
+}
+
+#[test]
+fn a_change_is_written_and_read_back_and_has_a_name() {
+    for (change, name) in
+        [(Narrowing, "narrowing"), (Widening, "widening"), (Revealing, "revealing")]
+    {
+        assert_eq!(PolicyChange::from_wire(change.to_wire()), Some(change));
+        assert_eq!((change.name(), change.to_string()), (name, name.to_owned()));
+    }
+    assert_eq!(PolicyChange::from_wire(pb::PolicyChange::Unspecified), None);
 }

@@ -319,7 +319,7 @@ mod tests {
     const START: i64 = 1_772_323_200_000;
 
     fn day(day: i64) -> Timestamp {
-        Timestamp::from_unix_ms(START + day * DAY_MS as i64).unwrap()
+        Timestamp::from_unix_ms(START + day * 86_400_000).unwrap()
     }
 
     fn facts(kind: Kind, personal_data: bool, tlp: Tlp) -> RecordFacts {
@@ -358,6 +358,29 @@ mod tests {
     }
 
     #[test]
+    fn a_day_begins_at_midnight() {
+        let last = Timestamp::from_unix_ms(START + 86_399_999).unwrap();
+        assert_eq!([day_of(day(0)), day_of(last), day_of(day(1))], [20_513, 20_513, 20_514]);
+    }
+
+    #[test]
+    fn reasons_are_the_bits_of_their_rules_and_no_others() {
+        for bits in (0..64).chain([u32::MAX, 1 << 31 | 0b10]) {
+            let known = bits != 0 && (bits | 0b1_1110) == 0b1_1110;
+            assert_eq!(Reasons::from_bits(bits).map(Reasons::bits), known.then_some(bits));
+        }
+        assert!(Reasons::NONE.is_empty());
+        for rule in Unusual::ALL {
+            let one = Reasons::NONE.with(rule);
+            assert_eq!(
+                (one.bits(), one.with(rule), one.is_empty()),
+                (1 << rule as u32, one, false)
+            );
+            assert!(Unusual::ALL.into_iter().all(|other| one.contains(other) == (other == rule)));
+        }
+    }
+
+    #[test]
     fn on_a_first_day_everything_is_new_and_nothing_unusual() {
         let victim = facts(Kind::Subject, true, Tlp::Red);
         for at in 0..7 {
@@ -376,6 +399,11 @@ mod tests {
         assert_eq!(reasons(&vendor, 659_999, day(10), &plain()), "");
         assert_eq!(reasons(&vendor, 660_000, day(10), &plain()), "volume");
         assert_eq!(reasons(&vendor, 10_000, day(29), &plain()), "volume", "that was long ago");
+        // Four weeks later to the day it still counts, also when more went meanwhile.
+        let mut again = vendor;
+        again.note(day(28), 66_001, Sorts::default());
+        assert_eq!(reasons(&again, 659_998, day(28), &plain()), "");
+        assert_eq!(reasons(&again, 659_999, day(28), &plain()), "volume");
     }
 
     #[test]
@@ -413,6 +441,19 @@ mod tests {
                 assert_eq!(found.contains(Unusual::WidenedTlp), now < before, "{before:?} {now:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_no_history_could_have_left_is_not_read() {
+        let read = |before, days: &[(u32, u64)]| {
+            let usual = Usual { before, days: days.to_vec(), ..usual(1, 50) };
+            Usual::decode(&usual.encode()).is_some()
+        };
+        assert!(read(7, &[(3, 8), (4, 9)]));
+        assert!(!read(7, &[(3, 8), (3, 9)]), "a day twice");
+        assert!(!read(7, &[(3, 8), (4, 8)]), "a day on which nothing went");
+        assert!(!read(7, &[(4, 8), (3, 9)]) && !read(7, &[(3, 9), (4, 8)]), "backwards");
+        assert!(!read(8, &[(3, 8), (4, 9)]) && !read(9, &[(3, 8)]), "less than before");
     }
 
     #[test]

@@ -249,3 +249,131 @@ fn what_was_approved_is_read_back_from_what_was_shown() {
     wire.partners[0].agency = "no name".to_owned();
     assert!(Extent::try_from(&wire).is_err());
 }
+
+#[test]
+fn the_first_records_are_the_samples_in_whatever_order_they_are_met() {
+    let counted = |numbers: &[u64]| {
+        let mut count = Count::default();
+        numbers.iter().for_each(|n| count.add(&seen(*n, &record())));
+        count
+    };
+    let samples =
+        |count: &Count| count.samples.iter().map(|seen| seen.journal_index).collect::<Vec<_>>();
+    for order in [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [4, 5, 1, 3, 2]] {
+        assert_eq!(samples(&counted(&order)), [1, 2, 3]);
+    }
+    let mut sum = counted(&[7, 2, 9]);
+    sum.merge(counted(&[8, 1, 3, 4]));
+    assert_eq!((samples(&sum), sum.records), (vec![1, 2, 3], 7));
+}
+
+#[test]
+fn answers_are_remembered_up_to_a_bound() {
+    let bundles = [compiled(""), compiled(SHARE)];
+    let comparer = |partners: usize| {
+        let partners = vec![partner(); partners];
+        Comparer::new(&bundles[0], &bundles[1], &partners, &hour(0))
+    };
+    assert_eq!([0, 1, 2].map(|n| comparer(n).known_max), [FACTS_MAX; 3]);
+    let mut comparer = comparer(1);
+    comparer.known_max = 2;
+    let mut remembered = Vec::new();
+    for facts in indicators(5) {
+        for _ in 0..2 {
+            let answer = comparer.ask(&facts)[0];
+            assert_eq!(answer.is.contains(SlotClass::Core), facts.confidence >= 2);
+        }
+        remembered.push(comparer.known.len());
+    }
+    assert_eq!(remembered, [1, 2, 1, 2, 1]);
+}
+
+#[test]
+fn what_erred_is_counted_and_an_answer_that_changes_nothing_is_not_looked_at() {
+    let mut tally = Tally::new(1);
+    let same = Answer { was: ClassSet::CORE, is: ClassSet::CORE, erred: false };
+    assert!(!tally.concerns(&[same], &[]));
+    let erred = Answer { erred: true, ..Answer::default() };
+    assert!(tally.concerns(&[erred], &[]));
+    for n in 1..=2 {
+        tally.take(&seen(n, &record()), &[erred], &[]);
+        assert_eq!(tally.partners[0].erred, n);
+    }
+    let mut sum = tally.clone();
+    sum.records = 2;
+    sum.merge(Tally { records: 3, ..tally });
+    assert_eq!((sum.partners[0].erred, sum.records), (4, 5));
+    // A partner for whom policies can't be evaluated is told of, whatever else changes.
+    let bundles = [compiled(""), compiled("")];
+    let partners = [partner()];
+    let [before, after] = bundles.each_ref().map(Compiled::bundle);
+    let found = Difference::new(before, after, &partners, sum, &[ClassSet::EMPTY]);
+    assert_eq!((found.partners.len(), found.change()), (1, PolicyChange::Narrowing));
+}
+
+/// What it was shown of a class before must be known, or the first of it would not be told.
+#[test]
+fn a_class_that_was_shown_is_looked_at_once() {
+    let notes = ClassSet::CORE.with(SlotClass::Notes);
+    let same = [Answer { was: notes, is: notes, erred: false }];
+    let mut tally = Tally::new(1);
+    assert!(tally.concerns(&same, &[]));
+    tally.take(&seen(1, &record()), &same, &[]);
+    assert!(!tally.concerns(&same, &[]));
+    assert_eq!(tally.partners[0].had, ClassSet::EMPTY.with(SlotClass::Notes));
+}
+
+#[test]
+fn only_partners_for_whom_something_changes_are_told_of() {
+    let suspended = PartnerFacts { suspended: true, agency: agency("b.example"), ..partner() };
+    let partners = [case(false), suspended];
+    for (before, after) in [("", SHARE), (SHARE, "")] {
+        let bundles = [before, after].map(compiled);
+        let found = difference(&bundles, &partners, &indicators(4));
+        let told: Vec<_> =
+            found.partners.iter().map(|change| change.facts.agency.as_str()).collect();
+        assert_eq!(told, ["cert.example"]);
+    }
+}
+
+#[test]
+fn what_a_bundle_does_for_a_partner_is_the_most_that_was_counted() {
+    use PolicyChange::{Narrowing, Revealing, Widening};
+    let (facts, notes) = (partner(), ClassSet::EMPTY.with(SlotClass::Notes));
+    let tallied = |had: ClassSet, was: ClassSet, is: ClassSet| {
+        let mut tally = PartnerTally { had, ..PartnerTally::default() };
+        tally.take(&seen(1, &record()), &Answer { was, is, erred: false });
+        tally
+    };
+    let change = |tally, may_reveal| PartnerChange { facts: &facts, tally, may_reveal }.change();
+    let (core, all) = (ClassSet::CORE, ClassSet::CORE.union(notes));
+    for (had, was, is, expected) in [
+        (ClassSet::EMPTY, core, core, Narrowing),
+        (notes, all, ClassSet::EMPTY, Narrowing),
+        (notes, all, core, Narrowing),
+        (ClassSet::EMPTY, ClassSet::EMPTY, core, Widening),
+        (notes, core, all, Widening),
+        (notes, ClassSet::EMPTY, all, Widening),
+        (ClassSet::EMPTY, core, all, Revealing),
+    ] {
+        assert_eq!(change(tallied(had, was, is), ClassSet::EMPTY), expected, "{was:?} {is:?}");
+        assert_eq!(change(tallied(had, was, is), notes), Revealing);
+    }
+}
+
+#[test]
+fn a_class_of_a_record_with_personal_data_is_personal_data_newly_shown() {
+    let bundles = [compiled(SHARE), compiled(&format!("{SHARE}{NOTES}"))];
+    let personal = |personal_data| RecordFacts {
+        personal_data,
+        jurisdictions: vec!["FR".to_owned()],
+        ..record()
+    };
+    for personal_data in [false, true] {
+        let partners = [case(true)];
+        let extent = difference(&bundles, &partners, &[personal(personal_data)]).extent();
+        let classes = ClassSet::EMPTY.with(SlotClass::Notes);
+        let shown = Shown { records: false, personal_data, classes };
+        assert_eq!(extent, Extent([(agency("cert.example"), shown)].into()));
+    }
+}

@@ -93,7 +93,7 @@ pub struct Compiled {
 
 impl Compiled {
     /// For the node of the agency `own`, with these partners made ready. Others are made ready
-    /// each time that they are asked about, at the price of a few decisions.
+    /// each time that they are asked about, at the price of some ten decisions.
     pub fn new(
         bundle: Arc<Bundle>,
         own: AgencyName,

@@ -301,8 +301,9 @@ fn what_erred_is_counted_and_an_answer_that_changes_nothing_is_not_looked_at() {
     }
     let mut sum = tally.clone();
     sum.records = 2;
+    sum.take(&seen(3, &record()), &[erred], &[]);
     sum.merge(Tally { records: 3, ..tally });
-    assert_eq!((sum.partners[0].erred, sum.records), (4, 5));
+    assert_eq!((sum.partners[0].erred, sum.records), (5, 5));
     // A partner for whom policies can't be evaluated is told of, whatever else changes.
     let bundles = [compiled(""), compiled("")];
     let partners = [partner()];

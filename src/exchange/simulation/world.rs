@@ -287,7 +287,7 @@ impl Node {
             let FeedEntry { action, record: id, open_slots, said, .. } = taken.entry;
             match taken.record {
                 None if said.is_some() => {
-                    said.iter().for_each(|told| self.hear(partner, sender, told))
+                    said.iter().for_each(|told| self.hear(partner, sender, told));
                 }
                 Some(record) => {
                     let is_originator = record.header().originator == *sender;

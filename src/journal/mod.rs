@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod log;
 pub mod open;
 pub mod prepared;
+pub mod progress;
 pub mod query;
 mod replay;
 pub mod retractions;

@@ -1,7 +1,7 @@
 //! How the exchange with each partner stands: which stream is driven, and what people are told.
 
 use crate::ident::{AgencyName, Timestamp};
-use crate::journal::state::Progress;
+use crate::journal::progress::Progress;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;

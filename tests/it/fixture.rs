@@ -257,14 +257,22 @@ impl RunningNode {
         let Some(act) = client.apply_policy(request).await.unwrap().into_inner().act else {
             return;
         };
-        let dpo = ClientRole::DataProtectionOfficer.name();
-        let mut carried_out =
-            self.decide(SECOND_OFFICER, act.proposal, true).await.unwrap().carried_out;
-        if act.wanted_roles.iter().any(|role| role == dpo) {
-            assert!(!carried_out);
-            carried_out = self.decide(dpo, act.proposal, true).await.unwrap().carried_out;
+        let wants_dpo = self.wants_dpo(&act);
+        let officers = self.decide(SECOND_OFFICER, act.proposal, true).await.unwrap();
+        assert_eq!(officers.carried_out, !wants_dpo);
+        if wants_dpo {
+            self.approve_as_dpo(act.proposal).await;
         }
-        assert!(carried_out);
+    }
+
+    fn wants_dpo(&self, act: &pb::ActView) -> bool {
+        let dpo = ClientRole::DataProtectionOfficer.name();
+        act.wanted_roles.iter().any(|role| role == dpo)
+    }
+
+    async fn approve_as_dpo(&self, proposal: u64) {
+        let dpo = ClientRole::DataProtectionOfficer.name();
+        assert!(self.decide(dpo, proposal, true).await.unwrap().carried_out);
     }
 
     /// Adds a partner by its card, with the number that people would have compared.
@@ -277,7 +285,12 @@ impl RunningNode {
         let request = pb::AddPartnerRequest { card, number, facts: Some(facts) };
         let added = self.admin().await.add_partner(request).await.unwrap().into_inner();
         // A newer card of a known partner leaves what is agreed as it is.
-        if let Some(act) = added.act {
+        let Some(act) = added.act else { return };
+        if self.wants_dpo(&act) {
+            let officer = ClientRole::PolicyOfficer.name();
+            assert!(!self.decide(officer, act.proposal, true).await.unwrap().carried_out);
+            self.approve_as_dpo(act.proposal).await;
+        } else {
             self.approve(act.proposal).await;
         }
     }

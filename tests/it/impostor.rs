@@ -19,7 +19,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::fixture::{self, RunningNode, config, now};
+use crate::fixture::{self, RunningNode, config, eventually, now};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -73,6 +73,12 @@ impl Impostor {
     pub(crate) async fn enrol(&self, node: &RunningNode) {
         let number = self.card.number().to_string();
         node.add_partner(&self.card.to_armour().unwrap(), &number).await;
+        let agency = self.name();
+        eventually("the feed to it follows what was agreed", async || {
+            let partner = node.partner(agency.as_str()).await;
+            partner.lag_entries == 0 && partner.to_rescan == 0
+        })
+        .await;
     }
 
     fn name(&self) -> AgencyName {

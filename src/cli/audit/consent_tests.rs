@@ -5,7 +5,7 @@ use super::fixtures::{Node, Party, at, feed_entry};
 use super::tests::verified;
 use super::*;
 use crate::audit::PartReport;
-use crate::journal::state::{Progress, Rescan};
+use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::Origin;
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::record::consent::{Consent, ConsentVerdict, Purpose, Saying, Scope, Subject};

@@ -6,7 +6,7 @@ use crate::journal::entry::receipt_name;
 use crate::journal::erase::Ground;
 use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{JournalOptions, genesis, open};
-use crate::journal::state::{Progress, Rescan};
+use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::merkle::{
     Checkpoint, CosignatureTime, Cosigner, Frontier, Note, NoteSigner, NoteVerifier,

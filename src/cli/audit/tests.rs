@@ -7,7 +7,7 @@ use super::*;
 use crate::audit::{self, Disclosure, Verdict, bundle_hash};
 use crate::exchange::WHOLE_RECORD;
 use crate::journal::erase::Ground;
-use crate::journal::state::{Progress, Rescan};
+use crate::journal::progress::{Progress, Rescan};
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::policy::{Reasons, Unusual};
 use crate::record::erasure::ErasureBasis;

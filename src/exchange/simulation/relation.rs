@@ -7,7 +7,7 @@ use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Feed;
 use crate::exchange::{Disclosed, Side};
 use crate::ident::{RecordId, TreeSize};
-use crate::journal::state::Progress;
+use crate::journal::progress::Progress;
 use crate::merkle::Frontier;
 use crate::record::slots::SlotMask;
 

@@ -19,7 +19,7 @@ use crate::exchange::{
     Reason, ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
-use crate::journal::state::{Progress, Rescan};
+use crate::journal::progress::{Progress, Rescan};
 use crate::merkle::{
     Checkpoint, Frontier, NoteVerifier, Origin, ShownCheckpoint, SignedCheckpoint, TileTree, judge,
     leaf_hash, root_of,

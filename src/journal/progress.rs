@@ -1,0 +1,44 @@
+//! How far a feed is: what was considered for it as the journal grew, and how far it was brought to rules
+//! that changed since. It says nothing of what the feed holds.
+
+/// How far the journal was considered for a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Journal entries below this index were considered.
+    pub considered: u64,
+    pub rescan: Rescan,
+}
+
+impl Progress {
+    /// What is to be done under rules that hold from an entry on: everything that was considered
+    /// under others is to be looked at again.
+    #[must_use]
+    pub fn under(self, rules: u64) -> Self {
+        if self.rescan.rules == rules {
+            return self;
+        }
+        Self { rescan: Rescan { rules, next: 0, end: self.considered.min(rules) }, ..self }
+    }
+
+    /// Everything is to be looked at again, under the same rules.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { rescan: Rescan { next: 0, end: self.considered, ..self.rescan }, ..self }
+    }
+}
+
+/// How far a feed was brought to the rules in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rescan {
+    /// The entry from which the rules hold; 0 before there are any.
+    pub rules: u64,
+    /// Entries below this index were looked at again.
+    pub next: u64,
+    pub end: u64,
+}
+
+impl Rescan {
+    pub const fn is_done(&self) -> bool {
+        self.next >= self.end
+    }
+}

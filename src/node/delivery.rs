@@ -65,9 +65,11 @@ impl Walk<'_> {
         self.here.as_ref().map(|(kept, _)| kept)
     }
 
-    /// The partner's receipt covers it: what happened here since does not matter any more.
+    /// The partner has it and its receipt covers that: what happened here since does not matter any
+    /// more.
     fn is_receipted(&self) -> bool {
-        self.disclosure.is_some_and(|disclosure| disclosure.feed_index < self.partner.receipted)
+        let receipted = self.partner.receipted;
+        self.is_in_feed() && self.disclosure.is_some_and(|shown| shown.feed_index < receipted)
     }
 
     /// How far the feed is.

@@ -72,14 +72,20 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    pub(super) fn new(feed_size: u64, start: u64) -> Self {
-        Self {
+    /// For a step that begins at this journal entry.
+    pub(super) fn begin(discloser: &mut Discloser, start: u64) -> Result<Self, JournalError> {
+        discloser.begin();
+        discloser.set_brake()?;
+        let snapshot = discloser.view.snapshot();
+        let partner = snapshot.state.partners.get(&discloser.agency);
+        let feed_size = partner.map_or(0, |partner| partner.published.size);
+        Ok(Self {
             found: Found { feed_size, reached: start, ..Found::default() },
             spacing: HeadSpacing::default(),
             run: Run::default(),
             entries: 0,
             records: 0,
-        }
+        })
     }
 
     pub(super) const fn entries(&self) -> usize {

@@ -61,12 +61,7 @@ enum News {
 impl Discloser {
     /// Considers journal entries from `start` on.
     pub(super) fn live(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
-        self.begin();
-        self.set_brake()?;
-        let snapshot = self.view.snapshot();
-        let feed_size =
-            snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
-        let mut gathering = Gathering::new(feed_size, start);
+        let mut gathering = Gathering::begin(self, start)?;
         for index in start..end {
             match self.considered(index)? {
                 Some(Considered::Record(of)) => {

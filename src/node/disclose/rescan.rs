@@ -20,12 +20,7 @@ const STEP_OWED_MAX: usize = 512;
 impl Discloser {
     /// Looks again at what the journal accepted from `start` on.
     pub(super) fn rescan(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
-        self.begin();
-        self.set_brake()?;
-        let snapshot = self.view.snapshot();
-        let feed_size =
-            snapshot.state.partners.get(&self.agency).map_or(0, |own| own.published.size);
-        let mut gathering = Gathering::new(feed_size, start);
+        let mut gathering = Gathering::begin(self, start)?;
         let end = end.min(start.saturating_add(STEP_ENTRIES));
         let mut at = start;
         while at < end && gathering.entries() < STEP_OWED_MAX {

@@ -230,6 +230,14 @@ mod tests {
 
     /// Whether the change may reveal a class under what one share policy and these others say.
     fn reveals(share: &str, others: &str, change: impl Fn(&mut PartnerFacts)) -> bool {
+        reveals_by([("share", share), ("reveal:victim", others)], change)
+    }
+
+    /// The same where the first policy is for one action and the others for another.
+    fn reveals_by(
+        [(gives, clauses), (shows, others)]: [(&str, &str); 2],
+        change: impl Fn(&mut PartnerFacts),
+    ) -> bool {
         let agreed =
             |id: &str| format!("@id(\"{id}\") @title(\"t\") @agreement(\"g\") @owner(\"o\")");
         let policy = |id: &str, effect: &str, what: &str, action: &str, clauses: &str| {
@@ -242,11 +250,11 @@ mod tests {
             )
         };
         let all = "principal is Liaison::Partner";
-        let mut text = policy("share", "permit", all, "share", share);
+        let mut text = policy("first", "permit", all, gives, clauses);
         for (at, line) in others.lines().enumerate() {
             let [effect, what, clauses] = line.split('|').collect::<Vec<_>>()[..] else { panic!() };
             let what = if what.is_empty() { all } else { what };
-            text += &policy(&format!("o{at}"), effect, what, "reveal:victim", clauses);
+            text += &policy(&format!("o{at}"), effect, what, shows, clauses);
         }
         let bundle = load(&text).unwrap_or_else(|found| panic!("{text}: {found:?}"));
         let before = partner();
@@ -284,6 +292,65 @@ mod tests {
         let outsiders = "permit||unless { principal in Liaison::Circle::\"another\" }";
         assert!(!reveals("", outsiders, |_| {}));
         assert!(!reveals("", "permit||", leaves));
+    }
+
+    #[test]
+    fn a_forbid_reveals_where_the_change_ends_it_and_nowhere_else() {
+        let joins: fn(&mut PartnerFacts) = |facts| facts.circles.push("another".into());
+        let moves: fn(&mut PartnerFacts) = |facts| facts.circles = vec!["another".into()];
+        // It bars before and after.
+        assert!(!reveals("", "permit||\nforbid||when { resource.orcon }", joins));
+        // It never bars this partner, or does only from now on.
+        let barred =
+            |circle: &str| format!("permit||\nforbid|principal in Liaison::Circle::\"{circle}\"|");
+        assert!(!reveals("", &barred("others"), moves));
+        assert!(!reveals("", &barred("another"), moves));
+        // Its head named the circle that the partner is in no longer.
+        assert!(reveals("", &barred("fraud"), moves));
+        assert!(!reveals("", &barred("fraud"), joins));
+    }
+
+    #[test]
+    fn a_class_that_was_given_for_a_fact_is_revealed_where_that_fact_differs() {
+        let joins: fn(&mut PartnerFacts) = |facts| facts.circles.push("another".into());
+        let becomes_client: fn(&mut PartnerFacts) = |facts| facts.client = true;
+        let is_prolonged: fn(&mut PartnerFacts) =
+            |facts| facts.agreement_until = time("2031-01-01");
+        let of_client = "permit||when { principal.client }";
+        assert!(reveals("", of_client, becomes_client));
+        assert!(!reveals("", of_client, joins) && !reveals("", of_client, is_prolonged));
+        let of_time = "permit||when { principal.agreement_until > datetime(\"2030-06-01\") }";
+        assert!(reveals("", of_time, is_prolonged));
+        assert!(!reveals("", of_time, joins) && !reveals("", of_time, becomes_client));
+    }
+
+    #[test]
+    fn what_is_lost_reveals_what_is_shown_for_lacking_it_alone() {
+        let [leaves, finishes, ..] = LOSSES;
+        let of = |effect: &str, fact: &str| format!("permit||{effect} {{ {fact} }}");
+        let circle = "principal in Liaison::Circle::\"fraud\"";
+        let operation = "principal.operations.contains(Liaison::Operation::\"chakra\")";
+        assert!(reveals("", &of("unless", circle), leaves));
+        assert!(reveals("", &of("unless", operation), finishes));
+        assert!(!reveals("", &of("when", circle), leaves));
+        assert!(!reveals("", &of("when", operation), finishes));
+        // One circle for another: what was shown to the first may be of other records.
+        let moves: fn(&mut PartnerFacts) = |facts| facts.circles = vec!["another".into()];
+        let head = |circle: &str| format!("permit|principal in Liaison::Circle::\"{circle}\"|");
+        assert!(reveals("", &format!("{}\n{}", head("fraud"), head("another")), moves));
+    }
+
+    #[test]
+    fn every_sensitive_class_may_be_revealed_and_is_known_where_records_are_forwarded_alone() {
+        let joins: fn(&mut PartnerFacts) = |facts| facts.circles.push("another".into());
+        let of_circle = "permit|principal in Liaison::Circle::\"another\"|";
+        for class in SlotClass::SENSITIVE {
+            let shows = format!("reveal:{}", class.name());
+            for gives in ["share", "forward"] {
+                assert!(reveals_by([(gives, ""), (&shows, of_circle)], joins), "{gives} {shows}");
+                assert!(!reveals_by([(gives, ""), (&shows, "permit||")], joins), "{gives} {shows}");
+            }
+        }
     }
 
     #[test]

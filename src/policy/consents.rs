@@ -289,6 +289,13 @@ mod tests {
         assert!(listed(&all, facts(), &ID, "2026-11-22T12:00:00Z").is_empty());
         assert!(all.ended(at("2026-11-22T11:59:59Z")).is_empty());
         assert_eq!(all.ended(at("2026-11-22T12:00:00Z")), [(name("npa.example"), 1)]);
+        let npa = name("npa.example");
+        assert!(!all.has_ended(&npa, 1, at("2026-11-22T11:59:59Z")));
+        assert!(all.has_ended(&npa, 1, at("2026-11-22T12:00:00Z")));
+        assert!(all.has_ended(&npa, 1, at("2026-11-22T13:00:00Z")));
+        // What is not kept does not end.
+        assert!(!all.has_ended(&npa, 2, at("2026-11-22T13:00:00Z")));
+        assert!(!all.has_ended(&name("dcu.example"), 1, at("2026-11-22T13:00:00Z")));
     }
 
     #[test]
@@ -300,11 +307,63 @@ mod tests {
             said(2, purpose(), Scope::All, ConsentVerdict::Refused),
         ]);
         assert_eq!(listed(&all, facts(), &ID, NOW), ["one.example"]);
+        all.say(&name("npa.example"), &said(1, purpose(), scope(), ConsentVerdict::Refused));
+        assert_eq!(all.count(&name("npa.example")), 1, "a refusal takes nothing back");
         let revoked = said(1, purpose(), scope(), ConsentVerdict::Revoked);
         all.say(&name("jc3.example"), &revoked);
         assert_eq!(all.count(&name("npa.example")), 1, "another's word is nothing");
         all.say(&name("npa.example"), &revoked);
         assert_eq!(all, Consents::default());
+    }
+
+    #[test]
+    fn what_ends_is_one_consent_and_no_other_of_its_scope_or_originator() {
+        let npa = name("npa.example");
+        let one = || granted(1, forward("one.example"), Scope::All);
+        let two = || granted(2, forward("two.example"), Scope::All);
+        let case = || granted(3, Purpose::Evidence, Scope::Operation("chakra-v".to_owned()));
+        let mut all = consents(&[one(), two(), case()]);
+        assert_eq!((all.count(&npa), all.count(&name("dcu.example"))), (3, 0));
+        all.end(&npa, 1);
+        assert_eq!(listed(&all, facts(), &ID, NOW), ["two.example"]);
+        assert_eq!((all.subject(&npa, 1), all.subject(&npa, 2)), (None, Some(&two().subject)));
+        assert_eq!(all, consents(&[two(), case()]));
+        all.end(&npa, 1);
+        all.end(&name("dcu.example"), 2);
+        assert_eq!(all, consents(&[two(), case()]));
+        all.end(&npa, 2);
+        assert_eq!(all, consents(&[case()]), "nothing is left of its scope");
+    }
+
+    #[test]
+    fn a_consent_concerns_records_of_its_originator_that_restrict_their_release() {
+        let all = consents(&[granted(1, forward("one.example"), Scope::All)]);
+        let free = RecordFacts { orcon: false, ..facts() };
+        let of_another = RecordFacts { originator: name("dcu.example"), ..facts() };
+        let listing = RecordFacts { releasable_to: Some(vec![]), ..free.clone() };
+        assert!(all.concern(&facts()) && all.concern(&listing));
+        assert!(!all.concern(&free) && !all.concern(&of_another));
+        assert!(!Consents::default().concern(&facts()));
+    }
+
+    #[test]
+    fn consents_that_name_nobody_make_no_list() {
+        let all = consents(&[granted(1, Purpose::Evidence, Scope::All)]);
+        assert_eq!(all.extend(facts(), &ID, at(NOW).hour()), facts());
+    }
+
+    #[test]
+    fn what_would_be_if_an_originator_consented_is_told_where_it_changes_anything() {
+        let one = name("one.example");
+        let listing = |names: &[&str]| RecordFacts {
+            releasable_to: Some(names.iter().map(|text| name(text)).collect()),
+            ..facts()
+        };
+        assert_eq!(if_consented(&facts(), &one), Some(listing(&["one.example"])));
+        let other = listing(&["two.example"]);
+        assert_eq!(if_consented(&other, &one), Some(listing(&["one.example", "two.example"])));
+        assert_eq!(if_consented(&listing(&["one.example"]), &one), None);
+        assert_eq!(if_consented(&RecordFacts { orcon: false, ..facts() }, &one), None);
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Consents {
     pub fn say(&mut self, originator: &AgencyName, consent: &Consent) {
         match consent.verdict {
             ConsentVerdict::Granted { until } => {
+                // One number is one consent, whoever looked at it before.
+                self.end(originator, consent.number);
                 let of = self.of.entry(originator.clone()).or_default();
                 let subject = consent.subject.clone();
                 of.numbers.entry(subject.scope.clone()).or_default().push(consent.number);
@@ -296,6 +298,16 @@ mod tests {
         // What is not kept does not end.
         assert!(!all.has_ended(&npa, 2, at("2026-11-22T13:00:00Z")));
         assert!(!all.has_ended(&name("dcu.example"), 1, at("2026-11-22T13:00:00Z")));
+    }
+
+    #[test]
+    fn of_two_consents_with_one_number_the_later_is_in_force_alone() {
+        let all = consents(&[
+            granted(1, forward("one.example"), Scope::Record(ID)),
+            granted(1, forward("two.example"), Scope::All),
+        ]);
+        assert_eq!(listed(&all, facts(), &ID, NOW), ["two.example"]);
+        assert_eq!(all.count(&name("npa.example")), 1);
     }
 
     #[test]

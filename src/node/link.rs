@@ -172,12 +172,13 @@ impl Node {
         self.links.failed(agency, words);
         let Fault::Contradiction(evidence) = fault else { return };
         if evidence.is_against_us() {
-            self.guard.is_behind(agency, &evidence.to_string());
+            // Kept before anybody is told: whoever stops the node on that has what succeeding takes.
             if let Some(hello) = heard
                 && let Err(error) = succeed::keep_shown(&self.dir, agency, hello)
             {
                 tracing::error!(partner = %agency, %error, "what it showed could not be kept");
             }
+            self.guard.is_behind(agency, &evidence.to_string());
         } else if let Err(error) = self.keep_evidence(agency, evidence).await {
             tracing::error!(partner = %agency, %error, "the evidence could not be kept");
         }

@@ -170,6 +170,7 @@ fn unsigned(kind: Kind, contents: &[Bytes]) -> pb::Envelope {
             use_limits: Use::default(),
             grading: None,
             personal_data: false,
+            not_personal: false,
             jurisdictions: Vec::new(),
             expires: None,
             retain_until: None,

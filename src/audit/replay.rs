@@ -179,6 +179,7 @@ when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::T
             use_limits: Default::default(),
             grading: None,
             personal_data: false,
+            not_personal: false,
             jurisdictions: vec![],
             expires: None,
             retain_until: None,

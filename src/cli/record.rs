@@ -216,6 +216,7 @@ fn marking_text(marking: Option<&pb::Marking>) -> String {
         (marking.no_notify, "no notification"),
         (marking.no_attribution, "no attribution"),
         (marking.personal_data, "personal data"),
+        (marking.not_personal, "not a person's"),
     ];
     words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
     if !marking.caveat.is_empty() {

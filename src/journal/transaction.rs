@@ -395,7 +395,7 @@ impl Transaction<'_> {
         for entry in entries.iter().filter(|entry| begins(entry)) {
             if let Some(record) = self.record(&entry::record_id(&entry.record_id)?)? {
                 let header = record.header();
-                sorts = sorts.and(Sorts::of(header.kind, header.marking.personal_data));
+                sorts = sorts.and(Sorts::of(header.kind, header.is_personal_data()));
             }
         }
         Ok(sorts)

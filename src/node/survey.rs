@@ -261,6 +261,7 @@ fn marking_in_words(marking: &Marking) -> String {
         (marking.orcon, "originator control"),
         (marking.use_limits.no_evidence, "not in proceedings"),
         (marking.personal_data, "personal data"),
+        (marking.not_personal, "not a person's"),
         (marking.caveat.is_some(), "restriction in words"),
     ];
     for (_, word) in limits.into_iter().filter(|(set, _)| *set) {

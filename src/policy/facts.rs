@@ -12,6 +12,7 @@ use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::marking::{Marking, Pap, Tlp};
+use crate::record::personal;
 
 const FACTS_TAG: &[u8] = b"liaison/partner-facts/v1\0";
 
@@ -117,6 +118,7 @@ pub struct RecordFacts {
     /// The start of the hour in which the record expires: cut down, so that it is withheld up to
     /// an hour early and never a minute late.
     pub expires_hour: Option<Timestamp>,
+    /// Declared, or a subject that is not stated to be nobody's.
     pub personal_data: bool,
     pub jurisdictions: Vec<String>,
     pub operation: Option<String>,
@@ -153,7 +155,7 @@ impl RecordFacts {
             confidence: confidence.min(100),
             created_hour: created_at.hour(),
             expires_hour: marking.expires.map(Timestamp::hour),
-            personal_data: marking.personal_data,
+            personal_data: personal::by_header(kind, marking),
             jurisdictions: as_set(&marking.jurisdictions),
             operation: operation.map(str::to_owned),
             caveat: marking.caveat.is_some(),
@@ -305,6 +307,7 @@ mod tests {
             use_limits: Default::default(),
             grading: None,
             personal_data: true,
+            not_personal: false,
             jurisdictions: jurisdictions.iter().map(|c| (*c).to_owned()).collect(),
             expires: None,
             retain_until: None,
@@ -346,6 +349,7 @@ mod tests {
             use_limits: Use { no_evidence: true, no_notify: false, no_attribution: true },
             grading: None,
             personal_data: true,
+            not_personal: false,
             jurisdictions: text(&["JP", "IN"]),
             expires: Some("2027-01-01T10:59:59Z".parse().unwrap()),
             retain_until: None,

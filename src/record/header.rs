@@ -5,6 +5,7 @@
 
 use super::kind::Kind;
 use super::marking::{Grading, GradingScheme, Marking, Pap, Tlp, Use};
+use super::personal;
 use crate::ident::{AgencyName, IdentError, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use bytes::Bytes;
@@ -85,6 +86,11 @@ impl Header {
             return Err(HeaderError::Encoding);
         }
         Self::try_from(wire)
+    }
+
+    /// Returns whether the record is personal data as far as its header shows.
+    pub const fn is_personal_data(&self) -> bool {
+        personal::by_header(self.kind, &self.marking)
     }
 
     pub fn encode(&self) -> Bytes {
@@ -257,6 +263,7 @@ impl TryFrom<pb::Marking> for Marking {
             retain_until_ms,
             caveat,
             foreign,
+            not_personal,
         } = wire;
         let tlp = match pb::Tlp::try_from(tlp) {
             Ok(pb::Tlp::Clear) => Tlp::Clear,
@@ -297,6 +304,10 @@ impl TryFrom<pb::Marking> for Marking {
         }
         ascending("marking.jurisdictions", &jurisdictions, RELEASE_LIST_MAX)?;
         ascending("marking.foreign", &foreign, MARKING_LIST_MAX)?;
+        if personal_data && not_personal {
+            let reason = "it contradicts personal_data; set one of them";
+            return Err(HeaderError::field("marking.not_personal", reason));
+        }
         Ok(Self {
             tlp,
             pap,
@@ -306,6 +317,7 @@ impl TryFrom<pb::Marking> for Marking {
             use_limits: Use { no_evidence, no_notify, no_attribution },
             grading: grading.map(Grading::try_from).transpose()?,
             personal_data,
+            not_personal,
             jurisdictions,
             expires: optional_time("marking.expires_at_ms", expires_at_ms)?,
             retain_until: optional_time("marking.retain_until_ms", retain_until_ms)?,
@@ -352,6 +364,7 @@ impl From<&Marking> for pb::Marking {
             retain_until_ms: ms(marking.retain_until),
             caveat: marking.caveat.clone().unwrap_or_default(),
             foreign: marking.foreign.clone(),
+            not_personal: marking.not_personal,
         }
     }
 }

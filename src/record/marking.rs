@@ -141,6 +141,8 @@ pub struct Marking {
     pub use_limits: Use,
     pub grading: Option<Grading>,
     pub personal_data: bool,
+    /// Personal by its kind or type, and by the originator's statement not a person's.
+    pub not_personal: bool,
     /// ISO 3166-1 alpha-2 codes of the countries that personal data may go to.
     pub jurisdictions: Vec<String>,
     /// Past this time the record is no longer sent.
@@ -188,6 +190,7 @@ mod tests {
             use_limits: Use::default(),
             grading: None,
             personal_data: false,
+            not_personal: false,
             jurisdictions: vec![],
             expires: None,
             retain_until: None,

@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod header;
 pub mod kind;
 pub mod marking;
+pub mod personal;
 pub mod signed;
 pub mod slots;
 pub mod stored;

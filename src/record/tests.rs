@@ -439,6 +439,7 @@ fn any_marking() -> impl Strategy<Value = Marking> {
                     information,
                 }),
                 personal_data: flags[4],
+                not_personal: !flags[4] && flags[0],
                 jurisdictions: countries.into_iter().collect(),
                 expires: times.0.map(|ms| Timestamp::from_unix_ms(ms).unwrap()),
                 retain_until: times.1.map(|ms| Timestamp::from_unix_ms(ms).unwrap()),

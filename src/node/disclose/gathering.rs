@@ -287,7 +287,7 @@ impl Gathering {
             let (header, open) = (record.header(), SlotMask::from_bits(entry.open_slots));
             self.run.withheld += u64::from(record.open_slots().without(open).count());
             if entry.action() != pb::FeedAction::Revise {
-                let sorts = Sorts::of(header.kind, header.marking.personal_data);
+                let sorts = Sorts::of(header.kind, header.is_personal_data());
                 self.run.sorts = self.run.sorts.and(sorts);
             }
         }

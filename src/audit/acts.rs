@@ -2,9 +2,11 @@
 //! covers.
 
 use super::failure::{Check, Fault};
-use crate::ident::Timestamp;
+use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, act::Act};
-use crate::policy::{ActKind, ClientRole, Person};
+use crate::policy::{ActKind, ClientRole, Person, hold};
+use crate::record::erasure::ErasureBasis;
+use crate::record::kind::Kind;
 use std::collections::BTreeMap;
 
 /// Acts that wait at the most; a node keeps no more.
@@ -17,6 +19,7 @@ struct Open {
     act: Act,
     client: String,
     role: String,
+    expires: u64,
     /// Who approved so far, with the entries.
     approvals: Vec<(u64, String, ClientRole)>,
 }
@@ -29,6 +32,62 @@ struct Approved {
     client: String,
     role: String,
     decisions: Vec<u64>,
+}
+
+/// The record of an erasure, as far as the ground depends on it.
+pub(super) struct ErasureSubject<'a> {
+    pub(super) kind: Kind,
+    pub(super) originator: &'a AgencyName,
+    pub(super) own: &'a AgencyName,
+    /// From the signed header.
+    pub(super) retain_until: Option<Timestamp>,
+    pub(super) is_held: bool,
+    /// A hold has ended that had kept this erasure waiting.
+    pub(super) is_due: bool,
+    /// The time of the entry.
+    pub(super) at: Timestamp,
+    /// Whether another record is of the same series.
+    pub(super) is_of_series: &'a dyn Fn(&RecordId) -> bool,
+}
+
+fn uncovered(found: String) -> Fault {
+    let expected = "an approved act, a partner's duty, or the end of the record's time";
+    Fault::new(Check::Erasure, expected, found)
+}
+
+impl ErasureSubject<'_> {
+    /// Without an act or a duty there is one ground: the time in the signed header has ended. Every
+    /// holder finds the same, so no order travels.
+    fn check_retention(&self, erased: &pb::SlotsErased) -> Result<(), Fault> {
+        if erased.basis() != pb::ErasureBasis::Retention {
+            return Err(uncovered("none of them".to_owned()));
+        }
+        if erased.order.is_some() {
+            return Err(uncovered("an order to erase by retention".to_owned()));
+        }
+        self.check_hold(erased)?;
+        match self.retain_until {
+            Some(until) if until <= self.at => Ok(()),
+            Some(until) => {
+                let found = format!("an erasure at {}", self.at);
+                let expected = format!("a record that is kept until {until}, as its header says");
+                Err(Fault::new(Check::Erasure, expected, found))
+            }
+            None => Err(uncovered("a header without an end of the record's time".to_owned())),
+        }
+    }
+
+    fn check_hold(&self, erased: &pb::SlotsErased) -> Result<(), Fault> {
+        let basis = ErasureBasis::from_number(erased.basis)
+            .ok_or_else(|| uncovered(format!("legal ground {}", erased.basis)))?;
+        match hold(self.kind, self.is_held, basis) {
+            Some(hold) if !self.is_due || self.is_held => {
+                let found = format!("an erasure although {hold}");
+                Err(Fault::new(Check::Erasure, "nothing under a hold erased", found))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The acts that wait, and the one that was just approved.
@@ -48,7 +107,7 @@ fn role_of(text: &str) -> Result<ClientRole, Fault> {
 
 impl Acts {
     pub(super) fn propose(&mut self, index: u64, proposed: pb::ActProposed) -> Result<(), Fault> {
-        let pb::ActProposed { client, role, act, .. } = proposed;
+        let pb::ActProposed { client, role, act, expires_at_ms: expires } = proposed;
         let kind = act.as_ref().and_then(ActKind::of);
         let (Some(kind), Some(act), false) = (kind, act.and_then(|act| act.act), client.is_empty())
         else {
@@ -57,7 +116,7 @@ impl Acts {
         kind.may_propose(role_of(&role)?).map_err(|refusal| {
             fault("somebody who may ask for it", format!("{role}: {refusal}"))
         })?;
-        self.open.insert(index, Open { kind, act, client, role, approvals: Vec::new() });
+        self.open.insert(index, Open { kind, act, client, role, expires, approvals: Vec::new() });
         // What ran out is never decided on; the oldest run out first.
         while self.open.len() > OPEN_MAX {
             self.open.pop_first();
@@ -65,10 +124,18 @@ impl Acts {
         Ok(())
     }
 
-    pub(super) fn decide(&mut self, index: u64, decided: &pb::ActDecided) -> Result<(), Fault> {
+    pub(super) fn decide(
+        &mut self,
+        (index, at): (u64, Timestamp),
+        decided: &pb::ActDecided,
+    ) -> Result<(), Fault> {
         let pb::ActDecided { proposal, client, role, approved, closes, .. } = decided;
         let unknown = || fault("an act that waits", format!("entry {proposal}"));
         let open = self.open.get_mut(proposal).ok_or_else(unknown)?;
+        if open.expires <= at.unix_ms().unsigned_abs() {
+            let expected = format!("a decision before {} ms, when the act expired", open.expires);
+            return Err(Fault::new(Check::Act, expected, at));
+        }
         if client.is_empty() {
             return Err(fault("a second person", "nobody"));
         }
@@ -109,32 +176,64 @@ impl Acts {
         self.approved.as_ref().filter(|found| found.proposal == proposal).map(|found| &found.act)
     }
 
-    /// An erasure follows from an act that was just approved, a partner's duty, or the end of a
-    /// record's time.
-    pub(super) fn cover(&self, erased: &pb::SlotsErased) -> Result<(), Fault> {
-        let uncovered = |found: String| {
-            let expected = "an approved act, a partner's duty, or the end of the record's time";
-            Fault::new(Check::Erasure, expected, found)
+    /// Checks the ground of an erasure: an act that was just approved, a partner's duty, or the end of
+    /// the time for which the record may be kept.
+    pub(super) fn cover(
+        &self,
+        erased: &pb::SlotsErased,
+        subject: &ErasureSubject<'_>,
+    ) -> Result<(), Fault> {
+        let is_own = subject.originator == subject.own;
+        let wants_order = match (erased.proposal, erased.partner.is_empty()) {
+            (0, true) => return subject.check_retention(erased),
+            (0, false) => true,
+            // An erasure of own records is an order to everybody who received them.
+            (_, true) => {
+                self.cover_erasure(erased, subject)?;
+                is_own
+            }
+            (_, false) => return Err(uncovered("an act and a partner's duty at once".to_owned())),
         };
-        let just = self.approved.as_ref().and_then(|approved| match &approved.act {
-            Act::Erase(act) => Some((approved.proposal, act)),
-            Act::ApplyPolicy(_) | Act::ChangeFacts(_) | Act::Release(_) | Act::GrantConsent(_) => {
-                None
-            }
-        });
-        match (just, erased.proposal) {
-            (_, 0) if !erased.partner.is_empty() && erased.order.is_some() => Ok(()),
-            (_, 0) if erased.basis() == pb::ErasureBasis::Retention => Ok(()),
-            (_, 0) => Err(uncovered("none of them".to_owned())),
-            (Some((proposal, act)), named) if proposal == named => {
-                let same = act.basis == erased.basis && act.authority == erased.authority;
-                if same && erased.slots & !act.slots == 0 {
-                    return Ok(());
-                }
-                Err(uncovered(format!("more than the act of entry {named}")))
-            }
-            (_, named) => Err(uncovered(format!("entry {named}, which was not just approved"))),
+        match (wants_order, erased.order.is_some()) {
+            (true, false) => Err(uncovered("no order of the record's originator".to_owned())),
+            (false, true) => Err(uncovered(format!("an order of {}", subject.originator))),
+            _ => subject.check_hold(erased),
         }
+    }
+
+    /// Checks as much of that as can be seen without the record itself, of a part of a history.
+    pub(super) fn cover_unseen(&self, erased: &pb::SlotsErased) -> Result<(), Fault> {
+        let is_duty = !erased.partner.is_empty() && erased.order.is_some();
+        let is_retention = erased.basis() == pb::ErasureBasis::Retention && erased.order.is_none();
+        match erased.proposal {
+            0 if is_duty || is_retention => Ok(()),
+            0 => Err(uncovered("none of them".to_owned())),
+            _ => self.cover_slots(erased).map(drop),
+        }
+    }
+
+    fn cover_erasure(
+        &self,
+        erased: &pb::SlotsErased,
+        subject: &ErasureSubject<'_>,
+    ) -> Result<(), Fault> {
+        let act = self.cover_slots(erased)?;
+        match RecordId::try_from(&act.record_id[..]) {
+            Ok(id) if (subject.is_of_series)(&id) => Ok(()),
+            _ => Err(uncovered(format!("an act on another record, entry {}", erased.proposal))),
+        }
+    }
+
+    fn cover_slots(&self, erased: &pb::SlotsErased) -> Result<&pb::EraseAct, Fault> {
+        let named = erased.proposal;
+        let Some(Act::Erase(act)) = self.approved(named) else {
+            return Err(uncovered(format!("entry {named}, which was not just approved")));
+        };
+        let same = act.basis == erased.basis && act.authority == erased.authority;
+        if !same || erased.slots & !act.slots != 0 {
+            return Err(uncovered(format!("more than the act of entry {named}")));
+        }
+        Ok(act)
     }
 
     /// A partner's facts that may show it more follow from an act that was just approved.
@@ -266,7 +365,7 @@ mod tests {
                 reason: String::new(),
                 closes: at + 1 == approvers.len(),
             };
-            acts.decide(8 + at as u64, &decided)?;
+            acts.decide((8 + at as u64, Timestamp::MIN), &decided)?;
         }
         let agency = "jc3.or.jp".to_owned();
         let facts = Some(after);

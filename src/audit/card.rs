@@ -152,6 +152,12 @@ impl Card {
         self.previous[..] == hash[..]
     }
 
+    /// Every key of the agency that stands in this card.
+    pub(super) fn keys(&self) -> impl Iterator<Item = VerifyingKey> {
+        let of_logs = [self.identity, self.journal, self.receipt, self.witness];
+        of_logs.into_iter().chain(self.records.iter().map(|record| record.key))
+    }
+
     /// Whether a record key stands in this card, good or not.
     pub(super) fn lists(&self, id: KeyId) -> bool {
         self.records.iter().any(|key| key.id == id)

@@ -58,6 +58,8 @@ pub enum Check {
     Contradiction,
     /// Too few cosignatures for what the auditor asked.
     Quorum,
+    /// Times that others signed agree with those of the journal.
+    SignedTime,
     /// A proof file as a text.
     ProofForm,
     ProofCards,
@@ -115,6 +117,7 @@ impl Check {
             Self::CosignatureGiven => "cosignature_given",
             Self::Contradiction => "contradiction",
             Self::Quorum => "quorum",
+            Self::SignedTime => "signed_time",
             Self::ProofForm => "proof_form",
             Self::ProofCards => "proof_cards",
             Self::ProofEntry => "proof_entry",
@@ -169,6 +172,7 @@ impl Check {
             Self::CosignatureGiven => "the agency cosigned what it should not have",
             Self::Contradiction => "evidence against a log does not hold",
             Self::Quorum => "too few witnesses cosigned the journal",
+            Self::SignedTime => "the times of the journal contradict those that others signed",
             Self::ProofForm => "the proof cannot be read",
             Self::ProofCards => "the cards in the proof do not hold",
             Self::ProofEntry => "an entry in the proof is not about this record",

@@ -12,6 +12,7 @@ use crate::policy::Sorts;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Revisions of a series looked at to find whether a partner holds any of them; a node looks at as
 /// many.
@@ -25,9 +26,11 @@ pub(super) struct Feed {
     records: u64,
     withheld: u64,
     /// Published heads from the last receipted one on; a partner's receipt must name one of them.
-    heads: VecDeque<TreeHead>,
+    heads: VecDeque<(TreeHead, Timestamp)>,
     receipted: TreeSize,
     exceptions: u64,
+    /// The partner stated its exceptions among the entries below this index.
+    accounted: u64,
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
     /// Records that were ever disclosed in this feed.
@@ -242,7 +245,7 @@ impl Feed {
         self.withheld = published.fields_withheld;
         if self.published != head.size || self.heads.is_empty() {
             self.published = head.size;
-            self.heads.push_back(head);
+            self.heads.push_back((head, at));
         }
         Ok(())
     }
@@ -286,27 +289,47 @@ impl Feed {
         Err(Fault::new(Check::FeedRoot, expected, format!("one of size {}", self.published)))
     }
 
-    /// Takes a partner's receipt whose signatures were verified.
+    /// Takes a partner's receipt whose signatures were verified. Gives the time at which its head was
+    /// published.
     pub(super) fn receipt(
         &mut self,
         head: TreeHead,
         receipt: &pb::ReceiptReceived,
-    ) -> Result<(), Fault> {
-        while self.heads.front().is_some_and(|first| first.size < head.size) {
+        statement: Range<u64>,
+    ) -> Result<Timestamp, Fault> {
+        if head.size > self.receipted {
+            self.check_accounted()?;
+        }
+        while self.heads.front().is_some_and(|(first, _)| first.size < head.size) {
             self.heads.pop_front();
         }
-        if self.heads.front() != Some(&head) {
+        let Some((_, made)) = self.heads.front().filter(|(first, _)| *first == head).copied()
+        else {
             let expected = "a head that was published and not receipted beyond";
             return Err(Fault::new(Check::Receipt, expected, shown(head)));
+        };
+        if statement.start > self.accounted || statement.end > head.size.get() {
+            let expected = format!("a statement from {} to {}", self.accounted, head.size);
+            let found = format!("from {} to {}", statement.start, statement.end);
+            return Err(Fault::new(Check::Receipt, expected, found));
         }
         self.receipted = head.size;
-        self.exceptions = exceptions(
-            Check::Receipt,
-            self.exceptions,
-            receipt.exceptions.len(),
-            receipt.exceptions_total,
-        )?;
-        Ok(())
+        self.accounted = statement.end;
+        self.exceptions += receipt.exceptions.len() as u64;
+        if self.accounted == head.size.get() && receipt.exceptions_total != self.exceptions {
+            let expected = format!("{} exceptions in all", self.exceptions);
+            return Err(Fault::new(Check::Receipt, expected, receipt.exceptions_total));
+        }
+        Ok(made)
+    }
+
+    /// The exceptions must be stated up to the head that was receipted last.
+    pub(super) fn check_accounted(&self) -> Result<(), Fault> {
+        if self.accounted == self.receipted.get() {
+            return Ok(());
+        }
+        let expected = format!("statements of exceptions up to {}", self.receipted);
+        Err(Fault::new(Check::Receipt, expected, format!("up to {}", self.accounted)))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Orders to erase: that the originator gave each, and that the ones which a hold kept waiting were
 //! carried out right when it ended.
 
+use super::acts::ErasureSubject;
 use super::card::Card;
 use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::RowNumber;
 use super::ledger::Audit;
-use crate::ident::{AgencyName, RecordId};
+use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::erasure::ErasureOrder;
 use crate::record::slots::SlotMask;
@@ -132,17 +133,46 @@ impl Audit {
         Ok(())
     }
 
-    /// What an erasure says of its order, and that no hold is on the record.
+    /// Checks the ground of an erasure from the signed header, the journal's time and the acts before it.
+    pub(super) fn check_ground(
+        &self,
+        erased: &pb::SlotsErased,
+        row: RowNumber,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let of = self.holdings.at(row);
+        let originator = |facts| &self.policy.facts.of(facts).originator;
+        let is_of_series = |id: &RecordId| {
+            let other = self.holdings.find(id).map(|(_, other)| (other.series, other.facts));
+            other.is_some_and(|(series, facts)| {
+                series == of.series && originator(facts) == originator(of.facts)
+            })
+        };
+        let own = self.own.last().map(|card| &card.agency).ok_or_else(|| {
+            Fault::new(Check::OwnCard, "the agency's card before any erasure", "none")
+        })?;
+        self.acts.cover(
+            erased,
+            &ErasureSubject {
+                kind: of.kind,
+                originator: originator(of.facts),
+                own,
+                retain_until: self.holdings.retain_until(row),
+                is_held: self.holds.held.contains(&row),
+                is_due: self.holds.due.is_some_and(|(due, _)| due == row),
+                at,
+                is_of_series: &is_of_series,
+            },
+        )
+    }
+
+    /// What an erasure says of its order.
     pub(super) fn check_erased(
         &mut self,
         erased: &pb::SlotsErased,
         row: RowNumber,
     ) -> Result<(), Fault> {
         self.holds.check_due(Some(row))?;
-        if self.holds.held.contains(&row) {
-            let found = format!("an erasure of record {}", self.holdings.at(row).id);
-            return Err(Fault::new(Check::Erasure, "nothing under a hold erased", found));
-        }
         if let Some(order) = &erased.order {
             let order = self.order(order, row)?;
             within("slots that are ordered erased", order.slots, erased.slots)?;

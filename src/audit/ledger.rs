@@ -20,6 +20,7 @@ use super::releases::Releases;
 use super::replay::BundleFiles;
 use super::report::{Counts, FeedCount, Quorum, Remark, Report};
 use super::succession::Generations;
+use super::times::SignedTimes;
 use super::walk::Ending;
 use super::witnesses::Witnesses;
 use crate::ident::{AgencyName, BundleHash, Generation, RecordId, Timestamp, TreeHash};
@@ -124,6 +125,7 @@ pub struct Audit {
     pub(super) untold: Untold,
     pub(super) counts: Counts,
     pub(super) witnesses: Witnesses,
+    times: SignedTimes,
     failure: Option<Failure>,
 }
 
@@ -153,6 +155,7 @@ impl Audit {
             untold: Untold::default(),
             counts: Counts::default(),
             witnesses: Witnesses::default(),
+            times: SignedTimes::default(),
             failure: None,
         }
     }
@@ -233,14 +236,14 @@ impl Audit {
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
-            Told::Erased { erased, content } => self.erase(&erased, &content)?,
+            Told::Erased { erased, content } => self.erase(&erased, &content, at)?,
             Told::Other(event) => self.event(index, at, *event)?,
         }
         if index > 0 && self.agency.is_none() {
             return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));
         }
         self.frontier.push(leaf);
-        self.recent.push(leaf, &self.frontier);
+        self.recent.push(leaf, at, &self.frontier);
         self.check_known()
     }
 
@@ -282,16 +285,16 @@ impl Audit {
             }
             Event::ReceiptReceived(receipt) => {
                 self.counts.notes += 1;
-                self.partners.receipt(&receipt, &self.own)
+                self.partners.receipt(&receipt, &self.own, (index, at), &mut self.times)
             }
-            Event::CosignatureReceived(received) => self.cosigned(&received, at),
+            Event::CosignatureReceived(received) => self.cosigned(&received, (index, at)),
             Event::CosignatureGiven(given) => {
                 self.witnesses.give(&given, &self.own, &self.partners)
             }
             Event::ContradictionFound(found) => self.witnesses.contradict(&found, &self.partners),
             Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide(index, &decided),
+            Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
             Event::RecordRestricted(held) => self.restrict(&held),
             Event::ErasureReported(reported) => self.reported(&reported),
             Event::DisclosuresHeld(held) => self.hold(index, at, &held),
@@ -332,16 +335,21 @@ impl Audit {
         }
     }
 
-    fn cosigned(&mut self, received: &pb::CosignatureReceived, at: Timestamp) -> Result<(), Fault> {
+    fn cosigned(
+        &mut self,
+        received: &pb::CosignatureReceived,
+        entry: (u64, Timestamp),
+    ) -> Result<(), Fault> {
         let name = &received.witness;
         let agency = name.strip_suffix("/witness").and_then(|name| name.parse().ok());
         let partner = agency.and_then(|agency| self.partners.card(&agency));
         let added = self.witnesses.added();
-        let head = cosigned_head(&received.note, name, &self.own, partner, added)?;
-        let compared = self.recent.check(head, self.frontier.size())?;
+        let cosigned = cosigned_head(&received.note, name, &self.own, partner, added)?;
+        let made = self.recent.check(cosigned.head, self.frontier.size())?;
         self.counts.cosignatures += 1;
-        self.counts.old_cosignatures += u64::from(!compared);
-        self.witnesses.received(name, head, at);
+        self.counts.old_cosignatures += u64::from(made.is_none());
+        self.times.take(name, cosigned.at, made, entry);
+        self.witnesses.received(name, &cosigned, entry.1);
         Ok(())
     }
 
@@ -504,7 +512,7 @@ impl Audit {
 
     fn quorum(&self) -> Option<Quorum> {
         let wanted = self.expectations.quorum?;
-        Some(self.witnesses.quorum(wanted, self.last_at?))
+        Some(self.witnesses.quorum(wanted, self.last_at?, &self.own))
     }
 
     fn check_end(&self) -> Result<(), Fault> {
@@ -516,6 +524,8 @@ impl Audit {
             return Err(Fault::new(Check::Genesis, "a journal with a checkpoint", "none"));
         }
         self.check_erasures()?;
+        self.partners.check_accounted()?;
+        self.times.check()?;
         if let Some(quorum) = self.quorum()
             && !quorum.is_reached()
         {
@@ -569,6 +579,7 @@ impl Audit {
         if self.policy.absent > 0 {
             remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });
         }
+        self.times.remark(remarks);
         self.generations.remark(remarks);
         self.partners.remark(remarks);
         self.witnesses.remark(remarks);
@@ -587,7 +598,7 @@ impl Audit {
             exceptions: feed.exceptions(),
             received: received.map_or(0, |head| head.size.get()),
         });
-        let (witnesses, quorum) = (self.witnesses.counts(), self.quorum());
+        let (witnesses, quorum) = (self.witnesses.counts(&self.own), self.quorum());
         Report {
             witnesses,
             quorum,

@@ -2,9 +2,14 @@
 
 use super::card::Card;
 use super::failure::{Check, Fault};
+use crate::exchange::{Exception, ExceptionStatement};
 use crate::ident::Generation;
-use crate::merkle::{NoteVerifier, Origin, SignatureType, SignedCheckpoint, TreeHead};
+use crate::merkle::{
+    CosignatureTime, NoteVerifier, Origin, SignatureType, SignedCheckpoint, TreeHead,
+};
+use crate::pb;
 use ed25519_dalek::VerifyingKey;
+use std::ops::Range;
 
 /// The notes of one log and the keys that may have signed them.
 #[derive(Debug)]
@@ -76,18 +81,41 @@ impl Log {
         self.open(note, &[], check).map(|signed| signed.checkpoint().head())
     }
 
-    /// The head in a note that is signed and carries the receipt too.
-    pub(super) fn receipted_head(&self, note: &[u8], check: Check) -> Result<TreeHead, Fault> {
+    /// The head in a note that is signed and carries the receipt too, and when the receipt was signed.
+    pub(super) fn receipted_head(
+        &self,
+        note: &[u8],
+        check: Check,
+    ) -> Result<(TreeHead, CosignatureTime), Fault> {
         let cosigners = self.cosigner.as_slice();
         let signed = self.open(note, cosigners, check)?;
-        if signed.cosignatures().is_empty() {
+        let Some(line) = signed.cosignatures().first() else {
             let expected = match cosigners {
                 [cosigner] => format!("the receipt of {}", cosigner.name()),
                 _ => "a receipt".to_owned(),
             };
             return Err(Fault::new(check, expected, "none"));
-        }
-        Ok(signed.checkpoint().head())
+        };
+        Ok((signed.checkpoint().head(), line.at))
+    }
+
+    /// Checks the statement of exceptions that comes with a receipt, and gives its range.
+    pub(super) fn check_statement(
+        &self,
+        receipt: &pb::ReceiptReceived,
+    ) -> Result<Range<u64>, Fault> {
+        let expected = "the exceptions as the partner's receipt key signed them";
+        let fault = |found: &dyn ToString| Fault::new(Check::Receipt, expected, found.to_string());
+        let wire = receipt.statement.clone().ok_or_else(|| fault(&"no statement"))?;
+        let statement = ExceptionStatement::try_from(wire).map_err(|error| fault(&error))?;
+        let exceptions = receipt.exceptions.iter().cloned().map(Exception::try_from);
+        let exceptions: Vec<_> =
+            exceptions.collect::<Result<_, _>>().map_err(|error| fault(&error))?;
+        let cosigner = self.cosigner.as_ref().ok_or_else(|| fault(&"no receipt key"))?;
+        statement
+            .verify(&self.origin, &exceptions, cosigner.verifying_key())
+            .map_err(|error| fault(&error))?;
+        Ok(statement.start.get()..statement.end.get())
     }
 
     /// The head in a note on which every line is by a key that this log has.

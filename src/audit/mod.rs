@@ -43,6 +43,7 @@ mod replay;
 mod report;
 mod segment;
 mod succession;
+mod times;
 mod walk;
 mod witnesses;
 
@@ -68,8 +69,9 @@ pub use proof_file::{
 };
 pub use proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
 pub use replay::BundleFiles;
-pub use report::{Counts, FeedCount, Quorum, Remark, Report, Verdict, WitnessCount};
+pub use report::{Counts, FeedCount, NotCounted, Quorum, Remark, Report, Verdict, WitnessCount};
 pub use segment::Chunk;
+pub use times::TimeDifference;
 pub use walk::{Ending, walk};
 
 use std::io::{self, Read};

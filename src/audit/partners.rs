@@ -9,6 +9,7 @@ use super::holdings::{Holdings, RowNumber};
 use super::lines::Log;
 use super::policy::InForce;
 use super::report::Remark;
+use super::times::SignedTimes;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
@@ -372,7 +373,7 @@ impl Partners {
         };
         let partner = self.named(&received.partner)?;
         let log = &partner.logs(own)?.received;
-        let head = log.receipted_head(&received.note, Check::ReceivedFeed)?;
+        let (head, _) = log.receipted_head(&received.note, Check::ReceivedFeed)?;
         let edge = right_edge(head.size, &received.frontier)
             .ok_or_else(|| fault(&"the right edge of the feed's tree", &"other bytes"))?;
         if edge.root() != head.root {
@@ -398,10 +399,21 @@ impl Partners {
         &mut self,
         receipt: &pb::ReceiptReceived,
         own: &[Card],
+        entry: (u64, Timestamp),
+        times: &mut SignedTimes,
     ) -> Result<(), Fault> {
         let partner = self.named(&receipt.partner)?;
-        let head = partner.logs(own)?.published.receipted_head(&receipt.note, Check::Receipt)?;
-        partner.feed.receipt(head, receipt)
+        let published = &partner.logs(own)?.published;
+        let (head, signed) = published.receipted_head(&receipt.note, Check::Receipt)?;
+        let range = published.check_statement(receipt)?;
+        let made = partner.feed.receipt(head, receipt, range)?;
+        times.take(&format!("{}/receipt", receipt.partner), signed, Some(made), entry);
+        Ok(())
+    }
+
+    /// Every receipt must come with statements of the exceptions up to its head.
+    pub(super) fn check_accounted(&self) -> Result<(), Fault> {
+        self.partners.values().try_for_each(|partner| partner.feed.check_accounted())
     }
 
     pub(super) fn remark(&self, remarks: &mut Vec<Remark>) {

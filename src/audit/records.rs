@@ -34,7 +34,8 @@ impl Audit {
         let mut start = [0; 16];
         start.copy_from_slice(&header.slots_hash[..16]);
         let (id, facts) = (attested.id(), self.policy.facts.number(facts));
-        let mut row = Row::new(id, start, open, facts, header.kind);
+        let mut row = Row::new(id, start, header.series, open, facts, header.kind);
+        let retain_until = header.marking.retain_until;
         row.is_overwritten = content.is_overwritten;
         row.partner =
             partner.parse().ok().and_then(|name| self.partners.number(&name)).unwrap_or(0);
@@ -43,9 +44,12 @@ impl Audit {
         }
         let header = attested.header();
         let originator = header.originator.clone();
-        if self.holdings.insert(row, header.previous).is_none() {
+        let Some(number) = self.holdings.insert(row, header.previous) else {
             let found = format!("record {id} again");
             return Err(Fault::new(Check::RecordRepeated, "a new record", found));
+        };
+        if let Some(until) = retain_until {
+            self.holdings.keep_until(number, until);
         }
         let own = self.own.last().filter(|card| card.agency == originator);
         match own.or_else(|| self.partners.card(&originator)) {
@@ -174,12 +178,13 @@ impl Audit {
         &mut self,
         erased: &pb::SlotsErased,
         content: &Content,
+        at: Timestamp,
     ) -> Result<(), Fault> {
-        self.acts.cover(erased)?;
         if !erased.partner.is_empty() {
             self.partners.known(&erased.partner)?;
         }
         let (number, row) = self.known(&erased.record_id, content)?;
+        self.check_ground(erased, number, at)?;
         self.check_erased(erased, number)?;
         let slots = SlotMask::from_bits(erased.slots);
         let is_new = !slots.is_empty() && slots.and(self.holdings.erased(number)).is_empty();

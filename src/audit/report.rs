@@ -5,6 +5,7 @@ use super::disclosures::Disclosure;
 use super::failure::{Failure, Place};
 use super::feed::shown;
 use super::feed_name::FeedName;
+use super::times::{TimeDifference, in_words};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::merkle::TreeHead;
 use serde_json::{Value, json};
@@ -60,6 +61,13 @@ pub enum Remark {
     PartnerIdentityChanged {
         partner: AgencyName,
     },
+    /// Times that a partner or witness signed differ from those of the journal.
+    SignedTimes {
+        signer: String,
+        direction: TimeDifference,
+        ms: i64,
+        entry: u64,
+    },
     /// A file that no node makes lies among the segments.
     ForeignFile {
         name: String,
@@ -106,6 +114,7 @@ impl Remark {
             Self::PolicyFilesAbsent { .. } => "policy_files_absent",
             Self::DisclosedWhileInactive { .. } => "disclosed_while_inactive",
             Self::PartnerIdentityChanged { .. } => "partner_identity_changed",
+            Self::SignedTimes { .. } => "signed_times",
             Self::ForeignFile { .. } => "foreign_file",
             Self::Contradiction { .. } => "contradiction",
             Self::OverwritePending => "overwrite_pending",
@@ -162,6 +171,9 @@ impl fmt::Display for Remark {
             ),
             Self::PartnerIdentityChanged { partner } => {
                 write!(f, "{partner} changed its identity key: ask for the record of that ceremony")
+            }
+            Self::SignedTimes { signer, direction, ms, entry } => {
+                write!(f, "{} {signer} by {}, at entry {entry}", direction.name(), in_words(*ms))
             }
             Self::ForeignFile { name } => write!(f, "{name:?} among the segments is no segment"),
             Self::Contradiction { origin } => {
@@ -261,6 +273,26 @@ pub struct WitnessCount {
     pub size: u64,
     /// When that came in.
     pub at: Timestamp,
+    /// Why it does not count for a quorum, if it does not.
+    pub not_counted: Option<NotCounted>,
+}
+
+/// Why a witness does not count for a quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotCounted {
+    /// A key of the agency's own, of any generation.
+    OwnKey,
+    /// The key of another witness.
+    KeyOf(String),
+}
+
+impl fmt::Display for NotCounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnKey => f.write_str("a key of the agency's own"),
+            Self::KeyOf(name) => write!(f, "the key of {name}"),
+        }
+    }
 }
 
 /// How far the wanted number of witnesses cosigned this journal.
@@ -380,6 +412,7 @@ impl Report {
                 "name": witness.name,
                 "size": text(witness.size),
                 "at": witness.at.to_string(),
+                "counts": witness.not_counted.is_none(),
             })).collect::<Vec<_>>(),
             "quorum": quorum.map(|quorum| json!({
                 "wanted": quorum.wanted,
@@ -470,11 +503,15 @@ impl Report {
         self.witnesses.iter().try_for_each(|witness| {
             writeln!(
                 f,
-                "witness    ✓ {}: cosigned {} of {} entries, at {}",
+                "witness    ✓ {}: cosigned {} of {} entries, at {}{}",
                 witness.name,
                 grouped(witness.size),
                 grouped(self.checkpoint.size.get()),
                 witness.at,
+                match &witness.not_counted {
+                    Some(why) => format!("; does not count: {why}"),
+                    None => String::new(),
+                }
             )
         })?;
         match &self.quorum {

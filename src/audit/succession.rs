@@ -148,7 +148,8 @@ impl Audit {
             // The partner's line shows that it was shown: the agency alone could sign anything now.
             let name = format!("{}/witness", card.agency);
             let head = cosigned_head(&lost.note, &name, &self.own, Some(card), &[])
-                .map_err(|found| Fault { check: Check::Succession, ..found })?;
+                .map_err(|found| Fault { check: Check::Succession, ..found })?
+                .head;
             beyond(head.size.get(), left.size.get())?;
             return Ok(Some(head.size.get()));
         }
@@ -161,7 +162,7 @@ impl Audit {
             None
         };
         if let Some((log, left)) = log {
-            let head = log.receipted_head(&lost.note, Check::Succession)?;
+            let (head, _) = log.receipted_head(&lost.note, Check::Succession)?;
             beyond(head.size.get(), left)?;
             return Ok(None);
         }

@@ -4,16 +4,19 @@
 //! of each counts. Whose keys they are that the journal names is for the auditor to judge.
 
 use super::card::Card;
+use super::cosigned::Cosigned;
 use super::failure::{Check, Fault};
 use super::feed::shown;
 use super::lines::head_by;
 use super::partners::Partners;
-use super::report::{Quorum, Remark, WitnessCount};
+use super::report::{NotCounted, Quorum, Remark, WitnessCount};
 use crate::ident::{AgencyName, Timestamp, TreeHash};
 use crate::merkle::{
     Checkpoint, Note, NoteVerifier, SignatureType, TREE_SIZE_MAX, TreeHead, verify_note,
 };
 use crate::pb;
+use ed25519_dalek::VerifyingKey;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Witnesses that are no partners, with keys that were replaced; an operator adds them by hand.
@@ -33,12 +36,21 @@ struct Commit {
     at: Timestamp,
 }
 
+/// What one witness cosigned.
+#[derive(Debug)]
+struct Received {
+    /// The newest checkpoint and when its cosignature came in.
+    newest: (u64, Timestamp),
+    /// Every key that cosigned under this name.
+    keys: Vec<VerifyingKey>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Witnesses {
     /// One a minute: those of the last hour and the newest before.
     commits: VecDeque<Commit>,
     substance: u64,
-    received: BTreeMap<String, (u64, Timestamp)>,
+    received: BTreeMap<String, Received>,
     added: Vec<NoteVerifier>,
     /// What this agency cosigned last, by origin.
     given: BTreeMap<String, TreeHead>,
@@ -95,11 +107,39 @@ impl Witnesses {
     }
 
     /// A witness cosigned a head of this journal.
-    pub(super) fn received(&mut self, witness: &str, head: TreeHead, at: Timestamp) {
-        let newest = self.received.entry(witness.to_owned()).or_insert((0, at));
-        if head.size.get() > newest.0 {
-            *newest = (head.size.get(), at);
+    pub(super) fn received(&mut self, witness: &str, cosigned: &Cosigned, at: Timestamp) {
+        let none = || Received { newest: (0, at), keys: Vec::new() };
+        let known = self.received.entry(witness.to_owned()).or_insert_with(none);
+        let size = cosigned.head.size.get();
+        if size > known.newest.0 {
+            known.newest = (size, at);
         }
+        if !known.keys.contains(&cosigned.key) {
+            known.keys.push(cosigned.key);
+        }
+    }
+
+    /// The witnesses by name, with what they cosigned and why one does not count. One key under several
+    /// names is one witness: of those the name with the newest checkpoint counts.
+    fn standing(&self, own: &[Card]) -> Vec<(&str, (u64, Timestamp), Option<NotCounted>)> {
+        let own: Vec<VerifyingKey> = own.iter().flat_map(Card::keys).collect();
+        let mut newest_first: Vec<_> = self.received.iter().collect();
+        newest_first.sort_by_key(|(_, received)| Reverse(received.newest.0));
+        let mut seen: Vec<(&VerifyingKey, &str)> = Vec::new();
+        let mut standing = Vec::with_capacity(newest_first.len());
+        for (name, Received { newest, keys }) in newest_first {
+            let other = seen.iter().find(|(key, _)| keys.contains(key));
+            let not_counted = match other {
+                _ if keys.iter().any(|key| own.contains(key)) => Some(NotCounted::OwnKey),
+                Some((_, other)) => Some(NotCounted::KeyOf((*other).to_owned())),
+                None => None,
+            };
+            // A name that does not count ties its further keys to the one that does.
+            let counted = other.map_or(name.as_str(), |(_, counted)| counted);
+            seen.extend(keys.iter().map(|key| (key, counted)));
+            standing.push((name.as_str(), *newest, not_counted));
+        }
+        standing
     }
 
     /// This agency cosigned a checkpoint of another log: the log's line where its key is known, its
@@ -166,18 +206,28 @@ impl Witnesses {
         remarks.extend(found.map(|origin| Remark::Contradiction { origin: origin.clone() }));
     }
 
-    pub(super) fn counts(&self) -> Vec<WitnessCount> {
-        let received = self.received.iter();
-        received
-            .map(|(name, (size, at))| WitnessCount { name: name.clone(), size: *size, at: *at })
-            .collect()
+    /// By name.
+    pub(super) fn counts(&self, own: &[Card]) -> Vec<WitnessCount> {
+        let standing = self.standing(own).into_iter();
+        let count = |(name, (size, at), not_counted): (&str, _, _)| WitnessCount {
+            name: name.to_owned(),
+            size,
+            at,
+            not_counted,
+        };
+        let mut counts: Vec<_> = standing.map(count).collect();
+        counts.sort_by(|a, b| a.name.cmp(&b.name));
+        counts
     }
 
-    /// How far so many witnesses reach together, and how far they must. `end` is the time of the
-    /// last entry.
-    pub(super) fn quorum(&self, wanted: usize, end: Timestamp) -> Quorum {
-        let mut sizes: Vec<u64> = self.received.values().map(|(size, _)| *size).collect();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
+    /// How far so many witnesses with keys of their own reach together, and how far they must. `end` is
+    /// the time of the last entry, `own` are all cards of the agency.
+    pub(super) fn quorum(&self, wanted: usize, end: Timestamp, own: &[Card]) -> Quorum {
+        let standing = self.standing(own).into_iter();
+        let sizes: Vec<u64> = standing
+            .filter(|(.., not_counted)| not_counted.is_none())
+            .map(|(_, (size, _), _)| size)
+            .collect();
         let reached = match wanted {
             0 => TREE_SIZE_MAX.get(),
             wanted => sizes.get(wanted - 1).copied().unwrap_or_default(),
@@ -210,8 +260,10 @@ mod tests {
         Timestamp::from_unix_ms(1_800_000_000_000 + minute * MINUTE_MS).unwrap()
     }
 
-    fn head(size: u64) -> TreeHead {
-        TreeHead { size: TreeSize::new(size), root: leaf_hash(b"root") }
+    fn cosigned(size: u64, key: u8) -> Cosigned {
+        let head = TreeHead { size: TreeSize::new(size), root: leaf_hash(b"root") };
+        let key = ed25519_dalek::SigningKey::from_bytes(&[key; 32]).verifying_key();
+        Cosigned { head, key, at: minute(0).into() }
     }
 
     /// Ten entries a minute.
@@ -228,7 +280,11 @@ mod tests {
     fn a_quorum_must_cover_what_is_older_than_an_hour() {
         for (minutes, must) in [(1, 1), (61, 1), (62, 10), (63, 20), (1_000, 9_390)] {
             let witnesses = journal(minutes);
-            assert_eq!(witnesses.quorum(1, minute(minutes - 1)).must, must, "{minutes} minutes");
+            assert_eq!(
+                witnesses.quorum(1, minute(minutes - 1), &[]).must,
+                must,
+                "{minutes} minutes"
+            );
             assert!(witnesses.commits.len() <= 62);
         }
     }
@@ -237,11 +293,25 @@ mod tests {
     fn a_quorum_reaches_as_far_as_its_slowest_witness() {
         let mut witnesses = journal(63);
         for (name, size) in [("a", 30), ("b", 20), ("b", 10), ("c", 19)] {
-            witnesses.received(name, head(size), minute(62));
+            witnesses.received(name, &cosigned(size, name.as_bytes()[0]), minute(62));
         }
-        let reached = |wanted| witnesses.quorum(wanted, minute(62)).reached;
+        let reached = |wanted| witnesses.quorum(wanted, minute(62), &[]).reached;
         assert_eq!([1, 2, 3, 4].map(reached), [30, 20, 19, 0]);
-        let is_reached = |wanted| witnesses.quorum(wanted, minute(62)).is_reached();
+        let is_reached = |wanted| witnesses.quorum(wanted, minute(62), &[]).is_reached();
         assert_eq!([0, 1, 2, 3].map(is_reached), [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_quorum_counts_keys_and_one_key_under_three_names_once() {
+        let mut witnesses = journal(63);
+        for (name, size, key) in [("a", 30, 1), ("b", 40, 1), ("c", 20, 1), ("d", 25, 2)] {
+            witnesses.received(name, &cosigned(size, key), minute(62));
+        }
+        let reached = |wanted| witnesses.quorum(wanted, minute(62), &[]).reached;
+        assert_eq!([1, 2, 3].map(reached), [40, 25, 0]);
+        let counts = witnesses.counts(&[]);
+        let other = Some(NotCounted::KeyOf("b".to_owned()));
+        let wanted = [other.clone(), None, other, None];
+        assert!(counts.into_iter().map(|count| count.not_counted).eq(wanted));
     }
 }

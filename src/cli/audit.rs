@@ -287,6 +287,8 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
 #[cfg(test)]
 mod consent_tests;
 #[cfg(test)]
+mod erasure_tests;
+#[cfg(test)]
 mod export_tests;
 #[cfg(test)]
 pub(super) mod fixtures;

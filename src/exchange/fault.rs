@@ -3,6 +3,7 @@
 use super::batch::BatchForm;
 use super::check::BatchFault;
 use super::exception::ExceptionError;
+use super::exception_statement::StatementError;
 use super::pair::{CosignedError, ReceiptError};
 use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{AgencyName, Generation, LeafIndex, TreeHash, TreeSize};
@@ -70,8 +71,8 @@ pub enum Misbehaviour {
     ExceptionCount(usize),
     #[error("exception {index} does not hold its form")]
     Exception { index: LeafIndex, source: ExceptionError },
-    #[error("exception {index} is out of order or not between {from} and {to}")]
-    ExceptionIndex { index: LeafIndex, from: TreeSize, to: TreeSize },
+    #[error("statement of the exceptions does not hold")]
+    Statement(#[from] StatementError),
 }
 
 /// Why a peer is not one to speak with.

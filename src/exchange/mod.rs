@@ -23,6 +23,7 @@ mod consents;
 mod disclosed;
 mod entry;
 mod exception;
+mod exception_statement;
 mod fault;
 mod given;
 mod lag;
@@ -47,6 +48,7 @@ pub use consents::{ConsentFault, Dealings, GivenConsent, OpenRequest, REQUESTS_O
 pub use disclosed::{Allowed, Disclosed, Owed, owed};
 pub use entry::{EntryError, FeedAction, FeedEntry, Said, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
+pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementError};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use given::{Given, TakenBack};
 pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};

@@ -10,6 +10,7 @@ use super::WINDOW;
 use super::batch::Batch;
 use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
+use super::exception_statement::receipt;
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
 use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
@@ -27,10 +28,12 @@ pub struct ReceivedBatch {
     pub receipt_note: Vec<u8>,
 }
 
-/// A batch that is being stored, and the receipt that waits for it.
+/// A batch that is being stored, and what the receipt that waits for it says.
 struct Storing {
+    start: LeafIndex,
     head: TreeHead,
-    receipt: pb::Receipt,
+    note: Vec<u8>,
+    exceptions: Vec<Exception>,
 }
 
 pub(super) struct Receiving {
@@ -61,7 +64,7 @@ impl Receiving {
         }
         Ok(Self {
             held,
-            receipt: pb::Receipt { note: held_note.into(), exceptions: Vec::new() },
+            receipt: pb::Receipt { note: held_note.into(), ..pb::Receipt::default() },
             edge,
             expected: held.size,
             queue: VecDeque::with_capacity(WINDOW),
@@ -136,11 +139,16 @@ impl Receiving {
     pub(super) fn recalled(
         &mut self,
         exceptions: &[Exception],
+        pair: &Pair,
+        cosigner: &Cosigner,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
         let from = self.recalling.take().ok_or(OwnFault::Unasked("exceptions"))?;
         let since = exceptions.iter().filter(|exception| exception.index >= from);
-        self.receipt.exceptions = since.map(Into::into).collect();
+        let since: Vec<Exception> = since.cloned().collect();
+        let note = self.receipt.note.to_vec();
+        let range = from.get()..self.held.size.get();
+        self.receipt = receipt(note, &pair.partner_feed(), range, &since, cosigner);
         out.push(Output::send(Body::Receipt(self.receipt.clone())));
         self.check_next(out);
         Ok(())
@@ -224,21 +232,29 @@ impl Receiving {
             .with_cosignature(cosignature, pair.own.receipts())
             .map_err(OwnFault::Cosign)?
             .to_bytes();
-        let receipt = pb::Receipt {
-            note: receipt_note.clone().into(),
-            exceptions: checked.exceptions.iter().map(Into::into).collect(),
-        };
         self.edge = checked.frontier.clone();
-        self.storing.push_back(Storing { head, receipt });
+        self.storing.push_back(Storing {
+            start: checked.start,
+            head,
+            note: receipt_note.clone(),
+            exceptions: checked.exceptions.clone(),
+        });
         out.push(Output::Store(Box::new(ReceivedBatch { checked, receipt_note })));
         self.check_next(out);
         Ok(())
     }
 
     /// The batch that was given out first is durable.
-    pub(super) fn stored(&mut self, out: &mut Vec<Output>) -> Result<(), OwnFault> {
-        let Storing { head, receipt } =
+    pub(super) fn stored(
+        &mut self,
+        pair: &Pair,
+        cosigner: &Cosigner,
+        out: &mut Vec<Output>,
+    ) -> Result<(), OwnFault> {
+        let Storing { start, head, note, exceptions } =
             self.storing.pop_front().ok_or(OwnFault::Unasked("stored"))?;
+        let range = start.get()..head.size.get();
+        let receipt = receipt(note, &pair.partner_feed(), range, &exceptions, cosigner);
         self.held = head;
         self.receipt = receipt.clone();
         out.push(Output::send(Body::Receipt(receipt)));

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::batch::Batch;
 use super::exception::Exception;
+use super::exception_statement::{SignedExceptions, open};
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
 use super::lag::Lag;
 use super::pair::Pair;
@@ -30,7 +31,7 @@ enum Start {
     /// The partner holds this head of our feed, if it is one of ours; the root was asked for. A
     /// receipt that came meanwhile waits.
     Asked {
-        claimed: SignedCheckpoint,
+        claimed: Box<SignedCheckpoint>,
         early: Option<pb::Receipt>,
     },
     Settled,
@@ -115,7 +116,7 @@ impl Sending {
         })?;
         self.refuse_beyond_ours(&claimed)?;
         out.push(Output::AskRoot(claimed.checkpoint().size()));
-        self.start = Start::Asked { claimed, early: None };
+        self.start = Start::Asked { claimed: Box::new(claimed), early: None };
         Ok(())
     }
 
@@ -218,7 +219,7 @@ impl Sending {
                 return Ok(());
             }
         }
-        let pb::Receipt { note, exceptions } = receipt;
+        let pb::Receipt { note, exceptions, statements } = receipt;
         let opened = pair.open_receipt(&note).map_err(Misbehaviour::from)?;
         self.refuse_beyond_ours(&opened)?;
         let head = opened.checkpoint().head();
@@ -231,18 +232,14 @@ impl Sending {
             return Err(Misbehaviour::ReceiptOrder { found: head.size, wanted }.into());
         };
         refuse_other_root(&opened, wanted.root)?;
-        let exceptions = exceptions_between(exceptions, self.reported, head.size)?;
+        let signed = signed_exceptions(exceptions, statements, (self.reported, head.size), pair)?;
         self.unanswered.pop_front();
         self.catching_up = false;
         self.answered = head;
         self.reported = head.size;
         if head.size > self.recorded {
             self.recorded = head.size;
-            out.push(Output::RecordReceipt {
-                size: head.size,
-                note: opened.to_bytes(),
-                exceptions,
-            });
+            out.push(Output::RecordReceipt { size: head.size, note: opened.to_bytes(), signed });
         }
         Ok(())
     }
@@ -265,26 +262,23 @@ fn refuse_other_root(held: &SignedCheckpoint, own: TreeHash) -> Result<(), Box<E
     Err(Box::new(Evidence::OwnForked { note: held.to_bytes(), receipted, own }))
 }
 
-fn exceptions_between(
+/// The exceptions since the receipt before, as the partner signed them.
+fn signed_exceptions(
     wire: Vec<pb::FeedException>,
-    from: TreeSize,
-    to: TreeSize,
-) -> Result<Vec<Exception>, Misbehaviour> {
+    statements: Vec<pb::ExceptionStatement>,
+    (from, to): (TreeSize, TreeSize),
+    pair: &Pair,
+) -> Result<Vec<SignedExceptions>, Misbehaviour> {
     if wire.len() > RECEIPT_EXCEPTIONS_MAX {
         return Err(Misbehaviour::ExceptionCount(wire.len()));
     }
-    let mut next = from.get();
-    let mut exceptions = wire
+    let exceptions = wire
         .into_iter()
         .map(|wire| {
             let index = LeafIndex::new(wire.index);
-            if !(next..to.get()).contains(&index.get()) {
-                return Err(Misbehaviour::ExceptionIndex { index, from, to });
-            }
-            next = index.get() + 1;
             Exception::try_from(wire).map_err(|source| Misbehaviour::Exception { index, source })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Exception::share_space(&mut exceptions);
-    Ok(exceptions)
+    let (feed, key) = (pair.own_feed(), pair.partner.receipts().verifying_key());
+    Ok(open(statements, &exceptions, (&feed, from.get()..to.get()), key)?)
 }

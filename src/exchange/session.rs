@@ -9,6 +9,7 @@ use super::PROTOCOL;
 use super::batch::Batch;
 use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
+use super::exception_statement::SignedExceptions;
 use super::fault::{Fault, Misbehaviour, OwnFault, Refusal};
 use super::lag::Lag;
 use super::pair::{OwnLine, Pair};
@@ -80,9 +81,9 @@ pub enum Output {
     Check { frontier: Frontier, batch: Batch },
     /// Make this durable, all or nothing, in the order in which it comes.
     Store(Box<ReceivedBatch>),
-    /// The partner durably holds our feed up to `size`, but for the exceptions: journal it. Every
-    /// 1,024 exceptions fit one journal entry.
-    RecordReceipt { size: TreeSize, note: Vec<u8>, exceptions: Vec<Exception> },
+    /// The partner durably holds our feed up to `size`, but for the exceptions: journal it. Each of the
+    /// statements, at least one, fits a journal entry with its exceptions.
+    RecordReceipt { size: TreeSize, note: Vec<u8>, signed: Vec<SignedExceptions> },
     /// Say which root our journal had at this size.
     AskJournalRoot(TreeSize),
     /// The partner's hello holds against our own history: nothing that it holds is missing here.
@@ -447,9 +448,11 @@ impl Flow {
             Input::Checkpoint { proof, note } => Ok(self.witnessing.loaded(proof, note, out)?),
             Input::Witnessed(verdict) => self.witnessing.witnessed(verdict, out),
             Input::Published(size) => Ok(self.sending.publish(size)?),
-            Input::Exceptions(exceptions) => Ok(self.receiving.recalled(&exceptions, out)?),
+            Input::Exceptions(exceptions) => {
+                Ok(self.receiving.recalled(&exceptions, pair, receipt_key, out)?)
+            }
             Input::Checked(verdict) => self.receiving.checked(verdict, pair, receipt_key, now, out),
-            Input::Stored => Ok(self.receiving.stored(out)?),
+            Input::Stored => Ok(self.receiving.stored(pair, receipt_key, out)?),
             // The states take these themselves.
             Input::Frame(_) | Input::Loaded { .. } | Input::Drain => Ok(()),
         }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::entry::FeedAction;
-use super::exception::Reason;
+use super::exception::{Exception, Reason};
+use super::exception_statement::{SignedExceptions, receipt as signed_receipt};
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 use super::fixture::{Agency, Feed, Ring, check, start_of_day};
 use super::session::{Alert, Closing, Input, Output, Session, Standing};
@@ -68,6 +69,13 @@ impl Scene {
     fn receipt(&self, size: u64) -> Vec<u8> {
         let head = self.feed.heads.iter().find(|(head, _)| head.size.get() == size).unwrap();
         self.feed.receipt(&head.1, &self.b.receipts)
+    }
+
+    /// b's receipt for the entries from one index to another, of which it did not take these.
+    fn answer(&self, from: u64, to: u64, exceptions: &[Exception]) -> Input {
+        let (note, feed) = (self.receipt(to), self.a.pair_with(&self.b).own_feed());
+        let answer = signed_receipt(note, &feed, from..to, exceptions, &self.b.receipts);
+        frame(Body::Receipt(answer))
     }
 
     fn root_at(&self, size: u64) -> TreeHash {
@@ -145,12 +153,9 @@ fn hello(by: &Agency, receipt_note: Vec<u8>, receipted: u64) -> Body {
     })
 }
 
-fn receipt(note: Vec<u8>) -> Input {
-    receipt_with(note, Vec::new())
-}
-
-fn receipt_with(note: Vec<u8>, exceptions: Vec<pb::FeedException>) -> Input {
-    frame(Body::Receipt(pb::Receipt { note: note.into(), exceptions }))
+/// A receipt without a statement about exceptions.
+fn unaccounted(note: Vec<u8>) -> Input {
+    frame(Body::Receipt(pb::Receipt { note: note.into(), ..pb::Receipt::default() }))
 }
 
 /// Without the word that a hello holds, which comes with every first answer.
@@ -378,7 +383,7 @@ fn a_repeated_batch_changes_nothing_and_is_answered_with_the_receipt_held() {
         let out = give(&mut session, frame(Body::FeedBatch(scene.batch(from, to))));
         let [Output::Send(sent)] = &out[..] else { panic!("{out:?}") };
         let note = scene.receipt(2).into();
-        let answer = pb::Receipt { note, exceptions: Vec::new() };
+        let answer = pb::Receipt { note, ..pb::Receipt::default() };
         assert_eq!(sent.body, Some(Body::Receipt(answer)));
     }
     let out = give(&mut session, frame(Body::FeedBatch(scene.batch(2, 3))));
@@ -427,7 +432,7 @@ fn a_receipt_that_a_cut_swallowed_comes_again_with_its_exceptions() {
     let mut receiver = scene.b.session(&scene.a, scene.receiver_standing(2)).0;
     let out = give(&mut receiver, frame(hello(&scene.a, Vec::new(), 1)));
     assert!(matches!(out[..], [Output::LoadExceptions { from }] if from.get() == 1));
-    let lost = super::Exception::new(LeafIndex::new(1), Reason::Policy, "");
+    let lost = Exception::new(LeafIndex::new(1), Reason::Policy, "");
     let out = give(&mut receiver, Input::Exceptions(vec![lost.clone()]));
     let [Output::Send(again)] = &out[..] else { panic!("{out:?}") };
 
@@ -437,9 +442,10 @@ fn a_receipt_that_a_cut_swallowed_comes_again_with_its_exceptions() {
     let out = give(&mut sender, Input::Root { size, root });
     assert!(out.is_empty(), "nothing is sent before the receipt has come again: {out:?}");
     let out = give(&mut sender, Input::Frame(again.clone()));
-    let [Output::RecordReceipt { size, exceptions, .. }, Output::Load { from }] = &out[..] else {
+    let [Output::RecordReceipt { size, signed, .. }, Output::Load { from }] = &out[..] else {
         panic!("{out:?}")
     };
+    let [SignedExceptions { exceptions, .. }] = &signed[..] else { panic!("{signed:?}") };
     assert_eq!((size.get(), &exceptions[..], from.get()), (2, &[lost][..], 2));
 }
 
@@ -469,10 +475,10 @@ fn at_most_a_window_is_under_way_and_each_receipt_lets_one_more_go() {
     let (mut session, out) = scene.sender_after_hello(0);
     assert_eq!(scene.serve(&mut session, out), WINDOW);
     assert_eq!(session.lag().map(|lag| lag.entries), Some(WINDOW as u64 + 3));
-    let out = give(&mut session, receipt(scene.receipt(1)));
+    let out = give(&mut session, scene.answer(0, 1, &[]));
     assert!(matches!(out[..], [Output::RecordReceipt { .. }, Output::Load { .. }]));
     assert_eq!(scene.serve(&mut session, out), 1);
-    let repeated = give(&mut session, receipt(scene.receipt(1)));
+    let repeated = give(&mut session, scene.answer(0, 1, &[]));
     assert!(repeated.is_empty(), "{repeated:?}");
 }
 
@@ -483,7 +489,7 @@ fn a_receipt_by_a_wrong_key_is_refused() {
     for note in [note.clone(), scene.feed.receipt(note, &scene.c.receipts)] {
         let (mut session, out) = scene.sender_after_hello(0);
         scene.serve(&mut session, out);
-        let found = fault(&mut session, receipt(note.clone()));
+        let found = fault(&mut session, unaccounted(note.clone()));
         assert!(matches!(found, Fault::PeerMisbehaved(Misbehaviour::Receipt(_))), "{found:?}");
         let found = fault(&mut scene.sender(0), frame(hello(&scene.b, note, 0)));
         let hello_receipt =
@@ -497,7 +503,7 @@ fn a_receipt_out_of_order_is_refused() {
     let scene = Scene::new(3);
     let (mut session, out) = scene.sender_after_hello(0);
     scene.serve(&mut session, out);
-    let found = fault(&mut session, receipt(scene.receipt(2)));
+    let found = fault(&mut session, scene.answer(1, 2, &[]));
     let wanted = Some(TreeSize::new(1));
     let order = Misbehaviour::ReceiptOrder { found: TreeSize::new(2), wanted };
     assert_eq!(found, order.into());
@@ -538,20 +544,37 @@ fn a_partner_that_lost_entries_gets_them_again_and_no_receipt_is_recorded_twice(
     let wanted = Alert::PartnerLostEntries { receipted, held };
     assert!(matches!(out[..], [Output::Alert(alert), Output::Load { .. }] if alert == wanted));
     assert_eq!(scene.serve(&mut session, out), 2);
-    assert!(give(&mut session, receipt(scene.receipt(1))).is_empty());
+    assert!(give(&mut session, scene.answer(0, 1, &[])).is_empty());
 }
 
 #[test]
 fn exceptions_outside_the_receipted_entries_are_refused() {
     let scene = Scene::new(2);
-    let reason = pb::ExceptionReason::Policy.into();
-    let exception = |index| pb::FeedException { index, reason, detail: String::new() };
-    for wrong in [vec![exception(1)], vec![exception(0), exception(0)], vec![exception(u64::MAX)]] {
+    let exception = |index| Exception::new(LeafIndex::new(index), Reason::Policy, "");
+    for wrong in [vec![exception(1)], vec![exception(0), exception(0)], vec![exception(9)]] {
         let (mut session, out) = scene.sender_after_hello(0);
         scene.serve(&mut session, out);
-        let found = fault(&mut session, receipt_with(scene.receipt(1), wrong));
-        let index = matches!(found, Fault::PeerMisbehaved(Misbehaviour::ExceptionIndex { .. }));
-        assert!(index, "{found:?}");
+        let found = fault(&mut session, scene.answer(0, 1, &wrong));
+        let is_of_statement = matches!(found, Fault::PeerMisbehaved(Misbehaviour::Statement(_)));
+        assert!(is_of_statement, "{found:?}");
+    }
+}
+
+#[test]
+fn a_receipt_without_a_signed_statement_of_its_exceptions_is_refused() {
+    let scene = Scene::new(2);
+    for answer in [unaccounted(scene.receipt(1)), {
+        let Input::Frame(mut frame) = scene.answer(0, 1, &[]) else { panic!("no frame") };
+        if let Some(Body::Receipt(receipt)) = &mut frame.body {
+            let reason = pb::ExceptionReason::Policy.into();
+            receipt.exceptions.push(pb::FeedException { reason, ..Default::default() });
+        }
+        Input::Frame(frame)
+    }] {
+        let (mut session, out) = scene.sender_after_hello(0);
+        scene.serve(&mut session, out);
+        let found = fault(&mut session, answer);
+        assert!(matches!(found, Fault::PeerMisbehaved(Misbehaviour::Statement(_))), "{found:?}");
     }
 }
 
@@ -570,7 +593,7 @@ fn a_peer_of_another_name_or_protocol_is_refused() {
 #[test]
 fn frames_before_hello_and_a_second_hello_end_the_stream() {
     let scene = Scene::new(1);
-    let early = fault(&mut scene.sender(0), receipt(scene.receipt(1)));
+    let early = fault(&mut scene.sender(0), scene.answer(0, 1, &[]));
     assert_eq!(early, Misbehaviour::BeforeHello("receipt").into());
     let empty = fault(&mut scene.sender(0), Input::Frame(pb::ExchangeFrame { body: None }));
     assert_eq!(empty, Misbehaviour::EmptyFrame.into());
@@ -587,7 +610,7 @@ fn a_drained_stream_sends_no_batch_and_closes_when_all_is_receipted() {
     assert!(matches!(out[..], [Output::Send(_)]));
     assert!(give(&mut session, Input::Published(TreeSize::new(3))).is_empty());
     assert!(give(&mut session, frame(Body::Drain(pb::Drain {}))).is_empty());
-    let out = give(&mut session, receipt(scene.receipt(3)));
+    let out = give(&mut session, scene.answer(2, 3, &[]));
     let [Output::RecordReceipt { .. }, Output::Close(how)] = &out[..] else { panic!("{out:?}") };
     assert_eq!(*how, Closing::Drained);
     assert!(session.lag().is_none());

@@ -82,6 +82,11 @@ impl Cosigner {
         let blob = [time.0.to_be_bytes().as_slice(), &signature.to_bytes()].concat();
         NoteSignature::new(self.name.clone(), self.key_id, blob).expect("the blob has 72 bytes")
     }
+
+    /// Signs another message, which begins with a tag: no tag begins as the message of a cosignature.
+    pub fn sign_tagged(&self, tag: &'static [u8], message: &[u8]) -> [u8; 64] {
+        self.key.sign(&[tag, message].concat()).to_bytes()
+    }
 }
 
 impl fmt::Debug for Cosigner {

@@ -10,8 +10,8 @@ use super::take_in::{Accepting, Ahead, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
     Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
-    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session, Standing,
-    check_batch,
+    Closing, Exception, Fault, Input, Output, Pair, Reason, ReceivedBatch, Session,
+    SignedExceptions, Standing, check_batch,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, TreeSize};
 use crate::journal::JournalError;
@@ -384,8 +384,8 @@ impl<'a> Driver<'a> {
                 Output::LoadExceptions { from } => self.load_exceptions(from)?,
                 Output::Check { frontier, batch } => self.check(frontier, batch)?,
                 Output::Store(batch) => self.store(*batch).await?,
-                Output::RecordReceipt { size, note, exceptions } => {
-                    self.record_receipt(size, note, &exceptions).await?;
+                Output::RecordReceipt { size, note, signed } => {
+                    self.record_receipt(size, note, &signed).await?;
                 }
                 Output::AskJournalRoot(size) => self.answer_journal_root(size)?,
                 Output::Assured => self.node.guard.assured(self.agency),
@@ -518,26 +518,23 @@ impl<'a> Driver<'a> {
         &mut self,
         size: TreeSize,
         note: Vec<u8>,
-        exceptions: &[Exception],
+        signed: &[SignedExceptions],
     ) -> Result<(), End> {
         let waiting = self.sent_at.split_off(&(size.get() + 1));
         for (_, sent) in std::mem::replace(&mut self.sent_at, waiting) {
             let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.node.links.receipted(self.agency, delay);
         }
-        self.exceptions += exceptions.len() as u64;
+        self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
         let total = self.exceptions;
-        let receipt = |exceptions: &[Exception]| pb::ReceiptReceived {
+        let receipt = |signed: &SignedExceptions| pb::ReceiptReceived {
             partner: self.agency.to_string(),
             note: Bytes::copy_from_slice(&note),
-            exceptions: exceptions.iter().map(pb::FeedException::from).collect(),
+            exceptions: signed.exceptions.iter().map(pb::FeedException::from).collect(),
             exceptions_total: total,
+            statement: Some((&signed.statement).into()),
         };
-        let mut entries: Vec<pb::ReceiptReceived> =
-            exceptions.chunks(BATCH_ENTRIES_MAX).map(&receipt).collect();
-        if entries.is_empty() {
-            entries.push(receipt(&[]));
-        }
+        let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
         let (agency, generation) = (self.agency.clone(), self.generation);
         // Durable in its turn; nothing waits for it, since the partner has the receipt too.
         let _in_turn = self

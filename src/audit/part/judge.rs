@@ -3,6 +3,7 @@
 //! Every file is compared with the manifest and every entry proved under one checkpoint, in the
 //! order of the journal; the keys come from entries too. The first thing that does not hold ends it.
 
+mod erasures;
 mod feeds;
 
 use super::manifest::{Item, MANIFEST, Manifest, Selection, sha256};
@@ -15,11 +16,10 @@ use crate::audit::content::{Content, slots_hash};
 use crate::audit::examine::{Accepted, Found, Told, entry};
 use crate::audit::export::{Folder, head};
 use crate::audit::failure::{Check, Failure, Fault, Place};
-use crate::audit::holds::check_order;
 use crate::audit::ledger::Anchor;
 use crate::audit::lines::Log;
 use crate::audit::proof::History;
-use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::merkle::{
     NOTE_BYTES_MAX, TLOG_PROOF_BYTES_MAX, TlogProof, TreeHead, leaf_hash, verify_inclusion,
 };
@@ -171,6 +171,8 @@ struct Row {
     kind: Kind,
     originator: AgencyName,
     slots_hash: [u8; 32],
+    series: SeriesId,
+    retain_until: Option<Timestamp>,
     open: SlotMask,
     operation: Option<String>,
     /// Its originator marks it not for evidence.
@@ -202,6 +204,8 @@ struct Part<'a, F> {
     /// Records whose newest content was overwritten; an entry that says so must follow.
     overwritten: BTreeSet<RecordId>,
     acts: Acts,
+    /// Records under a hold.
+    held: BTreeSet<RecordId>,
     /// Consents to use as evidence that the part holds.
     consents: Consents,
     /// The entry that says that the logs are succeeded, and by which generation.
@@ -233,6 +237,7 @@ impl<'a, F: Folder> Part<'a, F> {
             accepted: HashMap::new(),
             overwritten: BTreeSet::new(),
             acts: Acts::default(),
+            held: BTreeSet::new(),
             consents: Consents::default(),
             succeeded: None,
             is_asked_here: false,
@@ -292,14 +297,14 @@ impl<'a, F: Folder> Part<'a, F> {
                 self.extended(&received, &content)
             }
             Found::Entry { told: Told::Erased { erased, content }, .. } => {
-                self.erased(&erased, &content)
+                self.erased(&erased, &content, at)
             }
-            Found::Entry { told: Told::Other(event), .. } => self.event(index, *event),
+            Found::Entry { told: Told::Other(event), .. } => self.event((index, at), *event),
             Found::Feed { .. } | Found::Commit(_) => Err(fault(&"something else")),
         }
     }
 
-    fn event(&mut self, index: u64, event: Event) -> Result<(), Fault> {
+    fn event(&mut self, (index, at): (u64, Timestamp), event: Event) -> Result<(), Fault> {
         match event {
             Event::Genesis(genesis) => {
                 self.genesis = genesis.agency.parse().ok();
@@ -338,14 +343,23 @@ impl<'a, F: Folder> Part<'a, F> {
             Event::ReceiptReceived(receipt) => {
                 self.notes += 1;
                 let log = self.log(&receipt.partner)?;
+                log.check_statement(&receipt)?;
                 log.receipted_head(&receipt.note, Check::Receipt).map(drop)
             }
-            Event::RecordRestricted(held) => match &held.order {
-                Some(order) => self.order(order, &held.record_id),
-                None => Ok(()),
-            },
+            Event::RecordRestricted(held) => {
+                if let Ok(id) = RecordId::try_from(&held.record_id[..]) {
+                    match held.restricted {
+                        true => self.held.insert(id),
+                        false => self.held.remove(&id),
+                    };
+                }
+                match &held.order {
+                    Some(order) => self.order(order, &held.record_id),
+                    None => Ok(()),
+                }
+            }
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide(index, &decided),
+            Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
             Event::ConsentReceived(received) => {
                 let own = self.files.manifest.agency.to_string();
                 self.consent(&received.partner, &own, received.consent)
@@ -399,6 +413,8 @@ impl<'a, F: Folder> Part<'a, F> {
             kind: header.kind,
             originator: originator.clone(),
             slots_hash: header.slots_hash,
+            series: header.series,
+            retain_until: header.marking.retain_until,
             open,
             operation: header.operation.clone(),
             is_restricted: header.marking.use_limits.no_evidence,
@@ -449,31 +465,6 @@ impl<'a, F: Folder> Part<'a, F> {
             return Err(mismatch(content.open, received.open_slots));
         }
         self.changed(&received.record_id, content, |open| open.or(gained))
-    }
-
-    /// Slots were erased; an act that the part holds, or what needs none, led to it.
-    fn erased(&mut self, erased: &pb::SlotsErased, content: &Content) -> Result<(), Fault> {
-        self.acts.cover(erased)?;
-        let slots = SlotMask::from_bits(erased.slots);
-        let is_shown = content.is_overwritten || slots.without(content.erased).is_empty();
-        if slots.bits() != erased.slots || slots.is_empty() || !is_shown {
-            return Err(mismatch(content.erased, erased.slots));
-        }
-        if let Some(order) = &erased.order {
-            self.order(order, &erased.record_id)?;
-        }
-        self.overwritten.remove(&content.id);
-        self.changed(&erased.record_id, content, |open| open.without(slots))
-    }
-
-    /// An order to erase a record that is here was given by its originator, as far as that is known.
-    fn order(&self, order: &pb::ErasureOrder, id: &[u8]) -> Result<(), Fault> {
-        let id = RecordId::try_from(id)
-            .map_err(|error| Fault::new(Check::EntryForm, "a record id", error))?;
-        let Some(Row { originator, .. }) = self.accepted.get(&id) else { return Ok(()) };
-        let own = self.own.last().filter(|card| card.agency == *originator);
-        let card = own.or_else(|| self.partners.get(originator));
-        check_order(order, &id, originator, card).map(drop)
     }
 
     /// What a record has now are those slots that the originator committed to.
@@ -556,14 +547,6 @@ impl<'a, F: Folder> Part<'a, F> {
             self.consents.say(&originator, &consent);
         }
         Ok(())
-    }
-
-    /// Content may be missing only if an entry that is here says that it was erased.
-    fn check_erasures(&self) -> Result<(), Stop> {
-        let Some(id) = self.overwritten.first() else { return Ok(()) };
-        let found = format!("overwritten content of record {id} without such an entry");
-        let expected = "content, or an entry that says it was erased";
-        Err(broken(MANIFEST, Fault::new(Check::Content, expected, found)))
     }
 
     /// The agency's cards, and its signature on the checkpoint. Gives its number.

@@ -1,6 +1,7 @@
 //! A node's directory with a history in it, written by the journal itself, and ways to tamper.
 
-use crate::ident::{AgencyName, Generation, KeyId, RecordId, Timestamp};
+use crate::exchange::{Exception, ExceptionStatement, Reason};
+use crate::ident::{AgencyName, Generation, KeyId, LeafIndex, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::entry::receipt_name;
 use crate::journal::erase::Ground;
@@ -74,7 +75,7 @@ impl Party {
     }
 
     /// This party's order to erase slots of one of its records.
-    fn order(&self, record: &Verified, slots: u32) -> ErasureOrder {
+    pub(super) fn order(&self, record: &Verified, slots: u32) -> ErasureOrder {
         let key = self.key(Role::Record);
         let signer = (key.signing_key(), key.public().id());
         let slots = SlotMask::from_bits(slots);
@@ -88,11 +89,16 @@ impl Party {
 
     /// This party's witness cosigns a note under that name.
     pub(super) fn cosign(&self, name: &str, note: &[u8]) -> Bytes {
+        self.cosign_at(name, note, at())
+    }
+
+    /// The same at another time.
+    pub(super) fn cosign_at(&self, name: &str, note: &[u8], at: Timestamp) -> Bytes {
         let key = self.key(Role::Witness).signing_key().clone();
         let cosigner = Cosigner::new(name.parse().unwrap(), key);
         let note = Note::parse(note).unwrap();
         let checkpoint = Checkpoint::parse(note.text()).unwrap();
-        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at()));
+        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at));
         [note.to_bytes(), format!("{line}\n").into_bytes()].concat().into()
     }
 
@@ -176,6 +182,8 @@ fn indicator(number: u8) -> pb::Draft {
         marking: Some(pb::Marking {
             tlp: pb::Tlp::Green.into(),
             pap: pb::Pap::Green.into(),
+            // The time of the first record ends as soon as it is made.
+            retain_until_ms: if number == 0 { at().unix_ms().unsigned_abs() } else { 0 },
             ..pb::Marking::default()
         }),
         labels: vec!["takedown".into()],
@@ -441,13 +449,23 @@ impl Node {
         let checkpoint = Checkpoint::parse(Note::parse(&published).unwrap().text()).unwrap();
         let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
         let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
+        let end = checkpoint.size().get();
         let note = receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner);
+        let state = &self.ledger.view().snapshot().state;
+        let (start, before) = {
+            let known = &state.partners[&partner.agency];
+            (known.receipted, known.exceptions)
+        };
+        let refused = [Exception::new(LeafIndex::new(start + 1), Reason::Policy, "")];
+        let feed = origin.parse().unwrap();
+        let statement = ExceptionStatement::sign(&feed, start..end, &refused, &partner.cosigner());
         self.commit(move |t| {
             t.append(Event::ReceiptReceived(pb::ReceiptReceived {
                 partner: partner.agency.to_string(),
                 note,
-                exceptions: vec![pb::FeedException { index: 1, ..Default::default() }],
-                exceptions_total: 1,
+                exceptions: refused.iter().map(Into::into).collect(),
+                exceptions_total: before + 1,
+                statement: Some((&statement).into()),
             }))
         });
     }

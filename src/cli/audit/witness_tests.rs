@@ -1,8 +1,8 @@
 //! What the journal says about cosignatures, told by a node that lies.
 
-use super::fixtures::{Node, Party, forged_checkpoint, framed, frames};
+use super::fixtures::{Node, Party, at, forged_checkpoint, framed, frames};
 use super::tests::{audited, dishonest, verified};
-use crate::audit::{Check, Remark};
+use crate::audit::{Check, Remark, Report};
 use crate::cli::audit::{AuditOptions, verify_directory};
 use crate::ident::TreeSize;
 use crate::journal::entry::witness_name;
@@ -41,8 +41,13 @@ fn evidence(held: &[u8], shown: &[u8]) -> Event {
 
 /// A witness that is no partner.
 fn added(role: SignatureType) -> Event {
-    let key = Party::stranger().key(Role::Witness);
-    let name = "w.example".parse().unwrap();
+    named("w.example", &Party::stranger(), role)
+}
+
+/// The same under another name, with the witness key of that party.
+fn named(name: &str, party: &Party, role: SignatureType) -> Event {
+    let key = party.key(Role::Witness);
+    let name = name.parse().unwrap();
     let key = NoteVerifier::new(name, role, key.public().as_bytes()).unwrap();
     let vkey = key.to_string();
     let (url, client) = ("http://w.example".into(), "admin".into());
@@ -154,4 +159,72 @@ fn a_quorum_counts_witnesses_and_not_cosignatures() {
     assert_eq!(report.witnesses[0].name, "cert.example/witness");
     assert!(report.to_string().contains("quorum     ✓ 1 witnesses cover"), "{report}");
     assert_eq!(with(2).failure.unwrap().fault.check, Check::Quorum);
+}
+
+/// A node whose newest checkpoint is cosigned under these names, each by the witness key of a party and
+/// so much later than the journal says. All but the partner's own name are added as witnesses first.
+fn witnessed(by: &[(&str, &Party, i64)]) -> Node {
+    let mut node = Node::new();
+    node.submit(0..2);
+    for (name, party, _) in by.iter().filter(|(name, ..)| *name != "cert.example/witness") {
+        append(&node, named(name, party, SignatureType::Cosignature));
+    }
+    let note = node.ledger.view().snapshot().note.clone();
+    for (name, party, later_ms) in by {
+        let note = party.cosign_at(name, &note, at().plus_ms(*later_ms));
+        let witness = (*name).to_owned();
+        append(&node, Event::CosignatureReceived(pb::CosignatureReceived { witness, note }));
+    }
+    node
+}
+
+fn with_quorum(node: &Node, quorum: usize) -> Report {
+    let options = AuditOptions { quorum: Some(quorum), ..AuditOptions::default() };
+    verify_directory(node.path(), &options).unwrap()
+}
+
+#[test]
+fn one_key_under_three_names_is_one_witness_of_a_quorum() {
+    let (partner, stranger) = (Party::partner(), Party::stranger());
+    let node = witnessed(&[
+        ("a.example", &partner, 0),
+        ("b.example", &partner, 0),
+        ("cert.example/witness", &partner, 0),
+    ]);
+    assert_eq!(with_quorum(&node, 1).failure, None);
+    assert_eq!(with_quorum(&node, 2).failure.unwrap().fault.check, Check::Quorum);
+    let text = with_quorum(&node, 1).to_string();
+    assert!(text.contains("does not count: the key of"), "{text}");
+    let two = witnessed(&[("a.example", &stranger, 0), ("cert.example/witness", &partner, 0)]);
+    assert_eq!(with_quorum(&two, 2).failure, None);
+}
+
+#[test]
+fn a_key_of_the_agency_itself_never_counts_for_a_quorum() {
+    let (own, partner) = (Party::own(), Party::partner());
+    let node = witnessed(&[("w.example", &own, 0), ("cert.example/witness", &partner, 0)]);
+    let report = with_quorum(&node, 1);
+    assert_eq!(report.failure, None);
+    assert!(report.to_string().contains("does not count: a key of the agency's own"), "{report}");
+    assert_eq!(with_quorum(&node, 2).failure.unwrap().fault.check, Check::Quorum);
+}
+
+#[test]
+fn a_journal_that_is_years_ahead_of_its_witnesses_or_dated_back_is_found() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (partner, stranger) = (Party::partner(), Party::stranger());
+    let signed = |later_ms| {
+        let report = verified(&witnessed(&[("cert.example/witness", &partner, later_ms)]));
+        let remarks = report.remarks.iter().filter(|remark| remark.name() == "signed_times");
+        (report.failure.clone().map(|failure| failure.fault.check), remarks.count())
+    };
+    assert_eq!(signed(0), (None, 0));
+    assert_eq!(signed(-60_000), (None, 0));
+    assert_eq!(signed(-2 * HOUR_MS), (None, 1));
+    assert_eq!(signed(2 * HOUR_MS), (None, 1));
+    assert_eq!(signed(-2 * 365 * 24 * HOUR_MS), (Some(Check::SignedTime), 1));
+    assert_eq!(signed(30 * HOUR_MS), (Some(Check::SignedTime), 1));
+    let one_of_two =
+        [("w.example", &stranger, 0), ("cert.example/witness", &partner, -48 * HOUR_MS)];
+    assert_eq!(verified(&witnessed(&one_of_two)).failure, None);
 }

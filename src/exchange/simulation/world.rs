@@ -599,7 +599,8 @@ impl<'a> World<'a> {
                     let judged = end.judged.remove(&received.checked.start.get()).unwrap();
                     Job::Store(received, judged)
                 }
-                Output::RecordReceipt { size, note, exceptions } => {
+                Output::RecordReceipt { size, note, signed } => {
+                    let exceptions = signed.into_iter().flat_map(|one| one.exceptions).collect();
                     Job::Record { size, note, exceptions }
                 }
                 Output::Assured => continue,

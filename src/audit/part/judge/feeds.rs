@@ -60,7 +60,7 @@ impl<F: Folder> Part<'_, F> {
             return Err(broken(MANIFEST, Fault::new(Check::ExportFile, expected, found)));
         }
         let receipted = first.and_then(|(note, _)| log.receipted_head(&note, Check::Receipt).ok());
-        let receipted = receipted.map_or(0, |head| head.size.get());
+        let receipted = receipted.map_or(0, |(head, _)| head.size.get());
         Ok(PartFeed { name: name.clone(), share, receipted })
     }
 

@@ -1,0 +1,105 @@
+//! The grounds of erasures, told by a node that lies.
+
+use super::fixtures::{Node, Party, at, id_bytes};
+use super::tests::verified;
+use crate::audit::Check;
+use crate::ident::Timestamp;
+use crate::journal::erase::Ground;
+use crate::journal::transaction::Origin;
+use crate::pb::{self, journal_entry::Event};
+use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::record::slots::SlotMask;
+use std::sync::Arc;
+
+fn retention() -> Ground {
+    Ground {
+        basis: ErasureBasis::Retention,
+        authority: String::new(),
+        proposal: 0,
+        partner: None,
+        order: None,
+    }
+}
+
+/// The check that fails after a record that may be kept until then was erased by retention.
+fn erased_by_retention(retain_until_ms: u64) -> Option<Check> {
+    let record = Party::own().record(|marking| marking.retain_until_ms = retain_until_ms);
+    let node = Node::new();
+    let id = record.id();
+    node.commit(move |t| t.accept(record, Origin::Client("desk")));
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &retention()));
+    verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+#[test]
+fn an_erasure_by_retention_is_replayed_from_the_signed_header_and_the_time_of_the_journal() {
+    let now = at().unix_ms().unsigned_abs();
+    assert_eq!(erased_by_retention(now), None);
+    assert_eq!(erased_by_retention(now + 3_600_000), Some(Check::Erasure));
+    assert_eq!(erased_by_retention(0), Some(Check::Erasure));
+}
+
+/// The check that fails after an approved act on one record led to the erasure of another one, with or
+/// without an order, decided so long after the proposal expired.
+fn erased_by_act(
+    (named, erased): (usize, usize),
+    is_ordered: bool,
+    expires_ms: i64,
+) -> Option<Check> {
+    let mut node = Node::new();
+    node.submit(1..3);
+    let (named, erased) = (Arc::clone(&node.records[named]), Arc::clone(&node.records[erased]));
+    node.commit(move |t| {
+        let proposal = t.append(Event::ActProposed(proposed(&named, expires_ms)))?;
+        t.append(Event::ActDecided(pb::ActDecided {
+            proposal,
+            client: "tanaka".into(),
+            role: "policy-officer".into(),
+            approved: true,
+            reason: String::new(),
+            closes: true,
+        }))?;
+        let order: ErasureOrder = Party::own().order(&erased, 0b110);
+        let ground = Ground {
+            basis: ErasureBasis::Led16,
+            authority: "file 7".into(),
+            proposal,
+            partner: None,
+            order: is_ordered.then_some(order),
+        };
+        t.erase(&erased.id(), SlotMask::from_bits(0b110), &ground)
+    });
+    verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+fn proposed(record: &Verified, expires_ms: i64) -> pb::ActProposed {
+    pb::ActProposed {
+        client: "sato".into(),
+        role: "analyst".into(),
+        act: Some(pb::Act {
+            act: Some(pb::act::Act::Erase(pb::EraseAct {
+                record_id: id_bytes(record),
+                slots: 0b110,
+                basis: pb::ErasureBasis::Led16.into(),
+                authority: "file 7".into(),
+                series_head: id_bytes(record),
+            })),
+        }),
+        expires_at_ms: Timestamp::plus_ms(at(), expires_ms).unix_ms().unsigned_abs(),
+    }
+}
+
+#[test]
+fn an_act_covers_the_series_it_names_and_orders_everybody_to_erase_own_records() {
+    let later = 3_600_000;
+    assert_eq!(erased_by_act((0, 0), true, later), None);
+    assert_eq!(erased_by_act((0, 1), true, later), Some(Check::Erasure));
+    assert_eq!(erased_by_act((0, 0), false, later), Some(Check::Erasure));
+}
+
+#[test]
+fn nobody_decides_on_an_act_that_has_expired() {
+    assert_eq!(erased_by_act((0, 0), true, 0), Some(Check::Act));
+}

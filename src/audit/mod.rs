@@ -37,6 +37,7 @@ mod proof_file;
 mod proof_report;
 #[cfg(test)]
 mod proof_tests;
+mod recorded;
 mod records;
 mod releases;
 mod replay;
@@ -68,6 +69,7 @@ pub use proof_file::{
     PROOF_CARDS_MAX, PROOF_DISCLOSURES_MAX, PROOF_FILE_BYTES_MAX, ProofFile, ProofFileError,
 };
 pub use proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
+pub use recorded::{LEAF_RECORD_BYTES, Recorded, SegmentsEnd};
 pub use replay::BundleFiles;
 pub use report::{Counts, FeedCount, NotCounted, Quorum, Remark, Report, Verdict, WitnessCount};
 pub use segment::Chunk;

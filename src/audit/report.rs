@@ -90,6 +90,9 @@ pub enum Remark {
         /// Entries that were signed, by the largest checkpoint that partners showed; `None` if they
         /// showed only feeds.
         signed: Option<u64>,
+        /// Entries that were acknowledged at least, by files of the node's store; `None` if only
+        /// partners showed a loss.
+        recorded: Option<u64>,
         reason: String,
     },
     /// The checkpoint that the auditor holds is of entries that a succession says are lost.
@@ -187,15 +190,20 @@ impl fmt::Display for Remark {
                 "the bytes of {} erased records are still here; the node destroys them when it starts",
                 grouped(*records)
             ),
-            Self::Succeeded { generation, left, signed, reason } => {
+            Self::Succeeded { generation, left, signed, recorded, reason } => {
                 write!(
                     f,
                     "generation {generation} of the logs begins behind {} entries: later ones were lost for good",
                     grouped(*left)
                 )?;
-                match signed {
-                    Some(signed) => write!(f, ", at least {}", grouped(signed - left))?,
-                    None => f.write_str(", how many no partner showed")?,
+                match (signed, recorded) {
+                    (Some(signed), _) => write!(f, ", at least {}", grouped(signed - left))?,
+                    (None, Some(recorded)) => write!(
+                        f,
+                        ", at least {} by the node's own files; no partner showed it",
+                        grouped(recorded - left)
+                    )?,
+                    (None, None) => f.write_str(", how many no partner showed")?,
                 }
                 write!(f, "; everything was disclosed anew; reason given: {reason:?}")
             }

@@ -12,7 +12,9 @@ use super::ledger::{Audit, KnownCheckpoint};
 use super::lines::{Log, head_by};
 use super::report::Remark;
 use crate::ident::{AgencyName, Generation};
-use crate::merkle::{Checkpoint, Note, NoteVerifier, SignatureType, TreeHead, verify_note};
+use crate::merkle::{
+    Checkpoint, Note, NoteVerifier, Shortfall, SignatureType, TreeHead, verify_note,
+};
 use crate::pb;
 
 /// A log keeps at most so many notes of what was lost in one entry.
@@ -101,10 +103,18 @@ impl Audit {
         if left != computed {
             return Err(fault(shown(computed), &shown(left)));
         }
-        if succeeded.lost.is_empty() || succeeded.lost.len() > LOST_MAX {
+        if succeeded.lost.len() > LOST_MAX {
             let found = succeeded.lost.len();
-            return Err(fault(format!("1 to {LOST_MAX} notes of what was lost"), &found));
+            return Err(fault(format!("at most {LOST_MAX} notes of what was lost"), &found));
         }
+        let recorded = match Shortfall::of(succeeded.recorded_size, left.size.get()) {
+            Some(shortfall) => Some(shortfall.recorded),
+            None if succeeded.recorded_size == 0 && !succeeded.lost.is_empty() => None,
+            None => {
+                let expected = format!("a loss that shows: more than {} entries", left.size);
+                return Err(fault(expected, &succeeded.recorded_size));
+            }
+        };
         let mut signed = None;
         for lost in &succeeded.lost {
             signed = signed.max(self.lost(lost, left)?);
@@ -115,6 +125,7 @@ impl Audit {
             generation,
             left: left.size.get(),
             signed,
+            recorded,
             reason: succeeded.reason.clone(),
         });
         self.set_known_aside(now, left);

@@ -61,6 +61,7 @@ pub enum AuditError {
 }
 
 pub(super) mod exported;
+pub(super) mod recorded;
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
     let path = path.to_owned();
@@ -94,8 +95,10 @@ pub fn verify_with(
     expectations.directory_card = card;
     let store = dir.join("store");
     let segments = store.join("segments");
+    let recorded = recorded::recorded_in(&store)?;
     let (numbers, foreign) = segment_numbers(&segments)?;
     let mut report = verify(expectations, &segments, &numbers).map_err(reading(&segments))?;
+    recorded::compare(&mut report, &recorded, &segments, numbers.last().copied())?;
     report.remarks.extend(foreign.into_iter().map(|name| Remark::ForeignFile { name }));
     if store.join("overwrite.redo").metadata().is_ok_and(|file| file.len() > 0) {
         report.remarks.push(Remark::OverwritePending);

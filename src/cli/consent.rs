@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::connection::Role;
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::output::Format;
 use super::schema::{hex, time_text};
 use super::table::{Table, facts};
@@ -50,8 +51,8 @@ pub enum ConsentCommand {
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct ScopeArgs {
-    /// Id of one record, 64 hexadecimal digits; no revision of it.
-    record: Option<RecordId>,
+    /// Id of one record, or its first digits, six at the least; no revision of it.
+    record: Option<GivenId>,
     /// All of a case, by the operation code in the header of its records.
     #[arg(long, visible_alias = "case", value_name = "CODE")]
     operation: Option<String>,
@@ -102,7 +103,7 @@ pub struct GrantArgs {
     until: Timestamp,
     /// For this one record instead of what was asked.
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["operation", "all"])]
-    record: Option<RecordId>,
+    record: Option<GivenId>,
     /// For all of a case instead, by the operation code in the header of its records.
     #[arg(long, visible_alias = "case", value_name = "CODE", conflicts_with = "all")]
     operation: Option<String>,
@@ -170,7 +171,22 @@ fn with_scope(
     subject
 }
 
-fn subject(purpose: PurposeArgs, scope: ScopeArgs) -> pb::ConsentSubject {
+/// The whole id of a record that was named, as far as one was.
+async fn whole(given: Option<GivenId>, context: &Context) -> Result<Option<RecordId>, CliError> {
+    match given {
+        Some(given) => {
+            given.resolve(context, &[Role::Analyst, Role::PolicyOfficer]).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+async fn subject(
+    purpose: PurposeArgs,
+    scope: ScopeArgs,
+    context: &Context,
+) -> Result<pb::ConsentSubject, CliError> {
+    let record = whole(scope.record, context).await?;
     let mut subject = pb::ConsentSubject::default();
     match purpose.partner {
         Some(partner) => {
@@ -179,14 +195,14 @@ fn subject(purpose: PurposeArgs, scope: ScopeArgs) -> pb::ConsentSubject {
         }
         None => subject.purpose = pb::ConsentPurpose::Evidence.into(),
     }
-    with_scope(subject, scope.record, scope.operation)
+    Ok(with_scope(subject, record, scope.operation))
 }
 
 async fn ask(args: AskArgs, context: &Context) -> Result<(), CliError> {
     let channel = context.channel(&[Role::Analyst, Role::PolicyOfficer]).await?;
     let request = pb::AskConsentRequest {
         originator: args.of.as_ref().map(ToString::to_string).unwrap_or_default(),
-        subject: Some(subject(args.purpose, args.scope)),
+        subject: Some(subject(args.purpose, args.scope, context).await?),
         reason: args.reason,
     };
     let answer = ConsentServiceClient::new(channel)
@@ -300,6 +316,7 @@ fn to_json(view: &pb::ConsentView) -> Value {
 async fn grant(args: GrantArgs, context: &Context) -> Result<(), CliError> {
     let GrantArgs { number, until, record, operation, all, reason } = args;
     let mut client = client(context, &[Role::PolicyOfficer, Role::Analyst]).await?;
+    let record = whole(record, context).await?;
     let other = record.is_some() || operation.is_some() || all;
     let subject = if other {
         let listed = client
@@ -335,7 +352,7 @@ async fn give(args: GiveArgs, context: &Context) -> Result<(), CliError> {
     let request = pb::ProposeConsentRequest {
         request_entry: 0,
         holder: args.holder.to_string(),
-        subject: Some(subject(args.purpose, args.scope)),
+        subject: Some(subject(args.purpose, args.scope, context).await?),
         valid_until_ms: args.until.unix_ms().unsigned_abs(),
         reason: args.reason,
     };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::connection::Role;
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::names::{self, word, word_of_number};
 use super::output::Format;
 use super::record::{Which, read};
@@ -21,8 +22,8 @@ const SHORT_ID_DIGITS: usize = 12;
 
 #[derive(Debug, clap::Args)]
 pub struct EraseArgs {
-    /// Id of any revision, 64 hexadecimal digits; all revisions here are erased.
-    id: RecordId,
+    /// Id of any revision, or its first digits, six at the least; all revisions here are erased.
+    id: GivenId,
     /// Fields by name or slot number, with commas between; `all` for every one.
     #[arg(long, value_delimiter = ',', required = true)]
     slots: Vec<String>,
@@ -37,7 +38,7 @@ pub struct EraseArgs {
 #[derive(Debug, clap::Args)]
 pub struct ErasuresArgs {
     /// Only those of this record.
-    id: Option<RecordId>,
+    id: Option<GivenId>,
     /// Only those that a partner has not answered yet.
     #[arg(long)]
     outstanding: bool,
@@ -45,8 +46,8 @@ pub struct ErasuresArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct HoldArgs {
-    /// Id of the record, 64 hexadecimal digits.
-    id: RecordId,
+    /// Id of the record, or its first digits, six at the least.
+    id: GivenId,
     /// Why; at most 1,024 bytes. It stands in the journal.
     #[arg(long)]
     reason: String,
@@ -68,9 +69,9 @@ async fn client(context: &Context, roles: &[Role]) -> Result<Client, CliError> {
 }
 
 pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), CliError> {
-    let slots = slot_mask(args, context).await?;
+    let (slots, id) = slot_mask(args, context).await?;
     let request = pb::EraseRecordRequest {
-        record_id: Bytes::copy_from_slice(args.id.as_bytes()),
+        record_id: Bytes::copy_from_slice(id.as_bytes()),
         slots,
         basis: args.basis.into(),
         authority: args.authority.clone(),
@@ -84,7 +85,7 @@ pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), Cli
     let act = answer.act.unwrap_or_default();
     let document = json!({
         "act": act.proposal,
-        "record": args.id.to_string(),
+        "record": id.to_string(),
         "slots": slot_numbers(slots),
         "wanted_roles": act.wanted_roles,
     });
@@ -99,8 +100,9 @@ pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), Cli
 }
 
 /// The slots that were named, looked up in the record itself.
-async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<u32, CliError> {
-    let answer = read(Which::Record(args.id), context).await?;
+async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<(u32, RecordId), CliError> {
+    let id = args.id.resolve(context, &[Role::Analyst, Role::PolicyOfficer]).await?;
+    let (answer, _) = read(&Which::Record(GivenId::of(id)), context).await?;
     let record = RecordText::from_view(&answer.record.unwrap_or_default());
     let mut mask = 0;
     for wanted in &args.slots {
@@ -115,17 +117,21 @@ async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<u32, CliError>
         }
         mask |= bits;
     }
-    Ok(mask)
+    Ok((mask, id))
 }
 
 pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(), CliError> {
     let roles = [Role::Analyst, Role::Auditor, Role::PolicyOfficer];
+    let id = match &args.id {
+        Some(id) => Some(id.resolve(context, &roles).await?),
+        None => None,
+    };
     let mut client = client(context, &roles).await?;
     let mut before = 0;
     let mut erasures = Vec::new();
     let index_pending = loop {
         let request = pb::ListErasuresRequest {
-            record_id: args.id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
+            record_id: id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
             outstanding: args.outstanding,
             before,
         };
@@ -211,7 +217,9 @@ fn to_json(view: &pb::ErasureView) -> Value {
 }
 
 pub(super) async fn restrict(args: &HoldArgs, context: &Context) -> Result<(), CliError> {
-    let record_id = Bytes::copy_from_slice(args.id.as_bytes());
+    let roles = [Role::Analyst, Role::PolicyOfficer];
+    let id = args.id.resolve(context, &roles).await?;
+    let record_id = Bytes::copy_from_slice(id.as_bytes());
     let reason = args.reason.clone();
     let request = pb::RestrictRecordRequest { record_id, reason };
     client(context, &[Role::Analyst, Role::PolicyOfficer])
@@ -219,14 +227,15 @@ pub(super) async fn restrict(args: &HoldArgs, context: &Context) -> Result<(), C
         .restrict_record(context.request(request))
         .await
         .map_err(CliError::node("put the record under a hold"))?;
-    let document = json!({"record": args.id.to_string(), "restricted": true});
+    let document = json!({"record": id.to_string(), "restricted": true});
     context.output.either(document, || {
-        facts([("record", args.id.to_string()), ("now", "under a hold".to_owned())])
+        facts([("record", id.to_string()), ("now", "under a hold".to_owned())])
     })
 }
 
 pub(super) async fn unrestrict(args: &EndHoldArgs, context: &Context) -> Result<(), CliError> {
     let HoldArgs { id, reason } = &args.hold;
+    let id = id.resolve(context, &[Role::PolicyOfficer]).await?;
     let request = pb::UnrestrictRecordRequest {
         record_id: Bytes::copy_from_slice(id.as_bytes()),
         reason: reason.clone(),

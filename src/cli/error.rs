@@ -140,11 +140,37 @@ pub enum CliError {
 
 impl From<crate::node::NodeError> for CliError {
     fn from(error: crate::node::NodeError) -> Self {
-        Self::Precondition {
-            found: error.to_string(),
-            fix: "put right what is named, then run it again".to_owned(),
-        }
+        let fix = disk_fix(&error).unwrap_or("put right what is named, then run it again");
+        Self::Precondition { found: crate::store::describe(&error), fix: fix.to_owned() }
     }
+}
+
+/// The first error of the operating system in a chain, with what a person does about it.
+fn disk_fix(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<std::io::Error>() {
+            return io_fix(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The next thing to do about an error of the operating system.
+fn io_fix(error: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind;
+    Some(match error.kind() {
+        ErrorKind::NotFound => "check the path",
+        ErrorKind::PermissionDenied => {
+            "run as a user that may use this file, or choose another place"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, then run it again",
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount the file system for writing, or choose another place"
+        }
+        _ => return None,
+    })
 }
 
 impl CliError {
@@ -161,7 +187,7 @@ impl CliError {
     /// For `map_err`: what the node was asked to do, as an infinitive.
     pub fn node(doing: impl Into<String>) -> impl FnOnce(tonic::Status) -> Self {
         let doing = doing.into();
-        move |status| Self::Node { doing, source: Box::new(status) }
+        move |status| Self::Node { doing, source: Box::new(with_lost_connection(status)) }
     }
 
     pub fn exit(&self) -> Exit {
@@ -194,7 +220,7 @@ impl CliError {
             | Self::Precondition { fix, .. }
             | Self::Interrupted { fix, .. }
             | Self::Other { fix, .. } => Some(fix.clone()).filter(|fix| !fix.is_empty()),
-            Self::File { source, .. } => file_fix(source),
+            Self::File { source, .. } => io_fix(source).map(str::to_owned),
             Self::Connect { .. } => {
                 Some("check that the node runs and that the address in the profile is right".into())
             }
@@ -207,7 +233,8 @@ impl CliError {
             Self::PartlyDone { report, .. } => {
                 Some(format!("correct the rows in {0} and run: liaison push {0}", report.display()))
             }
-            Self::BrokenPipe | Self::Output { .. } => None,
+            Self::Output { source } => io_fix(source).map(str::to_owned),
+            Self::BrokenPipe => None,
         }
     }
 
@@ -275,13 +302,15 @@ impl miette::Diagnostic for CliError {
     }
 }
 
-fn file_fix(error: &std::io::Error) -> Option<String> {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Some("check the path".into()),
-        std::io::ErrorKind::PermissionDenied => {
-            Some("run as a user that may use this file, or choose another place".into())
+/// Only what this side found out about the connection has a source: a node's own answer is a code and
+/// words. A connection that broke is one that may be there again.
+fn with_lost_connection(status: tonic::Status) -> tonic::Status {
+    let is_ours = std::error::Error::source(&status).is_some();
+    match status.code() {
+        Code::Unknown | Code::Internal if is_ours => {
+            tonic::Status::unavailable(format!("the connection broke: {}", status.message()))
         }
-        _ => None,
+        _ => status,
     }
 }
 
@@ -373,6 +402,33 @@ mod tests {
                 Exit::HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")))
             );
         }
+    }
+
+    #[test]
+    fn a_connection_that_broke_may_be_tried_again_and_an_answer_stays_what_it_is() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = CliError::node("read")(tonic::Status::from_error(Box::new(broken)));
+        assert_eq!((error.exit().code(), error.exit().is_retryable()), (8, true));
+        assert_eq!(node_error(Code::Internal).exit().code(), 1);
+        assert_eq!(node_error(Code::Unknown).exit().code(), 1);
+    }
+
+    #[test]
+    fn the_reason_of_the_operating_system_is_named_with_what_to_do() {
+        let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+        let error = crate::node::NodeError::Journal(crate::journal::JournalError::Store(
+            crate::store::StoreError::Io {
+                action: "append to",
+                path: "/x/1.seg".into(),
+                source: full,
+            },
+        ));
+        let text = CliError::from(error).to_text();
+        assert!(text.contains("cannot append to /x/1.seg: No space left on device"), "{text}");
+        assert!(text.contains("free some space"), "{text}");
+        let read_only = std::io::Error::from(rustix::io::Errno::ROFS);
+        let text = CliError::file("write", Path::new("receipt.json"))(read_only).to_text();
+        assert!(text.contains("Read-only file system") && text.contains("mount"), "{text}");
     }
 
     #[test]

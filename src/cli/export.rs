@@ -9,16 +9,17 @@ mod received;
 
 use super::Context;
 use super::audit::{
-    AuditError, AuditOptions, exported::Directory, policies, segment_name, segment_numbers,
-    verify_directory,
+    AuditError, AuditOptions, exported::Directory, policies, recorded::recorded_in,
+    recorded::shortened, segment_name, segment_numbers, verify_directory,
 };
 use super::error::{CliError, Exit};
+use super::given_id::GivenId;
 use super::{interrupt, parse_time};
 use crate::audit::{
     Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
     Survey, verify_part, walk,
 };
-use crate::ident::{RecordId, Timestamp};
+use crate::ident::Timestamp;
 use clap::Args;
 use serde_json::json;
 use std::fs::File;
@@ -70,15 +71,26 @@ struct PartArgs {
     case: Option<String>,
     /// Only what is about this record and its other revisions.
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "case"])]
-    record: Option<RecordId>,
+    record: Option<GivenId>,
 }
 
 impl PartArgs {
-    /// `None`: the whole history.
-    fn selection(self) -> Option<Selection> {
+    /// `None`: the whole history. The first digits of an id are looked up at a node alone.
+    async fn selection(
+        self,
+        is_local: bool,
+        context: &Context,
+    ) -> Result<Option<Selection>, CliError> {
         let Self { from, to, case, record } = self;
+        let record = match record {
+            Some(given) if is_local => Some(given.whole().ok_or_else(|| {
+                CliError::usage("a directory is searched by a whole id", "give all 64 digits")
+            })?),
+            Some(given) => Some(given.resolve(context, &[Role::Auditor]).await?),
+            None => None,
+        };
         let time = (from.is_some() || to.is_some()).then_some(Selection::Time { from, to });
-        time.or(case.map(Selection::Case)).or(record.map(Selection::Record))
+        Ok(time.or(case.map(Selection::Case)).or(record.map(Selection::Record)))
     }
 }
 
@@ -113,7 +125,7 @@ pub enum ExportFault {
 pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliError> {
     refuse_existing(&args.out)?;
     let ExportArgs { directory, out, part } = args;
-    let part = part.selection();
+    let part = part.selection(directory.is_some(), context).await?;
     let (written, is_verified) = match directory {
         Some(directory) => {
             let is_verified = part.is_some();
@@ -370,6 +382,7 @@ fn each_chunk(
     mut sink: impl FnMut(&Chunk) -> Result<(), ExportFault>,
 ) -> Result<(), ExportFault> {
     let segments = dir.join("store").join("segments");
+    let recorded = recorded_in(&dir.join("store"))?;
     let (numbers, _) = segment_numbers(&segments)?;
     let sources = numbers
         .iter()
@@ -383,6 +396,9 @@ fn each_chunk(
         }
     })
     .map_err(ExportFault::Segments)?;
+    if let Some(failure) = shortened(&recorded, &ending, &segments, numbers.last().copied())? {
+        return Err(ExportFault::Damaged(failure.to_string()));
+    }
     match (fault, ending) {
         (Some(fault), _) => Err(fault),
         (None, Ending::Broken(failure)) => Err(ExportFault::Damaged(failure.to_string())),

@@ -59,15 +59,14 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         release: Release::default(),
     };
     let now = (crate::journal::open::system_clock())();
-    let card = init::init(&dir, &config, now).map_err(CliError::from)?;
     let admin: ClientName = "admin".parse().map_err(|error| CliError::Other {
         doing: "cannot name the first client".to_owned(),
         exit: Exit::Failed,
         fix: "liaison client issue NAME --role admin".to_owned(),
         source: Box::new(error),
     })?;
-    let profile =
-        init::issue_client(&dir, &admin, ClientRole::Admin, now).map_err(CliError::from)?;
+    let init::Made { card, profile } =
+        init::init_with_client(&dir, &config, &admin, ClientRole::Admin, now)?;
     let number = card.number().to_string();
     context.output.either(
         json!({

@@ -15,6 +15,7 @@ mod demo;
 mod erasure;
 pub mod error;
 pub mod export;
+mod given_id;
 mod init;
 mod interrupt;
 mod ledger;
@@ -219,7 +220,25 @@ pub fn fail(options: &GlobalOptions, error: &CliError) -> Exit {
     error.exit()
 }
 
+impl Command {
+    /// Returns true for a command that writes into a node's directory, which is for its owner alone.
+    const fn writes_a_node(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Serve(_)
+                | Self::Demo(_)
+                | Self::Bench(_)
+                | Self::Client(_)
+                | Self::Store(_)
+        )
+    }
+}
+
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
+    if command.writes_a_node() {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    }
     match command {
         Command::Init(args) => init::run(*args, context),
         Command::Serve(args) => serve::run(args, context).await,

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::connection::Role;
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::output::{Format, harmless_lines};
 use super::policy_difference::{change_text, difference_text};
 use super::policy_log::{self, LogArgs};
@@ -21,7 +22,7 @@ use super::progress::Progress;
 use super::schema::{self, Absent, hex};
 use super::table::facts;
 use super::{Context, parse_time};
-use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
+use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_client::PolicyServiceClient;
 use crate::policy::{Bundle, Vocabulary, examples, is_examples};
@@ -159,9 +160,9 @@ pub struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// Id of the record, 64 hexadecimal digits.
+    /// Id of the record, or its first digits, six at the least.
     #[arg(long)]
-    record: RecordId,
+    record: GivenId,
     /// Name of the partner.
     #[arg(long)]
     partner: AgencyName,
@@ -384,12 +385,14 @@ fn applied_text(answer: &pb::ApplyPolicyResponse) -> String {
 }
 
 async fn explain(args: &ExplainArgs, context: &Context) -> Result<(), CliError> {
+    let roles = [Role::PolicyOfficer, Role::Analyst, Role::Auditor];
+    let record = args.record.resolve(context, &roles).await?;
     let request = pb::ExplainDecisionRequest {
-        record_id: Bytes::copy_from_slice(args.record.as_bytes()),
+        record_id: Bytes::copy_from_slice(record.as_bytes()),
         partner: args.partner.to_string(),
         at_ms: args.at.map_or(0, |time| time.unix_ms().unsigned_abs()),
     };
-    let answer = client(context, &[Role::PolicyOfficer, Role::Analyst, Role::Auditor])
+    let answer = client(context, &roles)
         .await?
         .explain_decision(context.request(request))
         .await

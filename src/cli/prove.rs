@@ -15,9 +15,10 @@ use serde_json::json;
 use super::Context;
 use super::connection::Role;
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::record_verify::CardKeys;
 use crate::audit::{Anchor, Fault, ProofFile, ProofReport, verify_proof};
-use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, TreeHash};
+use crate::ident::{AgencyName, Generation, LeafIndex, TreeHash};
 use crate::merkle::{Note, TlogProof};
 use crate::partner::VerifiedCard;
 use crate::pb;
@@ -31,8 +32,8 @@ use crate::record::slots::{SlotMask, SlotNumber};
     after_help = "Examples:\n  liaison audit prove 9f31c2…(64 digits) --dir npa\n  liaison audit prove 9f31c2… --withhold notes --file for-the-court.liaison-proof\n  liaison audit verify for-the-court.liaison-proof --identity '41822 09377 55120 83014 26790 71158'"
 )]
 pub struct ProveArgs {
-    /// Record id, 64 hexadecimal digits.
-    id: RecordId,
+    /// Record id, or its first digits, six at the least.
+    id: GivenId,
     /// Where to write it; RECORD-ID.liaison-proof in this directory if it is not given.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -42,15 +43,16 @@ pub struct ProveArgs {
 }
 
 pub(super) async fn run(args: &ProveArgs, context: &Context) -> Result<(), CliError> {
-    let channel = context.channel(&[Role::Auditor, Role::Analyst]).await?;
+    let roles = [Role::Auditor, Role::Analyst];
+    let id = args.id.resolve(context, &roles).await?;
+    let channel = context.channel(&roles).await?;
     let mut client = LogServiceClient::new(channel)
         .max_decoding_message_size(super::connection::ANSWER_BYTES_MAX);
-    let request =
-        pb::GetRecordProofRequest { record_id: Bytes::copy_from_slice(args.id.as_bytes()) };
+    let request = pb::GetRecordProofRequest { record_id: Bytes::copy_from_slice(id.as_bytes()) };
     let answer = client
         .get_record_proof(context.request(request))
         .await
-        .map_err(CliError::node(format!("get the proof of record {}", args.id)))?
+        .map_err(CliError::node(format!("get the proof of record {}", id)))?
         .into_inner();
     if answer.more_disclosures {
         context.output.note("more partners gave receipts than one proof holds; some are left out");
@@ -61,11 +63,11 @@ pub(super) async fn run(args: &ProveArgs, context: &Context) -> Result<(), CliEr
     }
     let bytes = file.to_bytes();
     let report = verify_proof(&bytes, &Anchor::Directory).map_err(|fault| failed(&fault))?;
-    if report.record != args.id {
+    if report.record != id {
         let found = format!("the node sent the proof of another record: {}", report.record);
         return Err(CliError::Verification { found });
     }
-    let path = args.file.clone().unwrap_or_else(|| format!("{}.liaison-proof", args.id).into());
+    let path = args.file.clone().unwrap_or_else(|| format!("{}.liaison-proof", id).into());
     write(&path, &bytes)?;
     let shown = path.display().to_string();
     let document = json!({ "file": shown, "bytes": bytes.len(), "proof": report.to_json() });
@@ -73,7 +75,7 @@ pub(super) async fn run(args: &ProveArgs, context: &Context) -> Result<(), CliEr
         context.output.note(&format!(
             "its content is kept out of the proof: {} marks it not for evidence (H1). With its consent it is \
              in: liaison consent ask {} --evidence --reason TEXT (of an own record: liaison consent give)",
-            report.originator, args.id
+            report.originator, id
         ));
     }
     context.output.either(document, || format!("{report}written    {shown}"))

@@ -68,22 +68,31 @@ pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliEr
     let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
     let mut shown = Shown::new(context.output.format());
     let mut token = args.cursor.clone().unwrap_or_default();
-    let mut left = args.limit;
+    let (mut left, mut damaged) = (args.limit, 0);
     loop {
         let request = args.request(token, left);
         let page = read_page(&channel, request, context, |view| shown.add(&view, context)).await?;
         token = page.next_page_token;
+        damaged += page.damaged;
         left = left.saturating_sub(page.records);
         if token.is_empty() || left == 0 || page.records == 0 {
             break;
         }
     }
-    shown.finish(&token, context)
+    shown.finish(&token, context)?;
+    if damaged > 0 {
+        context.output.note(&format!(
+            "{damaged} records cannot be read, because stored bytes are damaged; see `liaison status`"
+        ));
+    }
+    Ok(())
 }
 
 /// What came of one page.
 struct Page {
     records: u64,
+    /// Records that might match and cannot be read.
+    damaged: u64,
     next_page_token: String,
 }
 
@@ -97,12 +106,13 @@ async fn read_page(
     let failed = || CliError::node("read the records");
     let answer = client.query_records(context.request(request)).await.map_err(failed())?;
     let mut stream = answer.into_inner();
-    let mut page = Page { records: 0, next_page_token: String::new() };
+    let mut page = Page { records: 0, damaged: 0, next_page_token: String::new() };
     while let Some(response) = stream.message().await.map_err(failed())? {
         if let Some(view) = response.record {
             page.records += 1;
             each(view)?;
         }
+        page.damaged = response.damaged;
         page.next_page_token = response.next_page_token;
     }
     Ok(page)

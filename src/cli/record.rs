@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::connection::Role;
 use super::erasure::{self, EndHoldArgs, EraseArgs, ErasuresArgs, HoldArgs};
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
 use super::record_view::RecordText;
@@ -72,14 +73,14 @@ pub enum RecordCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Record id (64 hexadecimal digits) or series id (32; its newest revision).
+    /// Record id, whole or its first digits, or series id (32 hexadecimal digits; its newest revision).
     id: Which,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct WithdrawArgs {
-    /// Id of the newest revision, 64 hexadecimal digits.
-    id: RecordId,
+    /// Id of the newest revision, or its first digits, six at the least.
+    id: GivenId,
     /// Why: error, outdated, unauthorised, order.
     #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
     reason: pb::WithdrawalReason,
@@ -89,9 +90,9 @@ pub struct WithdrawArgs {
 }
 
 /// A record by its id, or the newest of a series.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Which {
-    Record(RecordId),
+    Record(GivenId),
     Series(SeriesId),
 }
 
@@ -99,13 +100,14 @@ impl FromStr for Which {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self::Record).or_else(|_| text.parse().map(Self::Series)).map_err(
-            |_: crate::ident::IdentError| {
+        text.parse().map(Self::Series).or_else(|_: crate::ident::IdentError| {
+            text.parse().map(Self::Record).map_err(|_: String| {
                 format!(
-                    "{text:?} is neither a record id (64 hexadecimal digits) nor a series id (32)"
+                    "{text:?} is neither a record id (64 hexadecimal digits, or the first of them) nor a series \
+                     id (32)"
                 )
-            },
-        )
+            })
+        })
     }
 }
 
@@ -124,7 +126,7 @@ pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(),
 }
 
 async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
-    let answer = read(args.id, context).await?;
+    let (answer, _) = read(&args.id, context).await?;
     let view = answer.record.unwrap_or_default();
     let record = RecordText::from_view(&view);
     if context.output.format() != Format::Table {
@@ -138,9 +140,10 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
 }
 
 async fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<(), CliError> {
+    let id = args.id.resolve(context, &[Role::Analyst]).await?;
     let mut client = RecordServiceClient::new(context.channel(&[Role::Analyst]).await?);
     let request = pb::WithdrawRecordRequest {
-        record_id: Bytes::copy_from_slice(args.id.as_bytes()),
+        record_id: Bytes::copy_from_slice(id.as_bytes()),
         reason: args.reason.into(),
         explanation: args.explanation.clone(),
     };
@@ -150,18 +153,33 @@ async fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<(), CliError
         .map_err(CliError::node("withdraw the record"))?
         .into_inner();
     let withdrawal = hex(&answer.record_id);
-    let document = json!({"withdrawn": args.id.to_string(), "withdrawal": withdrawal});
+    let document = json!({"withdrawn": id.to_string(), "withdrawal": withdrawal});
     context.output.either(document, || {
-        facts([("withdrawn", args.id.to_string()), ("withdrawal", withdrawal.clone())])
+        facts([("withdrawn", id.to_string()), ("withdrawal", withdrawal.clone())])
     })
 }
 
+/// The record that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Record(RecordId),
+    Series(SeriesId),
+}
+
 /// Reads one record; one that is not there is an error.
-pub(super) async fn read(id: Which, context: &Context) -> Result<pb::GetRecordResponse, CliError> {
-    let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
-    let selector = match id {
-        Which::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
-        Which::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
+pub(super) async fn read(
+    id: &Which,
+    context: &Context,
+) -> Result<(pb::GetRecordResponse, Asked), CliError> {
+    let roles = [Role::Analyst, Role::Auditor, Role::PolicyOfficer];
+    let asked = match id {
+        Which::Record(id) => Asked::Record(id.resolve(context, &roles).await?),
+        Which::Series(id) => Asked::Series(*id),
+    };
+    let channel = context.channel(&roles).await?;
+    let selector = match asked {
+        Asked::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
+        Asked::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
     };
     let request = pb::GetRecordRequest { selector: Some(selector) };
     let answer = RecordServiceClient::new(channel)
@@ -170,7 +188,7 @@ pub(super) async fn read(id: Which, context: &Context) -> Result<pb::GetRecordRe
         .map_err(CliError::node("read the record"))?
         .into_inner();
     match answer.record {
-        Some(_) => Ok(answer),
+        Some(_) => Ok((answer, asked)),
         None => Err(CliError::NotFound { what: "the record".into() }),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Context;
 use super::error::{CliError, Exit};
 use super::partner::{read_card, verify_card};
-use super::record::{Which, read};
+use super::record::{Asked, Which, read};
 use super::table::facts;
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::partner::card::RecordKeyStatus;
@@ -21,7 +21,7 @@ use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoot
 
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// Record id (64 hexadecimal digits) or series id (32; its newest revision).
+    /// Record id, whole or its first digits, or series id (32 hexadecimal digits; its newest revision).
     id: Which,
     /// Your own copy of the originator's card; else the one that the node has is used.
     #[arg(long, value_name = "FILE")]
@@ -29,25 +29,25 @@ pub struct VerifyArgs {
 }
 
 pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
-    let answer = read(args.id, context).await?;
+    let (answer, asked) = read(&args.id, context).await?;
     let envelope = answer.record.and_then(|view| view.envelope);
     let envelope = envelope.ok_or_else(|| CliError::Answer("a record without envelope".into()))?;
     let card = match &args.card {
         Some(path) => verify_card(&read_card(path)?, path)?,
         None => verify_card(&answer.originator_card, Path::new("the card that the node has"))?,
     };
-    let record = check(args.id, envelope, card.card())?;
+    let record = check(asked, envelope, card.card())?;
     show(&record, &card, context)
 }
 
 /// The record, if it is the one that was asked for and everything holds.
-fn check(asked: Which, envelope: pb::Envelope, card: &Card) -> Result<Verified, CliError> {
+fn check(asked: Asked, envelope: pb::Envelope, card: &Card) -> Result<Verified, CliError> {
     let record = Signed::decode(envelope)
         .and_then(|signed| signed.verify(&CardKeys(card), &mut VerifiedRoots::default()))
         .map_err(not_verified)?;
     let is_asked = match asked {
-        Which::Record(id) => record.id() == id,
-        Which::Series(series) => record.header().series == series,
+        Asked::Record(id) => record.id() == id,
+        Asked::Series(series) => record.header().series == series,
     };
     if is_asked {
         Ok(record)
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_envelope_that_does_not_hold_is_an_incident() {
-        let asked = Which::Record(RecordId::from_bytes([0; 32]));
+        let asked = Asked::Record(RecordId::from_bytes([0; 32]));
         let error = check(asked, pb::Envelope::default(), &sample()).unwrap_err();
         assert_eq!(error.exit(), Exit::VerificationFailed);
     }

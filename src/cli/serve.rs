@@ -20,9 +20,13 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 /// Run a node until Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  liaison serve --dir npa")]
-pub struct ServeArgs {}
+pub struct ServeArgs {
+    /// Stop when standard input ends, for a program that starts a node and must not leave it behind.
+    #[arg(long)]
+    until_stdin_ends: bool,
+}
 
-pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError> {
+pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliError> {
     let dir = directory(context)?;
     let (node, writer, report) = Node::open(&dir, system_clock())?;
     if report.torn_bytes > 0 {
@@ -34,7 +38,6 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     if report.rebuilt {
         context.output.note("made the index again from the segments");
     }
-    node.begin().await?;
     let gates = (Gate::partners(node.trust()), Gate::clients(node.authority()).map_err(tls)?);
     let partners = listen(&node, &node.config().listen.partners, gates.0).await?;
     let clients = listen(&node, &node.config().listen.clients, gates.1).await?;
@@ -70,6 +73,7 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
     let outcome = tokio::select! {
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        () = stdin_ended(), if args.until_stdin_ends => Ok(()),
         Some(ended) = tasks.join_next() => Err(port_ended(ended)),
         // The sender lives in the writer: its end is the writer's end.
         () = writer_ended(&mut grown) => Ok(()),
@@ -92,6 +96,18 @@ pub(super) async fn run(_: ServeArgs, context: &Context) -> Result<(), CliError>
         .map_err(crate::journal::JournalError::from)
         .map_err(crate::node::NodeError::from)?;
     outcome
+}
+
+/// Waits for the end of standard input; what comes before is not looked at.
+async fn stdin_ended() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read of a terminal or pipe cannot be broken off, and the runtime would
+    // wait for it at the end.
+    std::thread::spawn(move || {
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        let _ = ended.send(());
+    });
+    drop(end.await);
 }
 
 async fn writer_ended(grown: &mut tokio::sync::watch::Receiver<u64>) {

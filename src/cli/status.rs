@@ -28,14 +28,41 @@ pub(super) async fn run(_: &StatusArgs, context: &Context) -> Result<(), CliErro
         .map_err(CliError::node("read the node's status"))?
         .into_inner();
     if context.output.format() != Format::Table {
-        return context.output.document(to_json(&status));
+        context.output.document(to_json(&status))?;
+        return health(&status);
     }
     context.output.text(&to_text(&status))?;
-    if status.partners.is_empty() {
+    if !status.partners.is_empty() {
+        context.output.text("")?;
+        context.output.table(&partner::table_of(&status.partners))?;
+    }
+    health(&status)
+}
+
+/// A node whose store is not whole answers, and the command does not end with 0.
+fn health(status: &pb::GetStatusResponse) -> Result<(), CliError> {
+    if let Some(damage) = status.damages.first() {
+        let found = format!("stored bytes are damaged: {}", damage_text(damage));
+        let fix =
+            "stop the node and bring back the newest copy of its directory; the rest can be read";
+        return Err(CliError::Precondition { found, fix: fix.to_owned() });
+    }
+    if status.index_failure.is_empty() {
         return Ok(());
     }
-    context.output.text("")?;
-    context.output.table(&partner::table_of(&status.partners))
+    Err(CliError::Precondition {
+        found: format!("the index stopped: {}", status.index_failure),
+        fix: "start the node again; run `liaison store reindex` if it stops once more".to_owned(),
+    })
+}
+
+fn damage_text(damage: &pb::DamageView) -> String {
+    let pb::DamageView { segment, offset, first_entry, entries, found } = damage;
+    format!(
+        "segment {segment} offset {offset}, {} from {}: {found}",
+        if *entries == 1 { "entry".to_owned() } else { format!("{} entries", grouped(*entries)) },
+        grouped(*first_entry),
+    )
 }
 
 fn to_json(status: &pb::GetStatusResponse) -> Value {
@@ -70,6 +97,8 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
         let evidence = grouped(found.journal_index);
         format!("{} showed two histories; evidence in entry {evidence}", found.origin)
     });
+    let damaged: Vec<String> = status.damages.iter().map(damage_text).collect();
+    lines.push(("DAMAGED", damaged.join("; ")));
     lines.push(("FROZEN", frozen.collect::<Vec<_>>().join("; ")));
     facts(lines)
 }
@@ -113,6 +142,10 @@ fn policy_text(version: u64) -> String {
 }
 
 fn index_text(status: &pb::GetStatusResponse) -> String {
+    if !status.index_failure.is_empty() {
+        let (engine, reason) = (&status.index_engine, &status.index_failure);
+        return format!("{engine}, STOPPED: {reason}; start the node again");
+    }
     match status.index_lag {
         0 => format!("{}, up to date", status.index_engine),
         lag => format!("{}, {} changes behind", status.index_engine, grouped(lag)),
@@ -182,6 +215,26 @@ mod tests {
         let text = to_text(&status);
         assert!(text.contains("THIS IS AN OLD COPY; signs nothing. jc3.or.jp shows it"), "{text}");
         assert!(text.contains("cbi.gov.in/journal showed two histories; evidence in entry 12"));
+    }
+
+    #[test]
+    fn damage_and_a_stopped_index_stand_out_and_end_with_their_exit_code() {
+        let sound = pb::GetStatusResponse::default();
+        assert!(health(&sound).is_ok());
+        let damage = pb::DamageView {
+            segment: 2,
+            offset: 91,
+            first_entry: 1_204,
+            entries: 3,
+            found: "the checksum does not match".into(),
+        };
+        let damaged = pb::GetStatusResponse { damages: vec![damage], ..sound.clone() };
+        let place = "segment 2 offset 91, 3 entries from 1,204";
+        assert!(to_text(&damaged).contains(place), "{}", to_text(&damaged));
+        assert_eq!(health(&damaged).unwrap_err().exit().code(), 9);
+        let stopped = pb::GetStatusResponse { index_failure: "no space".into(), ..sound };
+        assert!(to_text(&stopped).contains("STOPPED: no space"), "{}", to_text(&stopped));
+        assert_eq!(health(&stopped).unwrap_err().exit().code(), 9);
     }
 
     #[test]

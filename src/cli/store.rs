@@ -2,6 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
+use crate::journal::loss::Loss;
 use crate::node;
 use crate::node::succeed::{Lost, Request, Succession, succeed};
 use clap::{Args, Subcommand};
@@ -27,8 +28,8 @@ pub struct CheckArgs {}
 
 /// Let the logs of a node whose newest copy is an old one be succeeded by new ones.
 ///
-/// For a stopped node that found out from its partners that entries are missing, when no newer copy
-/// exists. What is missing is lost for good; the node goes on behind what is left, with other log keys.
+/// For a stopped node that misses entries, by what its partners or its own leaf files and index show, when
+/// no newer copy exists. What is missing is lost for good; the node goes on behind what is left, with other log keys.
 /// Partners must accept its new card before anything is exchanged with them again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -78,7 +79,7 @@ pub(super) async fn run(command: StoreCommand, context: &Context) -> Result<(), 
 }
 
 fn show(made: &Succession, context: &Context) -> Result<(), CliError> {
-    let Succession { generation, left, lost, card } = made;
+    let Succession { generation, left, lost, loss, card } = made;
     let value = json!({
         "generation": generation.get(),
         "left": left.to_string(),
@@ -88,9 +89,14 @@ fn show(made: &Succession, context: &Context) -> Result<(), CliError> {
             "signed": lost.signed.to_string(),
             "left": lost.left.to_string(),
         })).collect::<Vec<_>>(),
+        "recorded": loss.as_ref().map(|loss| loss.recorded.to_string()),
         "card": card.display().to_string(),
     });
     context.output.either(value, || {
+        let recorded = loss.as_ref().map_or_else(String::new, |loss| {
+            let Loss { recorded, left, witness } = loss;
+            format!("lost   {left} of at least {recorded} entries of the journal are left, shown by {witness}\n")
+        });
         let lost: String = lost
             .iter()
             .map(|lost| {
@@ -99,7 +105,7 @@ fn show(made: &Succession, context: &Context) -> Result<(), CliError> {
             })
             .collect();
         format!(
-            "{lost}The logs of generation {generation} go on behind {left} entries of the journal.\n\
+            "{recorded}{lost}The logs of generation {generation} go on behind {left} entries of the journal.\n\
              Give {} to every partner; each accepts it with `liaison partner add`.",
             card.display()
         )

@@ -53,8 +53,8 @@ pub(super) async fn run(args: &WatchArgs, context: &Context) -> Result<(), CliEr
                         break Err(error);
                     }
                 }
-                Ok(None) => break Ok(()),
-                Err(status) => break Err(CliError::node("follow the records any longer")(status)),
+                Ok(None) => break Err(ended(tonic::Status::unavailable("the node ended the stream"))),
+                Err(status) => break Err(ended(status)),
             }
         }
     };
@@ -87,6 +87,11 @@ fn line(record: &RecordText) -> String {
         record.what(),
     );
     super::output::harmless(&line)
+}
+
+/// A watch lasts until the user stops: that the node ends it is never a success.
+fn ended(status: tonic::Status) -> CliError {
+    CliError::node("follow the records any longer")(status)
 }
 
 fn stopped(cursor: Option<u64>) -> CliError {

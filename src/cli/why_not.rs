@@ -5,26 +5,29 @@ use bytes::Bytes;
 use super::Context;
 use super::connection::Role;
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::output::{Format, harmless_lines};
 use super::schema::{self, Absent};
 use super::table::{Table, facts};
-use crate::ident::{AgencyName, RecordId};
+use crate::ident::AgencyName;
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
 
 #[derive(Debug, clap::Args)]
 pub struct WhyNotArgs {
-    /// Id of the record, 64 hexadecimal digits.
-    id: RecordId,
+    /// Id of the record, or its first digits, six at the least.
+    id: GivenId,
     /// Name of the partner.
     #[arg(long)]
     partner: AgencyName,
 }
 
 pub(super) async fn run(args: &WhyNotArgs, context: &Context) -> Result<(), CliError> {
-    let channel = context.channel(&[Role::Analyst, Role::PolicyOfficer, Role::Auditor]).await?;
+    let roles = [Role::Analyst, Role::PolicyOfficer, Role::Auditor];
+    let id = args.id.resolve(context, &roles).await?;
+    let channel = context.channel(&roles).await?;
     let request = pb::ExplainDeliveryRequest {
-        record_id: Bytes::copy_from_slice(args.id.as_bytes()),
+        record_id: Bytes::copy_from_slice(id.as_bytes()),
         partner: args.partner.to_string(),
     };
     let answer = RecordServiceClient::new(channel)

@@ -51,7 +51,7 @@ pub use exception::{Exception, ExceptionError, Reason};
 pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementError};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use given::{Given, TakenBack};
-pub use lag::{LAG_AGE_MS_MAX, LAG_ENTRIES_MAX, Lag, Lagging, disclosures_may_go_on};
+pub use lag::{LAG_ENTRIES_MAX, Lag, Lagging};
 pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };

@@ -14,15 +14,9 @@ use super::lag::Lag;
 use super::pair::Pair;
 use super::session::{Alert, Output};
 use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
-use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::ident::{LeafIndex, TreeHash, TreeSize};
 use crate::merkle::{SignedCheckpoint, TreeHead};
 use crate::pb;
-
-/// A head whose receipt is awaited.
-struct Unanswered {
-    head: TreeHead,
-    sent: Timestamp,
-}
 
 /// What was found in the partner's hello.
 enum Start {
@@ -49,7 +43,8 @@ pub(super) struct Sending {
     reported: TreeSize,
     /// Size of the feed after the last batch sent.
     sent: TreeSize,
-    unanswered: VecDeque<Unanswered>,
+    /// Heads whose receipts are awaited.
+    unanswered: VecDeque<TreeHead>,
     /// The receipt that is awaited first is one from before a cut.
     catching_up: bool,
     loading: bool,
@@ -75,10 +70,7 @@ impl Sending {
     }
 
     pub(super) fn lag(&self) -> Lag {
-        Lag {
-            entries: self.published.get().saturating_sub(self.answered.size.get()),
-            oldest_sent: self.unanswered.front().map(|first| first.sent),
-        }
+        Lag::of(self.published.get(), self.answered.size.get())
     }
 
     /// The partner's hello was held against our own feed.
@@ -107,7 +99,7 @@ impl Sending {
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         if note.is_empty() {
-            self.begin(TreeHead::EMPTY, None, out);
+            self.begin(TreeHead::EMPTY, out);
             return Ok(());
         }
         let claimed = pair.open_receipt(note).map_err(|source| Misbehaviour::HelloReceipt {
@@ -126,7 +118,6 @@ impl Sending {
         size: TreeSize,
         root: Option<TreeHash>,
         pair: &Pair,
-        now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         let Start::Asked { claimed, early } = std::mem::replace(&mut self.start, Start::Settled)
@@ -139,12 +130,12 @@ impl Sending {
         }
         let own = root.ok_or(OwnFault::RootMissing(size))?;
         refuse_other_root(&claimed, own)?;
-        self.begin(claimed.checkpoint().head(), Some(now), out);
+        self.begin(claimed.checkpoint().head(), out);
         early.map_or(Ok(()), |receipt| self.receipt(receipt, pair, out))
     }
 
     /// Goes on from `held`, which is a head of our feed.
-    fn begin(&mut self, held: TreeHead, now: Option<Timestamp>, out: &mut Vec<Output>) {
+    fn begin(&mut self, held: TreeHead, out: &mut Vec<Output>) {
         self.start = Start::Settled;
         self.sent = held.size;
         if held.size < self.recorded {
@@ -153,15 +144,12 @@ impl Sending {
                 held: held.size,
             }));
         }
-        match now {
-            Some(sent) if held.size > self.recorded => {
-                self.catching_up = true;
-                self.unanswered.push_back(Unanswered { head: held, sent });
-            }
-            _ => {
-                self.answered = held;
-                self.reported = held.size;
-            }
+        if held.size > self.recorded {
+            self.catching_up = true;
+            self.unanswered.push_back(held);
+        } else {
+            self.answered = held;
+            self.reported = held.size;
         }
     }
 
@@ -184,7 +172,6 @@ impl Sending {
         batch: pb::FeedBatch,
         root: TreeHash,
         stopping: bool,
-        now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
         if !std::mem::take(&mut self.loading) {
@@ -200,7 +187,7 @@ impl Sending {
             return Err(OwnFault::BatchRange { start, end, wanted, size });
         }
         self.sent = end;
-        self.unanswered.push_back(Unanswered { head: TreeHead { size: end, root }, sent: now });
+        self.unanswered.push_back(TreeHead { size: end, root });
         out.push(Output::send(pb::exchange_frame::Body::FeedBatch(batch.into_wire())));
         Ok(())
     }
@@ -226,7 +213,7 @@ impl Sending {
         if head.size == self.answered.size {
             return Ok(refuse_other_root(&opened, self.answered.root)?);
         }
-        let wanted = self.unanswered.front().map(|first| first.head);
+        let wanted = self.unanswered.front().copied();
         let Some(wanted) = wanted.filter(|wanted| wanted.size == head.size) else {
             let wanted = wanted.map(|wanted| wanted.size);
             return Err(Misbehaviour::ReceiptOrder { found: head.size, wanted }.into());

@@ -275,7 +275,7 @@ impl Running {
                 }
             },
             Input::Loaded { batch, root } => {
-                self.flow.sending.loaded(batch, root, false, context.now, out)?;
+                self.flow.sending.loaded(batch, root, false, out)?;
                 self.flow.sending.load_more(out);
                 Ok(State::Running(self))
             }
@@ -306,7 +306,7 @@ impl Draining {
                 body => self.flow.frame_while_draining(body, context, out)?,
             },
             Input::Loaded { batch, root } => {
-                self.flow.sending.loaded(batch, root, true, context.now, out)?;
+                self.flow.sending.loaded(batch, root, true, out)?;
             }
             other => self.flow.event(other, context, out)?,
         }
@@ -432,7 +432,7 @@ impl Flow {
         let Context { pair, receipt_key, now } = *context;
         match input {
             Input::Root { size, root } => {
-                self.sending.root(size, root, pair, now, out)?;
+                self.sending.root(size, root, pair, out)?;
                 self.assure(now, out);
                 Ok(())
             }

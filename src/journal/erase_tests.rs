@@ -68,6 +68,11 @@ fn now() -> Timestamp {
 
 fn open_with(dir: &Path, engine: EngineKind, disk: Arc<dyn Disk>) -> Journal {
     let mut options = JournalOptions::new(dir, engine);
+    if !dir.join("segments").exists() {
+        let genesis = open::genesis(&"npa.go.jp".parse().unwrap());
+        let first = move |tx: &mut Transaction<'_>| tx.append(genesis).map(drop);
+        open::begin(&options, signing(), Arc::new(now), first).unwrap();
+    }
     options.segments.disk = disk;
     let (ledger, writer, report) = open::open(&options, signing(), Arc::new(now)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -132,10 +137,6 @@ fn ground() -> Ground {
 }
 
 impl Journal {
-    fn begin(&self) {
-        self.commit(|tx| tx.append(open::genesis(&"npa.go.jp".parse().unwrap())).map(drop));
-    }
-
     /// Adds the partner under number 1.
     fn add_partner(&self) {
         let mut card = cards::sample();
@@ -208,7 +209,6 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
     for engine in EngineKind::ALL {
         let dir = tempfile::tempdir().unwrap();
         let journal = open(dir.path(), engine);
-        journal.begin();
         let record = indicator();
         journal.accept(&redacted(&record, !TITLE));
         let whole = Arc::clone(&record);
@@ -243,7 +243,6 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
 fn one_field_goes_and_the_others_are_still_found() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
-    journal.begin();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
@@ -272,7 +271,6 @@ fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Arc::new(NoOverwriting::default());
         let journal = open_with(dir.path(), EngineKind::Fjall, disk.clone());
-        journal.begin();
         let record = indicator();
         journal.accept(&record);
         journal.ledger.view().index().flush().unwrap();
@@ -301,7 +299,6 @@ fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
 fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_again() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
-    journal.begin();
     let record = indicator();
     let (first, whole) = (redacted(&record, VALUE | 1 << 1), Arc::clone(&record));
     journal.commit(move |tx| {
@@ -320,7 +317,6 @@ fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_agai
 fn a_hold_survives_a_restart_and_a_new_index() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
-    journal.begin();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
@@ -343,7 +339,6 @@ fn a_hold_survives_a_restart_and_a_new_index() {
 fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_says_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), EngineKind::Fjall);
-    journal.begin();
     journal.add_partner();
     let (record, from) = (indicator(), partner());
     let (id, accepted) = (record.id(), Arc::clone(&record));

@@ -124,26 +124,31 @@ pub(super) fn start(
     clock: Clock,
 ) -> Result<(Ledger, Writer), JournalError> {
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let size = recovered.view.snapshot().size;
-    let (growth, grown) = watch::channel(size);
     let view = Arc::clone(&recovered.view);
-    let writing = Writing {
-        frontier: view.journal.frontier(),
-        segments: recovered.segments,
-        state: recovered.state,
-        view: recovered.view,
-        signing: Arc::clone(&signing),
-        clock,
-        group: Group::default(),
-        touched: LatelyTouched::since(size),
-        growth,
-    };
+    let (writing, grown) = Writing::new(recovered, Arc::clone(&signing), clock);
     let thread = std::thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || writing.run(queue))
         .map_err(|_| JournalError::Stopped)?;
     let gate = Gate::default();
     Ok((Ledger { jobs, view, signing, grown, gate }, Writer { thread }))
+}
+
+/// Writes the first batch of a journal on the thread of the caller.
+pub(super) fn write_first(
+    recovered: Recovered,
+    signing: Arc<Signing>,
+    clock: Clock,
+    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
+) -> Result<(), JournalError> {
+    let (mut writing, _) = Writing::new(recovered, signing, clock);
+    let job: Job = Box::new(move |transaction| {
+        first(transaction)?;
+        Ok(Box::new(|_: &Committed| {}))
+    });
+    writing.stage(job, &mut Vec::new())?;
+    writing.commit()?;
+    Ok(writing.view.index.flush()?)
 }
 
 struct Writing {
@@ -159,6 +164,28 @@ struct Writing {
 }
 
 impl Writing {
+    fn new(
+        recovered: Recovered,
+        signing: Arc<Signing>,
+        clock: Clock,
+    ) -> (Self, watch::Receiver<u64>) {
+        let Recovered { segments, state, view } = recovered;
+        let size = view.snapshot().size;
+        let (growth, grown) = watch::channel(size);
+        let writing = Self {
+            frontier: view.journal.frontier(),
+            segments,
+            state,
+            view,
+            signing,
+            clock,
+            group: Group::default(),
+            touched: LatelyTouched::since(size),
+            growth,
+        };
+        (writing, grown)
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), JournalError> {
         while let Some(first) = queue.blocking_recv() {
             let mut answers = Vec::new();
@@ -168,7 +195,11 @@ impl Writing {
                 self.stage(next, &mut answers)?;
             }
             let committed = self.commit().inspect_err(|error| {
-                tracing::error!(%error, "the journal stops; start the node again, it repairs itself");
+                let error = crate::store::describe(error);
+                tracing::error!(
+                    error,
+                    "the journal stops; start the node again, it repairs itself"
+                );
             })?;
             answers.into_iter().for_each(|answer| answer(&committed));
         }
@@ -188,7 +219,8 @@ impl Writing {
             now,
         };
         let answer = job(&mut transaction).inspect_err(|error| {
-            tracing::error!(%error, "a job failed after it was decided; the journal stops");
+            let error = crate::store::describe(error);
+            tracing::error!(error, "a job failed after it was decided; the journal stops");
         })?;
         answers.push(answer);
         Ok(())

@@ -16,6 +16,7 @@ pub mod history;
 pub mod index;
 pub mod ledger;
 pub mod log;
+pub mod loss;
 pub mod open;
 pub mod prepared;
 pub mod progress;
@@ -34,6 +35,8 @@ pub mod witnessing;
 
 #[cfg(test)]
 mod erase_tests;
+#[cfg(test)]
+mod loss_tests;
 
 use crate::store::StoreError;
 
@@ -48,10 +51,19 @@ pub enum JournalError {
     ForeignLog { found: String, wanted: String },
     #[error("the journal's root at size {size} is {found}, its checkpoint says {wanted}")]
     Root { size: u64, found: String, wanted: String },
+    #[error("{0}")]
+    Lost(loss::Loss),
     #[error("the index disagrees with the segments: {0}; run `liaison store reindex`")]
     Index(String),
     #[error("{0}")]
     Closed(#[from] gate::Closed),
     #[error("the journal has stopped; start the node again, it repairs itself on start")]
     Stopped,
+}
+
+impl JournalError {
+    /// Returns true if stored bytes are damaged: the rest of the store can be read.
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Corrupt { .. }))
+    }
 }

@@ -1,21 +1,23 @@
 //! Start-up: recover the segments, bring what is derived from them up to date, check the roots.
 //!
 //! The same steps run after a clean stop, a kill and a power cut. Whatever is derived and does not
-//! fit the last signed checkpoint is made again from the segments.
+//! fit the last signed checkpoint is made again from the segments; what is derived and ahead of them
+//! shows a loss ([`Loss`]), and the journal does not open. Nothing is changed before that is known.
 
 use super::JournalError;
 use super::index::INDEX_FORMAT;
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
+use super::loss::{JOURNAL_LEAVES, Loss, remove_leaves};
 use super::replay::Replay;
 use super::state::State;
-use super::transaction::Signing;
+use super::transaction::{Signing, Transaction};
 use super::view::{Recent, Snapshot, View};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{
-    EngineKind, Index, IndexOptions, KeyRange, OpenOutcome, Order, Position, SegmentOptions,
-    Segments, Table,
+    DirLock, EngineKind, Examined, Index, IndexOptions, KeyRange, OpenOutcome, Order, Position,
+    SegmentOptions, Segments, StoreError, Table, check_writable,
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -40,7 +42,7 @@ impl JournalOptions {
     }
 }
 
-/// What start-up did.
+/// The work of a start-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StartReport {
     /// Bytes of a torn batch that were cut off; nothing in it was acknowledged.
@@ -51,69 +53,146 @@ pub struct StartReport {
     pub rebuilt: bool,
 }
 
-/// Opens the journal and starts its writer. A new directory gets its first entry.
+/// Opens a journal that has begun, and starts its writer.
 pub fn open(
     options: &JournalOptions,
     signing: Signing,
     clock: Clock,
 ) -> Result<(Ledger, Writer, StartReport), JournalError> {
     let signing = Arc::new(signing);
-    let (recovered, report) = recover(options, &signing, false)?;
+    let store = Unopened::examine(options, &signing)?;
+    if let Some(loss) = store.loss()? {
+        loss.keep(&options.dir)?;
+        return Err(JournalError::Lost(loss));
+    }
+    Loss::forget(&options.dir)?;
+    let (recovered, report) = store.recover(false)?;
     let (ledger, writer) = ledger::start(recovered, signing, clock)?;
     Ok((ledger, writer, report))
 }
 
+/// Begins a journal in a directory without one. `first` writes its genesis and what belongs to that.
+pub fn begin(
+    options: &JournalOptions,
+    signing: Signing,
+    clock: Clock,
+    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
+) -> Result<(), JournalError> {
+    let signing = Arc::new(signing);
+    let mut segments = Segments::begin(&options.dir, options.segments.clone())?;
+    let index = Index::rebuild(&options.index())?;
+    let target = Target::read(&Bytes::new(), &signing.agency)?;
+    let (state, view, _) =
+        catch_up(options, &signing, &mut segments, index, Position::START, &target)?;
+    ledger::write_first(Recovered { segments, state, view }, signing, clock, first)
+}
+
+/// Opens a journal even if it lost entries, for a succession of its logs: nothing may be signed under
+/// the keys of before. The loss stays in its file until [`Loss::forget`].
+pub fn open_after_loss(
+    options: &JournalOptions,
+    signing: Signing,
+    clock: Clock,
+) -> Result<(Ledger, Writer, Option<Loss>), JournalError> {
+    let signing = Arc::new(signing);
+    let store = Unopened::examine(options, &signing)?;
+    let loss = store.loss()?;
+    if let Some(loss) = &loss {
+        loss.keep(&options.dir)?;
+    }
+    let (recovered, _) = store.recover(loss.is_some())?;
+    let (ledger, writer) = ledger::start(recovered, signing, clock)?;
+    Ok((ledger, writer, loss))
+}
+
 /// Makes everything derived again from the segments.
 pub fn reindex(options: &JournalOptions, signing: Signing) -> Result<StartReport, JournalError> {
-    let (recovered, report) = recover(options, &Arc::new(signing), true)?;
+    let signing = Arc::new(signing);
+    let store = Unopened::examine(options, &signing)?;
+    if let Some(loss) = store.loss()? {
+        return Err(JournalError::Lost(loss));
+    }
+    let (recovered, report) = store.recover(true)?;
     recovered.view.index().flush()?;
     Ok(report)
 }
 
-fn recover(
-    options: &JournalOptions,
-    signing: &Arc<Signing>,
-    rebuild: bool,
-) -> Result<(Recovered, StartReport), JournalError> {
-    std::fs::create_dir_all(&options.dir)
-        .map_err(crate::store::StoreError::io("create", &options.dir))?;
-    // The index says how far the log was sound; the segments hold the lock, so they come second
-    // and nothing is deleted before they are open.
-    let opened = if rebuild { None } else { open_index(options)? };
-    let watermark = match &opened {
-        Some(index) => index.watermark()?,
-        None => None,
-    };
-    let (mut segments, recovery) =
-        Segments::open(&options.dir, options.segments.clone(), watermark)?;
-    let sound = watermark.is_some_and(|watermark| watermark <= recovery.end);
-    let start = StartReport { torn_bytes: recovery.torn_bytes, ..StartReport::default() };
-    let checkpoint = recovery.last_commit.map(|commit| commit.checkpoint).unwrap_or_default();
-    let target = Target::read(&checkpoint, &signing.agency)?;
-    if let (Some(index), true) = (opened, sound) {
-        match catch_up(
-            options,
-            signing,
-            &mut segments,
-            index,
-            watermark.unwrap_or(Position::START),
-            &target,
-        ) {
-            Ok((state, view, replayed_entries)) => {
-                let report = StartReport { replayed_entries, ..start };
-                return Ok((Recovered { segments, state, view }, report));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the index does not fit the segments and is made again");
+/// A locked store, of which nothing was changed yet.
+struct Unopened<'a> {
+    options: &'a JournalOptions,
+    signing: &'a Arc<Signing>,
+    index: Option<Index>,
+    watermark: Option<Position>,
+    examined: Examined,
+    target: Target,
+}
+
+impl<'a> Unopened<'a> {
+    fn examine(
+        options: &'a JournalOptions,
+        signing: &'a Arc<Signing>,
+    ) -> Result<Self, JournalError> {
+        let dir = &options.dir;
+        if !dir.is_dir() {
+            return Err(StoreError::NoSegments { dir: dir.join("segments") }.into());
+        }
+        // Before the index is opened: opening it removes what is left of older generations.
+        let lock = DirLock::acquire(dir)?;
+        // A node that cannot write would show old answers and take nothing.
+        let batch = dir.join("batch");
+        check_writable(&batch).map_err(StoreError::io("write", &batch))?;
+        let index = open_index(options)?;
+        let watermark = match &index {
+            Some(index) => index.watermark()?,
+            None => None,
+        };
+        let examined = Segments::examine(lock, dir, options.segments.clone(), watermark)?;
+        let commit = examined.recovery().last_commit.as_ref();
+        let checkpoint = commit.map(|commit| commit.checkpoint.clone()).unwrap_or_default();
+        let target = Target::read(&checkpoint, &signing.agency)?;
+        Ok(Self { options, signing, index, watermark, examined, target })
+    }
+
+    /// Entries that were acknowledged and are gone. A journal holds at least its genesis.
+    fn loss(&self) -> Result<Option<Loss>, JournalError> {
+        let (dir, end) = (&self.options.dir, self.examined.recovery().end);
+        let left = self.target.size;
+        let found = Loss::find(dir, end, left, self.index.as_ref())?;
+        let genesis = || Loss { recorded: 1, left, witness: "the first segment".to_owned() };
+        Ok(found.or_else(|| (left == 0).then(genesis)))
+    }
+
+    fn recover(self, rebuild: bool) -> Result<(Recovered, StartReport), JournalError> {
+        let Self { options, signing, index, watermark, examined, target } = self;
+        let recovery = examined.recovery().clone();
+        let start = StartReport { torn_bytes: recovery.torn_bytes, ..StartReport::default() };
+        let mut segments = examined.repair()?;
+        let is_sound = watermark.is_some_and(|watermark| watermark <= recovery.end);
+        if let Some(index) = index.filter(|_| is_sound && !rebuild) {
+            let from = watermark.unwrap_or(Position::START);
+            match catch_up(options, signing, &mut segments, index, from, &target) {
+                Ok((state, view, replayed_entries)) => {
+                    let report = StartReport { replayed_entries, ..start };
+                    return Ok((Recovered { segments, state, view }, report));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the index does not fit the segments and is made again");
+                }
             }
         }
+        // Damage that stands before the position to which the index goes was not looked for yet. An
+        // index that cannot be made again is kept.
+        if let Some(damaged) = segments.reader().scan(Position::START).find_map(Result::err) {
+            return Err(damaged.into());
+        }
+        remove_leaves(&options.dir)?;
+        let index = Index::rebuild(&options.index())?;
+        let (state, view, replayed_entries) =
+            catch_up(options, signing, &mut segments, index, Position::START, &target)?;
+        let rebuilt = recovery.end != Position::START && replayed_entries > 0;
+        let report = StartReport { replayed_entries, rebuilt, ..start };
+        Ok((Recovered { segments, state, view }, report))
     }
-    remove_leaves(&options.dir)?;
-    let index = Index::rebuild(&options.index())?;
-    let (state, view, replayed_entries) =
-        catch_up(options, signing, &mut segments, index, Position::START, &target)?;
-    let rebuilt = recovery.end != Position::START && replayed_entries > 0;
-    Ok((Recovered { segments, state, view }, StartReport { replayed_entries, rebuilt, ..start }))
 }
 
 fn open_index(options: &JournalOptions) -> Result<Option<Index>, JournalError> {
@@ -124,17 +203,6 @@ fn open_index(options: &JournalOptions) -> Result<Option<Index>, JournalError> {
             Ok(None)
         }
     }
-}
-
-fn remove_leaves(dir: &Path) -> Result<(), JournalError> {
-    let failed = crate::store::StoreError::io("read", dir);
-    let entries = std::fs::read_dir(dir).map_err(failed)?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "leaves") {
-            std::fs::remove_file(&path).map_err(crate::store::StoreError::io("remove", &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// The last signed checkpoint: what the log must come to.
@@ -186,7 +254,7 @@ fn catch_up(
         dir: options.dir.clone(),
         segments: segments.reader(),
         index,
-        journal: Log::open(&options.dir.join("journal.leaves"))?,
+        journal: Log::open(&options.dir.join(JOURNAL_LEAVES))?,
         feeds: RwLock::default(),
         snapshot: ArcSwap::from_pointee(Snapshot {
             state: Arc::new(State::default()),

@@ -437,7 +437,7 @@ impl State {
             feed,
             source,
             card: Arc::clone(&card),
-            state: pb::PartnerState::Received,
+            state: pb::PartnerState::Unspecified,
             facts: pb::PartnerFacts::default(),
             published: Published::default(),
             usual: Usual::default(),
@@ -549,7 +549,7 @@ impl State {
         let Some(counted_to) = self.counted_to else { return };
         let mut value = self.records.to_be_bytes().to_vec();
         value.extend_from_slice(&counted_to.to_be_bytes());
-        changes.push(Change::put(Table::Meta, *b"records", value));
+        changes.push(Change::put(Table::Meta, *COUNT_KEY, value));
     }
 
     /// Builds the state that [`Self::remember`] kept; later entries are applied from the log.
@@ -561,10 +561,10 @@ impl State {
         for pair in pairs {
             let (key, value) = pair?;
             let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };
-            if key == b"records" {
+            if key == COUNT_KEY {
                 state.records = u64::from_be_bytes(*head);
                 state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
-                state.substance = state.counted_to.map_or(0, |last| last + 1);
+                state.substance = counted_entries(&value).unwrap_or_default();
             } else if let Some(number) = key.strip_prefix(b"u/") {
                 usual.insert(number.to_vec(), Usual::decode(rest).ok_or_else(unusual)?);
             } else if key == b"policy"
@@ -595,6 +595,15 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// The key under which the index keeps how many records there are.
+pub(super) const COUNT_KEY: &[u8; 7] = b"records";
+
+/// Entries of the journal that an index had counted when it kept this value under [`COUNT_KEY`].
+pub(super) fn counted_entries(value: &[u8]) -> Option<u64> {
+    let (_, last) = value.split_first_chunk::<8>()?;
+    last.try_into().ok().map(|last| u64::from_be_bytes(last).saturating_add(1))
 }
 
 fn usual_key(number: PartnerNumber) -> Vec<u8> {

@@ -11,7 +11,9 @@ use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::record::stored;
-use crate::store::{FrameKind, Index, KeyRange, Order, SegmentReader, StoreError, Table};
+use crate::store::{
+    Damage, FrameKind, Index, KeyRange, Order, Position, SegmentReader, StoreError, Table,
+};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -122,6 +124,32 @@ impl View {
             }
         };
         Ok(log)
+    }
+
+    /// Damaged places, each with the entries of the journal that it concerns: the first and how many.
+    pub fn damages(&self) -> Result<Vec<(Damage, u64, u64)>, JournalError> {
+        let concerned = |damage: Damage| {
+            let start = self.entries_before(damage.start)?;
+            let end = Position { offset: damage.end, ..damage.start };
+            // Content stands before its entry.
+            let entries = self.entries_before(end)?.saturating_sub(start).max(1);
+            Ok((damage, start, entries))
+        };
+        self.segments.damages().into_iter().map(concerned).collect()
+    }
+
+    /// Entries of the journal that lie before a position.
+    fn entries_before(&self, position: Position) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (0, self.journal.size());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.journal.position(middle)? < position {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     pub fn place(&self, id: &RecordId) -> Result<Option<RecordPlace>, JournalError> {

@@ -24,6 +24,7 @@ mod lines;
 mod note;
 mod proof;
 mod prove;
+mod shortfall;
 mod signed_checkpoint;
 mod signer;
 mod tile_tree;
@@ -52,6 +53,7 @@ pub use proof::{
     verify_inclusion,
 };
 pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root_at};
+pub use shortfall::Shortfall;
 pub use signed_checkpoint::{Cosignature, OpenError, SignedCheckpoint};
 pub use signer::NoteSigner;
 pub use tile_tree::{LeafHashes, TILE_LEAVES, TileError, TileTree};

@@ -100,15 +100,18 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Makes durable what a directory lists, up to the node's own.
 pub(super) fn sync_dirs(dir: &Path) -> std::io::Result<()> {
-    for dir in dir.ancestors().take(3) {
-        std::fs::File::open(dir).and_then(|dir| dir.sync_all())?;
-    }
-    Ok(())
+    dir.ancestors().take(3).try_for_each(crate::store::sync_dir)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_directory_is_made_durable_up_to_the_working_directory() {
+        sync_dirs(Path::new("src/node")).unwrap();
+        sync_dirs(Path::new("src")).unwrap();
+    }
 
     #[test]
     fn a_bundle_has_policies_and_their_examples_and_nothing_else() {

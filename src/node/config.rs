@@ -5,7 +5,7 @@ use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
 use crate::merkle::{NoteVerifier, SignatureType};
 use crate::partner::{Address, Host};
-use crate::policy::{BrakeLimits, PersonalDataRule};
+use crate::policy::{BrakeLimits, Country, PersonalDataRule, Sector};
 use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
 use serde::{Deserialize, Serialize};
@@ -204,6 +204,24 @@ impl Default for Listen {
     }
 }
 
+impl Listen {
+    /// Any port may be given here, 0 for one that is free.
+    fn check_partners(&self) -> Result<(), NodeError> {
+        let port = self.partners.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if matches!(port, Some(Ok(_))) {
+            return Ok(());
+        }
+        let found =
+            format!("listen.partners in liaison.toml is {:?}; wanted ADDR:PORT", self.partners);
+        Err(NodeError::Start(found))
+    }
+
+    pub(super) fn clients(&self) -> Result<Address, NodeError> {
+        let failed = |error| NodeError::start("listen.clients in liaison.toml", error);
+        self.clients.parse().map_err(failed)
+    }
+}
+
 /// How the store works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -271,6 +289,42 @@ impl Config {
 
     pub fn agency(&self) -> Result<AgencyName, NodeError> {
         self.agency.parse().map_err(|error| NodeError::start("agency in liaison.toml", error))
+    }
+
+    pub(super) fn country(&self) -> Result<Country, NodeError> {
+        self.country.parse().map_err(|error| NodeError::start("country in liaison.toml", error))
+    }
+
+    pub(super) fn sector(&self) -> Result<Sector, NodeError> {
+        Sector::from_name(&self.sector).ok_or_else(|| {
+            NodeError::Invalid(format!("sector {:?} in liaison.toml is not known", self.sector))
+        })
+    }
+
+    /// Reads every setting that a node and its card are made from.
+    pub(super) fn check(&self) -> Result<(), NodeError> {
+        let Self {
+            agency: _,
+            display_name: _,
+            country: _,
+            sector: _,
+            hosts: _,
+            addresses: _,
+            listen,
+            store,
+            witness,
+            guard: _,
+            http: _,
+            release: _,
+        } = self;
+        self.names()?;
+        self.card_addresses()?;
+        self.country()?;
+        self.sector()?;
+        listen.check_partners()?;
+        listen.clients()?;
+        store.journal(Path::new(""))?;
+        witness.logs().map(drop)
     }
 
     pub fn names(&self) -> Result<NodeNames, NodeError> {

@@ -6,7 +6,7 @@
 use super::disclose::Discloser;
 use super::past::Setting;
 use super::{Node, NodeError};
-use crate::exchange::{Allowed, LAG_ENTRIES_MAX};
+use crate::exchange::{Allowed, Lag};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::history::Fate;
@@ -214,14 +214,8 @@ impl Node {
 
 /// That receipts lag too long for anything new to be disclosed, and what to do about it.
 pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(String, String)> {
-    let unreceipted = partner.published.size.saturating_sub(partner.receipted);
-    (unreceipted > LAG_ENTRIES_MAX).then(|| {
-        let found = format!(
-            "{unreceipted} entries of the feed have no receipt; above {LAG_ENTRIES_MAX} nothing \
-             new is disclosed"
-        );
-        (found, format!("find out why {agency} gives no receipts: liaison status"))
-    })
+    let lagging = Lag::of(partner.published.size, partner.receipted).check().err()?;
+    Some((lagging.to_string(), format!("find out why {agency} gives no receipts: liaison status")))
 }
 
 /// The one way to the decision of the feed.

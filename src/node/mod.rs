@@ -16,6 +16,7 @@ mod erase;
 mod explain;
 mod facts_change;
 mod guard;
+mod health;
 pub mod init;
 mod judge;
 mod keyring;
@@ -90,14 +91,8 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    fn start(what: &str, error: impl std::error::Error) -> Self {
-        let mut text = format!("{what}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        Self::Start(text)
+    fn start(what: &str, error: impl std::error::Error + 'static) -> Self {
+        Self::Start(format!("{what}: {}", crate::store::describe(&error)))
     }
 
     /// The gRPC code that says whose fault it is.
@@ -165,6 +160,7 @@ impl Node {
     /// Opens the node's directory: keys, certificates, journal, policy.
     pub fn open(dir: &Path, clock: Clock) -> Result<(Arc<Self>, Writer, StartReport), NodeError> {
         let config = Config::load(dir)?;
+        init::private_dir(dir)?;
         let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
         let now = clock();
         let names = config.names()?;
@@ -288,7 +284,7 @@ impl Node {
 
     pub fn own_card(&self) -> Result<Arc<VerifiedCard>, NodeError> {
         self.view().snapshot().state.card.clone().ok_or_else(|| {
-            NodeError::Precondition("this node has issued no card yet; start it once".to_owned())
+            NodeError::Precondition("the journal holds no card of this agency".to_owned())
         })
     }
 
@@ -352,6 +348,8 @@ impl Node {
             http_address: http,
             quorum: self.config.witness.quorum,
             cosigned_by,
+            index_failure: self.view().index().failure().unwrap_or_default(),
+            damages: health::damage_views(self.view()),
         }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! What was lost cannot be made again bit for bit, so nothing of the old generation is ever signed
 //! again: the next has other origins and other keys, and the private keys of before are gone. Only
-//! what this node's own keys signed, as partners showed it, lets anybody come here.
+//! what this node's own keys signed, as partners showed it, or files of its store that are ahead of the
+//! segments, let anybody come here.
 
 use super::config::Config;
 use super::cosigning::adopt;
@@ -11,8 +12,10 @@ use super::pair::pair_with;
 use super::{NodeError, init};
 use crate::exchange::{OwnLine, Pair};
 use crate::ident::{AgencyName, Generation, Timestamp};
+use crate::journal::JournalError;
 use crate::journal::entry::ENTRY_BYTES_MAX;
 use crate::journal::ledger::{Clock, Ledger};
+use crate::journal::loss::Loss;
 use crate::journal::open;
 use crate::journal::state::{PartnerRecord, State};
 use crate::journal::transaction::Signing;
@@ -72,6 +75,8 @@ pub struct Succession {
     pub left: u64,
     /// Empty when a succession that was cut short was brought to its end.
     pub lost: Vec<Lost>,
+    /// The loss that the files of the store show, without any partner.
+    pub loss: Option<Loss>,
     /// The new card, for partners.
     pub card: PathBuf,
 }
@@ -153,8 +158,8 @@ pub async fn succeed(dir: &Path, request: Request, clock: Clock) -> Result<Succe
         series_secret: SeriesSecret::from_bytes(*keys.series.as_bytes()),
     };
     let options = config.store.journal(dir)?;
-    let (ledger, writer, _) = open::open(&options, signing, Arc::clone(&clock))?;
-    let succeeding = Succeeding { dir, ledger, keys, next, now: clock() };
+    let (ledger, writer, loss) = open::open_after_loss(&options, signing, Arc::clone(&clock))?;
+    let succeeding = Succeeding { dir, store: options.dir, ledger, keys, next, loss, now: clock() };
     let made = succeeding.run(request).await;
     writer.join()?;
     made
@@ -171,9 +176,12 @@ fn check_text(what: &str, text: &str, most: usize) -> Result<(), NodeError> {
 
 struct Succeeding<'a> {
     dir: &'a Path,
+    store: PathBuf,
     ledger: Ledger,
     keys: NodeKeys,
     next: NextKeys,
+    /// A loss that shows here, without any partner.
+    loss: Option<Loss>,
     now: Timestamp,
 }
 
@@ -186,11 +194,11 @@ impl Succeeding<'_> {
             )
         })?;
         if self.next.are_on(before.card()) {
-            return self.put_in_force(&before, snapshot.size, Vec::new());
+            return self.put_in_force(&before, snapshot.size, Vec::new(), None);
         }
         check_keys(&self.keys, &snapshot.state)?;
         let mut lost = self.lost(&snapshot.state)?;
-        if lost.is_empty() {
+        if lost.is_empty() && self.loss.is_none() {
             return Err(NodeError::Precondition(
                 "this node is not behind: no partner showed anything that is missing here. Start it \
                  with its partners reachable; if it runs on an old copy, it finds out and says so"
@@ -207,6 +215,7 @@ impl Succeeding<'_> {
             lost: lost.iter().take(LOST_MAX).map(pb::LostSigned::from).collect(),
             reason: request.reason,
             by: request.by,
+            recorded_size: self.loss.as_ref().map_or(0, |loss| loss.recorded),
         };
         let (signed, given) = (card.signed().clone(), given(&lost));
         self.ledger
@@ -216,7 +225,8 @@ impl Succeeding<'_> {
                 given.into_iter().try_for_each(|given| adopt(tx, given))
             })
             .await?;
-        self.put_in_force(&card, snapshot.size, lost)
+        let loss = self.loss.clone();
+        self.put_in_force(&card, snapshot.size, lost, loss)
     }
 
     /// The same card with the next generation, its keys and a new date.
@@ -259,6 +269,7 @@ impl Succeeding<'_> {
         card: &VerifiedCard,
         left: u64,
         lost: Vec<Lost>,
+        loss: Option<Loss>,
     ) -> Result<Succession, NodeError> {
         for key in &self.next.keys {
             key.replace(self.dir).map_err(|error| NodeError::start("keys", error))?;
@@ -266,9 +277,10 @@ impl Succeeding<'_> {
         let path = self.dir.join(init::CARD_FILE);
         let armour = card.to_armour().map_err(|error| NodeError::start("card", error))?;
         init::write(&path, &armour)?;
+        Loss::forget(&self.store).map_err(JournalError::from)?;
         self.clear_up().map_err(|error| NodeError::start("clearing up", error))?;
         let generation = card.card().generation;
-        Ok(Succession { generation, left, lost, card: path })
+        Ok(Succession { generation, left, lost, loss, card: path })
     }
 
     /// The keys in force must never be taken for those of a succession that was cut short, so their

@@ -2,9 +2,9 @@
 //! renewal of the certificate. They end when the node stops.
 
 use super::link::retry_after;
-use super::{Node, NodeError, init};
+use super::{Node, NodeError};
 use crate::ident::AgencyName;
-use crate::pb::{self, exchange_service_client::ExchangeServiceClient, journal_entry::Event};
+use crate::pb::{self, exchange_service_client::ExchangeServiceClient};
 use crate::tls::connect_partner;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,27 +17,6 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(3_600);
 
 impl Node {
-    /// Writes the first entries of a new journal: who this is, and its card.
-    pub async fn begin(&self) -> Result<(), NodeError> {
-        if self.own_card().is_ok() {
-            return Ok(());
-        }
-        let path = self.dir.join(init::CARD_FILE);
-        let armour = std::fs::read_to_string(&path)
-            .map_err(|error| NodeError::Start(format!("{}: {error}", path.display())))?;
-        let card = crate::partner::Card::verify(&armour)
-            .map_err(|error| NodeError::start("own card", error))?;
-        self.ledger
-            .commit(move |tx| {
-                let genesis = crate::journal::open::genesis(&tx.signing().agency);
-                tx.append(genesis)?;
-                let card = Some(card.signed().clone());
-                tx.append(Event::CardIssued(pb::CardIssued { card })).map(drop)
-            })
-            .await?;
-        Ok(())
-    }
-
     /// Runs the tasks of all partners, present and future, until the node stops.
     pub async fn run(self: Arc<Self>) {
         let mut running: HashSet<AgencyName> = HashSet::new();
@@ -57,6 +36,7 @@ impl Node {
             }
         });
         tasks.spawn(Arc::clone(&self).scrub_index());
+        tasks.spawn(Arc::clone(&self).check_segments());
         tasks.spawn(Arc::clone(&self).keep_to_retention());
         tasks.spawn(Arc::clone(&self).end_consents());
         loop {

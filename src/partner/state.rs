@@ -1,9 +1,9 @@
-//! How far the relation with a partner has come, and which steps may follow.
+//! The states of the relation with a partner, and the steps between them.
 //!
 //! ```text
-//! Received ──verify──▶ Verified ──approve──▶ Approved ──accepted by both──▶ Active ◀──▶ Suspended
-//!     ▲                                                                        │           │
-//!     └──────────── another identity, name, country or sector ◀── any state ───┴── revoke ─┴▶ Revoked
+//! added with its number and a second person ──▶ Active ◀──▶ Suspended
+//!                                                 │            │
+//!                                                 └── revoke ──┴──▶ Revoked
 //! ```
 //!
 //! A pure function: who may cause an event, and what is journaled, is decided where it is called.
@@ -12,16 +12,10 @@ use std::fmt;
 
 use crate::pb;
 
-/// How far the relation with a partner has come.
+/// The state of the relation with a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PartnerState {
-    /// A card is here; nobody has compared its number.
-    Received,
-    /// An officer heard the number over a second channel and typed it.
-    Verified,
-    /// A second officer approved; the partner's own acceptance is awaited.
-    Approved,
-    /// Both accepted; records cross as far as policy allows.
+    /// Records cross as far as policy allows.
     Active,
     /// Stopped by an operator until resumed.
     Suspended,
@@ -30,30 +24,20 @@ pub enum PartnerState {
 }
 
 impl PartnerState {
-    pub const ALL: [Self; 6] = [
-        Self::Received,
-        Self::Verified,
-        Self::Approved,
-        Self::Active,
-        Self::Suspended,
-        Self::Revoked,
-    ];
+    pub const ALL: [Self; 3] = [Self::Active, Self::Suspended, Self::Revoked];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Received => "received",
-            Self::Verified => "verified",
-            Self::Approved => "approved",
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Revoked => "revoked",
         }
     }
 
-    /// Whether the partner may complete a handshake: from approval on, so that acceptances can cross,
-    /// and while suspended, so that it is told so. Each request asks for the state again.
+    /// Whether the partner may complete a handshake; while suspended too, so that it learns of that.
+    /// Each request asks for the state again.
     pub const fn may_connect(self) -> bool {
-        matches!(self, Self::Approved | Self::Active | Self::Suspended)
+        matches!(self, Self::Active | Self::Suspended)
     }
 
     /// Whether records may cross.
@@ -74,9 +58,6 @@ impl TryFrom<pb::PartnerState> for PartnerState {
     fn try_from(state: pb::PartnerState) -> Result<Self, TransitionError> {
         Ok(match state {
             pb::PartnerState::Unspecified => return Err(TransitionError::Unspecified),
-            pb::PartnerState::Received => Self::Received,
-            pb::PartnerState::Verified => Self::Verified,
-            pb::PartnerState::Approved => Self::Approved,
             pb::PartnerState::Active => Self::Active,
             pb::PartnerState::Suspended => Self::Suspended,
             pb::PartnerState::Revoked => Self::Revoked,
@@ -87,9 +68,6 @@ impl TryFrom<pb::PartnerState> for PartnerState {
 impl From<PartnerState> for pb::PartnerState {
     fn from(state: PartnerState) -> Self {
         match state {
-            PartnerState::Received => Self::Received,
-            PartnerState::Verified => Self::Verified,
-            PartnerState::Approved => Self::Approved,
             PartnerState::Active => Self::Active,
             PartnerState::Suspended => Self::Suspended,
             PartnerState::Revoked => Self::Revoked,
@@ -100,39 +78,19 @@ impl From<PartnerState> for pb::PartnerState {
 /// What happens to a relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartnerEvent {
-    /// The number was heard, typed and matched.
-    NumberMatched,
-    /// An officer other than the one who typed it approved.
-    Approved,
-    /// Both sides' acceptances are here.
-    AcceptedByBoth,
     Suspended,
     Resumed,
     Revoked,
-    /// A card with another identity key, name, country or sector takes the place of the known one.
-    CardReplaced,
 }
 
 impl PartnerEvent {
-    pub const ALL: [Self; 7] = [
-        Self::NumberMatched,
-        Self::Approved,
-        Self::AcceptedByBoth,
-        Self::Suspended,
-        Self::Resumed,
-        Self::Revoked,
-        Self::CardReplaced,
-    ];
+    pub const ALL: [Self; 3] = [Self::Suspended, Self::Resumed, Self::Revoked];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::NumberMatched => "number matched",
-            Self::Approved => "approved",
-            Self::AcceptedByBoth => "accepted by both",
             Self::Suspended => "suspend",
             Self::Resumed => "resume",
             Self::Revoked => "revoke",
-            Self::CardReplaced => "card replaced",
         }
     }
 }
@@ -153,16 +111,9 @@ pub fn transition(
 ) -> Result<PartnerState, TransitionError> {
     use {PartnerEvent as Event, PartnerState as State};
     Ok(match (state, event) {
-        (_, Event::CardReplaced) => State::Received,
-        (State::Received, Event::NumberMatched) => State::Verified,
-        (State::Verified, Event::Approved) => State::Approved,
-        (State::Approved, Event::AcceptedByBoth) => State::Active,
         (State::Active, Event::Suspended) => State::Suspended,
         (State::Suspended, Event::Resumed) => State::Active,
-        (
-            State::Received | State::Verified | State::Approved | State::Active | State::Suspended,
-            Event::Revoked,
-        ) => State::Revoked,
+        (State::Active | State::Suspended, Event::Revoked) => State::Revoked,
         _ => return Err(TransitionError::NotAllowed { state, event }),
     })
 }
@@ -184,22 +135,10 @@ mod tests {
         }
         assert_eq!(
             table,
-            "received + number matched -> verified\n\
-             received + revoke -> revoked\n\
-             received + card replaced -> received\n\
-             verified + approved -> approved\n\
-             verified + revoke -> revoked\n\
-             verified + card replaced -> received\n\
-             approved + accepted by both -> active\n\
-             approved + revoke -> revoked\n\
-             approved + card replaced -> received\n\
-             active + suspend -> suspended\n\
+            "active + suspend -> suspended\n\
              active + revoke -> revoked\n\
-             active + card replaced -> received\n\
              suspended + resume -> active\n\
-             suspended + revoke -> revoked\n\
-             suspended + card replaced -> received\n\
-             revoked + card replaced -> received\n"
+             suspended + revoke -> revoked\n"
         );
     }
 

@@ -27,6 +27,7 @@ pub const RPCS: [&str; 49] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
+    "liaison.v1.RecordService/FindRecordIds",
     "liaison.v1.RecordService/QueryRecords",
     "liaison.v1.RecordService/WatchRecords",
     "liaison.v1.RecordService/WithdrawRecord",

@@ -55,8 +55,9 @@ impl CaseService for Cases {
         request: Request<pb::GetTakedownStatusRequest>,
     ) -> Result<Response<pb::GetTakedownStatusResponse>, Status> {
         let pb::GetTakedownStatusRequest { case_reference } = request.into_inner();
-        let status = self.0.read(move |view| {
-            view.takedown_status((!case_reference.is_empty()).then_some(&case_reference))
+        let status = self.0.read_while_wanted(move |view, wanted| {
+            let reference = (!case_reference.is_empty()).then_some(&case_reference[..]);
+            view.takedown_status(reference, || wanted.is_wanted())
         });
         status.await.map(Response::new)
     }

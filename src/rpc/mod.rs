@@ -37,6 +37,7 @@ use crate::policy::ClientRole;
 use crate::tls::{Caller, CallerInfo};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_stream::Stream;
@@ -76,6 +77,17 @@ struct Context {
 }
 
 impl Context {
+    /// Asks the journal something that takes as long as there are records; the question is told when
+    /// its caller has gone or [`CALL_TIMEOUT`] has passed, and then ends.
+    async fn read_while_wanted<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View, &Wanted) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let caller = Waiting::default();
+        let wanted = caller.wanted();
+        self.read(move |view| question(view, &wanted)).await
+    }
+
     /// Asks the journal on a thread that may block. A caller that has gone leaves the question
     /// running to its end; it is bounded.
     async fn read<T: Send + 'static>(
@@ -90,10 +102,35 @@ impl Context {
             question(&view)
         });
         match answer.await {
-            Ok(answer) => answer.map_err(|error| refusal::internal(&error)),
+            Ok(answer) => answer.map_err(|error| refusal::of_node(&error.into())),
             Err(failed) if failed.is_cancelled() => Err(stopped()),
             Err(failed) => Err(refusal::internal(&failed)),
         }
+    }
+}
+
+/// Somebody who waits for an answer; dropped with the call.
+#[derive(Default)]
+struct Waiting(Arc<AtomicBool>);
+
+/// The wish of somebody who waits.
+struct Wanted(Arc<AtomicBool>);
+
+impl Waiting {
+    fn wanted(&self) -> Wanted {
+        Wanted(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Wanted {
+    fn is_wanted(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -134,4 +171,18 @@ fn record_id(bytes: &[u8]) -> Result<RecordId, Status> {
 
 fn agency(field: &str, name: &str) -> Result<AgencyName, Status> {
     name.parse().map_err(|error| refusal::invalid(field, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_wanted_until_its_caller_has_gone() {
+        let caller = Waiting::default();
+        let wanted = caller.wanted();
+        assert!(wanted.is_wanted());
+        drop(caller);
+        assert!(!wanted.is_wanted());
+    }
 }

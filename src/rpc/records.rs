@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ident::{AgencyName, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::query::{Filter, Page, Sight, record_view};
+use crate::journal::query::{Filter, IdPrefix, Page, Sight, record_view};
 use crate::journal::view::{Kept, View};
 use crate::node::HoldChange;
 use crate::pb;
@@ -78,6 +78,21 @@ impl RecordService for Records {
         };
         let originator_card = self.card_of(&originator)?;
         Ok(Response::new(pb::GetRecordResponse { record: Some(record), originator_card }))
+    }
+
+    async fn find_record_ids(
+        &self,
+        request: Request<pb::FindRecordIdsRequest>,
+    ) -> Result<Response<pb::FindRecordIdsResponse>, Status> {
+        let sight = sight_of(&request)?;
+        let prefix: IdPrefix = request
+            .into_inner()
+            .prefix
+            .parse()
+            .map_err(|error| refusal::invalid("prefix", error))?;
+        let (ids, more) = self.0.read(move |view| view.ids_with_prefix(&prefix, sight)).await?;
+        let record_ids = ids.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
+        Ok(Response::new(pb::FindRecordIdsResponse { record_ids, more }))
     }
 
     async fn query_records(
@@ -231,12 +246,13 @@ fn matches(
     async_stream::try_stream! {
         let filter = std::sync::Arc::new(filter);
         let (mut left, mut below, mut last) = (page.size, page.before, page.before);
-        let mut next_page_token = String::new();
+        let (mut next_page_token, mut damaged) = (String::new(), 0);
         loop {
             let asked = std::sync::Arc::clone(&filter);
             // Behind a full page one more match tells whether there is another page.
             let most = left.max(1);
             let step = context.read(move |view| view.search_step(&asked, below, most)).await?;
+            damaged += step.damaged;
             if left == 0 && !step.hits.is_empty() {
                 next_page_token = page.token(last);
                 break;
@@ -245,13 +261,13 @@ fn matches(
             for hit in &step.hits {
                 last = hit.kept.journal_index;
                 let record = Some(hit.view(sight));
-                yield pb::QueryRecordsResponse { record, next_page_token: String::new() };
+                yield pb::QueryRecordsResponse { record, ..pb::QueryRecordsResponse::default() };
             }
             match step.resume {
                 Some(resume) => below = resume,
                 None => break,
             }
         }
-        yield pb::QueryRecordsResponse { record: None, next_page_token };
+        yield pb::QueryRecordsResponse { record: None, next_page_token, damaged };
     }
 }

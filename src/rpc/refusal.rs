@@ -2,7 +2,9 @@
 //!
 //! Faults of our own are told to the log in full and to the caller by an id only.
 
+use crate::journal::JournalError;
 use crate::node::NodeError;
+use crate::store::StoreError;
 use std::error::Error;
 use std::fmt::Display;
 use tonic::{Code, Status};
@@ -17,17 +19,47 @@ pub(super) fn invalid(field: &str, reason: impl Display) -> Status {
 }
 
 /// Our own fault: logged with an id, which alone is answered.
-pub(super) fn internal(error: &dyn Error) -> Status {
+pub(super) fn internal(error: &(dyn Error + 'static)) -> Status {
     // Without random numbers the id is 0, and the time in the log has to do.
     let id = getrandom::u32().unwrap_or_default();
-    let mut detail = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        detail = format!("{detail}: {cause}");
-        source = cause.source();
-    }
+    let detail = crate::store::describe(error);
     tracing::error!(id = format!("{id:08x}"), %detail, "a call failed");
-    Status::internal(format!("internal error; see the node's log, id {id:08x}"))
+    match mendable(error) {
+        Some(status) => status,
+        None => Status::internal(format!("internal error; see the node's log, id {id:08x}")),
+    }
+}
+
+/// The answer for a fault that a person can mend: the reason of the operating system without its path,
+/// and the next step.
+fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
+    let journal = match error.downcast_ref::<NodeError>() {
+        Some(NodeError::Journal(journal)) => Some(journal),
+        _ => error.downcast_ref::<JournalError>(),
+    };
+    let store = match journal {
+        Some(JournalError::Stopped) => {
+            return Some(Status::unavailable(JournalError::Stopped.to_string()));
+        }
+        Some(JournalError::Store(store)) => Some(store),
+        _ => error.downcast_ref::<StoreError>(),
+    };
+    match store? {
+        StoreError::Io { source, .. } => Some(Status::failed_precondition(format!(
+            "the node cannot use its disk: {source}; put that right and start the node again"
+        ))),
+        StoreError::IndexFailed(_) | StoreError::Engine { .. } => {
+            Some(Status::failed_precondition(
+                "the node's index stopped; start the node again, and run `liaison store reindex` if it stops \
+                 once more",
+            ))
+        }
+        StoreError::Corrupt { segment, offset, .. } => Some(Status::data_loss(format!(
+            "stored bytes are damaged at segment {segment} offset {offset}; bring back the newest copy of the \
+             node's directory"
+        ))),
+        _ => None,
+    }
 }
 
 pub(super) fn of_node(error: &NodeError) -> Status {
@@ -40,7 +72,6 @@ pub(super) fn of_node(error: &NodeError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::JournalError;
 
     #[test]
     fn an_internal_error_tells_the_caller_an_id_only() {
@@ -49,6 +80,24 @@ mod tests {
         assert_eq!(status.code(), Code::Internal);
         assert!(status.message().starts_with("internal error; see the node's log, id "));
         assert!(!status.message().contains("corrupt"), "{status}");
+    }
+
+    #[test]
+    fn a_fault_that_a_person_can_mend_is_named_without_a_path() {
+        let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+        let store =
+            StoreError::Io { action: "append to", path: "/secret/1.seg".into(), source: full };
+        let status = of_node(&NodeError::Journal(JournalError::Store(store)));
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert!(status.message().contains("No space left on device"), "{status}");
+        assert!(!status.message().contains("/secret"), "{status}");
+        let damaged = StoreError::Corrupt { segment: 2, offset: 91, found: "checksum".to_owned() };
+        let status = internal(&JournalError::Store(damaged));
+        assert_eq!(status.code(), Code::DataLoss);
+        assert!(status.message().contains("segment 2 offset 91"), "{status}");
+        let status = internal(&JournalError::Store(StoreError::IndexFailed("x".to_owned())));
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(internal(&JournalError::Stopped).code(), Code::Unavailable);
     }
 
     #[test]

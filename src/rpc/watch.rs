@@ -33,7 +33,7 @@ pub(super) fn begin(context: &Context, request: &pb::WatchRecordsRequest) -> Res
     }
 }
 
-/// Ends when the port closes or the journal stops; the client ends it by going away.
+/// Ends with an error when the port closes or the journal stops; the client ends it by going away.
 pub(super) fn answers(
     context: Context,
     mut cursor: u64,
@@ -60,9 +60,7 @@ pub(super) fn answers(
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             }
         }
-        if *stopping.borrow() {
-            tracing::debug!(cursor, "a watch ends because the port closes");
-        }
+        Err(Status::unavailable(format!("the node is stopping; go on from cursor {cursor}")))?;
     }
 }
 

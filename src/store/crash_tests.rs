@@ -67,7 +67,19 @@ fn options(segment_bytes_max: u32) -> SegmentOptions {
 }
 
 fn open(dir: &Path, from: Option<Position>) -> Result<(Segments, Recovery), StoreError> {
-    Segments::open(dir, options(u32::MAX / 4), from)
+    open_with(dir, options(u32::MAX / 4), from)
+}
+
+/// Opens the log, and begins it first where there is none.
+fn open_with(
+    dir: &Path,
+    options: SegmentOptions,
+    from: Option<Position>,
+) -> Result<(Segments, Recovery), StoreError> {
+    if !dir.join("segments").exists() {
+        drop(Segments::begin(dir, options.clone())?);
+    }
+    Segments::open(dir, options, from)
 }
 
 fn segment_file(dir: &Path, number: u32) -> PathBuf {
@@ -184,6 +196,46 @@ fn damage_before_the_trusted_position_is_left_to_a_full_check() {
 }
 
 #[test]
+fn a_checkup_names_every_damaged_place_and_goes_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut segments, _) = open_with(dir.path(), options(300), None).unwrap();
+    let appended: Vec<Appended> = (1..=9).map(|n| append(&mut segments, n)).collect();
+    let reader = segments.reader();
+    let look = || {
+        let mut checkup = reader.checkup();
+        while !checkup.step().unwrap() {}
+        reader.damages()
+    };
+    assert_eq!(look(), []);
+    let flip = |at: Position| {
+        let file =
+            OpenOptions::new().read(true).write(true).open(segment_file(dir.path(), at.segment));
+        let file = file.unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at.offset.into()).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x80], at.offset.into()).unwrap();
+    };
+    // Within a payload: the length is sound, and the next frame is where it was.
+    let entry = appended[1].positions[0];
+    flip(Position { offset: entry.offset + 11, ..entry });
+    let content = appended[1].positions[1];
+    let found = look();
+    assert_eq!((found[0].start, found[0].end), (entry, content.offset));
+    // The length itself: frames are found again behind a commit.
+    let lost = appended[5].positions[1];
+    flip(Position { offset: lost.offset + 2, ..lost });
+    let found = look();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].start, lost);
+    assert!(found[1].end > lost.offset);
+    assert_eq!(reader.read(appended[8].positions[0]).unwrap().payload[..], [9; 5]);
+    let rest = reader.scan(appended[6].positions[0]).filter(Result::is_ok).count();
+    assert_eq!(rest, 12);
+    assert!(reader.read(lost).is_err());
+    assert_eq!(reader.damages().len(), 2, "a place is noted once");
+}
+
+#[test]
 fn a_position_that_is_no_end_of_a_batch_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let (mut segments, _) = open(dir.path(), None).unwrap();
@@ -229,7 +281,7 @@ fn a_batch_with_an_unwritten_sector_is_torn_even_if_its_commit_arrived() {
 #[test]
 fn segments_roll_over_at_batch_boundaries() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut segments, _) = Segments::open(dir.path(), options(100), None).unwrap();
+    let (mut segments, _) = open_with(dir.path(), options(100), None).unwrap();
     let appended: Vec<_> = (1..=9).map(|n| append(&mut segments, n)).collect();
     assert_eq!(segments.end().segment, 5);
     let all = frames(&segments);
@@ -241,7 +293,7 @@ fn segments_roll_over_at_batch_boundaries() {
     }
     drop(segments);
     for from in appended.iter().map(|batch| Some(batch.end)).chain([None]) {
-        let (segments, recovery) = Segments::open(dir.path(), options(100), from).unwrap();
+        let (segments, recovery) = open_with(dir.path(), options(100), from).unwrap();
         assert_eq!(recovery.checked_from, from.unwrap_or(Position::START));
         assert_eq!(&recovery.last_commit.unwrap().checkpoint[..], b"checkpoint 9");
         assert_eq!(frames(&segments), all);
@@ -251,7 +303,7 @@ fn segments_roll_over_at_batch_boundaries() {
 #[test]
 fn only_the_last_segment_may_be_cut_short() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut segments, _) = Segments::open(dir.path(), options(100), None).unwrap();
+    let (mut segments, _) = open_with(dir.path(), options(100), None).unwrap();
     (1..=5).for_each(|n| drop(append(&mut segments, n)));
     drop(segments);
     let path = segment_file(dir.path(), 1);
@@ -391,7 +443,7 @@ fn an_interrupted_overwriting_is_done_wholly_or_not_at_all() {
 fn many_contents_are_erased_in_one_round_and_an_interrupted_round_is_finished() {
     for operations in 0..9 {
         let dir = tempfile::tempdir().unwrap();
-        let (mut segments, _) = Segments::open(dir.path(), options(200), None).unwrap();
+        let (mut segments, _) = open_with(dir.path(), options(200), None).unwrap();
         let contents: Vec<Position> =
             (1..=6).map(|n| append(&mut segments, n).positions[1]).collect();
         assert!(contents.iter().any(|position| position.segment > 1));
@@ -417,7 +469,7 @@ fn many_contents_are_erased_in_one_round_and_an_interrupted_round_is_finished() 
 #[test]
 fn readers_see_batches_and_overwritings_made_on_another_thread() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut segments, _) = Segments::open(dir.path(), options(2_000), None).unwrap();
+    let (mut segments, _) = open_with(dir.path(), options(2_000), None).unwrap();
     let first = append(&mut segments, 0).positions[1];
     let reader = segments.reader();
     std::thread::scope(|scope| {
@@ -449,7 +501,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let (mut segments, _) =
-            Segments::open(dir.path(), options(segment_bytes_max), None).unwrap();
+            open_with(dir.path(), options(segment_bytes_max), None).unwrap();
         let mut batch = Batch::new();
         for frames in &batches {
             frames.iter().for_each(|frame| batch.entry(frame).unwrap());

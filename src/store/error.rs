@@ -17,6 +17,13 @@ pub enum StoreError {
     Corrupt { segment: u32, offset: u64, found: String },
     #[error("expected segment {expected} in {}, found segment {found}", dir.display())]
     MissingSegment { dir: PathBuf, expected: u32, found: u32 },
+    #[error(
+        "{} holds no segment files, so this node has no journal: bring back the newest copy of its directory; a journal begins with `liaison init` and not again",
+        dir.display()
+    )]
+    NoSegments { dir: PathBuf },
+    #[error("{} holds a log already", dir.display())]
+    Begun { dir: PathBuf },
     #[error("a {kind:?} frame holds at most {FRAME_PAYLOAD_BYTES_MAX} bytes, found {found}")]
     FrameTooLarge { kind: FrameKind, found: usize },
     #[error("a batch holds at most {max} bytes, found {found}")]
@@ -46,6 +53,8 @@ impl StoreError {
             | Self::Locked { .. }
             | Self::Corrupt { .. }
             | Self::MissingSegment { .. }
+            | Self::NoSegments { .. }
+            | Self::Begun { .. }
             | Self::Poisoned
             | Self::Engine { .. }
             | Self::IndexFailed(_) => true,
@@ -70,4 +79,19 @@ impl StoreError {
     ) -> Self {
         Self::Engine { engine, source: source.into() }
     }
+}
+
+/// An error with its sources in one line, for those who get only the text.
+pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = inner.source();
+    }
+    text
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
-use super::error::StoreError;
+use super::error::{StoreError, describe};
 use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::generation::{Copying, Generations, Marker, remove_dir};
 use super::merge::IndexScan;
@@ -238,6 +238,11 @@ impl Index {
         state.check()
     }
 
+    /// The reason why nothing is applied any more.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.state().failed.clone()
+    }
+
     pub fn lag(&self) -> IndexLag {
         let overlay = self.shared.overlay.load();
         IndexLag { changes: overlay.changes(), bytes: overlay.bytes() }
@@ -442,6 +447,7 @@ impl Shared {
     }
 
     fn fail(&self, reason: String) {
+        tracing::error!(%reason, "the index stops; what was searched for may be missing");
         self.state().failed.get_or_insert(reason);
         self.changed.notify_all();
     }
@@ -456,16 +462,4 @@ impl Drop for NotePanic<'_> {
             self.0.fail("the index engine panicked".to_owned());
         }
     }
-}
-
-/// An error with its sources, because the caller that meets it later gets only the text.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

@@ -2,16 +2,18 @@
 //!
 //! Derived from the segments and therefore not synced on the commit path: after a power cut its
 //! tail may be missing or wrong. The caller compares the root over it with the last checkpoint and
-//! writes it again from the segments if they differ.
+//! writes it again from the segments if they differ. It is written after the segments were synced, so
+//! it is never longer than they are: where it is, they lost something ([`LeafReach`]).
 
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::StoreError;
+use super::lock::FILE_MODE;
 use super::position::Position;
 use crate::ident::TreeHash;
 
@@ -20,6 +22,9 @@ const RECORD_BYTES: usize = TreeHash::BYTES + 8;
 
 /// Records read or written at once: 160 kB.
 const CHUNK_RECORDS: u64 = 4_096;
+
+/// The ending of a leaf file's name.
+pub const LEAF_EXTENSION: &str = "leaves";
 
 /// A leaf hash and where its entry lies.
 pub type LeafRecord = (TreeHash, Position);
@@ -34,6 +39,44 @@ pub struct LeafFile {
     writing: Mutex<()>,
 }
 
+/// The reach of a leaf file, read without changing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafReach {
+    /// The name of the file, which names its log.
+    pub name: String,
+    /// Whole leaves in it.
+    pub leaves: u64,
+    /// The position of the entry of the last leaf.
+    pub last: Option<Position>,
+}
+
+impl LeafReach {
+    /// The reach of each leaf file in a directory, by name.
+    pub fn all(dir: &Path) -> Result<Vec<Self>, StoreError> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
+            let path = entry.map_err(StoreError::io("list", dir))?.path();
+            if path.extension().is_some_and(|extension| extension == LEAF_EXTENSION) {
+                all.push(Self::of(&path).map_err(StoreError::io("read", &path))?);
+            }
+        }
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let file = File::open(path)?;
+        let leaves = file.metadata()?.len() / RECORD_BYTES as u64;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(last) = leaves.checked_sub(1) else {
+            return Ok(Self { name, leaves, last: None });
+        };
+        let mut record = [0; RECORD_BYTES];
+        file.read_exact_at(&mut record, last * RECORD_BYTES as u64)?;
+        Ok(Self { name, leaves, last: parse(&record).map(|(_, position)| position) })
+    }
+}
+
 impl LeafFile {
     /// Opens or creates the file; a last record that is not whole is cut off.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
@@ -42,6 +85,7 @@ impl LeafFile {
             .truncate(false)
             .read(true)
             .write(true)
+            .mode(FILE_MODE)
             .open(path)
             .map_err(StoreError::io("open", path))?;
         let bytes = file.metadata().map_err(StoreError::io("examine", path))?.len();

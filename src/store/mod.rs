@@ -6,13 +6,15 @@
 //! * [`LeafFile`] keeps the leaf hashes of one Merkle log, and where each entry lies.
 //! * [`Index`] keeps key-ordered tables in an engine of the operator's choice, behind the commit.
 //!
-//! Leaf files and indexes may be deleted at any time while the node is stopped: the caller feeds
-//! them again from [`SegmentReader::scan`]. Everything here blocks; call it from threads of its
+//! Leaf files and indexes can be fed again from [`SegmentReader::scan`]. They are written after the
+//! segments were made durable, so where one of them is ahead, something acknowledged is gone from the
+//! segments: [`Segments::examine`] lets the caller compare before anything is cut. Everything here blocks; call it from threads of its
 //! own. Trust: whoever can write to the directory can destroy data, and checksums only find
 //! accidents. That nothing was altered is shown by the Merkle trees over the entries, not here.
 
 mod batch;
 mod committed;
+mod damage;
 mod disk;
 mod engine;
 mod error;
@@ -23,6 +25,7 @@ mod index;
 mod leaves;
 mod lock;
 mod merge;
+mod opening;
 mod overlay;
 mod overwrite;
 mod position;
@@ -41,17 +44,20 @@ mod memory_engine;
 
 pub use batch::{BATCH_BYTES_MAX, Batch};
 pub use committed::{Committed, Piece};
-pub use disk::{Disk, SystemDisk};
+pub use damage::{Checkup, DAMAGES_MAX, Damage};
+pub use disk::{Disk, SystemDisk, check_writable, sync_dir};
 pub use engine::{
     Change, EngineKind, EngineScan, EngineSize, IndexEngine, KeyRange, KeyValue, Order, Table,
     UnknownEngine,
 };
-pub use error::StoreError;
+pub use error::{StoreError, describe};
 pub use frame::{ERASED, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
 pub use generation::Marker;
 pub use index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
-pub use leaves::{LeafFile, LeafRecord};
+pub use leaves::{LEAF_EXTENSION, LeafFile, LeafReach, LeafRecord};
+pub use lock::DirLock;
 pub use merge::IndexScan;
+pub use opening::Examined;
 pub use overlay::{OVERLAY_BYTES_MAX, OVERLAY_RUNS_MAX};
 pub use position::Position;
 pub use reader::{Scan, SegmentReader};

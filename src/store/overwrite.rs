@@ -5,12 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 use super::error::StoreError;
 use super::frame::{FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FrameKind, parse};
+use super::lock::FILE_MODE;
 use super::position::Position;
 use super::reader::segment_path;
 
@@ -38,6 +39,7 @@ impl SideFile {
             .truncate(false)
             .read(true)
             .write(true)
+            .mode(FILE_MODE)
             .open(&path)
             .map_err(StoreError::io("open", &path))?;
         Ok(Self { file, path })

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::committed::Committed;
+use super::damage::{Checkup, Damage, Damages};
 use super::error::StoreError;
 use super::frame::{FRAME_HEADER_BYTES, Flaw, Frame, RawFrame, parse, payload_len};
 use super::position::Position;
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     files: Mutex<VecDeque<(u32, Arc<File>)>>,
     /// Held while content is overwritten, when its checksum does not match for a moment.
     overwriting: Mutex<()>,
+    damages: Damages,
 }
 
 impl Shared {
@@ -45,6 +47,7 @@ impl Shared {
             end: AtomicU64::new(end.pack()),
             files: Mutex::default(),
             overwriting: Mutex::default(),
+            damages: Damages::default(),
         }
     }
 
@@ -114,9 +117,62 @@ impl SegmentReader {
             Err(_) => {
                 // It may be just being overwritten: look again when that is done.
                 let _settled = self.shared.lock_overwriting();
-                self.read_once(&file, position)?.map_err(|flaw| Shared::corrupt(position, flaw))
+                self.read_once(&file, position)?.map_err(|flaw| {
+                    let (end, found) = (position.offset, flaw.to_string());
+                    self.note_damage(Damage { start: position, end, found });
+                    Shared::corrupt(position, flaw)
+                })
             }
         }
+    }
+
+    /// Damaged places that were met so far.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.shared.damages.all()
+    }
+
+    /// Looks at every committed frame, to find damage that nobody met yet.
+    pub fn checkup(&self) -> Checkup {
+        Checkup::new(self.clone())
+    }
+
+    pub(super) fn note_damage(&self, damage: Damage) {
+        self.shared.damages.note(damage);
+    }
+
+    /// Returns the end of the frame at a position, by the length that stands there; `None` if that cannot
+    /// be one.
+    pub(super) fn frame_end(&self, position: Position) -> Result<Option<Position>, StoreError> {
+        let file = self.shared.file(position.segment)?;
+        let mut header = [0; FRAME_HEADER_BYTES];
+        let found = read_up_to(&file, &mut header, position.offset.into())
+            .map_err(|error| StoreError::io("read", &self.path(position.segment))(error))?;
+        let end = (found == FRAME_HEADER_BYTES).then(|| payload_len(&header).ok()).flatten();
+        let end =
+            end.and_then(|len| position.offset.checked_add((FRAME_HEADER_BYTES + len) as u32));
+        Ok(end.map(|offset| Position { offset, ..position }))
+    }
+
+    /// Returns true if a sound frame begins at a position.
+    pub(super) fn peek(&self, position: Position) -> Result<bool, StoreError> {
+        let file = self.shared.file(position.segment)?;
+        Ok(self.read_once(&file, position)?.is_ok())
+    }
+
+    /// A segment file, and where what is committed of it ends.
+    pub(super) fn segment(&self, number: u32) -> Result<(Arc<File>, u64), StoreError> {
+        let file = self.shared.file(number)?;
+        let end = self.end();
+        let limit = if number == end.segment {
+            end.offset.into()
+        } else {
+            file.metadata().map_err(StoreError::io("examine", &self.path(number)))?.len()
+        };
+        Ok((file, limit))
+    }
+
+    pub(super) fn path(&self, segment: u32) -> PathBuf {
+        self.shared.path(segment)
     }
 
     fn read_once(

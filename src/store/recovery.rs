@@ -1,5 +1,5 @@
-//! What start-up does with the segments: find the end of the last committed batch, cut off a torn
-//! one, and refuse anything else.
+//! Start-up of the segments: find the end of the last committed batch, plan the repair of a torn one,
+//! and refuse anything else. Nothing is changed before the caller has seen what was found.
 //!
 //! A batch is one write and one fdatasync. After a power cut the last one may be there in part,
 //! its sectors in any order; it was acknowledged to nobody and goes. Damage anywhere before a later
@@ -7,7 +7,8 @@
 //!
 //! Known hole: damage within the last batch that spares its commit is told from a torn write by an
 //! unwritten sector (512 zeros at a multiple of 512 in the file). Damage to the last commit
-//! frame itself looks like a torn write; the caller finds it by the checkpoints that partners hold.
+//! frame itself looks like a torn write. The caller tells them apart by the files that are written
+//! after the sync, and without those by the checkpoints that partners hold.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -32,14 +33,14 @@ const SECTOR_BYTES: u64 = 512;
 /// Searched at once for commits behind a flaw; a longest frame may straddle two windows.
 const WINDOW_BYTES: usize = 4 << 20;
 
-/// What start-up found.
+/// The state of the segments at start-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// The end of the last committed batch.
     pub end: Position,
     /// The last commit, unless the log is empty.
     pub last_commit: Option<LastCommit>,
-    /// Bytes of a torn batch that were cut off.
+    /// Bytes behind the last committed batch: of a torn one, or of one that is damaged.
     pub torn_bytes: u64,
     /// Where checking began: what was given, or the start if that was no end of a batch.
     pub checked_from: Position,
@@ -64,21 +65,53 @@ struct Walked {
     flaw: Option<(u64, Flaw)>,
 }
 
-/// Recovers the segments 1 to `last` in `dir`.
-pub(super) fn recover(
+/// The changes that make the segments whole again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Repair {
+    /// The last segment gets its header.
+    header: Option<u32>,
+    /// This segment is cut to this length.
+    cut: Option<(u32, u64)>,
+}
+
+impl Repair {
+    pub(super) fn carry_out(self, dir: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
+        if let Some(number) = self.header {
+            let path = segment_path(dir, number);
+            let file = OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .map_err(StoreError::io("open", &path))?;
+            write_header(&file, &path, number, disk)?;
+        }
+        match self.cut {
+            Some((number, len)) => cut(dir, number, len, disk),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Examines the segments 1 to `last` in `dir`, and changes nothing.
+pub(super) fn examine(
     dir: &Path,
     last: u32,
     from: Option<Position>,
-    disk: &dyn Disk,
-) -> Result<Recovery, StoreError> {
-    repair_header(dir, last, disk)?;
+) -> Result<(Recovery, Repair), StoreError> {
+    let mut repair = Repair::default();
+    let whole = if is_unstarted(dir, last)? {
+        repair.header = Some(last);
+        last - 1
+    } else {
+        last
+    };
     let from = match from {
-        Some(from) if from.segment <= last && commit_before(dir, from)?.is_some() => from,
+        Some(from) if from.segment <= whole && commit_before(dir, from)?.is_some() => from,
+        Some(from) if from == Position::first_of(last) && last > whole => from,
         _ => Position::START,
     };
     let mut end = from;
     let mut torn_bytes = 0;
-    for number in from.segment..=last {
+    for number in from.segment..=whole {
         let segment = open(dir, number)?;
         let start = if number == from.segment { from } else { Position::first_of(number) };
         let walked = walk(dir, &segment, start.offset.into())?;
@@ -88,12 +121,15 @@ pub(super) fn recover(
             }
             refuse_damage(dir, &segment, &walked, offset, flaw)?;
             torn_bytes = segment.len - walked.committed;
-            cut(dir, &segment, walked.committed, disk)?;
+            repair.cut = Some((number, walked.committed));
         }
         end = Position { segment: number, offset: fitting(number, walked.committed)? };
     }
+    if last > whole {
+        end = Position::first_of(last);
+    }
     let last_commit = commit_before(dir, end)?;
-    Ok(Recovery { end, last_commit, torn_bytes, checked_from: from })
+    Ok((Recovery { end, last_commit, torn_bytes, checked_from: from }, repair))
 }
 
 fn corrupt(segment: u32, offset: u64, found: impl ToString) -> StoreError {
@@ -119,24 +155,18 @@ fn open(dir: &Path, number: u32) -> Result<Segment, StoreError> {
     }
 }
 
-/// A crash while a segment was being started leaves it without a whole header and without frames.
-fn repair_header(dir: &Path, last: u32, disk: &dyn Disk) -> Result<(), StoreError> {
+/// Returns true if a crash while the segment was being started left it without a whole header; then it has
+/// no frames.
+fn is_unstarted(dir: &Path, last: u32) -> Result<bool, StoreError> {
     let path = segment_path(dir, last);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
+    let file = File::open(&path).map_err(StoreError::io("open", &path))?;
     let len = file.metadata().map_err(StoreError::io("examine", &path))?.len();
     if len > SEGMENT_HEADER_BYTES as u64 {
-        return Ok(());
+        return Ok(false);
     }
     let mut header = [0; SEGMENT_HEADER_BYTES];
     file.read_exact_at(&mut header[..len as usize], 0).map_err(StoreError::io("read", &path))?;
-    if header_flaw(&header, last).is_none() {
-        return Ok(());
-    }
-    write_header(&file, &path, last, disk)
+    Ok(header_flaw(&header, last).is_some())
 }
 
 fn walk(dir: &Path, segment: &Segment, start: u64) -> Result<Walked, StoreError> {
@@ -195,6 +225,23 @@ fn refuse_damage(
     if torn { Ok(()) } else { Err(corrupt(segment.number, offset, flaw)) }
 }
 
+/// Finds the end of the first commit behind a flaw: frames can be read again from there.
+pub(super) fn commit_end_behind(
+    file: &Arc<File>,
+    flaw: u64,
+    limit: u64,
+) -> std::io::Result<Option<u64>> {
+    let segment = Segment { number: 0, file: Arc::clone(file), len: limit };
+    let mut end = None;
+    each_commit(&segment, flaw + 1, |at, commit| {
+        // A commit that is a part of something else begins its batch anywhere.
+        if u64::from(commit.batch_start) <= at {
+            end.get_or_insert(at + (FRAME_HEADER_BYTES + 8 + commit.checkpoint.len()) as u64);
+        }
+    })?;
+    Ok(end)
+}
+
 /// Calls `found` for everything from `from` on that reads as a commit frame, wherever it begins:
 /// behind a flaw the framing is lost.
 fn each_commit(
@@ -234,8 +281,8 @@ fn has_unwritten_sector(segment: &Segment, from: u64, to: u64) -> std::io::Resul
     Ok(false)
 }
 
-fn cut(dir: &Path, segment: &Segment, len: u64, disk: &dyn Disk) -> Result<(), StoreError> {
-    let path = segment_path(dir, segment.number);
+fn cut(dir: &Path, number: u32, len: u64, disk: &dyn Disk) -> Result<(), StoreError> {
+    let path = segment_path(dir, number);
     let file = OpenOptions::new().write(true).open(&path).map_err(StoreError::io("open", &path))?;
     file.set_len(len)
         .and_then(|()| disk.sync_data(&file))

@@ -5,22 +5,21 @@
 //! then holds is only known by start-up. Nothing here is ever moved, rewritten or deleted, except
 //! content that an erasure overwrites.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::batch::{BATCH_BYTES_MAX, Batch};
-use super::disk::{Disk, SystemDisk};
+use super::disk::{Disk, SystemDisk, sync_dir};
 use super::error::StoreError;
 use super::frame::{ERASED, FrameKind, push};
-use super::lock::DirLock;
+use super::lock::{DirLock, FILE_MODE};
 use super::overwrite::{Overwriting, ROUND_BYTES_MAX, SideFile};
 use super::position::Position;
 use super::reader::{SegmentReader, Shared, segment_path};
-use super::recovery::{Recovery, recover};
 
 /// A segment that has reached this gets no further batch. It may be longer by one batch.
 pub const SEGMENT_BYTES_MAX: u32 = 256 << 20;
@@ -61,60 +60,17 @@ pub struct Appended {
 /// The only writer of a directory.
 #[derive(Debug)]
 pub struct Segments {
-    dir: PathBuf,
-    options: SegmentOptions,
-    shared: Arc<Shared>,
-    file: File,
-    end: Position,
-    side_file: SideFile,
-    poisoned: bool,
-    _lock: DirLock,
+    pub(super) dir: PathBuf,
+    pub(super) options: SegmentOptions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) file: File,
+    pub(super) end: Position,
+    pub(super) side_file: SideFile,
+    pub(super) poisoned: bool,
+    pub(super) _lock: DirLock,
 }
 
 impl Segments {
-    /// Locks `dir`, creates what is missing, finishes an interrupted overwriting and recovers.
-    ///
-    /// `from` is the end of a batch up to which the caller trusts the log, so that less is read;
-    /// without it, or if it is no such end, everything is checked.
-    pub fn open(
-        dir: &Path,
-        options: SegmentOptions,
-        from: Option<Position>,
-    ) -> Result<(Self, Recovery), StoreError> {
-        let segments = dir.join("segments");
-        create_dir(dir)?;
-        let lock = DirLock::acquire(dir)?;
-        create_dir(&segments)?;
-        let disk = Arc::clone(&options.disk);
-        let last = match last_segment(&segments)? {
-            Some(last) => last,
-            None => {
-                create_segment(&segments, 1, &*disk)?;
-                1
-            }
-        };
-        let side_file = SideFile::open(dir)?;
-        sync_dir(dir)?;
-        side_file.redo(&segments, &*disk)?;
-        let recovery = recover(&segments, last, from, &*disk)?;
-        let path = segment_path(&segments, last);
-        let file = open_for_writing(&path)?;
-        // What recovery read may be in the page cache only, after a kill between write and sync.
-        disk.sync_data(&file).map_err(StoreError::io("sync", &path))?;
-        let shared = Arc::new(Shared::new(segments.clone(), recovery.end));
-        let opened = Self {
-            dir: segments,
-            options,
-            shared,
-            file,
-            end: recovery.end,
-            side_file,
-            poisoned: false,
-            _lock: lock,
-        };
-        Ok((opened, recovery))
-    }
-
     pub fn reader(&self) -> SegmentReader {
         SegmentReader::new(Arc::clone(&self.shared))
     }
@@ -239,37 +195,20 @@ impl Segments {
     }
 }
 
-fn create_dir(dir: &Path) -> Result<(), StoreError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(StoreError::io("create", dir))?;
-    dir.parent().map_or(Ok(()), sync_dir)
-}
-
-fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    // The parent of a relative path with one part is the empty path.
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
-}
-
-fn open_for_writing(path: &Path) -> Result<File, StoreError> {
+pub(super) fn open_for_writing(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new().write(true).open(path).map_err(StoreError::io("open", path))
 }
 
-fn create_segment(dir: &Path, number: u32, disk: &dyn Disk) -> Result<File, StoreError> {
+pub(super) fn create_segment(dir: &Path, number: u32, disk: &dyn Disk) -> Result<File, StoreError> {
     let path = segment_path(dir, number);
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(FILE_MODE)
         .open(&path)
         .map_err(StoreError::io("create", &path))?;
     write_header(&file, &path, number, disk)?;
-    sync_dir(dir)?;
+    sync_dir(dir).map_err(StoreError::io("sync", dir))?;
     Ok(file)
 }
 
@@ -308,22 +247,4 @@ pub(super) fn header_flaw(found: &[u8; SEGMENT_HEADER_BYTES], number: u32) -> Op
     } else {
         format!("the header of segment {}, wanted {number}", u32_at(12))
     })
-}
-
-/// The number of the last segment; `None` if there is none. Numbers run from 1 without a gap.
-fn last_segment(dir: &Path) -> Result<Option<u32>, StoreError> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
-        let name = entry.map_err(StoreError::io("list", dir))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
-    }
-    numbers.sort_unstable();
-    for (expected, found) in (1..).zip(&numbers) {
-        if expected != *found {
-            let dir = dir.to_owned();
-            return Err(StoreError::MissingSegment { dir, expected, found: *found });
-        }
-    }
-    Ok(numbers.last().copied())
 }

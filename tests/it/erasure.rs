@@ -393,7 +393,6 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
         move || Timestamp::from_unix_ms(now().unix_ms() + late.load(Ordering::SeqCst)).unwrap()
     };
     let (node, writer, _) = Node::open(&home, Arc::new(clock)).unwrap();
-    node.begin().await.unwrap();
     let name = canary("late");
     let submitted = node.submit("desk", vec![victim(&name, "")], None).await.unwrap();
     let record_id = submitted.results[0].record_id.clone();

@@ -227,7 +227,7 @@ fn consent_with_surplus() -> Vec<u8> {
 
 fn segment(batches: u8) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
-    let (mut log, _) = Segments::open(dir.path(), SegmentOptions::default(), None).unwrap();
+    let mut log = Segments::begin(dir.path(), SegmentOptions::default()).unwrap();
     for number in 0..batches {
         let mut batch = Batch::new();
         batch.entry(&[number; 40]).unwrap();

@@ -11,6 +11,8 @@
 mod bodies;
 mod circles;
 mod consent;
+mod damage;
+mod directory;
 mod erasure;
 mod explain;
 mod export;

@@ -5,8 +5,8 @@ use crate::ident::{AgencyName, Generation, KeyId, LeafIndex, RecordId, Timestamp
 use crate::journal::JournalError;
 use crate::journal::entry::receipt_name;
 use crate::journal::erase::Ground;
-use crate::journal::ledger::{Ledger, Writer};
-use crate::journal::open::{JournalOptions, genesis, open};
+use crate::journal::ledger::{Clock, Ledger, Writer};
+use crate::journal::open::{JournalOptions, begin, genesis, open};
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::merkle::{
@@ -245,10 +245,8 @@ impl Node {
         let bundle = dir.path().join("policies").join(hash.to_string());
         std::fs::create_dir_all(&bundle).unwrap();
         std::fs::write(bundle.join("sharing.cedar"), POLICY).unwrap();
-        let (ledger, writer) = opened(dir.path(), own.signing());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let node = Self { dir, ledger, writer, runtime, records: Vec::new() };
-        node.commit(move |t| {
+        let signing = own.signing();
+        begin(&options(dir.path()), own.signing(), ticking(), move |t| {
             t.append(genesis(&own.agency))?;
             t.append(Event::CardIssued(pb::CardIssued {
                 card: Some(own.card().signed().clone()),
@@ -262,7 +260,12 @@ impl Node {
                 client: "admin".into(),
                 proposal: 0,
             }))
-        });
+            .map(drop)
+        })
+        .unwrap();
+        let (ledger, writer) = opened(dir.path(), signing);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let node = Self { dir, ledger, writer, runtime, records: Vec::new() };
         let mut events = policy_events(Bytes::copy_from_slice(hash.as_bytes()));
         change(&mut events);
         node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
@@ -588,13 +591,20 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
     ]
 }
 
-fn opened(dir: &Path, signing: Signing) -> (Ledger, Writer) {
+fn options(dir: &Path) -> JournalOptions {
     let mut options = JournalOptions::new(&dir.join("store"), EngineKind::Fjall);
     options.segments.segment_bytes_max = 5 << 10;
+    options
+}
+
+/// A clock that goes on by a little at each look.
+fn ticking() -> Clock {
     let ticks = AtomicI64::new(at().unix_ms());
-    let clock =
-        Arc::new(move || Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap());
-    let (ledger, writer, _) = open(&options, signing, clock).unwrap();
+    Arc::new(move || Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap())
+}
+
+fn opened(dir: &Path, signing: Signing) -> (Ledger, Writer) {
+    let (ledger, writer, _) = open(&options(dir), signing, ticking()).unwrap();
     (ledger, writer)
 }
 

@@ -68,6 +68,7 @@ impl Told {
             lost: vec![shown(snapshot.size + 3)],
             reason: "a disk".to_owned(),
             by: "K. Tanaka".to_owned(),
+            recorded_size: 0,
         };
         Self { succeeded, card: Some(next_card(|_| ())) }
     }
@@ -123,6 +124,7 @@ fn a_succession_is_a_remark_with_the_bound_of_the_loss() {
             generation: Generation::new(SECOND).unwrap(),
             left,
             signed: Some(left + 3),
+            recorded: None,
             reason: "a disk".to_owned(),
         }
     );

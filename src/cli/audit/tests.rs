@@ -370,7 +370,7 @@ fn a_file_that_is_no_segment_is_a_remark() {
 }
 
 #[test]
-fn a_history_cut_off_at_its_end_is_found_by_a_later_checkpoint_alone() {
+fn a_history_cut_off_at_its_end_is_found_by_leaf_files_and_without_them_by_a_later_checkpoint() {
     let mut node = Node::new();
     node.submit(0..2);
     let kept = std::fs::read(node.segment_path(1)).unwrap();
@@ -391,6 +391,12 @@ fn a_history_cut_off_at_its_end_is_found_by_a_later_checkpoint_alone() {
         assert_eq!(failed_check(&report), Check::KnownCheckpoint, "size {forged}");
     }
     std::fs::write(node.segment_path(1), kept).unwrap();
+    assert_eq!(failed_check(&verified(&node)), Check::Recorded, "the leaf files show it");
+    for file in std::fs::read_dir(node.path().join("store")).unwrap().map(|e| e.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "leaves") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
     assert_eq!(verified(&node).failure, None);
     assert_eq!(with(&early).failure, None);
     assert_eq!(failed_check(&with(&late)), Check::KnownCheckpoint);

@@ -118,15 +118,17 @@ async fn round(
     let disk = Arc::new(RecordedDisk::default());
     let mut options = JournalOptions::new(&dir.join("store"), engine);
     options.segments.disk = Arc::clone(&disk) as Arc<dyn Disk>;
-    let signing = Signing {
+    let (key, secret) = (random()?, random()?);
+    let signing = || Signing {
         agency: agency.clone(),
-        journal_key: ed25519_dalek::SigningKey::from_bytes(&random()?),
-        series_secret: SeriesSecret::from_bytes(random()?),
+        journal_key: ed25519_dalek::SigningKey::from_bytes(&key),
+        series_secret: SeriesSecret::from_bytes(secret),
     };
-    let (ledger, writer, _) = open::open(&options, signing, open::system_clock())
-        .map_err(failed("cannot open a journal"))?;
     let genesis = open::genesis(agency);
-    ledger.commit(move |tx| tx.append(genesis)).await.map_err(failed("cannot begin a journal"))?;
+    open::begin(&options, signing(), open::system_clock(), |tx| tx.append(genesis).map(drop))
+        .map_err(failed("cannot begin a journal"))?;
+    let (ledger, writer, _) = open::open(&options, signing(), open::system_clock())
+        .map_err(failed("cannot open a journal"))?;
     drop(disk.take());
     let started = Instant::now();
     append_all(&ledger, records, job).await?;

@@ -8,14 +8,16 @@ pub(in crate::cli) mod data;
 pub(in crate::cli) mod nodes;
 mod report;
 
-use super::Context;
 use super::error::{CliError, Exit};
+use super::{Context, interrupt};
+use crate::node::config::Config;
 use crate::pb::{
     self, act_service_client::ActServiceClient, node_service_client::NodeServiceClient,
     partner_service_client::PartnerServiceClient, policy_service_client::PolicyServiceClient,
     record_service_client::RecordServiceClient,
 };
 use crate::policy::ClientRole;
+use crate::store::DirLock;
 use agencies::{AGENCIES, Agency, CASE, CBI, DCU, JC3, NPA, OPERATION};
 use bytes::Bytes;
 use clap::Args;
@@ -41,13 +43,19 @@ pub struct DemoArgs {
     /// End when everything was shown, instead of running until Ctrl-C.
     #[arg(long)]
     exit: bool,
+    /// Remove an earlier demonstration in the directory first.
+    #[arg(long, requires = "dir")]
+    replace: bool,
     /// The index engine of the nodes, fjall or sled.
     #[arg(long, default_value_t = crate::store::EngineKind::default())]
     engine: crate::store::EngineKind,
 }
 
+/// The vendor's results, below the directory of the demonstration.
+const RESULTS_FILE: &str = "takedown-results.csv";
+
 pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), CliError> {
-    let (dir, temporary) = directory(context)?;
+    let (dir, temporary) = directory(&args, context)?;
     let played = play(&args, &dir, context).await;
     if temporary && (args.exit || played.is_err()) {
         // The directory is ours and named by our process; what is left of it harms nobody.
@@ -56,27 +64,58 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), CliErro
     played
 }
 
-fn directory(context: &Context) -> Result<(PathBuf, bool), CliError> {
-    if let Some(dir) = &context.options.dir {
-        let taken = AGENCIES.iter().any(|agency| dir.join(agency.name).exists());
-        if taken {
-            return Err(CliError::Precondition {
-                found: format!("{} holds a demonstration already", dir.display()),
-                fix: "choose another directory with --dir, or remove that one".to_owned(),
-            });
-        }
-        return Ok((dir.clone(), false));
+fn directory(args: &DemoArgs, context: &Context) -> Result<(PathBuf, bool), CliError> {
+    let Some(dir) = &context.options.dir else {
+        let name = format!("liaison-demo-{}", std::process::id());
+        return Ok((std::env::temp_dir().join(name), true));
+    };
+    let taken: Vec<PathBuf> =
+        AGENCIES.iter().map(|agency| dir.join(agency.name)).filter(|own| own.exists()).collect();
+    if let Some(own) = taken.first().filter(|_| !args.replace) {
+        return Err(CliError::Precondition {
+            found: format!("{} holds a demonstration already", dir.display()),
+            fix: format!(
+                "start a node of it again with `liaison serve --dir {}`, or add --replace to remove it and \
+                 play anew, or choose another directory with --dir",
+                own.display()
+            ),
+        });
     }
-    Ok((std::env::temp_dir().join(format!("liaison-demo-{}", std::process::id())), true))
+    for own in &taken {
+        remove_node(own)?;
+    }
+    Ok((dir.clone(), false))
+}
+
+/// Removes the node of an earlier demonstration, and nothing else: what has no configuration of a node
+/// of that name stays, and so does a node that runs.
+fn remove_node(own: &Path) -> Result<(), CliError> {
+    let name = own.file_name().unwrap_or_default();
+    let is_demonstration =
+        Config::load(own).is_ok_and(|config| std::ffi::OsStr::new(&config.agency) == name);
+    if !is_demonstration {
+        return Err(CliError::Precondition {
+            found: format!("{} is not a node of a demonstration", own.display()),
+            fix: "look at it, or choose another directory with --dir".to_owned(),
+        });
+    }
+    let store = own.join("store");
+    let lock = store.is_dir().then(|| DirLock::acquire(&store)).transpose();
+    let _lock = lock.map_err(|source| CliError::Other {
+        doing: format!("cannot replace the node in {}", own.display()),
+        exit: Exit::Precondition,
+        fix: "stop the demonstration that runs there first".to_owned(),
+        source: Box::new(source),
+    })?;
+    std::fs::remove_dir_all(own).map_err(CliError::file("remove", own))
 }
 
 async fn play(args: &DemoArgs, dir: &Path, context: &Context) -> Result<(), CliError> {
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    let mut interrupted = std::pin::pin!(interrupt::interrupted());
     let mut nodes = Vec::new();
     let outcome = tokio::select! {
         outcome = scenes(args, dir, context, &mut nodes) => outcome,
-        _ = &mut interrupted => Err(CliError::Interrupted {
+        () = &mut interrupted => Err(CliError::Interrupted {
             kept: "the demonstration was cut off".to_owned(),
             fix: "run it again".to_owned(),
         }),
@@ -87,7 +126,7 @@ async fn play(args: &DemoArgs, dir: &Path, context: &Context) -> Result<(), CliE
     };
     if outcome.is_ok() && !args.exit {
         context.output.note("the nodes run until Ctrl-C");
-        drop((&mut interrupted).await);
+        interrupted.await;
         context.output.note("stopping the nodes");
     }
     for node in nodes {
@@ -137,7 +176,7 @@ async fn scenes(
     submit(find(nodes, CBI)?, data::evidence(&arrived)).await?;
     settle(nodes).await?;
     say(&format!("{DCU} pushes {records} takedown results"));
-    let file = dir.join("takedown-results.csv");
+    let file = dir.join(RESULTS_FILE);
     std::fs::write(&file, data::results_csv(0..records)).map_err(CliError::file("write", &file))?;
     let started = Instant::now();
     let push_memory = push(find(nodes, DCU)?, &file, context).await?;
@@ -151,7 +190,13 @@ async fn scenes(
         seconds_receipts: receipted.as_secs_f64(),
         push_peak_memory_bytes: push_memory,
     };
-    report::show(nodes, &figures, dir, context).await
+    let verified = report::show(nodes, &figures, context).await?;
+    if args.exit {
+        report::show_left(dir, context);
+    } else {
+        report::show_next(dir, context);
+    }
+    Ok(verified)
 }
 
 fn find<'a>(nodes: &'a [RunningNode], name: &str) -> Result<&'a RunningNode, CliError> {

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tonic::transport::Channel;
 
 /// How long a node may take to answer after its start.
@@ -28,6 +28,8 @@ pub(in crate::cli) struct RunningNode {
     pub(in crate::cli) name: String,
     pub(in crate::cli) dir: PathBuf,
     child: Child,
+    /// The node stops when this is closed, however its parent ends.
+    _lifeline: Option<ChildStdin>,
 }
 
 /// Ports that are free now.
@@ -93,10 +95,10 @@ impl RunningNode {
             .open(&log)
             .map_err(CliError::file("write", &log))?;
         let program = std::env::current_exe().map_err(CliError::file("find", dir))?;
-        let child = Command::new(program)
-            .args(["serve", "--dir"])
+        let mut child = Command::new(program)
+            .args(["serve", "--until-stdin-ends", "--dir"])
             .arg(dir)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(file)
             // Ctrl-C is for the demonstration, which then stops its nodes in order.
@@ -104,7 +106,8 @@ impl RunningNode {
             .kill_on_drop(true)
             .spawn()
             .map_err(CliError::file("start a node in", dir))?;
-        let mut node = Self { name: name.to_owned(), dir: dir.to_owned(), child };
+        let _lifeline = child.stdin.take();
+        let mut node = Self { name: name.to_owned(), dir: dir.to_owned(), child, _lifeline };
         node.wait_until_it_answers(&log).await?;
         Ok(node)
     }

@@ -1,5 +1,6 @@
 //! What the demonstration shows at its end: nodes, pairs, figures, and whether history verified.
 
+use super::agencies::NPA;
 use super::asked;
 use super::nodes::RunningNode;
 use crate::cli::Context;
@@ -22,7 +23,6 @@ pub(super) struct Figures {
 pub(super) async fn show(
     nodes: &[RunningNode],
     figures: &Figures,
-    dir: &Path,
     context: &Context,
 ) -> Result<bool, CliError> {
     let mut verified = true;
@@ -92,6 +92,11 @@ pub(super) async fn show(
             figures.records as f64 / figures.seconds_receipts,
         )
     })?;
+    Ok(verified)
+}
+
+/// Names commands that work while the nodes run.
+pub(super) fn show_next(dir: &Path, context: &Context) {
     context.output.note(&format!(
         "try next, in another terminal:\n  \
          liaison --dir {npa} query --domain support-3.example --limit 5\n  \
@@ -99,9 +104,21 @@ pub(super) async fn show(
          liaison --dir {npa} takedown status NPA-2026-0417 --by provider\n  \
          liaison --dir {npa} partner list\n  \
          liaison audit verify {npa}",
-        npa = dir.join("npa.go.jp").display(),
+        npa = dir.join(NPA).display(),
     ));
-    Ok(verified)
+}
+
+/// Names commands that work when the nodes have stopped. A directory that nobody named is removed.
+pub(super) fn show_left(dir: &Path, context: &Context) {
+    if context.options.dir.is_none() {
+        return;
+    }
+    context.output.note(&format!(
+        "the nodes have stopped and their directories stay; try next:\n  \
+         liaison audit verify {npa}\n  \
+         liaison serve --dir {npa}",
+        npa = dir.join(NPA).display(),
+    ));
 }
 
 fn denied(partner: &pb::PartnerView) -> u64 {

@@ -6,22 +6,24 @@ use super::client;
 use crate::cli::Context;
 use crate::cli::connection::Role;
 use crate::cli::error::CliError;
+use crate::cli::given_id::GivenId;
 use crate::cli::names;
 use crate::cli::output::{Format, harmless_lines};
 use crate::cli::schema::{self, Absent};
 use crate::cli::table::Table;
-use crate::ident::RecordId;
 use crate::pb;
 
 #[derive(Debug, clap::Args)]
 pub struct WhoArgs {
-    /// Id of the record, 64 hexadecimal digits.
-    record: RecordId,
+    /// Id of the record, or its first digits, six at the least.
+    record: GivenId,
 }
 
 pub(super) async fn run(args: &WhoArgs, context: &Context) -> Result<(), CliError> {
-    let record_id = Bytes::copy_from_slice(args.record.as_bytes());
-    let answer = client(context, &[Role::PolicyOfficer, Role::Analyst, Role::Auditor])
+    let roles = [Role::PolicyOfficer, Role::Analyst, Role::Auditor];
+    let record = args.record.resolve(context, &roles).await?;
+    let record_id = Bytes::copy_from_slice(record.as_bytes());
+    let answer = client(context, &roles)
         .await?
         .explain_recipients(context.request(pb::ExplainRecipientsRequest { record_id }))
         .await

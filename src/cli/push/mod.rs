@@ -156,6 +156,8 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     if args.dry_run {
         return dry_run(args, context, rows).await;
     }
+    // Before anything is sent: a row that the node took without a receipt cannot be shown to anybody.
+    args.check_room()?;
     let channel = context.channel(&[Role::VendorTool, Role::Analyst]).await?;
     let mut template = args.template();
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
@@ -218,7 +220,7 @@ async fn push(
 }
 
 fn complete(args: &PushArgs, context: &Context, ledger: &mut Ledger<'_>) -> Result<(), CliError> {
-    let receipt_path = args.receipt.clone().unwrap_or_else(|| args.beside("receipt.json"));
+    let receipt_path = args.receipt_path();
     let summary = summary::Summary::of(&args.file, ledger, &receipt_path);
     ledger.save(true)?;
     if !ledger.receipts().is_empty() {
@@ -289,6 +291,18 @@ fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
 }
 
 impl PushArgs {
+    fn receipt_path(&self) -> PathBuf {
+        self.receipt.clone().unwrap_or_else(|| self.beside("receipt.json"))
+    }
+
+    /// Checks that receipt and report can be written where they belong.
+    fn check_room(&self) -> Result<(), CliError> {
+        for path in [self.receipt_path(), self.beside("rejected.csv")] {
+            crate::store::check_writable(&path).map_err(CliError::file("write", &path))?;
+        }
+        Ok(())
+    }
+
     fn is_stdin(&self) -> bool {
         self.file == Path::new("-")
     }

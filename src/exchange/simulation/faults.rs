@@ -33,6 +33,7 @@ impl World<'_> {
             53..=54 => self.change_partner(node, partner),
             55 => self.begin_drain(pair, side),
             57..=58 => self.consent(node, partner),
+            56 | 61 if self.damages() => self.copy_or_damage(node),
             56 | 61 if self.restores => self.copy_or_restore(node),
             59..=60 => self.accept(node, partner),
             62..=150 => drop(self.deliver(pair, side)),
@@ -51,7 +52,7 @@ impl World<'_> {
     }
 
     /// The node stops dead: of what was being made durable a first part is.
-    fn crash(&mut self, node: usize) {
+    pub(super) fn crash(&mut self, node: usize) {
         for pair in PAIRS.into_iter().filter(|pair| pair.0 == node || pair.1 == node) {
             if let Some(link) = self.links.get_mut(&pair) {
                 let end = link.ends.iter_mut().find(|end| end.node == node).unwrap();

@@ -1,7 +1,8 @@
 //! Four agencies, six streams, one thread, one seed: everything that can come in between does, and
 //! in the end every partner holds exactly what policy allowed. [`world`] is what nodes, drivers and
 //! the network do, [`relation`] what a node knows of a partner, [`faults`] what goes wrong,
-//! [`policies`] what is to be shared, [`checks`] what must hold in the end.
+//! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`checks`] what
+//! must hold in the end.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network
 //! either delivers in order or breaks; now and then a hostile one doubles or swaps frames.
@@ -11,6 +12,7 @@ mod consents;
 mod faults;
 mod policies;
 mod relation;
+mod tail;
 mod world;
 
 use checks::Reached;

@@ -8,6 +8,7 @@ use super::checks::Reached;
 use super::consents::{facts_of, lets_on};
 use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::relation::Relation;
+use super::tail::Tails;
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -117,7 +118,7 @@ impl Node {
     }
 
     /// The newest checkpoint of the journal, with the proof from this size.
-    fn checkpoint(&self, old: TreeSize) -> Input {
+    pub(super) fn checkpoint(&self, old: TreeSize) -> Input {
         let mut tree = TileTree::new();
         self.state.leaves.iter().for_each(|leaf| tree.push(*leaf));
         let needs_proof = old.get() > 0 && old < tree.size();
@@ -476,6 +477,7 @@ pub(super) struct World<'a> {
     pub(super) restores: bool,
     /// The node that was.
     pub(super) restored: Option<usize>,
+    pub(super) tails: Tails,
     /// In this run its logs are succeeded when it found out.
     pub(super) succeeds: bool,
     /// The roots that each witness cosigned of each log, by its generation.
@@ -530,6 +532,7 @@ impl<'a> World<'a> {
             links: BTreeMap::new(),
             submitted: 0,
             restored: None,
+            tails: Tails::of_run(seed),
             cosigned: BTreeMap::new(),
             reached,
         }
@@ -610,7 +613,8 @@ impl<'a> World<'a> {
                 Output::RecordCosignature { note } => Job::RecordCosignature(note),
                 Output::AdoptCosignature { note } => Job::Adopt(note),
                 Output::Alert(alert) => {
-                    assert!(tampered || self.restored.is_some(), "nothing was lost: {alert}");
+                    let lost = self.restored.is_some() || self.tails.is_damaged();
+                    assert!(tampered || lost, "nothing was lost: {alert}");
                     continue;
                 }
                 Output::Close(Closing::Drained) => {
@@ -704,7 +708,7 @@ impl<'a> World<'a> {
             Job::JournalRoot(size) => {
                 Input::JournalRoot { size, root: self.nodes[own].journal_root(size) }
             }
-            Job::LoadCheckpoint(old) => self.nodes[own].checkpoint(old),
+            Job::LoadCheckpoint(old) => self.sign_checkpoint(own, old),
             durable => match self.finish(own, partner, durable) {
                 Some(input) => input,
                 None => {

@@ -123,7 +123,7 @@ impl Journal {
     pub(in crate::journal) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-        let signing = Signing {
+        let signing = || Signing {
             agency: OWN.parse().unwrap(),
             journal_key: SigningKey::from_bytes(&[2; 32]),
             series_secret: secret(),
@@ -132,10 +132,13 @@ impl Journal {
         let told = Arc::clone(&now_ms);
         let clock: crate::journal::ledger::Clock =
             Arc::new(move || time(told.load(Ordering::Relaxed)));
-        let (ledger, writer, _) = open::open(&options, signing, clock).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let genesis = open::genesis(&OWN.parse().unwrap());
-        runtime.block_on(ledger.commit(move |tx| tx.append(genesis))).unwrap();
+        open::begin(&options, signing(), Arc::clone(&clock), move |tx| {
+            tx.append(genesis).map(drop)
+        })
+        .unwrap();
+        let (ledger, writer, _) = open::open(&options, signing(), clock).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self {
             ledger,
             _writer: writer,

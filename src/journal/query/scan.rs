@@ -37,6 +37,8 @@ pub struct Candidate {
     pub journal_index: u64,
     /// It meets the filter.
     pub hit: Option<Hit>,
+    /// It cannot be read, so nobody knows.
+    pub is_damaged: bool,
 }
 
 /// A bounded part of a search.
@@ -46,6 +48,8 @@ pub struct Step {
     pub hits: Vec<Hit>,
     /// Go on below this journal index; `None` at the end.
     pub resume: Option<u64>,
+    /// Records that an index proposed and that cannot be read.
+    pub damaged: u64,
 }
 
 /// All candidates of a filter, newest first. Ends after an error.
@@ -78,19 +82,20 @@ impl View {
         most: usize,
     ) -> Result<Step, JournalError> {
         let mut hits = Vec::new();
-        let (mut examined, mut bytes) = (0, 0);
+        let (mut examined, mut bytes, mut damaged) = (0, 0, 0);
         for candidate in self.search(filter, before)? {
-            let Candidate { journal_index, hit } = candidate?;
+            let Candidate { journal_index, hit, is_damaged } = candidate?;
             examined += 1;
+            damaged += u64::from(is_damaged);
             if let Some(hit) = hit {
                 bytes += weight(&hit.kept);
                 hits.push(hit);
             }
             if hits.len() >= most || examined >= STEP_EXAMINED_MAX || bytes >= STEP_BYTES_MAX {
-                return Ok(Step { hits, resume: Some(journal_index) });
+                return Ok(Step { hits, resume: Some(journal_index), damaged });
             }
         }
-        Ok(Step { hits, resume: None })
+        Ok(Step { hits, resume: None, damaged })
     }
 
     /// The most selective of the indices that can answer.
@@ -190,7 +195,12 @@ impl Iterator for Search<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let examined = self.candidates.next()?.and_then(|journal_index| {
-            self.examine(journal_index).map(|hit| Candidate { journal_index, hit })
+            let candidate = |hit, is_damaged| Ok(Candidate { journal_index, hit, is_damaged });
+            match self.examine(journal_index) {
+                Ok(hit) => candidate(hit, false),
+                Err(error) if error.is_damage() => candidate(None, true),
+                Err(error) => Err(error),
+            }
         });
         Some(examined)
     }

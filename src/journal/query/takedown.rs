@@ -30,10 +30,12 @@ struct Totals {
 
 impl View {
     /// Totals of the takedown results that name a case, or of all. Results that were withdrawn are
-    /// not counted. The day is that of the action; of the record if it tells none.
+    /// not counted. The day is that of the action; of the record if it tells none. Every result is
+    /// looked at, until `is_wanted` is false: then nobody gets the totals.
     pub fn takedown_status(
         &self,
         reference: Option<&str>,
+        is_wanted: impl Fn() -> bool,
     ) -> Result<pb::GetTakedownStatusResponse, JournalError> {
         let term = match reference {
             Some(reference) => search::case_term(reference),
@@ -42,6 +44,9 @@ impl View {
         let mut totals = Totals::default();
         let candidates = Merge::new(self.index(), vec![term], self.snapshot().size)?;
         for journal_index in Candidates::Merge(candidates) {
+            if !is_wanted() {
+                break;
+            }
             let Some(glance) = self.glance(journal_index?)? else { continue };
             if glance.kind != Kind::TakedownResult
                 || glance.head(self)?.is_none_or(|head| head.id != glance.id)

@@ -166,18 +166,34 @@ fn takedown_totals_count_the_newest_revision_of_each_result_once() {
     let counts = |counts: &[pb::Count]| -> Vec<(String, u64)> {
         counts.iter().map(|count| (count.name.clone(), count.count)).collect()
     };
-    let of_case = journal.view().takedown_status(Some("RC-5")).unwrap();
+    let of_case = journal.view().takedown_status(Some("RC-5"), || true).unwrap();
     assert_eq!(of_case.total, 2);
     assert_eq!(
         counts(&of_case.by_day),
         [("2026-03-01".to_owned(), 1), ("2026-03-02".to_owned(), 1)]
     );
     assert_eq!(counts(&of_case.by_status), [("down".to_owned(), 1), ("up-again".to_owned(), 1)]);
-    let all = journal.view().takedown_status(None).unwrap();
+    let all = journal.view().takedown_status(None, || true).unwrap();
     assert_eq!(all.total, 3);
     assert_eq!(counts(&all.by_provider), [("registrar".to_owned(), 3)]);
     assert_eq!(counts(&all.by_country), [("IN".to_owned(), 3)]);
-    assert_eq!(journal.view().takedown_status(Some("RC-9")).unwrap().total, 0);
+    assert_eq!(journal.view().takedown_status(Some("RC-9"), || true).unwrap().total, 0);
+}
+
+#[test]
+fn a_count_of_takedowns_ends_when_its_caller_has_gone() {
+    let mut journal = Journal::new();
+    for n in 0..5 {
+        let result = takedown(&format!("{n}.example"), "RC-5", pb::TakedownStatus::Down, DAY);
+        journal.add(OTHER, result, DAY);
+    }
+    let looks = std::cell::Cell::new(0);
+    let is_wanted = || {
+        looks.set(looks.get() + 1);
+        looks.get() <= 3
+    };
+    assert_eq!(journal.view().takedown_status(None, is_wanted).unwrap().total, 3);
+    assert_eq!(looks.get(), 4);
 }
 
 #[test]

@@ -128,14 +128,17 @@ impl Store {
         let dir = tempfile::tempdir().unwrap();
         let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
         options.segments.disk = Arc::new(NoSync);
-        let journal_key = SigningKey::from_bytes(&[2; 32]);
-        let signing = Signing { agency: own(), journal_key, series_secret: secret() };
-        let (ledger, writer, _) = open::open(&options, signing, Arc::new(now)).unwrap();
+        let signing = || {
+            let journal_key = SigningKey::from_bytes(&[2; 32]);
+            Signing { agency: own(), journal_key, series_secret: secret() }
+        };
+        open::begin(&options, signing(), Arc::new(now), |tx| {
+            tx.append(open::genesis(&own())).map(drop)
+        })
+        .unwrap();
+        let (ledger, writer, _) = open::open(&options, signing(), Arc::new(now)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let store =
-            Self { ledger, _writer: writer, runtime, policy: 0, discloser: None, _dir: dir };
-        store.commit(|tx| tx.append(open::genesis(&own())).map(drop));
-        store
+        Self { ledger, _writer: writer, runtime, policy: 0, discloser: None, _dir: dir }
     }
 
     fn commit(

@@ -17,7 +17,7 @@ mod interference_tests;
 pub(super) use discloser::Discloser;
 
 use super::{Node, NodeError};
-use crate::exchange::LAG_ENTRIES_MAX;
+use crate::exchange::{LAG_ENTRIES_MAX, Lag};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
@@ -149,11 +149,11 @@ impl Node {
         partner: &PartnerRecord,
         progress: Progress,
     ) -> Option<Part> {
-        let unreceipted = partner.published.size.saturating_sub(partner.receipted);
+        let lag = Lag::of(partner.published.size, partner.receipted);
         let may_go_on = partner.state == pb::PartnerState::Active
             && snapshot.state.policy.is_some()
             && !snapshot.state.witnessing.is_frozen(agency)
-            && unreceipted <= LAG_ENTRIES_MAX;
+            && lag.check().is_ok();
         let Progress { considered, rescan } = progress;
         if !may_go_on {
             return None;
@@ -168,7 +168,7 @@ impl Node {
             RESCAN_ABSENT_MAX
         };
         let part = Part::Rescan { start: rescan.next, end: rescan.end };
-        (!rescan.is_done() && unreceipted < most).then_some(part)
+        (!rescan.is_done() && lag.entries < most).then_some(part)
     }
 
     /// How far the feed is by the journal.

@@ -2,7 +2,7 @@
 //! published and receipted.
 
 use super::failure::{Check, Fault};
-use super::holdings::{Holdings, RowNumber};
+use super::holdings::{Holdings, Row, RowNumber};
 use super::policy::InForce;
 use crate::exchange::WHOLE_RECORD;
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
@@ -13,10 +13,6 @@ use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 use std::collections::VecDeque;
 use std::ops::Range;
-
-/// Revisions of a series looked at to find whether a partner holds any of them; a node looks at as
-/// many.
-const CHAIN_MAX: usize = 64;
 
 /// A feed as its entries add up to.
 #[derive(Debug, Default)]
@@ -149,6 +145,13 @@ impl Feed {
             FeedAction::Retract => retracted(entry, policy.version, row.kind)?,
             FeedAction::Erase | FeedAction::Erased => {}
         }
+        if action == FeedAction::Disclose && row.kind == Kind::Withdrawal {
+            let expected = "the withdrawal of what was disclosed before, or a record";
+            return Err(Fault::new(Check::Disclosure, expected, format!("withdrawal {id}")));
+        }
+        if !row.is_alone && matches!(action, FeedAction::Disclose | FeedAction::Revise) {
+            check_newest(row, holdings)?;
+        }
         if action == FeedAction::Withdraw && row.kind != Kind::Withdrawal {
             return Err(Fault::new(Check::Disclosure, "a withdrawal", row.kind.name()));
         }
@@ -196,11 +199,10 @@ impl Feed {
         };
     }
 
-    /// Whether an earlier revision of the record in `row` was ever disclosed to the partner.
+    /// Whether another record of the series of the one in `row` was ever disclosed to the partner.
     fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
-        std::iter::successors(holdings.previous(row), |row| holdings.previous(*row))
-            .take(CHAIN_MAX)
-            .any(|row| self.was_given(row))
+        let mut others = holdings.series_of(holdings.at(row)).filter(|other| *other != row);
+        others.any(|other| self.was_given(other))
     }
 
     /// Whether the record was disclosed: in this feed for what adds to it, in one before it too for
@@ -330,6 +332,20 @@ impl Feed {
         }
         let expected = format!("statements of exceptions up to {}", self.receipted);
         Err(Fault::new(Check::Receipt, expected, format!("up to {}", self.accounted)))
+    }
+}
+
+/// An older revision is never disclosed anew, and nothing of a series that is withdrawn.
+fn check_newest(row: &Row, holdings: &Holdings) -> Result<(), Fault> {
+    let is_over = |newest: &&Row| {
+        newest.revision > row.revision || newest.kind == Kind::Withdrawal && newest.id != row.id
+    };
+    match holdings.newest_of(row).map(|number| holdings.at(number)).find(is_over) {
+        None => Ok(()),
+        Some(newest) => {
+            let expected = format!("record {}, the newest of its series", newest.id);
+            Err(Fault::new(Check::Disclosure, expected, format!("record {}", row.id)))
+        }
     }
 }
 

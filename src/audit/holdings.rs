@@ -1,13 +1,14 @@
-//! The records that were accepted, in about 85 bytes each: a million of them take 85 MB.
+//! The records that were accepted, in about 100 bytes each: a million of them take 100 MB.
 //!
 //! Rows stand in the order of acceptance in blocks that never move; a table of row numbers, probed
 //! linearly, finds them by id. Ids are SHA-256, so their first bytes serve as the hash.
 
 use super::replay::FactsNumber;
 use crate::exchange::Given;
-use crate::ident::{RecordId, SeriesId, Timestamp};
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
 const BLOCK_ROWS: usize = 1 << 14;
@@ -29,35 +30,60 @@ pub(super) struct Row {
     pub(super) id: RecordId,
     /// The first half of its slots hash: to pass other slots for these takes 2^128 tries.
     pub(super) slots_hash: [u8; 16],
-    /// The first half of its series id. Only the originator chooses that, so half of it is enough to
-    /// tell the series of one originator apart.
-    pub(super) series: [u8; 8],
     /// The slots that are open here.
     pub(super) open: SlotMask,
     /// What policy may see of it.
     pub(super) facts: FactsNumber,
-    /// The row of its predecessor; `VACANT` without one, or when that was not here yet.
-    previous: u32,
+    pub(super) series: SeriesKey,
+    pub(super) revision: u32,
+    /// The next row of its series in descending order of revisions; `VACANT` at the end.
+    below: u32,
     /// The number of the partner that it came from; 0 when it was submitted here.
     pub(super) partner: u16,
     pub(super) kind: Kind,
     /// Its newest content was overwritten; an entry that says it was erased must follow.
     pub(super) is_overwritten: bool,
+    /// Its series has no other record, so nothing has to be looked up about that.
+    pub(super) is_alone: bool,
 }
 
 impl Row {
     pub(super) fn new(
         id: RecordId,
         slots_hash: [u8; 16],
-        series: SeriesId,
         open: SlotMask,
         facts: FactsNumber,
-        kind: Kind,
+        (kind, series, revision): (Kind, SeriesKey, u32),
     ) -> Self {
-        let (previous, partner) = (VACANT, 0);
-        let [a, b, c, d, e, f, g, h, ..] = *series.as_bytes();
-        let series = [a, b, c, d, e, f, g, h];
-        Self { id, slots_hash, series, open, facts, previous, partner, kind, is_overwritten: false }
+        let (below, partner, is_overwritten, is_alone) = (VACANT, 0, false, true);
+        Self {
+            id,
+            slots_hash,
+            open,
+            facts,
+            series,
+            revision,
+            below,
+            partner,
+            kind,
+            is_overwritten,
+            is_alone,
+        }
+    }
+}
+
+/// The series of one originator: the beginning of a SHA-256 hash. Two of a million records have the
+/// same by chance once in thirty million histories, and then the check is stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SeriesKey([u8; 8]);
+
+impl SeriesKey {
+    pub(super) fn new(series: SeriesId, originator: &AgencyName) -> Self {
+        let mut hash = Sha256::new_with_prefix(series.as_bytes());
+        hash.update(originator.as_str());
+        let digest: [u8; 32] = hash.finalize().into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        Self([a, b, c, d, e, f, g, h])
     }
 }
 
@@ -67,9 +93,9 @@ pub(super) struct Holdings {
     blocks: Vec<Vec<Row>>,
     /// Row numbers; as many as a power of two, at most three quarters of them taken.
     table: Vec<u32>,
+    /// The same for the row of each series that has the highest revision.
+    newest: Vec<u32>,
     count: u32,
-    /// Predecessors of rows that came before them.
-    late: HashMap<u32, RecordId>,
     /// The slots that were erased, of rows that lost any.
     erased: HashMap<u32, SlotMask>,
     /// By whose leave a row is used, where that changed since it was accepted.
@@ -84,7 +110,7 @@ impl Holdings {
     }
 
     /// Adds a record; `None` if it is here already, or if four billion are.
-    pub(super) fn insert(&mut self, mut row: Row, previous: Option<RecordId>) -> Option<RowNumber> {
+    pub(super) fn insert(&mut self, mut row: Row) -> Option<RowNumber> {
         if self.count == VACANT - 1 {
             return None;
         }
@@ -96,12 +122,8 @@ impl Holdings {
             return None;
         }
         let number = self.count;
-        if let Some(previous) = previous {
-            match self.find(&previous) {
-                Some((before, _)) => row.previous = before.0,
-                None => drop(self.late.insert(number, previous)),
-            }
-        }
+        let place = self.probe_series(&row.series);
+        self.link(place, number, &mut row);
         self.table[at] = number;
         self.count += 1;
         match self.blocks.last_mut() {
@@ -123,12 +145,41 @@ impl Holdings {
         (number != VACANT).then(|| (RowNumber(number), self.row(number)))
     }
 
-    /// The predecessor of a record, if it is here.
-    pub(super) fn previous(&self, number: RowNumber) -> Option<RowNumber> {
-        match self.row(number.0).previous {
-            VACANT => self.late.get(&number.0).and_then(|id| Some(self.find(id)?.0)),
-            before => Some(RowNumber(before)),
+    /// Puts a row that is about to be added into its series, above the first that has no higher
+    /// revision.
+    fn link(&mut self, place: usize, number: u32, row: &mut Row) {
+        let (mut above, mut below) = (VACANT, self.newest[place]);
+        if below != VACANT {
+            row.is_alone = false;
+            self.row_mut(RowNumber(below)).is_alone = false;
         }
+        while below != VACANT && self.row(below).revision > row.revision {
+            above = below;
+            below = self.row(below).below;
+        }
+        row.below = below;
+        match above {
+            VACANT => self.newest[place] = number,
+            above => self.row_mut(RowNumber(above)).below = number,
+        }
+    }
+
+    /// Returns the rows of a record's series, the highest revisions first.
+    pub(super) fn series_of(&self, row: &Row) -> impl Iterator<Item = RowNumber> {
+        let first = match self.newest.is_empty() {
+            true => VACANT,
+            false => self.newest[self.probe_series(&row.series)],
+        };
+        let some = |number: u32| (number != VACANT).then_some(number);
+        std::iter::successors(some(first), move |number| some(self.row(*number).below))
+            .map(RowNumber)
+    }
+
+    /// Returns the newest rows of a record's series: more than one where they have the same revision.
+    pub(super) fn newest_of(&self, row: &Row) -> impl Iterator<Item = RowNumber> {
+        let mut rows = self.series_of(row).peekable();
+        let last = rows.peek().map(|first| self.at(*first).revision);
+        rows.take_while(move |number| Some(self.at(*number).revision) == last)
     }
 
     /// The slots of a record that were erased here.
@@ -190,7 +241,24 @@ impl Holdings {
         at
     }
 
+    /// The same for a series.
+    fn probe_series(&self, series: &SeriesKey) -> usize {
+        let mask = self.newest.len() - 1;
+        let mut at = hash_series(series) & mask;
+        while self.newest[at] != VACANT && self.row(self.newest[at]).series != *series {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
     fn grow(&mut self) {
+        let newest: Vec<u32> =
+            self.newest.iter().copied().filter(|number| *number != VACANT).collect();
+        self.newest = vec![VACANT; (self.table.len() * 2).max(1024)];
+        for number in newest {
+            let at = self.probe_series(&self.row(number).series);
+            self.newest[at] = number;
+        }
         self.table = vec![VACANT; (self.table.len() * 2).max(1024)];
         let mask = self.table.len() - 1;
         for (number, row) in (0..).zip(self.blocks.iter().flatten()) {
@@ -201,6 +269,10 @@ impl Holdings {
             self.table[at] = number;
         }
     }
+}
+
+fn hash_series(SeriesKey(bytes): &SeriesKey) -> usize {
+    u64::from_le_bytes(*bytes) as usize
 }
 
 fn hash(id: &RecordId) -> usize {
@@ -215,30 +287,53 @@ mod tests {
     use std::collections::HashMap;
 
     fn row(id: u16) -> Row {
-        // Few different starts, so that the table has to probe.
+        revision(id, id, 1)
+    }
+
+    fn revision(id: u16, series: u16, revision: u32) -> Row {
+        // Few different starts, so that the tables have to probe.
         let mut bytes = [0; 32];
         bytes[0] = (id % 7) as u8;
         bytes[30..].copy_from_slice(&id.to_be_bytes());
-        let (facts, series) = (FactsNumber::FIRST, SeriesId::from_bytes([2; 16]));
-        Row::new(RecordId::from_bytes(bytes), [1; 16], series, SlotMask::NONE, facts, Kind::Note)
+        let mut key = [0; 8];
+        key[0] = (series % 7) as u8;
+        key[6..].copy_from_slice(&series.to_be_bytes());
+        let facts = FactsNumber::FIRST;
+        let place = (Kind::Note, SeriesKey(key), revision);
+        Row::new(RecordId::from_bytes(bytes), [1; 16], SlotMask::NONE, facts, place)
     }
 
     #[test]
-    fn a_record_takes_at_most_85_bytes() {
-        // At worst the table has 8/3 places of 4 bytes for each row.
-        assert!(size_of::<Row>() + 11 <= 85, "{}", size_of::<Row>());
+    fn a_record_takes_at_most_102_bytes() {
+        // At worst each table has 8/3 places of 4 bytes for each row.
+        assert!(size_of::<Row>() + 22 <= 102, "{}", size_of::<Row>());
     }
 
     #[test]
-    fn predecessors_are_found_whichever_came_first() {
-        let mut holdings = Holdings::default();
-        let first = holdings.insert(row(1), None).unwrap();
-        let third = holdings.insert(row(3), Some(row(2).id)).unwrap();
-        assert_eq!(holdings.previous(third), None);
-        let second = holdings.insert(row(2), Some(row(1).id)).unwrap();
-        assert_eq!(holdings.previous(third), Some(second));
-        assert_eq!(holdings.previous(second), Some(first));
-        assert_eq!(holdings.previous(first), None);
+    fn the_newest_revision_of_a_series_is_found_in_whatever_order_they_came() {
+        let revisions = [(1, 1), (2, 2), (3, 4), (4, 4), (5, 3)];
+        for turned in 0..revisions.len() {
+            let mut holdings = Holdings::default();
+            let mut order = revisions;
+            order.rotate_left(turned);
+            for (id, number) in order {
+                holdings.insert(revision(id, 9, number)).unwrap();
+                holdings.insert(revision(id + 10, id + 10, 1)).unwrap();
+            }
+            let ids = |rows: Vec<RowNumber>| {
+                let mut ids: Vec<_> = rows.iter().map(|number| holdings.at(*number).id).collect();
+                ids.sort();
+                ids
+            };
+            let of = revision(1, 9, 1);
+            let mut newest = vec![row(3).id, row(4).id];
+            newest.sort();
+            assert_eq!(ids(holdings.newest_of(&of).collect()), newest);
+            assert_eq!(holdings.series_of(&of).count(), revisions.len());
+            let all = holdings.series_of(&of).map(|number| holdings.at(number).revision);
+            assert!(all.collect::<Vec<_>>().is_sorted_by(|above, below| above >= below));
+            assert_eq!(holdings.newest_of(&row(12)).count(), 1);
+        }
     }
 
     proptest! {
@@ -248,7 +343,7 @@ mod tests {
             let mut holdings = Holdings::default();
             let mut model = HashMap::new();
             for id in ids {
-                let added = holdings.insert(row(id), None);
+                let added = holdings.insert(row(id));
                 prop_assert_eq!(added.is_some(), !model.contains_key(&id));
                 if let Some(number) = added {
                     model.insert(id, number);

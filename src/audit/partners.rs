@@ -328,7 +328,7 @@ impl Partners {
         partner.while_inactive += u64::from(shows && !partner.is_active);
         let (row, at) = partner.feed.push(leaf, entry, holdings, policy)?;
         if shows {
-            policy.decide(number, &partner.facts, holdings.at(row), entry, at)?;
+            policy.decide((number, &partner.facts), row, holdings, entry, at)?;
         }
         Ok(())
     }

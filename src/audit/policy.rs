@@ -7,15 +7,17 @@
 use super::acts::Acts;
 use super::failure::{Check, Fault};
 use super::feed::slots;
-use super::holdings::Row;
+use super::holdings::{Holdings, Row, RowNumber};
 use super::ledger::Expectations;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
-use crate::exchange::Dealings;
+use crate::exchange::{Allowed, Dealings, Place, SeriesVerdict};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::policy::{
     ActKind, Bundle, ClientRole, PartnerFacts, PolicyChange, Vocabulary, change_of,
 };
+use crate::record::kind::{Kind, SlotClass};
+use crate::record::slots::SlotMask;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -201,17 +203,83 @@ impl InForce {
         }
     }
 
-    /// Decides anew what an entry of the feed to a partner shows of the record in `row`.
+    /// Decides anew what an entry of the feed to a partner shows of the record in `row`, and of its
+    /// series.
     pub(super) fn decide(
+        &mut self,
+        (number, partner): (u16, &PartnerFacts),
+        row: RowNumber,
+        holdings: &Holdings,
+        entry: &pb::FeedEntry,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let row = holdings.at(row);
+        let Some(Shown { is_released, slots: own, .. }) = self.shown(number, partner, row, at)
+        else {
+            return Ok(());
+        };
+        self.decided += 1;
+        let mut allowed = is_released.then_some(own);
+        if !row.is_alone && row.kind != Kind::Withdrawal {
+            let mut verdicts = Vec::new();
+            for newest in holdings.newest_of(row) {
+                verdicts.push(self.verdict(number, partner, newest, holdings, at));
+            }
+            let alone = allowed
+                .map_or(Allowed::Nothing, |open| Allowed::Slots { open, erased: SlotMask::NONE });
+            let series = SeriesVerdict::of(verdicts);
+            let limited =
+                series.map_or(alone, |series| series.limit(alone, row.kind, Place::Newest));
+            allowed = match limited {
+                Allowed::Slots { open, .. } => Some(open),
+                Allowed::Kept { .. } | Allowed::Nothing | Allowed::AsItIs => None,
+            };
+        }
+        if allowed.is_some_and(|allowed| entry.open_slots & !allowed.bits() == 0) {
+            return Ok(());
+        }
+        let (record, agency, version) = (row.id, &partner.agency, self.version);
+        let of = format!("record {record} for {agency} under policy version {version}");
+        let expected = match allowed {
+            Some(allowed) => format!("{} of {of}", slots(allowed.bits())),
+            None => format!("nothing of {of}"),
+        };
+        Err(Fault::new(Check::PolicyDecision, expected, slots(entry.open_slots)))
+    }
+
+    /// The verdict on a newest revision, for all revisions of its series.
+    fn verdict(
+        &mut self,
+        number: u16,
+        partner: &PartnerFacts,
+        newest: RowNumber,
+        holdings: &Holdings,
+        at: Timestamp,
+    ) -> SeriesVerdict {
+        let row = holdings.at(newest);
+        match holdings.given(newest) {
+            _ if row.kind == Kind::Withdrawal => return SeriesVerdict::Withdrawn,
+            Some(given) if given.is_retracted => return SeriesVerdict::Denied,
+            Some(given) if given.from == number => {
+                return SeriesVerdict::Shown(SlotClass::ALL.into_iter().collect());
+            }
+            _ => {}
+        }
+        match self.shown(number, partner, row, at) {
+            Some(Shown { is_released: true, classes, .. }) => SeriesVerdict::Shown(classes),
+            _ => SeriesVerdict::Denied,
+        }
+    }
+
+    /// What policy shows of a record; `None` when its files are not at hand.
+    fn shown(
         &mut self,
         number: u16,
         partner: &PartnerFacts,
         row: &Row,
-        entry: &pb::FeedEntry,
         at: Timestamp,
-    ) -> Result<(), Fault> {
-        let Some(replay) = &mut self.replay else { return Ok(()) };
-        self.decided += 1;
+    ) -> Option<Shown> {
+        let replay = self.replay.as_mut()?;
         // As the node does: whom the originator consented to by then is on the release list.
         let in_force = self.dealings.in_force();
         let facts = match in_force.concern(self.facts.of(row.facts)) {
@@ -221,18 +289,7 @@ impl InForce {
             }
             false => row.facts,
         };
-        let Shown { is_released, slots: allowed } =
-            replay.shown(number, partner, &self.facts, facts, at);
-        if is_released && entry.open_slots & !allowed.bits() == 0 {
-            return Ok(());
-        }
-        let (record, agency, version) = (row.id, &partner.agency, self.version);
-        let of = format!("record {record} for {agency} under policy version {version}");
-        let expected = match is_released {
-            true => format!("{} of {of}", slots(allowed.bits())),
-            false => format!("nothing of {of}"),
-        };
-        Err(Fault::new(Check::PolicyDecision, expected, slots(entry.open_slots)))
+        Some(replay.shown(number, partner, &self.facts, facts, at))
     }
 }
 

@@ -4,7 +4,7 @@ use super::content::{Content, slots_hash};
 use super::examine::Accepted;
 use super::failure::{Check, Fault};
 use super::feed::slots;
-use super::holdings::{Row, RowNumber};
+use super::holdings::{Row, RowNumber, SeriesKey};
 use super::ledger::Audit;
 use crate::exchange::{Given, TakenBack};
 use crate::ident::{AgencyName, LeafIndex, RecordId, Timestamp, TreeSize};
@@ -34,7 +34,9 @@ impl Audit {
         let mut start = [0; 16];
         start.copy_from_slice(&header.slots_hash[..16]);
         let (id, facts) = (attested.id(), self.policy.facts.number(facts));
-        let mut row = Row::new(id, start, header.series, open, facts, header.kind);
+        let series = SeriesKey::new(header.series, &header.originator);
+        let place = (header.kind, series, header.revision);
+        let mut row = Row::new(id, start, open, facts, place);
         let retain_until = header.marking.retain_until;
         row.is_overwritten = content.is_overwritten;
         row.partner =
@@ -44,7 +46,7 @@ impl Audit {
         }
         let header = attested.header();
         let originator = header.originator.clone();
-        let Some(number) = self.holdings.insert(row, header.previous) else {
+        let Some(number) = self.holdings.insert(row) else {
             let found = format!("record {id} again");
             return Err(Fault::new(Check::RecordRepeated, "a new record", found));
         };

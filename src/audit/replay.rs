@@ -10,7 +10,7 @@ use crate::ident::{AgencyName, Timestamp};
 use crate::policy::{
     Bundle, Compiled, Moment, PartnerFacts, PartnerPolicy, RecordFacts, Vocabulary,
 };
-use crate::record::kind::{Kind, SlotClass};
+use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::slots::SlotMask;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -81,6 +81,7 @@ pub(super) fn load(files: &BundleFiles, own: &AgencyName) -> Result<Arc<Compiled
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) is_released: bool,
+    pub(super) classes: ClassSet,
     pub(super) slots: SlotMask,
 }
 
@@ -144,6 +145,7 @@ fn decide(policy: &PartnerPolicy, record: &RecordFacts, moment: &Moment) -> Show
         if is_withdrawal { decision.revealed.with(SlotClass::Core) } else { decision.revealed };
     Shown {
         is_released: is_withdrawal || decision.release.allowed,
+        classes,
         slots: record.kind.slots_of(classes),
     }
 }

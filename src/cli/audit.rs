@@ -300,6 +300,8 @@ mod part_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod series_tests;
+#[cfg(test)]
 pub(super) mod succession_tests;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use crate::ident::{RecordId, SeriesId};
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_client::RecordServiceClient;
+use crate::record::withdrawal::END_OF_SERIES;
 
 /// Show, verify, withdraw, erase or hold one record; say why it is not at a partner.
 #[derive(Debug, clap::Subcommand)]
@@ -84,7 +85,8 @@ pub struct WithdrawArgs {
     /// Why: error, outdated, unauthorised, order.
     #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
     reason: pb::WithdrawalReason,
-    /// For the holders; at most 1,024 bytes.
+    /// For everybody who holds any revision, under TLP:AMBER, where policy shows them notes; at most
+    /// 1,024 bytes.
     #[arg(long, default_value = "")]
     explanation: String,
 }
@@ -193,12 +195,20 @@ pub(super) async fn read(
     }
 }
 
+/// The series of a record and its place there.
+fn place_text(header: &pb::Header) -> String {
+    match header.revision {
+        END_OF_SERIES => format!("{}, its end", hex(&header.series)),
+        revision => format!("{}, revision {revision}", hex(&header.series)),
+    }
+}
+
 fn header_text(record: &RecordText, view: &pb::RecordView) -> String {
     let header = &record.header;
     let from = if view.partner.is_empty() { "this agency's own client" } else { &view.partner };
     facts([
         ("id", record.id.clone()),
-        ("series", format!("{}, revision {}", hex(&header.series), header.revision)),
+        ("series", place_text(header)),
         ("kind", record.kind()),
         ("what", record.what()),
         ("originator", header.originator.clone()),

@@ -29,6 +29,9 @@ pub struct Disclosed {
 pub enum Allowed {
     /// These slots, which are here. Those that are erased here are nobody's to take back.
     Slots { open: SlotMask, erased: SlotMask },
+    /// These slots as far as the partner has them: the record has a newer revision, so nothing of it
+    /// is disclosed anew.
+    Kept { open: SlotMask, erased: SlotMask },
     /// Nothing, not even its header.
     Nothing,
     /// Nothing more, and nothing is taken back either: the partner is paused, the record has
@@ -95,6 +98,12 @@ impl Disclosed {
         Self { is_lapsed: !self.is_retracted, ..self }
     }
 
+    /// Returns the slots that the partner may use and may no longer have. What is erased here is not
+    /// taken back.
+    const fn lost(&self, open: SlotMask, erased: SlotMask) -> SlotMask {
+        self.slots.without(open).without(erased)
+    }
+
     /// Whether the partner may use any of it.
     pub const fn is_live(&self) -> bool {
         !self.is_retracted
@@ -107,7 +116,7 @@ pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
     let is_withdrawal = kind == Kind::Withdrawal;
     let anew = if is_withdrawal { FeedAction::Withdraw } else { FeedAction::Disclose };
     match (before, allowed) {
-        (_, Allowed::AsItIs) | (None, Allowed::Nothing) => Owed::default(),
+        (_, Allowed::AsItIs) | (None, Allowed::Nothing | Allowed::Kept { .. }) => Owed::default(),
         (None, Allowed::Slots { open, .. }) => {
             Owed { shown: Some((anew, open)), ..Owed::default() }
         }
@@ -116,8 +125,15 @@ pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
             taken_back: (before.is_live() && !is_withdrawal).then_some(WHOLE_RECORD),
             shown: None,
         },
+        (Some(before), Allowed::Kept { .. }) if !before.is_live() => Owed::default(),
+        (Some(before), Allowed::Kept { open, erased }) => {
+            let lost = before.lost(open, erased);
+            // Nothing in the present feed shows which slots are left of an earlier one.
+            let taken_back = if before.is_earlier { WHOLE_RECORD } else { lost };
+            Owed { taken_back: (!lost.is_empty()).then_some(taken_back), shown: None }
+        }
         (Some(before), Allowed::Slots { open, erased }) => {
-            let lost = before.slots.without(open).without(erased);
+            let lost = before.lost(open, erased);
             let gained = !open.without(before.slots).is_empty();
             let shown = match before {
                 Disclosed { is_retracted: true, .. } | Disclosed { is_earlier: true, .. } => {
@@ -220,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn an_older_revision_is_narrowed_and_never_disclosed_anew() {
+        let kept = |bits| Allowed::Kept { open: mask(bits), erased: SlotMask::NONE };
+        assert_eq!(bring(None, kept(0b0110)).0, []);
+        let shown = bring(None, open(0b0110)).1;
+        assert_eq!(bring(shown, kept(0b1110)).0, [], "no slot is added");
+        let narrowed = bring(shown, kept(0b1010));
+        assert_eq!(narrowed.0, [(FeedAction::Retract, 0b0100)]);
+        assert_eq!(bring(narrowed.1, kept(0b1110)).0, [], "no slot comes back");
+        let lapsed = shown.map(Disclosed::lapsed);
+        assert_eq!(bring(lapsed, kept(0b0110)).0, [], "what did not arrive is not sent again");
+        let gone = bring(shown, Allowed::Nothing).1;
+        assert_eq!(bring(gone, kept(0b0110)).0, []);
+        let erased = Allowed::Kept { open: mask(0b0010), erased: mask(0b0100) };
+        assert_eq!(bring(shown, erased).0, []);
+    }
+
+    #[test]
     fn a_withdrawal_is_told_and_never_taken_back() {
         let told = owed(None, Kind::Withdrawal, open(0b10));
         assert_eq!(told.entries().collect::<Vec<_>>(), [(FeedAction::Withdraw, mask(0b10))]);
@@ -232,19 +265,28 @@ mod tests {
         #[test]
         fn after_what_is_owed_the_partner_has_what_is_allowed_and_nothing_more_is_owed(
             before in prop::option::of(any::<u32>()),
-            steps in prop::collection::vec((0..4_u8, any::<u32>(), any::<bool>()), 1..12),
+            steps in prop::collection::vec((0..5_u8, any::<u32>(), any::<bool>()), 1..12),
         ) {
             let mut disclosed = before.map(|given| Disclosed::earlier(mask(given & 0xFFE)));
             for (sort, bits, lapses) in steps {
                 let allowed = match sort {
                     0 => Allowed::Nothing,
                     1 => Allowed::AsItIs,
+                    2 => Allowed::Kept { open: mask(bits & 0xFFE), erased: SlotMask::NONE },
                     _ => open(bits & 0xFFE),
                 };
                 let (said, after) = bring(disclosed, allowed);
                 let live = after.filter(Disclosed::is_live).map(|after| after.slots);
                 match allowed {
                     Allowed::Slots { open, .. } => prop_assert_eq!(live, Some(open)),
+                    Allowed::Kept { open, .. } => {
+                        let had = disclosed.filter(Disclosed::is_live);
+                        let is_whole = had.is_some_and(|had| {
+                            had.is_earlier && !had.slots.without(open).is_empty()
+                        });
+                        let left = had.filter(|_| !is_whole).map(|had| had.slots.and(open));
+                        prop_assert_eq!(live, left);
+                    }
                     Allowed::Nothing => prop_assert_eq!(live, None),
                     Allowed::AsItIs => prop_assert_eq!(after, disclosed),
                 }

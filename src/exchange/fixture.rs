@@ -121,10 +121,9 @@ impl Agency {
     }
 
     pub(super) fn withdrawal(&mut self, of: &Verified) -> Verified {
-        let header = of.header();
         let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-        let place = Place::after(header.series, header.revision, of.id());
-        self.sign(Draft::withdrawal(header, content).unwrap(), Some(place))
+        let place = Place::end(of.header().series);
+        self.sign(Draft::withdrawal(content).unwrap(), Some(place))
     }
 }
 

@@ -30,6 +30,7 @@ mod lag;
 mod pair;
 mod receiving;
 mod sending;
+mod series;
 mod session;
 mod witnessing;
 
@@ -56,6 +57,7 @@ pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
 pub use receiving::ReceivedBatch;
+pub use series::{Place, SeriesVerdict};
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 

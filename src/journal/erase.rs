@@ -7,6 +7,7 @@
 use super::JournalError;
 use super::erasure_index::{self, Erasure, ErasureNote};
 use super::index::{self, RecordPlace};
+use super::series::{self, Member};
 use super::state::PartnerNumber;
 use super::transaction::{Located, OldFrame, StagedRecord, Transaction};
 use crate::exchange::{Given, TakenBack};
@@ -100,13 +101,26 @@ impl Transaction<'_> {
         Ok(fresh)
     }
 
-    /// Revisions after the first of a series that are durable.
-    pub fn revisions(
+    /// Returns the records of a series; none if it has one only.
+    pub fn members(
         &self,
         series: SeriesId,
         originator: &AgencyName,
-    ) -> Result<Vec<RecordId>, JournalError> {
-        self.view.revisions(series, originator)
+    ) -> Result<Vec<Member>, JournalError> {
+        let key = series::members_key(series, originator);
+        let staged =
+            self.group.changes.iter().filter(|change| {
+                change.table == Table::Disclosures && change.key.starts_with(&key)
+            });
+        let staged = staged.filter_map(|change| change.value.as_deref()).map(Member::decode);
+        let mut members = self.view.members(series, originator)?;
+        for member in staged {
+            let member = member?;
+            if !members.contains(&member) {
+                members.push(member);
+            }
+        }
+        Ok(members)
     }
 
     /// Older content of a record that is durable.

@@ -2,13 +2,10 @@
 
 use super::JournalError;
 use super::erasure_index::{self, ErasureNote};
-use super::search;
 use super::state::FeedNumber;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
-use crate::record::commit;
-use crate::record::header::Header;
 use crate::record::slots::SlotMask;
 use crate::store::{KeyRange, Order, Table};
 
@@ -34,27 +31,6 @@ impl View {
                 Ok((erasure_index::erasure_entry(&key)?, ErasureNote::decode(&value)?))
             })
             .collect()
-    }
-
-    /// Revisions after the first of a series.
-    pub fn revisions(
-        &self,
-        series: SeriesId,
-        originator: &AgencyName,
-    ) -> Result<Vec<RecordId>, JournalError> {
-        let range = KeyRange::prefix(search::revision_term(series));
-        let mut found = Vec::new();
-        for pair in self.index.scan(Table::Search, &range, Order::Ascending) {
-            let (key, _) = pair?;
-            let Some(index) = search::journal_index(&key) else { continue };
-            let Event::RecordAccepted(accepted) = self.event(index)?.1 else { continue };
-            let header = Header::decode(&accepted.header)
-                .map_err(|error| JournalError::Entry { index, reason: error.to_string() })?;
-            if header.series == series && header.originator == *originator {
-                found.push(commit::record_id(&accepted.header));
-            }
-        }
-        Ok(found)
     }
 
     /// The slots of a series that may not come back.

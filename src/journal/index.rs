@@ -17,7 +17,7 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, Position, Table};
 
 /// Version of the keys and values below; another version on the disk is rebuilt.
-pub const INDEX_FORMAT: u32 = 4;
+pub const INDEX_FORMAT: u32 = 5;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ impl Marks {
     const ERASED: u8 = 1;
     const RESTRICTED: u8 = 2;
     const RETRACTED: u8 = 4;
+    const SUPERSEDED: u8 = 8;
 
     /// Some of its slots were erased here.
     pub const fn is_erased(self) -> bool {
@@ -53,6 +54,16 @@ impl Marks {
         self.0 & Self::RETRACTED != 0
     }
 
+    /// Another record of its series is newer, or as new.
+    pub const fn is_superseded(self) -> bool {
+        self.0 & Self::SUPERSEDED != 0
+    }
+
+    /// It is in use, and it alone is the newest of its series.
+    pub const fn is_current(self) -> bool {
+        self.is_usable() && !self.is_superseded()
+    }
+
     /// It may be matched, served and passed on like any other.
     pub const fn is_usable(self) -> bool {
         self.0 & (Self::RESTRICTED | Self::RETRACTED) == 0
@@ -61,6 +72,17 @@ impl Marks {
     #[must_use]
     pub const fn with_erased(self) -> Self {
         Self(self.0 | Self::ERASED)
+    }
+
+    #[must_use]
+    pub const fn with_superseded(self) -> Self {
+        Self(self.0 | Self::SUPERSEDED)
+    }
+
+    /// What is marked, but for its place in its series.
+    #[must_use]
+    pub const fn beside_series(self) -> Self {
+        Self(self.0 & !Self::SUPERSEDED)
     }
 
     #[must_use]
@@ -275,20 +297,25 @@ impl Disclosure {
     }
 }
 
-struct Fields<'a>(&'a [u8]);
+/// Reads the fields of a value in their order.
+pub(super) struct Fields<'a>(&'a [u8]);
 
-impl Fields<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], JournalError> {
+impl<'a> Fields<'a> {
+    pub(super) const fn new(value: &'a [u8]) -> Self {
+        Self(value)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], JournalError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or_else(|| damaged("a value"))?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn u64(&mut self) -> Result<u64, JournalError> {
+    pub(super) fn u64(&mut self) -> Result<u64, JournalError> {
         self.array().map(u64::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, JournalError> {
+    pub(super) fn u32(&mut self) -> Result<u32, JournalError> {
         self.array().map(u32::from_be_bytes)
     }
 
@@ -297,7 +324,7 @@ impl Fields<'_> {
     }
 }
 
-fn damaged(what: &str) -> JournalError {
+pub(super) fn damaged(what: &str) -> JournalError {
     JournalError::Index(format!("{what} has another form"))
 }
 

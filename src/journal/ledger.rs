@@ -261,7 +261,7 @@ impl Writing {
             let mut recent =
                 self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             for (id, staged) in &self.group.records {
-                if staged.place(end).marks().is_usable() {
+                if staged.place(end).marks().is_current() {
                     let partner = staged.given.map(|given| given.from);
                     recent.insert(Arc::clone(&staged.record), staged.journal_index, partner);
                 } else {

@@ -24,6 +24,7 @@ pub mod query;
 mod replay;
 pub mod retractions;
 pub mod search;
+pub mod series;
 pub mod state;
 mod tag;
 mod touched;

@@ -9,6 +9,7 @@ use super::erasure_index::{self, Erasure, ErasureNote};
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
+use super::series::{self, Joined, Member};
 use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;
@@ -229,11 +230,15 @@ impl<'a> Step<'a> {
             .map(|partner| partner.number);
         let open = SlotMask::from_bits(accepted.open_slots);
         let given = partner.map(|partner| Given::new(partner, open));
-        self.place(id, RecordPlace::new(index, content, given, Marks::default()));
         let header = Header::decode(&accepted.header).map_err(|error| broken(error.to_string()))?;
         erasure_index::put_retention(&header, &id, &mut self.changes);
         let key = (header.series, header.originator.clone());
         let before = self.head(&key)?;
+        let marks = match before {
+            Some(head) => self.join(&head, &header, id, index)?,
+            None => Marks::default(),
+        };
+        self.place(id, RecordPlace::new(index, content, given, marks));
         let head = match record_of(index, accepted, slots)? {
             Some(record) => {
                 index::put_terms(&record, index, &mut self.changes);
@@ -244,6 +249,30 @@ impl<'a> Step<'a> {
         self.changes.push(index::put_series(key.0, &key.1, &head));
         self.series.insert(key, head);
         Ok(())
+    }
+
+    /// What the writer does when a series gets another record.
+    fn join(
+        &mut self,
+        head: &SeriesHead,
+        header: &Header,
+        id: RecordId,
+        index: u64,
+    ) -> Result<Marks, JournalError> {
+        let (head_id, known) = self.known(index, head.id.as_bytes())?;
+        let joined = Joined::new(head, header);
+        let members =
+            [Member::of_head(head, known.journal_index), Member::of_header(header, id, index)];
+        self.changes.extend(members.map(|member| member.put(header.series, &header.originator)));
+        if joined.supersedes_head && !known.marks().is_superseded() {
+            self.changes.push(series::put_superseded_record(known.journal_index));
+            self.place(head_id, known.marked(known.marks().with_superseded()));
+        }
+        if !joined.is_superseded {
+            return Ok(Marks::default());
+        }
+        self.changes.push(series::put_superseded_record(index));
+        Ok(Marks::default().with_superseded())
     }
 
     fn head(&self, key: &(SeriesId, AgencyName)) -> Result<Option<SeriesHead>, JournalError> {

@@ -27,4 +27,6 @@ pub(super) enum Tag {
     ErasureWaiting = 39,
     ErasureAnswered = 40,
     ErasureReported = 41,
+    SeriesMember = 50,
+    RecordSuperseded = 51,
 }

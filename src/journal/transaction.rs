@@ -10,6 +10,7 @@ use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::progress::Progress;
+use super::series::{self, Joined, Member};
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
@@ -304,12 +305,46 @@ impl Transaction<'_> {
         self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
         erasure_index::put_retention(header, &record.id(), &mut self.group.changes);
         self.touched.records.touch(record.id(), journal_index);
-        let marks = Marks::default();
+        let marks = match before {
+            Some(head) => self.join(&head, &record, journal_index)?,
+            None => Marks::default(),
+        };
         self.group.records.insert(
             record.id(),
             StagedRecord { record, journal_index, given, content_frame, marks },
         );
         Ok(journal_index)
+    }
+
+    /// Marks the head of a series that gets another record; returns the marks of that one.
+    fn join(
+        &mut self,
+        head: &SeriesHead,
+        record: &Verified,
+        journal_index: u64,
+    ) -> Result<Marks, JournalError> {
+        let header = record.header();
+        let located = self.located(&head.id)?.ok_or_else(|| {
+            JournalError::Index(format!("the head {} of a series is not there", head.id))
+        })?;
+        let joined = Joined::new(head, header);
+        let members = [
+            Member::of_head(head, located.place.journal_index),
+            Member::of_header(header, record.id(), journal_index),
+        ];
+        let put = members.map(|member| member.put(header.series, &header.originator));
+        self.group.changes.extend(put);
+        let marks = located.place.marks();
+        if joined.supersedes_head && !marks.is_superseded() {
+            self.group.changes.push(series::put_superseded_record(located.place.journal_index));
+            let place = located.place.marked(marks.with_superseded());
+            self.mark(&head.id, &located, place);
+        }
+        if !joined.is_superseded {
+            return Ok(Marks::default());
+        }
+        self.group.changes.push(series::put_superseded_record(journal_index));
+        Ok(Marks::default().with_superseded())
     }
 
     fn head_before(&self, prepared: &Prepared) -> Result<Option<SeriesHead>, JournalError> {

@@ -178,6 +178,24 @@ impl View {
             .collect()
     }
 
+    /// The same with the agency of each.
+    pub fn series_by_originator(
+        &self,
+        series: SeriesId,
+    ) -> Result<Vec<(AgencyName, SeriesHead)>, JournalError> {
+        let prefix = KeyRange::prefix(*series.as_bytes());
+        self.index
+            .scan(Table::Series, &prefix, Order::Ascending)
+            .map(|pair| {
+                let (key, value) = pair?;
+                let name = key.get(SeriesId::BYTES..).and_then(|name| str::from_utf8(name).ok());
+                let originator = name.and_then(|name| name.parse().ok());
+                let damaged = || JournalError::Index("a series has no originator".to_owned());
+                Ok((originator.ok_or_else(damaged)?, SeriesHead::decode(&value)?))
+            })
+            .collect()
+    }
+
     pub fn disclosure(
         &self,
         feed: FeedNumber,

@@ -268,6 +268,9 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
     if judged.decision.erred() {
         return stands("a policy could not be evaluated, which denies", explain);
     }
+    if let Some(series) = judged.series.as_ref().filter(|_| release.allowed) {
+        return stands(series.clone(), explain);
+    }
     let found = match release.deciding.as_slice() {
         [] => "denied: nothing permits it".to_owned(),
         forbids => format!("denied by {}", forbids.join(", ")),
@@ -280,6 +283,9 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some((kept, judged)) = &walk.here else { return passed("") };
+    if let Some(series) = &judged.series {
+        return passed(series.clone());
+    }
     let permitted = judged.permitted.unwrap_or_default();
     let hidden = kept.record.slots_in(judged.decision.revealed).and(judged.here).without(permitted);
     let mut reasons = Vec::new();

@@ -126,17 +126,8 @@ fn revisions(tx: &Transaction<'_>, id: &RecordId) -> Result<BTreeSet<RecordId>, 
     let mut found = BTreeSet::from([*id]);
     let Some(record) = tx.record(id)? else { return Ok(found) };
     let header = record.header();
-    found.extend(tx.revisions(header.series, &header.originator)?);
-    let head = tx.series_head(header.series, &header.originator)?;
-    let mut next: Vec<RecordId> =
-        head.map(|head| head.id).into_iter().chain(found.clone()).collect();
-    found.clear();
-    while let Some(id) = next.pop() {
-        if found.len() > REVISIONS_MAX || !found.insert(id) {
-            continue;
-        }
-        next.extend(tx.record(&id)?.and_then(|record| record.header().previous));
-    }
+    let members = tx.members(header.series, &header.originator)?;
+    found.extend(members.iter().map(|member| member.id));
     Ok(found)
 }
 

@@ -111,6 +111,9 @@ impl Node {
         if permitted.contains(slot) {
             return Ok((pb::FieldFate::Shown, String::new()));
         }
+        if let Some(series) = &judged.series {
+            return Ok((pb::FieldFate::ClassWithheld, series.clone()));
+        }
         if judged.decision.revealed.contains(class) {
             let reason = self.hidden_references(setting, kept, slot)?;
             return Ok((pb::FieldFate::ReferenceWithheld, reason));
@@ -193,7 +196,8 @@ fn verdict(
     }
     let reason = reason_of(setting, &judged.decision);
     if !judged.is_released() {
-        return (Denied, reason);
+        let of_series = judged.series.clone().filter(|_| judged.decision.release.allowed);
+        return (Denied, of_series.unwrap_or(reason));
     }
     pause.map_or((Allowed, reason), |pause| (Paused, pause))
 }

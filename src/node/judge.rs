@@ -6,7 +6,7 @@
 use super::disclose::Discloser;
 use super::past::Setting;
 use super::{Node, NodeError};
-use crate::exchange::{Allowed, Lag};
+use crate::exchange::{Allowed, Disclosed, Lag, Place, SeriesVerdict};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::history::Fate;
@@ -28,6 +28,8 @@ pub(super) struct Judged {
     pub(super) decision: Arc<Decision>,
     /// What policy and references leave of the slots that are or were here; `None`: nothing.
     pub(super) permitted: Option<SlotMask>,
+    /// Why the other records of its series limit it, in words.
+    pub(super) series: Option<String>,
     /// Slots that were here.
     pub(super) here: SlotMask,
     pub(super) fate: Fate,
@@ -65,19 +67,30 @@ impl Node {
         let here = record.open_slots().without(fate.came_later).or(fate.erased_later);
         // Whatever policy says of it, a withdrawal goes where what it withdraws went.
         let may_go = decision.release.allowed || record.kind() == Kind::Withdrawal;
+        let mut series = None;
         let permitted = match discloser(self, setting).filter(|_| may_go) {
             Some(mut discloser) => {
                 // What was erased since cannot be looked into; its class alone speaks for it.
                 let erased = record.slots_in(decision.revealed).and(fate.erased_later);
+                if record.kind() != Kind::Withdrawal {
+                    let found = discloser.series_of(header, Marks::default())?;
+                    series = found.and_then(|found| series_in_words(&setting.agency, found));
+                }
                 // What befell the record by then is looked at beside this.
                 match discloser.verdict(record, Marks::default())?.allowed {
                     Allowed::Slots { open, .. } => Some(open.or(erased).and(here)),
+                    // It stays with a partner that has it.
+                    Allowed::Kept { open, .. } => discloser
+                        .told(&record.id())?
+                        .filter(Disclosed::is_live)
+                        .map(|told| open.and(told.slots)),
                     Allowed::Nothing | Allowed::AsItIs => None,
                 }
             }
             None => None,
         };
         Ok(Judged {
+            series,
             decision: Arc::new(decision),
             permitted,
             here,
@@ -107,6 +120,7 @@ impl Node {
             let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
             remarks.push(format!("{from} retracted it at {at}: it is passed on to nobody"));
         }
+        remarks.extend(judged.series.clone());
         remarks.extend(self.newer_in_words(setting, &kept.record.id(), header)?);
         Ok(remarks)
     }
@@ -219,12 +233,35 @@ pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(St
 }
 
 /// The one way to the decision of the feed.
-fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
+pub(super) fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
     let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
     let limits = node.config().release.limits();
     let discloser =
         Discloser::new(node.view(), rules, &setting.agency, setting.number, moment, limits)?;
-    Some(discloser.with_consents(setting.consents.clone()))
+    Some(discloser.at_size(setting.size, setting.consents.clone()))
+}
+
+/// What a series does to one of its revisions.
+fn series_in_words(agency: &AgencyName, found: (SeriesVerdict, Place)) -> Option<String> {
+    Some(match found {
+        (SeriesVerdict::Withdrawn, _) => {
+            format!("its series is withdrawn: {agency} gets the withdrawal for what it has of it")
+        }
+        (SeriesVerdict::Denied, Place::Older) => {
+            format!("the newest revision of its series is denied to {agency}, and so is this one")
+        }
+        (SeriesVerdict::Denied, Place::Newest) => format!(
+            "another revision of its series is as new and denied to {agency}, or this one is"
+        ),
+        (SeriesVerdict::Unchanged, _) => {
+            "the newest revision of its series waits, is held or has expired: nothing changes"
+                .into()
+        }
+        (SeriesVerdict::Shown(_), Place::Older) => {
+            format!("an older revision is not disclosed anew: {agency} keeps what it has of it")
+        }
+        (SeriesVerdict::Shown(_), Place::Newest) => return None,
+    })
 }
 
 pub(super) fn hold_in_words(fate: &Fate) -> Option<String> {

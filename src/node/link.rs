@@ -626,7 +626,9 @@ fn envelope_for(
     };
     let slots = SlotMask::from_bits(entry.open_slots);
     Ok(match discloser.verdict(&record, marks)?.allowed {
-        Allowed::Slots { open, erased } if slots.without(open).without(erased).is_empty() => {
+        Allowed::Slots { open, erased } | Allowed::Kept { open, erased }
+            if slots.without(open).without(erased).is_empty() =>
+        {
             record.redacted(slots.and(open))
         }
         _ => pb::Envelope::default(),

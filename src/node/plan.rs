@@ -76,6 +76,10 @@ impl Plan {
                 continue;
             }
             let before = if here.is_some() { None } else { head_of(series)? };
+            if before.is_some_and(|head| head.is_withdrawn()) {
+                results.push(withdrawn());
+                continue;
+            }
             if before.is_some_and(|head| head.barred)
                 && !draft.filled_slots().and(barred_of(series)?).is_empty()
             {
@@ -158,6 +162,14 @@ fn refusal(error: &DraftError) -> pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
         field: error.field.clone(),
         reason: error.reason.clone(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn withdrawn() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: "it was withdrawn, and a withdrawal ends its series: nothing follows it".to_owned(),
         ..pb::DraftResult::default()
     }
 }

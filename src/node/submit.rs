@@ -180,11 +180,11 @@ impl Node {
                     return Ok(Err(NodeError::Precondition(text)));
                 }
                 let content = pb::Withdrawal { reason: reason.into(), explanation };
-                let draft = match Draft::withdrawal(header, content) {
+                let draft = match Draft::withdrawal(content) {
                     Ok(draft) => draft,
                     Err(error) => return Ok(Err(NodeError::Invalid(error.to_string()))),
                 };
-                let place = Place::after(header.series, header.revision, id);
+                let place = Place::end(header.series);
                 let mut salts = Salts::default();
                 let sealed = draft.seal(own, place, tx.now(), || salts.next());
                 let id = sealed.id();

@@ -3,16 +3,21 @@
 //! The fast selection counts; it equals the decision, which has the last word on what leaves. What
 //! is remembered is bounded whatever the journal holds: a bit for each entry and some names.
 
+use super::disclose::Discloser;
+use super::judge::discloser;
 use super::partners::unknown;
 use super::past::Setting;
 use super::{Node, NodeError};
+use crate::exchange::SeriesVerdict;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::headers::AcceptedHeader;
+use crate::journal::index::Marks;
 use crate::journal::search;
 use crate::journal::view::View;
 use crate::pb;
 use crate::policy::Selector;
+use crate::record::header::Header;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::marking::Marking;
 use crate::store::{KeyRange, Order, Table};
@@ -80,6 +85,8 @@ pub struct Survey {
     view: Arc<View>,
     setting: Setting,
     selector: Selector,
+    /// For series with revisions that are as new as each other.
+    discloser: Option<Discloser>,
     next: u64,
     /// Records that may be under a hold or retracted; `None`: any.
     befallen: Option<HashSet<RecordId>>,
@@ -111,6 +118,7 @@ impl Node {
         Ok(Survey {
             view: Arc::clone(self.view()),
             selector,
+            discloser: discloser(self, &setting),
             next: 0,
             befallen: self.view().befallen(BEFALLEN_MAX)?,
             sight,
@@ -140,14 +148,17 @@ impl Survey {
     pub fn step(&mut self) -> Result<(), JournalError> {
         let end = self.setting.size.min(self.next + STEP_ENTRIES);
         let view = Arc::clone(&self.view);
+        let superseded = view.superseded_in(self.next..end)?;
         for header in view.headers(self.next..end) {
-            self.look(&header?)?;
+            let header = header?;
+            let is_superseded = superseded.contains(&header.journal_index);
+            self.look(&header, is_superseded)?;
         }
         self.next = end;
         Ok(())
     }
 
-    fn look(&mut self, accepted: &AcceptedHeader) -> Result<(), JournalError> {
+    fn look(&mut self, accepted: &AcceptedHeader, is_superseded: bool) -> Result<(), JournalError> {
         let AcceptedHeader { journal_index, id, header, partner, .. } = accepted;
         self.sight.records += 1;
         let agency = &self.setting.agency;
@@ -157,6 +168,10 @@ impl Survey {
         }
         if header.kind == Kind::Withdrawal {
             self.sight.withdrawals += 1;
+            return Ok(());
+        }
+        if is_superseded && !self.is_newest(header)? {
+            self.sight.superseded += 1;
             return Ok(());
         }
         let selected = self.selector.select(&self.setting.facts_of(id, header));
@@ -175,12 +190,22 @@ impl Survey {
             self.sight.held += 1;
             return Ok(());
         }
+        // Where another revision is as new, both must allow what is shown.
+        let in_series = match is_superseded {
+            true => self.shown_by_series(header)?,
+            false => SlotClass::ALL.into_iter().collect(),
+        };
+        let revealed = selected.revealed.intersection(in_series);
+        if !revealed.contains(SlotClass::Core) {
+            self.sight.superseded += 1;
+            return Ok(());
+        }
         self.sight.allowed += 1;
         self.kinds.add(header.kind.name(), *id);
         self.operations.add(header.operation.as_deref().unwrap_or_default(), *id);
         self.markings.add(&marking_in_words(&header.marking), *id);
-        let shown = header.kind.slots_of(selected.revealed);
-        for class in selected.revealed.iter().filter(|class| *class != SlotClass::Core) {
+        let shown = header.kind.slots_of(revealed);
+        for class in revealed.iter().filter(|class| *class != SlotClass::Core) {
             // A class of which the kind has no field shows nothing.
             if !header.kind.slots_of(ClassSet::EMPTY.with(class)).and(shown).is_empty() {
                 self.classes.add(class.name(), *id);
@@ -199,6 +224,22 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// Whether no record of its series is newer.
+    fn is_newest(&self, header: &Header) -> Result<bool, JournalError> {
+        let head = self.view.series_head(header.series, &header.originator)?;
+        Ok(head.is_none_or(|head| head.revision <= header.revision))
+    }
+
+    /// The classes that all revisions of a series show that are as new.
+    fn shown_by_series(&mut self, header: &Header) -> Result<ClassSet, JournalError> {
+        let marks = Marks::default().with_superseded();
+        let Some(discloser) = &mut self.discloser else { return Ok(ClassSet::EMPTY) };
+        Ok(match discloser.series_of(header, marks)? {
+            Some((SeriesVerdict::Shown(classes), _)) => classes,
+            _ => ClassSet::EMPTY,
+        })
     }
 
     fn is_usable(&self, id: &RecordId) -> Result<bool, JournalError> {

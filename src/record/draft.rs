@@ -11,6 +11,7 @@ use super::marking::Marking;
 use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
 use super::slots::{SlotMask, SlotNumber};
 use super::wire;
+use super::withdrawal;
 use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp};
 use crate::merkle::{BATCH_LEAVES_MAX, BatchTree};
 use crate::pb;
@@ -155,14 +156,14 @@ impl Draft {
         Ok(Self { kind, marking, labels, operation, confidence, slots, natural_key })
     }
 
-    /// The withdrawal of a record: a revision of its series that carries the same handling rules.
-    pub fn withdrawal(of: &Header, content: pb::Withdrawal) -> Result<Self, DraftError> {
+    /// Returns the withdrawal of a series: nothing of its revisions is in it.
+    pub fn withdrawal(content: pb::Withdrawal) -> Result<Self, DraftError> {
         Self::assemble(
             Content::Withdrawal(content),
-            of.marking.clone(),
-            of.labels.clone(),
-            of.operation.clone(),
-            of.confidence,
+            withdrawal::marking(),
+            Vec::new(),
+            None,
+            withdrawal::CONFIDENCE,
             "withdrawal",
         )
     }
@@ -290,6 +291,11 @@ pub struct Place {
 impl Place {
     pub const fn first(series: SeriesId) -> Self {
         Self { series, revision: 1, previous: None }
+    }
+
+    /// The place of a withdrawal.
+    pub const fn end(series: SeriesId) -> Self {
+        Self { series, revision: withdrawal::END_OF_SERIES, previous: None }
     }
 
     pub const fn after(series: SeriesId, revision: u32, previous: RecordId) -> Self {

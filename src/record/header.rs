@@ -6,6 +6,7 @@
 use super::kind::Kind;
 use super::marking::{Grading, GradingScheme, Marking, Pap, Tlp, Use};
 use super::personal;
+use super::withdrawal::{self, END_OF_SERIES};
 use crate::ident::{AgencyName, IdentError, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub enum HeaderError {
     Field { field: &'static str, reason: String },
     #[error("revision {revision} {} a predecessor", if *has_previous { "names" } else { "lacks" })]
     Chain { revision: u32, has_previous: bool },
+    #[error("{0}: only a withdrawal has the last revision number, and it has the one form")]
+    Withdrawal(&'static str),
     #[error("{found} slots where the kind has {wanted}")]
     SlotCount { found: u32, wanted: usize },
 }
@@ -63,7 +66,7 @@ pub struct Header {
     pub kind: Kind,
     pub originator: AgencyName,
     pub series: SeriesId,
-    /// Position in the series, from 1.
+    /// Position in the series, from 1; of a withdrawal [`END_OF_SERIES`].
     pub revision: u32,
     pub previous: Option<RecordId>,
     pub created_at: Timestamp,
@@ -150,13 +153,14 @@ impl TryFrom<pb::Header> for Header {
         } else {
             Some(at("previous", RecordId::try_from(&previous[..]))?)
         };
-        if revision == 0 || (revision == 1) == previous.is_some() {
+        let is_first = revision == 1 || revision == END_OF_SERIES;
+        if revision == 0 || is_first == previous.is_some() {
             return Err(HeaderError::Chain { revision, has_previous: previous.is_some() });
         }
         if slot_count as usize != kind.slots().len() {
             return Err(HeaderError::SlotCount { found: slot_count, wanted: kind.slots().len() });
         }
-        Ok(Self {
+        let header = Self {
             kind,
             originator: at("originator", originator.parse())?,
             series: at("series", SeriesId::try_from(&series[..]))?,
@@ -172,7 +176,8 @@ impl TryFrom<pb::Header> for Header {
             slots_hash: slots_hash[..]
                 .try_into()
                 .map_err(|_| HeaderError::field("slots_hash", "it does not have 32 bytes"))?,
-        })
+        };
+        withdrawal::check(&header).map(|()| header)
     }
 }
 

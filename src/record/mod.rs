@@ -17,6 +17,7 @@ pub mod signed;
 pub mod slots;
 pub mod stored;
 mod wire;
+pub mod withdrawal;
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,13 @@
 
 use super::content::Content;
 use super::draft::{self, Draft, Place, SeriesSecret};
-use super::header::Header;
+use super::header::{Header, HeaderError};
 use super::kind::{ClassSet, Kind, SlotClass};
 use super::marking::{Grading, GradingScheme, Marking, Pap, Tlp, Use};
 use super::signed::{KeyRing, RecordError, Signed, Slot, Verified, VerifiedRoots};
 use super::slots::{SlotMask, SlotNumber};
 use super::stored;
+use super::withdrawal;
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use bytes::Bytes;
@@ -221,24 +222,39 @@ fn the_same_statement_has_the_same_series_and_fingerprint_and_another_has_not() 
 }
 
 #[test]
-fn a_withdrawal_names_what_it_withdraws_and_carries_its_marking() {
+fn a_withdrawal_names_its_series_and_nothing_else_of_it() {
     let record = sign_one(indicator("host.example"));
-    let withdrawal = Draft::withdrawal(
-        record.header(),
-        pb::Withdrawal {
-            reason: pb::WithdrawalReason::Error.into(),
-            explanation: "wrong host".into(),
-        },
-    )
+    let withdrawal = Draft::withdrawal(pb::Withdrawal {
+        reason: pb::WithdrawalReason::Error.into(),
+        explanation: "wrong host".into(),
+    })
     .unwrap()
-    .seal(
-        agency(),
-        Place::after(record.header().series, 1, record.id()),
-        at(),
-        counted_salts(),
-    );
-    assert_eq!(withdrawal.header().previous, Some(record.id()));
-    assert_eq!(withdrawal.header().marking, record.header().marking);
+    .seal(agency(), Place::end(record.header().series), at(), counted_salts());
+    let header = withdrawal.header();
+    assert_eq!((header.series, header.previous), (record.header().series, None));
+    assert_eq!((header.revision, &header.labels, &header.operation), (u32::MAX, &vec![], &None));
+    assert_ne!(header.marking, record.header().marking);
+    assert_eq!(Header::decode(&header.encode()).as_ref(), Ok(header));
+    let refused = |change: fn(&mut Header), field| {
+        let mut other = header.clone();
+        change(&mut other);
+        assert_eq!(Header::decode(&other.encode()), Err(HeaderError::Withdrawal(field)));
+    };
+    refused(|header| header.labels = vec!["raid".to_owned()], "labels");
+    refused(|header| header.operation = Some("raid".to_owned()), "operation");
+    refused(|header| header.marking.tlp = Tlp::Red, "marking");
+    refused(|header| header.marking.caveat = Some("words".to_owned()), "marking");
+    refused(|header| header.confidence = 80, "confidence");
+    refused(|header| header.revision = 1, "revision");
+    let mut chained = header.clone();
+    (chained.revision, chained.previous) = (2, Some(record.id()));
+    assert_eq!(Header::decode(&chained.encode()), Err(HeaderError::Withdrawal("revision")));
+    chained.revision = u32::MAX;
+    let chain = HeaderError::Chain { revision: u32::MAX, has_previous: true };
+    assert_eq!(Header::decode(&chained.encode()), Err(chain));
+    let mut note = record.header().clone();
+    note.revision = u32::MAX;
+    assert_eq!(Header::decode(&note.encode()), Err(HeaderError::Withdrawal("revision")));
 }
 
 #[test]
@@ -356,7 +372,7 @@ fn a_header_in_another_encoding_is_refused() {
     let mut explicit_default = header.clone();
     explicit_default.splice(0..0, [0x58, 0x00]);
     for bytes in [unknown_field, repeated_field, explicit_default] {
-        assert_eq!(Header::decode(&bytes), Err(super::header::HeaderError::Encoding));
+        assert_eq!(Header::decode(&bytes), Err(HeaderError::Encoding));
     }
     assert!(Header::decode(&header).is_ok());
 }
@@ -472,6 +488,18 @@ fn any_header() -> impl Strategy<Value = Header> {
             confidence,
             marking,
             slots_hash: ids.2,
+        })
+        .prop_map(|header| match header.kind {
+            Kind::Withdrawal => Header {
+                revision: withdrawal::END_OF_SERIES,
+                previous: None,
+                labels: Vec::new(),
+                operation: None,
+                confidence: withdrawal::CONFIDENCE,
+                marking: withdrawal::marking(),
+                ..header
+            },
+            _ => header,
         })
 }
 

@@ -32,6 +32,7 @@ mod refusals;
 mod release;
 mod rollback;
 mod rpcs;
+mod series;
 mod slot_tables;
 mod source;
 mod succession;

@@ -186,6 +186,7 @@ async fn what_two_persons_refuse_never_goes_and_no_later_revision_under_its_tlp_
     assert!(has(&cert, &green).await && !has(&cert, &wider).await);
     decide(&police, "widened-tlp", false).await;
     let third = submit(&police, under(pb::Tlp::Clear, &value, "three")).await;
+    settled(&[&police, &cert]).await;
     let strict = submit(&police, under(pb::Tlp::Green, &value, "four")).await;
     settled(&[&police, &cert]).await;
     let police = police.started_anew().await;

@@ -130,10 +130,28 @@ impl Party {
 
     /// A record of this party under these handling rules.
     pub(super) fn record(&self, change: impl FnOnce(&mut pb::Marking)) -> Arc<Verified> {
-        let mut wire = indicator(77);
-        change(wire.marking.as_mut().unwrap());
-        let draft = Draft::try_from(wire).unwrap();
+        let draft = marked(change);
         let place = Place::first(draft.series(&secret()));
+        self.sign_at(draft, place)
+    }
+
+    /// The revision that follows a record of this party, under other handling rules.
+    pub(super) fn revision(
+        &self,
+        of: &Verified,
+        change: impl FnOnce(&mut pb::Marking),
+    ) -> Arc<Verified> {
+        let header = of.header();
+        self.sign_at(marked(change), Place::after(header.series, header.revision, of.id()))
+    }
+
+    /// The withdrawal of a record's series.
+    pub(super) fn withdrawal(&self, of: &Verified) -> Arc<Verified> {
+        let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
+        self.sign_at(Draft::withdrawal(content).unwrap(), Place::end(of.header().series))
+    }
+
+    fn sign_at(&self, draft: Draft, place: Place) -> Arc<Verified> {
         let mut salt = u128::from(self.base) << 96;
         let sealed = draft.seal(self.agency.clone(), place, at(), || {
             salt += 1;
@@ -175,6 +193,12 @@ fn secret() -> SeriesSecret {
 
 pub(super) fn at() -> Timestamp {
     "2026-03-01T10:00:00Z".parse().unwrap()
+}
+
+fn marked(change: impl FnOnce(&mut pb::Marking)) -> Draft {
+    let mut wire = indicator(77);
+    change(wire.marking.as_mut().unwrap());
+    Draft::try_from(wire).unwrap()
 }
 
 fn indicator(number: u8) -> pb::Draft {

@@ -103,6 +103,7 @@ fn summary(partner: &AgencyName, sight: &pb::PartnerSight) -> String {
         ("may not see", grouped(sight.denied)),
         ("its own", count(sight.own)),
         ("held", count(sight.held)),
+        ("superseded", count(sight.superseded)),
         ("withdrawals", count(sight.withdrawals)),
         ("COULD NOT BE DECIDED", count(sight.erred)),
     ])

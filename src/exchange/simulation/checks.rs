@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use super::consents::lets_on;
 use super::relation::Relation;
-use super::world::{Masks, Node, PAIRS, World, allowed};
+use super::world::{Masks, Node, PAIRS, World, series_of};
+use crate::exchange::Dealings;
 use crate::exchange::witnessing::head_of;
-use crate::exchange::{Allowed, Dealings};
 use crate::ident::{Generation, RecordId};
 use crate::merkle::TreeHead;
-use crate::record::kind::Kind;
+use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 
@@ -44,8 +44,10 @@ pub(super) struct Reached {
     pub(super) taken_back_in_part: usize,
     pub(super) shown_again: usize,
     pub(super) sent_again: usize,
-    /// Withdrawals that went because what they withdraw was disclosed only then.
-    pub(super) withdrawn_before: usize,
+    /// Older revisions that were taken back because the newest one is denied.
+    pub(super) older_taken_back: usize,
+    /// Withdrawals that went to a partner that has not every revision.
+    pub(super) withdrawn_unseen: usize,
     /// A record was looked at that only feeds of before had given.
     pub(super) told_earlier: usize,
     /// Records that a partner has and may not use.
@@ -80,7 +82,8 @@ impl Reached {
             taken_back_in_part,
             shown_again,
             sent_again,
-            withdrawn_before,
+            older_taken_back,
+            withdrawn_unseen,
             told_earlier,
             out_of_use,
             let_on,
@@ -109,13 +112,36 @@ impl Reached {
             taken_back_in_part,
             shown_again,
             sent_again,
-            withdrawn_before,
+            older_taken_back,
+            withdrawn_unseen,
             told_earlier,
             out_of_use,
             let_on,
         ]
         .into_iter()
         .all(|count| *count >= least)
+    }
+}
+
+/// What a partner is to have of a record in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Shown(SlotMask),
+    /// An older revision: these slots, as far as it has them already.
+    AtMost(SlotMask),
+    Nothing,
+    /// What it has, with the withdrawal.
+    Withdrawn,
+}
+
+impl Wanted {
+    /// The slots that it may have.
+    fn slots(self) -> SlotMask {
+        match self {
+            Self::Shown(slots) | Self::AtMost(slots) => slots,
+            Self::Nothing => SlotMask::NONE,
+            Self::Withdrawn => SlotMask::from_bits(u32::MAX),
+        }
     }
 }
 
@@ -218,7 +244,7 @@ impl World<'_> {
     /// What policy allows in the end is there, but for what the receiver did not take when it came.
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
-            let wanted = self.wanted(from, to, &id).unwrap_or_default();
+            let Wanted::Shown(wanted) = self.wanted(from, to, &id) else { continue };
             let held = self.nodes[to].state.records.get(&id).map(Verified::open_slots);
             let refused = self.nodes[to].state.relations[&from].refused.get(&id);
             let there = held.unwrap_or_default().or(refused.copied().unwrap_or_default());
@@ -244,12 +270,22 @@ impl World<'_> {
                 continue;
             }
             let known = known.filter(|_| may_be_lost).unwrap_or(SlotMask::from_bits(u32::MAX));
-            let wanted = self.wanted(from, node, id);
+            let wanted = match self.wanted(from, node, id) {
+                Wanted::Shown(slots) => Some(slots),
+                Wanted::AtMost(slots) if given.is_retracted => Some(slots),
+                Wanted::AtMost(slots) => Some(slots.and(given.slots)),
+                Wanted::Nothing => None,
+                Wanted::Withdrawn => {
+                    self.assert_knows_withdrawal(node, id);
+                    continue;
+                }
+            };
+            let is_older = matches!(self.wanted(from, node, id), Wanted::AtMost(_));
             let refused = state.relations[&from].refused.get(id).copied().unwrap_or_default();
             let what = format!("{id} from {from} at {node}: {given:?}, wanted {wanted:?}");
             // What it did not take when it came anew stays out of use.
             assert!(wanted.is_some() || given.is_retracted, "more in use: {what}");
-            let is_less = wanted.is_some() && given.is_retracted;
+            let is_less = wanted.is_some() && given.is_retracted && !is_older;
             assert!(!is_less || !refused.is_empty(), "less in use: {what}");
             let Some(wanted) = wanted.filter(|_| !given.is_retracted) else { continue };
             let more = given.slots.without(wanted).and(known);
@@ -265,7 +301,7 @@ impl World<'_> {
                     _ if self.nodes[other].agency.generation != Generation::FIRST => {
                         SlotMask::from_bits(u32::MAX)
                     }
-                    false => mask.or(self.wanted(other, node, id).unwrap_or_default()),
+                    false => mask.or(self.wanted(other, node, id).slots()),
                 });
             assert!(beside.without(theirs).is_empty(), "slots of nobody in use: {what}");
         }
@@ -281,15 +317,62 @@ impl World<'_> {
         node.state.records.keys().filter(owed).copied().collect()
     }
 
-    /// What policy, in plain words, allows now of what a node has.
-    fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Option<SlotMask> {
+    /// A node that may still use a record of a withdrawn series knows that it is withdrawn.
+    fn assert_knows_withdrawal(&self, node: usize, id: &RecordId) {
+        let state = &self.nodes[node].state;
+        let record = &state.records[id];
+        let is_used = state.given.get(id).is_some_and(|given| !given.is_retracted);
+        let knows = series_of(state, record).any(|other| other.kind() == Kind::Withdrawal);
+        assert!(!is_used || knows, "{id} at {node} is withdrawn, and that is not known there");
+    }
+
+    /// What policy, in plain words, allows now of what a node has: of each series what its newest
+    /// revisions all allow.
+    fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Wanted {
         let state = &self.nodes[from].state;
-        let record = state.records.get(id)?;
-        let lets = lets_on(state, record.header(), self.book.agency(to));
-        let classes = self.book.plainly(self.asked(from, to), record.header(), lets);
-        match allowed(state, to, record, classes) {
-            Allowed::Slots { open, .. } => Some(open),
-            Allowed::Nothing | Allowed::AsItIs => None,
+        let Some(record) = state.records.get(id) else { return Wanted::Nothing };
+        let classes_of = |of: &Verified| {
+            let lets = lets_on(state, of.header(), self.book.agency(to));
+            self.book.plainly(self.asked(from, to), of.header(), lets)
+        };
+        let is_retracted =
+            |of: &Verified| state.given.get(&of.id()).is_some_and(|given| given.is_retracted);
+        let retracted = state.given.get(id).map_or(SlotMask::NONE, |given| given.retracted);
+        let slots = |classes: ClassSet| {
+            record.slots_in(classes).and(record.open_slots()).without(retracted)
+        };
+        if record.kind() == Kind::Withdrawal {
+            let was_given = series_of(state, record)
+                .any(|other| other.id() != *id && state.relations[&to].told(&other.id()).is_some());
+            let classes = classes_of(record).with(SlotClass::Core);
+            return match was_given && !is_retracted(record) {
+                true => Wanted::Shown(slots(classes)),
+                false => Wanted::Nothing,
+            };
+        }
+        let last = series_of(state, record).map(|other| other.header().revision).max();
+        let newest: Vec<_> = series_of(state, record)
+            .filter(|other| Some(other.header().revision) == last)
+            .collect();
+        if newest.iter().any(|newest| newest.kind() == Kind::Withdrawal) {
+            return Wanted::Withdrawn;
+        }
+        let mut classes = classes_of(record);
+        if !classes.contains(SlotClass::Core) || is_retracted(record) {
+            return Wanted::Nothing;
+        }
+        for newest in newest.iter().filter(|newest| newest.id() != *id) {
+            if is_retracted(newest) {
+                return Wanted::Nothing;
+            }
+            if state.given.get(&newest.id()).is_none_or(|given| given.from != to) {
+                classes = classes.intersection(classes_of(newest));
+            }
+        }
+        match classes.contains(SlotClass::Core) {
+            false => Wanted::Nothing,
+            true if Some(record.header().revision) == last => Wanted::Shown(slots(classes)),
+            true => Wanted::AtMost(slots(classes)),
         }
     }
 

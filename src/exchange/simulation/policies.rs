@@ -110,7 +110,7 @@ when {{ resource.confidence >= {min} }};
         let is_let = is_own || !record.orcon || by_name;
         let may_leave = match record.tlp {
             Tlp::Clear => is_named,
-            Tlp::Green if is_own => is_named,
+            Tlp::Green | Tlp::Amber if is_own => is_named,
             Tlp::Green => is_named && record.circles.as_ref().is_some_and(in_circle),
             _ => false,
         };

@@ -17,7 +17,7 @@ use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
     Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Pair,
-    Reason, ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
+    Place, Reason, ReceivedBatch, Said as Told, SeriesVerdict, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::{Progress, Rescan};
@@ -206,7 +206,9 @@ impl Node {
         let revised = (!submitted.is_empty() && random.chance(2))
             .then(|| submitted[random.below(submitted.len())].clone());
         let (value, marking, record) = match revised {
-            Some((value, marking, last)) => {
+            Some((value, before, last)) => {
+                let is_other = random.chance(2);
+                let marking = if is_other { any_marking(random) } else { before };
                 let last = self.state.records[&last].clone();
                 if last.kind() == Kind::Withdrawal {
                     return;
@@ -364,24 +366,63 @@ impl Node {
     }
 }
 
-/// What may go to a partner of a record, if these classes may; nothing without `Core`. A withdrawal
-/// follows whatever was disclosed of its series, whatever policy says of it now.
+/// The records of a record's series.
+pub(super) fn series_of<'a>(
+    state: &'a State,
+    record: &Verified,
+) -> impl Iterator<Item = &'a Verified> {
+    let (series, originator) = (record.header().series, record.header().originator.clone());
+    state.records.values().filter(move |other| {
+        other.header().series == series && other.header().originator == originator
+    })
+}
+
+/// What may go to a partner of a record, if policy lets these classes of the records of its series go;
+/// nothing without `Core`.
 pub(super) fn allowed(
     state: &State,
     partner: usize,
     record: &Verified,
-    classes: ClassSet,
+    mut classes_of: impl FnMut(&Verified) -> ClassSet,
 ) -> Allowed {
+    let alone = allowed_alone(state, partner, record, classes_of(record));
+    if record.kind() == Kind::Withdrawal {
+        return alone;
+    }
+    let last = series_of(state, record).map(|other| other.header().revision).max();
+    let newest = series_of(state, record).filter(|other| Some(other.header().revision) == last);
+    let verdicts = newest.map(|newest| {
+        let given = state.given.get(&newest.id());
+        let classes = classes_of(newest);
+        match given {
+            _ if newest.kind() == Kind::Withdrawal => SeriesVerdict::Withdrawn,
+            Some(given) if given.is_retracted => SeriesVerdict::Denied,
+            Some(given) if given.from == partner => {
+                SeriesVerdict::Shown(SlotClass::ALL.into_iter().collect())
+            }
+            _ if classes.contains(SlotClass::Core) => SeriesVerdict::Shown(classes),
+            _ => SeriesVerdict::Denied,
+        }
+    });
+    let is_newest = Some(record.header().revision) == last;
+    let place = if is_newest { Place::Newest } else { Place::Older };
+    match SeriesVerdict::of(verdicts) {
+        Some(series) => series.limit(alone, record.kind(), place),
+        None => alone,
+    }
+}
+
+/// The same without its series. A withdrawal follows whatever was disclosed of its series, whatever
+/// policy says of it now.
+fn allowed_alone(state: &State, partner: usize, record: &Verified, classes: ClassSet) -> Allowed {
     let given = state.given.get(&record.id());
     if given.is_some_and(|given| given.is_retracted) {
         return Allowed::Nothing;
     }
     let relation = &state.relations[&partner];
     let may_go = match record.kind() {
-        Kind::Withdrawal => std::iter::successors(record.header().previous, |id| {
-            state.records.get(id).and_then(|record| record.header().previous)
-        })
-        .any(|id| relation.told(&id).is_some()),
+        Kind::Withdrawal => series_of(state, record)
+            .any(|other| other.id() != record.id() && relation.told(&other.id()).is_some()),
         _ => classes.contains(SlotClass::Core),
     };
     if !may_go {
@@ -738,21 +779,23 @@ impl<'a> World<'a> {
                 return pb::Envelope::default();
             }
             let record = &state.records[&entry.record];
-            let header = record.header();
-            let lets = lets_on(state, header, &third);
             // All of it goes, or nothing.
-            let whole = |classes| match allowed(state, partner, record, classes) {
-                Allowed::Slots { open, .. } => {
+            let whole = |allowed| match allowed {
+                Allowed::Slots { open, .. } | Allowed::Kept { open, .. } => {
                     Some(entry.open_slots).filter(|slots| slots.without(open).is_empty())
                 }
-                _ => None,
+                Allowed::Nothing | Allowed::AsItIs => None,
             };
-            let shown = whole(book.plainly(asked, header, lets));
+            let shown = whole(allowed(state, partner, record, |of| {
+                book.plainly(asked, of.header(), lets_on(state, of.header(), &third))
+            }));
             reached.withheld_at_sending += usize::from(shown.is_none());
-            let confidence = header.confidence;
+            let confidence = record.header().confidence;
             sendings.push(Sending { record: entry.record, shown, confidence });
-            whole(book.decide(asked, &facts_of(state, record)).revealed)
-                .map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
+            let decided = allowed(state, partner, record, |of| {
+                book.decide(asked, &facts_of(state, of)).revealed
+            });
+            whole(decided).map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
         });
         let root = head.0.root;
         self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);
@@ -814,8 +857,9 @@ impl<'a> World<'a> {
         for index in range {
             let said = self.nodes[own].state.journal[index as usize].clone();
             match said {
-                Said::Record(id, _) => appended |= self.bring(own, partner, id),
-                Said::Use(id) if is_live => appended |= self.bring(own, partner, id),
+                Said::Record(id, _) if !is_live => appended |= self.bring(own, partner, id),
+                Said::Record(id, _) => appended |= self.bring_series(own, partner, id),
+                Said::Use(id) if is_live => appended |= self.bring_series(own, partner, id),
                 Said::Told(of, told) if is_live && of == partner => {
                     let node = &mut self.nodes[own];
                     node.state.relations.get_mut(&partner).unwrap().feed.tell(&told);
@@ -826,7 +870,7 @@ impl<'a> World<'a> {
                 }
                 Said::Lapsed(of, ids) if is_live && of == partner => {
                     for id in ids {
-                        appended |= self.bring(own, partner, id);
+                        appended |= self.bring_series(own, partner, id);
                     }
                 }
                 _ => {}
@@ -846,6 +890,14 @@ impl<'a> World<'a> {
         true
     }
 
+    /// Brings the feed to what the partner may have of a record and of its series now.
+    fn bring_series(&mut self, own: usize, partner: usize, id: RecordId) -> bool {
+        let state = &self.nodes[own].state;
+        let others = series_of(state, &state.records[&id]).map(Verified::id);
+        let ids: Vec<_> = others.filter(|other| *other != id).chain([id]).collect();
+        ids.into_iter().fold(false, |appended, id| self.bring(own, partner, id) | appended)
+    }
+
     /// Brings the feed to what the partner may have of a record now.
     fn bring(&mut self, own: usize, partner: usize, id: RecordId) -> bool {
         let asked = self.asked(own, partner);
@@ -856,12 +908,19 @@ impl<'a> World<'a> {
         if is_theirs || node.source(&id) == Some(partner) {
             return false;
         }
-        let decision = book.decide(asked, &facts_of(&node.state, &record));
+        let alone = book.decide(asked, &facts_of(&node.state, &record)).release.allowed;
         let is_controlled =
             record.header().marking.orcon && record.header().originator != *book.agency(own);
-        let allowed = allowed(&node.state, partner, &record, decision.revealed);
+        let allowed = allowed(&node.state, partner, &record, |of| {
+            book.decide(asked, &facts_of(&node.state, of)).revealed
+        });
+        let is_older = series_of(&node.state, &record)
+            .any(|other| other.header().revision > record.header().revision);
+        let unseen = series_of(&node.state, &record).any(|other| {
+            other.kind() != Kind::Withdrawal
+                && node.state.relations[&partner].told(&other.id()).is_none()
+        });
         let relation = node.state.relations.get_mut(&partner).unwrap();
-        let before = relation.disclosed.get(&id).map(|(_, disclosed)| *disclosed);
         let told = relation.told(&id);
         reached.told_earlier += usize::from(told.is_some_and(|told| told.is_earlier));
         let mut appended = false;
@@ -875,8 +934,13 @@ impl<'a> World<'a> {
                     relation.taken_back.push((id, slots));
                     reached.taken_back_in_part += usize::from(!after.is_retracted);
                     reached.taken_back += usize::from(after.is_retracted);
+                    let by_series = after.is_retracted && alone && is_older;
+                    reached.older_taken_back += usize::from(by_series);
                 }
                 _ => {
+                    assert!(!is_older, "an older revision is never disclosed anew");
+                    let is_withdrawal = record.kind() == Kind::Withdrawal;
+                    reached.withdrawn_unseen += usize::from(is_withdrawal && unseen);
                     reached.let_on += usize::from(is_controlled);
                     let was = before.unwrap_or_default();
                     reached.shown_again += usize::from(was.is_retracted);
@@ -891,25 +955,7 @@ impl<'a> World<'a> {
             }
             appended = true;
         }
-        let is_shown = relation.disclosed.get(&id).is_some_and(|(_, after)| after.is_live());
-        if is_shown && before.is_none() {
-            for withdrawal in self.withdrawals_of(own, &record) {
-                self.reached.withdrawn_before += usize::from(self.bring(own, partner, withdrawal));
-            }
-        }
         appended
-    }
-
-    /// What withdraws a record: it may have been considered before the partner had anything of it.
-    fn withdrawals_of(&self, own: usize, record: &Verified) -> Vec<RecordId> {
-        let of_series = |other: &&Verified| {
-            let (header, wanted) = (other.header(), record.header());
-            other.kind() == Kind::Withdrawal
-                && (header.series, &header.originator) == (wanted.series, &wanted.originator)
-                && record.kind() != Kind::Withdrawal
-        };
-        let records = self.nodes[own].state.records.values();
-        records.filter(of_series).map(Verified::id).collect()
     }
 
     /// Agrees something else with a partner.

@@ -6,8 +6,10 @@ use super::glance::Glance;
 use crate::ident::SeriesId;
 use crate::journal::JournalError;
 use crate::journal::search;
+use crate::journal::series::newest;
 use crate::journal::view::{Kept, View};
 use crate::record::content::Content;
+use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::store::Table;
 use bytes::Bytes;
@@ -142,8 +144,7 @@ impl View {
     ) -> Result<(), JournalError> {
         let Some(mut kept) = self.kept(&id)? else { return Ok(()) };
         if kept.record.kind() == Kind::Withdrawal
-            && let Some(previous) = kept.record.header().previous
-            && let Some(before) = self.kept(&previous)?
+            && let Some(before) = self.last_content(kept.record.header())?
         {
             kept = before;
         }
@@ -151,6 +152,14 @@ impl View {
             scope.add(kept.record.header().series, case.reference, kept.journal_index);
         }
         Ok(())
+    }
+
+    /// The newest revision of a withdrawn series.
+    fn last_content(&self, withdrawal: &Header) -> Result<Option<Kept>, JournalError> {
+        let mut members = self.members(withdrawal.series, &withdrawal.originator)?;
+        members.retain(|member| member.kind != Kind::Withdrawal);
+        let last = newest(&members).next();
+        last.map(|last| self.kept(&last.id)).transpose().map(Option::flatten)
     }
 
     /// Cases are few and takedown results many under one reference, so cases are walked and each is

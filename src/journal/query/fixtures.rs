@@ -8,6 +8,7 @@ use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::header::Header;
+use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::store::EngineKind;
 use bytes::Bytes;
@@ -190,12 +191,11 @@ impl Journal {
     pub(in crate::journal) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
         let originator = of.header().originator.clone();
         let series = of.header().series;
-        let head = &self.heads[&(series, originator.clone())];
         let content = pb::Withdrawal {
             reason: pb::WithdrawalReason::Error.into(),
             explanation: "wrong".into(),
         };
-        let draft = Draft::withdrawal(head, content).unwrap();
+        let draft = Draft::withdrawal(content).unwrap();
         self.keep(originator.as_str(), vec![(draft, series)], at_ms).remove(0)
     }
 
@@ -211,6 +211,7 @@ impl Journal {
         for (draft, series) in drafts {
             let key = (series, originator.clone());
             let place = match (self.heads.get(&key), self.ids.get(&key)) {
+                _ if draft.kind() == Kind::Withdrawal => Place::end(series),
                 (Some(head), Some(id)) => Place::after(series, head.revision, *id),
                 _ => Place::first(series),
             };
@@ -222,7 +223,8 @@ impl Journal {
         let key = SigningKey::from_bytes(&[1; 32]);
         let signed = draft::sign(sealed, &key, KeyId::from_bytes([7; 16])).unwrap();
         let signed: Vec<Arc<Verified>> = signed.into_iter().map(Arc::new).collect();
-        for record in &signed {
+        // A revision that comes after the withdrawal of its series follows the one before that.
+        for record in signed.iter().filter(|record| record.kind() != Kind::Withdrawal) {
             let key = (record.header().series, originator.clone());
             self.heads.insert(key.clone(), record.header().clone());
             self.ids.insert(key, record.id());

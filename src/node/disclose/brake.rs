@@ -4,7 +4,7 @@
 //! Only the first disclosure of a record is held. A record that was held once is not judged again: it
 //! waits, goes because it was released, or never goes.
 
-use super::discloser::{CHAIN_MAX, Discloser};
+use super::discloser::Discloser;
 use super::gathering::Found;
 use crate::ident::RecordId;
 use crate::journal::JournalError;
@@ -14,6 +14,9 @@ use crate::policy::{BrakeLimits, Reasons, Usual, unusual};
 use crate::record::marking::Tlp;
 use crate::record::signed::Verified;
 use std::collections::{BTreeMap, HashMap};
+
+/// Revisions before one that are looked at to find the TLP label of the newest that was not held.
+const CHAIN_MAX: usize = 64;
 
 /// What is held in one step, and what the brake knows.
 #[derive(Debug, Default)]

@@ -4,11 +4,12 @@
 //! It reads and never writes.
 
 use super::brake::Brake;
+use super::series::LastSeries;
 use crate::exchange::{Allowed, Disclosed};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentState;
-use crate::journal::index::{Disclosure, Marks, RecordPlace};
+use crate::journal::index::{Disclosure, Marks};
 use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
@@ -24,8 +25,6 @@ use crate::record::slots::{SlotMask, SlotNumber};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Revisions of a series looked at to find whether a partner holds any of them.
-pub(super) const CHAIN_MAX: usize = 64;
 /// Records in a row of which each is shown only if the next is: an answer to a request about an
 /// opinion is three. Beyond that, and in a circle, nothing is shown.
 const SUBJECTS_MAX: usize = 8;
@@ -87,6 +86,9 @@ pub(in crate::node) struct Discloser {
     links: HashMap<SeriesId, bool>,
     /// The series that are being asked about.
     asking: Vec<SeriesId>,
+    pub(super) last_series: LastSeries,
+    /// Entries that the journal had at the time that is asked about; `None`: all.
+    pub(super) size: Option<u64>,
 }
 
 impl Discloser {
@@ -114,14 +116,16 @@ impl Discloser {
             shown: HashMap::new(),
             links: HashMap::new(),
             asking: Vec::new(),
+            last_series: None,
+            size: None,
             brake: Brake::new(limits),
         })
     }
 
-    /// The same with other consents in force.
+    /// The same for a time when the journal had this size and these consents were in force.
     #[must_use]
-    pub(in crate::node) fn with_consents(self, consents: ConsentState) -> Self {
-        Self { consents, ..self }
+    pub(in crate::node) fn at_size(self, size: u64, consents: ConsentState) -> Self {
+        Self { consents, size: Some(size), ..self }
     }
 
     pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
@@ -165,6 +169,7 @@ impl Discloser {
     pub(super) fn forget_links(&mut self) {
         self.links.clear();
         self.asking.clear();
+        self.last_series = None;
     }
 
     pub(super) fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
@@ -185,7 +190,7 @@ impl Discloser {
     }
 
     /// The same, or what feeds that the present one succeeds gave of it.
-    pub(super) fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, JournalError> {
+    pub(in crate::node) fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, JournalError> {
         self.told_beside(self.disclosure(id)?, id)
     }
 
@@ -204,6 +209,7 @@ impl Discloser {
     /// Notes what this step disclosed, so that what it looks at later knows.
     pub(super) fn note(&mut self, id: RecordId, disclosure: Disclosure) {
         self.shown.insert(id, disclosure);
+        self.last_series = None;
     }
 
     /// What of this record the partner may have now.
@@ -216,19 +222,21 @@ impl Discloser {
         if record.kind() == Kind::Withdrawal {
             return self.on_withdrawal(record, &facts, marks);
         }
-        let released = self.released(record, &facts, marks)?;
-        if !matches!(released.allowed, Allowed::Slots { .. }) {
-            return Ok(released);
+        let mut verdict = self.released(record, &facts, marks)?;
+        if matches!(verdict.allowed, Allowed::Slots { .. }) {
+            let revealed = record.slots_in(self.decide(&facts).revealed);
+            let open = self.without_hidden_links(record, revealed.and(record.open_slots()))?;
+            verdict.allowed = Allowed::Slots { open, erased: record.erased_slots() };
         }
-        let revealed = record.slots_in(self.decide(&facts).revealed);
-        let open = self.without_hidden_links(record, revealed.and(record.open_slots()))?;
-        let allowed = Allowed::Slots { open, erased: record.erased_slots() };
-        Ok(Verdict { allowed, ..released })
+        if let Some((series, place)) = self.series_of(record.header(), marks)? {
+            verdict.allowed = series.limit(verdict.allowed, record.kind(), place);
+        }
+        Ok(verdict)
     }
 
     /// The verdict on the record as a whole; its slots are not looked at, but for those that it is
     /// about.
-    fn released(
+    pub(super) fn released(
         &mut self,
         record: &Verified,
         facts: &RecordFacts,
@@ -272,7 +280,7 @@ impl Discloser {
         if !marks.is_usable() || !self.is_in_standing() {
             return Ok(Verdict::silent(Allowed::AsItIs));
         }
-        if !self.holds_series(record)? {
+        if !self.was_given_series_of(record)? {
             let denied_by = (!decision.release.allowed).then(|| denied_by(&decision));
             let erred = decision.erred();
             return Ok(Verdict { allowed: Allowed::Nothing, denied_by, erred });
@@ -335,95 +343,18 @@ impl Discloser {
     }
 
     fn sees_any_of(&mut self, series: SeriesId) -> Result<bool, JournalError> {
-        for head in self.view.series_heads(series)? {
-            if self.sees_up_to(Some(head.id))? {
+        for (originator, head) in self.view.series_by_originator(series)? {
+            if self.sees_series_of(series, &originator, &head)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether the partner may see this revision or one before it. A newer one that is hidden from it
-    /// changes nothing for it.
-    fn sees_up_to(&mut self, mut newest: Option<RecordId>) -> Result<bool, JournalError> {
-        for _ in 0..CHAIN_MAX {
-            let Some(id) = newest else { return Ok(false) };
-            let Some((place, record)) = self.view.placed_record(&id)? else { return Ok(false) };
-            if self.sees(&record, &place)? {
-                return Ok(true);
-            }
-            newest = record.header().previous;
-        }
-        Ok(false)
-    }
-
-    /// Whether the partner may know that a revision exists. What has expired or is under a hold is
-    /// seen by those who have it, a withdrawal by those who see what it withdraws, and what the brake
-    /// holds by nobody.
-    fn sees(&mut self, record: &Verified, place: &RecordPlace) -> Result<bool, JournalError> {
-        if record.header().originator == self.agency || place.partner() == Some(self.number) {
-            return Ok(true);
-        }
-        if record.kind() == Kind::Withdrawal || self.is_held(&record.id())? {
-            return Ok(false);
-        }
-        let facts = self.facts_of(&record.id(), record.header());
-        Ok(match self.released(record, &facts, place.marks())?.allowed {
-            Allowed::Slots { .. } => true,
-            Allowed::Nothing => false,
-            Allowed::AsItIs => {
-                let told = self.told(&record.id())?;
-                told.is_some_and(|told| told.is_live())
-            }
-        })
-    }
-
-    /// Whether the partner was ever given a revision of this record's series.
-    fn holds_series(&self, record: &Verified) -> Result<bool, JournalError> {
-        let mut previous = record.header().previous;
-        for _ in 0..CHAIN_MAX {
-            let Some(id) = previous else { return Ok(false) };
-            if self.told(&id)?.is_some() {
-                return Ok(true);
-            }
-            previous = match self.view.record(&id)? {
-                Some(record) => record.header().previous,
-                None => None,
-            };
-        }
-        Ok(false)
-    }
-
-    /// What withdraws a record or a revision of its series. Only where two revisions name the same
-    /// predecessor can the newest be another.
-    pub(super) fn withdrawals_of(
-        &self,
-        record: &Verified,
-    ) -> Result<Vec<(Verified, Marks)>, JournalError> {
-        let header = record.header();
-        let (series, originator) = (header.series, &header.originator);
-        let Some(head) = self.view.series_head(series, originator)? else { return Ok(Vec::new()) };
-        let ids = match (head.is_withdrawn(), head.conflicting) {
-            (true, _) => vec![head.id],
-            (false, true) => self.view.revisions(series, originator)?,
-            (false, false) => Vec::new(),
-        };
-        let mut withdrawals = Vec::new();
-        for id in ids {
-            if let Some((place, record)) = self.view.placed_record(&id)?
-                && record.kind() == Kind::Withdrawal
-            {
-                withdrawals.push((record, place.marks()));
-            }
-        }
-        Ok(withdrawals)
-    }
-
-    /// Whether the partner sees a series since this revision and did not before.
-    pub(super) fn turned(&mut self, record: &Verified) -> Result<bool, JournalError> {
-        let series = record.header().series;
+    /// Whether the partner's sight of a series turned since it had a revision in use, or had none.
+    pub(super) fn turned(&mut self, series: SeriesId, used: bool) -> Result<bool, JournalError> {
         self.links.remove(&series);
-        let turned = self.sees_series(series)? && !self.sees_up_to(record.header().previous)?;
+        let turned = self.sees_series(series)? != used;
         if turned {
             // Whatever is seen only with it was asked about before.
             self.links.clear();

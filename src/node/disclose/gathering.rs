@@ -3,7 +3,7 @@
 use super::brake::Braked;
 use super::discloser::Discloser;
 use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
-use crate::ident::RecordId;
+use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::index::{Disclosure, Marks};
 use crate::pb;
@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) withheld: u64,
     /// Of the records that it discloses to a partner that has nothing of them.
     pub(super) sorts: Sorts,
+    /// The series of the records that it shows: each was decided by its newest revision.
+    pub(super) shown: Vec<SeriesId>,
 }
 
 /// What one step found.
@@ -33,6 +35,8 @@ pub(super) struct Found {
     pub(super) runs: Vec<Run>,
     /// Entries of the feed when the step began.
     pub(super) feed_size: u64,
+    /// Entries of the journal when it began.
+    pub(super) journal_size: u64,
     /// The step went up to this journal entry.
     pub(super) reached: u64,
     /// More depends on what was found than one step looks at: everything is to be looked at again.
@@ -74,13 +78,18 @@ pub(super) struct Gathering {
 impl Gathering {
     /// For a step that begins at this journal entry.
     pub(super) fn begin(discloser: &mut Discloser, start: u64) -> Result<Self, JournalError> {
+        let snapshot = discloser.view.snapshot();
         discloser.begin();
         discloser.set_brake()?;
-        let snapshot = discloser.view.snapshot();
         let partner = snapshot.state.partners.get(&discloser.agency);
         let feed_size = partner.map_or(0, |partner| partner.published.size);
         Ok(Self {
-            found: Found { feed_size, reached: start, ..Found::default() },
+            found: Found {
+                feed_size,
+                journal_size: snapshot.size,
+                reached: start,
+                ..Found::default()
+            },
             spacing: HeadSpacing::default(),
             run: Run::default(),
             entries: 0,
@@ -135,28 +144,7 @@ impl Gathering {
             return Ok(false);
         }
         let of = Owing { kind: record.kind(), id, record: Some(record), before, told };
-        let turned = self.owe(discloser, of, verdict.allowed);
-        let is_shown = discloser.disclosure(&id)?.is_some_and(|here| here.disclosed.is_live());
-        if before.is_none() && is_shown {
-            self.bring_withdrawal(discloser, record)?;
-        }
-        Ok(turned)
-    }
-
-    /// A withdrawal that was considered before the partner had anything to withdraw goes right after
-    /// what it withdraws.
-    fn bring_withdrawal(
-        &mut self,
-        discloser: &mut Discloser,
-        record: &Verified,
-    ) -> Result<(), JournalError> {
-        if record.kind() == Kind::Withdrawal {
-            return Ok(());
-        }
-        for (withdrawal, marks) in discloser.withdrawals_of(record)? {
-            self.bring(discloser, &withdrawal, marks, false)?;
-        }
-        Ok(())
+        Ok(self.owe(discloser, of, verdict.allowed))
     }
 
     /// Whether the brake holds a record of which the partner was never given anything. What takes
@@ -285,6 +273,7 @@ impl Gathering {
         }
         if let Some(record) = shown {
             let (header, open) = (record.header(), SlotMask::from_bits(entry.open_slots));
+            self.run.shown.push(header.series);
             self.run.withheld += u64::from(record.open_slots().without(open).count());
             if entry.action() != pb::FeedAction::Revise {
                 let sorts = Sorts::of(header.kind, header.is_personal_data());

@@ -1,7 +1,8 @@
 //! What a partner may not see has no influence on what it gets.
 //!
 //! Two journals are told the same story, but for records that the partner may not see under any
-//! policy of it, which one of them has. Everything that the exchange gives the partner about records
+//! policy of it, which one of them has, and for what such a record says where it revises one that is
+//! shown: that takes the series back, whatever it says. Everything that the exchange gives the partner about records
 //! is compared byte by byte: the entries of its feed with the newest signed head, and every envelope.
 //! A hello holds nothing else of them than that head. Clock, keys and salts are fixed. Two things are
 //! of another nature and left out: where the heads before the newest stand, which depends on what was
@@ -230,7 +231,7 @@ impl Store {
                 if found.runs.is_empty() {
                     tx.publish(&partner(), &[], None, progress, 0)?;
                 }
-                for Run { entries, before, withheld, sorts } in &mut found.runs {
+                for Run { entries, before, withheld, sorts, shown: _ } in &mut found.runs {
                     let at_ms = now().unix_ms() as u64;
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     let totals = (*withheld, *sorts);
@@ -268,12 +269,46 @@ impl Store {
 struct Story {
     random: Random,
     salts: u128,
-    /// The newest revision of each series, and whether the series is hidden.
-    series: Vec<(Arc<Verified>, pb::Draft, bool)>,
+    /// The newest revision of each series, and what the partner may see of it.
+    series: Vec<(Arc<Verified>, pb::Draft, Sight)>,
     with: Store,
     without: Store,
     shown: usize,
     retracted: usize,
+    /// Series whose newest revision is another one in each journal.
+    parted: usize,
+}
+
+/// What the partner may see of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Shown,
+    /// Older revisions are shown, and the newest is not.
+    Hidden,
+    /// Nothing ever, and one journal alone has it.
+    Never,
+}
+
+/// A hidden revision in which everything is another than in this one.
+fn other_than(draft: pb::Draft) -> Draft {
+    let agencies = vec![own().to_string()];
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Red.into(),
+        pap: pb::Pap::Red.into(),
+        releasable_to: Some(pb::AgencyList { agencies }),
+        orcon: true,
+        caveat: "by hand alone".to_owned(),
+        expires_at_ms: now().unix_ms() as u64 - 1,
+        ..pb::Marking::default()
+    };
+    let draft = pb::Draft {
+        marking: Some(marking),
+        labels: vec!["hidden".to_owned(), "raid".to_owned()],
+        operation: "chakra".to_owned(),
+        confidence: 100 - draft.confidence,
+        ..draft
+    };
+    Draft::try_from(draft).unwrap()
 }
 
 impl Story {
@@ -287,6 +322,7 @@ impl Story {
             without,
             shown: 0,
             retracted: 0,
+            parted: 0,
         };
         for store in [&mut story.with, &mut story.without] {
             store.change_partner(false);
@@ -362,37 +398,55 @@ impl Story {
         }
         let record = self.sign(typed, Place::first(series));
         self.tell(&record, hidden);
-        self.series.push((record, draft, hidden));
+        let sight = if hidden { Sight::Never } else { Sight::Shown };
+        self.series.push((record, draft, sight));
     }
 
-    /// Another revision, or a withdrawal. Of a series that is shown a hidden one is told to one
-    /// journal, and goes on from there in that one alone.
+    /// Another revision, or a withdrawal. The first hidden revision of a series that was shown takes
+    /// back what the partner has; so both journals get one, and nothing of it is the same. Those that
+    /// follow it are told to one journal alone. What is shown after that, and the withdrawal, both get.
     fn revise(&mut self, hidden: bool) {
-        let of_sort: Vec<usize> =
-            (0..self.series.len()).filter(|at| hidden || !self.series[*at].2).collect();
+        let of_sort: Vec<usize> = (0..self.series.len())
+            .filter(|at| hidden || self.series[*at].2 != Sight::Never)
+            .collect();
         if of_sort.is_empty() {
             return;
         }
         let at = of_sort[self.random.below(of_sort.len())];
-        let (last, mut draft, _) = self.series[at].clone();
+        let (last, mut draft, sight) = self.series[at].clone();
         if last.kind() == Kind::Withdrawal {
             return;
         }
         let header = last.header();
-        let place = Place::after(header.series, header.revision, last.id());
-        let typed = if self.random.below(4) == 0 && (!hidden || self.series[at].2) {
+        let mut place = Place::after(header.series, header.revision, last.id());
+        if self.random.below(4) == 0 && (!hidden || sight == Sight::Never) {
             let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-            Draft::withdrawal(header, content).unwrap()
-        } else {
-            draft.confidence = [20, 80][self.random.below(2)];
-            if hidden {
-                draft.labels = vec!["hidden".to_owned()];
+            place = Place::end(header.series);
+            let record = self.sign(Draft::withdrawal(content).unwrap(), place);
+            self.tell(&record, hidden);
+            self.series[at] = (record, draft, sight);
+            return;
+        }
+        draft.confidence = [20, 80][self.random.below(2)];
+        let sort = if hidden { "hidden" } else { "shown" };
+        draft.labels = vec![if hidden { "hidden" } else { "shared" }.to_owned()];
+        let record = self.sign(Draft::try_from(draft.clone()).unwrap(), place);
+        match (hidden, sight) {
+            (false, _) => self.tell(&record, false),
+            (true, Sight::Shown) => {
+                let other = self.sign(other_than(draft.clone()), place);
+                self.with.accept(&record);
+                self.without.accept(&other);
+                self.parted += 1;
             }
-            Draft::try_from(draft.clone()).unwrap()
+            (true, Sight::Hidden | Sight::Never) => self.tell(&record, true),
+        }
+        let sight = match (sight, sort) {
+            (Sight::Never, _) => Sight::Never,
+            (_, "hidden") => Sight::Hidden,
+            _ => Sight::Shown,
         };
-        let record = self.sign(typed, place);
-        self.tell(&record, hidden);
-        self.series[at] = (record, draft, hidden);
+        self.series[at] = (record, draft, sight);
     }
 
     fn tell(&mut self, record: &Arc<Verified>, hidden: bool) {
@@ -403,8 +457,12 @@ impl Story {
     }
 
     fn hold_hidden(&mut self) {
-        let hidden: Vec<RecordId> =
-            self.series.iter().filter(|(.., h)| *h).map(|(record, ..)| record.id()).collect();
+        let hidden: Vec<RecordId> = self
+            .series
+            .iter()
+            .filter(|(.., sight)| *sight != Sight::Shown)
+            .map(|(record, ..)| record.id())
+            .collect();
         if hidden.is_empty() {
             return;
         }
@@ -416,13 +474,13 @@ impl Story {
     }
 
     fn step(&mut self) {
-        match self.random.below(16) {
+        match self.random.below(19) {
             0..=4 => self.begin_series(false),
             5..=8 => self.begin_series(true),
             9 | 10 => self.revise(false),
-            11 => self.revise(true),
-            12 => self.hold_hidden(),
-            13 => {
+            11..=14 => self.revise(true),
+            15 => self.hold_hidden(),
+            16 => {
                 let client = self.random.below(2) == 0;
                 [&self.with, &self.without]
                     .into_iter()
@@ -465,7 +523,7 @@ impl Story {
 
 #[test]
 fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
-    let (mut shown, mut retracted, mut hidden) = (0, 0, 0);
+    let (mut shown, mut retracted, mut hidden, mut parted) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         let mut story = Story::new(seed);
         for _ in 0..STEPS / COMPARED_EVERY {
@@ -475,7 +533,9 @@ fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
         }
         shown += story.shown;
         retracted += story.retracted;
-        hidden += story.series.iter().filter(|(.., hidden)| *hidden).count();
+        hidden += story.series.iter().filter(|(.., sight)| *sight == Sight::Never).count();
+        parted += story.parted;
     }
-    assert!(shown > 60 && retracted > 30 && hidden > 40, "{shown} {retracted} {hidden}");
+    let reached = format!("{shown} {retracted} {hidden} {parted}");
+    assert!(shown > 60 && retracted > 30 && hidden > 40 && parted > 8, "{reached}");
 }

@@ -6,12 +6,14 @@ use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::{ConsentNews, consent_news};
 use crate::journal::entry::record_id;
-use crate::journal::index::Marks;
+use crate::journal::index::{Marks, RecordPlace};
 use crate::journal::search;
+use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;
 use crate::node::policies::record_facts;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
+use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::store::{KeyRange, Order, Table};
 use std::collections::BTreeSet;
@@ -93,7 +95,7 @@ impl Discloser {
         gathering: &mut Gathering,
     ) -> Result<(), JournalError> {
         for id in ids {
-            if let Some(series) = self.look_again(&id, gathering)? {
+            if let Some(series) = self.look_at_record_and_series(&id, gathering)? {
                 self.look_at_referrers(series, gathering)?;
             }
         }
@@ -106,28 +108,68 @@ impl Discloser {
         gathering: &mut Gathering,
     ) -> Result<(), JournalError> {
         let header = of.record.header();
+        let series = header.series;
         let is_theirs = header.originator == self.agency || of.source == Some(self.number);
+        let refers =
+            !matches!(of.news, News::Own | News::Slots) && !self.referrers(series, 1)?.is_empty();
+        let used = refers && self.uses_series_of(&of.record)?;
+        if of.news != News::Slots {
+            self.look_at_series(&of.record, of.marks, gathering)?;
+        }
         if !is_theirs {
             gathering.bring(self, &of.record, of.marks, true)?;
         }
-        if self.may_turn(of)? {
-            self.look_at_referrers(header.series, gathering)?;
+        if refers && self.may_turn(of, used)? {
+            self.look_at_referrers(series, gathering)?;
         }
         Ok(())
     }
 
-    /// Whether records that refer to this one have to be looked at.
-    fn may_turn(&mut self, of: &Considering) -> Result<bool, JournalError> {
-        let series = of.record.header().series;
-        if matches!(of.news, News::Own | News::Slots) || self.referrers(series, 1)?.is_empty() {
-            return Ok(false);
-        }
+    /// Whether records that refer to this one have to be looked at. `used`: the partner had a revision
+    /// of its series in use.
+    fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, JournalError> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
             self.forget_links();
             return self.may_know_of(&of.record);
         }
-        self.turned(&of.record)
+        self.turned(of.record.header().series, used)
+    }
+
+    /// Looks at the other revisions of a record's series: a newer one decides them too. What the
+    /// partner has nothing of is owed to it only if it is as new.
+    fn look_at_series(
+        &mut self,
+        record: &Verified,
+        marks: Marks,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        let header = record.header();
+        // A withdrawal takes nothing back: the partner is told of it.
+        let is_alone = header.revision == 1 && !marks.is_superseded();
+        if is_alone || record.kind() == Kind::Withdrawal {
+            return Ok(());
+        }
+        let members = self.members(header.series, &header.originator)?;
+        let last = newest(&members).map(|member| member.revision).next();
+        for member in members.iter().filter(|member| member.id != record.id()) {
+            let is_newest = Some(member.revision) == last && member.kind != Kind::Withdrawal;
+            if is_newest || self.told(&member.id)?.is_some_and(|told| told.is_live()) {
+                self.look_again(&member.id, gathering)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same as [`Self::look_again`], and its series with it.
+    fn look_at_record_and_series(
+        &mut self,
+        id: &RecordId,
+        gathering: &mut Gathering,
+    ) -> Result<Option<SeriesId>, JournalError> {
+        let Some((place, record)) = self.view.placed_record(id)? else { return Ok(None) };
+        self.look_at_series(&record, place.marks(), gathering)?;
+        self.look_at(&record, &place, gathering)
     }
 
     /// Whether the partner has a record, or may have it but for what befell it here. What it may not
@@ -180,11 +222,20 @@ impl Discloser {
         gathering: &mut Gathering,
     ) -> Result<Option<SeriesId>, JournalError> {
         let Some((place, record)) = self.view.placed_record(id)? else { return Ok(None) };
+        self.look_at(&record, &place, gathering)
+    }
+
+    fn look_at(
+        &mut self,
+        record: &Verified,
+        place: &RecordPlace,
+        gathering: &mut Gathering,
+    ) -> Result<Option<SeriesId>, JournalError> {
         let header = record.header();
         if header.originator == self.agency || place.partner() == Some(self.number) {
             return Ok(None);
         }
-        let turned = gathering.bring(self, &record, place.marks(), false)?;
+        let turned = gathering.bring(self, record, place.marks(), false)?;
         Ok(turned.then_some(header.series))
     }
 

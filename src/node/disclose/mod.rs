@@ -10,6 +10,7 @@ mod discloser;
 mod gathering;
 mod live;
 mod rescan;
+mod series;
 
 #[cfg(test)]
 mod interference_tests;
@@ -209,8 +210,8 @@ impl Node {
         .map_err(|_| JournalError::Stopped)?
     }
 
-    /// Writes down what was found. `false`: policy, partner or hour are others by now, nothing was
-    /// written, and all of it is to be decided again.
+    /// Writes down what was found. `false`: policy, partner, hour or the newest revision of a series
+    /// are others by now, nothing was written, and all of it is to be decided again.
     async fn publish(
         &self,
         agency: &AgencyName,
@@ -237,7 +238,9 @@ impl Node {
         let (written, _) = self
             .ledger
             .commit(move |tx| {
-                if !basis.holds(tx, &agency) {
+                let mut shown = found.runs.iter().flat_map(|run| &run.shown);
+                let stand = shown.all(|series| tx.stands(*series, found.journal_size));
+                if !stand || !basis.holds(tx, &agency) {
                     return Ok(false);
                 }
                 hold_back(tx, &agency, &found.held)?;
@@ -247,7 +250,7 @@ impl Node {
                 // Nothing else went into the feed, so what was looked up still stands.
                 let stands = tx.feed_size(&agency) == found.feed_size;
                 let at_ms = tx.now().unix_ms() as u64;
-                for Run { entries, before, withheld, sorts } in &mut found.runs {
+                for Run { entries, before, withheld, sorts, shown: _ } in &mut found.runs {
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     let before = stands.then_some(&before[..]);
                     let totals = (*withheld, *sorts);

@@ -27,15 +27,37 @@ impl Discloser {
             let chunk = at..end.min(at + CHUNK);
             at = chunk.end;
             let view = std::sync::Arc::clone(&self.view);
+            let superseded = view.superseded_in(chunk.clone())?;
             for header in view.headers(chunk) {
-                self.look_at(&header?, &mut gathering)?;
+                let header = header?;
+                match superseded.contains(&header.journal_index) {
+                    true => self.look_at_superseded(&header, &mut gathering)?,
+                    false => self.look_at_header(&header, &mut gathering)?,
+                }
             }
             gathering.reach(at);
         }
         Ok(gathering.finish())
     }
 
-    fn look_at(
+    /// Looks at a record beside which its series has another that is as new or newer: what the partner
+    /// has nothing of is owed to it only if none is newer.
+    fn look_at_superseded(
+        &mut self,
+        accepted: &AcceptedHeader,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        let AcceptedHeader { id, header, .. } = accepted;
+        if !self.told(id)?.is_some_and(|told| told.is_live()) {
+            let head = self.view.series_head(header.series, &header.originator)?;
+            if head.is_none_or(|head| head.revision > header.revision) {
+                return Ok(());
+            }
+        }
+        self.look_again(id, gathering).map(drop)
+    }
+
+    fn look_at_header(
         &mut self,
         accepted: &AcceptedHeader,
         gathering: &mut Gathering,

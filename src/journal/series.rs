@@ -1,0 +1,173 @@
+//! Series of more than one record: their members, and which of them another is as new as.
+//!
+//! A series is decided by its newest record. A record that is alone in its series has no key here and
+//! no mark, so nothing is looked up for it. What an acceptance changes is derived by one function for
+//! the live commit and for the rebuild.
+
+use super::JournalError;
+use super::index::{self, Fields, SeriesHead};
+use super::tag::Tag;
+use super::view::View;
+use crate::ident::{AgencyName, RecordId, SeriesId};
+use crate::record::header::Header;
+use crate::record::kind::Kind;
+use crate::store::{Change, KeyRange, Order, Table};
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// A record of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The entry that accepted it.
+    pub journal_index: u64,
+    pub revision: u32,
+    pub kind: Kind,
+    pub id: RecordId,
+}
+
+/// What the acceptance of a record changes about a series that has a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Joined {
+    /// The head so far has another record beside or above it from now on.
+    pub(super) supersedes_head: bool,
+    /// The record that comes has one.
+    pub(super) is_superseded: bool,
+}
+
+impl Joined {
+    pub(super) const fn new(head: &SeriesHead, header: &Header) -> Self {
+        Self {
+            supersedes_head: header.revision >= head.revision,
+            is_superseded: header.revision <= head.revision,
+        }
+    }
+}
+
+impl Member {
+    pub(super) const fn of_head(head: &SeriesHead, journal_index: u64) -> Self {
+        Self { journal_index, revision: head.revision, kind: head.kind, id: head.id }
+    }
+
+    pub(super) const fn of_header(header: &Header, id: RecordId, journal_index: u64) -> Self {
+        Self { journal_index, revision: header.revision, kind: header.kind, id }
+    }
+
+    pub(super) fn put(self, series: SeriesId, originator: &AgencyName) -> Change {
+        let mut key = members_key(series, originator);
+        key.extend_from_slice(&self.journal_index.to_be_bytes());
+        let mut value = Vec::with_capacity(45);
+        value.extend_from_slice(&self.journal_index.to_be_bytes());
+        value.extend_from_slice(&self.revision.to_be_bytes());
+        value.push(self.kind.number());
+        value.extend_from_slice(self.id.as_bytes());
+        Change::put(Table::Disclosures, key, value)
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self, JournalError> {
+        let mut fields = Fields::new(value);
+        let (journal_index, revision) = (fields.u64()?, fields.u32()?);
+        let [kind] = fields.array()?;
+        let kind = Kind::from_number(u32::from(kind)).ok_or_else(|| index::damaged("a series"))?;
+        Ok(Self { journal_index, revision, kind, id: RecordId::from_bytes(fields.array()?) })
+    }
+}
+
+const MEMBER: u8 = Tag::SeriesMember as u8;
+const SUPERSEDED: u8 = Tag::RecordSuperseded as u8;
+
+/// The beginning of the keys of a series. No agency name has a zero byte.
+pub(super) fn members_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
+    let mut key = vec![MEMBER];
+    key.extend_from_slice(&index::series_key(series, originator));
+    key.push(0);
+    key
+}
+
+fn superseded_key(journal_index: u64) -> Vec<u8> {
+    let mut key = vec![SUPERSEDED];
+    key.extend_from_slice(&journal_index.to_be_bytes());
+    key
+}
+
+pub(super) fn put_superseded_record(journal_index: u64) -> Change {
+    Change::put(Table::Disclosures, superseded_key(journal_index), Vec::new())
+}
+
+impl View {
+    /// Returns the records of a series in the order of their acceptance; none if it has one only.
+    pub fn members(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+    ) -> Result<Vec<Member>, JournalError> {
+        let range = KeyRange::prefix(members_key(series, originator));
+        let pairs = self.index().scan(Table::Disclosures, &range, Order::Ascending);
+        pairs.map(|pair| Member::decode(&pair?.1)).collect()
+    }
+
+    /// Returns the entries in `range` whose records another of their series is as new as.
+    pub fn superseded_in(&self, range: Range<u64>) -> Result<HashSet<u64>, JournalError> {
+        let range = KeyRange::between(superseded_key(range.start), superseded_key(range.end));
+        let mut found = HashSet::new();
+        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, _) = pair?;
+            found.extend(key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)));
+        }
+        Ok(found)
+    }
+}
+
+/// The newest of records of one series: more than one only where they have the same revision number.
+pub fn newest(members: &[Member]) -> impl Iterator<Item = &Member> {
+    let last = members.iter().map(|member| member.revision).max();
+    members.iter().filter(move |member| Some(member.revision) == last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::query::fixtures::{DAY, Journal, OWN, indicator};
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_records_that_are_not_alone_in_their_series_have_members_and_a_mark() {
+        let mut journal = Journal::new();
+        let alone = journal.add(OWN, indicator("alone.example", "", &[]), DAY);
+        let first = journal.add(OWN, indicator("evil.example", "one", &[]), DAY);
+        let second = journal.add(OWN, indicator("evil.example", "two", &[]), DAY);
+        let ended = journal.add(OWN, indicator("gone.example", "", &[]), DAY);
+        let withdrawal = journal.withdraw(&ended, DAY);
+        let view = journal.view();
+        let members = |header: &Header| view.members(header.series, &header.originator).unwrap();
+        assert_eq!(members(alone.header()), []);
+        let of = members(first.header());
+        assert_eq!(
+            of.iter().map(|member| member.id).collect::<Vec<_>>(),
+            [first.id(), second.id()]
+        );
+        assert_eq!(newest(&of).map(|member| member.id).collect::<Vec<_>>(), [second.id()]);
+        let ends = members(ended.header());
+        assert_eq!(newest(&ends).map(|member| member.id).collect::<Vec<_>>(), [withdrawal.id()]);
+        let superseded = view.superseded_in(0..u64::MAX).unwrap();
+        for record in [&alone, &first, &second, &ended, &withdrawal] {
+            let place = view.place(&record.id()).unwrap().unwrap();
+            let is_older = [first.id(), ended.id()].contains(&record.id());
+            assert_eq!(place.marks().is_superseded(), is_older);
+            assert_eq!(superseded.contains(&place.journal_index), is_older);
+            assert!(place.marks().is_usable());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_member_is_written_and_read_back(
+            journal_index: u64, revision: u32, id: [u8; 32],
+            kind in prop::sample::select(Kind::ALL.to_vec()),
+        ) {
+            let member = Member { journal_index, revision, kind, id: RecordId::from_bytes(id) };
+            let series = SeriesId::from_bytes([1; 16]);
+            let change = member.put(series, &"npa.go.jp".parse().unwrap());
+            prop_assert_eq!(Member::decode(change.value.as_deref().unwrap()).unwrap(), member);
+        }
+    }
+}

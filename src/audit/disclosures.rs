@@ -106,6 +106,8 @@ pub(super) struct Disclosures {
     rows: Vec<Disclosure>,
     /// Rows of feeds that were succeeded; nobody gives a receipt for them any more.
     ended: usize,
+    /// Entries of the present feeds that the partner did not take, whatever its receipts cover.
+    not_taken: BTreeSet<(AgencyName, u64)>,
     case: Case,
 }
 
@@ -118,7 +120,8 @@ struct Case {
 
 impl Disclosures {
     pub(super) fn new(filter: LedgerFilter) -> Self {
-        Self { filter, rows: Vec::new(), ended: 0, case: Case::default() }
+        let not_taken = BTreeSet::new();
+        Self { filter, rows: Vec::new(), ended: 0, not_taken, case: Case::default() }
     }
 
     /// A record was accepted.
@@ -178,19 +181,30 @@ impl Disclosures {
         }
     }
 
+    /// A receipt lists entries that the partner does not hold.
+    pub(super) fn not_taken(&mut self, receipt: &pb::ReceiptReceived) {
+        let Ok(agency) = receipt.partner.parse::<AgencyName>() else { return };
+        let indexes = receipt.exceptions.iter().map(|exception| (agency.clone(), exception.index));
+        self.not_taken.extend(indexes);
+    }
+
     /// The feeds so far end. `receipted` as for [`Self::finish`].
     pub(super) fn succeed(&mut self, receipted: impl Fn(&AgencyName) -> u64) {
         for row in &mut self.rows[self.ended..] {
             let receipted = receipted(&row.partner);
-            row.is_receipted = row.feed_index.is_some_and(|index| index < receipted);
+            let is_held = |index: u64| {
+                index < receipted && !self.not_taken.contains(&(row.partner.clone(), index))
+            };
+            row.is_receipted = row.feed_index.is_some_and(is_held);
         }
+        self.not_taken.clear();
         self.ended = self.rows.len();
     }
 
     /// What was asked for. `receipted` tells how many entries a partner has receipted.
     pub(super) fn finish(mut self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
         self.succeed(receipted);
-        let Self { filter, mut rows, ended: _, case } = self;
+        let Self { filter, mut rows, ended: _, not_taken: _, case } = self;
         if filter.case.is_some() {
             let Case { series, records } = case;
             let members: BTreeSet<RecordId> =

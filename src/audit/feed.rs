@@ -4,6 +4,7 @@
 use super::failure::{Check, Fault};
 use super::holdings::{Holdings, Row, RowNumber};
 use super::policy::InForce;
+use super::refusals::Refused;
 use crate::exchange::WHOLE_RECORD;
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
@@ -38,14 +39,16 @@ pub(super) struct Feed {
     /// What sorts of records were disclosed to the partner.
     sorts: Sorts,
     rescan: Rescan,
+    /// What the partner refused.
+    pub(super) refused: Refused,
 }
 
 /// A set of records, a bit for each row.
 #[derive(Debug, Default)]
-struct Rows(Vec<u64>);
+pub(super) struct Rows(Vec<u64>);
 
 impl Rows {
-    fn insert(&mut self, row: RowNumber) {
+    pub(super) fn insert(&mut self, row: RowNumber) {
         let word = row.index() / 64;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -53,7 +56,11 @@ impl Rows {
         self.0[word] |= 1 << (row.index() % 64);
     }
 
-    fn remove(&mut self, row: RowNumber) {
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|bits| u64::from(bits.count_ones())).sum()
+    }
+
+    pub(super) fn remove(&mut self, row: RowNumber) {
         if let Some(word) = self.0.get_mut(row.index() / 64) {
             *word &= !(1 << (row.index() % 64));
         }
@@ -108,6 +115,11 @@ impl Feed {
 
     pub(super) fn receipted(&self) -> u64 {
         self.receipted.get()
+    }
+
+    /// Records that the partner refused and does not hold.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.count()
     }
 
     pub(super) fn exceptions(&self) -> u64 {
@@ -180,6 +192,8 @@ impl Feed {
         } else if action == FeedAction::Retract && entry.open_slots == WHOLE_RECORD.bits() {
             self.retracted.insert(row_number);
         }
+        let (index, whole) = (self.entries(), entry.open_slots == WHOLE_RECORD.bits());
+        self.refused.push(index, row_number, action, whole);
         self.take(leaf, at);
         Ok((row_number, at))
     }
@@ -298,6 +312,7 @@ impl Feed {
         head: TreeHead,
         receipt: &pb::ReceiptReceived,
         statement: Range<u64>,
+        at: Timestamp,
     ) -> Result<Timestamp, Fault> {
         if head.size > self.receipted {
             self.check_accounted()?;
@@ -317,6 +332,7 @@ impl Feed {
         }
         self.receipted = head.size;
         self.accounted = statement.end;
+        self.refused.receipt(head.size.get(), receipt, at);
         self.exceptions += receipt.exceptions.len() as u64;
         if self.accounted == head.size.get() && receipt.exceptions_total != self.exceptions {
             let expected = format!("{} exceptions in all", self.exceptions);

@@ -102,6 +102,8 @@ pub(super) struct Holdings {
     given: HashMap<u32, Given<u16>>,
     /// The end of the time for which a record may be kept, of rows whose header has one.
     retain_until: HashMap<u32, Timestamp>,
+    /// What partners gave of rows that are used by another's leave.
+    provenance: HashMap<(u32, u16), SlotMask>,
 }
 
 impl Holdings {
@@ -194,7 +196,22 @@ impl Holdings {
         self.given.get(&number.0).copied().or_else(first)
     }
 
+    /// The slots that a partner gave; `None` if it never gave the row.
+    pub(super) fn given_by(&self, number: RowNumber, partner: u16) -> Option<SlotMask> {
+        let first = self.given(number).filter(|given| given.from == partner);
+        let beside = self.provenance.get(&(number.0, partner)).copied();
+        first.map(|given| given.slots).into_iter().chain(beside).reduce(SlotMask::or)
+    }
+
+    pub(super) fn add_provenance(&mut self, number: RowNumber, partner: u16, slots: SlotMask) {
+        let known = self.provenance.entry((number.0, partner)).or_default();
+        *known = known.or(slots);
+    }
+
     pub(super) fn give(&mut self, number: RowNumber, given: Given<u16>) {
+        if let Some(before) = self.given(number).filter(|before| before.from != given.from) {
+            self.add_provenance(number, before.from, before.slots);
+        }
         self.given.insert(number.0, given);
         let row = self.row_mut(number);
         row.open = row.open.without(given.retracted);

@@ -22,6 +22,8 @@ pub(super) struct Holds {
     held: BTreeSet<RowNumber>,
     /// Slots that a partner's feed orders erased and a hold kept.
     waiting: BTreeMap<RowNumber, OfPartners>,
+    /// Those of them that the partner's feed names.
+    named: BTreeMap<RowNumber, OfPartners>,
     /// Slots that our feed to a partner orders erased.
     ordered: BTreeMap<RowNumber, OfPartners>,
     /// A hold has ended, and these slots must be erased next.
@@ -111,8 +113,11 @@ impl Audit {
             (None, true) => {}
             (Some(order), false) if held.restricted => {
                 self.partners.known(&held.partner)?;
+                self.gave(row, &held.partner)?;
                 let order = self.order(order, row)?;
-                if let Ok(agency) = held.partner.parse() {
+                let named = within("slots that are ordered erased", order.slots, held.slots)?;
+                if let Ok(agency) = held.partner.parse::<AgencyName>() {
+                    add(&mut self.holds.named, row, agency.clone(), named);
                     add(&mut self.holds.waiting, row, agency, order.slots);
                 }
             }
@@ -214,7 +219,7 @@ impl Audit {
             }
             None => {
                 let here = self.holdings.at(row).open;
-                let waited = of(&self.holds.waiting, row, &agency).without(here);
+                let waited = of(&self.holds.named, row, &agency).without(here);
                 let expected = "slots that waited to be erased for this partner, and are";
                 within(expected, waited, entry.open_slots)?;
             }

@@ -285,6 +285,9 @@ impl Audit {
             }
             Event::ReceiptReceived(receipt) => {
                 self.counts.notes += 1;
+                if let Some(disclosures) = &mut self.disclosures {
+                    disclosures.not_taken(&receipt);
+                }
                 self.partners.receipt(&receipt, &self.own, (index, at), &mut self.times)
             }
             Event::CosignatureReceived(received) => self.cosigned(&received, (index, at)),
@@ -305,6 +308,8 @@ impl Audit {
             Event::ConsentEnded(ended) => self.end_consent(ended, at),
             Event::RecordRetracted(retracted) => self.retract(&retracted),
             Event::RecordReceivedAgain(received) => self.receive_again(&received),
+            Event::RefusedOffered(offered) => self.offer_refused(&offered, at),
+            Event::ProvenanceReceived(received) => self.add_provenance(&received),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {
                 Err(Fault::new(Check::Content, "the record's content before its entry", "none"))
             }
@@ -596,6 +601,7 @@ impl Audit {
             records: feed.records(),
             receipted: feed.receipted(),
             exceptions: feed.exceptions(),
+            refused: feed.refused(),
             received: received.map_or(0, |head| head.size.get()),
         });
         let (witnesses, quorum) = (self.witnesses.counts(&self.own), self.quorum());

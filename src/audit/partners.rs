@@ -406,7 +406,7 @@ impl Partners {
         let published = &partner.logs(own)?.published;
         let (head, signed) = published.receipted_head(&receipt.note, Check::Receipt)?;
         let range = published.check_statement(receipt)?;
-        let made = partner.feed.receipt(head, receipt, range)?;
+        let made = partner.feed.receipt(head, receipt, range, entry.1)?;
         times.take(&format!("{}/receipt", receipt.partner), signed, Some(made), entry);
         Ok(())
     }
@@ -414,6 +414,11 @@ impl Partners {
     /// Every receipt must come with statements of the exceptions up to its head.
     pub(super) fn check_accounted(&self) -> Result<(), Fault> {
         self.partners.values().try_for_each(|partner| partner.feed.check_accounted())
+    }
+
+    /// The present feed to a partner.
+    pub(super) fn feed_to(&mut self, partner: &str) -> Result<&mut Feed, Fault> {
+        self.named(partner).map(|partner| &mut partner.feed)
     }
 
     pub(super) fn remark(&self, remarks: &mut Vec<Remark>) {

@@ -130,6 +130,7 @@ impl Audit {
         let Some((given, from, _)) = self.given_by(number, &retracted.partner)? else {
             return Err(fault("a record of a partner", "one that was submitted here".to_owned()));
         };
+        let gave = self.gave(number, &retracted.partner)?;
         let named = SlotMask::from_bits(retracted.slots);
         let given = match (retracted.retracted, named.is_empty()) {
             (false, _) => Given { is_retracted: false, ..given },
@@ -139,9 +140,11 @@ impl Audit {
             }
             (true, true) => given.after(TakenBack::Whole),
             (true, false) => {
-                let beyond = named.without(self.holdings.at(number).open);
+                let theirs = if from == given.from { SlotMask::from_bits(u32::MAX) } else { gave };
+                let beyond = named.without(self.holdings.at(number).open.and(theirs));
                 if named.bits() != retracted.slots || !beyond.is_empty() {
-                    return Err(fault("slots that are in use here", slots(retracted.slots)));
+                    let expected = "slots that are in use here and that the partner gave";
+                    return Err(fault(expected, slots(retracted.slots)));
                 }
                 given.after(TakenBack::Slots(named))
             }
@@ -186,6 +189,9 @@ impl Audit {
             self.partners.known(&erased.partner)?;
         }
         let (number, row) = self.known(&erased.record_id, content)?;
+        if !erased.partner.is_empty() {
+            self.gave(number, &erased.partner)?;
+        }
         self.check_ground(erased, number, at)?;
         self.check_erased(erased, number)?;
         let slots = SlotMask::from_bits(erased.slots);

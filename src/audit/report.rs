@@ -268,6 +268,8 @@ pub struct FeedCount {
     pub receipted: u64,
     /// Entries that it did not take.
     pub exceptions: u64,
+    /// Records that it refused and was not shown again since, or refused again.
+    pub refused: u64,
     /// Entries of its feed that were taken in here.
     pub received: u64,
 }
@@ -414,6 +416,7 @@ impl Report {
                 "records": text(feed.records),
                 "receipted": text(feed.receipted),
                 "exceptions": text(feed.exceptions),
+                "refused": text(feed.refused),
                 "received": text(feed.received),
             })).collect::<Vec<_>>(),
             "witnesses": witnesses.iter().map(|witness| json!({
@@ -500,11 +503,15 @@ impl Report {
         self.feeds.iter().try_for_each(|feed| {
             writeln!(
                 f,
-                "feed       ✓ {}: {} entries, {} receipted, {} not taken; {} received",
+                "feed       ✓ {}: {} entries, {} receipted, {} not taken{}; {} received",
                 feed.name,
                 grouped(feed.size),
                 grouped(feed.receipted),
                 grouped(feed.exceptions),
+                match feed.refused {
+                    0 => String::new(),
+                    refused => format!(", {} records refused to this day", grouped(refused)),
+                },
                 grouped(feed.received),
             )
         })?;

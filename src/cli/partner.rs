@@ -345,6 +345,7 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
         "received",
         "lag",
         "rescan",
+        "refused",
         "problem",
     ];
     let mut table = Table::new(header).right(&[4, 5, 6, 7]);
@@ -359,10 +360,36 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
             grouped(partner.received),
             grouped(partner.lag_entries),
             rescan_text(partner),
+            refused_text(partner),
             partner.last_error.clone(),
         ]);
     }
     table
+}
+
+/// Records and duties that the partner refused; nothing when it took everything.
+fn refused_text(partner: &pb::PartnerView) -> String {
+    let all = |counts: &[pb::Count]| counts.iter().map(|count| count.count).sum::<u64>();
+    match (all(&partner.refused), all(&partner.refused_duties)) {
+        (0, 0) => String::new(),
+        (records, 0) => format!("{} records", grouped(records)),
+        (0, duties) => format!("{} DUTIES", grouped(duties)),
+        (records, duties) => format!("{} records, {} DUTIES", grouped(records), grouped(duties)),
+    }
+}
+
+/// What the partner refused, by reason, and when it is offered again.
+pub(super) fn refused_by_reason(partner: &pb::PartnerView) -> String {
+    let named = |what: &str, counts: &[pb::Count]| {
+        let named = |count: &pb::Count| format!("{} {what} ({})", grouped(count.count), count.name);
+        counts.iter().map(named).collect::<Vec<_>>()
+    };
+    let mut parts = named("records", &partner.refused);
+    parts.extend(named("DUTIES", &partner.refused_duties));
+    if !parts.is_empty() && partner.offered_again_ms != 0 {
+        parts.push(format!("offered again at {}", time_text(partner.offered_again_ms)));
+    }
+    parts.join(", ")
 }
 
 /// How far the feed is on its way to the state that the rules in force want; nothing when it is there.
@@ -413,6 +440,7 @@ fn partner_text(partner: &pb::PartnerView) -> String {
         ("received", format!("{} entries", grouped(partner.received))),
         ("denied", denied.collect::<Vec<_>>().join(", ")),
         ("held", held),
+        ("refused", refused_by_reason(partner)),
         ("receipt time", format!("{} ms (median)", partner.receipt_ms_p50)),
         ("problem", partner.last_error.clone()),
     ])

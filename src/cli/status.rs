@@ -90,6 +90,11 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
     let held = status.partners.iter().filter(|partner| partner.held > 0);
     let held = held.map(|partner| format!("{} for {}", grouped(partner.held), partner.agency));
     lines.push(("waits for release", held.collect::<Vec<_>>().join(", ")));
+    let refused = status.partners.iter().filter_map(|partner| {
+        let text = partner::refused_by_reason(partner);
+        (!text.is_empty()).then(|| format!("{}: {text}", partner.agency))
+    });
+    lines.push(("refused by partners", refused.collect::<Vec<_>>().join("; ")));
     lines.push(("http port", status.http_address.clone()));
     lines.push(("witnesses", witnesses_text(status)));
     lines.push(("guard", guard_text(status.guard.as_ref())));

@@ -16,22 +16,10 @@ use crate::record::kind::Kind;
 use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoots};
 use std::sync::Arc;
 
-/// What this node itself decides on what a partner sends.
+/// What this node itself decides on the records that a partner sends.
 pub trait Acceptance {
     /// Whether its own policy takes a record from this partner.
     fn accepts(&mut self, header: &Header) -> bool;
-
-    /// How it stands to a duty that the partner lays on it.
-    fn duty(&mut self, entry: &FeedEntry) -> Duty;
-}
-
-/// How a node stands to a duty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Duty {
-    /// It is carried out before the receipt is given; or there is nothing to carry out.
-    Accepted,
-    /// It is not, and the receipt says why.
-    Refused(Reason, String),
 }
 
 /// What a check needs besides the batch.
@@ -63,6 +51,9 @@ pub struct Taken {
     pub entry: FeedEntry,
     /// There if and only if the entry's action carries a record.
     pub record: Option<Arc<Verified>>,
+    /// `false` for a withdrawal alone, which is a duty too: policy takes no record of its marking, and
+    /// the writer judges it by what the partner gave.
+    pub is_accepted: bool,
 }
 
 /// A batch that may be made durable.
@@ -74,11 +65,10 @@ pub struct CheckedBatch {
     pub frontier: Frontier,
     /// The partner's head over it, verified.
     pub head: SignedCheckpoint,
-    /// In the order of the feed. Every entry is either here or among the exceptions.
+    /// In the order of the feed. Every entry is either here or among the exceptions. Duties are here
+    /// whatever they name: the writer judges them ([`super::duty`]).
     pub taken: Vec<Taken>,
     pub exceptions: Vec<Exception>,
-    /// Duties among the exceptions that are not carried out because of a hold; without a record.
-    pub declined: Vec<Taken>,
 }
 
 /// Checks a batch against the partner's feed as it stands at `frontier`.
@@ -92,21 +82,16 @@ pub fn check_batch<K: KeyRing, A: Acceptance>(
     let range = batch.range();
     let pb::FeedBatch { entries, envelopes, .. } = batch.into_wire();
     let (mut taken, mut exceptions) = (Vec::with_capacity(entries.len()), Vec::new());
-    let mut declined = Vec::new();
     for (index, (entry, envelope)) in range.map(LeafIndex::new).zip(entries.iter().zip(envelopes)) {
         match context.judge(entry, envelope) {
-            Ok((entry, record)) => taken.push(Taken { index, entry, record }),
-            Err((reason, detail)) => {
-                if reason == Reason::HeldAsEvidence {
-                    let entry = FeedEntry::decode(entry).ok();
-                    declined.extend(entry.map(|entry| Taken { index, entry, record: None }));
-                }
-                exceptions.push(Exception::new(index, reason, &detail));
+            Ok((entry, record, is_accepted)) => {
+                taken.push(Taken { index, entry, record, is_accepted });
             }
+            Err((reason, detail)) => exceptions.push(Exception::new(index, reason, &detail)),
         }
     }
     Exception::share_space(&mut exceptions);
-    Ok(CheckedBatch { start, frontier, head, taken, exceptions, declined })
+    Ok(CheckedBatch { start, frontier, head, taken, exceptions })
 }
 
 fn check_head(
@@ -130,7 +115,7 @@ fn check_head(
     Ok((frontier, head))
 }
 
-type Judgement = Result<(FeedEntry, Option<Arc<Verified>>), (Reason, String)>;
+type Judgement = Result<(FeedEntry, Option<Arc<Verified>>, bool), (Reason, String)>;
 
 impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
     fn judge(&mut self, entry: &[u8], envelope: pb::Envelope) -> Judgement {
@@ -142,10 +127,7 @@ impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
                 let detail = "an envelope where the action carries no record";
                 return Err(malformed(detail.to_owned()));
             }
-            return match self.acceptance.duty(&entry) {
-                Duty::Accepted => Ok((entry, None)),
-                Duty::Refused(reason, detail) => Err((reason, detail)),
-            };
+            return Ok((entry, None, true));
         }
         if envelope.header.is_empty() {
             return Err((Reason::NotSupplied, String::new()));
@@ -164,10 +146,11 @@ impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
             let detail = format!("slots {:#x} are open and not disclosed", beyond.bits());
             return Err(malformed(detail));
         }
-        if !self.acceptance.accepts(record.header()) {
+        let is_accepted = self.acceptance.accepts(record.header());
+        if !is_accepted && record.kind() != Kind::Withdrawal {
             return Err((Reason::Policy, String::new()));
         }
-        Ok((entry, Some(Arc::new(record))))
+        Ok((entry, Some(Arc::new(record)), is_accepted))
     }
 }
 

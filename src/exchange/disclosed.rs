@@ -19,6 +19,9 @@ pub struct Disclosed {
     pub is_retracted: bool,
     /// The last entry that shows it went without its envelope, so that the partner may not have it.
     pub is_lapsed: bool,
+    /// The partner refused the last entry that shows it, so that it may not have it. It is owed again
+    /// when that is offered anew.
+    pub is_refused: bool,
     /// It was given in a feed that the present one succeeds, and this one shows it nowhere, though it
     /// may say that something of it is taken back or to be erased.
     pub is_earlier: bool,
@@ -58,7 +61,14 @@ impl Disclosed {
     /// What was given in feeds that the present one succeeds. Whatever was taken back there may have
     /// been shown again by entries that are lost, so all of it may be in use.
     pub const fn earlier(given: SlotMask) -> Self {
-        Self { slots: given, given, is_retracted: false, is_lapsed: false, is_earlier: true }
+        Self {
+            slots: given,
+            given,
+            is_retracted: false,
+            is_lapsed: false,
+            is_refused: false,
+            is_earlier: true,
+        }
     }
 
     /// After one more entry of the feed about the record.
@@ -72,11 +82,13 @@ impl Disclosed {
                 given: before.given.or(slots),
                 is_retracted: false,
                 is_lapsed: false,
+                is_refused: false,
                 is_earlier: false,
             },
             FeedAction::Retract => Self {
                 slots: before.slots.without(slots),
                 is_retracted: before.is_retracted || slots == WHOLE_RECORD,
+                is_refused: before.is_refused && slots != WHOLE_RECORD,
                 is_earlier: before.is_earlier && slots != WHOLE_RECORD,
                 ..before
             },
@@ -102,6 +114,18 @@ impl Disclosed {
     /// taken back.
     const fn lost(&self, open: SlotMask, erased: SlotMask) -> SlotMask {
         self.slots.without(open).without(erased)
+    }
+
+    /// After the receipt said that the partner refused the last entry that shows it.
+    #[must_use]
+    pub const fn refused(self) -> Self {
+        Self { is_refused: !self.is_retracted, ..self }
+    }
+
+    /// Offered again: what was refused is owed as if it had gone without its envelope.
+    #[must_use]
+    pub const fn offered_again(self) -> Self {
+        Self { is_lapsed: self.is_lapsed || self.is_refused, ..self }
     }
 
     /// Whether the partner may use any of it.
@@ -205,6 +229,20 @@ mod tests {
         let retracted = bring(Some(disclosed), Allowed::Nothing).1.unwrap();
         assert_eq!(retracted.lapsed(), retracted);
         assert_eq!(retracted.given, disclosed.given, "an erasure must still reach it");
+    }
+
+    #[test]
+    fn what_was_refused_is_owed_once_more_when_it_is_offered_again_and_not_before() {
+        let shown = bring(None, open(0b0110)).1.unwrap();
+        let refused = shown.refused();
+        assert_eq!(bring(Some(refused), open(0b0110)).0, []);
+        let again = refused.offered_again();
+        let (said, after) = bring(Some(again), open(0b0110));
+        assert_eq!(said, [(FeedAction::Revise, 0b0110)]);
+        assert_eq!(after, Some(shown));
+        assert_eq!(shown.offered_again(), shown);
+        let gone = bring(Some(refused), Allowed::Nothing).1.unwrap();
+        assert_eq!((gone.is_refused, gone.refused()), (false, gone));
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub enum Reason {
     NotOrdered,
 }
 
+impl Reason {
+    /// Whether the receiver refused what it could have taken, so that it is offered again; not where
+    /// nothing was sent, or where a hold keeps a duty.
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Self::Malformed | Self::Signature | Self::Policy | Self::NotOrdered => true,
+            Self::NotSupplied | Self::HeldAsEvidence => false,
+        }
+    }
+}
+
 /// What is wrong with an exception that a partner sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExceptionError {
@@ -66,6 +77,15 @@ impl Exception {
         self.detail.truncate(self.detail.floor_char_boundary(bytes_max));
     }
 
+    /// All exceptions of a batch in their order: those of its check and those that the writer made.
+    pub fn merged(checked: Vec<Self>, refused: Vec<Self>) -> Vec<Self> {
+        let mut exceptions = checked;
+        exceptions.extend(refused);
+        exceptions.sort_by_key(|exception| exception.index);
+        Self::share_space(&mut exceptions);
+        exceptions
+    }
+
     /// Shortens the texts of many, so that every 1,024 of them fit one journal entry.
     pub(super) fn share_space(exceptions: &mut [Self]) {
         let sharing = exceptions.len().clamp(1, SHARING_MAX);
@@ -74,21 +94,44 @@ impl Exception {
     }
 }
 
+impl From<Reason> for pb::ExceptionReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Malformed => Self::Malformed,
+            Reason::Signature => Self::Signature,
+            Reason::Policy => Self::Policy,
+            Reason::NotSupplied => Self::NotSupplied,
+            Reason::HeldAsEvidence => Self::HeldAsEvidence,
+            Reason::NotOrdered => Self::NotOrdered,
+        }
+    }
+}
+
 impl From<&Exception> for pb::FeedException {
     fn from(exception: &Exception) -> Self {
-        let reason = match exception.reason {
-            Reason::Malformed => pb::ExceptionReason::Malformed,
-            Reason::Signature => pb::ExceptionReason::Signature,
-            Reason::Policy => pb::ExceptionReason::Policy,
-            Reason::NotSupplied => pb::ExceptionReason::NotSupplied,
-            Reason::HeldAsEvidence => pb::ExceptionReason::HeldAsEvidence,
-            Reason::NotOrdered => pb::ExceptionReason::NotOrdered,
-        };
         Self {
             index: exception.index.get(),
-            reason: reason.into(),
+            reason: pb::ExceptionReason::from(exception.reason).into(),
             detail: exception.detail.clone(),
         }
+    }
+}
+
+impl TryFrom<i32> for Reason {
+    type Error = ExceptionError;
+
+    fn try_from(reason: i32) -> Result<Self, ExceptionError> {
+        Ok(match pb::ExceptionReason::try_from(reason) {
+            Ok(pb::ExceptionReason::Malformed) => Self::Malformed,
+            Ok(pb::ExceptionReason::Signature) => Self::Signature,
+            Ok(pb::ExceptionReason::Policy) => Self::Policy,
+            Ok(pb::ExceptionReason::NotSupplied) => Self::NotSupplied,
+            Ok(pb::ExceptionReason::HeldAsEvidence) => Self::HeldAsEvidence,
+            Ok(pb::ExceptionReason::NotOrdered) => Self::NotOrdered,
+            Ok(pb::ExceptionReason::Unspecified) | Err(_) => {
+                return Err(ExceptionError::Reason(reason));
+            }
+        })
     }
 }
 
@@ -97,17 +140,7 @@ impl TryFrom<pb::FeedException> for Exception {
 
     fn try_from(wire: pb::FeedException) -> Result<Self, ExceptionError> {
         let pb::FeedException { index, reason, detail } = wire;
-        let reason = match pb::ExceptionReason::try_from(reason) {
-            Ok(pb::ExceptionReason::Malformed) => Reason::Malformed,
-            Ok(pb::ExceptionReason::Signature) => Reason::Signature,
-            Ok(pb::ExceptionReason::Policy) => Reason::Policy,
-            Ok(pb::ExceptionReason::NotSupplied) => Reason::NotSupplied,
-            Ok(pb::ExceptionReason::HeldAsEvidence) => Reason::HeldAsEvidence,
-            Ok(pb::ExceptionReason::NotOrdered) => Reason::NotOrdered,
-            Ok(pb::ExceptionReason::Unspecified) | Err(_) => {
-                return Err(ExceptionError::Reason(reason));
-            }
-        };
+        let reason = Reason::try_from(reason)?;
         if detail.len() > EXCEPTION_DETAIL_BYTES_MAX {
             return Err(ExceptionError::DetailLength(detail.len()));
         }

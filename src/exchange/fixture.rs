@@ -8,8 +8,10 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use super::entry::{FeedAction, FeedEntry, Said};
 use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
-use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, Duty, check_batch};
-use crate::ident::{AgencyName, Generation, KeyId, PolicyVersion, Timestamp, TreeHash, TreeSize};
+use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
+use crate::ident::{
+    AgencyName, Generation, KeyId, PolicyVersion, RecordId, Timestamp, TreeHash, TreeSize,
+};
 use crate::merkle::{
     Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
     leaf_hash, root_of,
@@ -17,6 +19,7 @@ use crate::merkle::{
 use crate::pb;
 use crate::record::consent::{Consent, Parties, Saying};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::header::Header;
 use crate::record::signed::{KeyRing, Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
@@ -89,6 +92,17 @@ impl Agency {
 
     fn key_id(&self) -> KeyId {
         KeyId::try_from(&self.record_key.verifying_key().as_bytes()[..16]).unwrap()
+    }
+
+    /// Orders slots of a record erased, whoever its originator is.
+    pub(super) fn order(
+        &self,
+        record: &RecordId,
+        slots: SlotMask,
+        basis: ErasureBasis,
+    ) -> ErasureOrder {
+        let key = (&self.record_key, self.key_id());
+        ErasureOrder::sign(record, slots, basis, start_of_day(), key)
     }
 
     /// What this agency says as an originator.
@@ -193,10 +207,6 @@ pub(super) struct AtLeast(pub(super) u8);
 impl Acceptance for AtLeast {
     fn accepts(&mut self, header: &Header) -> bool {
         header.confidence >= self.0
-    }
-
-    fn duty(&mut self, _: &FeedEntry) -> Duty {
-        Duty::Accepted
     }
 }
 

@@ -68,16 +68,22 @@ impl<P: Copy + Eq> Given<P> {
         (after != self).then_some(after)
     }
 
-    /// What a retraction of `slots` by a partner comes to, of those that are open here; `None` if
-    /// it changes nothing.
-    pub fn taken_back(&self, from: P, slots: SlotMask, open: SlotMask) -> Option<TakenBack> {
+    /// What a retraction of `slots` by a partner comes to, of those that are open here and that it
+    /// `gave`; `None` if it changes nothing.
+    pub fn taken_back(
+        &self,
+        from: P,
+        slots: SlotMask,
+        open: SlotMask,
+        gave: SlotMask,
+    ) -> Option<TakenBack> {
         let is_whole = slots == WHOLE_RECORD || slots.is_empty();
         if is_whole && from == self.from {
             return (!self.is_retracted).then_some(TakenBack::Whole);
         }
         let named = if is_whole { open } else { slots.and(open) };
         // What the one whose leave counts gave is not another's to take back.
-        let theirs = if from == self.from { named } else { named.without(self.slots) };
+        let theirs = if from == self.from { named } else { named.and(gave).without(self.slots) };
         let fresh = theirs.without(self.retracted);
         (!fresh.is_empty()).then_some(TakenBack::Slots(fresh))
     }
@@ -104,7 +110,8 @@ mod tests {
     }
 
     fn take(given: Given<u8>, from: u8, slots: SlotMask) -> Given<u8> {
-        given.taken_back(from, slots, mask(0b1110)).map_or(given, |taken| given.after(taken))
+        let all = mask(0b1110);
+        given.taken_back(from, slots, all, all).map_or(given, |taken| given.after(taken))
     }
 
     #[test]
@@ -114,7 +121,7 @@ mod tests {
         assert_eq!((without.slots, without.retracted), (mask(0b1010), mask(0b0100)));
         let gone = take(without, 1, WHOLE_RECORD);
         assert!(gone.is_retracted);
-        assert_eq!(gone.taken_back(1, WHOLE_RECORD, mask(0b1110)), None);
+        assert_eq!(gone.taken_back(1, WHOLE_RECORD, mask(0b1110), mask(0b1110)), None);
         let again = gone.again(1, mask(0b0010), false).unwrap();
         assert!(!again.is_retracted);
         assert_eq!((again.slots, again.retracted), (mask(0b0010), mask(0b1100)));
@@ -127,6 +134,14 @@ mod tests {
         assert_eq!(take(given, 2, WHOLE_RECORD), given);
         let gone = take(given, 1, WHOLE_RECORD);
         assert_eq!(gone.again(2, mask(0b1110), false), None);
+    }
+
+    #[test]
+    fn a_partner_takes_back_no_slot_that_it_never_gave() {
+        let given = Given::new(1, mask(0b0010)).gained(2, mask(0b0100));
+        assert_eq!(given.taken_back(3, mask(0b0100), mask(0b0110), SlotMask::NONE), None);
+        let theirs = given.taken_back(2, mask(0b0110), mask(0b0110), mask(0b0100));
+        assert_eq!(theirs, Some(TakenBack::Slots(mask(0b0100))));
     }
 
     #[test]

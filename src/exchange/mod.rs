@@ -21,6 +21,7 @@ mod batch;
 mod check;
 mod consents;
 mod disclosed;
+mod duty;
 mod entry;
 mod exception;
 mod exception_statement;
@@ -29,6 +30,7 @@ mod given;
 mod lag;
 mod pair;
 mod receiving;
+mod reoffer;
 mod sending;
 mod series;
 mod session;
@@ -44,9 +46,10 @@ mod tests;
 mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
-pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Duty, Taken, check_batch};
+pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Taken, check_batch};
 pub use consents::{ConsentFault, Dealings, GivenConsent, OpenRequest, REQUESTS_OPEN_MAX};
 pub use disclosed::{Allowed, Disclosed, Owed, owed};
+pub use duty::{Duty, GivenRecord, judge_consent, judge_order, judge_report, judge_withdrawal};
 pub use entry::{EntryError, FeedAction, FeedEntry, Said, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementError};
@@ -57,7 +60,11 @@ pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
 pub use receiving::ReceivedBatch;
+<<<<<<< HEAD
 pub use series::{Place, SeriesVerdict};
+=======
+pub use reoffer::Offering;
+>>>>>>> h/u2
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 

@@ -28,12 +28,11 @@ pub struct ReceivedBatch {
     pub receipt_note: Vec<u8>,
 }
 
-/// A batch that is being stored, and what the receipt that waits for it says.
+/// A batch that is being stored, and the note of the receipt that waits for it.
 struct Storing {
     start: LeafIndex,
     head: TreeHead,
     note: Vec<u8>,
-    exceptions: Vec<Exception>,
 }
 
 pub(super) struct Receiving {
@@ -233,28 +232,24 @@ impl Receiving {
             .map_err(OwnFault::Cosign)?
             .to_bytes();
         self.edge = checked.frontier.clone();
-        self.storing.push_back(Storing {
-            start: checked.start,
-            head,
-            note: receipt_note.clone(),
-            exceptions: checked.exceptions.clone(),
-        });
+        self.storing.push_back(Storing { start: checked.start, head, note: receipt_note.clone() });
         out.push(Output::Store(Box::new(ReceivedBatch { checked, receipt_note })));
         self.check_next(out);
         Ok(())
     }
 
-    /// The batch that was given out first is durable.
+    /// The batch that was given out first is durable, but for these entries.
     pub(super) fn stored(
         &mut self,
+        exceptions: &[Exception],
         pair: &Pair,
         cosigner: &Cosigner,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
-        let Storing { start, head, note, exceptions } =
+        let Storing { start, head, note } =
             self.storing.pop_front().ok_or(OwnFault::Unasked("stored"))?;
         let range = start.get()..head.size.get();
-        let receipt = receipt(note, &pair.partner_feed(), range, &exceptions, cosigner);
+        let receipt = receipt(note, &pair.partner_feed(), range, exceptions, cosigner);
         self.held = head;
         self.receipt = receipt.clone();
         out.push(Output::send(Body::Receipt(receipt)));

@@ -50,8 +50,9 @@ pub enum Input {
     Exceptions(Vec<Exception>),
     /// Answers [`Output::Check`].
     Checked(Result<CheckedBatch, BatchFault>),
-    /// Answers the oldest [`Output::Store`]: batch and receipt are durable.
-    Stored,
+    /// Answers the oldest [`Output::Store`]: batch and receipt are durable, but for these entries, in
+    /// their order: those of the check and those that the writer refused.
+    Stored(Vec<Exception>),
     /// Answers [`Output::AskJournalRoot`]; no root when our journal is smaller.
     JournalRoot { size: TreeSize, root: Option<TreeHash> },
     /// Our journal grew, or time went by since it was told last.
@@ -60,6 +61,8 @@ pub enum Input {
     Checkpoint { proof: Vec<TreeHash>, note: Vec<u8> },
     /// Answers [`Output::Witness`].
     Witnessed(Witnessed),
+    /// So often our rules of acceptance for the partner had changed by now.
+    Acceptance(u64),
     /// This node wants to end the stream in good order.
     Drain,
 }
@@ -100,6 +103,8 @@ pub enum Output {
     /// lost the entry: journal the note, unless a later one is known, before anything else of that
     /// journal is judged.
     AdoptCosignature { note: Vec<u8> },
+    /// So often the partner's rules of acceptance for us had changed, by its own count.
+    AcceptanceNoticed(u64),
     /// Tell an operator; the session goes on.
     Alert(Alert),
     /// End the stream.
@@ -162,6 +167,7 @@ impl Session {
             sending: Sending::new(published, receipted),
             receiving: Receiving::new(partner_feed, receipt_note)?,
             witnessing: Witnessing::new(witness),
+            acceptance: OwnAcceptance::default(),
         };
         let hello = flow.own_hello(&pair);
         let state = State::AwaitHello(AwaitHello { flow });
@@ -235,6 +241,7 @@ impl AwaitHello {
             Input::Frame(frame) => match body_of(frame)? {
                 Body::Hello(hello) => {
                     self.flow.hello(hello, context, out)?;
+                    self.flow.acceptance.notify(out);
                     Ok(State::Running(Running { flow: self.flow }))
                 }
                 other => Err(Misbehaviour::BeforeHello(name_of(&other)).into()),
@@ -245,6 +252,10 @@ impl AwaitHello {
             }
             Input::Journal(journal) => {
                 self.flow.witnessing.grown(journal);
+                Ok(State::AwaitHello(self))
+            }
+            Input::Acceptance(changes) => {
+                self.flow.acceptance.changes = changes;
                 Ok(State::AwaitHello(self))
             }
             Input::Drain => {
@@ -258,7 +269,7 @@ impl AwaitHello {
             Input::Loaded { .. } => Err(OwnFault::Unasked("batch").into()),
             Input::Exceptions(_) => Err(OwnFault::Unasked("exceptions").into()),
             Input::Checked(_) => Err(OwnFault::Unasked("verdict").into()),
-            Input::Stored => Err(OwnFault::Unasked("stored").into()),
+            Input::Stored(_) => Err(OwnFault::Unasked("stored").into()),
         }
     }
 }
@@ -327,6 +338,24 @@ struct Flow {
     sending: Sending,
     receiving: Receiving,
     witnessing: Witnessing,
+    acceptance: OwnAcceptance,
+}
+
+/// How often our rules of acceptance changed, and what the partner was notified of.
+#[derive(Default)]
+struct OwnAcceptance {
+    changes: u64,
+    notified: u64,
+}
+
+impl OwnAcceptance {
+    fn notify(&mut self, out: &mut Vec<Output>) {
+        if self.changes > self.notified {
+            self.notified = self.changes;
+            let notice = pb::AcceptanceNotice { changes: self.changes };
+            out.push(Output::send(Body::AcceptanceNotice(notice)));
+        }
+    }
 }
 
 impl Flow {
@@ -418,6 +447,10 @@ impl Flow {
             Body::Receipt(receipt) => self.sending.receipt(receipt, context.pair, out),
             Body::AddCheckpoint(request) => Ok(self.witnessing.shown(request, out)?),
             Body::CheckpointAnswer(answer) => self.witnessing.answer(&answer, context.pair, out),
+            Body::AcceptanceNotice(notice) => {
+                out.push(Output::AcceptanceNoticed(notice.changes));
+                Ok(())
+            }
             Body::Hello(_) => Err(Misbehaviour::HelloTwice.into()),
             Body::Drain(_) => Err(Misbehaviour::AfterDrain("drain").into()),
         }
@@ -452,7 +485,14 @@ impl Flow {
                 Ok(self.receiving.recalled(&exceptions, pair, receipt_key, out)?)
             }
             Input::Checked(verdict) => self.receiving.checked(verdict, pair, receipt_key, now, out),
-            Input::Stored => Ok(self.receiving.stored(pair, receipt_key, out)?),
+            Input::Stored(exceptions) => {
+                Ok(self.receiving.stored(&exceptions, pair, receipt_key, out)?)
+            }
+            Input::Acceptance(changes) => {
+                self.acceptance.changes = changes;
+                self.acceptance.notify(out);
+                Ok(())
+            }
             // The states take these themselves.
             Input::Frame(_) | Input::Loaded { .. } | Input::Drain => Ok(()),
         }
@@ -471,5 +511,6 @@ const fn name_of(body: &Body) -> &'static str {
         Body::Drain(_) => "drain",
         Body::AddCheckpoint(_) => "checkpoint",
         Body::CheckpointAnswer(_) => "answer to a checkpoint",
+        Body::AcceptanceNotice(_) => "notice of acceptance",
     }
 }

@@ -369,7 +369,7 @@ fn a_receipt_leaves_only_after_the_batch_is_durable() {
     let out = give(&mut session, Input::Checked(scene.check(0, batch.clone().into_wire())));
     let [Output::Store(received)] = &out[..] else { panic!("{out:?}") };
     assert!(scene.a.pair_with(&scene.b).open_receipt(&received.receipt_note).is_ok());
-    let out = give(&mut session, Input::Stored);
+    let out = give(&mut session, Input::Stored(Vec::new()));
     let [Output::Send(sent)] = &out[..] else { panic!("{out:?}") };
     let Some(Body::Receipt(receipt)) = &sent.body else { panic!("{sent:?}") };
     assert_eq!(receipt.note, received.receipt_note);
@@ -631,7 +631,7 @@ fn answers_that_nobody_asked_for_are_our_own_fault() {
     let scene = Scene::new(1);
     let unasked = |input| fault(&mut scene.receiver(0), input);
     let own = |what| Fault::from(OwnFault::Unasked(what));
-    assert_eq!(unasked(Input::Stored), own("stored"));
+    assert_eq!(unasked(Input::Stored(Vec::new())), own("stored"));
     assert_eq!(unasked(Input::Exceptions(Vec::new())), own("exceptions"));
     assert_eq!(unasked(Input::Checked(scene.check(0, scene.batch(0, 1)))), own("verdict"));
     assert_eq!(unasked(Input::Root { size: TreeSize::new(0), root: None }), own("root"));

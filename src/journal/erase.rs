@@ -7,7 +7,11 @@
 use super::JournalError;
 use super::erasure_index::{self, Erasure, ErasureNote};
 use super::index::{self, RecordPlace};
+<<<<<<< HEAD
 use super::series::{self, Member};
+=======
+use super::provenance;
+>>>>>>> h/u2
 use super::state::PartnerNumber;
 use super::transaction::{Located, OldFrame, StagedRecord, Transaction};
 use crate::exchange::{Given, TakenBack};
@@ -181,7 +185,9 @@ impl Transaction<'_> {
             return Ok(());
         };
         let Some(given) = located.place.given else { return Ok(()) };
-        let Some(taken) = given.taken_back(number, slots, record.open_slots()) else {
+        // Who gave nothing of it takes nothing back.
+        let Some(gave) = self.given_by(id, number)? else { return Ok(()) };
+        let Some(taken) = given.taken_back(number, slots, record.open_slots(), gave) else {
             return Ok(());
         };
         let slots = match taken {
@@ -218,6 +224,13 @@ impl Transaction<'_> {
             feed_index,
         }))?;
         self.touched.records.touch(*id, entry);
+        if let Some(before) = located.place.given
+            && before.from != given.from
+        {
+            self.stage_provenance(id, before.from, before.slots);
+        }
+        let displaced = provenance::put_displaced(id, located.place.given, Some(given));
+        self.group.changes.extend(displaced);
         self.give(id, &record, &located, given);
         Ok(())
     }
@@ -247,25 +260,6 @@ impl Transaction<'_> {
             let place = RecordPlace { content, ..place };
             self.group.marked.insert(*id, place);
         }
-    }
-
-    /// Takes a partner's receipt, and remembers which duties it did not take and what it did not
-    /// get.
-    pub fn receipt(&mut self, receipt: pb::ReceiptReceived) -> Result<(), JournalError> {
-        let agency = receipt.partner.parse::<AgencyName>().ok();
-        if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
-            let feed = partner.feed;
-            let changes = &mut self.group.changes;
-            erasure_index::put_exceptions(feed, &receipt.exceptions, changes);
-            for (feed_index, id) in self.view.not_supplied(feed, &receipt.exceptions)? {
-                let disclosure = self.disclosure(feed, &id)?;
-                if let Some(lapsed) = disclosure.and_then(|known| known.lapsed_at(feed_index)) {
-                    self.group.changes.push(index::put_disclosure(feed, &id, lapsed));
-                    self.group.disclosures.insert((feed, id), lapsed);
-                }
-            }
-        }
-        self.append(Event::ReceiptReceived(receipt)).map(drop)
     }
 }
 

@@ -166,7 +166,10 @@ pub fn put_exceptions(
     for exception in exceptions {
         if matches!(
             exception.reason(),
-            pb::ExceptionReason::HeldAsEvidence | pb::ExceptionReason::NotOrdered
+            pb::ExceptionReason::HeldAsEvidence
+                | pb::ExceptionReason::NotOrdered
+                | pb::ExceptionReason::Signature
+                | pb::ExceptionReason::Malformed
         ) {
             let key = excepted_key(feed, exception.index);
             changes.push(change(key, exception.reason.to_be_bytes().to_vec()));
@@ -185,18 +188,23 @@ pub struct Waiting {
     /// The partner's feed to us.
     pub source: FeedNumber,
     pub feed_index: u64,
+    /// The slots of the order that the partner's feed names: those that it gave.
+    pub named: SlotMask,
     pub order: pb::ErasureOrder,
 }
 
 impl Waiting {
     pub fn put(&self, id: &RecordId) -> Change {
-        change(of_feed(WAITING, id, self.source, self.feed_index), self.order.encode_to_vec())
+        let key = of_feed(WAITING, id, self.source, self.feed_index);
+        change(key, [&self.named.bits().to_be_bytes()[..], &self.order.encode_to_vec()].concat())
     }
 
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, JournalError> {
         let (source, feed_index) = in_feed(key)?;
-        let order = pb::ErasureOrder::decode(value).map_err(|_| damaged())?;
-        Ok(Self { source, feed_index, order })
+        let (named, order) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let order = pb::ErasureOrder::decode(order).map_err(|_| damaged())?;
+        let named = SlotMask::from_bits(u32::from_be_bytes(*named));
+        Ok(Self { source, feed_index, named, order })
     }
 
     pub fn slots(&self) -> SlotMask {
@@ -369,7 +377,8 @@ mod tests {
         let found = duty(&put.key, put.value.as_deref().unwrap()).unwrap();
         assert_eq!(found, (FeedNumber::new(513), 9, note.slots));
         let order = pb::ErasureOrder { slots: 0b100, at_ms: 7, ..pb::ErasureOrder::default() };
-        let waiting = Waiting { source: FeedNumber::new(513), feed_index: 4, order };
+        let named = SlotMask::from_bits(0b100);
+        let waiting = Waiting { source: FeedNumber::new(513), feed_index: 4, named, order };
         let put = waiting.put(&id);
         assert!(put.key.starts_with(&waiting_prefix(&id)));
         assert_eq!(Waiting::decode(&put.key, put.value.as_deref().unwrap()).unwrap(), waiting);

@@ -147,7 +147,9 @@ impl View {
         let snapshot = self.snapshot();
         let mut partners = Vec::new();
         for (agency, partner) in &snapshot.state.partners {
-            let known = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed.given);
+            let disclosed = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed);
+            let is_refused = disclosed.is_some_and(|disclosed| disclosed.is_refused);
+            let known = disclosed.map(|disclosed| disclosed.given);
             let before = self.disclosed_before(partner.number, &id)?;
             let owed = known.into_iter().chain(before).any(|given| !given.and(slots).is_empty());
             let duty = self.duty_of(&id, partner.feed, slots)?;
@@ -166,6 +168,10 @@ impl View {
                                 true => pb::ErasureProgress::Done,
                                 false => pb::ErasureProgress::Held,
                             }
+                        }
+                        // Where the record itself was refused, nothing is there to be erased.
+                        Some(pb::ExceptionReason::NotOrdered) if is_refused => {
+                            pb::ErasureProgress::Done
                         }
                         Some(_) => pb::ErasureProgress::Refused,
                     }

@@ -137,6 +137,17 @@ impl View {
         }
     }
 
+    /// How often the rules of acceptance for a partner changed: the policy, or what is agreed with it.
+    pub fn acceptance_changes(&self, number: PartnerNumber) -> Result<u64, JournalError> {
+        let range = KeyRange::between(partner_key(number, 0), partner_key(number, u64::MAX));
+        let mut changes = self.snapshot().state.policy_version().get();
+        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+            pair?;
+            changes += 1;
+        }
+        Ok(changes)
+    }
+
     fn newest_in(&self, range: &KeyRange) -> Result<Option<u64>, JournalError> {
         let pair = self.index().scan(Table::Disclosures, range, Order::Descending).next();
         pair.map(|pair| last_index(&pair?.0)).transpose()

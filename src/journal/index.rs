@@ -7,7 +7,7 @@ use super::JournalError;
 use super::search;
 use super::state::{FeedNumber, PartnerNumber};
 use super::tag::Tag;
-use crate::exchange::{Disclosed, FeedAction, Given};
+use crate::exchange::{Disclosed, FeedAction, Given, Reason};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
 use crate::record::header::Header;
@@ -247,14 +247,17 @@ pub struct Disclosure {
 
 impl Disclosure {
     const EARLIER: u32 = 1 << 31;
+    const REFUSED: u32 = 1 << 31;
 
     fn encode(self) -> Vec<u8> {
-        let Disclosed { slots, given, is_retracted, is_lapsed, is_earlier } = self.disclosed;
+        let Disclosed { slots, given, is_retracted, is_lapsed, is_refused, is_earlier } =
+            self.disclosed;
         let mut out = self.feed_index.to_be_bytes().to_vec();
         // No mask has the first bit or the last, so flags have room there.
         let earlier = if is_earlier { Self::EARLIER } else { 0 };
         out.extend_from_slice(&(slots.bits() | u32::from(is_retracted) | earlier).to_be_bytes());
-        out.extend_from_slice(&(given.bits() | u32::from(is_lapsed)).to_be_bytes());
+        let refused = if is_refused { Self::REFUSED } else { 0 };
+        out.extend_from_slice(&(given.bits() | u32::from(is_lapsed) | refused).to_be_bytes());
         out
     }
 
@@ -263,18 +266,23 @@ impl Disclosure {
         let (feed_index, slots, given) = (fields.u64()?, fields.u32()?, fields.u32()?);
         let disclosed = Disclosed {
             slots: SlotMask::from_bits(slots & !Self::EARLIER),
-            given: SlotMask::from_bits(given),
+            given: SlotMask::from_bits(given & !Self::REFUSED),
             is_retracted: slots & 1 != 0,
             is_lapsed: given & 1 != 0,
+            is_refused: given & Self::REFUSED != 0,
             is_earlier: slots & Self::EARLIER != 0,
         };
         Ok(Self { feed_index, disclosed })
     }
 
-    /// What is disclosed after a receipt said that the entry at `feed_index` came without an
-    /// envelope; `None` if a later one shows the record.
-    pub fn lapsed_at(self, feed_index: u64) -> Option<Self> {
-        let disclosed = self.disclosed.lapsed();
+    /// What is disclosed after a receipt said that the partner did not take the entry at
+    /// `feed_index`; `None` if a later one shows the record.
+    pub fn not_taken_at(self, feed_index: u64, reason: Reason) -> Option<Self> {
+        let disclosed = match reason {
+            Reason::NotSupplied => self.disclosed.lapsed(),
+            reason if reason.is_refusal() => self.disclosed.refused(),
+            _ => return None,
+        };
         (self.feed_index == feed_index).then_some(Self { disclosed, ..self })
     }
 

@@ -9,7 +9,12 @@ use super::erasure_index::{self, Erasure, ErasureNote};
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
+<<<<<<< HEAD
 use super::series::{self, Joined, Member};
+=======
+use super::provenance;
+use super::refusals;
+>>>>>>> h/u2
 use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;
@@ -174,6 +179,7 @@ impl<'a> Step<'a> {
         self.state.remember(index, &event, bytes, &mut self.changes);
         waiting::put_entry(self.state, index, &event, &mut self.changes)?;
         held::put_entry(self.state, index, &event, &mut self.changes)?;
+        provenance::put_entry(self.state, &event, &mut self.changes)?;
         match event {
             Event::RecordAccepted(accepted) => self.accepted(index, accepted),
             Event::SlotsReceived(received) => self.extended(index, &received),
@@ -433,6 +439,7 @@ impl<'a> Step<'a> {
             (Some(given), Some(partner)) => given.again(partner, slots, true).or(known.given),
             (given, _) => given,
         };
+        self.changes.extend(provenance::put_displaced(&id, known.given, given));
         self.give(index, id, known, given)
     }
 
@@ -461,14 +468,13 @@ impl<'a> Step<'a> {
     fn receipt(&mut self, receipt: &pb::ReceiptReceived) -> Result<(), JournalError> {
         let Some(feed) = self.feed_of(&receipt.partner, &receipt.note) else { return Ok(()) };
         erasure_index::put_exceptions(feed, &receipt.exceptions, &mut self.changes);
-        for (feed_index, id) in self.view.not_supplied(feed, &receipt.exceptions)? {
-            let known = match self.disclosures.get(&(feed, id)) {
+        for entry in self.view.not_taken_entries(feed, &receipt.exceptions)? {
+            let known = match self.disclosures.get(&(feed, entry.record)) {
                 Some(known) => Some(*known),
-                None => self.view.disclosure(feed, &id)?,
+                None => self.view.disclosure(feed, &entry.record)?,
             };
-            if let Some(lapsed) = known.and_then(|known| known.lapsed_at(feed_index)) {
-                self.changes.push(index::put_disclosure(feed, &id, lapsed));
-                self.disclosures.insert((feed, id), lapsed);
+            if let Some(after) = refusals::put_not_taken(feed, &entry, known, &mut self.changes) {
+                self.disclosures.insert((feed, entry.record), after);
             }
         }
         Ok(())
@@ -492,6 +498,7 @@ impl<'a> Step<'a> {
                     let disclosure = Disclosure::after(before, feed_index, entry);
                     self.disclosures.insert((feed, id), disclosure);
                     self.changes.push(index::put_disclosure(feed, &id, disclosure));
+                    self.changes.extend(refusals::forget(feed, &id, before, disclosure));
                 }
                 self.changes.extend(index::put_feed_entry(feed, &id, feed_index, entry));
             }

@@ -7,7 +7,9 @@ use super::JournalError;
 use super::consents::{self, ConsentState};
 use super::entry;
 use super::progress::{Progress, Rescan};
+use super::refusals::has_refusals;
 use super::witnessing::Witnessing;
+use crate::exchange::Offering;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
@@ -83,6 +85,10 @@ pub struct PartnerRecord {
     pub receipt_note: Bytes,
     /// Entries of our feed that it did not take.
     pub exceptions: u64,
+    /// What it refused, and what was offered again.
+    pub offering: Offering,
+    /// The last receipt with a refusal.
+    pub(super) refused_by: u64,
     /// The last entry that changed what may be decided for it.
     changed_at: u64,
 }
@@ -243,6 +249,7 @@ impl State {
             | Event::RecordRestricted(_)
             | Event::RecordRetracted(_)
             | Event::RecordReceivedAgain(_)
+            | Event::ProvenanceReceived(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_) => {}
@@ -306,6 +313,12 @@ impl State {
                 partner.receipted = size;
                 partner.receipt_note = receipt.note.clone();
                 partner.exceptions = receipt.exceptions_total;
+                partner.note_refusals(index, at, event);
+            }
+            Event::RefusedOffered(offered) => {
+                if self.is_of_now(offered) {
+                    self.partner(index, &offered.partner)?.note_refusals(index, at, event);
+                }
             }
             Event::PartnerChanged(changed) => self.change_partner(index, changed)?,
             Event::PolicyApplied(policy) => {
@@ -353,6 +366,7 @@ impl State {
             partner.receipted = 0;
             partner.receipt_note = Bytes::new();
             partner.exceptions = 0;
+            partner.offering = Offering::default();
         }
         self.witnessing_mut().received.clear();
     }
@@ -445,6 +459,8 @@ impl State {
             receipted: 0,
             receipt_note: Bytes::new(),
             exceptions: 0,
+            offering: Offering::default(),
+            refused_by: 0,
             changed_at: index,
         });
         partner.changed_at = index;
@@ -476,6 +492,7 @@ impl State {
             | Event::RecordRestricted(_)
             | Event::RecordRetracted(_)
             | Event::RecordReceivedAgain(_)
+            | Event::ProvenanceReceived(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_) => None,
@@ -485,7 +502,8 @@ impl State {
             }
             Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
-            Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 4)),
+            Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 5)),
+            Event::RefusedOffered(e) => number(&e.partner).map(|n| partner_key(n, 6)),
             Event::PartnerChanged(e) => number(&e.agency).map(|n| partner_key(n, 1)),
             Event::PolicyApplied(applied) => {
                 let value = index.to_be_bytes().to_vec();
@@ -519,6 +537,14 @@ impl State {
                 let value = [&index.to_be_bytes()[..], &partner.usual.encode()].concat();
                 Change::put(Table::Meta, usual_key(partner.number), value)
             }));
+        }
+        // The last receipt with a refusal is kept beside the last of all, and is read before it.
+        if let Event::ReceiptReceived(receipt) = event
+            && let Some(number) = number(&receipt.partner)
+            && has_refusals(receipt)
+        {
+            let value = [&index.to_be_bytes()[..], bytes].concat();
+            changes.push(Change::put(Table::Meta, partner_key(number, 4), value));
         }
         let closed = self.closed.iter().map(|key| Change::delete(Table::Meta, key.clone()));
         changes.extend(closed);

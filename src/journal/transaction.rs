@@ -10,7 +10,12 @@ use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::progress::Progress;
+<<<<<<< HEAD
 use super::series::{self, Joined, Member};
+=======
+use super::provenance;
+use super::refusals;
+>>>>>>> h/u2
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
@@ -116,6 +121,8 @@ pub(super) struct Group {
     pub(super) changes: Vec<Change>,
     /// Records that are not staged and whose marks change.
     pub(super) marked: HashMap<RecordId, RecordPlace>,
+    /// The slots that partners gave of records that are here by another's leave.
+    pub(super) provenance: HashMap<(RecordId, PartnerNumber), SlotMask>,
     /// Content that an erasure would have to overwrite too.
     pub(super) superseded: Vec<(RecordId, OldFrame)>,
     /// Content to be overwritten once the group is durable.
@@ -239,6 +246,7 @@ impl Transaction<'_> {
             self.state.remember(index, event, &bytes, &mut self.group.changes);
             waiting::put_entry(self.state, index, event, &mut self.group.changes)?;
             held::put_entry(self.state, index, event, &mut self.group.changes)?;
+            provenance::put_entry(self.state, event, &mut self.group.changes)?;
         }
         let hash = leaf_hash(&bytes);
         self.group.leaves.push(StagedLeaf { hash, frame: self.group.batch.len() });
@@ -470,6 +478,7 @@ impl Transaction<'_> {
             if FeedAction::is_about_disclosure(entry.action()) {
                 let disclosure = Disclosure::after(before, size, entry);
                 self.group.changes.push(index::put_disclosure(number, &id, disclosure));
+                self.group.changes.extend(refusals::forget(number, &id, before, disclosure));
                 self.group.disclosures.insert((number, id), disclosure);
             }
             self.group.changes.extend(index::put_feed_entry(number, &id, size, entry));

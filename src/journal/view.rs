@@ -207,29 +207,6 @@ impl View {
             .transpose()
     }
 
-    /// The records of entries of our feed that a partner got without their envelopes, with their
-    /// indexes in the feed.
-    pub fn not_supplied(
-        &self,
-        feed: FeedNumber,
-        exceptions: &[pb::FeedException],
-    ) -> Result<Vec<(u64, RecordId)>, JournalError> {
-        let is_lapsed =
-            |exception: &&pb::FeedException| exception.reason() == pb::ExceptionReason::NotSupplied;
-        let size = self.feed(feed)?.size();
-        let mut found = Vec::new();
-        for index in exceptions.iter().filter(is_lapsed).map(|exception| exception.index) {
-            if index >= size {
-                continue;
-            }
-            for bytes in self.feed_entries(feed, index..index + 1)? {
-                let entry = entry::decode_feed(index, &bytes)?;
-                found.push((index, entry::record_id(&entry.record_id)?));
-            }
-        }
-        Ok(found)
-    }
-
     /// The slots of a record that were given in feeds to a partner before the present one; `None` if
     /// it never stood in one. The partner may have them still: what was taken back or ordered erased
     /// there may have been shown again by entries that were lost.

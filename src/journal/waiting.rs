@@ -30,7 +30,8 @@ pub(super) fn put_entry(
         Event::RecordRestricted(held) => {
             let Some(order) = held.order.clone() else { return Ok(()) };
             let source = state.source_of(index, &held.partner)?;
-            let waiting = Waiting { source, feed_index: held.feed_index, order };
+            let named = SlotMask::from_bits(held.slots);
+            let waiting = Waiting { source, feed_index: held.feed_index, named, order };
             changes.push(waiting.put(&entry::record_id(&held.record_id)?));
         }
         Event::ErasureReported(reported) => {
@@ -132,7 +133,7 @@ impl Transaction<'_> {
     pub fn hold_against(
         &mut self,
         id: &RecordId,
-        order: &ErasureOrder,
+        (named, order): (SlotMask, &ErasureOrder),
         reason: String,
         (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
     ) -> Result<(), JournalError> {
@@ -140,8 +141,13 @@ impl Transaction<'_> {
         let marks = located.place.marks();
         let of_partner =
             self.waiting(id)?.into_iter().filter(|duty| duty.source.partner() == number);
-        let known = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
-        if order.slots.without(known).is_empty() && marks.is_restricted() {
+        let (known, known_named) = of_partner
+            .fold((SlotMask::NONE, SlotMask::NONE), |(ordered, of), duty| {
+                (ordered.or(duty.slots()), of.or(duty.named))
+            });
+        let is_known =
+            order.slots.without(known).is_empty() && named.without(known_named).is_empty();
+        if is_known && marks.is_restricted() {
             return Ok(());
         }
         let order = pb::ErasureOrder::from(order);
@@ -153,6 +159,7 @@ impl Transaction<'_> {
             partner: agency.to_string(),
             feed_index,
             order: Some(order),
+            slots: named.bits(),
         }))?;
         self.touched.records.touch(*id, entry);
         self.mark(id, &located, located.place.marked(marks.with_restricted(true)));
@@ -162,7 +169,7 @@ impl Transaction<'_> {
     /// Carries out the duties that waited for the end of the hold; gives the slots erased.
     pub(super) fn carry_out_waiting(&mut self, id: &RecordId) -> Result<SlotMask, JournalError> {
         let mut erased = SlotMask::NONE;
-        for Waiting { source, feed_index, order } in self.waiting(id)? {
+        for Waiting { source, feed_index, order, .. } in self.waiting(id)? {
             let Some((agency, _)) = self.state.partner_by_number(source.partner()) else {
                 continue;
             };
@@ -181,13 +188,40 @@ impl Transaction<'_> {
         Ok(erased)
     }
 
-    /// Notes that a partner erased what a hold had kept from it.
+    /// The slots of a record that our feeds order a partner to erase. It can know of none that is not
+    /// durable.
+    pub fn ordered(&self, id: &RecordId, of: PartnerNumber) -> Result<SlotMask, JournalError> {
+        self.view.ordered(id, of)
+    }
+
+    /// The slots of which a partner reported the erasure, staged reports included.
+    fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
+        let prefix = erasure_index::reports_prefix(id);
+        let mut reported = self.view.reported(id, by)?;
+        for change in &self.group.changes {
+            if let Some(value) = change.value.as_deref()
+                && change.table == Table::Disclosures
+                && change.key.starts_with(&prefix)
+            {
+                let (source, slots) = erasure_index::report(&change.key, value)?;
+                if source.partner() == by {
+                    reported = reported.or(slots);
+                }
+            }
+        }
+        Ok(reported)
+    }
+
+    /// Notes that a partner erased what a hold had kept from it; once for each slot.
     pub fn report_erased(
         &mut self,
         id: &RecordId,
         slots: SlotMask,
-        (agency, feed_index): (&AgencyName, u64),
+        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
     ) -> Result<(), JournalError> {
+        if slots.without(self.reported(id, number)?).is_empty() {
+            return Ok(());
+        }
         self.append(Event::ErasureReported(pb::ErasureReported {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             slots: slots.bits(),

@@ -8,6 +8,7 @@ use super::judge::{Judged, hold_in_words, lag_of};
 use super::partners::unknown;
 use super::past::Setting;
 use super::{Node, NodeError};
+use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;
 use crate::journal::held::HeldState;
@@ -378,6 +379,16 @@ fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
                 "" => String::new(),
                 detail => format!(" ({detail})"),
             };
+            let acceptance = walk.node.links.with(walk.agency, |link| link.acceptance);
+            let again = walk.partner.offering.due_at(acceptance);
+            let is_refusal = Reason::try_from(exception.reason).is_ok_and(Reason::is_refusal);
+            let again = match again.filter(|_| is_refusal) {
+                Some(at) => {
+                    format!("; it is offered again when that agency's rules change, or at {at}")
+                }
+                None => String::new(),
+            };
+            let next = format!("{next}{again}");
             stands(format!("{} did not take it: {reason}{detail}", walk.agency), next)
         }
     }

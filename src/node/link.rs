@@ -6,7 +6,7 @@
 use super::disclose::Discloser;
 use super::keyring::Keys;
 use super::succeed;
-use super::take_in::{Accepting, Ahead, Incoming, TakenIn, incoming, take_in};
+use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
 use super::{Node, NodeError};
 use crate::exchange::{
     Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Batch, BatchFault, CheckContext, CheckedBatch,
@@ -73,20 +73,8 @@ impl Node {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
         let moment = Moment::at(self.now());
-        let snapshot = self.view().snapshot();
-        let number = snapshot.state.partners.get(agency)?.number;
-        let keys = Arc::new(Keys::of(&snapshot.state));
-        let accepting = Accepting {
-            rules,
-            facts,
-            moment,
-            known: HashMap::new(),
-            view: Arc::clone(self.view()),
-            keys: Arc::clone(&keys),
-            own: self.agency().clone(),
-            number,
-            ahead: Ahead::default(),
-        };
+        let keys = Arc::new(Keys::of(&self.view().snapshot().state));
+        let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
 
@@ -117,6 +105,19 @@ impl Node {
         }
         self.refused("partner not active");
         Err(NodeError::Refused("this agency does not exchange with you now".to_owned()))
+    }
+
+    fn count_refused(&self, exceptions: &[Exception]) {
+        for exception in exceptions {
+            self.refused(match exception.reason {
+                Reason::Malformed => "record malformed",
+                Reason::Signature => "record signature",
+                Reason::Policy => "record not accepted by policy",
+                Reason::NotSupplied => "record not supplied",
+                Reason::HeldAsEvidence => "duty on a record under a hold",
+                Reason::NotOrdered => "duty without an order",
+            });
+        }
     }
 
     /// Drives one stream to its end, after the one before has ended.
@@ -232,8 +233,9 @@ pub(super) struct Driver<'a> {
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
     stores: VecDeque<oneshot::Receiver<(TakenIn, Committed)>>,
     published: u64,
-    /// When each head was sent, by size.
-    sent_at: BTreeMap<u64, std::time::Instant>,
+    /// When each head was sent, by size, and how often the partner's rules of acceptance had changed by
+    /// then.
+    sent_at: BTreeMap<u64, (std::time::Instant, u64)>,
     exceptions: u64,
 }
 
@@ -290,6 +292,8 @@ impl<'a> Driver<'a> {
         let mut stopping = node.stopping();
         let mut ticks = tokio::time::interval(WITNESS_TICK);
         let mut pending = outputs;
+        let acceptance = node.view().acceptance_changes(driver.number)?;
+        pending.extend(driver.session.handle(Input::Acceptance(acceptance), node.now()));
         loop {
             if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
                 return Ok(closing);
@@ -309,14 +313,15 @@ impl<'a> Driver<'a> {
                 },
                 Some(answer) = answered.recv() => driver.answered(answer)?,
                 taken = stored(&mut driver.stores) => match taken {
-                    TakenIn::Stored { erased } => {
+                    TakenIn::Stored { erased, exceptions } => {
                         if erased {
                             node.scrub_soon();
                         }
-                        Input::Stored
+                        node.count_refused(&exceptions);
+                        Input::Stored(exceptions)
                     }
                     TakenIn::Overtaken => {
-                        let text = "what it says was overtaken while it arrived; it comes again";
+                        let text = "the feed changed while the batch was checked; it will be sent again";
                         return Err(End::Cut(text.to_owned()));
                     }
                 },
@@ -333,7 +338,7 @@ impl<'a> Driver<'a> {
                     driver.checker = driver.checker.take().and_then(|checker| {
                         node.checker(agency, checker.pair.clone()).map(Box::new)
                     });
-                    continue;
+                    Input::Acceptance(node.view().acceptance_changes(driver.number)?)
                 }
                 _ = replaced.wait_for(|ended| *ended) => return Err(End::Replaced),
                 _ = stopping.wait_for(|stop| *stop) => {
@@ -363,8 +368,9 @@ impl<'a> Driver<'a> {
             }
             Answer::Loaded(discloser, batch, root) => {
                 self.discloser = Some(discloser);
-                self.sent_at
-                    .insert(batch.start + batch.entries.len() as u64, std::time::Instant::now());
+                let acceptance = self.node.links.with(self.agency, |link| link.acceptance);
+                let end = batch.start + batch.entries.len() as u64;
+                self.sent_at.insert(end, (std::time::Instant::now(), acceptance));
                 Input::Loaded { batch, root }
             }
             Answer::Failed(error) => return Err(error.into()),
@@ -393,6 +399,9 @@ impl<'a> Driver<'a> {
                 Output::Witness(shown) => self.witness(shown),
                 Output::RecordCosignature { note } => self.record_cosignature(note).await?,
                 Output::AdoptCosignature { note } => self.adopt_cosignature(note).await?,
+                Output::AcceptanceNoticed(changes) => self.node.links.with(self.agency, |link| {
+                    link.acceptance = link.acceptance.max(changes);
+                }),
                 Output::Alert(alert) => {
                     tracing::warn!(partner = %self.agency, %alert, "something to look at");
                     self.node.links.failed(self.agency, alert.to_string());
@@ -486,16 +495,6 @@ impl<'a> Driver<'a> {
     }
 
     async fn store(&mut self, batch: ReceivedBatch) -> Result<(), End> {
-        for exception in &batch.checked.exceptions {
-            self.node.refused(match exception.reason {
-                Reason::Malformed => "record malformed",
-                Reason::Signature => "record signature",
-                Reason::Policy => "record not accepted by policy",
-                Reason::NotSupplied => "record not supplied",
-                Reason::HeldAsEvidence => "duty on a record under a hold",
-                Reason::NotOrdered => "duty without an order",
-            });
-        }
         let (agency, number, generation) = (self.agency.clone(), self.number, self.generation);
         let incoming = self.incoming.remove(&batch.checked.start).ok_or_else(|| {
             NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
@@ -521,7 +520,10 @@ impl<'a> Driver<'a> {
         signed: &[SignedExceptions],
     ) -> Result<(), End> {
         let waiting = self.sent_at.split_off(&(size.get() + 1));
-        for (_, sent) in std::mem::replace(&mut self.sent_at, waiting) {
+        // Of an earlier stream nothing is known: then what was refused is offered again at once.
+        let mut acceptance = 0;
+        for (_, (sent, under)) in std::mem::replace(&mut self.sent_at, waiting) {
+            acceptance = under;
             let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.node.links.receipted(self.agency, delay);
         }
@@ -533,6 +535,7 @@ impl<'a> Driver<'a> {
             exceptions: signed.exceptions.iter().map(pb::FeedException::from).collect(),
             exceptions_total: total,
             statement: Some((&signed.statement).into()),
+            acceptance,
         };
         let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
         let (agency, generation) = (self.agency.clone(), self.generation);

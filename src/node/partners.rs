@@ -5,6 +5,7 @@ use super::facts_change::{agreement_until, divide, sound, stage};
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
 use crate::journal::held::HeldBundle;
+use crate::journal::refusals::Refusals;
 use crate::journal::state::{PARTNERS_MAX, PartnerNumber, PartnerRecord};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
@@ -186,6 +187,15 @@ impl Node {
         bundles.values().map(HeldBundle::records).sum()
     }
 
+    /// What the partner refused and does not hold.
+    fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
+        let below = partner.offering.below;
+        self.view().refusals(partner.feed, below).unwrap_or_else(|error| {
+            tracing::error!(%error, "what was refused cannot be counted");
+            Refusals::default()
+        })
+    }
+
     fn view_of(
         &self,
         agency: &AgencyName,
@@ -198,6 +208,9 @@ impl Node {
         let rescan = progress.under(snapshot.state.rules_since(agency)).rescan;
         let (rescanned, to_rescan) =
             if rescan.is_done() { (0, 0) } else { (rescan.next, rescan.end) };
+        let refusals = self.refusals_of(partner);
+        let acceptance = self.links.with(agency, |link| link.acceptance);
+        let offered_again = partner.offering.due_at(acceptance);
         let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = denials.get(agency).into_iter().flatten();
         pb::PartnerView {
@@ -223,7 +236,33 @@ impl Node {
             rescanned,
             to_rescan,
             held: self.held_for(partner.number),
+            refused: counts(&refusals.records),
+            refused_duties: counts(&refusals.duties),
+            offered_again_ms: offered_again.map_or(0, |at| at.unix_ms().unsigned_abs()),
         }
+    }
+}
+
+/// Refusals by reason, for people.
+fn counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
+    let count = |(reason, count): (&i32, &u64)| {
+        let reason = pb::ExceptionReason::try_from(*reason).unwrap_or_default();
+        pb::Count { name: reason_in_words(reason).to_owned(), count: *count }
+    };
+    by_reason.iter().map(count).collect()
+}
+
+/// A reason for not taking an entry, in a word or two.
+const fn reason_in_words(reason: pb::ExceptionReason) -> &'static str {
+    use pb::ExceptionReason as Reason;
+    match reason {
+        Reason::Unspecified => "no reason",
+        Reason::Malformed => "malformed",
+        Reason::Signature => "signature or key unknown there",
+        Reason::Policy => "not accepted by its policy",
+        Reason::NotSupplied => "not supplied",
+        Reason::HeldAsEvidence => "held as evidence",
+        Reason::NotOrdered => "not ordered",
     }
 }
 

@@ -332,6 +332,46 @@ async fn what_was_ordered_erased_under_a_hold_goes_when_it_ends_and_everybody_wh
 }
 
 #[tokio::test]
+async fn a_report_of_an_erasure_after_a_hold_names_what_the_partner_gave_and_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    // The name of a victim goes to partners, and notes do not.
+    let policy =
+        format!("{CORE_ONLY}{}", EVERYTHING.replace(", Liaison::Action::\"reveal:notes\"", ""));
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", &policy).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", &policy).await;
+    let nodes = [&police, &vendor];
+    fixture::introduce(&nodes).await;
+    let name = canary("waits");
+    let id = police.submit(vec![victim(&name, "withheld words")]).await.remove(0).record_id;
+    fixture::settled(&nodes).await;
+    let seen = view(&vendor, ClientRole::Auditor, &id).await.unwrap();
+    assert_eq!(slot(&seen, 10).state(), pb::SlotState::Withheld);
+    let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
+    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Gdpr17).await;
+    carried_out(&nodes).await;
+    let report = erasures(&police).await;
+    assert_eq!(progress(&report, 0, "vendor.example"), pb::ErasureProgress::Held);
+    let end = pb::UnrestrictRecordRequest {
+        record_id: id,
+        reason: "case 2026/4 is closed".to_owned(),
+        erases: true,
+    };
+    let mut officer = records(&vendor, ClientRole::PolicyOfficer).await;
+    officer.unrestrict_record(end).await.unwrap();
+    eventually("the police learn that it is done", async || {
+        progress(&erasures(&police).await, 0, "vendor.example") == pb::ErasureProgress::Done
+    })
+    .await;
+    carried_out(&nodes).await;
+    assert_eq!(vendor.partner("police.example").await.exceptions, 0);
+    for node in nodes {
+        assert_eq!(files_with(&node.dir, name.as_bytes()), [] as [PathBuf; 0], "{}", node.agency);
+        audited(node);
+    }
+}
+
+#[tokio::test]
 async fn an_order_goes_over_a_second_hop_and_each_sees_those_whom_it_sent_to() {
     let dir = tempfile::tempdir().unwrap();
     let policy = format!("{CORE_ONLY}{EVERYTHING}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use liaison::exchange::{FeedAction, FeedEntry, feed_origin};
-use liaison::ident::{AgencyName, Generation, PolicyVersion};
+use liaison::ident::{AgencyName, Generation, PolicyVersion, RecordId};
 use liaison::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, leaf_hash};
 use liaison::node::config::Config;
 use liaison::node::init;
@@ -12,6 +12,9 @@ use liaison::partner::{NodeKeys, VerifiedCard};
 use liaison::pb::exchange_service_client::ExchangeServiceClient;
 use liaison::pb::{self, exchange_frame::Body};
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
+use liaison::record::erasure::{ErasureBasis, ErasureOrder};
+use liaison::record::header::Header;
+use liaison::record::slots::SlotMask;
 use liaison::tls::{Authority, Dialer, NodeCertificate};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -131,6 +134,25 @@ impl Impostor {
         let secret = SeriesSecret::from_bytes(*self.keys.series.as_bytes());
         let draft = Draft::try_from(draft).unwrap();
         let place = Place::first(draft.series(&secret));
+        self.sealed(draft, place)
+    }
+
+    /// The withdrawal of one of its records.
+    pub(crate) fn withdrawal(&self, of: &pb::Envelope) -> pb::Envelope {
+        let header = Header::decode(&of.header).unwrap();
+        let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
+        let id = liaison::record::commit::record_id(&of.header);
+        let place = Place::after(header.series, header.revision, id);
+        self.sealed(Draft::withdrawal(&header, content).unwrap(), place)
+    }
+
+    /// An order to erase slots of a record, signed with the key of this agency.
+    pub(crate) fn order(&self, id: &RecordId, slots: SlotMask) -> ErasureOrder {
+        let key = (self.keys.record.signing_key(), self.keys.record.public().id());
+        ErasureOrder::sign(id, slots, ErasureBasis::CourtOrder, now(), key)
+    }
+
+    fn sealed(&self, draft: Draft, place: Place) -> pb::Envelope {
         let sealed = draft.seal(self.name(), place, now(), || {
             let mut salt = [0; 16];
             getrandom::fill(&mut salt).unwrap();
@@ -143,27 +165,15 @@ impl Impostor {
 
     /// Puts records into the feed for the node; gives the batch with a head that holds.
     pub(crate) fn batch(&mut self, envelopes: Vec<pb::Envelope>) -> pb::FeedBatch {
+        let disclose = |envelope| (shown(FeedAction::Disclose, &envelope), envelope);
+        self.batch_of(envelopes.into_iter().map(disclose).collect())
+    }
+
+    /// The same for entries of any sort, each with its envelope.
+    pub(crate) fn batch_of(&mut self, with: Vec<(FeedEntry, pb::Envelope)>) -> pb::FeedBatch {
         let start = self.entries.len() as u64;
-        let entries: Vec<Bytes> = envelopes
-            .iter()
-            .map(|envelope| {
-                let open = |(n, slot): (u32, &pb::Slot)| {
-                    if slot.state() == pb::SlotState::Open { 1 << n } else { 0 }
-                };
-                FeedEntry {
-                    action: FeedAction::Disclose,
-                    record: liaison::record::commit::record_id(&envelope.header),
-                    open_slots: liaison::record::slots::SlotMask::from_bits(
-                        (1..).zip(&envelope.slots).map(open).sum(),
-                    ),
-                    policy_version: PolicyVersion::new(1),
-                    at: now(),
-                    order: None,
-                    said: None,
-                }
-                .encode()
-            })
-            .collect();
+        let entries: Vec<Bytes> = with.iter().map(|(entry, _)| entry.encode()).collect();
+        let envelopes = with.into_iter().map(|(_, envelope)| envelope).collect();
         self.entries.extend(entries.iter().cloned());
         let leaves = self.entries.iter().map(|entry| leaf_hash(entry));
         let head = leaves.collect::<Frontier>().head();
@@ -185,6 +195,29 @@ impl Impostor {
     /// Sends a batch on a stream of its own and gives the receipt.
     pub(crate) async fn deliver(&self, batch: pb::FeedBatch) -> pb::Receipt {
         self.open(None).await.unwrap().deliver(batch).await
+    }
+}
+
+/// The entry that shows all open slots of a record.
+pub(crate) fn shown(action: FeedAction, envelope: &pb::Envelope) -> FeedEntry {
+    let open = |(n, slot): (u32, &pb::Slot)| {
+        if slot.state() == pb::SlotState::Open { 1 << n } else { 0 }
+    };
+    let slots = (1..).zip(&envelope.slots).map(open).sum();
+    let id = liaison::record::commit::record_id(&envelope.header);
+    duty(action, id, SlotMask::from_bits(slots))
+}
+
+/// An entry without an order.
+pub(crate) fn duty(action: FeedAction, record: RecordId, open_slots: SlotMask) -> FeedEntry {
+    FeedEntry {
+        action,
+        record,
+        open_slots,
+        policy_version: PolicyVersion::new(1),
+        at: now(),
+        order: None,
+        said: None,
     }
 }
 

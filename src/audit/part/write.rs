@@ -151,6 +151,10 @@ impl<S: Sink> PartWriter<S> {
             }
             Event::ErasureReported(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
             Event::RecordReceivedAgain(event) => has(RecordId::try_from(&event.record_id[..]).ok()),
+            Event::ProvenanceReceived(received) => received
+                .records
+                .iter()
+                .any(|record| has(RecordId::try_from(&record.record_id[..]).ok())),
             Event::ConsentGiven(_) | Event::ConsentReceived(_) => {
                 self.plan.consents.contains(&self.index)
             }
@@ -199,6 +203,8 @@ impl<S: Sink> PartWriter<S> {
             Event::DisclosuresHeld(held) => &held.partner,
             Event::HeldDecided(decided) => &decided.partner,
             Event::RecordReceivedAgain(received) => &received.partner,
+            Event::ProvenanceReceived(received) => &received.partner,
+            Event::RefusedOffered(offered) => &offered.partner,
             Event::ConsentReceived(received) => &received.partner,
             _ => return Ok(()),
         };

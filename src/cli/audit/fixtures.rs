@@ -368,8 +368,13 @@ impl Node {
         let held = theirs.id();
         node.commit(move |t| {
             let number = t.state().partners[&agency].number;
-            t.report_erased(&id, order.slots, (&agency, 3))?;
-            t.hold_against(&held, &waiting, "an exhibit".into(), (&agency, number, 4))
+            t.report_erased(&id, order.slots, (&agency, number, 3))?;
+            t.hold_against(
+                &held,
+                (waiting.slots, &waiting),
+                "an exhibit".into(),
+                (&agency, number, 4),
+            )
         });
         node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
         node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
@@ -493,6 +498,7 @@ impl Node {
                 exceptions: refused.iter().map(Into::into).collect(),
                 exceptions_total: before + 1,
                 statement: Some((&statement).into()),
+                acceptance: 0,
             }))
         });
     }

@@ -43,7 +43,7 @@ fn a_whole_history_is_verified_and_counted() {
     assert_eq!((report.counts.extended, report.counts.signatures), (1, 6));
     let feed = &report.feeds[0];
     assert_eq!((feed.size, feed.records, feed.receipted), (10, 5, 6));
-    assert_eq!((feed.exceptions, feed.received), (1, 3));
+    assert_eq!((feed.exceptions, feed.refused, feed.received), (1, 1, 3));
     let remarks: Vec<_> = report.remarks.iter().map(Remark::name).collect();
     assert_eq!(remarks, ["trusts_directory", "unknown_originators"]);
     assert!(node.segments().len() > 1, "the history should span segments");
@@ -565,6 +565,7 @@ fn a_receipt_for_what_was_never_published_is_found() {
                 exceptions: Vec::new(),
                 exceptions_total: 1,
                 statement: None,
+                acceptance: 0,
             }))
         });
     });
@@ -655,7 +656,7 @@ fn the_ledger_says_who_received_which_fields_and_whether_with_a_receipt() {
     };
     let all = rows(LedgerFilter::default());
     assert_eq!(all.len(), 10);
-    assert_eq!(all.iter().filter(|row| row.is_receipted).count(), 6);
+    assert_eq!(all.iter().filter(|row| row.is_receipted).count(), 5, "one was refused");
     assert_eq!(all[0].fields(), ["type", "value"]);
     assert_eq!((all[0].action_name(), all[3].action_name()), ("disclose", "revise"));
     let record = Some(node.records[1].id());

@@ -54,6 +54,12 @@ pub(super) struct Reached {
     out_of_use: usize,
     /// Records under originator control that went on.
     pub(super) let_on: usize,
+    /// Offers of what was refused, and records that were taken after they had been refused.
+    pub(super) offered_again: usize,
+    pub(super) taken_after_refusal: usize,
+    /// Forged duties; and those of them about records that the forger gave.
+    pub(super) forged: usize,
+    pub(super) forged_of_given: usize,
 }
 
 impl Reached {
@@ -87,6 +93,10 @@ impl Reached {
             told_earlier,
             out_of_use,
             let_on,
+            offered_again,
+            taken_after_refusal,
+            forged,
+            forged_of_given,
         } = self;
         [
             receipts_caught_up,
@@ -117,6 +127,10 @@ impl Reached {
             told_earlier,
             out_of_use,
             let_on,
+            offered_again,
+            taken_after_refusal,
+            forged,
+            forged_of_given,
         ]
         .into_iter()
         .all(|count| *count >= least)
@@ -195,6 +209,7 @@ impl World<'_> {
         for (from, to) in self.ways() {
             self.assert_feeds_agree(from, to);
             self.assert_all_is_there(from, to);
+            self.assert_forgeries_are_answered_alike(from, to);
         }
         for node in (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_behind) {
             self.assert_uses_what_is_allowed(node);
@@ -241,12 +256,16 @@ impl World<'_> {
         );
     }
 
-    /// What policy allows in the end is there, but for what the receiver did not take when it came.
+    /// What policy allows in the end is there, but for what the receiver does not take.
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
             let Wanted::Shown(wanted) = self.wanted(from, to, &id) else { continue };
             let held = self.nodes[to].state.records.get(&id).map(Verified::open_slots);
             let refused = self.nodes[to].state.relations[&from].refused.get(&id);
+            let refused = match self.takes_now(from, to, &self.nodes[from].state.records[&id]) {
+                true => None,
+                false => refused,
+            };
             let there = held.unwrap_or_default().or(refused.copied().unwrap_or_default());
             assert!(wanted.without(there).is_empty(), "{id} did not go from {from} to {to}");
         }
@@ -383,6 +402,9 @@ impl World<'_> {
             let relation = &self.nodes[to].state.relations[&from];
             self.reached.exceptions += relation.exceptions.len();
             self.reached.duties += relation.duties.len();
+            let refused = relation.refused.keys();
+            let taken = refused.filter(|id| relation.allowed.contains_key(id));
+            self.reached.taken_after_refusal += taken.count();
             for (id, mask) in &relation.allowed {
                 // Who was restored may have lost what it disclosed.
                 let Some(record) = sender.records.get(id) else { continue };

@@ -1,7 +1,8 @@
 //! Four agencies, six streams, one thread, one seed: everything that can come in between does, and
 //! in the end every partner holds exactly what policy allowed. [`world`] is what nodes, drivers and
 //! the network do, [`relation`] what a node knows of a partner, [`faults`] what goes wrong,
-//! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`checks`] what
+//! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`duties`] what is
+//! laid on a partner and forged, [`checks`] what
 //! must hold in the end.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network
@@ -9,10 +10,16 @@
 
 mod checks;
 mod consents;
+mod duties;
 mod faults;
+mod offers;
 mod policies;
 mod relation;
+<<<<<<< HEAD
 mod tail;
+=======
+mod storing;
+>>>>>>> h/u2
 mod world;
 
 use checks::Reached;

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{NODES, Random};
-use crate::exchange::fixture::{Agency, Ring, start_of_day};
-use crate::exchange::{Acceptance, Duty, FeedEntry, Reason, Said};
+use crate::exchange::Acceptance;
+use crate::exchange::fixture::{Agency, start_of_day};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::policy::{
     Bundle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector,
     Vocabulary,
 };
-use crate::record::consent::Parties;
 use crate::record::header::Header;
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::Tlp;
@@ -209,23 +208,12 @@ impl Book {
 /// A node's policy on what a partner sends.
 pub(super) struct Accepting<'a> {
     pub(super) book: &'a mut Book,
-    pub(super) ring: &'a Ring,
     pub(super) asked: Asked,
 }
 
 impl Acceptance for Accepting<'_> {
     fn accepts(&mut self, header: &Header) -> bool {
         self.book.accepts(self.asked, header)
-    }
-
-    fn duty(&mut self, entry: &FeedEntry) -> Duty {
-        let Some(Said::Consent(consent)) = entry.said.as_deref() else { return Duty::Accepted };
-        let [originator, holder] =
-            [self.asked.partner, self.asked.own].map(|node| self.book.agency(node));
-        match consent.verify(Parties { originator, holder }, self.ring) {
-            Ok(()) => Duty::Accepted,
-            Err(error) => Duty::Refused(Reason::Signature, error.to_string()),
-        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What one node of the simulation durably knows about one partner. It decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::Masks;
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Feed;
-use crate::exchange::{Disclosed, Side};
-use crate::ident::{RecordId, TreeSize};
+use crate::exchange::{Disclosed, Offering, Side};
+use crate::ident::{RecordId, SeriesId, TreeSize};
 use crate::journal::progress::Progress;
 use crate::merkle::Frontier;
 use crate::record::slots::SlotMask;
@@ -26,6 +26,13 @@ pub(super) struct Relation {
     /// What was agreed with the partner, and since when.
     pub(super) facts: usize,
     pub(super) changed_at: usize,
+    /// What the partner refused, and what was offered again.
+    pub(super) offering: Offering,
+    /// How often our rules of acceptance for it changed.
+    pub(super) rules_changed: u64,
+    /// How often its rules of acceptance changed, as far as known; and when the last batch was loaded.
+    pub(super) acceptance: u64,
+    pub(super) sent_under: u64,
     /// What was taken back, in the order of the feed.
     pub(super) taken_back: Vec<(RecordId, SlotMask)>,
     pub(super) receipted: TreeSize,
@@ -42,6 +49,8 @@ pub(super) struct Relation {
     pub(super) cosigned_note: Vec<u8>,
     /// For the checks: what policy let the partner send, of all that was stored here.
     pub(super) allowed: Masks,
+    /// For the checks: the series of which anything was taken.
+    pub(super) taken_series: BTreeSet<SeriesId>,
     /// For the checks: what the partner sent and was not to be taken.
     pub(super) refused: Masks,
 }
@@ -56,6 +65,10 @@ impl Relation {
             progress: Progress::default(),
             facts: 0,
             changed_at: 0,
+            offering: Offering::default(),
+            rules_changed: 0,
+            acceptance: 0,
+            sent_under: 0,
             taken_back: Vec::new(),
             receipted: TreeSize::new(0),
             receipted_note: Vec::new(),
@@ -67,6 +80,7 @@ impl Relation {
             witnessed_note: Vec::new(),
             cosigned_note: Vec::new(),
             allowed: Masks::new(),
+            taken_series: BTreeSet::new(),
             refused: Masks::new(),
         }
     }
@@ -79,6 +93,7 @@ impl Relation {
             *given = given.or(disclosed.given);
         }
         self.progress = Progress::default();
+        self.offering = Offering::default();
         self.taken_back.clear();
         self.receipted = TreeSize::new(0);
         self.receipted_note.clear();
@@ -89,7 +104,10 @@ impl Relation {
     /// What the partner was ever told of a record.
     pub(super) fn told(&self, id: &RecordId) -> Option<Disclosed> {
         match self.disclosed.get(id) {
-            Some((_, disclosed)) if !disclosed.is_earlier => Some(*disclosed),
+            Some((at, disclosed)) if !disclosed.is_earlier => {
+                let is_offered = *at < self.offering.below;
+                Some(if is_offered { disclosed.offered_again() } else { *disclosed })
+            }
             _ => self.earlier.get(id).copied().map(Disclosed::earlier),
         }
     }

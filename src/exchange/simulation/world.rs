@@ -8,7 +8,11 @@ use super::checks::Reached;
 use super::consents::{facts_of, lets_on};
 use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::relation::Relation;
+<<<<<<< HEAD
 use super::tail::Tails;
+=======
+use super::storing::{Judged, Sending};
+>>>>>>> h/u2
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -17,7 +21,7 @@ use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
     Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Pair,
-    Place, Reason, ReceivedBatch, Said as Told, SeriesVerdict, WINDOW, check_batch, owed,
+    Place, ReceivedBatch, Said as Told, SeriesVerdict, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::{Progress, Rescan};
@@ -30,6 +34,9 @@ use crate::pb::exchange_frame::Body;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
+
+/// Longer than what was refused waits for the next offer.
+const LONG_MS: i64 = 8 * 24 * 3_600_000;
 
 /// A partner is asked for a cosignature at most once in so many milliseconds of simulated time.
 const WITNESS_EVERY_MS: i64 = 2_000;
@@ -48,6 +55,8 @@ pub(super) enum Said {
     Use(RecordId),
     /// Another policy or another agreement is in force.
     Rules,
+    /// What a partner refused is offered to it again.
+    Offered(usize),
     /// A partner got these without their envelopes.
     Lapsed(usize, Vec<RecordId>),
     /// A partner is to be told what it may do with our records.
@@ -66,6 +75,8 @@ pub(super) struct State {
     pub(super) records: Records,
     /// By whose leave records of partners are used.
     pub(super) given: BTreeMap<RecordId, Given<usize>>,
+    /// The slots that each partner ever disclosed of a record.
+    pub(super) provenance: BTreeMap<(RecordId, usize), SlotMask>,
     pub(super) journal: Vec<Said>,
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
@@ -140,8 +151,12 @@ impl Node {
         })?
     }
 
-    fn keep(&mut self, record: Verified, source: Option<usize>, is_originator: bool) {
+    pub(super) fn keep(&mut self, record: Verified, source: Option<usize>, is_originator: bool) {
         let id = record.id();
+        if let Some(source) = source {
+            let gave = self.state.provenance.entry((id, source)).or_default();
+            *gave = gave.or(record.open_slots());
+        }
         let Some(held) = self.state.records.get_mut(&id) else {
             self.state.accepted.push(id);
             if let Some(source) = source {
@@ -172,14 +187,16 @@ impl Node {
         self.state.given.insert(id, after);
     }
 
-    fn take_back(&mut self, id: RecordId, slots: SlotMask, from: usize) {
-        let (Some(record), Some(given)) =
-            (self.state.records.get(&id), self.state.given.get(&id).copied())
-        else {
+    pub(super) fn take_back(&mut self, id: RecordId, slots: SlotMask, from: usize) {
+        let (Some(record), Some(given), Some(gave)) = (
+            self.state.records.get(&id),
+            self.state.given.get(&id).copied(),
+            self.state.provenance.get(&(id, from)),
+        ) else {
             return;
         };
         let open = record.open_slots().without(given.retracted);
-        if let Some(taken) = given.taken_back(from, slots, open) {
+        if let Some(taken) = given.taken_back(from, slots, open, *gave) {
             self.state.given.insert(id, given.after(taken));
             self.say(Said::Use(id));
         }
@@ -260,79 +277,6 @@ impl Node {
                 receipted_note: relation.receipted_note.clone(),
                 every_ms: WITNESS_EVERY_MS,
             },
-        }
-    }
-
-    fn store(
-        &mut self,
-        partner: usize,
-        sender: &AgencyName,
-        received: ReceivedBatch,
-        judged: Vec<Judged>,
-    ) {
-        let ReceivedBatch { checked, receipt_note } = received;
-        let relation = self.state.relations.get_mut(&partner).unwrap();
-        assert_eq!(checked.start.get(), relation.partner_feed.size().get());
-        let missed = judged.iter().filter(|judged| judged.taken.is_none()).count();
-        assert_eq!(checked.exceptions.len(), missed, "{:?}", checked.exceptions);
-        for Judged { record, taken, refused } in judged {
-            let note = |masks: &mut Masks, mask: SlotMask| {
-                let noted = masks.entry(record).or_default();
-                *noted = noted.or(mask);
-            };
-            note(&mut relation.refused, refused);
-            taken.into_iter().for_each(|mask| note(&mut relation.allowed, mask));
-        }
-        relation.partner_feed = checked.frontier;
-        relation.receipt_note = receipt_note;
-        relation.exceptions.extend(checked.exceptions);
-        for taken in checked.taken {
-            let FeedEntry { action, record: id, open_slots, said, .. } = taken.entry;
-            match taken.record {
-                None if said.is_some() => {
-                    said.iter().for_each(|told| self.hear(partner, sender, told));
-                }
-                Some(record) => {
-                    let is_originator = record.header().originator == *sender;
-                    let record = std::sync::Arc::unwrap_or_clone(record);
-                    self.keep(record, Some(partner), is_originator);
-                }
-                None => {
-                    assert_eq!(action, FeedAction::Retract);
-                    let relation = self.state.relations.get_mut(&partner).unwrap();
-                    relation.duties.push((id, open_slots));
-                    self.take_back(id, open_slots, partner);
-                }
-            }
-        }
-        self.write(b"feed received");
-    }
-
-    fn record_receipt(
-        &mut self,
-        partner: usize,
-        size: TreeSize,
-        note: Vec<u8>,
-        exceptions: Vec<Exception>,
-    ) {
-        let relation = self.state.relations.get_mut(&partner).unwrap();
-        assert!(size > relation.receipted);
-        relation.receipted = size;
-        relation.receipted_note = note;
-        let mut lapsed = Vec::new();
-        for exception in exceptions.iter().filter(|e| e.reason == Reason::NotSupplied) {
-            let index = exception.index.get();
-            let entry = FeedEntry::decode(&relation.feed.entries[index as usize]).unwrap();
-            let (last, disclosed) = relation.disclosed.get_mut(&entry.record).unwrap();
-            if *last == index {
-                *disclosed = disclosed.lapsed();
-            }
-            lapsed.push(entry.record);
-        }
-        relation.reported.extend(exceptions);
-        self.write(b"receipt");
-        if !lapsed.is_empty() {
-            self.say(Said::Lapsed(partner, lapsed));
         }
     }
 
@@ -434,22 +378,6 @@ fn allowed_alone(state: &State, partner: usize, record: &Verified, classes: Clas
     Allowed::Slots { open, erased: SlotMask::NONE }
 }
 
-/// What policy, in plain words, let go of one entry when its batch was loaded.
-struct Sending {
-    record: RecordId,
-    shown: Option<SlotMask>,
-    confidence: u8,
-}
-
-/// What is to become of one entry on the other side.
-pub(super) struct Judged {
-    record: RecordId,
-    /// The slots that are taken; none if the record is not.
-    taken: Option<SlotMask>,
-    /// The slots that are sent and not taken.
-    refused: SlotMask,
-}
-
 pub(super) enum Job {
     Root(TreeSize),
     Load(LeafIndex),
@@ -508,12 +436,14 @@ pub(super) struct Link {
 
 pub(super) struct World<'a> {
     pub(super) random: Random,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     pub(super) book: &'a mut Book,
     ring: Ring,
     pub(super) nodes: Vec<Node>,
     pub(super) links: BTreeMap<(usize, usize), Link>,
     submitted: usize,
+    /// In this run a node forges duties. One that lost entries would not know what it gave.
+    pub(super) hostile: Option<usize>,
     /// In this run a node is put back to an old copy of its state.
     pub(super) restores: bool,
     /// The node that was.
@@ -546,6 +476,7 @@ impl<'a> World<'a> {
                 policy_at: 0,
                 records: Records::new(),
                 given: BTreeMap::new(),
+                provenance: BTreeMap::new(),
                 journal: vec![Said::Rules],
                 accepted: Vec::new(),
                 relations,
@@ -562,8 +493,10 @@ impl<'a> World<'a> {
             is_behind: false,
         };
         let nodes = agencies.into_iter().zip(relations).map(node).collect();
+        let restores = random.chance(2);
         Self {
-            restores: random.chance(2),
+            hostile: (!restores).then(|| random.below(NODES)),
+            restores,
             succeeds: !random.chance(3),
             random,
             now: start_of_day(),
@@ -612,6 +545,7 @@ impl<'a> World<'a> {
         for (side, out) in outs.into_iter().enumerate() {
             self.carry_out(pair, side, out);
         }
+        self.tell_acceptance(pair);
     }
 
     pub(super) fn input(&mut self, pair: (usize, usize), side: usize, input: Input) {
@@ -648,6 +582,13 @@ impl<'a> World<'a> {
                     Job::Record { size, note, exceptions }
                 }
                 Output::Assured => continue,
+                Output::AcceptanceNoticed(changes) => {
+                    let partner = if side == 0 { pair.1 } else { pair.0 };
+                    let relations = &mut self.nodes[end.node].state.relations;
+                    let known = &mut relations.get_mut(&partner).unwrap().acceptance;
+                    *known = changes.max(*known);
+                    continue;
+                }
                 Output::AskJournalRoot(size) => Job::JournalRoot(size),
                 Output::LoadCheckpoint { old } => Job::LoadCheckpoint(old),
                 Output::Witness(shown) => Job::Witness(shown),
@@ -685,11 +626,12 @@ impl<'a> World<'a> {
         }
         match job {
             Job::Store(received, judged) => {
-                node.store(partner, self.book.agency(partner), *received, judged);
-                Some(Input::Stored)
+                let sender = self.book.agency(partner);
+                let exceptions = node.store(partner, sender, *received, judged, &self.ring);
+                Some(Input::Stored(exceptions))
             }
             Job::Record { size, note, exceptions } => {
-                node.record_receipt(partner, size, note, exceptions);
+                node.record_receipt(partner, size, note, exceptions, self.now);
                 None
             }
             Job::Witness(shown) => {
@@ -790,14 +732,20 @@ impl<'a> World<'a> {
                 book.plainly(asked, of.header(), lets_on(state, of.header(), &third))
             }));
             reached.withheld_at_sending += usize::from(shown.is_none());
-            let confidence = record.header().confidence;
-            sendings.push(Sending { record: entry.record, shown, confidence });
+            let header = record.header();
+            let confidence = header.confidence;
+            let (series, withdraws) = (header.series, header.kind == Kind::Withdrawal);
+            let record_id = entry.record;
+            let sending = Sending { record: record_id, series, withdraws, shown, confidence };
+            sendings.push(sending);
             let decided = allowed(state, partner, record, |of| {
                 book.decide(asked, &facts_of(state, of)).revealed
             });
             whole(decided).map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
         });
         let root = head.0.root;
+        let relation = self.nodes[own].state.relations.get_mut(&partner).unwrap();
+        relation.sent_under = relation.acceptance;
         self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);
         Input::Loaded { batch, root }
     }
@@ -815,9 +763,7 @@ impl<'a> World<'a> {
         let start = batch.start().get();
         let judge = |sending: &Sending| {
             let takes = self.book.plainly_accepts(asked, sending.confidence);
-            let taken = sending.shown.filter(|_| takes);
-            let refused = sending.shown.filter(|_| !takes).unwrap_or_default();
-            Judged { record: sending.record, taken, refused }
+            Judged { sending: *sending, takes }
         };
         let judged = ends[1 - side].sendings[&start].iter().map(judge).collect();
         ends[side].judged.insert(start, judged);
@@ -826,7 +772,7 @@ impl<'a> World<'a> {
             pair: &keys,
             keys: &self.ring,
             roots: &mut self.nodes[own].roots,
-            acceptance: &mut Accepting { book: self.book, ring: &self.ring, asked },
+            acceptance: &mut Accepting { book: self.book, asked },
         };
         check_batch(&mut context, frontier, batch)
     }
@@ -834,6 +780,7 @@ impl<'a> World<'a> {
     /// One step of the task that discloses: what is new first, then what was considered under other
     /// rules. Tells whether there was anything to look at.
     pub(super) fn publish(&mut self, own: usize, partner: usize) -> bool {
+        self.offer_refused(own, partner);
         let node = &mut self.nodes[own];
         let written = node.state.relations[&partner].progress;
         let before = node.progress.get(&partner).copied().unwrap_or(written);
@@ -865,6 +812,7 @@ impl<'a> World<'a> {
                     node.state.relations.get_mut(&partner).unwrap().feed.tell(&told);
                     appended = true;
                 }
+                Said::Offered(of) if is_live && of == partner => after = after.again(),
                 Said::LetOn(third) if is_live && third == *self.book.agency(partner) => {
                     after = after.again();
                 }
@@ -875,6 +823,9 @@ impl<'a> World<'a> {
                 }
                 _ => {}
             }
+        }
+        if appended && self.hostile == Some(own) {
+            self.forge(own, partner);
         }
         let (node, random) = (&mut self.nodes[own], &mut self.random);
         node.progress.insert(partner, after);
@@ -965,7 +916,9 @@ impl<'a> World<'a> {
         let relation = node.state.relations.get_mut(&partner).unwrap();
         relation.facts = (relation.facts + 1) % FACTS;
         relation.changed_at = at;
+        relation.rules_changed += 1;
         node.say(Said::Rules);
+        self.tell_acceptance((own.min(partner), own.max(partner)));
     }
 
     /// Tells the stream, if there is one, that feed and journal grew.
@@ -990,6 +943,13 @@ impl<'a> World<'a> {
         node.state.edition = (node.state.edition + 1 + self.random.below(EDITIONS - 1)) % EDITIONS;
         node.state.policy_at = node.state.journal.len();
         node.say(Said::Rules);
+        for relation in node.state.relations.values_mut() {
+            relation.rules_changed += 1;
+        }
+        PAIRS
+            .into_iter()
+            .filter(|pair| pair.0 == own || pair.1 == own)
+            .for_each(|pair| self.tell_acceptance(pair));
     }
 
     pub(super) fn submit(&mut self, own: usize) {
@@ -1006,6 +966,13 @@ impl<'a> World<'a> {
             self.links.iter().filter(|(_, link)| spoilt(link)).map(|(pair, _)| *pair).collect();
         spoilt.into_iter().for_each(|pair| self.cut(pair));
         self.succeed_and_accept_all();
+        self.until_quiet();
+        // What was refused is offered again now and then.
+        self.now = self.now.plus_ms(LONG_MS);
+        self.until_quiet();
+    }
+
+    fn until_quiet(&mut self) {
         let mut busy = true;
         while busy {
             busy = false;

@@ -80,6 +80,8 @@ pub(in crate::node) struct Discloser {
     consents: ConsentState,
     pub(super) selector: Selector,
     decider: MemoDecider,
+    /// What the feed showed below this index and was refused is offered again.
+    offered_below: u64,
     /// What this very step disclosed.
     shown: HashMap<RecordId, Disclosure>,
     /// Whether the partner may see a series, as far as it was asked since the last step began.
@@ -113,6 +115,7 @@ impl Discloser {
             facts,
             moment,
             rules,
+            offered_below: 0,
             shown: HashMap::new(),
             links: HashMap::new(),
             asking: Vec::new(),
@@ -164,6 +167,9 @@ impl Discloser {
     pub(in crate::node) fn begin(&mut self) {
         self.shown.clear();
         self.forget_links();
+        let snapshot = self.view.snapshot();
+        let partner = snapshot.state.partners.get(&self.agency);
+        self.offered_below = partner.map_or(0, |partner| partner.offering.below);
     }
 
     pub(super) fn forget_links(&mut self) {
@@ -200,7 +206,12 @@ impl Discloser {
         here: Option<Disclosure>,
         id: &RecordId,
     ) -> Result<Option<Disclosed>, JournalError> {
-        match here.map(|here| here.disclosed) {
+        // What was refused below the last offer is owed again.
+        let here = here.map(|here| match here.feed_index < self.offered_below {
+            true => here.disclosed.offered_again(),
+            false => here.disclosed,
+        });
+        match here {
             Some(here) if !here.is_earlier => Ok(Some(here)),
             _ => Ok(self.view.disclosed_before(self.number, id)?.map(Disclosed::earlier)),
         }

@@ -5,6 +5,7 @@ use super::discloser::Discloser;
 use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
+use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
 use crate::pb;
 use crate::policy::{Reasons, Sorts};
@@ -210,7 +211,23 @@ impl Gathering {
         Ok(())
     }
 
-    /// Tells the partner what was erased at its word, when the hold ended that had kept it.
+    /// Lays a duty on the partner once more that it refused.
+    pub(super) fn repeat(
+        &mut self,
+        discloser: &mut Discloser,
+        refused: pb::FeedEntry,
+    ) -> Result<(), JournalError> {
+        let id = record_id(&refused.record_id)?;
+        let before = discloser.disclosure(&id)?;
+        let slots = SlotMask::from_bits(refused.open_slots);
+        let duty = entry(discloser, refused.action(), &id, slots);
+        let duty = pb::FeedEntry { order: refused.order, ..duty };
+        self.push(discloser, id, duty, before, None);
+        Ok(())
+    }
+
+    /// Tells the partner what was erased at its word, when the hold ended that had kept it: of the slots
+    /// that its feed named. It knows of no others.
     pub(super) fn answer(
         &mut self,
         discloser: &mut Discloser,
@@ -219,7 +236,7 @@ impl Gathering {
         let id = record.id();
         let waiting = discloser.view.waiting(&id)?.into_iter();
         let of_partner = waiting.filter(|duty| duty.source.partner() == discloser.number);
-        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
+        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.named));
         let erased = ordered.and(record.erased_slots());
         let fresh = erased.without(discloser.view.answered(&id, discloser.feed)?);
         if !fresh.is_empty() {

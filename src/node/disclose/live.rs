@@ -2,11 +2,18 @@
 
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
+use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::{ConsentNews, consent_news};
+<<<<<<< HEAD
 use crate::journal::entry::record_id;
 use crate::journal::index::{Marks, RecordPlace};
+=======
+use crate::journal::entry::{decode_feed, record_id};
+use crate::journal::index::Marks;
+use crate::journal::refusals::DUTIES_MAX;
+>>>>>>> h/u2
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;
@@ -35,6 +42,9 @@ enum Considered {
     /// Records that the partner got no envelope for, or that the brake held and two persons released.
     Again(Vec<RecordId>),
     Consent(ConsentNews),
+    /// Duties that are repeated because the partner refused them, while everything is looked at again for
+    /// the records that it refused.
+    Offer(Vec<pb::FeedEntry>),
 }
 
 /// A record that an entry is about.
@@ -79,6 +89,12 @@ impl Discloser {
                     self.look_at_all(vec![id], &mut gathering)?;
                 }
                 Some(Considered::Consent(ConsentNews::All)) => gathering.rescan(),
+                Some(Considered::Offer(duties)) => {
+                    for duty in duties {
+                        gathering.repeat(self, duty)?;
+                    }
+                    gathering.rescan();
+                }
                 None => {}
             }
             gathering.reach(index + 1);
@@ -267,9 +283,13 @@ impl Discloser {
                 (record_id(&received.record_id)?, None, News::Use)
             }
             Event::ReceiptReceived(receipt) if receipt.partner == self.agency.as_str() => {
-                let lapsed = self.view.not_supplied(self.feed, &receipt.exceptions)?;
-                let ids: Vec<_> = lapsed.into_iter().map(|(_, id)| id).collect();
+                let entries = self.view.not_taken_entries(self.feed, &receipt.exceptions)?;
+                let lapsed = entries.iter().filter(|entry| entry.reason == Reason::NotSupplied);
+                let ids: Vec<_> = lapsed.map(|entry| entry.record).collect();
                 return Ok((!ids.is_empty()).then_some(Considered::Again(ids)));
+            }
+            Event::RefusedOffered(offered) if offered.partner == self.agency.as_str() => {
+                return self.on_offer(&offered).map(Some);
             }
             Event::HeldDecided(decided)
                 if decided.released && decided.partner == self.agency.as_str() =>
@@ -304,6 +324,18 @@ impl Discloser {
             return Ok(None);
         };
         Ok(Some(Considered::Erasure { id: record_id(&id)?, order }))
+    }
+
+    fn on_offer(&self, offered: &pb::RefusedOffered) -> Result<Considered, JournalError> {
+        let (from, to) = (offered.feed_from, offered.feed_size);
+        let mut duties = Vec::new();
+        for (index, _) in self.view.refused_duties(self.feed, from, to, DUTIES_MAX)? {
+            for bytes in self.view.feed_entries(self.feed, index..index + 1)? {
+                let duty = decode_feed(index, &bytes)?;
+                duties.extend((duty.action() == pb::FeedAction::Erase).then_some(duty));
+            }
+        }
+        Ok(Considered::Offer(duties))
     }
 
     fn number_of(&self, agency: &str) -> Option<PartnerNumber> {

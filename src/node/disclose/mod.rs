@@ -112,9 +112,11 @@ impl Node {
             let Some(partner) = snapshot.state.partners.get(agency) else { return Ok(()) };
             // Rules are loaded after they are journaled; nothing is considered in between.
             let since = snapshot.state.rules_since(agency);
+            let refuses = partner.offering.refused_at.is_some();
             if self.rules().since(agency) == since {
                 progress = progress.under(since);
                 self.links.progressed(agency, progress);
+                self.offer_refused(agency, partner).await?;
                 if let Some(part) = self.next_part(&snapshot, agency, partner, progress) {
                     let discloser = self.discloser(held.take(), agency, partner.number);
                     let Some(discloser) = discloser else { return Ok(()) };
@@ -136,10 +138,28 @@ impl Node {
             tokio::select! {
                 _ = grown.changed() => {}
                 _ = rules_changed.changed() => {}
-                _ = looks.tick(), if !progress.rescan.is_done() => {}
+                _ = looks.tick(), if !progress.rescan.is_done() || refuses => {}
                 _ = stopping.wait_for(|stop| *stop) => return Ok(()),
             }
         }
+    }
+
+    /// Offers again what the partner refused, when that is due.
+    async fn offer_refused(
+        &self,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+    ) -> Result<(), NodeError> {
+        let acceptance = self.links.with(agency, |link| link.acceptance);
+        let due = partner.offering.due_at(acceptance);
+        let is_due = due.is_some_and(|due| due <= self.now())
+            && partner.state == pb::PartnerState::Active
+            && self.view().refuses_any(partner.feed, partner.offering.below)?;
+        if is_due {
+            let agency = agency.clone();
+            self.ledger.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
+        }
+        Ok(())
     }
 
     /// What is new comes first.

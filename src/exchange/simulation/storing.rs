@@ -1,0 +1,130 @@
+//! What is made durable of a partner's feed, and of its receipts for ours.
+
+use super::world::{Node, Said};
+use crate::exchange::entry::FeedEntry;
+use crate::exchange::exception::Exception;
+use crate::exchange::fixture::Ring;
+use crate::exchange::{Duty, Reason, ReceivedBatch, judge_withdrawal};
+use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
+use crate::record::slots::SlotMask;
+
+/// What policy, in plain words, let go of one entry when its batch was loaded.
+#[derive(Clone, Copy)]
+pub(super) struct Sending {
+    pub(super) record: RecordId,
+    pub(super) series: SeriesId,
+    pub(super) withdraws: bool,
+    pub(super) shown: Option<SlotMask>,
+    pub(super) confidence: u8,
+}
+
+/// What is to become of one entry on the other side.
+pub(super) struct Judged {
+    pub(super) sending: Sending,
+    /// Policy there takes such a record.
+    pub(super) takes: bool,
+}
+
+impl Node {
+    pub(super) fn store(
+        &mut self,
+        partner: usize,
+        sender: &AgencyName,
+        received: ReceivedBatch,
+        judged: Vec<Judged>,
+        ring: &Ring,
+    ) -> Vec<Exception> {
+        let ReceivedBatch { checked, receipt_note } = received;
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        assert_eq!(checked.start.get(), relation.partner_feed.size().get());
+        let mut missed = 0;
+        for Judged { sending, takes } in judged {
+            let Sending { record, shown, series, withdraws, .. } = sending;
+            // Whoever took a record takes what withdraws it.
+            let takes = takes || withdraws && relation.taken_series.contains(&series);
+            let masks = if takes { &mut relation.allowed } else { &mut relation.refused };
+            if let Some(mask) = shown {
+                let noted = masks.entry(record).or_default();
+                *noted = noted.or(mask);
+            }
+            match shown {
+                Some(_) if takes => drop(relation.taken_series.insert(series)),
+                _ => missed += 1,
+            }
+        }
+        relation.partner_feed = checked.frontier;
+        relation.receipt_note = receipt_note;
+        let mut refused = Vec::new();
+        for taken in checked.taken {
+            match taken.record {
+                Some(record) if !taken.is_accepted && !self.gave_series(partner, &record) => {
+                    let Duty::Refused(reason, detail) = judge_withdrawal(false, false) else {
+                        unreachable!("nothing else takes it")
+                    };
+                    refused.push(Exception::new(taken.index, reason, &detail));
+                }
+                Some(record) => {
+                    let is_originator = record.header().originator == *sender;
+                    let record = std::sync::Arc::unwrap_or_clone(record);
+                    self.keep(record, Some(partner), is_originator);
+                }
+                None => match self.take_duty(partner, sender, ring, &taken.entry) {
+                    Duty::CarryOut => {}
+                    Duty::Waits(_) => unreachable!("nothing is under a hold here"),
+                    Duty::Refused(reason, detail) => {
+                        refused.push(Exception::new(taken.index, reason, &detail));
+                    }
+                },
+            }
+        }
+        let exceptions = Exception::merged(checked.exceptions, refused);
+        let is_shown = |e: &&Exception| matches!(e.reason, Reason::Policy | Reason::NotSupplied);
+        assert_eq!(exceptions.iter().filter(is_shown).count(), missed, "{exceptions:?}");
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        relation.exceptions.extend(exceptions.iter().cloned());
+        self.write(b"feed received");
+        exceptions
+    }
+
+    pub(super) fn record_receipt(
+        &mut self,
+        partner: usize,
+        size: TreeSize,
+        note: Vec<u8>,
+        exceptions: Vec<Exception>,
+        now: Timestamp,
+    ) {
+        let relation = self.state.relations.get_mut(&partner).unwrap();
+        assert!(size > relation.receipted);
+        relation.receipted = size;
+        relation.receipted_note = note;
+        let mut lapsed = Vec::new();
+        for exception in &exceptions {
+            let index = exception.index.get();
+            let entry = FeedEntry::decode(&relation.feed.entries[index as usize]).unwrap();
+            if exception.reason.is_refusal() {
+                relation.offering.refuse(relation.sent_under, now);
+            }
+            if !entry.action.carries_record() {
+                continue;
+            }
+            let (last, disclosed) = relation.disclosed.get_mut(&entry.record).unwrap();
+            let is_last = *last == index;
+            match exception.reason {
+                Reason::NotSupplied => {
+                    if is_last {
+                        *disclosed = disclosed.lapsed();
+                    }
+                    lapsed.push(entry.record);
+                }
+                _ if is_last => *disclosed = disclosed.refused(),
+                _ => {}
+            }
+        }
+        relation.reported.extend(exceptions);
+        self.write(b"receipt");
+        if !lapsed.is_empty() {
+            self.say(Said::Lapsed(partner, lapsed));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a partner refuses shows as refused where it is owed, and comes again when the partner's rules of
+//! acceptance change.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::{self, get_record_request::Selector};
+use liaison::policy::ClientRole;
+
+use crate::fixture::{self, CORE_ONLY, RunningNode, eventually, indicator};
+
+const VENDOR: &str = "vendor.example";
+
+/// The policy of the fixture without its permit to accept.
+fn sharing_alone() -> &'static str {
+    &CORE_ONLY[CORE_ONLY.find("@id(\"test/share\")").unwrap()..]
+}
+
+async fn pair(dir: &Path) -> (RunningNode, RunningNode) {
+    let police = RunningNode::fresh(dir, "police.example", "police", CORE_ONLY).await;
+    let vendor = RunningNode::fresh(dir, VENDOR, "vendor", sharing_alone()).await;
+    fixture::introduce(&[&police, &vendor]).await;
+    vendor.apply_policy(sharing_alone()).await;
+    (police, vendor)
+}
+
+async fn holds(node: &RunningNode, id: &Bytes) -> bool {
+    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
+    let mut records = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
+    records.get_record(request).await.is_ok()
+}
+
+fn refused(partner: &pb::PartnerView) -> u64 {
+    partner.refused.iter().map(|count| count.count).sum()
+}
+
+fn audited(node: &RunningNode) {
+    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{}: {report}", node.agency);
+}
+
+#[tokio::test]
+async fn what_a_partner_refused_shows_as_refused_and_comes_when_its_policy_accepts_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (police, vendor) = pair(dir.path()).await;
+    let drafts = ["a.example", "b.example"].map(|value| indicator(value, ""));
+    let ids: Vec<_> =
+        police.submit(drafts.to_vec()).await.into_iter().map(|result| result.record_id).collect();
+    fixture::settled(&[&police, &vendor]).await;
+    let partner = police.partner(VENDOR).await;
+    assert_eq!((partner.receipted, refused(&partner)), (partner.feed_size, 2), "{partner:?}");
+    assert!(partner.refused[0].name.contains("policy"), "{:?}", partner.refused);
+    assert_ne!(partner.offered_again_ms, 0);
+    assert_eq!(vendor.status().await.records, 0);
+    let shown = fixture::liaison(&["status", "--dir"], &[&police.dir]).await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("refused by partners"), "{shown}");
+
+    let police = police.started_anew().await;
+    assert_eq!(refused(&police.partner(VENDOR).await), 2, "from the journal");
+    vendor.apply_policy(CORE_ONLY).await;
+    eventually("what was refused comes", async || {
+        for id in &ids {
+            if !holds(&vendor, id).await {
+                return false;
+            }
+        }
+        refused(&police.partner(VENDOR).await) == 0
+    })
+    .await;
+    fixture::settled(&[&police, &vendor]).await;
+    let partner = police.partner(VENDOR).await;
+    assert_eq!((partner.exceptions, partner.offered_again_ms), (2, 0));
+    for node in [&police, &vendor] {
+        audited(node);
+    }
+}

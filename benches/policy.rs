@@ -136,6 +136,7 @@ fn record() -> RecordFacts {
         labels: vec!["takedown".to_owned(), "tech-support-scam".to_owned()],
         releasable_to: None,
         circles: None,
+        members: vec![],
         orcon: false,
         confidence: 80,
         created_hour: time("2026-11-20T08:00:00Z"),

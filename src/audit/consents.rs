@@ -5,7 +5,7 @@
 use super::failure::{Check, Fault};
 use super::ledger::Audit;
 use crate::exchange::Said;
-use crate::ident::{AgencyName, Timestamp, TreeHash};
+use crate::ident::{AgencyName, Generation, Timestamp, TreeHash};
 use crate::pb;
 use crate::policy::ClientRole;
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Subject};
@@ -84,7 +84,12 @@ impl Audit {
     }
 
     /// The agency said something as an originator.
-    pub(super) fn consent(&mut self, index: u64, given: pb::ConsentGiven) -> Result<(), Fault> {
+    pub(super) fn consent(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        given: pb::ConsentGiven,
+    ) -> Result<(), Fault> {
         let Some(own) = self.own.last() else {
             return Err(Fault::new(Check::OwnCard, "the agency's card before any consent", "none"));
         };
@@ -101,7 +106,9 @@ impl Audit {
             .dealings
             .check_say(parties, &consent)
             .map_err(|error| fault("a statement that follows from those before", error))?;
+        self.check_members(at, &holder, &consent)?;
         match consent.verdict {
+            _ if given.client.is_empty() => self.check_followed(at, &holder, &given, &consent)?,
             ConsentVerdict::Granted { until } => self.acts.cover_consent(&given, until)?,
             ConsentVerdict::Refused | ConsentVerdict::Revoked => {
                 if given.proposal != 0 || given.role != ClientRole::PolicyOfficer.name() {
@@ -115,6 +122,80 @@ impl Audit {
             self.untold.entry(holder).or_default().add(Said::Consent(consent));
         }
         Ok(())
+    }
+
+    /// A roster names the members of the circle as the journal has them at its entry, and its holder is
+    /// one of them.
+    fn check_members(
+        &self,
+        at: Timestamp,
+        holder: &AgencyName,
+        consent: &Consent,
+    ) -> Result<(), Fault> {
+        let (Some(roster), ConsentVerdict::Granted { .. }) =
+            (consent.subject.roster(), consent.verdict)
+        else {
+            return Ok(());
+        };
+        let members = self.partners.members(roster.circle());
+        if members == roster.members() && roster.contains(holder) {
+            return Ok(());
+        }
+        let in_words = |names: &[AgencyName]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            names.join(" ")
+        };
+        let circle = roster.circle();
+        let expected = format!(
+            "the members of circle {circle} at {at}, with {holder}: {}",
+            in_words(&members)
+        );
+        Err(fault(expected, in_words(roster.members())))
+    }
+
+    /// Without a person a roster only follows its circle: what is said is what the change of membership
+    /// before it makes necessary.
+    fn check_followed(
+        &self,
+        at: Timestamp,
+        holder: &AgencyName,
+        given: &pb::ConsentGiven,
+        consent: &Consent,
+    ) -> Result<(), Fault> {
+        let wanted = self.roster_change(at);
+        let is_it = wanted.as_ref().is_some_and(|(of, saying)| {
+            of == holder
+                && saying.verdict == consent.verdict
+                && saying.subject == consent.subject
+                && saying.request == consent.request
+                && given.role.is_empty()
+                && given.proposal == 0
+        });
+        if is_it {
+            return Ok(());
+        }
+        let expected = "a person who gives a consent, or a roster whose circle changed";
+        Err(fault(expected, format!("consent {} to {holder}", consent.number)))
+    }
+
+    fn roster_change(&self, at: Timestamp) -> Option<(AgencyName, crate::record::consent::Saying)> {
+        let generation = self.own.last().map_or(Generation::FIRST, |own| own.generation);
+        let members = |circle: &str| self.partners.members(circle);
+        self.policy.dealings.roster_change((at, generation), members)
+    }
+
+    /// A feed is published only when every roster names the present members: a change of membership and
+    /// what is said of it are written down together.
+    pub(super) fn check_rosters(&self, at: Timestamp) -> Result<(), Fault> {
+        match self.roster_change(at) {
+            None => Ok(()),
+            Some((holder, saying)) => {
+                let circle = saying.subject.roster().map(|roster| roster.circle().to_owned());
+                let circle = circle.unwrap_or_default();
+                let expected = format!("{holder} told of the change of circle {circle} first");
+                Err(fault(expected, "a feed that is published"))
+            }
+        }
     }
 
     /// A partner said something as an originator.

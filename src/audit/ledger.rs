@@ -277,6 +277,7 @@ impl Audit {
             Event::PolicyCompared(compared) => self.policy.compare(index, compared),
             Event::FeedPublished(published) => {
                 self.counts.notes += 1;
+                self.check_rosters(at)?;
                 self.partners.publish(&published, &self.own, (index, at), &self.policy)
             }
             Event::FeedReceived(received) => {
@@ -303,7 +304,7 @@ impl Audit {
             Event::DisclosuresHeld(held) => self.hold(index, at, &held),
             Event::HeldDecided(decided) => self.decide_held(at, &decided),
             Event::ConsentRequested(asked) => self.ask(index, asked),
-            Event::ConsentGiven(given) => self.consent(index, given),
+            Event::ConsentGiven(given) => self.consent(index, at, given),
             Event::ConsentReceived(received) => self.hear(received),
             Event::ConsentEnded(ended) => self.end_consent(ended, at),
             Event::RecordRetracted(retracted) => self.retract(&retracted),

@@ -37,11 +37,8 @@ mod proof_file;
 mod proof_report;
 #[cfg(test)]
 mod proof_tests;
-<<<<<<< HEAD
 mod recorded;
-=======
 mod provenance;
->>>>>>> h/u2
 mod records;
 mod refusals;
 mod releases;

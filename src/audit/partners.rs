@@ -97,6 +97,15 @@ impl Partners {
         self.partners.get(agency).map(|partner| partner.number)
     }
 
+    /// The members of a circle of the agency, ascending.
+    pub(super) fn members(&self, circle: &str) -> Vec<AgencyName> {
+        let is_member = |partner: &Partner| {
+            partner.is_active && partner.said.circles.iter().any(|name| name == circle)
+        };
+        let members = self.partners.iter().filter(|(_, partner)| is_member(partner));
+        members.map(|(agency, _)| agency.clone()).collect()
+    }
+
     /// Names what policy may ask about the partners: those not revoked, as if none were suspended.
     pub(super) fn facts_hash(&self) -> [u8; 32] {
         let standing = self.partners.values().filter(|partner| !partner.is_revoked);

@@ -19,7 +19,7 @@ use crate::pb::consent_service_client::ConsentServiceClient;
 pub enum ConsentCommand {
     /// Ask the originator of records to let us pass them on, or use them as evidence.
     #[command(
-        after_help = "Examples:\n  liaison consent ask 9f…e1 --for dcu.example --reason \"it hosts the pop-ups\"\n  liaison consent ask --operation chakra-v --of npa.go.jp --for dcu.example --reason \"takedowns\"\n  liaison consent ask 9f…e1 --evidence --reason \"trial of 7 May\"\n\nThe originator must be a partner of this node."
+        after_help = "Examples:\n  liaison consent ask 9f…e1 --for dcu.example --reason \"it hosts the pop-ups\"\n  liaison consent ask --operation chakra-v --of npa.go.jp --for dcu.example --reason \"takedowns\"\n  liaison consent ask 9f…e1 --evidence --reason \"trial of 7 May\"\n  liaison consent ask --all --circle fraud --of npa.go.jp --reason \"two members are partners of ours\"\n\nThe originator must be a partner of this node."
     )]
     Ask(AskArgs),
     /// Show what was asked and said, in both directions, newest first.
@@ -32,7 +32,7 @@ pub enum ConsentCommand {
     Grant(GrantArgs),
     /// Consent to what nobody asked for, or to our own use of our records as evidence.
     #[command(
-        after_help = "Examples:\n  liaison consent give jc3.or.jp --operation chakra-v --for dcu.example --until 2027-01-31\n  liaison consent give npa.go.jp 9f…e1 --evidence --until 2027-01-31\n\nA second person approves with `liaison acts approve N`."
+        after_help = "Examples:\n  liaison consent give jc3.or.jp --operation chakra-v --for dcu.example --until 2027-01-31\n  liaison consent give npa.go.jp 9f…e1 --evidence --until 2027-01-31\n  liaison consent give jc3.or.jp --all --circle fraud --until 2027-01-31\n\nA second person approves with `liaison acts approve N`."
     )]
     Give(GiveArgs),
     /// Refuse what a partner asked.
@@ -71,6 +71,10 @@ pub(super) struct PurposeArgs {
     /// To use them in judicial proceedings.
     #[arg(long)]
     evidence: bool,
+    /// To pass on to the members of this circle of the originator what is marked for it: the roster of
+    /// the circle, which the holder is told, and each change of it.
+    #[arg(long, value_name = "CIRCLE")]
+    circle: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -188,12 +192,16 @@ async fn subject(
 ) -> Result<pb::ConsentSubject, CliError> {
     let record = whole(scope.record, context).await?;
     let mut subject = pb::ConsentSubject::default();
-    match purpose.partner {
-        Some(partner) => {
+    match (purpose.partner, purpose.circle) {
+        (Some(partner), _) => {
             subject.purpose = pb::ConsentPurpose::Forward.into();
             subject.partner = partner.to_string();
         }
-        None => subject.purpose = pb::ConsentPurpose::Evidence.into(),
+        (None, Some(circle)) => {
+            subject.purpose = pb::ConsentPurpose::Circle.into();
+            subject.circle = circle;
+        }
+        (None, None) => subject.purpose = pb::ConsentPurpose::Evidence.into(),
     }
     Ok(with_scope(subject, record, scope.operation))
 }
@@ -284,6 +292,16 @@ pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
     match subject.purpose() {
         pb::ConsentPurpose::Forward => format!("pass on to {}", subject.partner),
         pb::ConsentPurpose::Evidence => "use as evidence".to_owned(),
+        pb::ConsentPurpose::Circle if subject.members.is_empty() => {
+            format!("pass on to members of circle {}", subject.circle)
+        }
+        pb::ConsentPurpose::Circle => {
+            format!(
+                "pass on to members of circle {}: {}",
+                subject.circle,
+                subject.members.join(" ")
+            )
+        }
         pb::ConsentPurpose::Unspecified => "unknown".to_owned(),
     }
 }
@@ -331,8 +349,8 @@ async fn grant(args: GrantArgs, context: &Context) -> Result<(), CliError> {
                 "liaison consent list --open shows those that do",
             )
         })?;
-        let pb::ConsentSubject { purpose, partner, .. } = asked;
-        let asked = pb::ConsentSubject { purpose, partner, ..Default::default() };
+        let pb::ConsentSubject { purpose, partner, circle, .. } = asked;
+        let asked = pb::ConsentSubject { purpose, partner, circle, ..Default::default() };
         Some(with_scope(asked, record, operation))
     } else {
         None

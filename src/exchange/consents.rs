@@ -7,7 +7,9 @@
 use super::entry::Said;
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::policy::{CONSENTS_MAX, Consents};
-use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Purpose};
+use crate::record::consent::{
+    Consent, ConsentRequest, ConsentVerdict, Parties, Purpose, Roster, Saying, Subject,
+};
 use std::collections::BTreeMap;
 
 /// Requests of one partner that wait for an answer; people answer them.
@@ -68,6 +70,17 @@ struct Dealing {
     /// The last number that it gave.
     heard: u64,
 }
+
+impl Dealing {
+    /// Whether a roster is granted that this one takes the place of.
+    fn replaces(&self, consent: &Consent) -> bool {
+        self.given.values().any(|given| consent.subject.supersedes(&given.consent.subject))
+    }
+}
+
+/// The words that go with a roster that is taken back.
+const ROSTER_ENDS: &str =
+    "the holder is in this circle no longer, or it has more members than a roster";
 
 /// With everybody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -174,7 +187,7 @@ impl Dealings {
         let grants = matches!(consent.verdict, ConsentVerdict::Granted { .. });
         let lasting = with
             .map_or(0, |with| with.given.values().filter(|given| given.lasts(consent.at)).count());
-        if grants && lasting >= CONSENTS_MAX {
+        if grants && lasting >= CONSENTS_MAX && !with.is_some_and(|with| with.replaces(consent)) {
             return Err(ConsentFault::Consents);
         }
         Ok(())
@@ -196,7 +209,11 @@ impl Dealings {
         }
         above(self.with(originator).map_or(0, |with| with.heard), consent.number)?;
         let grants = matches!(consent.verdict, ConsentVerdict::Granted { .. });
-        if grants && self.in_force.count(originator) >= CONSENTS_MAX {
+        // A roster with fewer members is taken in whatever is in force: it replaces the one before.
+        if grants
+            && self.in_force.count(originator) >= CONSENTS_MAX
+            && !self.in_force.supersedes(originator, &consent.subject)
+        {
             return Err(ConsentFault::Consents);
         }
         Ok(())
@@ -232,6 +249,7 @@ impl Dealings {
         with.asking_us.remove(&consent.request);
         match consent.verdict {
             ConsentVerdict::Granted { .. } => {
+                with.given.retain(|_, given| !consent.subject.supersedes(&given.consent.subject));
                 with.given.insert(consent.number, GivenConsent { entry, consent });
             }
             ConsentVerdict::Refused => {}
@@ -245,6 +263,44 @@ impl Dealings {
         let with = self.with.entry(originator.clone()).or_default();
         with.heard = with.heard.max(consent.number);
         with.asking.remove(&consent.request);
+    }
+
+    /// What is to be said next, and to whom, because a roster that we gave names other members than the
+    /// circle has; `members` are those of a circle of ours. A holder that is in the circle no longer has
+    /// its roster taken back. Nothing is said beyond the time until which it was given.
+    pub fn roster_change(
+        &self,
+        (at, generation): (Timestamp, Generation),
+        members: impl Fn(&str) -> Vec<AgencyName>,
+    ) -> Option<(AgencyName, Saying)> {
+        self.given().filter(|(_, given)| given.lasts(at)).find_map(|(holder, given)| {
+            let Consent { number, verdict, subject, .. } = &given.consent;
+            let roster = subject.roster()?;
+            let now = members(roster.circle());
+            if now == roster.members() {
+                return None;
+            }
+            let next = now.contains(holder).then(|| Roster::new(roster.circle().to_owned(), now));
+            let saying = match next {
+                Some(Ok(roster)) => Saying {
+                    number: self.next_consent(holder, generation),
+                    request: 0,
+                    verdict: *verdict,
+                    subject: Subject { purpose: Purpose::Circle(roster), ..subject.clone() },
+                    at,
+                    reason: String::new(),
+                },
+                Some(Err(_)) | None => Saying {
+                    number: *number,
+                    request: 0,
+                    verdict: ConsentVerdict::Revoked,
+                    subject: subject.clone(),
+                    at,
+                    reason: ROSTER_ENDS.to_owned(),
+                },
+            };
+            Some((holder.clone(), saying))
+        })
     }
 
     /// Takes what a partner asks or says, for somebody who looks ahead and has no entries for it.
@@ -276,7 +332,7 @@ const fn room(waiting: usize) -> Result<(), ConsentFault> {
 mod tests {
     use super::*;
     use crate::ident::KeyId;
-    use crate::record::consent::{Saying, Scope, Subject};
+    use crate::record::consent::Scope;
     use ed25519_dalek::SigningKey;
 
     fn name(text: &str) -> AgencyName {
@@ -384,5 +440,61 @@ mod tests {
         }
         let more = granted(CONSENTS_MAX as u64 + 1, 0);
         assert_eq!(dealings.check_heard(&npa, &more), Err(ConsentFault::Consents));
+    }
+
+    fn members(names: &[&str]) -> Vec<AgencyName> {
+        names.iter().map(|text| name(text)).collect()
+    }
+
+    fn roster(names: &[&str]) -> Purpose {
+        Purpose::Circle(Roster::new("fraud".to_owned(), members(names)).unwrap())
+    }
+
+    fn roster_given(number: u64, names: &[&str]) -> Consent {
+        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        consent(number, 0, ConsentVerdict::Granted { until }, roster(names))
+    }
+
+    #[test]
+    fn a_roster_follows_the_members_of_its_circle_and_ends_when_its_holder_leaves() {
+        let (npa, jc3) = (name("npa.example"), name("jc3.example"));
+        let parties = Parties { originator: &npa, holder: &jc3 };
+        let mut dealings = Dealings::default();
+        dealings.say(1, parties, roster_given(1, &["cert.example", "jc3.example"]));
+        let at = Timestamp::from_unix_ms(1_772_323_300_000).unwrap();
+        let now = (at, Generation::FIRST);
+        let change = |dealings: &Dealings, names: &[&str]| {
+            dealings.roster_change(now, |circle| match circle {
+                "fraud" => members(names),
+                _ => panic!("no other circle has a roster: {circle}"),
+            })
+        };
+        assert_eq!(change(&dealings, &["cert.example", "jc3.example"]), None);
+        let (holder, less) = change(&dealings, &["jc3.example"]).unwrap();
+        assert_eq!((holder, less.number), (jc3.clone(), 2));
+        assert_eq!(less.subject.purpose, roster(&["jc3.example"]));
+        dealings.say(2, parties, roster_given(2, &["jc3.example"]));
+        assert_eq!(dealings.given().count(), 1, "the newer one replaces it");
+        assert_eq!(change(&dealings, &["jc3.example"]), None);
+        let (_, ends) = change(&dealings, &["cert.example"]).unwrap();
+        assert_eq!((ends.number, ends.verdict), (2, ConsentVerdict::Revoked));
+        let late = (at.plus_ms(3_600_000), Generation::FIRST);
+        assert_eq!(dealings.roster_change(late, |_| vec![]), None, "its time has ended");
+    }
+
+    #[test]
+    fn a_newer_roster_is_taken_in_when_no_more_consents_are() {
+        let npa = name("npa.example");
+        let mut dealings = Dealings::default();
+        dealings.heard(&npa, &roster_given(1, &["cert.example", "jc3.example"]));
+        for number in 2..=CONSENTS_MAX as u64 {
+            dealings.heard(&npa, &granted(number, 0));
+        }
+        let next = CONSENTS_MAX as u64 + 1;
+        assert_eq!(dealings.check_heard(&npa, &granted(next, 0)), Err(ConsentFault::Consents));
+        let less = roster_given(next, &["jc3.example"]);
+        assert_eq!(dealings.check_heard(&npa, &less), Ok(()));
+        dealings.heard(&npa, &less);
+        assert_eq!(dealings.in_force().count(&npa), CONSENTS_MAX);
     }
 }

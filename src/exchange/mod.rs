@@ -60,11 +60,8 @@ pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
 pub use receiving::ReceivedBatch;
-<<<<<<< HEAD
 pub use series::{Place, SeriesVerdict};
-=======
 pub use reoffer::Offering;
->>>>>>> h/u2
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 

@@ -195,6 +195,8 @@ pub fn consent_news(
             Some(ConsentNews::Record(id))
         }
         (Purpose::Forward(to), _) if to == *partner => Some(ConsentNews::All),
+        // Who was in the roster before may be in it no longer.
+        (Purpose::Circle(_), _) => Some(ConsentNews::All),
         _ => None,
     })
 }

@@ -9,12 +9,9 @@ use super::erasure_index::{self, Erasure, ErasureNote};
 use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
-<<<<<<< HEAD
 use super::series::{self, Joined, Member};
-=======
 use super::provenance;
 use super::refusals;
->>>>>>> h/u2
 use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;

@@ -27,12 +27,9 @@ pub(super) enum Tag {
     ErasureWaiting = 39,
     ErasureAnswered = 40,
     ErasureReported = 41,
-<<<<<<< HEAD
     SeriesMember = 50,
     RecordSuperseded = 51,
-=======
     Provenance = 42,
     RefusedRecord = 43,
     RefusedDuty = 44,
->>>>>>> h/u2
 }

@@ -10,12 +10,9 @@ use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::progress::Progress;
-<<<<<<< HEAD
 use super::series::{self, Joined, Member};
-=======
 use super::provenance;
 use super::refusals;
->>>>>>> h/u2
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;

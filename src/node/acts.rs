@@ -7,7 +7,7 @@ use super::apply::{self, Authority, Ready};
 use super::facts_change::{self, FactsChange};
 use super::policies::Rules;
 use super::submit::RecordSigner;
-use super::{Node, NodeError, consents, erase, releases};
+use super::{Node, NodeError, consents, erase, releases, rosters};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
@@ -189,7 +189,7 @@ fn write_decision(
     let author = tx.state().acts.get(&proposal).map(|open| &open.proposed);
     let author = author.map(|by| (by.client.clone(), by.role.clone())).unwrap_or_default();
     let index = tx.append(Event::ActDecided(pb::ActDecided { closes, ..decision }))?;
-    Ok(Ok(match plan {
+    let outcome = match plan {
         None => Outcome::Noted,
         Some(Plan::Erase(plan)) => {
             plan.carry_out(tx, proposal, signer)?;
@@ -213,7 +213,9 @@ fn write_decision(
             ready.put_in_force(tx, authority)?;
             Outcome::PolicyApplied
         }
-    }))
+    };
+    rosters::follow(tx, signer)?;
+    Ok(Ok(outcome))
 }
 
 /// Who wanted a policy, and the approvals so far.

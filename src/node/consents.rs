@@ -8,7 +8,7 @@ use super::acts::Client;
 use super::judge::Judged;
 use super::past::Setting;
 use super::submit::RecordSigner;
-use super::{Node, NodeError};
+use super::{Node, NodeError, rosters};
 use crate::exchange::{ConsentFault, OpenRequest, Said};
 use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;
@@ -90,6 +90,14 @@ fn check_ask(
             let marking = &header.marking;
             if subject.purpose == Purpose::Evidence && !marking.use_limits.no_evidence {
                 return precondition(format!("record {id} is not marked against use as evidence"));
+            }
+            if let Purpose::Circle(roster) = &subject.purpose
+                && !marking.circles.iter().flatten().any(|name| name == roster.circle())
+            {
+                return precondition(format!(
+                    "record {id} is not marked for circle {}, so its roster changes nothing",
+                    roster.circle()
+                ));
             }
             let restricts =
                 marking.orcon || marking.releasable_to.is_some() || marking.circles.is_some();
@@ -176,6 +184,7 @@ pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Pl
     {
         return Err(NodeError::Invalid(format!("{to} holds the records already")));
     }
+    rosters::check(tx, &subject, &holder)?;
     let until = i64::try_from(act.valid_until_ms)
         .ok()
         .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
@@ -208,6 +217,7 @@ pub(super) fn prepare(
             return Ok(Err(NodeError::NotFound(text)));
         }
     }
+    let act = pb::GrantConsentAct { subject: rosters::with_members(tx, act.subject), ..act };
     let checked = plan(tx, &act).and_then(|plan| sign(tx, &plan, signer));
     Ok(checked.map(|_| act))
 }
@@ -221,6 +231,10 @@ fn sign(tx: &Transaction<'_>, plan: &Plan, signer: &RecordSigner) -> Result<Cons
 }
 
 impl Plan {
+    pub(super) const fn new(holder: AgencyName, saying: Saying) -> Self {
+        Self { holder, saying }
+    }
+
     /// The statement, ready to be written down.
     pub(super) fn signed(
         self,
@@ -482,7 +496,20 @@ pub(super) fn missing(
         (false, []) => ", and a policy that permits it".to_owned(),
         (false, forbids) => format!(", and {} stands in the way besides", forbids.join(", ")),
     };
-    let found = format!("it takes the consent of its originator {originator}{rest}");
+    let circles = facts.circles.as_deref().unwrap_or_default();
+    let hour = setting.moment.hour();
+    let in_force = setting.consents.in_force();
+    let unknown = circles.iter().find(|circle| !in_force.has_roster(circle, hour));
+    let roster = match (circles, unknown) {
+        ([], _) => String::new(),
+        (_, Some(circle)) => format!(
+            ", or its roster of circle {circle} with {partner} in it, and none is in force here"
+        ),
+        ([circle, ..], None) => {
+            format!(", and its roster of circle {circle} does not name {partner}")
+        }
+    };
+    let found = format!("it takes the consent of its originator {originator}{roster}{rest}");
     let snapshot = node.view().snapshot();
     let dealings = &snapshot.state.consents.dealings;
     let asks = |open: &&OpenRequest| {
@@ -492,7 +519,14 @@ pub(super) fn missing(
     let next = if let Some(open) = dealings.asking(originator).find(asks) {
         format!("{originator} was asked in entry {} and has not answered", open.entry)
     } else if snapshot.state.partners.contains_key(originator) {
-        format!("liaison consent ask {id} --for {partner} --reason TEXT")
+        let roster = unknown.map(|circle| {
+            let name = &circle.name;
+            format!(
+                ", or liaison consent ask --all --circle {name} --of {originator} --reason TEXT"
+            )
+        });
+        let roster = roster.unwrap_or_default();
+        format!("liaison consent ask {id} --for {partner} --reason TEXT{roster}")
     } else {
         format!(
             "{originator} is no partner of this node, so it cannot be asked over the exchange; ask \
@@ -517,6 +551,8 @@ fn listed(entries: Vec<ConsentEntry>, own: &AgencyName, now: Timestamp) -> Vec<p
     // Where what was asked and what was granted stands, by originator, holder and number.
     let mut asked: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
     let mut granted: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
+    // Where the roster of a circle stands that the next one replaces.
+    let mut rosters: Vec<(String, String, Subject, usize)> = Vec::new();
     for ConsentEntry { index, at, event } in entries {
         let at_ms = at.unix_ms().unsigned_abs();
         let (originator, holder, consent) = match event {
@@ -574,6 +610,21 @@ fn listed(entries: Vec<ConsentEntry>, own: &AgencyName, now: Timestamp) -> Vec<p
             pb::ConsentVerdict::Refused => pb::ConsentStanding::Refused,
             _ => pb::ConsentStanding::Revoked,
         };
+        let subject = consent.subject.clone().unwrap_or_default();
+        if standing == pb::ConsentStanding::Granted
+            && let Ok(subject) = Subject::try_from(subject)
+            && subject.roster().is_some()
+        {
+            rosters.retain(|(by, of, replaced, place)| {
+                let is_replaced =
+                    (by, of) == (&originator, &holder) && subject.supersedes(replaced);
+                if is_replaced && *place != at {
+                    rows[*place].standing = pb::ConsentStanding::Ended.into();
+                }
+                !is_replaced
+            });
+            rosters.push((originator.clone(), holder.clone(), subject, at));
+        }
         let row = &mut rows[at];
         row.entry = index;
         row.subject = consent.subject;

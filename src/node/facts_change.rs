@@ -13,6 +13,7 @@ use crate::journal::transaction::Transaction;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{may_reveal, only_narrows};
+use crate::record::header::is_circle_name;
 
 /// A partner without an end of agreement has one in the last year that times can have.
 const NO_END: Timestamp = Timestamp::MAX;
@@ -199,6 +200,12 @@ pub(super) fn sound(mut facts: pb::PartnerFacts) -> Result<pb::PartnerFacts, Nod
                 names.len()
             )));
         }
+    }
+    if let Some(name) = facts.circles.iter().find(|name| !is_circle_name(name)) {
+        return Err(NodeError::Invalid(format!(
+            "{name:?} has a slash: a circle of this agency has a name without one, and \
+             originator/circle is how others write it"
+        )));
     }
     agreement_until(&facts)?;
     Ok(facts)

@@ -31,6 +31,7 @@ mod policies;
 pub mod receipt;
 pub mod releases;
 mod retention;
+mod rosters;
 mod submit;
 pub mod succeed;
 mod survey;

@@ -2,8 +2,9 @@
 
 use super::acts::Client;
 use super::facts_change::{agreement_until, divide, sound, stage};
-use super::{Node, NodeError};
+use super::{Node, NodeError, rosters};
 use crate::ident::AgencyName;
+use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::refusals::Refusals;
 use crate::journal::state::{PARTNERS_MAX, PartnerNumber, PartnerRecord};
@@ -132,12 +133,18 @@ impl Node {
     /// Runs a change of partners and brings trust and rules to the new state.
     pub(super) async fn change_partners<T: Send + 'static>(
         &self,
-        job: impl FnOnce(
-            &mut Transaction<'_>,
-        ) -> Result<Result<T, NodeError>, crate::journal::JournalError>
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T, NodeError>, JournalError>
         + Send
         + 'static,
     ) -> Result<T, NodeError> {
+        let signer = self.record_signer();
+        let job = move |tx: &mut Transaction<'_>| -> Result<Result<T, NodeError>, JournalError> {
+            let done = job(tx)?;
+            if done.is_ok() {
+                rosters::follow(tx, &signer)?;
+            }
+            Ok(done)
+        };
         let done = self.ledger.commit(job).await?.0?;
         self.partners_changed()?;
         Ok(done)

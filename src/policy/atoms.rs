@@ -25,6 +25,7 @@ pub(super) enum Field {
     Labels,
     ReleasableTo,
     Circles,
+    Members,
     Orcon,
     Confidence,
     Created,
@@ -40,7 +41,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    pub(super) const ALL: [(Self, &'static str); 19] = [
+    pub(super) const ALL: [(Self, &'static str); 20] = [
         (Self::Kind, "kind"),
         (Self::Tlp, "tlp"),
         (Self::Pap, "pap"),
@@ -48,6 +49,7 @@ impl Field {
         (Self::Labels, "labels"),
         (Self::ReleasableTo, "releasable_to"),
         (Self::Circles, "circles"),
+        (Self::Members, "members"),
         (Self::Orcon, "orcon"),
         (Self::Confidence, "confidence"),
         (Self::Created, "created"),

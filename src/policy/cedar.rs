@@ -11,7 +11,7 @@ use cedar_policy::{
     RestrictedExpression, Schema,
 };
 
-use super::facts::{FactsError, PartnerFacts, RecordFacts, TAG_VALUES_MAX};
+use super::facts::{Circle, FactsError, PartnerFacts, RecordFacts, TAG_VALUES_MAX, circles_of};
 use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::SlotClass;
@@ -154,6 +154,7 @@ pub(super) fn record_entity(facts: &RecordFacts) -> Result<Entity, FactsError> {
         labels,
         releasable_to,
         circles,
+        members,
         orcon,
         confidence,
         created_hour,
@@ -170,12 +171,14 @@ pub(super) fn record_entity(facts: &RecordFacts) -> Result<Entity, FactsError> {
     let names = &*NAMES;
     let flag = RestrictedExpression::new_bool;
     let partner = |agency: &AgencyName| reference(&names.partner, agency.as_str());
+    let circle = |circle: &Circle| reference(&names.circle, &circle.to_string());
     let required = [
         ("kind", reference(&names.kind, kind.name())),
         ("tlp", reference(&names.tlp, tlp.name())),
         ("pap", reference(&names.pap, pap.name())),
         ("originator", partner(originator)),
         ("labels", set(labels, |label| text(label))),
+        ("members", set(members, partner)),
         ("orcon", flag(*orcon)),
         ("confidence", RestrictedExpression::new_long(i64::from(*confidence))),
         ("created", datetime(*created_hour)),
@@ -189,7 +192,7 @@ pub(super) fn record_entity(facts: &RecordFacts) -> Result<Entity, FactsError> {
     ];
     let optional = [
         ("releasable_to", releasable_to.as_ref().map(|list| set(list, partner))),
-        ("circles", circles.as_ref().map(|list| set(list, |c| reference(&names.circle, c)))),
+        ("circles", circles.as_ref().map(|list| set(list, circle))),
         ("expires", expires_hour.map(datetime)),
         ("operation", operation.as_ref().map(|op| reference(&names.operation, op))),
     ];
@@ -199,8 +202,9 @@ pub(super) fn record_entity(facts: &RecordFacts) -> Result<Entity, FactsError> {
         .map_err(|error| FactsError::Entity { what: "record", reason: error.to_string() })
 }
 
-/// The partner as Cedar sees it, whole.
-pub(super) fn partner_entity(facts: &PartnerFacts) -> Result<Entity, FactsError> {
+/// The partner as Cedar sees it, whole. A circle of this agency has two names: the one that policies use,
+/// and the one that its own markings have in facts of records.
+pub(super) fn partner_entity(own: &AgencyName, facts: &PartnerFacts) -> Result<Entity, FactsError> {
     let PartnerFacts {
         agency,
         sector,
@@ -228,7 +232,9 @@ pub(super) fn partner_entity(facts: &PartnerFacts) -> Result<Entity, FactsError>
         );
         return Err(FactsError::Entity { what: "partner", reason });
     }
-    let parents: HashSet<_> = circles.iter().map(|circle| circle_uid(circle)).collect();
+    let qualified = circles_of(own, circles).into_iter().map(|circle| circle.to_string());
+    let named = circles.iter().cloned().chain(qualified);
+    let parents: HashSet<_> = named.map(|circle| circle_uid(&circle)).collect();
     Entity::new_with_tags(
         partner_uid(agency),
         attributes.into_iter().map(|(name, value)| (name.to_owned(), value)),
@@ -240,6 +246,7 @@ pub(super) fn partner_entity(facts: &PartnerFacts) -> Result<Entity, FactsError>
 
 /// A store of this one partner and these actions, checked against the schema here and never again.
 pub(super) fn partner_store(
+    own: &AgencyName,
     facts: &PartnerFacts,
     actions: impl IntoIterator<Item = Action>,
 ) -> Result<Entities, FactsError> {
@@ -247,7 +254,7 @@ pub(super) fn partner_store(
         what: "partner",
         reason: error.to_string(),
     };
-    let partner = partner_entity(facts)?;
+    let partner = partner_entity(own, facts)?;
     Entities::from_entities([partner.clone()], Some(&SCHEMA)).map_err(fault)?;
     let entities = std::iter::once(partner).chain(actions.into_iter().map(Action::entity));
     Entities::from_entities(entities, None).map_err(fault)
@@ -287,7 +294,7 @@ pub(super) fn request_in(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{any_partner, any_record, partner};
+    use crate::policy::fixtures::{OWN, agency, any_partner, any_record, partner};
     use proptest::prelude::*;
 
     #[test]
@@ -314,7 +321,7 @@ mod tests {
         let tagged = |count: usize| {
             let values = (0..count).map(|n| n.to_string()).collect();
             let tags = [("t".to_owned(), values)].into();
-            partner_entity(&PartnerFacts { tags, ..partner() })
+            partner_entity(&agency(OWN), &PartnerFacts { tags, ..partner() })
         };
         assert!(tagged(TAG_VALUES_MAX).is_ok());
         let refused = tagged(TAG_VALUES_MAX + 1).unwrap_err().to_string();
@@ -329,7 +336,7 @@ mod tests {
 
         #[test]
         fn any_facts_make_entities_of_the_schema(record in any_record(), partner in any_partner()) {
-            let entities = [record_entity(&record).unwrap(), partner_entity(&partner).unwrap()];
+            let entities = [record_entity(&record).unwrap(), partner_entity(&agency(OWN), &partner).unwrap()];
             let checked = Entities::from_entities(entities, Some(&SCHEMA));
             prop_assert!(checked.is_ok(), "{:?}", checked.err());
             let moment = Moment::at(record.created_hour);

@@ -1,12 +1,13 @@
 //! Which partners may have a record, and whether it may be evidence, by what its originator consents to.
 //!
 //! The one place where a signed consent has an effect: it adds the partner that it names to the release
-//! list that policy sees. Nothing else changes, so guardrails and policies decide as if the originator
+//! list that policy sees, and a roster the members of a circle to those that policy sees of records marked
+//! for it. Nothing else changes, so guardrails and policies decide as if the originator
 //! had named that partner in the header. Whoever keeps a set checked each statement before.
 
-use super::facts::RecordFacts;
+use super::facts::{Circle, RecordFacts};
 use crate::ident::{AgencyName, RecordId, Timestamp};
-use crate::record::consent::{Consent, ConsentVerdict, Purpose, Scope, Subject};
+use crate::record::consent::{Consent, ConsentVerdict, Purpose, Roster, Scope, Subject};
 use std::collections::{BTreeMap, HashMap};
 
 /// Consents of one originator to this agency that are kept. People give them; more is a machine.
@@ -32,6 +33,26 @@ struct Granted {
     until_hour: Timestamp,
 }
 
+impl OfOriginator {
+    fn end(&mut self, number: u64) {
+        let Some(Granted { subject, .. }) = self.granted.remove(&number) else { return };
+        if let Some(numbers) = self.numbers.get_mut(&subject.scope) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.numbers.remove(&subject.scope);
+            }
+        }
+    }
+
+    /// Ends the roster that another takes the place of.
+    fn supersede(&mut self, subject: &Subject) {
+        let replaced =
+            self.granted.iter().filter(|(_, granted)| subject.supersedes(&granted.subject));
+        let replaced: Vec<u64> = replaced.map(|(number, _)| *number).collect();
+        replaced.into_iter().for_each(|number| self.end(number));
+    }
+}
+
 impl Consents {
     /// Takes in what an originator says. What is granted is in force until it ends or is revoked.
     pub fn say(&mut self, originator: &AgencyName, consent: &Consent) {
@@ -41,6 +62,7 @@ impl Consents {
                 self.end(originator, consent.number);
                 let of = self.of.entry(originator.clone()).or_default();
                 let subject = consent.subject.clone();
+                of.supersede(&subject);
                 of.numbers.entry(subject.scope.clone()).or_default().push(consent.number);
                 let until_hour = until.hour();
                 of.granted.insert(consent.number, Granted { subject, until_hour });
@@ -53,16 +75,25 @@ impl Consents {
     /// A consent is in force no more; nothing happens if it is not.
     pub fn end(&mut self, originator: &AgencyName, number: u64) {
         let Some(of) = self.of.get_mut(originator) else { return };
-        let Some(Granted { subject, .. }) = of.granted.remove(&number) else { return };
-        if let Some(numbers) = of.numbers.get_mut(&subject.scope) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                of.numbers.remove(&subject.scope);
-            }
-        }
+        of.end(number);
         if of.granted.is_empty() {
             self.of.remove(originator);
         }
+    }
+
+    /// Whether a roster is kept that this subject takes the place of.
+    pub fn supersedes(&self, originator: &AgencyName, subject: &Subject) -> bool {
+        let mut kept = self.of.get(originator).into_iter().flat_map(|of| of.granted.values());
+        kept.any(|granted| subject.supersedes(&granted.subject))
+    }
+
+    /// Whether a roster of this circle for any records is in force in this hour.
+    pub fn has_roster(&self, circle: &Circle, hour: Timestamp) -> bool {
+        let mut kept = self.of.get(&circle.agency).into_iter().flat_map(|of| of.granted.values());
+        kept.any(|Granted { subject, until_hour }| {
+            hour < *until_hour
+                && subject.roster().is_some_and(|roster| roster.circle() == circle.name)
+        })
     }
 
     /// Consents of an originator that are kept.
@@ -100,13 +131,17 @@ impl Consents {
         if !self.concern(&facts) {
             return facts;
         }
-        let found = self.in_force(&facts.originator, id, facts.operation.as_deref(), hour);
-        let partners = found.filter_map(|(_, purpose)| match purpose {
-            Purpose::Forward(partner) => Some(partner.clone()),
-            Purpose::Evidence => None,
-        });
-        let partners: Vec<AgencyName> = partners.collect();
-        consented(facts, partners)
+        let (mut partners, mut members) = (Vec::new(), Vec::new());
+        for (_, purpose) in self.in_force(&facts.originator, id, facts.operation.as_deref(), hour) {
+            match purpose {
+                Purpose::Forward(partner) => partners.push(partner.clone()),
+                Purpose::Circle(roster) if is_marked_for(&facts, roster) => {
+                    members.extend_from_slice(roster.members());
+                }
+                Purpose::Circle(_) | Purpose::Evidence => {}
+            }
+        }
+        with_members(consented(facts, partners), members)
     }
 
     /// Whether the originator of a record with this id and operation code consents to its use in
@@ -171,6 +206,24 @@ pub(super) fn consented(
         list.sort_unstable();
         list.dedup();
         facts.releasable_to = Some(list);
+    }
+    facts
+}
+
+fn is_marked_for(facts: &RecordFacts, roster: &Roster) -> bool {
+    facts.circles.iter().flatten().any(|circle| circle.name == roster.circle())
+}
+
+/// Facts of a record as policy is to see them when these are the members of its circles by the roster of
+/// its originator. A record that names no circle has none.
+pub(super) fn with_members(
+    mut facts: RecordFacts,
+    members: impl IntoIterator<Item = AgencyName>,
+) -> RecordFacts {
+    if facts.circles.is_some() {
+        facts.members.extend(members);
+        facts.members.sort_unstable();
+        facts.members.dedup();
     }
     facts
 }
@@ -280,8 +333,8 @@ mod tests {
         assert_eq!(listed(&all, listing(&[]), &ID, NOW), ["one.example"]);
         let free = RecordFacts { orcon: false, ..facts() };
         assert_eq!(all.extend(free.clone(), &ID, at(NOW).hour()), free);
-        let in_circle = RecordFacts { circles: Some(vec!["fraud".into()]), ..free };
-        assert_eq!(listed(&all, in_circle, &ID, NOW), ["one.example"]);
+        let marked = RecordFacts { circles: in_circle("npa.example", &["fraud"]).circles, ..free };
+        assert_eq!(listed(&all, marked, &ID, NOW), ["one.example"]);
     }
 
     #[test]
@@ -388,5 +441,57 @@ mod tests {
         let permits = |operation| all.permit_evidence(&npa, &ID, operation, at(NOW).hour());
         assert!(permits(Some("chakra-v")));
         assert!(!permits(Some("other")) && !permits(None));
+    }
+
+    fn roster(number: u64, circle: &str, members: &[&str]) -> Consent {
+        let members = members.iter().map(|text| name(text)).collect();
+        let roster = Roster::new(circle.to_owned(), members).unwrap();
+        granted(number, Purpose::Circle(roster), Scope::All)
+    }
+
+    fn in_circle(originator: &str, circles: &[&str]) -> RecordFacts {
+        let names: Vec<_> = circles.iter().map(|text| (*text).to_owned()).collect();
+        let originator = name(originator);
+        let circles = Some(crate::policy::facts::circles_of(&originator, &names));
+        RecordFacts { originator, circles, orcon: false, ..facts() }
+    }
+
+    fn members(consents: &Consents, facts: RecordFacts) -> Vec<String> {
+        let members = consents.extend(facts, &ID, at(NOW).hour()).members;
+        members.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_roster_names_members_of_its_originators_circle_and_of_no_other_with_that_name() {
+        let all = consents(&[roster(1, "fraud", &["one.example", "two.example"])]);
+        let named = ["one.example", "two.example"];
+        assert_eq!(members(&all, in_circle("npa.example", &["fraud"])), named);
+        assert_eq!(members(&all, in_circle("npa.example", &["banks", "fraud"])), named);
+        assert!(members(&all, in_circle("npa.example", &["banks"])).is_empty());
+        assert!(members(&all, in_circle("dcu.example", &["fraud"])).is_empty());
+        assert!(members(&all, facts()).is_empty(), "it is marked for no circle");
+        let extended = all.extend(in_circle("npa.example", &["fraud"]), &ID, at(NOW).hour());
+        assert_eq!(extended.releasable_to, None, "a roster is not a release list");
+    }
+
+    #[test]
+    fn the_newer_of_two_rosters_of_a_circle_is_in_force_alone_and_ends_with_its_time() {
+        let npa = name("npa.example");
+        let mut all = consents(&[
+            roster(1, "fraud", &["one.example", "two.example"]),
+            roster(2, "banks", &["three.example"]),
+        ]);
+        let newer = roster(3, "fraud", &["one.example"]);
+        assert!(all.supersedes(&npa, &newer.subject));
+        all.say(&npa, &newer);
+        assert_eq!(all.count(&npa), 2);
+        assert_eq!(members(&all, in_circle("npa.example", &["fraud"])), ["one.example"]);
+        let fraud = &in_circle("npa.example", &["fraud"]).circles.unwrap()[0];
+        assert!(all.has_roster(fraud, at(NOW).hour()));
+        assert!(!all.has_roster(fraud, at("2026-11-22T12:00:00Z")));
+        let elsewhere = Circle { agency: name("dcu.example"), ..fraud.clone() };
+        assert!(!all.has_roster(&elsewhere, at(NOW).hour()));
+        let none = consents(&[roster(1, "fraud", &[])]);
+        assert!(none.has_roster(fraud, at(NOW).hour()), "an empty roster is one");
     }
 }

@@ -196,7 +196,7 @@ impl PartnerPolicy {
         let mut policy = Self {
             own: own.clone(),
             uid: cedar::partner_uid(&partner.agency),
-            store: cedar::partner_store(partner, asked),
+            store: cedar::partner_store(own, partner, asked),
             share: slice(Action::Share),
             forward: slice(Action::Forward),
             accept: slice(Action::Accept),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::policy::Sector;
 use crate::policy::fixtures::{
-    agency, any_partner, any_record, compiled, foreign_record, hour, partner, record, sample,
+    OWN, agency, any_partner, any_record, compiled, foreign_record, hour, partner, record, sample,
 };
 use crate::record::marking::Tlp;
 use proptest::prelude::*;
@@ -221,7 +221,7 @@ fn a_slice_holds_what_concerns_partner_and_action_and_no_more() {
         policy.slice(action).statements.iter().filter(|s| s.is_guardrail()).count()
     };
     assert_eq!(guards(Action::Share), 5);
-    assert_eq!(guards(Action::Forward), 11);
+    assert_eq!(guards(Action::Forward), 13);
     assert_eq!(guards(Action::Accept), 1);
     assert_eq!(guards(Action::Reveal(SlotClass::Links)), 5);
 }
@@ -289,7 +289,7 @@ proptest! {
         let policy = compiled.for_partner(&partner);
         let all = compiled.bundle().statements().iter().map(|s| s.policy.clone());
         let all = PolicySet::from_policies(all).unwrap();
-        let store = cedar::partner_store(&partner, Action::ALL).unwrap();
+        let store = cedar::partner_store(&agency(OWN), &partner, Action::ALL).unwrap();
         let store = cedar::with_record(&store, &record).unwrap();
         for action in Action::ALL {
             let request = cedar::request(policy.uid(), action, &hour(0)).unwrap();

@@ -23,7 +23,7 @@ fn a_forbidden_record_is_explained_by_the_forbids() {
   - guard/tlp-amber-onward "TLP:AMBER may be forwarded only to our own clients" guardrails.cedar (built in):22
         ok    resource.tlp == Tlp::"AMBER"
         ok    !principal.client
-  - guard/originator-control "Third-party rule: the originator named no release to this partner" guardrails.cedar (built in):42
+  - guard/originator-control "Third-party rule: the originator named no release to this partner" guardrails.cedar (built in):45
         ok    resource.orcon
         ok    !((resource has releasable_to) && resource.releasable_to.contains(principal))
 "#

@@ -98,6 +98,20 @@ impl std::fmt::Display for Country {
     }
 }
 
+/// A circle by its meaning: the roster of this agency contains its members. Two agencies may give one
+/// name to different circles, so a name alone is never compared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Circle {
+    pub agency: AgencyName,
+    pub name: String,
+}
+
+impl std::fmt::Display for Circle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.agency, self.name)
+    }
+}
+
 /// What policy may know of a record. Made from the header only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordFacts {
@@ -108,8 +122,11 @@ pub struct RecordFacts {
     pub labels: Vec<String>,
     /// Absent: no caveat. Empty: nobody.
     pub releasable_to: Option<Vec<AgencyName>>,
-    /// Absent: no caveat. Empty: nobody.
-    pub circles: Option<Vec<String>>,
+    /// Circles of the originator. Absent: no caveat. Empty: nobody.
+    pub circles: Option<Vec<Circle>>,
+    /// Members of these circles by the originator's roster that is in force here. Empty for own records:
+    /// their circles are those of the partner's facts.
+    pub members: Vec<AgencyName>,
     pub orcon: bool,
     /// 0 to 100.
     pub confidence: u8,
@@ -147,10 +164,11 @@ impl RecordFacts {
             kind,
             tlp: marking.tlp,
             pap: marking.pap,
-            originator,
             labels: as_set(labels),
             releasable_to: marking.releasable_to.as_deref().map(as_set),
-            circles: marking.circles.as_deref().map(as_set),
+            circles: marking.circles.as_deref().map(|names| circles_of(&originator, names)),
+            members: Vec::new(),
+            originator,
             orcon: marking.orcon,
             confidence: confidence.min(100),
             created_hour: created_at.hour(),
@@ -165,6 +183,12 @@ impl RecordFacts {
             no_attribution: marking.use_limits.no_attribution,
         }
     }
+}
+
+/// Returns the circles that a record of this originator is marked for by these names.
+pub(super) fn circles_of(originator: &AgencyName, names: &[String]) -> Vec<Circle> {
+    let circle = |name| Circle { agency: originator.clone(), name };
+    as_set(names).into_iter().map(circle).collect()
 }
 
 fn as_set<T: Ord + Clone>(list: &[T]) -> Vec<T> {
@@ -185,6 +209,7 @@ pub struct PartnerFacts {
     pub suspended: bool,
     /// From the hour in which this lies nothing is shared any more.
     pub agreement_until: Timestamp,
+    /// Circles of our own that it is in, by name.
     pub circles: Vec<String>,
     pub operations: Vec<String>,
     /// Parameters of this one partner, at most [`TAG_VALUES_MAX`] values each.
@@ -333,6 +358,13 @@ mod tests {
     }
 
     #[test]
+    fn circles_of_one_name_and_two_originators_are_two_circles() {
+        let of = |agency: &str| circles_of(&agency.parse().unwrap(), &["fraud".to_owned()]);
+        assert_ne!(of("npa.go.jp"), of("dcu.example"));
+        assert_eq!(of("npa.go.jp")[0].to_string(), "npa.go.jp/fraud");
+    }
+
+    #[test]
     fn every_rule_of_the_header_is_a_fact() {
         use crate::record::marking::Use;
         let text =
@@ -368,7 +400,8 @@ mod tests {
             originator: own(),
             labels: text(&["a", "b"]),
             releasable_to: Some(named(&["cbi.gov.in", "jc3.or.jp"])),
-            circles: Some(text(&["certs", "fraud"])),
+            circles: Some(circles_of(&own(), &text(&["certs", "fraud"]))),
+            members: vec![],
             orcon: true,
             confidence: 70,
             created_hour: "2026-11-22T09:00:00Z".parse().unwrap(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::bundle::{Bundle, Vocabulary};
 use super::decide::Compiled;
-use super::facts::{PartnerFacts, RecordFacts, Sector};
+use super::facts::{PartnerFacts, RecordFacts, Sector, circles_of};
 use super::finding::{Finding, Report};
 use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
@@ -77,6 +77,7 @@ pub(super) fn record() -> RecordFacts {
         labels: vec![],
         releasable_to: None,
         circles: None,
+        members: vec![],
         orcon: false,
         confidence: 80,
         created_hour: time("2026-11-20T08:00:00Z"),
@@ -132,7 +133,7 @@ pub(super) fn any_record() -> impl Strategy<Value = RecordFacts> {
     );
     let who = (
         prop::option::weighted(0.3, names(AGENCIES)),
-        prop::option::weighted(0.3, names(CIRCLES)),
+        prop::option::weighted(0.3, (names(CIRCLES), names(AGENCIES))),
         names(COUNTRIES),
         prop::option::of(prop::sample::select(OPERATIONS)),
     );
@@ -147,7 +148,13 @@ pub(super) fn any_record() -> impl Strategy<Value = RecordFacts> {
             originator: agency(originator),
             labels,
             releasable_to: releasable_to.map(|list| list.iter().map(|n| agency(n)).collect()),
-            circles,
+            members: match &circles {
+                Some((_, members)) if originator != OWN => {
+                    members.iter().map(|name| agency(name)).collect()
+                }
+                _ => vec![],
+            },
+            circles: circles.map(|(names, _)| circles_of(&agency(originator), &names)),
             orcon: flag(0),
             confidence,
             created_hour,

@@ -1,7 +1,8 @@
 //! Each guardrail by given and expected, under a policy that permits everything.
 
+use super::consents::with_members;
 use super::decide::Compiled;
-use super::facts::{PartnerFacts, RecordFacts};
+use super::facts::{PartnerFacts, RecordFacts, circles_of};
 use super::fixtures::{agency, compiled, foreign_record, hour, partner, record, time};
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::Tlp;
@@ -47,7 +48,13 @@ fn releasable_to(names: &[&str], record: RecordFacts) -> RecordFacts {
 }
 
 fn circles(names: &[&str], record: RecordFacts) -> RecordFacts {
-    RecordFacts { circles: Some(names.iter().map(|n| (*n).to_owned()).collect()), ..record }
+    let names: Vec<_> = names.iter().map(|n| (*n).to_owned()).collect();
+    RecordFacts { circles: Some(circles_of(&record.originator, &names)), ..record }
+}
+
+/// As policy sees a record of a circle while the roster of its originator with these members is in force.
+fn roster(members: &[&str], record: RecordFacts) -> RecordFacts {
+    with_members(record, members.iter().map(|name| agency(name)))
 }
 
 #[test]
@@ -77,13 +84,28 @@ fn tlp_amber_is_forwarded_to_clients_only() {
 }
 
 #[test]
-fn tlp_green_is_forwarded_in_the_named_circle_only() {
+fn tlp_green_is_forwarded_to_members_of_the_named_circle_by_the_originators_roster_only() {
     let green = || tlp(Tlp::Green, foreign_record());
+    let denied: &[&str] = &["releasable-to", "tlp-green-onward"];
     check(tlp(Tlp::Green, record()), partner(), Ok(()));
-    check(circles(&["fraud"], green()), partner(), Ok(()));
     check(green(), client(), Err(&["tlp-green-onward"]));
-    check(circles(&["other"], green()), client(), Err(&["releasable-to", "tlp-green-onward"]));
-    check(releasable_to(&["cert.example"], green()), partner(), Err(&["tlp-green-onward"]));
+    let in_circle = || circles(&["fraud"], green());
+    // The partner is in a circle of ours that has the same name.
+    check(in_circle(), partner(), Err(denied));
+    check(roster(&["other.example"], in_circle()), partner(), Err(denied));
+    check(roster(&["cert.example", "other.example"], in_circle()), partner(), Ok(()));
+    check(roster(&["cert.example"], green()), partner(), Err(&["tlp-green-onward"]));
+    // Whom the originator names itself needs no community.
+    check(releasable_to(&["cert.example"], green()), partner(), Ok(()));
+    check(releasable_to(&["other.example"], green()), partner(), Err(denied));
+}
+
+#[test]
+fn a_circle_in_a_marking_is_the_originators_whatever_circles_of_ours_are_called() {
+    check(circles(&["fraud"], record()), partner(), Ok(()));
+    check(circles(&["fraud"], foreign_record()), partner(), Err(&["releasable-to"]));
+    let named = roster(&["cert.example"], circles(&["fraud"], foreign_record()));
+    check(named, partner(), Ok(()));
 }
 
 #[test]
@@ -91,7 +113,8 @@ fn an_orcon_record_is_forwarded_only_to_whom_its_originator_named() {
     let orcon = |record| RecordFacts { orcon: true, ..record };
     check(orcon(record()), partner(), Ok(()));
     check(orcon(foreign_record()), partner(), Err(&["originator-control"]));
-    check(orcon(circles(&["fraud"], foreign_record())), partner(), Err(&["originator-control"]));
+    let in_circle = roster(&["cert.example"], circles(&["fraud"], foreign_record()));
+    check(orcon(in_circle), partner(), Err(&["originator-control"]));
     check(orcon(releasable_to(&["cert.example"], foreign_record())), partner(), Ok(()));
 }
 
@@ -105,6 +128,29 @@ fn a_caveat_in_words_stops_forwarding() {
 fn an_unknown_marking_stops_forwarding() {
     check(RecordFacts { foreign: true, ..record() }, partner(), Ok(()));
     check(RecordFacts { foreign: true, ..foreign_record() }, client(), Err(&["foreign-onward"]));
+}
+
+#[test]
+fn a_record_whose_originator_must_not_be_named_is_given_by_its_originator_alone() {
+    let unnamed = |record| RecordFacts { no_attribution: true, ..record };
+    check(unnamed(record()), partner(), Ok(()));
+    check(unnamed(foreign_record()), client(), Err(&["no-attribution-onward"]));
+    let listed = releasable_to(&["cert.example"], unnamed(foreign_record()));
+    check(listed, partner(), Err(&["no-attribution-onward"]));
+}
+
+#[test]
+fn a_record_of_which_those_affected_must_not_be_notified_is_forwarded_to_authorities_alone() {
+    use crate::policy::Sector;
+    let quiet = |record| RecordFacts { no_notify: true, ..record };
+    let of = |sector| PartnerFacts { sector, ..partner() };
+    for sector in [Sector::Vendor, Sector::Other] {
+        check(quiet(record()), of(sector), Ok(()));
+        check(quiet(foreign_record()), of(sector), Err(&["no-notify-onward"]));
+    }
+    for sector in [Sector::Police, Sector::Cert, Sector::Prosecutor, Sector::Regulator] {
+        check(quiet(foreign_record()), of(sector), Ok(()));
+    }
 }
 
 #[test]
@@ -167,7 +213,7 @@ fn every_guardrail_is_tested_here() {
     let tests = include_str!("guardrail_tests.rs");
     let bundle = compiled("");
     let guards: Vec<_> = bundle.bundle().statements().iter().collect();
-    assert_eq!(guards.len(), 11);
+    assert_eq!(guards.len(), 13);
     for guard in guards {
         assert!(guard.is_guardrail() && !guard.permits, "{}", guard.id);
         let name = guard.id.trim_start_matches("guard/");

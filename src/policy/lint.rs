@@ -14,6 +14,8 @@ use super::bundle::Vocabulary;
 use super::finding::{Finding, Place};
 use super::source::Parsed;
 use super::syntax::{clause_parts, visit};
+use crate::ident::AgencyName;
+use crate::record::header::is_circle_name;
 
 /// Longest `@id`, in bytes: it is printed in every explanation.
 const ID_BYTES_MAX: usize = 128;
@@ -184,10 +186,20 @@ fn names(parsed: &Parsed, id: &str, known: &Vocabulary, found: &mut Vec<Finding>
         };
         let name = literal.id().unescaped();
         let Some(known) = known else { continue };
+        if what == "circle" && is_of_another(name) {
+            continue;
+        }
         if !known.contains(name) && seen.insert((what, name.to_owned())) {
             found.push(unknown(parsed, id, what, name, known));
         }
     }
+}
+
+/// Tells the name of a circle of another agency, whose circles are not known here.
+fn is_of_another(circle: &str) -> bool {
+    circle
+        .split_once('/')
+        .is_some_and(|(agency, name)| agency.parse::<AgencyName>().is_ok() && is_circle_name(name))
 }
 
 fn unknown(parsed: &Parsed, id: &str, what: &str, name: &str, known: &BTreeSet<String>) -> Finding {

@@ -61,7 +61,7 @@ pub use explain::{
     explain_acceptance,
 };
 pub use facts::{
-    Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
+    Circle, Country, CountryError, FactsError, PartnerFacts, RecordFacts, Sector, TAG_VALUES_MAX,
     facts_hash,
 };
 pub use finding::{Finding, Report};

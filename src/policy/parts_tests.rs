@@ -27,7 +27,7 @@ fn permit(condition: &str) -> String {
 fn drafted(policies: &[&str]) -> (Vec<Rule>, Questions) {
     let compiled = forced(policies);
     let uid = cedar::partner_uid(&partner().agency);
-    let store = cedar::partner_store(&partner(), Action::ALL).unwrap();
+    let store = cedar::partner_store(&agency(OWN), &partner(), Action::ALL).unwrap();
     let mut drafting = Drafting::new(&uid, &store);
     let own: Vec<_> =
         compiled.bundle().statements().iter().filter(|s| !s.is_guardrail()).cloned().collect();
@@ -42,7 +42,7 @@ fn a_part_that_many_policies_share_is_asked_once() {
     let (rules, questions) = drafted(&[&both, &either]);
     assert_eq!(questions.numbered.len(), 3);
     assert_eq!([&rules[0].parts[..], &rules[1].parts[..]], [&[0, 1][..], &[1, 0, 2][..]]);
-    let store = cedar::partner_store(&partner(), Action::ALL).unwrap();
+    let store = cedar::partner_store(&agency(OWN), &partner(), Action::ALL).unwrap();
     let store = cedar::with_record(&store, &record()).unwrap();
     let mut asking = Asking::new(&questions, &store);
     let request =

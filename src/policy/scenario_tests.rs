@@ -38,7 +38,7 @@ fn every_guardrail_denies_alone_in_some_scenario_and_leaves_its_neighbour_alone(
         .skip(1)
         .filter_map(|rest| rest.split('"').next())
         .collect();
-    assert_eq!(guards.len(), 11);
+    assert_eq!(guards.len(), 13);
     for guard in guards {
         let alone = whole.contains(&format!("because = [\"{guard}\"]"));
         assert!(alone, "{guard} is never the only reason");

@@ -13,7 +13,7 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, UnaryOp};
 use super::atoms::{Field, Probe, Reads};
 use super::cedar::{self, Action};
 use super::decide::{Compiled, PartnerPolicy, Slice};
-use super::facts::{PartnerFacts, RecordFacts};
+use super::facts::{Circle, PartnerFacts, RecordFacts};
 use super::moment::Moment;
 use super::syntax::clause_parts;
 use crate::ident::{AgencyName, Timestamp};
@@ -508,12 +508,14 @@ struct Codes {
     originators: HashMap<AgencyName, u64>,
     texts: HashMap<Vec<String>, u64>,
     agencies: HashMap<Vec<AgencyName>, u64>,
+    circles: HashMap<Vec<Circle>, u64>,
     operations: HashMap<String, u64>,
 }
 
 impl Codes {
     fn len(&self) -> usize {
-        self.originators.len() + self.texts.len() + self.agencies.len() + self.operations.len()
+        let lists = self.texts.len() + self.agencies.len() + self.circles.len();
+        self.originators.len() + lists + self.operations.len()
     }
 
     fn code(&mut self, field: Field, record: &RecordFacts) -> u64 {
@@ -527,8 +529,9 @@ impl Codes {
                 record.releasable_to.as_deref().map_or(0, |list| number(&mut self.agencies, list))
             }
             Field::Circles => {
-                record.circles.as_deref().map_or(0, |list| number(&mut self.texts, list))
+                record.circles.as_deref().map_or(0, |list| number(&mut self.circles, list))
             }
+            Field::Members => number(&mut self.agencies, record.members.as_slice()),
             Field::Orcon => record.orcon.into(),
             Field::Confidence => record.confidence.into(),
             Field::Created => record.created_hour.unix_seconds(),

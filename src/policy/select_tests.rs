@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::decide::tests::decide_both_ways;
+use crate::policy::facts::circles_of;
 use crate::policy::fixtures::{
     OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,
 };
@@ -44,6 +45,7 @@ const ATOMS: &[&str] = &[
     "(if resource has operation then principal.operations.contains(resource.operation) else false)",
     "(resource has releasable_to && resource.releasable_to.contains(principal))",
     "(resource has circles && principal in resource.circles)",
+    "(resource has circles && resource.members.contains(principal))",
     "resource.jurisdictions.contains(principal.country)",
     "resource.originator == principal",
     "resource.originator == Liaison::Partner::\"fbi.example\"",
@@ -186,7 +188,8 @@ fn every_value_that_is_numbered_counts_as_remembered() {
     let mut codes = Codes::default();
     let record = RecordFacts {
         labels: vec!["a".to_owned()],
-        circles: Some(vec!["b".to_owned()]),
+        circles: Some(circles_of(&agency(OWN), &["b".to_owned()])),
+        members: vec![agency("cert.example")],
         jurisdictions: vec!["FR".to_owned()],
         releasable_to: Some(vec![]),
         operation: Some("c".to_owned()),
@@ -196,8 +199,8 @@ fn every_value_that_is_numbered_counts_as_remembered() {
         for (field, _) in Field::ALL {
             codes.code(field, &record);
         }
-        // The originator, three lists of texts, one of agencies, and the operation.
-        assert_eq!(codes.len(), 6);
+        // The originator, two lists of texts, two of agencies, one of circles, and the operation.
+        assert_eq!(codes.len(), 7);
     }
 }
 
@@ -208,10 +211,10 @@ fn rules_that_can_not_apply_to_the_partner_fall_away_at_once() {
     let police =
         PartnerFacts { sector: crate::policy::Sector::Police, circles: vec![], ..partner() };
     // Share: named-release and no-drafts, with four guardrails that can speak. Forward: the same
-    // and six more. Victim and reporter: police-reveal; links; each with no-drafts and guardrails.
-    assert_eq!(rules(&police), [6, 12, 6, 6, 6]);
+    // and eight more. Victim and reporter: police-reveal; links; each with no-drafts and guardrails.
+    assert_eq!(rules(&police), [6, 14, 6, 6, 6]);
     // A CERT has cert-operations, and the circle's pilot for what we share.
-    assert_eq!(rules(&partner()), [8, 13, 5, 5, 6]);
+    assert_eq!(rules(&partner()), [8, 15, 5, 5, 6]);
     let suspended = PartnerFacts { suspended: true, ..partner() };
     assert_eq!(rules(&suspended)[0], 9);
 }
@@ -250,7 +253,8 @@ fn a_partner_without_an_entity_selects_nothing_and_says_so() {
 fn lists_that_mean_different_things_have_different_numbers() {
     let mut codes = Codes::default();
     let mut code = |list: Option<&[&str]>| {
-        let circles = list.map(|list| list.iter().map(|c| (*c).to_owned()).collect());
+        let names = |list: &[&str]| list.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
+        let circles = list.map(|list| circles_of(&agency(OWN), &names(list)));
         codes.code(Field::Circles, &RecordFacts { circles, ..record() })
     };
     let lists: [Option<&[&str]>; 5] =

@@ -8,7 +8,7 @@
 
 use super::header::{self, HeaderError};
 use super::signed::KeyRing;
-use crate::ident::{AgencyName, IdentError, KeyId, RecordId, Timestamp};
+use crate::ident::{AGENCY_NAME_BYTES_MAX, AgencyName, IdentError, KeyId, RecordId, Timestamp};
 use crate::pb;
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
@@ -22,9 +22,14 @@ pub const REASON_BYTES_MAX: usize = 256;
 /// of people who know of it then.
 pub const VALID_MS_MAX: i64 = 5 * 366 * 24 * 3_600 * 1_000;
 
+/// Members of a roster at the most. With names of at most 100 bytes a statement stays below 14 KiB, so
+/// that a journal entry of 65,535 bytes holds it and a batch many of them.
+pub const ROSTER_MEMBERS_MAX: usize = 128;
+
 /// Bytes of an encoded request or statement: two counts, two times, verdict and key of at most 64,
-/// the subject of at most 212, words of at most 259 and a signature of 66.
-pub const CONSENT_BYTES_MAX: usize = 608;
+/// the subject of at most 279 without members, words of at most 259, a signature of 66, and for each
+/// member a name of at most 100 bytes behind its tag and length.
+pub const CONSENT_BYTES_MAX: usize = 676 + ROSTER_MEMBERS_MAX * (AGENCY_NAME_BYTES_MAX + 2);
 
 /// Why bytes are no request for a consent and no statement about one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,16 @@ pub enum ConsentError {
     Operation(#[source] HeaderError),
     #[error("no operation is named")]
     NoOperation,
+    #[error(
+        "the name of the circle is empty, above 64 bytes, or holds white space or a slash: {0:?}"
+    )]
+    Circle(String),
+    #[error("a roster of {0} members is above {ROSTER_MEMBERS_MAX}")]
+    Members(usize),
+    #[error("the members of a roster ascend, each once; {0} does not")]
+    MemberOrder(AgencyName),
+    #[error("a request for a roster names members")]
+    MembersAsked,
     #[error("time {0} ms lies outside the years 2000 to 2100")]
     Time(u64),
     #[error("it is good until {until}, which is not after {at} and within five years of it")]
@@ -72,6 +87,45 @@ pub enum Purpose {
     Forward(AgencyName),
     /// Use records in judicial proceedings.
     Evidence,
+    /// Pass on to the members of a circle the records that are marked for it.
+    Circle(Roster),
+}
+
+/// The members of a circle of an originator. The circle is known by originator and name together: two
+/// agencies may use one name for different circles.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Roster {
+    circle: String,
+    members: Vec<AgencyName>,
+}
+
+impl Roster {
+    /// Refuses a name that no marking can have, and members that are not in order.
+    pub fn new(circle: String, members: Vec<AgencyName>) -> Result<Self, ConsentError> {
+        if !header::is_circle_name(&circle) {
+            return Err(ConsentError::Circle(circle));
+        }
+        if members.len() > ROSTER_MEMBERS_MAX {
+            return Err(ConsentError::Members(members.len()));
+        }
+        if let Some(pair) = members.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(ConsentError::MemberOrder(pair[1].clone()));
+        }
+        Ok(Self { circle, members })
+    }
+
+    /// The name of the circle, as markings of the originator have it.
+    pub fn circle(&self) -> &str {
+        &self.circle
+    }
+
+    pub fn members(&self) -> &[AgencyName] {
+        &self.members
+    }
+
+    pub fn contains(&self, agency: &AgencyName) -> bool {
+        self.members.binary_search(agency).is_ok()
+    }
 }
 
 /// Which of the originator's records, by their signed headers alone.
@@ -89,6 +143,23 @@ pub enum Scope {
 pub struct Subject {
     pub purpose: Purpose,
     pub scope: Scope,
+}
+
+impl Subject {
+    /// The roster that it states, if it states one.
+    pub const fn roster(&self) -> Option<&Roster> {
+        match &self.purpose {
+            Purpose::Circle(roster) => Some(roster),
+            Purpose::Forward(_) | Purpose::Evidence => None,
+        }
+    }
+
+    /// Whether a grant of this one replaces a grant of the other: both state the roster of one circle
+    /// for the same records.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let circle = |subject: &Self| subject.roster().map(|roster| roster.circle.clone());
+        circle(self).is_some() && circle(self) == circle(other) && self.scope == other.scope
+    }
 }
 
 /// What the originator says.
@@ -150,6 +221,9 @@ impl ConsentRequest {
     pub fn new(number: u64, subject: Subject, reason: String) -> Result<Self, ConsentError> {
         check_number(number)?;
         check_reason(&reason, true)?;
+        if subject.roster().is_some_and(|roster| !roster.members.is_empty()) {
+            return Err(ConsentError::MembersAsked);
+        }
         Ok(Self { number, subject, reason })
     }
 
@@ -227,6 +301,9 @@ impl Consent {
         number(&mut message, u64::from(wire.scope.unsigned_abs()));
         text(&mut message, &wire.record_id);
         text(&mut message, wire.operation.as_bytes());
+        text(&mut message, wire.circle.as_bytes());
+        number(&mut message, wire.members.len() as u64);
+        wire.members.iter().for_each(|member| text(&mut message, member.as_bytes()));
         number(&mut message, self.at.unix_ms().unsigned_abs());
         number(&mut message, until);
         text(&mut message, self.reason.as_bytes());
@@ -277,6 +354,11 @@ impl From<&Subject> for pb::ConsentSubject {
                 wire.partner = partner.to_string();
             }
             Purpose::Evidence => wire.purpose = pb::ConsentPurpose::Evidence.into(),
+            Purpose::Circle(roster) => {
+                wire.purpose = pb::ConsentPurpose::Circle.into();
+                wire.circle.clone_from(&roster.circle);
+                wire.members = roster.members.iter().map(ToString::to_string).collect();
+            }
         }
         match &subject.scope {
             Scope::Record(id) => {
@@ -302,6 +384,15 @@ impl TryFrom<pb::ConsentSubject> for Subject {
                 Purpose::Forward(wire.partner.parse().map_err(ConsentError::Partner)?)
             }
             pb::ConsentPurpose::Evidence => Purpose::Evidence,
+            pb::ConsentPurpose::Circle => {
+                if wire.members.len() > ROSTER_MEMBERS_MAX {
+                    return Err(ConsentError::Members(wire.members.len()));
+                }
+                let members = wire.members.iter().map(|name| name.parse::<AgencyName>());
+                let members = members.collect::<Result<Vec<_>, _>>();
+                let members = members.map_err(ConsentError::Partner)?;
+                Purpose::Circle(Roster::new(wire.circle.clone(), members)?)
+            }
             pb::ConsentPurpose::Unspecified => return Err(ConsentError::Purpose(wire.purpose)),
         };
         let scope = match wire.scope() {

@@ -33,6 +33,12 @@ fn forward(scope: Scope) -> Subject {
     Subject { purpose: Purpose::Forward(name("dcu.example")), scope }
 }
 
+fn circle(name: &str, members: &[&str]) -> Subject {
+    let members = members.iter().map(|text| text.parse().unwrap()).collect();
+    let purpose = Purpose::Circle(Roster::new(name.to_owned(), members).unwrap());
+    Subject { purpose, scope: Scope::All }
+}
+
 fn granted() -> ConsentVerdict {
     ConsentVerdict::Granted { until: at(3_600_000) }
 }
@@ -53,6 +59,12 @@ fn any_subject() -> impl Strategy<Value = Subject> {
     let purpose = prop_oneof![
         "[a-z]{1,40}[.][a-z]{2,50}".prop_map(|name| Purpose::Forward(name.parse().unwrap())),
         Just(Purpose::Evidence),
+        ("[a-z0-9-]{1,64}", prop::collection::btree_set("[a-z]{1,40}[.][a-z]{2,50}", 0..8))
+            .prop_map(|(circle, names)| {
+                let mut members: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+                members.sort();
+                Purpose::Circle(Roster::new(circle, members).unwrap())
+            }),
     ];
     let scope = prop_oneof![
         any::<[u8; 32]>().prop_map(|id| Scope::Record(RecordId::from_bytes(id))),
@@ -91,6 +103,13 @@ proptest! {
     fn a_request_is_written_and_read_back(
         subject in any_subject(), number in 1_u64.., reason in "\\PC{1,60}x",
     ) {
+        let purpose = match subject.purpose {
+            Purpose::Circle(roster) => {
+                Purpose::Circle(Roster::new(roster.circle().to_owned(), vec![]).unwrap())
+            }
+            other => other,
+        };
+        let subject = Subject { purpose, ..subject };
         let request = ConsentRequest::new(number, subject, reason).unwrap();
         let wire = pb::ConsentRequest::from(&request);
         prop_assert!(wire.encoded_len() <= CONSENT_BYTES_MAX);
@@ -114,6 +133,7 @@ fn a_statement_holds_for_its_parties_and_for_nothing_else_than_it_says() {
             subject: Subject { purpose: Purpose::Evidence, scope: Scope::All },
             ..given.clone()
         },
+        Consent { subject: circle("fraud", &[]), ..given.clone() },
         Consent { at: at(1), ..given.clone() },
         Consent { reason: "operation 8".to_owned(), ..given.clone() },
     ];
@@ -138,6 +158,9 @@ fn the_signed_bytes_are_those_that_the_formats_name() {
     wanted.extend_from_slice(b"\0\0\0\x20");
     wanted.extend_from_slice(&[0xab; 32]);
     wanted.extend_from_slice(b"\0\0\0\0");
+    // No circle, and no members of it.
+    wanted.extend_from_slice(b"\0\0\0\0");
+    wanted.extend_from_slice(&0_u64.to_be_bytes());
     wanted.extend_from_slice(&1_772_323_200_000_u64.to_be_bytes());
     wanted.extend_from_slice(&1_772_326_800_000_u64.to_be_bytes());
     wanted.extend_from_slice(b"\0\0\0\x0boperation 7");
@@ -191,4 +214,51 @@ fn a_statement_with_anything_missing_or_too_much_is_refused() {
     assert_eq!(broken(|c| c.reason = "x".repeat(257)), ConsentError::ReasonLength(257));
     assert_eq!(broken(|c| c.key_id = Bytes::new()), ConsentError::Length);
     assert_eq!(broken(|c| c.signature = Bytes::new()), ConsentError::Length);
+}
+
+#[test]
+fn a_roster_has_a_name_of_a_circle_and_members_in_order_and_a_request_for_one_has_none() {
+    let roster = |circle: &str, members: &[&str]| {
+        Roster::new(circle.to_owned(), members.iter().map(|text| name(text)).collect())
+    };
+    let named = roster("fraud", &["a.example", "b.example"]).unwrap();
+    assert!(named.contains(&name("b.example")) && !named.contains(&name("c.example")));
+    for bad in ["", "two words", "npa.go.jp/fraud", &"x".repeat(65)] {
+        assert_eq!(roster(bad, &[]), Err(ConsentError::Circle(bad.to_owned())));
+    }
+    for bad in [["b.example", "a.example"], ["a.example", "a.example"]] {
+        let order = ConsentError::MemberOrder(name("a.example"));
+        assert_eq!(roster("fraud", &bad), Err(order));
+    }
+    let many: Vec<_> =
+        (0..=ROSTER_MEMBERS_MAX).map(|n| name(&format!("m{n:04}.example"))).collect();
+    let most = Roster::new("fraud".to_owned(), many[1..].to_vec());
+    assert!(most.is_ok());
+    assert_eq!(Roster::new("fraud".to_owned(), many), Err(ConsentError::Members(129)));
+    let asked = ConsentRequest::new(1, circle("fraud", &["a.example"]), "trial".to_owned());
+    assert_eq!(asked, Err(ConsentError::MembersAsked));
+    assert!(ConsentRequest::new(1, circle("fraud", &[]), "trial".to_owned()).is_ok());
+}
+
+#[test]
+fn the_largest_roster_is_within_the_bounds_of_a_statement() {
+    let long = |n: usize| name(&format!("{n:0>60}.{n:0>31}.example"));
+    let members = (0..ROSTER_MEMBERS_MAX).map(long).collect();
+    let roster = Roster::new("c".repeat(64), members).unwrap();
+    let scope = Scope::Operation("o".repeat(64));
+    let subject = Subject { purpose: Purpose::Circle(roster), scope };
+    let consent = sign(Saying { reason: "x".repeat(256), ..saying(granted(), subject) }).unwrap();
+    assert!(pb::Consent::from(&consent).encoded_len() <= CONSENT_BYTES_MAX);
+    let members = (0..ROSTER_MEMBERS_MAX).map(long).collect::<Vec<_>>();
+    assert_eq!(members[0].as_str().len(), AGENCY_NAME_BYTES_MAX);
+}
+
+#[test]
+fn of_two_rosters_one_replaces_the_other_of_its_circle_and_records_alone() {
+    let one = circle("fraud", &["a.example"]);
+    assert!(one.supersedes(&circle("fraud", &[])));
+    assert!(!one.supersedes(&circle("banks", &["a.example"])));
+    let of_operation = Subject { scope: Scope::Operation("x".to_owned()), ..one.clone() };
+    assert!(!one.supersedes(&of_operation));
+    assert!(!forward(Scope::All).supersedes(&forward(Scope::All)));
 }

@@ -213,9 +213,7 @@ fn optional_time(field: &'static str, ms: u64) -> Result<Option<Timestamp>, Head
 
 /// A short machine-readable code: printable, without white space.
 fn code(field: &'static str, text: String) -> Result<String, HeaderError> {
-    let sound = (1..=CODE_BYTES_MAX).contains(&text.len())
-        && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    if sound {
+    if is_code(&text) {
         Ok(text)
     } else {
         Err(HeaderError::field(
@@ -223,6 +221,17 @@ fn code(field: &'static str, text: String) -> Result<String, HeaderError> {
             format!("{text:?} is not 1 to {CODE_BYTES_MAX} bytes without white space"),
         ))
     }
+}
+
+/// Tells a name that an agency may give to a circle. A slash is not in it, so that `originator/circle` can be
+/// read in one way only.
+pub fn is_circle_name(text: &str) -> bool {
+    is_code(text) && !text.contains('/')
+}
+
+fn is_code(text: &str) -> bool {
+    (1..=CODE_BYTES_MAX).contains(&text.len())
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 fn codes(field: &'static str, list: Vec<String>, most: usize) -> Result<Vec<String>, HeaderError> {
@@ -302,6 +311,10 @@ impl TryFrom<pb::Marking> for Marking {
         let circles = circles
             .map(|list| codes("marking.circles", list.circles, MARKING_LIST_MAX))
             .transpose()?;
+        if let Some(name) = circles.iter().flatten().find(|name| !is_circle_name(name)) {
+            let reason = format!("{name:?} has a slash, which divides originator and circle");
+            return Err(HeaderError::field("marking.circles", reason));
+        }
         let is_country = |c: &String| c.len() == 2 && c.bytes().all(|b| b.is_ascii_uppercase());
         if !jurisdictions.iter().all(is_country) {
             let reason = "a country is two capital letters (ISO 3166-1), for example JP";

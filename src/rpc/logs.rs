@@ -170,7 +170,19 @@ impl LogService for Logs {
     ) -> Result<Response<pb::GetRecordProofResponse>, Status> {
         let id = record_id(&request.into_inner().record_id)?;
         let (own, now) = (self.0.node.agency().clone(), self.0.node.now());
-        let proof = self.0.read(move |view| record_proof::collect(view, (&own, now), &id)).await?;
+        let proof = self
+            .0
+            .read(move |view| match record_proof::unnamed_originator(view, &own, &id)? {
+                Some(originator) => Ok(Err(originator)),
+                None => record_proof::collect(view, (&own, now), &id).map(Ok),
+            })
+            .await?;
+        let proof = proof.map_err(|originator| {
+            Status::failed_precondition(format!(
+                "record {id} is marked no_attribution, and its proof names its originator \
+                 {originator}: ask {originator} for the proof"
+            ))
+        })?;
         let unknown = || Status::not_found(format!("this node holds no record {id}"));
         proof.map(Response::new).ok_or_else(unknown)
     }

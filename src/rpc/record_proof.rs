@@ -55,6 +55,18 @@ pub(super) fn collect(
     }))
 }
 
+/// Returns the originator that a proof of the record would name although its marking forbids that.
+pub(super) fn unnamed_originator(
+    view: &View,
+    own: &AgencyName,
+    id: &RecordId,
+) -> Result<Option<AgencyName>, JournalError> {
+    let Some(kept) = view.kept(id)? else { return Ok(None) };
+    let header = kept.record.header();
+    let must_not = header.marking.use_limits.no_attribution && header.originator != *own;
+    Ok(must_not.then(|| header.originator.clone()))
+}
+
 /// The record as a proof may show it, which is evidence: of one that its originator keeps from
 /// proceedings nothing but what it signed, unless it consents.
 fn for_evidence(

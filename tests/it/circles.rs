@@ -1,9 +1,12 @@
-//! Circles and operations: to join takes two persons, to leave one; rosters stay at home.
+//! Circles and operations: to join takes two persons, to leave one; rosters stay at home unless two
+//! persons give one to a member, and follow the circle from then on.
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
+use liaison::pb::consent_service_client::ConsentServiceClient;
 use liaison::pb::{self, draft::Content, partner_service_client::PartnerServiceClient};
 use liaison::policy::ClientRole;
 use tonic::Code;
@@ -228,4 +231,174 @@ async fn names_that_are_none_and_partners_that_are_none_are_refused_with_what_is
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("changed meanwhile"), "{}", refused.message());
     assert_eq!(police.journal().await, before);
+}
+
+const ACCEPT: &str = r#"
+@id("test/accept")
+@title("We take everything")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+/// Our own records go to certs alone, so that vendors get them from a third agency or not at all.
+const TO_CERTS: &str = r#"
+@id("test/share")
+@title("Everything goes to certs")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
+when { principal.sector == Liaison::Sector::"cert" && resource.confidence >= 0 };
+"#;
+
+const ONWARD: &str = r#"
+@id("test/forward")
+@title("What others let us pass on goes on")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+async fn joins(node: &RunningNode, agency: &str) {
+    let proposal = change(node, ClientRole::Admin, agency, in_circle(true)).await.unwrap();
+    node.approve(proposal.unwrap()).await;
+}
+
+/// A TLP:GREEN indicator for the circle.
+fn for_the_circle(n: u32) -> pb::Draft {
+    let mut draft = indicator(n);
+    let marking = draft.marking.as_mut().unwrap();
+    marking.tlp = pb::Tlp::Green.into();
+    marking.circles = Some(pb::CircleList { circles: vec![CIRCLE.to_owned()] });
+    draft
+}
+
+async fn submitted(node: &RunningNode, draft: pb::Draft) -> Bytes {
+    node.submit(vec![draft]).await.remove(0).record_id
+}
+
+/// Whether a node has a record and may use it.
+async fn uses(node: &RunningNode, id: &Bytes) -> bool {
+    let channel = node.channel(ClientRole::Auditor).await;
+    let mut client = pb::record_service_client::RecordServiceClient::new(channel);
+    let selector = Some(pb::get_record_request::Selector::RecordId(id.clone()));
+    let found = client.get_record(pb::GetRecordRequest { selector }).await.ok();
+    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
+}
+
+async fn consents(
+    node: &RunningNode,
+    role: ClientRole,
+) -> ConsentServiceClient<tonic::transport::Channel> {
+    ConsentServiceClient::new(node.channel(role).await)
+}
+
+fn the_roster() -> pb::ConsentSubject {
+    pb::ConsentSubject {
+        purpose: pb::ConsentPurpose::Circle.into(),
+        circle: CIRCLE.to_owned(),
+        scope: pb::ConsentScope::All.into(),
+        ..Default::default()
+    }
+}
+
+/// Asks the police for its roster, and gives it there by two persons.
+async fn roster_is_given(police: &RunningNode, cert: &RunningNode) {
+    let ask = pb::AskConsentRequest {
+        originator: police.agency.to_string(),
+        subject: Some(the_roster()),
+        reason: "a vendor of ours may be a member".to_owned(),
+    };
+    consents(cert, ClientRole::Analyst).await.ask_consent(ask).await.unwrap();
+    let mut request_entry = 0;
+    eventually("the request arrives", async || {
+        let mut client = consents(police, ClientRole::Auditor).await;
+        let listed = client.list_consents(pb::ListConsentsRequest { open: true }).await.unwrap();
+        let waiting = listed.into_inner().consents.into_iter();
+        let mut waiting = waiting.filter(|v| v.standing() == pb::ConsentStanding::Waiting);
+        request_entry = waiting.next().map_or(0, |view| view.entry);
+        request_entry != 0
+    })
+    .await;
+    let propose = pb::ProposeConsentRequest {
+        request_entry,
+        valid_until_ms: fixture::now().plus_ms(48 * 3_600_000).unix_ms().unsigned_abs(),
+        ..Default::default()
+    };
+    let mut client = consents(police, ClientRole::Analyst).await;
+    let act = client.propose_consent(propose).await.unwrap().into_inner().act.unwrap();
+    police.approve(act.proposal).await;
+}
+
+#[tokio::test]
+async fn a_circle_is_its_originators_and_whoever_leaves_it_loses_what_came_over_a_third_agency() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |more: &str| format!("{ACCEPT}{more}");
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", &of(TO_CERTS)).await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", &of(ONWARD)).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", ACCEPT).await;
+    let nodes = [&police, &cert, &vendor];
+    introduce(&nodes).await;
+    // Two circles of one name: the vendor is in that of the cert and not in that of the police.
+    joins(&police, "cert.example").await;
+    joins(&cert, "vendor.example").await;
+    let id = submitted(&police, for_the_circle(1)).await;
+    settled(&nodes).await;
+    assert!(uses(&cert, &id).await && !uses(&vendor, &id).await);
+
+    let channel = cert.channel(ClientRole::Analyst).await;
+    let mut client = pb::record_service_client::RecordServiceClient::new(channel);
+    let request =
+        pb::ExplainDeliveryRequest { record_id: id.clone(), partner: "vendor.example".to_owned() };
+    let answer = client.explain_delivery(request).await.unwrap().into_inner();
+    let wanted = format!("liaison consent ask --all --circle {CIRCLE} --of police.example");
+    assert!(answer.next.contains(&wanted), "{}", answer.next);
+
+    // A roster without the vendor changes nothing; once the vendor is a member, it gets the record.
+    roster_is_given(&police, &cert).await;
+    settled(&nodes).await;
+    assert!(!uses(&vendor, &id).await);
+    joins(&police, "vendor.example").await;
+    eventually("the record reaches the member", async || uses(&vendor, &id).await).await;
+
+    let left = change(&police, ClientRole::Admin, "vendor.example", in_circle(false)).await;
+    assert_eq!(left.unwrap(), None);
+    eventually("the record is taken back", async || !uses(&vendor, &id).await).await;
+    let later = submitted(&police, for_the_circle(2)).await;
+    settled(&nodes).await;
+    assert!(uses(&cert, &later).await && !uses(&vendor, &later).await);
+    for node in [police, cert, vendor] {
+        let directory = node.dir.clone();
+        node.kill().await;
+        let report = verify_directory(&directory, &AuditOptions::default()).unwrap();
+        assert!(report.failure.is_none(), "{:?}", report.failure);
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_circle_are_named_to_a_member_alone_and_by_two_persons() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", ACCEPT).await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", ACCEPT).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", ACCEPT).await;
+    introduce(&[&police, &cert, &vendor]).await;
+    joins(&police, "cert.example").await;
+    let give = |holder: &str| pb::ProposeConsentRequest {
+        holder: holder.to_owned(),
+        subject: Some(the_roster()),
+        valid_until_ms: fixture::now().plus_ms(48 * 3_600_000).unix_ms().unsigned_abs(),
+        ..Default::default()
+    };
+    let mut client = consents(&police, ClientRole::Analyst).await;
+    let refused = client.propose_consent(give("vendor.example")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("is not in circle"), "{}", refused.message());
+    // Members that changed since it was proposed were approved by nobody.
+    let act = client.propose_consent(give("cert.example")).await.unwrap().into_inner().act.unwrap();
+    joins(&police, "vendor.example").await;
+    let refused = decide(&police, ClientRole::PolicyOfficer, act.proposal).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("propose it again"), "{}", refused.message());
 }

@@ -340,6 +340,33 @@ async fn proof(node: &RunningNode, id: &Bytes, file: &Path) -> serde_json::Value
 }
 
 #[tokio::test]
+async fn a_record_whose_originator_must_not_be_named_is_given_and_proved_by_its_originator_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::new(dir.path()).await;
+    let Chain { police, vendor, cert } = &chain;
+    let open = |no_attribution| {
+        let mut draft = indicator(&canary(".example"), "");
+        let marking = draft.marking.as_mut().unwrap();
+        (marking.tlp, marking.no_attribution) = (pb::Tlp::Clear.into(), no_attribution);
+        draft
+    };
+    let named = submit(police, open(false)).await;
+    let unnamed = submit(police, open(true)).await;
+    chain.settled().await;
+    assert!(uses(vendor, &named).await && uses(cert, &named).await);
+    assert!(uses(vendor, &unnamed).await && !uses(cert, &unnamed).await);
+    proof(police, &unnamed, &dir.path().join("own")).await;
+    proof(vendor, &named, &dir.path().join("named")).await;
+    let mut log =
+        pb::log_service_client::LogServiceClient::new(vendor.channel(ClientRole::Auditor).await);
+    let request = pb::GetRecordProofRequest { record_id: unnamed };
+    let refused = log.get_record_proof(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("ask police.example"), "{}", refused.message());
+    chain.audited();
+}
+
+#[tokio::test]
 async fn what_is_not_for_evidence_is_proved_without_content_until_its_originator_consents() {
     let dir = tempfile::tempdir().unwrap();
     let chain = Chain::new(dir.path()).await;

@@ -5,10 +5,11 @@ use super::fixtures::{Node, Party, at, feed_entry};
 use super::tests::verified;
 use super::*;
 use crate::audit::PartReport;
+use crate::ident::AgencyName;
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::Origin;
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
-use crate::record::consent::{Consent, ConsentVerdict, Purpose, Saying, Scope, Subject};
+use crate::record::consent::{Consent, ConsentVerdict, Purpose, Roster, Saying, Scope, Subject};
 use crate::record::signed::Verified;
 use std::sync::Arc;
 
@@ -228,6 +229,89 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
     };
     publish(&untold, Party::partner(), vec![entry]);
     assert_eq!(check(&untold), found, "no entry says so");
+}
+
+/// A statement about the roster of the circle, to the second partner.
+fn roster(number: u64, verdict: ConsentVerdict, members: Vec<AgencyName>) -> Consent {
+    let roster = Roster::new(CIRCLE.to_owned(), members).unwrap();
+    let subject = Subject { purpose: Purpose::Circle(roster), scope: Scope::All };
+    Party::own().says(&Party::stranger(), Saying { verdict, subject, ..saying(number, 90) })
+}
+
+/// The entry that has it; without a client it follows a change of the circle.
+fn roster_given(consent: &Consent, client: &str, proposal: u64) -> Event {
+    let role = if client.is_empty() { "" } else { "policy-officer" };
+    Event::ConsentGiven(pb::ConsentGiven {
+        holder: Party::stranger().agency.to_string(),
+        consent: Some(consent.into()),
+        client: client.into(),
+        role: role.into(),
+        proposal,
+    })
+}
+
+/// A node whose second partner, the only member of the circle, was given this roster by two persons.
+fn with_roster(members: Vec<AgencyName>) -> Node {
+    let node = node();
+    let given = roster(1, saying(1, 90).verdict, members);
+    node.commit(move |t| {
+        let act = pb::GrantConsentAct {
+            holder: Party::stranger().agency.to_string(),
+            request: 0,
+            subject: Some((&given.subject).into()),
+            valid_until_ms: at().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
+            reason: "takedowns".into(),
+        };
+        let proposal = two_persons(t, Act::GrantConsent(act));
+        t.append(roster_given(&given, "sato", proposal)).map(drop)
+    });
+    node
+}
+
+/// The member leaves the circle; then comes this entry, and its feed tells these statements.
+fn after_leaving(follows: Option<&Consent>, told: &[&Consent]) -> Option<Check> {
+    let node = with_roster(vec![Party::stranger().agency]);
+    let follows = follows.map(|consent| roster_given(consent, "", 0));
+    node.commit(move |t| {
+        t.append(Event::PartnerChanged(pb::PartnerChanged {
+            agency: Party::stranger().agency.to_string(),
+            number: 2,
+            state: pb::PartnerState::Active.into(),
+            card: Some(Party::stranger().card().signed().clone()),
+            client: "admin".into(),
+            ..Default::default()
+        }))?;
+        follows.into_iter().try_for_each(|event| t.append(event).map(drop))
+    });
+    let entry = |consent: &&Consent| pb::FeedEntry {
+        record_id: vec![0; 32].into(),
+        consent: Some(Box::new((*consent).into())),
+        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+    };
+    publish(&node, Party::stranger(), told.iter().map(entry).collect());
+    check(&node)
+}
+
+#[test]
+fn a_roster_names_the_members_of_its_circle_and_follows_it_before_any_feed_is_published() {
+    let (member, other) = (Party::stranger().agency, Party::partner().agency);
+    let found = Some(Check::Consent);
+    assert_eq!(check(&with_roster(vec![member.clone()])), None);
+    assert_eq!(check(&with_roster(vec![])), found, "a member is left out");
+    let mut more = vec![member.clone(), other];
+    more.sort();
+    assert_eq!(check(&with_roster(more)), found, "one is named that is not a member");
+
+    let given = roster(1, saying(1, 90).verdict, vec![member.clone()]);
+    let revoked = roster(1, ConsentVerdict::Revoked, vec![member.clone()]);
+    assert_eq!(after_leaving(Some(&revoked), &[&given, &revoked]), None);
+    assert_eq!(after_leaving(None, &[&given]), found, "the roster does not follow");
+    let emptied = roster(2, saying(2, 90).verdict, vec![]);
+    assert_eq!(after_leaving(Some(&emptied), &[&given, &emptied]), found, "it is told on");
+
+    let unchanged = with_roster(vec![member]);
+    unchanged.commit(move |t| t.append(roster_given(&revoked, "", 0)).map(drop));
+    assert_eq!(check(&unchanged), found, "no person took it back");
 }
 
 /// A part about a record that its originator keeps from proceedings.

@@ -12,6 +12,7 @@ use crate::exchange::Dealings;
 use crate::exchange::witnessing::head_of;
 use crate::ident::{Generation, RecordId};
 use crate::merkle::TreeHead;
+use crate::record::consent::Purpose;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -60,6 +61,10 @@ pub(super) struct Reached {
     /// Forged duties; and those of them about records that the forger gave.
     pub(super) forged: usize,
     pub(super) forged_of_given: usize,
+    /// Rosters that followed a change of their circle.
+    pub(super) rosters_followed: usize,
+    /// Records that went on to a member of a circle by its originator's roster.
+    pub(super) passed_in_circles: usize,
 }
 
 impl Reached {
@@ -97,6 +102,8 @@ impl Reached {
             taken_after_refusal,
             forged,
             forged_of_given,
+            rosters_followed,
+            passed_in_circles,
         } = self;
         [
             receipts_caught_up,
@@ -131,6 +138,8 @@ impl Reached {
             taken_after_refusal,
             forged,
             forged_of_given,
+            rosters_followed,
+            passed_in_circles,
         ]
         .into_iter()
         .all(|count| *count >= least)
@@ -248,6 +257,12 @@ impl World<'_> {
         let generation = self.nodes[from].agency.generation;
         if generation == Generation::FIRST {
             assert_eq!(given, let_on, "every consent arrived");
+            let members = self.members(from);
+            let told = self.nodes[to].state.let_on.iter().filter(|((of, _), _)| of == originator);
+            for (_, purpose) in told {
+                let Purpose::Circle(roster) = purpose else { continue };
+                assert_eq!(roster.members(), members, "a roster names the members of its circle");
+            }
         }
         let first = Dealings::default().next_consent(holder, generation);
         assert!(
@@ -411,6 +426,9 @@ impl World<'_> {
                 let is_own = record.header().originator == self.nodes[from].agency.name;
                 self.reached.records_forwarded += usize::from(!is_own);
                 self.reached.withdrawals += usize::from(record.kind() == Kind::Withdrawal);
+                let lets = lets_on(sender, record.header(), self.book.agency(to));
+                let in_circle = !is_own && lets.in_circle && !lets.by_name;
+                self.reached.passed_in_circles += usize::from(in_circle);
                 self.reached.shown_in_part += usize::from(*mask != record.open_slots());
                 let given = self.nodes[to].state.given.get(id);
                 let is_out = given.is_some_and(|given| given.is_retracted);

@@ -10,8 +10,8 @@ use crate::exchange::fixture::{Agency, start_of_day};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::policy::{
-    Bundle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector,
-    Vocabulary,
+    Bundle, Circle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report,
+    Sector, Vocabulary,
 };
 use crate::record::header::Header;
 use crate::record::kind::{ClassSet, SlotClass};
@@ -23,7 +23,16 @@ pub(super) const EDITIONS: usize = 4;
 /// What may be agreed with a partner; the second is that it is in the circle, or no longer.
 pub(super) const FACTS: usize = 2;
 
-const CIRCLE: &str = "fraud";
+pub(super) const CIRCLE: &str = "fraud";
+
+/// The word of the originator of a record about one partner, in plain words.
+#[derive(Clone, Copy)]
+pub(super) struct Lets {
+    /// It named the partner, in the record or by consent.
+    pub(super) by_name: bool,
+    /// The partner is on its roster of a circle that the record is marked for.
+    pub(super) in_circle: bool,
+}
 
 /// What one node says about one partner.
 #[derive(Clone, Copy)]
@@ -90,27 +99,37 @@ when {{ resource.confidence >= {min} }};
     }
 
     /// The classes that go to a partner; none, not even `Core`, when the record does not.
-    /// `lets`: the originator lets us pass it on to this partner.
+    /// `lets`: as the originator lets us pass it on to this partner.
     fn shows(
         &self,
         own: &AgencyName,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        lets: bool,
+        lets: Lets,
     ) -> ClassSet {
         let is_own = record.originator == *own;
         let is_listed = |list: &Vec<AgencyName>| list.contains(&partner.agency);
-        let by_name = lets || record.releasable_to.as_ref().is_some_and(is_listed);
-        let in_circle = |circles: &Vec<String>| circles.iter().any(|c| partner.circles.contains(c));
+        // A consent lifts a restriction and adds none.
+        let is_restricted =
+            record.orcon || record.releasable_to.is_some() || record.circles.is_some();
+        let by_name =
+            (lets.by_name && is_restricted) || record.releasable_to.as_ref().is_some_and(is_listed);
+        // Of an own record our roster decides, of another's the one that its originator gave us.
+        let ours = |circle: &Circle| partner.circles.contains(&circle.name);
+        let in_circle = match is_own {
+            true => record.circles.iter().flatten().any(ours),
+            false => lets.in_circle,
+        };
         let is_named = match (&record.releasable_to, &record.circles) {
             (None, None) => true,
-            (_, circles) => by_name || circles.as_ref().is_some_and(in_circle),
+            _ => by_name || in_circle,
         };
         let is_let = is_own || !record.orcon || by_name;
         let may_leave = match record.tlp {
+            _ if record.no_attribution && !is_own => false,
             Tlp::Clear => is_named,
             Tlp::Green | Tlp::Amber if is_own => is_named,
-            Tlp::Green => is_named && record.circles.as_ref().is_some_and(in_circle),
+            Tlp::Green => by_name || in_circle,
             _ => false,
         };
         let wanted = record.confidence >= self.share_min && (is_own || self.forwards);
@@ -173,6 +192,11 @@ impl Book {
         Self { agencies, facts, editions, moment: Moment::at(start_of_day()) }
     }
 
+    /// Whether a partner is in the circle under what may be agreed with it.
+    pub(super) fn is_member(&self, partner: usize, facts: usize) -> bool {
+        self.facts[partner][facts].circles.iter().any(|circle| circle == CIRCLE)
+    }
+
     pub(super) fn agency(&self, node: usize) -> &AgencyName {
         &self.agencies[node]
     }
@@ -193,7 +217,7 @@ impl Book {
     }
 
     /// What is wanted, in plain words; `lets` as the originator says of this partner.
-    pub(super) fn plainly(&self, asked: Asked, header: &Header, lets: bool) -> ClassSet {
+    pub(super) fn plainly(&self, asked: Asked, header: &Header, lets: Lets) -> ClassSet {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
         let partner = &self.facts[asked.partner][asked.facts];
         let own = &self.agencies[asked.own];
@@ -252,9 +276,9 @@ pub(super) fn any_marking(random: &mut Random) -> pb::Marking {
         pap: pb::Pap::Green.into(),
         ..pb::Marking::default()
     };
-    match random.below(10) {
+    match random.below(12) {
         0 => marking(pb::Tlp::Red),
-        1 | 2 => pb::Marking {
+        1 | 2 | 11 => pb::Marking {
             circles: Some(pb::CircleList { circles: vec![CIRCLE.to_owned()] }),
             ..marking(pb::Tlp::Green)
         },
@@ -264,6 +288,7 @@ pub(super) fn any_marking(random: &mut Random) -> pb::Marking {
             pb::Marking { releasable_to, ..marking(pb::Tlp::Green) }
         }
         5 => marking(pb::Tlp::Green),
+        10 => pb::Marking { no_attribution: true, ..marking(pb::Tlp::Clear) },
         6 | 7 => pb::Marking { orcon: true, ..marking(pb::Tlp::Clear) },
         _ => marking(pb::Tlp::Clear),
     }

@@ -8,11 +8,8 @@ use super::checks::Reached;
 use super::consents::{facts_of, lets_on};
 use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::relation::Relation;
-<<<<<<< HEAD
 use super::tail::Tails;
-=======
 use super::storing::{Judged, Sending};
->>>>>>> h/u2
 use super::{NODES, RECORDS, Random};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
@@ -31,6 +28,7 @@ use crate::merkle::{
 };
 use crate::pb;
 use crate::pb::exchange_frame::Body;
+use crate::record::consent::Purpose;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
@@ -61,8 +59,8 @@ pub(super) enum Said {
     Lapsed(usize, Vec<RecordId>),
     /// A partner is to be told what it may do with our records.
     Told(usize, Box<Told>),
-    /// An originator lets us pass records on to this agency, or no longer.
-    LetOn(AgencyName),
+    /// An originator lets us pass records on to this agency, or to members of its circle, or no longer.
+    LetOn(Option<AgencyName>),
 }
 
 /// What is durable of a node.
@@ -85,7 +83,7 @@ pub(super) struct State {
     pub(super) dealings: Dealings,
     /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
     /// by the originator and the number under which it said so.
-    pub(super) let_on: BTreeMap<(AgencyName, u64), AgencyName>,
+    pub(super) let_on: BTreeMap<(AgencyName, u64), Purpose>,
     /// The leaves of the journal that partners cosign.
     pub(super) leaves: Vec<TreeHash>,
     /// Leaves up to the last that is not about cosignatures.
@@ -813,8 +811,9 @@ impl<'a> World<'a> {
                     appended = true;
                 }
                 Said::Offered(of) if is_live && of == partner => after = after.again(),
-                Said::LetOn(third) if is_live && third == *self.book.agency(partner) => {
-                    after = after.again();
+                Said::LetOn(third) if is_live => {
+                    let is_about = third.is_none_or(|third| third == *self.book.agency(partner));
+                    after = if is_about { after.again() } else { after };
                 }
                 Said::Lapsed(of, ids) if is_live && of == partner => {
                     for id in ids {
@@ -919,6 +918,7 @@ impl<'a> World<'a> {
         relation.rules_changed += 1;
         node.say(Said::Rules);
         self.tell_acceptance((own.min(partner), own.max(partner)));
+        self.follow_rosters(own);
     }
 
     /// Tells the stream, if there is one, that feed and journal grew.

@@ -6,14 +6,11 @@ use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::{ConsentNews, consent_news};
-<<<<<<< HEAD
 use crate::journal::entry::record_id;
 use crate::journal::index::{Marks, RecordPlace};
-=======
 use crate::journal::entry::{decode_feed, record_id};
 use crate::journal::index::Marks;
 use crate::journal::refusals::DUTIES_MAX;
->>>>>>> h/u2
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;

@@ -9,8 +9,8 @@ use toml::de::DeTable;
 
 use super::reader::{Reader, Value};
 use crate::ident::{AgencyName, Timestamp};
-use crate::policy::consents::consented;
-use crate::policy::facts::{Country, PartnerFacts, RecordFacts, Sector};
+use crate::policy::consents::{consented, with_members};
+use crate::policy::facts::{Country, PartnerFacts, RecordFacts, Sector, circles_of};
 use crate::record::kind::Kind;
 use crate::record::marking::{Pap, Tlp};
 
@@ -60,7 +60,7 @@ pub(super) const RECORD_KEYS: [&str; 19] = [
     "no_notify",
     "no_attribution",
 ];
-pub(super) const GIVEN_KEYS: [&str; 4] = ["partner", "record", "hour", "consents"];
+pub(super) const GIVEN_KEYS: [&str; 5] = ["partner", "record", "hour", "consents", "roster"];
 /// Which named one a table starts from.
 const LIKE: &str = "like";
 
@@ -72,6 +72,10 @@ pub(super) struct Given {
     record: RecordFacts,
     originator: Option<AgencyName>,
     created: Option<Timestamp>,
+    /// Names of the circles of the record's originator that the record is marked for.
+    circles: Option<Vec<String>>,
+    /// Members of these circles by the roster of the originator.
+    roster: Vec<AgencyName>,
     /// To whom the record's originator consents that it is passed on.
     consents: Vec<AgencyName>,
 }
@@ -98,6 +102,7 @@ impl Default for Given {
             labels: vec![],
             releasable_to: None,
             circles: None,
+            members: vec![],
             orcon: false,
             confidence: DEFAULT_CONFIDENCE,
             created_hour: hour,
@@ -111,8 +116,16 @@ impl Default for Given {
             no_notify: false,
             no_attribution: false,
         };
-        let consents = Vec::new();
-        Self { hour, partner, record, originator: None, created: None, consents }
+        Self {
+            hour,
+            partner,
+            record,
+            originator: None,
+            created: None,
+            circles: None,
+            roster: Vec::new(),
+            consents: Vec::new(),
+        }
     }
 }
 
@@ -125,12 +138,15 @@ impl Given {
     /// The record, signed by whom the example names or else by `otherwise`, with what its
     /// originator consents to.
     pub(super) fn record(&self, otherwise: AgencyName) -> RecordFacts {
+        let originator = self.originator.clone().unwrap_or(otherwise);
         let facts = RecordFacts {
-            originator: self.originator.clone().unwrap_or(otherwise),
+            circles: self.circles.as_deref().map(|names| circles_of(&originator, names)),
+            originator,
             created_hour: self.created.unwrap_or(self.hour).hour(),
             ..self.record.clone()
         };
-        consented(facts, self.consents.iter().cloned())
+        let facts = consented(facts, self.consents.iter().cloned());
+        with_members(facts, self.roster.iter().cloned())
     }
 }
 
@@ -179,6 +195,10 @@ impl<'t, 'a> Presets<'t, 'a> {
                 "consents" => {
                     let named = reader.list(name, value, Reader::parsed::<AgencyName>);
                     set(&mut given.consents, named);
+                }
+                "roster" => {
+                    let named = reader.list(name, value, Reader::parsed::<AgencyName>);
+                    set(&mut given.roster, named);
                 }
                 _ => reader.unknown(key, "given", &GIVEN_KEYS),
             }
@@ -278,7 +298,7 @@ fn record_facts<'a>(reader: &mut Reader<'a>, given: &mut Given, table: &DeTable<
             "releasable_to" => {
                 facts.releasable_to = reader.list(name, value, Reader::parsed::<AgencyName>);
             }
-            "circles" => facts.circles = reader.texts(name, value),
+            "circles" => given.circles = reader.texts(name, value),
             "orcon" => set(&mut facts.orcon, reader.flag(name, value)),
             "confidence" => set(&mut facts.confidence, reader.number(name, value, 100)),
             "created" => given.created = reader.time(name, value),

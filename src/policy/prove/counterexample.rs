@@ -87,10 +87,12 @@ fn record_in_words(record: &Entity) -> Vec<String> {
         ("operation", "operation"),
         ("releasable_to", "releasable to"),
         ("circles", "circles"),
+        ("members", "members of them"),
         ("expires", "expires"),
     ] {
         match get(name) {
-            Some(EvalResult::Set(set)) if set.is_empty() && name == "labels" => {}
+            Some(EvalResult::Set(set))
+                if set.is_empty() && ["labels", "members"].contains(&name) => {}
             Some(value) => words.push(format!("{word} {}", shown(&value))),
             None => {}
         }

@@ -236,18 +236,66 @@ impl Acts {
         Ok(act)
     }
 
-    /// A partner's facts that may show it more follow from an act that was just approved.
+    /// A partner begins, or begins again, by an act over this card and these facts that was just
+    /// approved; once.
+    pub(super) fn cover_addition(
+        &mut self,
+        changed: &pb::PartnerChanged,
+        reveals: bool,
+    ) -> Result<(), Fault> {
+        let Some(Act::AddPartner(act)) = self.take(changed.proposal) else {
+            let found = format!("{} by {:?} alone", changed.agency, changed.client);
+            return Err(fault("a partner that a second person approved", found));
+        };
+        let same = act.card == changed.card
+            && act.facts == changed.facts
+            && changed.state() == pb::PartnerState::Active;
+        if !same {
+            return Err(fault("the card and the facts that were approved", "others"));
+        }
+        if reveals && !act.reveals {
+            let expected = "the data protection officer's approval of a partner that may be shown \
+                            personal data or a sensitive class";
+            return Err(fault(expected, "an act that did not ask for it"));
+        }
+        Ok(())
+    }
+
+    /// A suspended partner is active again by an act that was just approved, made when the partner was
+    /// as it is; once.
+    pub(super) fn cover_resumption(
+        &mut self,
+        changed: &pb::PartnerChanged,
+        changed_at: u64,
+    ) -> Result<(), Fault> {
+        let Some(Act::ResumePartner(act)) = self.take(changed.proposal) else {
+            let found = format!("{} resumed by {:?} alone", changed.agency, changed.client);
+            return Err(fault("a second person's approval of a resumption", found));
+        };
+        if act.agency != changed.agency || act.changed_at != changed_at {
+            let expected = format!("{} as entry {changed_at} left it", changed.agency);
+            let found = format!("{} as entry {} left it", act.agency, act.changed_at);
+            return Err(Fault::new(Check::Act, expected, found));
+        }
+        Ok(())
+    }
+
+    /// Takes the act of this proposal, if it was just approved: nothing else follows from it.
+    fn take(&mut self, proposal: u64) -> Option<Act> {
+        self.approved.take_if(|found| found.proposal == proposal).map(|found| found.act)
+    }
+
+    /// A partner's facts that may show it more follow from an act that was just approved; once.
     pub(super) fn cover_facts(
-        &self,
+        &mut self,
         changed: &pb::PartnerChanged,
         before: &pb::PartnerFacts,
         reveals: bool,
     ) -> Result<(), Fault> {
-        let Some(Approved { proposal, act: Act::ChangeFacts(act), .. }) = &self.approved else {
+        let Some(Act::ChangeFacts(act)) = self.take(changed.proposal) else {
             return Err(fault("a second person's approval of a partner's facts", "none"));
         };
-        let same = *proposal == changed.proposal
-            && act.agency == changed.agency
+        let same = act.agency == changed.agency
             && act.before.as_ref().unwrap_or(&pb::PartnerFacts::default()) == before
             && act.after == changed.facts;
         if !same {

@@ -111,7 +111,7 @@ impl Card {
             journal: key("journal", &card.journal_key)?,
             receipt: key("receipt", &card.receipt_key)?,
             witness: key("witness", &card.witness_key)?,
-            sector: sector(card.sector()).ok_or(CardFault::Facts("sector"))?,
+            sector: Sector::from_wire(card.sector()).ok_or(CardFault::Facts("sector"))?,
             country: card.country.parse().map_err(|_| CardFault::Facts("country"))?,
             payload: signed.card.clone(),
             signature: signed.signature.clone(),
@@ -211,18 +211,6 @@ fn key(role: &'static str, bytes: &[u8]) -> Result<VerifyingKey, CardFault> {
         (is_canonical && !key.is_weak() && point.is_torsion_free()).then_some(key)
     };
     bytes.try_into().ok().and_then(sound).ok_or(CardFault::Key(role))
-}
-
-const fn sector(wire: pb::Sector) -> Option<Sector> {
-    match wire {
-        pb::Sector::Police => Some(Sector::Police),
-        pb::Sector::Cert => Some(Sector::Cert),
-        pb::Sector::Vendor => Some(Sector::Vendor),
-        pb::Sector::Prosecutor => Some(Sector::Prosecutor),
-        pb::Sector::Regulator => Some(Sector::Regulator),
-        pb::Sector::Other => Some(Sector::Other),
-        pb::Sector::Unspecified => None,
-    }
 }
 
 fn record_key(wire: &pb::RecordKey) -> Result<RecordKey, CardFault> {

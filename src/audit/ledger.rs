@@ -258,7 +258,7 @@ impl Audit {
             Event::PartnerChanged(changed) => {
                 let bundle = self.policy.bundle();
                 let number =
-                    self.partners.change(index, changed, &self.agency, &self.acts, bundle)?;
+                    self.partners.change(index, changed, &self.agency, &mut self.acts, bundle)?;
                 self.policy.forget(number);
                 Ok(())
             }

@@ -13,7 +13,9 @@ use super::times::SignedTimes;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
-use crate::policy::{Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, only_narrows};
+use crate::policy::{
+    Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, may_reveal_to_new, only_narrows,
+};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the journal says about one partner.
@@ -206,7 +208,7 @@ impl Partners {
         index: u64,
         changed: pb::PartnerChanged,
         own: &Option<AgencyName>,
-        acts: &Acts,
+        acts: &mut Acts,
         bundle: Option<&Bundle>,
     ) -> Result<u16, Fault> {
         let fault = |expected: &str, found: &dyn std::fmt::Display| {
@@ -229,23 +231,33 @@ impl Partners {
             .filter(|number| (1..=FEEDS_MAX).contains(number))
             .ok_or_else(|| fault("a number from 1 to 1000", &changed.number))?;
         let said = changed.facts.clone().unwrap_or_default();
-        let facts = facts_for_policy(&card, is_active, &said)?;
-        // A new partner has an end of its agreement and belongs to nothing.
-        let before = self.partners.get(&agency).map_or_else(
-            || pb::PartnerFacts {
-                agreement_until_ms: said.agreement_until_ms,
-                ..Default::default()
-            },
-            |known| known.said.clone(),
-        );
-        let was = facts_for_policy(&card, is_active, &before)?;
-        let is_less = bundle.map_or_else(
-            || adds_nothing(&was, &facts),
-            |bundle| only_narrows(bundle, &was, &facts),
-        );
-        if !is_less {
-            let reveals = bundle.is_some_and(|bundle| may_reveal(bundle, &was, &facts));
-            acts.cover_facts(&changed, &before, reveals)?;
+        let seen = |agreed: &pb::PartnerFacts| {
+            PartnerFacts::agreed(agency.clone(), agreed, is_active)
+                .map_err(|error| fault("what policy may ask about a partner", &error))
+        };
+        let facts = seen(&said)?;
+        match self.partners.get(&agency) {
+            Some(known) if !known.is_revoked || is_revoked => {
+                let was = seen(&known.said)?;
+                let is_less = bundle.map_or_else(
+                    || adds_nothing(&was, &facts),
+                    |bundle| only_narrows(bundle, &was, &facts),
+                );
+                if is_active && !known.is_active {
+                    if said != known.said {
+                        return Err(fault("a resumed partner with the facts of before", &"others"));
+                    }
+                    acts.cover_resumption(&changed, known.changed_at)?;
+                } else if !is_less {
+                    let reveals = bundle.is_some_and(|bundle| may_reveal(bundle, &was, &facts));
+                    acts.cover_facts(&changed, &known.said, reveals)?;
+                }
+            }
+            // A new partner, or one that begins again.
+            _ => {
+                let reveals = bundle.is_some_and(|bundle| may_reveal_to_new(bundle, &facts));
+                acts.cover_addition(&changed, reveals)?;
+            }
         }
         if let Some(partner) = self.partners.get_mut(&agency) {
             if partner.number != number {
@@ -441,30 +453,6 @@ impl Partners {
             }
         }
     }
-}
-
-fn facts_for_policy(
-    card: &Card,
-    is_active: bool,
-    said: &pb::PartnerFacts,
-) -> Result<PartnerFacts, Fault> {
-    let pb::PartnerFacts { client, agreement_until_ms, circles, operations } = said.clone();
-    let agreement_until = match agreement_until_ms {
-        0 => Ok(Timestamp::MAX),
-        ms => Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX)),
-    };
-    Ok(PartnerFacts {
-        agency: card.agency.clone(),
-        sector: card.sector,
-        country: card.country,
-        client,
-        suspended: !is_active,
-        agreement_until: agreement_until
-            .map_err(|error| Fault::new(Check::Partner, "a time from 2000 to 2100", error))?,
-        circles,
-        operations,
-        tags: BTreeMap::new(),
-    })
 }
 
 fn right_edge(size: TreeSize, bytes: &[u8]) -> Option<Frontier> {

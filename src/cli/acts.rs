@@ -13,9 +13,11 @@ use super::policy_difference::{SHORT_DIGITS, change_word, difference_text, in_sh
 use super::release::rules_text;
 use super::schema::{self, Absent, hex, time_text};
 use super::table::{Table, facts, grouped};
+use crate::partner::VerifiedCard;
 use crate::pb::act_service_client::ActServiceClient;
 use crate::pb::policy_service_client::PolicyServiceClient;
 use crate::pb::{self, act::Act};
+use crate::policy::Sector;
 
 /// Characters of a record id or of a bundle's hash.
 const ID_DIGITS: usize = 64;
@@ -175,6 +177,10 @@ fn summary(view: &pb::ActView) -> (String, String) {
             (what, hex(&policy.bundle_hash))
         }
         Some(Act::ChangeFacts(change)) => (facts_text(change), change.agency.clone()),
+        Some(Act::AddPartner(act)) => addition_text(act),
+        Some(Act::ResumePartner(act)) => {
+            (format!("resume exchange with {}", act.agency), act.agency.clone())
+        }
         Some(Act::Release(release)) => {
             let verb = if release.released { "release" } else { "refuse" };
             let (records, rules) = (grouped(release.records), rules_text(release.rules));
@@ -190,11 +196,33 @@ fn summary(view: &pb::ActView) -> (String, String) {
     }
 }
 
+/// What would be agreed with a new partner, with the number that a second person may compare too.
+fn addition_text(act: &pb::AddPartnerAct) -> (String, String) {
+    let Ok(card) = VerifiedCard::try_from(act.card.clone().unwrap_or_default()) else {
+        return ("add a partner whose card does not verify here".to_owned(), String::new());
+    };
+    let agency = card.card().agency.to_string();
+    let facts = facts_text(&pb::ChangeFactsAct {
+        agency: agency.clone(),
+        before: None,
+        after: act.facts.clone(),
+        reveals: act.reveals,
+    });
+    (format!("add partner {agency}, number {}: {facts}", card.number()), agency)
+}
+
 /// What a partner would join, leave, or be from then on.
 fn facts_text(change: &pb::ChangeFactsAct) -> String {
     let before = change.before.clone().unwrap_or_default();
     let after = change.after.clone().unwrap_or_default();
     let mut said = Vec::new();
+    if before.sector != after.sector {
+        let sector = Sector::from_wire(after.sector()).map_or("none", Sector::name);
+        said.push(format!("be of sector {sector}"));
+    }
+    if before.country != after.country {
+        said.push(format!("be in country {}", after.country));
+    }
     for (word, had, has) in [
         ("circle", &before.circles, &after.circles),
         ("operation", &before.operations, &after.operations),
@@ -214,7 +242,11 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
         });
     }
     let text = said.join(", ");
-    if change.reveals { format!("{text} (may reveal sensitive fields to it)") } else { text }
+    if change.reveals {
+        format!("{text} (may show it personal data or sensitive fields)")
+    } else {
+        text
+    }
 }
 
 fn text(view: &pb::ActView) -> String {
@@ -341,6 +373,8 @@ mod tests {
         let said = "join circle c, leave circle a, become our client, agreement without end";
         assert_eq!(facts_text(&change), said);
         let revealing = pb::ChangeFactsAct { reveals: true, ..change };
-        assert!(facts_text(&revealing).ends_with("end (may reveal sensitive fields to it)"));
+        assert!(
+            facts_text(&revealing).ends_with("end (may show it personal data or sensitive fields)")
+        );
     }
 }

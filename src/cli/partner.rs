@@ -17,6 +17,7 @@ use crate::ident::{AgencyName, Timestamp};
 use crate::partner::{Card, HeardNumber, VerifiedCard};
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
+use crate::policy::{Country, Sector};
 
 type Client = PartnerServiceClient<tonic::transport::Channel>;
 
@@ -29,7 +30,7 @@ pub enum PartnerCommand {
     /// Write our own card to stdout, and its number to stderr.
     #[command(after_help = "Example:\n  liaison partner card > our-agency.card")]
     Card,
-    /// Add a partner by its card and the number that it reads to you.
+    /// Propose a partner by its card and the number that it reads to you.
     #[command(after_help = ADD_EXAMPLES)]
     Add(Box<AddArgs>),
     /// List all partners.
@@ -38,7 +39,7 @@ pub enum PartnerCommand {
     /// Show one partner with its card.
     #[command(after_help = "Example:\n  liaison partner show jc3.or.jp")]
     Show(PartnerArgs),
-    /// Change when the agreement with a partner ends, and whether it is one of our constituents.
+    /// Change what is agreed with a partner: sector, country, end, and whether it is one of our constituents.
     #[command(
         after_help = "Examples:\n  liaison partner agree jc3.or.jp --until 2027-12-31\n  liaison partner agree vendor.example --client-of-ours false\n\nWhat would show the partner more waits for a second person."
     )]
@@ -49,15 +50,20 @@ pub enum PartnerCommand {
     /// End the relation with a partner; only a new card and a new comparison begin another.
     #[command(after_help = "Example:\n  liaison partner revoke jc3.or.jp")]
     Revoke(PartnerArgs),
-    /// Exchange with a suspended partner again.
-    #[command(after_help = "Example:\n  liaison partner resume jc3.or.jp")]
+    /// Propose to exchange with a suspended partner again.
+    #[command(
+        after_help = "Example:\n  liaison partner resume jc3.or.jp\n\nA policy officer approves with `liaison acts approve N`."
+    )]
     Resume(PartnerArgs),
 }
 
 const ADD_EXAMPLES: &str = "\
 Examples:
   liaison partner add jc3.card --circle fraud-desk --operation chakra
-  liaison partner add vendor.card --agreement-until 2027-12-31 --client-of-ours
+  liaison partner add vendor.card --sector vendor --country US --agreement-until 2027-12-31
+
+The partner is active when a policy officer approved it with `liaison acts approve N`. Without --sector
+and --country those of the card are proposed.
 
 Call the partner on a phone number that you had before its card came, ask it to read its number,
 and type what you hear.";
@@ -75,6 +81,12 @@ pub struct AddArgs {
     /// A joint operation it takes part in; may be repeated.
     #[arg(long)]
     operation: Vec<String>,
+    /// What kind of organisation it is; the card's sector is proposed when it is not given.
+    #[arg(long, value_parser = parse_sector)]
+    sector: Option<Sector>,
+    /// ISO 3166-1 alpha-2 code of its country; the card's is proposed when it is not given.
+    #[arg(long)]
+    country: Option<Country>,
     /// It is one of our own constituents (a client in the sense of TLP:AMBER).
     #[arg(long)]
     client_of_ours: bool,
@@ -96,6 +108,17 @@ pub struct AgreeArgs {
     /// Whether it is one of our own constituents (a client in the sense of TLP:AMBER).
     #[arg(long, value_name = "TRUE|FALSE")]
     client_of_ours: Option<bool>,
+    /// What kind of organisation it is.
+    #[arg(long, value_parser = parse_sector)]
+    sector: Option<Sector>,
+    /// ISO 3166-1 alpha-2 code of its country.
+    #[arg(long)]
+    country: Option<Country>,
+}
+
+fn parse_sector(text: &str) -> Result<Sector, String> {
+    let all = Sector::ALL.map(Sector::name).join(", ");
+    Sector::from_name(text).ok_or_else(|| format!("sectors are {all}"))
 }
 
 impl AgreeArgs {
@@ -108,6 +131,12 @@ impl AgreeArgs {
         }
         if let Some(client) = self.client_of_ours {
             facts.client = client;
+        }
+        if let Some(sector) = self.sector {
+            facts.set_sector(sector.into());
+        }
+        if let Some(country) = self.country {
+            facts.country = country.to_string();
         }
     }
 }
@@ -172,13 +201,16 @@ async fn add(args: &AddArgs, context: &Context) -> Result<(), CliError> {
         .into_inner();
     let document = schema::to_json("AddPartnerResponse", &answer, Absent::Shown);
     context.output.either(document, || {
-        let partner = answer.partner.clone().unwrap_or_default();
-        let mut rows =
-            vec![("partner", partner.agency.clone()), ("state", names::word(partner.state()))];
-        if args.facts().is_some() {
-            rows.push(("circles and the like", roster::outcome(answer.act.as_ref())));
-        }
-        facts(rows)
+        let agency = verified.card().agency.to_string();
+        let state = match &answer.partner {
+            Some(partner) => names::word(partner.state()),
+            None => "not a partner yet".to_owned(),
+        };
+        facts([
+            ("partner", agency),
+            ("state", state),
+            ("what is agreed", roster::outcome(answer.act.as_ref())),
+        ])
     })
 }
 
@@ -189,7 +221,8 @@ async fn agree(args: &AgreeArgs, context: &Context) -> Result<(), CliError> {
     args.change(&mut after);
     if after == before {
         let found = format!("this is what is agreed with {} already", args.agency);
-        let fix = "name what is to change: --until, --no-end or --client-of-ours";
+        let fix =
+            "name what is to change: --until, --no-end, --client-of-ours, --sector or --country";
         return Err(CliError::Precondition { found, fix: fix.into() });
     }
     roster::update(&mut client, &args.agency, before, after, context).await
@@ -211,6 +244,8 @@ impl AddArgs {
                 .map_or(0, |time| time.unix_ms().unsigned_abs()),
             circles: sorted(&self.circle),
             operations: sorted(&self.operation),
+            sector: self.sector.map_or(0, |sector| pb::Sector::from(sector).into()),
+            country: self.country.map_or_else(String::new, |country| country.to_string()),
         };
         (facts != pb::PartnerFacts::default()).then_some(facts)
     }
@@ -315,21 +350,21 @@ async fn set_state(
 ) -> Result<(), CliError> {
     let request =
         pb::SetPartnerStateRequest { agency: args.agency.to_string(), state: state.into() };
-    let partner = client(context, &[Role::Admin, Role::PolicyOfficer])
+    let answer = client(context, &[Role::Admin, Role::PolicyOfficer])
         .await?
         .set_partner_state(context.request(request))
         .await
         .map_err(CliError::node(format!("change the state of {}", args.agency)))?
-        .into_inner()
-        .partner
-        .unwrap_or_default();
-    show_state(&partner, context)
-}
-
-fn show_state(partner: &pb::PartnerView, context: &Context) -> Result<(), CliError> {
-    let document = schema::to_json("PartnerView", partner, Absent::Shown);
+        .into_inner();
+    let document = schema::to_json("SetPartnerStateResponse", &answer, Absent::Shown);
     context.output.either(document, || {
-        facts([("partner", partner.agency.clone()), ("state", names::word(partner.state()))])
+        let partner = answer.partner.clone().unwrap_or_default();
+        let mut rows =
+            vec![("partner", partner.agency.clone()), ("state", names::word(partner.state()))];
+        if answer.act.is_some() {
+            rows.push(("resumption", roster::outcome(answer.act.as_ref())));
+        }
+        facts(rows)
     })
 }
 
@@ -415,6 +450,8 @@ fn partner_text(partner: &pb::PartnerView) -> String {
         ("connected", if partner.connected { "yes" } else { "no" }.to_owned()),
         ("circles", agreed.circles.join(", ")),
         ("operations", agreed.operations.join(", ")),
+        ("sector", partner.sector.clone()),
+        ("country", partner.country.clone()),
         ("our client", if agreed.client { "yes" } else { "no" }.to_owned()),
         (
             "agreement",
@@ -441,9 +478,19 @@ fn partner_text(partner: &pb::PartnerView) -> String {
         ("denied", denied.collect::<Vec<_>>().join(", ")),
         ("held", held),
         ("refused", refused_by_reason(partner)),
+        ("new partner", learning_text(partner)),
         ("receipt time", format!("{} ms (median)", partner.receipt_ms_p50)),
         ("problem", partner.last_error.clone()),
     ])
+}
+
+/// Returns until when what is sensitive waits because the partner is new; empty when it does not.
+pub(super) fn learning_text(partner: &pb::PartnerView) -> String {
+    match (partner.learning, partner.learning_until_ms) {
+        (false, _) => String::new(),
+        (true, 0) => "what is sensitive waits; nothing was disclosed to it yet".to_owned(),
+        (true, until) => format!("what is sensitive waits until {}", time_text(until)),
+    }
 }
 
 /// Every field that a person compares.
@@ -509,10 +556,13 @@ mod tests {
             number: None,
             circle: vec!["b".into(), "a".into(), "b".into()],
             operation: Vec::new(),
+            sector: Some(Sector::Cert),
+            country: Some("JP".parse().unwrap()),
             client_of_ours: true,
             agreement_until: None,
         };
         let facts = args.facts().unwrap();
+        assert_eq!((facts.sector(), facts.country.as_str()), (pb::Sector::Cert, "JP"));
         assert_eq!((facts.circles, facts.agreement_until_ms), (vec!["a".into(), "b".into()], 0));
     }
 }

@@ -11,7 +11,7 @@ use super::table::{Table, facts, grouped};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::pb::release_service_client::ReleaseServiceClient;
-use crate::policy::Reasons;
+use crate::policy::{Reasons, Unusual};
 
 /// See what is held because it is unusual, and let it go or not.
 #[derive(Debug, clap::Subcommand)]
@@ -70,7 +70,17 @@ async fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
         let bundles: Vec<_> = bundles.iter().map(to_json).collect();
         return context.output.document(json!({"held": bundles}));
     }
-    context.output.table(&table(&bundles))
+    context.output.table(&table(&bundles))?;
+    let of_new = |bundle: &pb::HeldBundle| {
+        Reasons::from_bits(bundle.rules).is_some_and(|rules| rules.contains(Unusual::NewPartner))
+    };
+    if bundles.iter().any(of_new) {
+        context.output.note(
+            "new-partner: sensitive records wait during a partner's learning days; `liaison partner \
+             show` names their end",
+        );
+    }
+    Ok(())
 }
 
 /// Rules by their names; what this program does not know, by its number.

@@ -95,6 +95,9 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
         (!text.is_empty()).then(|| format!("{}: {text}", partner.agency))
     });
     lines.push(("refused by partners", refused.collect::<Vec<_>>().join("; ")));
+    let learning = status.partners.iter().filter(|partner| partner.learning);
+    let learning = learning.map(|p| format!("{}: {}", p.agency, partner::learning_text(p)));
+    lines.push(("new partners", learning.collect::<Vec<_>>().join("; ")));
     lines.push(("http port", status.http_address.clone()));
     lines.push(("witnesses", witnesses_text(status)));
     lines.push(("guard", guard_text(status.guard.as_ref())));

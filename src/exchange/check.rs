@@ -172,6 +172,7 @@ fn reason_of(error: &RecordError) -> Reason {
         | RecordError::Slot { .. }
         | RecordError::SlotCount { .. }
         | RecordError::SlotState { .. }
+        | RecordError::Undeclared(_)
         | RecordError::SlotsHash => Reason::Malformed,
     }
 }

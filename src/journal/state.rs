@@ -94,6 +94,11 @@ pub struct PartnerRecord {
 }
 
 impl PartnerRecord {
+    /// Returns the index of the last entry that changed the partner.
+    pub const fn changed_at(&self) -> u64 {
+        self.changed_at
+    }
+
     /// The entry that leaves the partner as it is; whoever writes it changes what is to change.
     pub fn as_it_is(&self, agency: &AgencyName, client: &str) -> pb::PartnerChanged {
         pb::PartnerChanged {

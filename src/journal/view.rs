@@ -8,6 +8,7 @@ use super::log::Log;
 use super::state::{FeedNumber, PartnerNumber, State, cards_key};
 use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::RecordStatus;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::record::stored;
@@ -31,9 +32,23 @@ pub struct Kept {
     pub journal_index: u64,
     pub accepted_at: Timestamp,
     pub partner: Option<AgencyName>,
+    /// The local client that submitted it; empty for one that a partner gave.
+    pub client: String,
     pub marks: Marks,
     /// Why slots of it are erased, in order.
     pub erasures: Vec<ErasureNote>,
+}
+
+impl Kept {
+    /// Returns what sight of the record depends on.
+    pub fn status(&self) -> RecordStatus<'_> {
+        RecordStatus {
+            restricted: self.marks.is_restricted(),
+            retracted: self.marks.is_retracted(),
+            tlp: self.record.header().marking.tlp,
+            submitted_by: &self.client,
+        }
+    }
 }
 
 /// What readers see: replaced as a whole after each commit.
@@ -305,6 +320,10 @@ impl View {
 
     fn kept_at(&self, place: RecordPlace) -> Result<Kept, JournalError> {
         let (accepted_at, event) = self.event(place.journal_index)?;
+        let client = match &event {
+            Event::RecordAccepted(accepted) => accepted.client.clone(),
+            _ => String::new(),
+        };
         let record = Arc::new(self.assemble(place, event)?);
         let snapshot = self.snapshot();
         let partner = place.partner().and_then(|number| {
@@ -315,7 +334,7 @@ impl View {
             false => Vec::new(),
         };
         let (journal_index, marks) = (place.journal_index, place.marks());
-        Ok(Kept { record, journal_index, accepted_at, partner, marks, erasures })
+        Ok(Kept { record, journal_index, accepted_at, partner, client, marks, erasures })
     }
 
     /// The record that an entry of the journal accepted, if it accepted one.

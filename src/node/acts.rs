@@ -5,6 +5,7 @@
 
 use super::apply::{self, Authority, Ready};
 use super::facts_change::{self, FactsChange};
+use super::onboarding::{self, Addition, Resumption};
 use super::policies::Rules;
 use super::submit::RecordSigner;
 use super::{Node, NodeError, consents, erase, releases, rosters};
@@ -90,7 +91,7 @@ impl Node {
             let outcome = outcome?;
             match outcome {
                 Outcome::Erased => node.scrub_soon(),
-                Outcome::FactsChanged => node.partners_changed()?,
+                Outcome::PartnersChanged => node.partners_changed()?,
                 Outcome::PolicyApplied => {
                     node.reload_rules()?;
                     node.forget_differences();
@@ -124,7 +125,7 @@ impl Node {
 enum Outcome {
     Noted,
     Erased,
-    FactsChanged,
+    PartnersChanged,
     PolicyApplied,
     HeldDecided,
     ConsentGiven,
@@ -134,6 +135,8 @@ enum Outcome {
 enum Plan {
     Erase(erase::Plan),
     ChangeFacts(FactsChange),
+    AddPartner(Addition),
+    ResumePartner(Resumption),
     ApplyPolicy(Box<(Ready, Authority)>),
     Release(releases::Plan),
     GrantConsent(consents::SignedPlan),
@@ -160,6 +163,14 @@ fn write_decision(
         },
         Act::ChangeFacts(act) => match FactsChange::plan(tx, rules, act) {
             Ok(change) => Some(Plan::ChangeFacts(change)),
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Act::AddPartner(act) => match Addition::plan(tx, rules, act) {
+            Ok(addition) => Some(Plan::AddPartner(addition)),
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Act::ResumePartner(act) => match Resumption::plan(tx, &act) {
+            Ok(resumption) => Some(Plan::ResumePartner(resumption)),
             Err(refused) => return Ok(Err(refused)),
         },
         Act::Release(act) => match releases::plan(tx, &act)? {
@@ -197,7 +208,15 @@ fn write_decision(
         }
         Some(Plan::ChangeFacts(change)) => {
             change.carry_out(tx, proposal, &client.name)?;
-            Outcome::FactsChanged
+            Outcome::PartnersChanged
+        }
+        Some(Plan::AddPartner(addition)) => {
+            addition.carry_out(tx, proposal, &client.name)?;
+            Outcome::PartnersChanged
+        }
+        Some(Plan::ResumePartner(resumption)) => {
+            resumption.carry_out(tx, proposal, &client.name)?;
+            Outcome::PartnersChanged
         }
         Some(Plan::Release(plan)) => {
             plan.carry_out(tx, proposal)?;
@@ -294,6 +313,10 @@ fn check(
     match act {
         Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
         Act::ChangeFacts(act) => Ok(facts_change::prepare(tx, rules, act).map(Act::ChangeFacts)),
+        Act::AddPartner(act) => Ok(onboarding::prepare(tx, rules, act).map(Act::AddPartner)),
+        Act::ResumePartner(act) => {
+            Ok(onboarding::prepare_resumption(tx, act).map(Act::ResumePartner))
+        }
         Act::Release(act) => Ok(releases::prepare(tx, act)?.map(Act::Release)),
         Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
         Act::GrantConsent(act) => Ok(consents::prepare(tx, act, signer)?.map(Act::GrantConsent)),

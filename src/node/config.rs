@@ -5,7 +5,7 @@ use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
 use crate::merkle::{NoteVerifier, SignatureType};
 use crate::partner::{Address, Host};
-use crate::policy::{BrakeLimits, Country, PersonalDataRule, Sector};
+use crate::policy::{BrakeLimits, Country, LearningRule, PersonalDataRule, Sector};
 use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
 use serde::{Deserialize, Serialize};
@@ -57,8 +57,10 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
     /// Days after the first disclosure to a partner during which what it normally gets is learnt.
-    /// Volume, new kinds and first personal data are not held until then.
+    /// Volume, new kinds and first personal data are not held until then; `learning` holds.
     pub learning_days: u32,
+    /// Hold in those days: off; sensitive: more than core fields up to TLP:GREEN; all.
+    pub learning: LearningRule,
     /// Records that may go to a partner on one day (UTC) whatever it normally gets.
     pub volume_floor: u64,
     /// Beyond the floor, as many times the busiest of the last 28 days may go on one day.
@@ -68,21 +70,31 @@ pub struct Release {
     /// Hold records that are marked as personal data: off; first: to a partner that was never given
     /// any; always.
     pub personal_data: PersonalDataRule,
-    /// Hold records that revise one under a stricter TLP.
-    pub widened_tlp: bool,
+    /// Hold records that revise one under a stricter marking: TLP, PAP, release list, circles, originator
+    /// control, limits on use, personal data, jurisdictions, expiry, retention, caveat.
+    pub loosened_marking: bool,
 }
 
 impl Default for Release {
     fn default() -> Self {
         let BrakeLimits {
             learning_days,
+            learning,
             volume_floor,
             volume_factor,
             new_kind,
             personal_data,
-            widened_tlp,
+            loosened_marking,
         } = BrakeLimits::default();
-        Self { learning_days, volume_floor, volume_factor, new_kind, personal_data, widened_tlp }
+        Self {
+            learning_days,
+            learning,
+            volume_floor,
+            volume_factor,
+            new_kind,
+            personal_data,
+            loosened_marking,
+        }
     }
 }
 
@@ -90,19 +102,21 @@ impl Release {
     pub const fn limits(&self) -> BrakeLimits {
         let Self {
             learning_days,
+            learning,
             volume_floor,
             volume_factor,
             new_kind,
             personal_data,
-            widened_tlp,
+            loosened_marking,
         } = *self;
         BrakeLimits {
             learning_days,
+            learning,
             volume_floor,
             volume_factor,
             new_kind,
             personal_data,
-            widened_tlp,
+            loosened_marking,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was agreed with a partner changes: circles, operations, the end of the agreement.
+//! What was agreed with a partner changes: sector, country, circles, operations, the end of the agreement.
 //!
 //! Policy decides by these facts, so more of them can show a partner more. What can only show it less
 //! is in force at once; anything else waits for a second person.
@@ -7,16 +7,13 @@ use super::acts::{Client, stage_proposal};
 use super::partners::{facts_for_policy, unknown};
 use super::policies::Rules;
 use super::{Node, NodeError};
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::transaction::Transaction;
-use crate::partner::VerifiedCard;
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::{may_reveal, only_narrows};
+use crate::policy::{check_agreement, may_reveal, only_narrows};
 use crate::record::header::is_circle_name;
 
-/// A partner without an end of agreement has one in the last year that times can have.
-const NO_END: Timestamp = Timestamp::MAX;
 /// Circles or operations of one partner.
 const MEMBERSHIPS_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 64;
@@ -87,17 +84,17 @@ pub(super) fn prepare(
         return Err(NodeError::Precondition(text.to_owned()));
     }
     let after = sound(act.after.unwrap_or_default())?;
-    let reveals = reveals(rules, &partner.card, &partner.facts, &after)?;
+    let reveals = reveals(rules, &agency, &partner.facts, &after)?;
     Ok(pb::ChangeFactsAct { after: Some(after), reveals, ..act })
 }
 
 fn reveals(
     rules: &Rules,
-    card: &VerifiedCard,
+    agency: &AgencyName,
     before: &pb::PartnerFacts,
     after: &pb::PartnerFacts,
 ) -> Result<bool, NodeError> {
-    let of = |facts| facts_for_policy(card.card(), pb::PartnerState::Active, facts);
+    let of = |facts| facts_for_policy(agency, true, facts);
     Ok(may_reveal(rules.compiled.bundle(), &of(before)?, &of(after)?))
 }
 
@@ -105,21 +102,21 @@ fn reveals(
 pub(super) fn divide(
     tx: &Transaction<'_>,
     rules: &Rules,
-    card: &VerifiedCard,
+    agency: &AgencyName,
     before: &pb::PartnerFacts,
     wanted: pb::PartnerFacts,
 ) -> Result<(pb::PartnerFacts, Option<pb::ChangeFactsAct>), NodeError> {
+    let wanted = sound(wanted)?;
     if wanted == *before {
         return Ok((wanted, None));
     }
-    let agency = &card.card().agency;
-    let of = |facts| facts_for_policy(card.card(), pb::PartnerState::Active, facts);
+    let of = |facts| facts_for_policy(agency, true, facts);
     // Under rules that are no longer in force nobody can say what a loss comes to.
     let is_current = tx.state().policy_version() == rules.version;
     if is_current && only_narrows(rules.compiled.bundle(), &of(before)?, &of(&wanted)?) {
         return Ok((wanted, None));
     }
-    let reveals = !is_current || reveals(rules, card, before, &wanted)?;
+    let reveals = !is_current || reveals(rules, agency, before, &wanted)?;
     let act = pb::ChangeFactsAct {
         agency: agency.to_string(),
         before: Some(before.clone()),
@@ -151,7 +148,6 @@ impl Node {
         facts: pb::PartnerFacts,
         seen: Option<pb::PartnerFacts>,
     ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
-        let facts = sound(facts)?;
         let (rules, name) = (self.rules(), agency.clone());
         let act = self
             .change_partners(move |tx| {
@@ -159,12 +155,13 @@ impl Node {
                     return Ok(Err(unknown(&name)));
                 };
                 let unchanged = partner.as_it_is(&name, &client.name);
-                let (card, before) = (partner.card.clone(), partner.facts.clone());
+                let before = partner.facts.clone();
                 if seen.is_some_and(|seen| seen != before) {
                     let text = format!("what is agreed with {name} changed meanwhile; look again");
                     return Ok(Err(NodeError::Precondition(text)));
                 }
-                let (facts, act) = match divide(tx, &rules, &card, &before, facts) {
+                let facts = complete(facts, &before);
+                let (facts, act) = match divide(tx, &rules, &name, &before, facts) {
                     Ok(divided) => divided,
                     Err(refused) => return Ok(Err(refused)),
                 };
@@ -207,17 +204,19 @@ pub(super) fn sound(mut facts: pb::PartnerFacts) -> Result<pb::PartnerFacts, Nod
              originator/circle is how others write it"
         )));
     }
-    agreement_until(&facts)?;
+    check_agreement(&facts).map_err(|error| NodeError::Invalid(error.to_string()))?;
     Ok(facts)
 }
 
-pub(super) fn agreement_until(facts: &pb::PartnerFacts) -> Result<Timestamp, NodeError> {
-    if facts.agreement_until_ms == 0 {
-        return Ok(NO_END);
+/// Returns the facts with sector and country as they are in force where none were given.
+pub(super) fn complete(mut facts: pb::PartnerFacts, before: &pb::PartnerFacts) -> pb::PartnerFacts {
+    if facts.sector() == pb::Sector::Unspecified {
+        facts.sector = before.sector;
     }
-    let ms = i64::try_from(facts.agreement_until_ms).unwrap_or(i64::MAX);
-    Timestamp::from_unix_ms(ms)
-        .map_err(|error| NodeError::Invalid(format!("agreement_until_ms: {error}")))
+    if facts.country.is_empty() {
+        facts.country.clone_from(&before.country);
+    }
+    facts
 }
 
 #[cfg(test)]
@@ -226,7 +225,8 @@ mod tests {
 
     fn facts(circles: &[&str]) -> pb::PartnerFacts {
         let circles = circles.iter().map(|name| (*name).to_owned()).collect();
-        pb::PartnerFacts { circles, ..pb::PartnerFacts::default() }
+        let country = "JP".to_owned();
+        pb::PartnerFacts { circles, country, sector: pb::Sector::Cert.into(), ..Default::default() }
     }
 
     #[test]
@@ -246,5 +246,18 @@ mod tests {
         assert!(sound(facts(&many)).is_err());
         let late = pb::PartnerFacts { agreement_until_ms: u64::MAX, ..facts(&[]) };
         assert!(sound(late).is_err());
+        let nowhere = pb::PartnerFacts { country: "Japan".to_owned(), ..facts(&[]) };
+        assert!(sound(nowhere).unwrap_err().to_string().contains("country"));
+        let of_no_sector = pb::PartnerFacts { sector: 0, ..facts(&[]) };
+        assert!(sound(of_no_sector).unwrap_err().to_string().contains("sector"));
+    }
+
+    #[test]
+    fn what_is_not_given_of_sector_and_country_stays() {
+        let before = facts(&["a"]);
+        let given = pb::PartnerFacts { circles: vec!["b".to_owned()], ..Default::default() };
+        assert_eq!(complete(given, &before), facts(&["b"]));
+        let moved = pb::PartnerFacts { country: "FR".to_owned(), ..before.clone() };
+        assert_eq!(complete(moved.clone(), &before), moved);
     }
 }

@@ -22,6 +22,7 @@ mod judge;
 mod keyring;
 mod link;
 mod links;
+mod onboarding;
 mod outside;
 mod pair;
 mod partners;

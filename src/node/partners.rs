@@ -1,35 +1,38 @@
 //! Use cases around partners: who they are, whether they may exchange, what policy may ask.
 
 use super::acts::Client;
-use super::facts_change::{agreement_until, divide, sound, stage};
+use super::facts_change::{complete, divide, stage};
+use super::onboarding::standing;
 use super::{Node, NodeError, rosters};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::refusals::Refusals;
-use crate::journal::state::{PARTNERS_MAX, PartnerNumber, PartnerRecord};
+use crate::journal::state::{PartnerNumber, PartnerRecord};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
 use crate::partner::{
-    Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, compare_cards, transition,
+    Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, VerifiedCard, compare_cards,
+    transition,
 };
-use crate::pb::{self, journal_entry::Event};
-use crate::policy;
+use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::{self, Sector};
 use crate::tls::TrustMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
 impl Node {
-    /// Adds a partner, or takes a newer card of one, after its number was heard and typed. Facts that
-    /// would show it more wait for a second person, as the act that is given back.
+    /// Proposes to add a partner after its number was heard and typed, or takes a newer card of one.
+    /// A new partner has no view until others approved it. What a newer card changes of sector and
+    /// country waits for a second person, like other facts that would show the partner more.
     pub async fn add_partner(
         &self,
         client: Client,
         card: &str,
         number: &str,
         facts: Option<pb::PartnerFacts>,
-    ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
+    ) -> Result<(Option<pb::PartnerView>, Option<pb::ActView>), NodeError> {
         let invalid = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
         let card = Card::verify(card).map_err(|error| invalid(&error))?;
         card.check_age(self.now()).map_err(|error| invalid(&error))?;
@@ -41,55 +44,46 @@ impl Node {
         card.number().matches(&heard).map_err(|error| {
             NodeError::Refused(format!("{error}; nothing was added. Ask {agency} to read it again"))
         })?;
-        let facts = facts.map(sound).transpose()?;
-        let (rules, name) = (self.rules(), agency.clone());
-        let act = self
-            .change_partners(move |tx| {
-                let known = tx.state().partners.get(&name);
-                if let Some(known) = known
-                    && let CardUpdate::Refused(reason) = compare_cards(&known.card, &card)
-                {
-                    return Ok(Err(NodeError::Refused(reason.to_string())));
-                }
-                if known.is_none() && tx.state().partners.len() >= PARTNERS_MAX {
-                    let text = format!("a node has at most {PARTNERS_MAX} partners");
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                let next = tx.state().partners.len() as u32 + 1;
-                let number = known.map_or(next, |known| u32::from(known.number.get()));
-                let state = match known.map(|known| known.state) {
-                    Some(state @ (pb::PartnerState::Suspended | pb::PartnerState::Revoked)) => {
-                        state
-                    }
-                    _ => pb::PartnerState::Active,
-                };
-                // A new partner has an end of its agreement and belongs to nothing.
-                let before = known.map(|known| known.facts.clone()).unwrap_or_else(|| {
-                    let agreement_until_ms =
-                        facts.as_ref().map_or(0, |facts| facts.agreement_until_ms);
-                    pb::PartnerFacts { agreement_until_ms, ..pb::PartnerFacts::default() }
-                });
-                let wanted = facts.unwrap_or_else(|| before.clone());
-                let (facts, act) = match divide(tx, &rules, &card, &before, wanted) {
-                    Ok(divided) => divided,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                tx.append(Event::PartnerChanged(pb::PartnerChanged {
-                    agency: name.to_string(),
-                    number,
-                    state: state.into(),
-                    card: Some(card.signed().clone()),
-                    facts: Some(facts),
-                    client: client.name.clone(),
-                    proposal: 0,
-                }))?;
-                stage(tx, &client, act)
-            })
-            .await?;
-        Ok((self.partner_view(&agency)?, act))
+        if standing(&self.view().snapshot().state, &agency).is_some() {
+            let act = self.replace_card(client, card, facts).await?;
+            return Ok((Some(self.partner_view(&agency)?), act));
+        }
+        let act = pb::AddPartnerAct { card: Some(card.signed().clone()), facts, reveals: false };
+        let (act, _) = self.propose(client, Act::AddPartner(act)).await?;
+        Ok((None, Some(act)))
     }
 
-    /// Suspends, resumes or revokes a partner. It acts at once: open streams end.
+    /// Takes a newer card of a partner at once. It changes nothing that policy asks about.
+    async fn replace_card(
+        &self,
+        client: Client,
+        card: VerifiedCard,
+        facts: Option<pb::PartnerFacts>,
+    ) -> Result<Option<pb::ActView>, NodeError> {
+        let (rules, name) = (self.rules(), card.card().agency.clone());
+        self.change_partners(move |tx| {
+            let Some(known) = standing(tx.state(), &name) else { return Ok(Err(unknown(&name))) };
+            if let CardUpdate::Refused(reason) = compare_cards(&known.card, &card) {
+                return Ok(Err(NodeError::Refused(reason.to_string())));
+            }
+            let before = known.facts.clone();
+            let wanted = wanted(known, &card, facts);
+            let unchanged = known.as_it_is(&name, &client.name);
+            let (facts, act) = match divide(tx, &rules, &name, &before, wanted) {
+                Ok(divided) => divided,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            tx.append(Event::PartnerChanged(pb::PartnerChanged {
+                card: Some(card.signed().clone()),
+                facts: Some(facts),
+                ..unchanged
+            }))?;
+            stage(tx, &client, act)
+        })
+        .await
+    }
+
+    /// Suspends or revokes a partner. It acts at once: open streams end.
     pub async fn set_partner_state(
         &self,
         client: &str,
@@ -97,12 +91,11 @@ impl Node {
         state: pb::PartnerState,
     ) -> Result<pb::PartnerView, NodeError> {
         let event = match state {
-            pb::PartnerState::Active => PartnerEvent::Resumed,
             pb::PartnerState::Suspended => PartnerEvent::Suspended,
             pb::PartnerState::Revoked => PartnerEvent::Revoked,
             _ => {
                 return Err(NodeError::Invalid(
-                    "a partner can be made active, suspended or revoked".to_owned(),
+                    "one person suspends or revokes a partner; resuming it takes two".to_owned(),
                 ));
             }
         };
@@ -220,11 +213,13 @@ impl Node {
         let offered_again = partner.offering.due_at(acceptance);
         let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = denials.get(agency).into_iter().flatten();
+        let learning = partner.usual.learning(&self.config().release.limits(), self.now());
         pb::PartnerView {
             agency: agency.to_string(),
             display_name: card.display_name.clone(),
-            country: card.country.to_string(),
-            sector: card.sector.name().to_owned(),
+            country: partner.facts.country.clone(),
+            sector: Sector::from_wire(partner.facts.sector())
+                .map_or_else(String::new, |sector| sector.name().to_owned()),
             state: partner.state.into(),
             facts: Some(partner.facts.clone()),
             connected: link.connected,
@@ -246,6 +241,8 @@ impl Node {
             refused: counts(&refusals.records),
             refused_duties: counts(&refusals.duties),
             offered_again_ms: offered_again.map_or(0, |at| at.unix_ms().unsigned_abs()),
+            learning: learning.is_some(),
+            learning_until_ms: learning.flatten().map_or(0, |end| end.unix_ms().unsigned_abs()),
         }
     }
 }
@@ -279,30 +276,40 @@ pub(super) fn unknown(agency: &AgencyName) -> NodeError {
     ))
 }
 
+/// Returns what is to be agreed with a known partner that sent this card: what was asked for, or what
+/// is in force with what the card newly proposes.
+fn wanted(
+    known: &PartnerRecord,
+    card: &VerifiedCard,
+    facts: Option<pb::PartnerFacts>,
+) -> pb::PartnerFacts {
+    let (before, after) = (known.card.card(), card.card());
+    let proposes = facts.is_none();
+    let mut wanted = complete(facts.unwrap_or_else(|| known.facts.clone()), &known.facts);
+    if proposes && before.sector != after.sector {
+        wanted.set_sector(after.sector.into());
+    }
+    if proposes && before.country != after.country {
+        wanted.country = after.country.to_string();
+    }
+    wanted
+}
+
 /// What policy sees of a partner.
 pub(super) fn policy_facts(
     agency: &AgencyName,
     partner: &PartnerRecord,
 ) -> Result<policy::PartnerFacts, NodeError> {
-    let facts = facts_for_policy(partner.card.card(), partner.state, &partner.facts)?;
-    Ok(policy::PartnerFacts { agency: agency.clone(), ..facts })
+    let is_active = partner.state == pb::PartnerState::Active;
+    facts_for_policy(agency, is_active, &partner.facts)
 }
 
 /// What policy would see of a partner with these facts.
 pub(super) fn facts_for_policy(
-    card: &Card,
-    state: pb::PartnerState,
+    agency: &AgencyName,
+    is_active: bool,
     facts: &pb::PartnerFacts,
 ) -> Result<policy::PartnerFacts, NodeError> {
-    Ok(policy::PartnerFacts {
-        agency: card.agency.clone(),
-        sector: card.sector,
-        country: card.country,
-        client: facts.client,
-        suspended: state != pb::PartnerState::Active,
-        agreement_until: agreement_until(facts)?,
-        circles: facts.circles.clone(),
-        operations: facts.operations.clone(),
-        tags: BTreeMap::new(),
-    })
+    policy::PartnerFacts::agreed(agency.clone(), facts, is_active)
+        .map_err(|error| NodeError::Invalid(error.to_string()))
 }

@@ -9,7 +9,6 @@ use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
 use crate::journal::state::{FeedNumber, PartnerNumber};
-use crate::partner::VerifiedCard;
 use crate::pb;
 use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};
 use crate::record::header::Header;
@@ -156,9 +155,6 @@ fn facts_then(
     agency: &AgencyName,
     changed: &pb::PartnerChanged,
 ) -> Result<PartnerFacts, NodeError> {
-    let card = VerifiedCard::try_from(changed.card.clone().unwrap_or_default())
-        .map_err(|error| NodeError::start("the partner's card of then", error))?;
-    let facts = changed.facts.clone().unwrap_or_default();
-    let facts = facts_for_policy(card.card(), changed.state(), &facts)?;
-    Ok(PartnerFacts { agency: agency.clone(), ..facts })
+    let is_active = changed.state() == pb::PartnerState::Active;
+    facts_for_policy(agency, is_active, &changed.facts.clone().unwrap_or_default())
 }

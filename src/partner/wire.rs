@@ -152,29 +152,8 @@ impl From<Contact> for pb::Contact {
     }
 }
 
-impl From<Sector> for pb::Sector {
-    fn from(sector: Sector) -> Self {
-        match sector {
-            Sector::Police => Self::Police,
-            Sector::Cert => Self::Cert,
-            Sector::Vendor => Self::Vendor,
-            Sector::Prosecutor => Self::Prosecutor,
-            Sector::Regulator => Self::Regulator,
-            Sector::Other => Self::Other,
-        }
-    }
-}
-
 fn sector(sector: pb::Sector) -> Result<Sector, CardError> {
-    Ok(match sector {
-        pb::Sector::Unspecified => return Err(CardError::Unspecified("sector")),
-        pb::Sector::Police => Sector::Police,
-        pb::Sector::Cert => Sector::Cert,
-        pb::Sector::Vendor => Sector::Vendor,
-        pb::Sector::Prosecutor => Sector::Prosecutor,
-        pb::Sector::Regulator => Sector::Regulator,
-        pb::Sector::Other => Sector::Other,
-    })
+    Sector::from_wire(sector).ok_or(CardError::Unspecified("sector"))
 }
 
 fn record_key(message: pb::RecordKey) -> Result<RecordKey, CardError> {

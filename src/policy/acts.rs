@@ -10,6 +10,12 @@ use crate::pb::{self, act::Act};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActKind {
     Erase,
+    /// Exchange records with an agency that is no partner yet, or with one that was revoked.
+    AddPartner,
+    /// The same where policy may reveal a sensitive class or personal data to it.
+    AddRevealing,
+    /// Exchange with a suspended partner again.
+    ResumePartner,
     /// What is agreed with a partner changes so that it may see more.
     ChangeFacts,
     /// The same where it may reveal a sensitive class of fields to the partner.
@@ -60,6 +66,9 @@ impl ActKind {
             Act::ChangeFacts(_) => Some(Self::ChangeFacts),
             Act::Release(_) => Some(Self::Release),
             Act::GrantConsent(_) => Some(Self::GrantConsent),
+            Act::AddPartner(act) if act.reveals => Some(Self::AddRevealing),
+            Act::AddPartner(_) => Some(Self::AddPartner),
+            Act::ResumePartner(_) => Some(Self::ResumePartner),
             Act::ApplyPolicy(apply) => Self::of_policy(PolicyChange::from_wire(apply.change())?),
         }
     }
@@ -79,11 +88,11 @@ impl ActKind {
                 proposers: &[ClientRole::Analyst, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
             },
-            Self::ChangeFacts => ActRule {
+            Self::AddPartner | Self::ResumePartner | Self::ChangeFacts => ActRule {
                 proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer]],
             },
-            Self::RevealFacts => ActRule {
+            Self::AddRevealing | Self::RevealFacts => ActRule {
                 proposers: &[ClientRole::Admin, ClientRole::PolicyOfficer],
                 approvers: &[&[ClientRole::PolicyOfficer], &[ClientRole::DataProtectionOfficer]],
             },
@@ -96,6 +105,14 @@ impl ActKind {
                 approvers: &[&[ClientRole::PolicyOfficer], &[ClientRole::DataProtectionOfficer]],
             },
         }
+    }
+
+    /// Whether a client of this role is shown acts of this kind: who may ask for it, who may approve it,
+    /// and auditors.
+    pub fn is_shown_to(self, role: ClientRole) -> bool {
+        let ActRule { proposers, approvers } = self.rule();
+        let approves = approvers.iter().any(|roles| roles.contains(&role));
+        role == ClientRole::Auditor || proposers.contains(&role) || approves
     }
 
     pub fn may_propose(self, role: ClientRole) -> Result<(), ActRefusal> {
@@ -198,6 +215,38 @@ mod tests {
         let author = person("sato", ClientRole::PolicyOfficer);
         let approved = ActKind::ChangeFacts.may_approve("sato", &[], author);
         assert_eq!(approved, Err(ActRefusal::Author));
+    }
+
+    #[test]
+    fn partners_are_added_and_resumed_by_those_who_onboard_and_an_officer_who_did_not_ask() {
+        for kind in [ActKind::AddPartner, ActKind::ResumePartner] {
+            for role in ClientRole::ALL {
+                let may_propose = matches!(role, ClientRole::Admin | ClientRole::PolicyOfficer);
+                assert_eq!(kind.may_propose(role).is_ok(), may_propose, "{role:?}");
+                let approved = kind.may_approve("sato", &[], person("tanaka", role));
+                assert_eq!(approved.is_ok(), role == ClientRole::PolicyOfficer, "{role:?}");
+            }
+            let author = person("sato", ClientRole::PolicyOfficer);
+            assert_eq!(kind.may_approve("sato", &[], author), Err(ActRefusal::Author));
+        }
+        let act = |reveals| pb::Act {
+            act: Some(Act::AddPartner(pb::AddPartnerAct { reveals, ..Default::default() })),
+        };
+        assert_eq!(ActKind::of(&act(false)), Some(ActKind::AddPartner));
+        assert_eq!(ActKind::of(&act(true)), Some(ActKind::AddRevealing));
+        assert_eq!(ActKind::AddRevealing.rule(), ActKind::RevealFacts.rule());
+    }
+
+    #[test]
+    fn an_act_is_shown_to_those_who_ask_for_it_approve_it_or_audit_it() {
+        let shown = |kind: ActKind| {
+            ClientRole::ALL.into_iter().filter(|role| kind.is_shown_to(*role)).collect::<Vec<_>>()
+        };
+        use ClientRole::{Admin, Analyst, Auditor, DataProtectionOfficer, PolicyOfficer};
+        assert_eq!(shown(ActKind::Erase), [Analyst, Auditor, PolicyOfficer]);
+        assert_eq!(shown(ActKind::AddPartner), [Auditor, PolicyOfficer, Admin]);
+        let revealing = [Auditor, PolicyOfficer, DataProtectionOfficer];
+        assert_eq!(shown(ActKind::RevealPolicy), revealing);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! Leaving a circle is not always less: a bundle may forbid to a circle what it permits to all. So a
 //! change narrows only if it adds nothing and no policy can read what was lost as a reason to give.
-//! On doubt it does not narrow, and reveals. It never asks what is in the store: records to come count
+//! On doubt it does not narrow, and reveals. Another sector or country always adds. It never asks what is in the store: records to come count
 //! too.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::{BinaryOp, Expr, PrincipalConstraint, UnaryOp, Var};
 
+use super::alteration::excepts_personal_data;
 use super::bundle::{Bundle, Statement};
 use super::cedar::Action;
 use super::decide::PartnerScope;
@@ -23,6 +24,8 @@ struct Lost {
     operations: bool,
     client: bool,
     time: bool,
+    sector: bool,
+    country: bool,
 }
 
 /// Whether nothing is in `after` that was not in `before`.
@@ -56,13 +59,29 @@ pub fn only_narrows(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts
         operations: !is_within(&before.operations, &after.operations),
         client: before.client && !after.client,
         time: after.agreement_until < before.agreement_until,
+        // Another sector or country is never less.
+        sector: false,
+        country: false,
     };
     adds_nothing(before, after)
         && !bundle.statements().iter().any(|statement| lost.may_help(statement))
 }
 
-/// Whether the change may reveal a sensitive class to a partner that was shown none of it. It does
-/// not where policies that the change leaves as they are gave it that class of something before.
+/// Returns whether a partner that was shown nothing so far may be shown personal data or a sensitive
+/// class. Conditions count only where they except personal data.
+pub fn may_reveal_to_new(bundle: &Bundle, partner: &PartnerFacts) -> bool {
+    let scope = PartnerScope::of(partner);
+    let mut permits = bundle.statements().iter().filter(|s| s.permits && !s.is_guardrail());
+    permits.any(|statement| {
+        let reveals =
+            SlotClass::SENSITIVE.into_iter().any(|c| scope.matches(statement, Action::Reveal(c)));
+        let releases = RELEASE.into_iter().any(|action| scope.matches(statement, action));
+        reveals || (releases && !excepts_personal_data(statement))
+    })
+}
+
+/// Returns whether the change may show a partner personal data or a sensitive class of which it was
+/// shown none. It does not where policies that the change leaves as they are gave it such before.
 pub fn may_reveal(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) -> bool {
     if only_narrows(bundle, before, after) {
         return false;
@@ -74,6 +93,9 @@ pub fn may_reveal(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) 
         was.matches(statement, action) && is.matches(statement, action) && !changed.reads(statement)
     };
     let permitted = |action| own().any(|s| s.permits && stands(s, action));
+    if may_show_personal_data(bundle, (&was, &is), changed) {
+        return true;
+    }
     let was_given = permitted(Action::Share) || permitted(Action::Forward);
     SlotClass::SENSITIVE.map(Action::Reveal).into_iter().any(|reveal| {
         let may_be_shown = own().any(|s| s.permits && is.matches(s, reveal));
@@ -83,6 +105,31 @@ pub fn may_reveal(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) 
         });
         may_be_shown && (!was_shown || is_unbarred)
     })
+}
+
+const RELEASE: [Action; 2] = [Action::Share, Action::Forward];
+
+/// Whether records with personal data may be shown that were not before: a permit that does not except
+/// them comes to match while none stood before, or a forbid that touches them falls away.
+fn may_show_personal_data(
+    bundle: &Bundle,
+    (was, is): (&PartnerScope, &PartnerScope),
+    changed: Lost,
+) -> bool {
+    let touching = || {
+        let own = bundle.statements().iter().filter(|s| !s.is_guardrail());
+        own.filter(|s| !excepts_personal_data(s))
+    };
+    let matches = |scope: &PartnerScope, s: &Statement| {
+        RELEASE.into_iter().any(|action| scope.matches(s, action))
+    };
+    let may_be_shown = touching().any(|s| s.permits && matches(is, s));
+    // The jurisdictions of a record are held against the partner's country.
+    let was_shown = !changed.country
+        && touching().any(|s| s.permits && matches(was, s) && matches(is, s) && !changed.reads(s));
+    let is_unbarred =
+        touching().any(|s| !s.permits && matches(was, s) && (!matches(is, s) || changed.reads(s)));
+    may_be_shown && (!was_shown || is_unbarred)
 }
 
 fn is_within(part: &[String], whole: &[String]) -> bool {
@@ -100,6 +147,8 @@ impl Lost {
             operations: !is_same(&before.operations, &after.operations),
             client: before.client != after.client,
             time: before.agreement_until != after.agreement_until,
+            sector: before.sector != after.sector,
+            country: before.country != after.country,
         }
     }
 
@@ -155,6 +204,8 @@ impl Lost {
                     "client" => self.client,
                     "operations" => self.operations,
                     "agreement_until" => self.time,
+                    "sector" => self.sector,
+                    "country" => self.country,
                     _ => false,
                 },
                 _ => false,

@@ -4,10 +4,13 @@
 //! still to come. It never looks at a record, and it never calls something narrowing that is not so
 //! by construction: on doubt it says that more people must look.
 
+use cedar_policy::pst::{BinaryOp, Expr, UnaryOp, Var};
+
 use super::bundle::{Bundle, Statement};
 use super::cedar::Action;
 use super::decide::{PartnerScope, action_matches};
 use super::facts::PartnerFacts;
+use super::syntax::clause_parts;
 use crate::pb;
 use crate::record::kind::SlotClass;
 use std::collections::HashMap;
@@ -19,7 +22,8 @@ pub enum PolicyChange {
     Narrowing,
     /// It shows more, or might show more of records to come.
     Widening,
-    /// It reveals a sensitive class to a partner that was shown none of it, or might.
+    /// It shows personal data, or reveals a sensitive class, to a partner that was shown none of it, or
+    /// might.
     Revealing,
 }
 
@@ -93,11 +97,38 @@ impl Alteration<'_> {
     }
 }
 
-/// Whether a policy speaks of a sensitive class.
+/// Whether a policy is about a sensitive class, or releases or keeps back records with personal data.
 fn reveals(statement: &Statement) -> bool {
-    SlotClass::SENSITIVE
-        .into_iter()
-        .any(|class| action_matches(&statement.body.action, Action::Reveal(class)))
+    let is_about = |action| action_matches(&statement.body.action, action);
+    let of_class = SlotClass::SENSITIVE.into_iter().any(|class| is_about(Action::Reveal(class)));
+    let releases = is_about(Action::Share) || is_about(Action::Forward);
+    of_class || (releases && !excepts_personal_data(statement))
+}
+
+/// Returns whether a policy never applies to a record with personal data: it has a clause
+/// `unless { resource.personal_data }` or `when { !resource.personal_data }`, alone or as one of the
+/// terms that `||` or `&&` join. Other forms are not understood and do not count.
+pub(super) fn excepts_personal_data(statement: &Statement) -> bool {
+    statement.body.clauses().iter().any(|clause| {
+        let (expr, is_unless) = clause_parts(clause);
+        is_false_for_personal_data(expr, is_unless)
+    })
+}
+
+/// Whether an expression, negated or not, is false for every record with personal data.
+fn is_false_for_personal_data(expr: &Expr, negated: bool) -> bool {
+    let either = |left: &Expr, right: &Expr| {
+        is_false_for_personal_data(left, negated) || is_false_for_personal_data(right, negated)
+    };
+    match (expr, negated) {
+        (Expr::UnaryOp { op: UnaryOp::Not, expr }, _) => is_false_for_personal_data(expr, !negated),
+        (Expr::BinaryOp { op: BinaryOp::And, left, right }, false)
+        | (Expr::BinaryOp { op: BinaryOp::Or, left, right }, true) => either(left, right),
+        (Expr::GetAttr { expr, attr }, true) => {
+            matches!(expr.as_ref(), Expr::Var(Var::Resource)) && attr == "personal_data"
+        }
+        _ => false,
+    }
 }
 
 /// Whether two policies say the same; names, titles and places are not part of that.

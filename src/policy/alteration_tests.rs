@@ -5,7 +5,7 @@ use crate::policy::fixtures::{agency, load, partner};
 
 const SHARE: &str = r#"@id("a/share") @title("t") @agreement("a") @owner("o")
 permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource)
-when { resource.confidence >= 70 };
+when { resource.confidence >= 70 } unless { resource.personal_data };
 "#;
 const NOTES: &str = r#"@id("a/notes") @title("t") @agreement("a") @owner("o")
 permit (principal is Liaison::Partner, action == Liaison::Action::"reveal:notes", resource)
@@ -13,7 +13,7 @@ when { principal.client };
 "#;
 const NO_DRAFTS: &str = r#"@id("a/no-drafts") @title("t")
 forbid (principal is Liaison::Partner, action in Liaison::Action::"release", resource)
-when { resource.labels.contains("draft") };
+when { resource.labels.contains("draft") } unless { resource.personal_data };
 "#;
 const NO_NOTES: &str = r#"@id("a/no-notes") @title("t")
 forbid (principal is Liaison::Partner, action in Liaison::Action::"reveal", resource)
@@ -162,4 +162,28 @@ fn a_change_is_written_and_read_back_and_has_a_name() {
         assert_eq!((change.name(), change.to_string()), (name, name.to_owned()));
     }
     assert_eq!(PolicyChange::from_wire(pb::PolicyChange::Unspecified), None);
+}
+
+#[test]
+fn a_permit_that_may_show_personal_data_reveals_and_one_that_excepts_it_widens() {
+    let share = |clauses: &str| SHARE.replace("unless { resource.personal_data }", clauses);
+    for excepted in [
+        "unless { resource.personal_data }",
+        "when { !resource.personal_data }",
+        "when { !resource.personal_data && !resource.orcon }",
+        "unless { resource.orcon || resource.personal_data }",
+    ] {
+        check(&[], &[&share(excepted)], Widening);
+    }
+    for shown in [
+        "",
+        "when { resource.personal_data }",
+        "unless { !resource.personal_data }",
+        "unless { resource.orcon && resource.personal_data }",
+        "when { !resource.personal_data || resource.orcon }",
+    ] {
+        check(&[], &[&share(shown)], Revealing);
+    }
+    let forbid = NO_DRAFTS.replace("unless { resource.personal_data }", "");
+    check(&[SHARE, &forbid], &[SHARE], Revealing);
 }

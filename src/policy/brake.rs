@@ -1,13 +1,14 @@
 //! The release brake: what is unusual about a disclosure, so that a person looks at it before it goes.
 //!
 //! Facts in, reasons out; nothing here allows anything that policy denies. Withdrawals and duties are
-//! never held: what takes something back must not wait. Whether a partner's normal is known yet is
-//! part of the facts, because on a first day everything is new and nothing is unusual.
+//! never held: what takes something back must not wait. A partner's normal is learnt in its first days:
+//! until then nothing is unusual beside it, and what is sensitive waits for a person in any case.
 
 use super::RecordFacts;
 use crate::ident::Timestamp;
 use crate::record::kind::Kind;
-use crate::record::marking::Tlp;
+use crate::record::kind::{ClassSet, SlotClass};
+use crate::record::marking::{Marking, Tlp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,24 +26,30 @@ pub enum Unusual {
     NewKind = 2,
     /// Personal data.
     PersonalData = 3,
-    /// The record revises one under a stricter TLP.
-    WidenedTlp = 4,
+    /// The record revises one under a stricter marking.
+    LoosenedMarking = 4,
+    /// The partner is new and the record is sensitive.
+    NewPartner = 5,
 }
 
 /// The text names no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no rule; rules are volume, new-kind, personal-data and widened-tlp")]
+#[error(
+    "{0:?} is no rule; rules are volume, new-kind, personal-data, loosened-marking and new-partner"
+)]
 pub struct UnknownRule(String);
 
 impl Unusual {
-    pub const ALL: [Self; 4] = [Self::Volume, Self::NewKind, Self::PersonalData, Self::WidenedTlp];
+    pub const ALL: [Self; 5] =
+        [Self::Volume, Self::NewKind, Self::PersonalData, Self::LoosenedMarking, Self::NewPartner];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Volume => "volume",
             Self::NewKind => "new-kind",
             Self::PersonalData => "personal-data",
-            Self::WidenedTlp => "widened-tlp",
+            Self::LoosenedMarking => "loosened-marking",
+            Self::NewPartner => "new-partner",
         }
     }
 }
@@ -62,7 +69,7 @@ pub struct Reasons(u32);
 
 impl Reasons {
     pub const NONE: Self = Self(0);
-    const KNOWN: u32 = 0b1_1110;
+    const KNOWN: u32 = 0b11_1110;
 
     pub const fn bits(self) -> u32 {
         self.0
@@ -113,30 +120,43 @@ pub enum PersonalDataRule {
     Always,
 }
 
+/// The records that wait for a person while a partner is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LearningRule {
+    Off,
+    /// More than core fields up to TLP:GREEN: see [`FirstDisclosure::is_sensitive`].
+    #[default]
+    Sensitive,
+    All,
+}
+
 /// What counts as unusual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrakeLimits {
     /// Days after the first disclosure to a partner during which its normal is being learnt; what is
-    /// unusual only beside a normal is not held until then.
+    /// unusual only beside a normal is not held until then, and `learning` holds.
     pub learning_days: u32,
+    pub learning: LearningRule,
     /// Records that may go to a partner on one day (UTC) whatever its normal is.
     pub volume_floor: u64,
     /// As many times the busiest of the last 28 days may go on one day.
     pub volume_factor: u32,
     pub new_kind: bool,
     pub personal_data: PersonalDataRule,
-    pub widened_tlp: bool,
+    pub loosened_marking: bool,
 }
 
 impl Default for BrakeLimits {
     fn default() -> Self {
         Self {
             learning_days: 7,
+            learning: LearningRule::Sensitive,
             volume_floor: 10_000,
             volume_factor: 10,
             new_kind: true,
             personal_data: PersonalDataRule::First,
-            widened_tlp: true,
+            loosened_marking: true,
         }
     }
 }
@@ -196,7 +216,7 @@ impl Usual {
             Some((last, total)) if *last >= day => *total = records,
             _ => self.days.push((day, records)),
         }
-        while self.days.first().is_some_and(|(first, _)| *first + USUAL_DAYS < day) {
+        while self.days.first().is_some_and(|(first, _)| first.saturating_add(USUAL_DAYS) < day) {
             self.before = self.days.remove(0).1;
         }
     }
@@ -217,6 +237,20 @@ impl Usual {
         })
     }
 
+    /// Returns when the learning days of a partner end: `None` if they have passed or hold nothing,
+    /// `Some(None)` while nothing was disclosed to it.
+    pub fn learning(&self, limits: &BrakeLimits, at: Timestamp) -> Option<Option<Timestamp>> {
+        if limits.learning == LearningRule::Off || limits.learning_days == 0 {
+            return None;
+        }
+        if self.is_known(at, limits.learning_days) {
+            return None;
+        }
+        let day = self.first.map(|first| u64::from(first) + u64::from(limits.learning_days));
+        let end = day.and_then(|day| i64::try_from(day.saturating_mul(DAY_MS)).ok());
+        Some(end.and_then(|ms| Timestamp::from_unix_ms(ms).ok()))
+    }
+
     /// Records disclosed on this day so far, and on the busiest of the days before it.
     fn counts(&self, at: Timestamp) -> (u64, u64) {
         let today = day_of(at);
@@ -226,7 +260,7 @@ impl Usual {
             before = *total;
             match *day >= today {
                 true => now += count,
-                false if day + USUAL_DAYS >= today => busiest = busiest.max(count),
+                false if day.saturating_add(USUAL_DAYS) >= today => busiest = busiest.max(count),
                 false => {}
             }
         }
@@ -274,17 +308,40 @@ impl Usual {
     }
 }
 
+/// A first disclosure of a record to a partner.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstDisclosure<'a> {
+    pub record: &'a RecordFacts,
+    pub marking: &'a Marking,
+    /// Classes of the fields that would be shown and are not empty.
+    pub shown: ClassSet,
+    /// The marking of the record that this one revises.
+    pub predecessor: Option<&'a Marking>,
+}
+
+impl FirstDisclosure<'_> {
+    /// Returns whether it shows more than core fields up to TLP:GREEN: personal data, a stricter label,
+    /// a restriction in words, or a field of a sensitive class. A link shows no more than that its ends
+    /// are shown, and does not count.
+    pub fn is_sensitive(&self) -> bool {
+        let plain = ClassSet::CORE.with(SlotClass::Links);
+        self.record.personal_data
+            || self.record.tlp > Tlp::Green
+            || self.record.caveat
+            || !self.shown.without(plain).is_empty()
+    }
+}
+
 /// Why a record's first disclosure to a partner is to wait for a person; none: it may go. `going` are
-/// the records that are about to go to it beside what [`Usual`] counts, `predecessor` is the TLP of the
-/// record that this one revises.
+/// the records that are about to go to it beside what [`Usual`] counts.
 pub fn unusual(
     limits: &BrakeLimits,
     usual: &Usual,
     going: u64,
     at: Timestamp,
-    record: &RecordFacts,
-    predecessor: Option<Tlp>,
+    disclosure: &FirstDisclosure<'_>,
 ) -> Reasons {
+    let FirstDisclosure { record, marking, predecessor, .. } = *disclosure;
     let mut reasons = Reasons::NONE;
     let is_known = usual.is_known(at, limits.learning_days);
     let (today, busiest) = usual.counts(at);
@@ -304,8 +361,17 @@ pub fn unusual(
     if record.personal_data && is_personal {
         reasons = reasons.with(Unusual::PersonalData);
     }
-    if limits.widened_tlp && predecessor.is_some_and(|before| record.tlp < before) {
-        reasons = reasons.with(Unusual::WidenedTlp);
+    let is_loosened = predecessor.is_some_and(|before| marking.is_looser_than(before));
+    if limits.loosened_marking && is_loosened {
+        reasons = reasons.with(Unusual::LoosenedMarking);
+    }
+    let waits = match limits.learning {
+        LearningRule::Off => false,
+        LearningRule::Sensitive => disclosure.is_sensitive(),
+        LearningRule::All => true,
+    };
+    if waits && !is_known {
+        reasons = reasons.with(Unusual::NewPartner);
     }
     reasons
 }
@@ -323,7 +389,40 @@ mod tests {
     }
 
     fn facts(kind: Kind, personal_data: bool, tlp: Tlp) -> RecordFacts {
-        RecordFacts { kind, personal_data, tlp, ..fixtures::record() }
+        RecordFacts { kind, personal_data, tlp, caveat: false, ..fixtures::record() }
+    }
+
+    fn marking(tlp: Tlp) -> Marking {
+        let wire = crate::pb::Marking {
+            tlp: crate::pb::Tlp::Clear.into(),
+            pap: crate::pb::Pap::Clear.into(),
+            ..Default::default()
+        };
+        Marking { tlp, ..wire.try_into().unwrap() }
+    }
+
+    /// What is held of a record that shows core fields alone.
+    fn held(
+        limits: &BrakeLimits,
+        usual: &Usual,
+        going: u64,
+        at: Timestamp,
+        record: &RecordFacts,
+        predecessor: Option<Tlp>,
+    ) -> Reasons {
+        let (now, before) = (marking(record.tlp), predecessor.map(marking));
+        let disclosure = FirstDisclosure {
+            record,
+            marking: &now,
+            shown: ClassSet::CORE,
+            predecessor: before.as_ref(),
+        };
+        unusual(limits, usual, going, at, &disclosure)
+    }
+
+    /// Limits that hold nothing because a partner is new.
+    fn learnt() -> BrakeLimits {
+        BrakeLimits { learning: LearningRule::Off, ..BrakeLimits::default() }
     }
 
     fn plain() -> RecordFacts {
@@ -354,7 +453,7 @@ mod tests {
     }
 
     fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {
-        unusual(&BrakeLimits::default(), usual, going, at, record, None).to_string()
+        held(&learnt(), usual, going, at, record, None).to_string()
     }
 
     #[test]
@@ -365,8 +464,8 @@ mod tests {
 
     #[test]
     fn reasons_are_the_bits_of_their_rules_and_no_others() {
-        for bits in (0..64).chain([u32::MAX, 1 << 31 | 0b10]) {
-            let known = bits != 0 && (bits | 0b1_1110) == 0b1_1110;
+        for bits in (0..128).chain([u32::MAX, 1 << 31 | 0b10]) {
+            let known = bits != 0 && (bits | 0b11_1110) == 0b11_1110;
             assert_eq!(Reasons::from_bits(bits).map(Reasons::bits), known.then_some(bits));
         }
         assert!(Reasons::NONE.is_empty());
@@ -381,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_first_day_everything_is_new_and_nothing_unusual() {
+    fn in_the_first_days_nothing_is_unusual_beside_a_normal() {
         let victim = facts(Kind::Subject, true, Tlp::Red);
         for at in 0..7 {
             assert_eq!(reasons(&Usual::default(), 1_000_000, day(at), &victim), "");
@@ -420,7 +519,7 @@ mod tests {
         let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), usual(10, 50));
         let under = |personal_data, usual: &Usual| {
             let limits = BrakeLimits { personal_data, ..BrakeLimits::default() };
-            unusual(&limits, usual, 0, day(10), &victim, None).contains(Unusual::PersonalData)
+            held(&limits, usual, 0, day(10), &victim, None).contains(Unusual::PersonalData)
         };
         use PersonalDataRule::{Always, First, Off};
         assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
@@ -437,10 +536,62 @@ mod tests {
             for now in Tlp::ALL {
                 let record = facts(Kind::Note, false, now);
                 let limits = BrakeLimits::default();
-                let found = unusual(&limits, &Usual::default(), 0, day(0), &record, Some(before));
-                assert_eq!(found.contains(Unusual::WidenedTlp), now < before, "{before:?} {now:?}");
+                let found = held(&limits, &Usual::default(), 0, day(0), &record, Some(before));
+                let is_held = found.contains(Unusual::LoosenedMarking);
+                assert_eq!(is_held, now < before, "{before:?} {now:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_new_partner_waits_for_what_is_sensitive_and_gets_green_core_fields() {
+        let limits = BrakeLimits::default();
+        let (plain, green) = (facts(Kind::Indicator, false, Tlp::Green), marking(Tlp::Green));
+        let of = |record: &RecordFacts, shown: ClassSet, usual: &Usual, at| {
+            let disclosure = FirstDisclosure { record, marking: &green, shown, predecessor: None };
+            unusual(&limits, usual, 0, at, &disclosure).contains(Unusual::NewPartner)
+        };
+        let new = Usual::default();
+        assert!(!of(&plain, ClassSet::CORE, &new, day(0)));
+        assert!(!of(&plain, ClassSet::CORE.with(SlotClass::Links), &new, day(0)));
+        let sensitive = [
+            facts(Kind::Indicator, true, Tlp::Green),
+            facts(Kind::Indicator, false, Tlp::Amber),
+            facts(Kind::Indicator, false, Tlp::AmberStrict),
+            RecordFacts { caveat: true, ..plain.clone() },
+        ];
+        let first = usual(1, 5);
+        for record in &sensitive {
+            assert!(of(record, ClassSet::CORE, &new, day(0)), "{record:?}");
+            assert!(of(record, ClassSet::CORE, &first, day(6)), "{record:?}");
+            assert!(!of(record, ClassSet::CORE, &first, day(7)), "{record:?}");
+        }
+        for class in SlotClass::SENSITIVE.into_iter().filter(|class| *class != SlotClass::Links) {
+            assert!(of(&plain, ClassSet::CORE.with(class), &new, day(0)), "{class:?}");
+        }
+        let all = BrakeLimits { learning: LearningRule::All, ..BrakeLimits::default() };
+        assert!(held(&all, &new, 0, day(0), &plain, None).contains(Unusual::NewPartner));
+        let none = BrakeLimits { learning_days: 0, ..BrakeLimits::default() };
+        assert!(!held(&none, &first, 0, day(0), &sensitive[0], None).contains(Unusual::NewPartner));
+    }
+
+    #[test]
+    fn the_end_of_the_learning_days_is_known_from_the_first_disclosure_on() {
+        let limits = BrakeLimits::default();
+        assert_eq!(Usual::default().learning(&limits, day(100)), Some(None));
+        assert_eq!(usual(1, 5).learning(&limits, day(6)), Some(Some(day(7))));
+        assert_eq!(usual(1, 5).learning(&limits, day(7)), None);
+        assert_eq!(usual(1, 5).learning(&learnt(), day(0)), None);
+    }
+
+    #[test]
+    fn a_history_with_the_last_day_that_a_number_can_have_is_judged_without_overflow() {
+        let days = vec![(u32::MAX - 1, 8), (u32::MAX, 9)];
+        let damaged = Usual { first: Some(u32::MAX - 1), days, ..Usual::default() };
+        let mut damaged = Usual::decode(&damaged.encode()).unwrap();
+        assert_eq!(reasons(&damaged, 0, day(1), &plain()), "");
+        damaged.note(day(2), 20, Sorts::default());
+        assert_eq!(damaged.learning(&BrakeLimits::default(), day(1)), Some(None));
     }
 
     #[test]
@@ -462,20 +613,21 @@ mod tests {
             volume_floor: u64::MAX,
             new_kind: false,
             personal_data: PersonalDataRule::Off,
-            widened_tlp: false,
+            loosened_marking: false,
+            learning: LearningRule::Off,
             ..BrakeLimits::default()
         };
         let record = facts(Kind::Subject, true, Tlp::Clear);
-        let found = unusual(&limits, &usual(10, 50), 1 << 40, day(10), &record, Some(Tlp::Red));
+        let found = held(&limits, &usual(10, 50), 1 << 40, day(10), &record, Some(Tlp::Red));
         assert_eq!(found, Reasons::NONE);
     }
 
     proptest! {
         #[test]
         fn reasons_are_written_and_read_back(bits: u32) {
-            let Some(reasons) = Reasons::from_bits(bits & 0b1_1110) else { return Ok(()) };
+            let Some(reasons) = Reasons::from_bits(bits & 0b11_1110) else { return Ok(()) };
             prop_assert_eq!(reasons.to_string().parse(), Ok(reasons));
-            prop_assert_eq!(Reasons::from_bits(reasons.bits() | 1 << 5), None);
+            prop_assert_eq!(Reasons::from_bits(reasons.bits() | 1 << 6), None);
         }
 
         #[test]
@@ -502,9 +654,9 @@ mod tests {
         ) {
             let record = plain();
             let limits = BrakeLimits::default();
-            let held = |daily| unusual(&limits, &usual(10, daily), going, day(10), &record, None);
-            if held(daily).is_empty() {
-                prop_assert!(held(daily + more).is_empty());
+            let of = |daily| held(&limits, &usual(10, daily), going, day(10), &record, None);
+            if of(daily).is_empty() {
+                prop_assert!(of(daily + more).is_empty());
             }
         }
 
@@ -512,7 +664,7 @@ mod tests {
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Some(usual) = Usual::decode(&bytes) {
                 prop_assert_eq!(usual.encode(), bytes);
-                unusual(&BrakeLimits::default(), &usual, 1, day(3), &plain(), None);
+                held(&BrakeLimits::default(), &usual, 1, day(3), &plain(), None);
             }
         }
     }

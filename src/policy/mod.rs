@@ -7,6 +7,7 @@
 
 mod access;
 mod agreed;
+mod agreement;
 mod acts;
 mod alteration;
 mod atoms;
@@ -29,6 +30,7 @@ mod parts;
 #[cfg(feature = "prove")]
 mod prove;
 mod select;
+mod sight;
 mod source;
 mod syntax;
 mod templates;
@@ -46,10 +48,12 @@ mod scenario_tests;
 
 pub use access::{Access, ClientRole, RPCS, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
-pub use agreed::{adds_nothing, may_reveal, only_narrows};
+pub use agreed::{adds_nothing, may_reveal, may_reveal_to_new, only_narrows};
+pub use agreement::{AgreementError, check_agreement};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
 pub use brake::{
-    BrakeLimits, PersonalDataRule, Reasons, Sorts, USUAL_DAYS, UnknownRule, Unusual, Usual, unusual,
+    BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Reasons, Sorts, USUAL_DAYS,
+    UnknownRule, Unusual, Usual, unusual,
 };
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use consents::{CONSENTS_MAX, Consents, if_consented};
@@ -71,6 +75,7 @@ pub use moment::Moment;
 #[cfg(feature = "prove")]
 pub use prove::{Change, Counterexample, Proof, ProveError, Proved, Prover};
 pub use select::{Selected, Selector};
+pub use sight::{Leaf, RecordStatus, Sight, Visibility};
 pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };

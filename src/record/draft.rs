@@ -8,6 +8,7 @@ use super::content::Content;
 use super::header::{self, Header, HeaderError};
 use super::kind::Kind;
 use super::marking::Marking;
+use super::personal;
 use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
 use super::slots::{SlotMask, SlotNumber};
 use super::wire;
@@ -107,9 +108,11 @@ impl TryFrom<pb::Draft> for Draft {
         let marking = marking.ok_or_else(|| {
             DraftError::new("marking", "a record without a marking is refused; give TLP and PAP")
         })?;
+        let mut marking = Marking::try_from(sorted(marking))?;
+        personal::declare(&content, &mut marking)?;
         Self::assemble(
             content,
-            sorted(marking).try_into()?,
+            marking,
             header::labels_in(labels)?,
             header::operation_in(operation)?,
             header::confidence_in(confidence)?,

@@ -156,6 +156,48 @@ pub struct Marking {
 }
 
 impl Marking {
+    /// Returns whether anything that `before` restricts is no longer restricted as much: of two revisions
+    /// of a record, a person looks at the later one before it goes. A caveat in other words counts, since
+    /// nothing compares words.
+    pub fn is_looser_than(&self, before: &Self) -> bool {
+        // Destructured without `..`: a new rule breaks the build here.
+        let Self {
+            tlp,
+            pap,
+            releasable_to,
+            circles,
+            orcon,
+            use_limits: Use { no_evidence, no_notify, no_attribution },
+            grading: _,
+            personal_data,
+            not_personal,
+            jurisdictions,
+            expires,
+            retain_until,
+            caveat,
+            foreign,
+        } = self;
+        let was_limited = before.releasable_to.is_some() || before.circles.is_some();
+        let is_limited = releasable_to.is_some() || circles.is_some();
+        *tlp < before.tlp
+            || *pap < before.pap
+            || was_limited
+                && (!is_limited
+                    || adds(releasable_to.as_deref(), before.releasable_to.as_deref())
+                    || adds(circles.as_deref(), before.circles.as_deref()))
+            || !orcon && before.orcon
+            || !no_evidence && before.use_limits.no_evidence
+            || !no_notify && before.use_limits.no_notify
+            || !no_attribution && before.use_limits.no_attribution
+            || !personal_data && before.personal_data
+            || *not_personal && !before.not_personal
+            || before.personal_data && adds(Some(jurisdictions), Some(&before.jurisdictions))
+            || is_later(*expires, before.expires)
+            || is_later(*retain_until, before.retain_until)
+            || before.caveat.is_some() && *caveat != before.caveat
+            || adds(Some(&before.foreign), Some(foreign))
+    }
+
     /// The handling codes that it comes to, each in words for whoever has to keep to it; H3 in the
     /// originator's own.
     pub fn handling(&self) -> Vec<(Handling, String)> {
@@ -174,6 +216,17 @@ impl Marking {
         }
         codes
     }
+}
+
+/// Whether a list has members that the one before lacks.
+fn adds<T: PartialEq>(list: Option<&[T]>, before: Option<&[T]>) -> bool {
+    let before = before.unwrap_or_default();
+    list.unwrap_or_default().iter().any(|member| !before.contains(member))
+}
+
+/// Whether a time that was set was moved to a later one or taken away.
+fn is_later(time: Option<Timestamp>, before: Option<Timestamp>) -> bool {
+    before.is_some_and(|before| time.is_none_or(|time| time > before))
 }
 
 #[cfg(test)]
@@ -214,6 +267,67 @@ mod tests {
         let all = codes(Marking { orcon: true, use_limits, caveat, ..marking() });
         assert!(all[0].starts_with("H1: ") && all[1].starts_with("H2: "), "{all:?}");
         assert_eq!(all[2], "H3: call the desk first");
+    }
+
+    /// A marking with every restriction, and each restriction loosened alone.
+    fn loosened() -> (Marking, Vec<(&'static str, Marking)>) {
+        let text = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let agency = |name: &str| name.parse::<AgencyName>().unwrap();
+        let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let strict = Marking {
+            tlp: Tlp::Amber,
+            pap: Pap::Amber,
+            releasable_to: Some(vec![agency("jc3.or.jp")]),
+            circles: Some(text(&["fraud"])),
+            orcon: true,
+            use_limits: Use { no_evidence: true, no_notify: true, no_attribution: true },
+            grading: None,
+            personal_data: true,
+            not_personal: false,
+            jurisdictions: text(&["JP"]),
+            expires: time("2027-01-01T00:00:00Z"),
+            retain_until: time("2028-01-01T00:00:00Z"),
+            caveat: Some("call the desk first".to_owned()),
+            foreign: text(&["acs"]),
+        };
+        let of = |change: &dyn Fn(&mut Marking)| {
+            let mut marking = strict.clone();
+            change(&mut marking);
+            marking
+        };
+        let all = vec![
+            ("tlp", of(&|m| m.tlp = Tlp::Green)),
+            ("pap", of(&|m| m.pap = Pap::Green)),
+            ("release list dropped", of(&|m| (m.releasable_to, m.circles) = (None, None))),
+            ("release list widened", of(&|m| m.releasable_to = Some(vec![agency("a.example")]))),
+            ("circles widened", of(&|m| m.circles = Some(text(&["fraud", "x"])))),
+            ("originator control", of(&|m| m.orcon = false)),
+            ("evidence", of(&|m| m.use_limits.no_evidence = false)),
+            ("notification", of(&|m| m.use_limits.no_notify = false)),
+            ("attribution", of(&|m| m.use_limits.no_attribution = false)),
+            ("personal data", of(&|m| m.personal_data = false)),
+            ("not a person's", of(&|m| (m.personal_data, m.not_personal) = (false, true))),
+            ("jurisdictions", of(&|m| m.jurisdictions = text(&["FR", "JP"]))),
+            ("expiry dropped", of(&|m| m.expires = None)),
+            ("expiry later", of(&|m| m.expires = time("2027-01-02T00:00:00Z"))),
+            ("retention dropped", of(&|m| m.retain_until = None)),
+            ("caveat dropped", of(&|m| m.caveat = None)),
+            ("caveat in other words", of(&|m| m.caveat = Some("call".to_owned()))),
+            ("foreign marking dropped", of(&|m| m.foreign.clear())),
+        ];
+        (strict, all)
+    }
+
+    #[test]
+    fn every_restriction_that_is_dropped_or_widened_makes_a_marking_looser() {
+        let (strict, loosened) = loosened();
+        for (what, marking) in &loosened {
+            assert!(marking.is_looser_than(&strict), "{what}");
+        }
+        assert!(!strict.is_looser_than(&strict));
+        assert!(!strict.is_looser_than(&marking()), "more restrictions are never looser");
+        let fewer = Marking { circles: Some(vec![]), jurisdictions: vec![], ..strict.clone() };
+        assert!(!fewer.is_looser_than(&strict));
     }
 
     #[test]

@@ -115,10 +115,10 @@ pub fn declare(content: &Content, marking: &mut Marking) -> Result<(), DraftErro
     }
 }
 
-/// Returns the ground on which the open slots of a record break the rule: they are personal by kind
-/// or type, and its marking neither declares that nor states otherwise.
-pub fn undeclared(content: &Content, marking: &Marking) -> Option<PersonalGround> {
-    of_content(content).filter(|_| !marking.personal_data && !marking.not_personal)
+/// Returns the ground on which a value of this type breaks the rule under a marking: it is personal by
+/// its type, and the marking neither declares that nor states otherwise.
+pub fn undeclared(value_type: ValueType, marking: &Marking) -> Option<PersonalGround> {
+    of_value(value_type).filter(|_| !marking.personal_data && !marking.not_personal)
 }
 
 /// Returns whether a record of this kind and marking is personal data as far as its header shows:
@@ -197,14 +197,15 @@ mod tests {
                 refused.reason.contains("set personal_data and the jurisdictions"),
                 "{refused}"
             );
-            assert!(undeclared(&content, &marking(false, false)).is_some());
             for said in [marking(true, false), marking(false, true)] {
                 let mut after = said.clone();
                 assert_eq!(declare(&content, &mut after), Ok(()));
                 assert_eq!(after, said);
-                assert_eq!(undeclared(&content, &said), None);
+                assert_eq!(undeclared(ValueType::Email, &said), None);
             }
         }
+        assert!(undeclared(ValueType::Email, &marking(false, false)).is_some());
+        assert_eq!(undeclared(ValueType::Domain, &marking(false, false)), None);
         let mut plain = marking(false, false);
         assert_eq!(declare(&sighting(ValueType::Domain), &mut plain), Ok(()));
         assert_eq!(plain, marking(false, false));

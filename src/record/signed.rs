@@ -7,6 +7,7 @@
 use super::commit::{self, Commitment, Salt};
 use super::header::{Header, HeaderError};
 use super::kind::{ClassSet, Kind};
+use super::personal::{self, PersonalGround};
 use super::slots::{Rule, SlotMask, SlotNumber};
 use super::wire::{self, SlotError};
 use crate::ident::{
@@ -30,6 +31,8 @@ pub enum RecordError {
     SlotCount { kind: Kind, found: usize, wanted: usize },
     #[error("slot {slot}: {reason}")]
     SlotState { slot: u8, reason: &'static str },
+    #[error("{0} is personal data, and the marking neither declares it nor states otherwise")]
+    Undeclared(PersonalGround),
     #[error("the slots are not those that the originator signed")]
     SlotsHash,
     #[error("signature block: {0}")]
@@ -234,6 +237,11 @@ impl Signed {
         slots: Vec<Slot>,
     ) -> Result<Self, RecordError> {
         check_contents(header.kind, &slots)?;
+        let undeclared = value_type(header.kind, &slots)
+            .and_then(|value_type| personal::undeclared(value_type, &header.marking));
+        if let Some(ground) = undeclared {
+            return Err(RecordError::Undeclared(ground));
+        }
         let id = commit::record_id(&header_bytes);
         let record = Verified { id, header_bytes, header, signature, slots };
         record.check_slots_hash()?;
@@ -608,6 +616,15 @@ pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
         }
     }
     Ok(())
+}
+
+/// The type of the value that a record is about, if it is here.
+fn value_type(kind: Kind, slots: &[Slot]) -> Option<ValueType> {
+    let (_, slot) = SlotNumber::of(kind)
+        .zip(slots)
+        .find(|(number, _)| number.spec(kind).rule == Rule::ValueType)?;
+    let Slot::Open { bytes, .. } = slot else { return None };
+    ValueType::from_number(u32::try_from(wire::number_in(bytes)?).ok()?).ok()
 }
 
 fn check_value(value_type: Option<ValueType>, slot: &[u8]) -> Result<(), SlotError> {

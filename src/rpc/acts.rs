@@ -3,6 +3,7 @@
 use super::{Context, person_of, refusal};
 use crate::pb;
 use crate::pb::act_service_server::ActService;
+use crate::policy::ActKind;
 use tonic::{Request, Response, Status};
 
 /// Bytes of a reason: it stands in the journal and in a table.
@@ -26,9 +27,15 @@ pub(super) fn reason(text: String, wanted: bool) -> Result<String, Status> {
 impl ActService for Acts {
     async fn list_acts(
         &self,
-        _: Request<pb::ListActsRequest>,
+        request: Request<pb::ListActsRequest>,
     ) -> Result<Response<pb::ListActsResponse>, Status> {
-        Ok(Response::new(pb::ListActsResponse { acts: self.0.node.acts() }))
+        let role = person_of(&request)?.role;
+        let mut acts = self.0.node.acts();
+        acts.retain(|act| {
+            let kind = act.proposed.as_ref().and_then(|act| ActKind::of(act.act.as_ref()?));
+            kind.is_some_and(|kind| kind.is_shown_to(role))
+        });
+        Ok(Response::new(pb::ListActsResponse { acts }))
     }
 
     async fn decide_act(

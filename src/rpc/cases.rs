@@ -1,11 +1,12 @@
 //! `CaseService`: views over the records of a case.
 
-use super::{ANSWER_BYTES_MAX, Context, refusal};
+use super::{ANSWER_BYTES_MAX, Context, refusal, sight_of};
 use crate::journal::JournalError;
-use crate::journal::query::{CaseSelector, Sight, Timeline, TimelineEvent, record_view};
+use crate::journal::query::{CaseSelector, Timeline, TimelineEvent, record_view};
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::case_service_server::CaseService;
+use crate::policy::{Sight, Visibility};
 use prost::Message as _;
 use std::cmp::Reverse;
 use tonic::{Request, Response, Status};
@@ -23,6 +24,7 @@ impl CaseService for Cases {
         &self,
         request: Request<pb::GetTimelineRequest>,
     ) -> Result<Response<pb::GetTimelineResponse>, Status> {
+        let sight = sight_of(&request)?;
         let pb::GetTimelineRequest { case, limit } = request.into_inner();
         if case.is_empty() {
             return Err(refusal::invalid("case", "it is empty; give a reference or a series id"));
@@ -39,8 +41,8 @@ impl CaseService for Cases {
         let found = self
             .0
             .read(move |view| {
-                let timeline = view.timeline(&selector, limit)?;
-                timeline.map(|timeline| answer(view, timeline)).transpose()
+                let timeline = view.timeline(&selector, limit, &sight)?;
+                timeline.map(|timeline| answer(view, timeline, &sight)).transpose()
             })
             .await?;
         found.map(Response::new).ok_or_else(|| {
@@ -54,23 +56,28 @@ impl CaseService for Cases {
         &self,
         request: Request<pb::GetTakedownStatusRequest>,
     ) -> Result<Response<pb::GetTakedownStatusResponse>, Status> {
+        let sight = sight_of(&request)?;
         let pb::GetTakedownStatusRequest { case_reference } = request.into_inner();
         let status = self.0.read_while_wanted(move |view, wanted| {
             let reference = (!case_reference.is_empty()).then_some(&case_reference[..]);
-            view.takedown_status(reference, || wanted.is_wanted())
+            view.takedown_status(reference, &sight, || wanted.is_wanted())
         });
         status.await.map(Response::new)
     }
 }
 
 /// As many events as fit one message; what does not is left out as for a smaller limit.
-fn answer(view: &View, mut timeline: Timeline) -> Result<pb::GetTimelineResponse, JournalError> {
-    let case = timeline.case.map(|kept| record_view(view, &kept, Sight::Usual)).transpose()?;
+fn answer(
+    view: &View,
+    mut timeline: Timeline,
+    sight: &Sight,
+) -> Result<pb::GetTimelineResponse, JournalError> {
+    let case = timeline.case.map(|kept| record_view(view, &kept, sight)).transpose()?;
     let mut bytes = case.as_ref().map_or(0, prost::Message::encoded_len);
     timeline.events.sort_by_key(|event| Reverse((event.is_singular(), event.at_ms)));
     let mut events = Vec::with_capacity(timeline.events.len());
     for event in &timeline.events {
-        let event = event_view(view, event)?;
+        let event = event_view(view, event, sight)?;
         bytes += event.encoded_len();
         if bytes > ANSWER_BYTES_MAX {
             break;
@@ -85,11 +92,16 @@ fn answer(view: &View, mut timeline: Timeline) -> Result<pb::GetTimelineResponse
     Ok(pb::GetTimelineResponse { case, events, totals: totals.collect() })
 }
 
-fn event_view(view: &View, event: &TimelineEvent) -> Result<pb::TimelineEvent, JournalError> {
-    let content = event.kept.record.content();
+fn event_view(
+    view: &View,
+    event: &TimelineEvent,
+    sight: &Sight,
+) -> Result<pb::TimelineEvent, JournalError> {
+    let is_seen = sight.of_record(&event.kept.status()) == Visibility::Content;
+    let content = is_seen.then(|| event.kept.record.content().ok()).flatten();
     Ok(pb::TimelineEvent {
         at_ms: event.at_ms,
         summary: content.map(|content| content.summary()).unwrap_or_default(),
-        record: Some(record_view(view, &event.kept, Sight::Usual)?),
+        record: Some(record_view(view, &event.kept, sight)?),
     })
 }

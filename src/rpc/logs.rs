@@ -3,7 +3,7 @@
 //! Every answer is about a size that was signed: never about leaves behind the newest checkpoint.
 
 use super::{
-    ANSWER_BYTES_MAX, Answers, Context, agency, history, record_id, record_proof, refusal,
+    ANSWER_BYTES_MAX, Answers, Context, agency, history, record_id, record_proof, refusal, sight_of,
 };
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
@@ -13,8 +13,7 @@ use crate::pb;
 use crate::pb::get_inclusion_proof_request::Leaf;
 use crate::pb::journal_entry::Event;
 use crate::pb::log_service_server::LogService;
-use crate::policy::ClientRole;
-use crate::tls::{Caller, CallerInfo};
+use crate::policy::{self, Sight};
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
@@ -60,6 +59,20 @@ impl Chosen {
         }
     }
 
+    /// Whether a caller may see the bytes of a leaf.
+    fn is_seen(&self, sight: &Sight, entry: &Bytes) -> bool {
+        if self.feed.is_some() {
+            return sight.of_leaf(policy::Leaf::Feed);
+        }
+        let decoded = <pb::JournalEntry as prost::Message>::decode(&entry[..]);
+        match decoded.ok().and_then(|entry| entry.event) {
+            Some(Event::RecordAccepted(accepted)) => {
+                sight.of_leaf(policy::Leaf::Acceptance(&accepted.client))
+            }
+            _ => sight.of_leaf(policy::Leaf::Event),
+        }
+    }
+
     /// The size that is asked about; 0 asks about the newest.
     fn size_asked(&self, field: &str, asked: u64) -> Result<u64, Status> {
         match asked {
@@ -74,12 +87,14 @@ impl Chosen {
 }
 
 impl Logs {
-    fn choose(&self, feed: &str) -> Result<Chosen, Status> {
+    /// A feed to a partner that the caller may not know of is not there.
+    fn choose(&self, feed: &str, sight: &Sight) -> Result<Chosen, Status> {
         let snapshot = self.0.node.view().snapshot();
         if feed.is_empty() {
             return Ok(Chosen { feed: None, size: snapshot.size, note: snapshot.note.clone() });
         }
-        let partner = snapshot.state.partners.get(&agency("feed", feed)?).ok_or_else(|| {
+        let partner = snapshot.state.partners.get(&agency("feed", feed)?);
+        let partner = partner.filter(|_| sight.names_partners()).ok_or_else(|| {
             Status::not_found(format!("there is no partner {feed}; ListPartners shows all"))
         })?;
         Ok(Chosen {
@@ -96,7 +111,8 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetCheckpointRequest>,
     ) -> Result<Response<pb::GetCheckpointResponse>, Status> {
-        let Chosen { note, .. } = self.choose(&request.into_inner().feed)?;
+        let sight = sight_of(&request)?;
+        let Chosen { note, .. } = self.choose(&request.into_inner().feed, &sight)?;
         if note.is_empty() {
             return Err(Status::failed_precondition("nothing was published in this log yet"));
         }
@@ -107,9 +123,9 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetInclusionProofRequest>,
     ) -> Result<Response<pb::GetInclusionProofResponse>, Status> {
-        let reader = Reader::of(&request);
+        let sight = sight_of(&request)?;
         let pb::GetInclusionProofRequest { feed, leaf, tree_size } = request.into_inner();
-        let log = self.choose(&feed)?;
+        let log = self.choose(&feed, &sight)?;
         let tree_size = log.size_asked("tree_size", tree_size)?;
         let index = match leaf {
             Some(Leaf::Index(index)) => index,
@@ -119,9 +135,14 @@ impl LogService for Logs {
             }
             Some(Leaf::RecordId(id)) => {
                 let id = record_id(&id)?;
-                let place = self.0.read(move |view| view.place(&id)).await?;
+                let (asked, log) = (sight.clone(), log.clone());
+                let found = self.0.read(move |view| {
+                    let Some(place) = view.place(&id)? else { return Ok(None) };
+                    let entry = log.entry(view, place.journal_index)?;
+                    Ok(log.is_seen(&asked, &entry).then_some(place.journal_index))
+                });
                 let unknown = || Status::not_found(format!("this node holds no record {id}"));
-                place.ok_or_else(unknown)?.journal_index
+                found.await?.ok_or_else(unknown)?
             }
             None => return Err(refusal::invalid("leaf", "give an index or a record_id")),
         };
@@ -134,7 +155,10 @@ impl LogService for Logs {
         let (entry, path) = self
             .0
             .read(move |view| {
-                let entry = reader.may_see(&log, log.entry(view, index)?);
+                let mut entry = log.entry(view, index)?;
+                if !log.is_seen(&sight, &entry) {
+                    entry = Bytes::new();
+                }
                 Ok((entry, log.inclusion(view, index, tree_size)?))
             })
             .await?;
@@ -151,8 +175,9 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetConsistencyProofRequest>,
     ) -> Result<Response<pb::GetConsistencyProofResponse>, Status> {
+        let sight = sight_of(&request)?;
         let pb::GetConsistencyProofRequest { feed, old_size, new_size } = request.into_inner();
-        let log = self.choose(&feed)?;
+        let log = self.choose(&feed, &sight)?;
         let new_size = log.size_asked("new_size", new_size)?;
         if !(1..=new_size).contains(&old_size) {
             return Err(Status::out_of_range(format!(
@@ -168,31 +193,35 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetRecordProofRequest>,
     ) -> Result<Response<pb::GetRecordProofResponse>, Status> {
+        let sight = sight_of(&request)?;
         let id = record_id(&request.into_inner().record_id)?;
         let (own, now) = (self.0.node.agency().clone(), self.0.node.now());
-        let proof = self
-            .0
-            .read(move |view| match record_proof::unnamed_originator(view, &own, &id)? {
-                Some(originator) => Ok(Err(originator)),
-                None => record_proof::collect(view, (&own, now), &id).map(Ok),
-            })
-            .await?;
-        let proof = proof.map_err(|originator| {
+        let proof = self.0.read(move |view| {
+            match record_proof::collect(view, (&own, now), &id, &sight)? {
+                Some(proof) => Ok(Some(match record_proof::unnamed_originator(view, &own, &id)? {
+                    Some(originator) => Err(originator),
+                    None => Ok(proof),
+                })),
+                None => Ok(None),
+            }
+        });
+        let unknown = || Status::not_found(format!("this node holds no record {id}"));
+        let proof = proof.await?.ok_or_else(unknown)?;
+        proof.map(Response::new).map_err(|originator| {
             Status::failed_precondition(format!(
                 "record {id} is marked no_attribution, and its proof names its originator \
                  {originator}: ask {originator} for the proof"
             ))
-        })?;
-        let unknown = || Status::not_found(format!("this node holds no record {id}"));
-        proof.map(Response::new).ok_or_else(unknown)
+        })
     }
 
     async fn list_entries(
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
+        let sight = sight_of(&request)?;
         let pb::ListEntriesRequest { feed, start, limit } = request.into_inner();
-        let log = self.choose(&feed)?;
+        let log = self.choose(&feed, &sight)?;
         let limit = match u64::from(limit) {
             0 => ENTRIES_DEFAULT,
             limit @ 1..=ENTRIES_MAX => limit,
@@ -244,47 +273,10 @@ pub(super) fn wire(path: &[TreeHash]) -> Vec<Bytes> {
     path.iter().map(|hash| Bytes::copy_from_slice(hash.as_bytes())).collect()
 }
 
-/// Who asks for a leaf's bytes. Vendor tools read no records and no entries of others: a proof must
-/// be no way around that.
-enum Reader {
-    Any,
-    VendorTool(String),
-    Nobody,
-}
-
-impl Reader {
-    fn of<T>(request: &Request<T>) -> Self {
-        match request.extensions().get::<CallerInfo>().map(|info| &info.caller) {
-            Some(Caller::Client { role: ClientRole::VendorTool, name, .. }) => {
-                Self::VendorTool(name.as_str().to_owned())
-            }
-            Some(Caller::Client { .. }) => Self::Any,
-            Some(Caller::Partner(_)) | None => Self::Nobody,
-        }
-    }
-
-    /// The bytes, or none if they are not this reader's to see.
-    fn may_see(&self, log: &Chosen, entry: Bytes) -> Bytes {
-        let own = |name: &str| {
-            let decoded = <pb::JournalEntry as prost::Message>::decode(&entry[..]);
-            log.feed.is_none()
-                && matches!(
-                    decoded.ok().and_then(|entry| entry.event),
-                    Some(Event::RecordAccepted(accepted)) if accepted.client == name
-                )
-        };
-        let visible = match self {
-            Self::Any => true,
-            Self::VendorTool(name) => own(name),
-            Self::Nobody => false,
-        };
-        if visible { entry } else { Bytes::new() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::ClientRole;
     use prost::Message as _;
 
     fn chosen(feed: Option<u16>) -> Chosen {
@@ -300,13 +292,22 @@ mod tests {
 
     #[test]
     fn a_vendor_tool_sees_the_entries_of_its_own_submissions_only() {
-        let reader = Reader::VendorTool("tool".to_owned());
-        assert_eq!(reader.may_see(&chosen(None), entry("tool")), entry("tool"));
-        assert!(reader.may_see(&chosen(None), entry("tanaka")).is_empty());
-        assert!(reader.may_see(&chosen(Some(1)), entry("tool")).is_empty());
-        assert!(reader.may_see(&chosen(None), Bytes::from_static(b"\xff")).is_empty());
-        assert_eq!(Reader::Any.may_see(&chosen(None), entry("tool")), entry("tool"));
-        assert!(Reader::Nobody.may_see(&chosen(None), entry("")).is_empty());
+        let tool = Sight::new(ClientRole::VendorTool, "tool");
+        assert!(chosen(None).is_seen(&tool, &entry("tool")));
+        assert!(!chosen(None).is_seen(&tool, &entry("tanaka")));
+        assert!(!chosen(Some(1)).is_seen(&tool, &entry("tool")));
+        assert!(!chosen(None).is_seen(&tool, &Bytes::from_static(b"\xff")));
+    }
+
+    #[test]
+    fn a_proof_is_no_way_to_entries_that_are_not_about_records() {
+        let act = pb::ActProposed::default();
+        let other = pb::JournalEntry { at_ms: 1, event: Some(Event::ActProposed(act)) };
+        let other = Bytes::from(other.encode_to_vec());
+        let analyst = Sight::new(ClientRole::Analyst, "tanaka");
+        assert!(!chosen(None).is_seen(&analyst, &other));
+        assert!(chosen(None).is_seen(&analyst, &entry("")));
+        assert!(chosen(None).is_seen(&Sight::new(ClientRole::Auditor, "x"), &other));
     }
 
     #[test]

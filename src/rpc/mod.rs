@@ -30,10 +30,9 @@ pub use port::{ServeError, serve_client_port, serve_partner_port};
 
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::JournalError;
-use crate::journal::query::Sight;
 use crate::journal::view::View;
 use crate::node::{Client, Node};
-use crate::policy::ClientRole;
+use crate::policy::{ClientRole, Sight};
 use crate::tls::{Caller, CallerInfo};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -153,15 +152,10 @@ fn person_of<T>(request: &Request<T>) -> Result<Client, Status> {
     }
 }
 
-/// Whether the caller may see what is under a hold.
+/// What the caller may see, whichever way it asks.
 fn sight_of<T>(request: &Request<T>) -> Result<Sight, Status> {
-    Ok(match person_of(request)?.role {
-        ClientRole::Auditor | ClientRole::PolicyOfficer => Sight::Held,
-        ClientRole::Analyst
-        | ClientRole::VendorTool
-        | ClientRole::DataProtectionOfficer
-        | ClientRole::Admin => Sight::Usual,
-    })
+    let Client { name, role } = person_of(request)?;
+    Ok(Sight::new(role, &name))
 }
 
 /// A record id of 32 bytes.

@@ -1,6 +1,6 @@
 //! `NodeService`: how the node is.
 
-use super::Context;
+use super::{Context, sight_of};
 use crate::pb;
 use crate::pb::node_service_server::NodeService;
 use std::sync::Arc;
@@ -12,9 +12,56 @@ pub(super) struct NodeStatus(pub(super) Context);
 impl NodeService for NodeStatus {
     async fn get_status(
         &self,
-        _: Request<pb::GetStatusRequest>,
+        request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let sight = sight_of(&request)?;
         let node = Arc::clone(&self.0.node);
-        self.0.read(move |_| Ok(node.status())).await.map(Response::new)
+        let status = self.0.read(move |_| Ok(node.status())).await?;
+        Ok(Response::new(if sight.names_partners() { status } else { of_node_alone(status) }))
+    }
+}
+
+/// The status without anything that names or counts a partner.
+fn of_node_alone(status: pb::GetStatusResponse) -> pb::GetStatusResponse {
+    let guard =
+        status.guard.map(|guard| pb::GuardView { state: guard.state, ..Default::default() });
+    pb::GetStatusResponse {
+        guard,
+        partners: Vec::new(),
+        contradictions: Vec::new(),
+        witnesses: Vec::new(),
+        quorum: 0,
+        cosigned_by: 0,
+        refused: Vec::new(),
+        ..status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_the_node_alone_names_no_partner() {
+        let name = || "cert.example".to_owned();
+        let status = pb::GetStatusResponse {
+            agency: "npa.go.jp".to_owned(),
+            journal_size: 7,
+            partners: vec![pb::PartnerView { agency: name(), ..Default::default() }],
+            guard: Some(pb::GuardView {
+                state: pb::GuardState::Asking.into(),
+                awaited: vec![name()],
+                findings: vec![name()],
+            }),
+            contradictions: vec![pb::ContradictionView { partner: name(), ..Default::default() }],
+            witnesses: vec![pb::WitnessView { partner: name(), ..Default::default() }],
+            quorum: 1,
+            cosigned_by: 1,
+            ..Default::default()
+        };
+        let alone = of_node_alone(status);
+        assert!(!format!("{alone:?}").contains("cert.example"));
+        assert_eq!((alone.journal_size, alone.agency.as_str()), (7, "npa.go.jp"));
+        assert_eq!(alone.guard.map(|guard| guard.state()), Some(pb::GuardState::Asking));
     }
 }

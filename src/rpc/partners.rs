@@ -1,6 +1,6 @@
 //! `PartnerService`: this agency's card, and the partners of this node.
 
-use super::{Context, agency, client_of, person_of, refusal};
+use super::{Context, agency, person_of, refusal};
 use crate::ident::AgencyName;
 use crate::partner::VerifiedCard;
 use crate::pb;
@@ -59,7 +59,7 @@ impl PartnerService for Partners {
         let pb::AddPartnerRequest { card, number, facts } = request.into_inner();
         let added = self.0.node.add_partner(client, &card, &number, facts).await;
         let (partner, act) = added.map_err(|error| refusal::of_node(&error))?;
-        Ok(Response::new(pb::AddPartnerResponse { partner: Some(partner), act }))
+        Ok(Response::new(pb::AddPartnerResponse { partner, act }))
     }
 
     async fn set_partner_state(
@@ -67,16 +67,26 @@ impl PartnerService for Partners {
         request: Request<pb::SetPartnerStateRequest>,
     ) -> Result<Response<pb::SetPartnerStateResponse>, Status> {
         use pb::PartnerState::{Active, Revoked, Suspended};
-        let client = client_of(&request)?;
+        let client = person_of(&request)?;
         let request = request.into_inner();
         let name = agency("agency", &request.agency)?;
         let state = match pb::PartnerState::try_from(request.state) {
             Ok(state @ (Active | Suspended | Revoked)) => state,
             _ => return Err(refusal::invalid("state", "give ACTIVE, SUSPENDED or REVOKED")),
         };
-        let partner = self.0.node.set_partner_state(&client, &name, state).await;
-        let partner = Some(partner.map_err(|error| refusal::of_node(&error))?);
-        Ok(Response::new(pb::SetPartnerStateResponse { partner }))
+        let act = match state {
+            Active => {
+                let proposed = self.0.node.propose_resumption(client, &name).await;
+                Some(proposed.map_err(|error| refusal::of_node(&error))?.0)
+            }
+            _ => {
+                let changed = self.0.node.set_partner_state(&client.name, &name, state).await;
+                changed.map_err(|error| refusal::of_node(&error))?;
+                None
+            }
+        };
+        let partner = self.0.node.partner_view(&name).map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(pb::SetPartnerStateResponse { partner: Some(partner), act }))
     }
 
     async fn update_partner_facts(

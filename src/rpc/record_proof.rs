@@ -13,19 +13,26 @@ use crate::journal::view::{Snapshot, View};
 use crate::merkle::{Note, NoteSignature};
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::{Sight, Visibility};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The proof of a record; `None` if it is not here.
+/// The proof of a record, with what the caller may see of it; `None` if it is not here, or not to be
+/// known of.
 pub(super) fn collect(
     view: &View,
     (own, now): (&AgencyName, Timestamp),
     id: &RecordId,
+    sight: &Sight,
 ) -> Result<Option<pb::GetRecordProofResponse>, JournalError> {
     let Some(kept) = view.kept(id)? else { return Ok(None) };
+    let visibility = sight.of_record(&kept.status());
+    if visibility == Visibility::Nothing {
+        return Ok(None);
+    }
     // Taken after the record was found, so that it covers the entry.
     let snapshot = view.snapshot();
     let (size, note) = covering(&snapshot, kept.journal_index);
@@ -43,7 +50,10 @@ pub(super) fn collect(
     let mut agencies = BTreeSet::from([own.clone(), kept.record.header().originator.clone()]);
     agencies.extend(disclosures.iter().filter_map(|found| found.partner.parse().ok()));
     agencies.extend(witnesses(&acceptance.note));
-    let (envelope, consent) = for_evidence(view, &snapshot, &kept.record, now)?;
+    let (envelope, consent) = match visibility {
+        Visibility::Content => for_evidence(view, &snapshot, &kept.record, now)?,
+        Visibility::Header | Visibility::Nothing => (kept.record.redacted(SlotMask::NONE), None),
+    };
     let cards = agencies.iter().filter_map(|agency| cards(view, &snapshot.state, own, agency));
     Ok(Some(pb::GetRecordProofResponse {
         envelope: Some(envelope),

@@ -7,12 +7,13 @@ use super::{
 };
 use crate::ident::{AgencyName, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::query::{Filter, IdPrefix, Page, Sight, record_view};
+use crate::journal::query::{Filter, IdPrefix, Page, record_view};
 use crate::journal::view::{Kept, View};
 use crate::node::HoldChange;
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_server::RecordService;
+use crate::policy::{Sight, Visibility};
 use bytes::Bytes;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -63,13 +64,13 @@ impl RecordService for Records {
         let found = match selector {
             Selector::RecordId(id) => {
                 let id = record_id(&id)?;
-                self.0.read(move |view| load(view, view.kept(&id)?, sight)).await?
+                self.0.read(move |view| load(view, view.kept(&id)?, &sight)).await?
             }
             Selector::Series(series) => {
                 let series = SeriesId::try_from(&series[..])
                     .map_err(|error| refusal::invalid("series", error))?;
                 let own = self.0.node.agency().clone();
-                self.0.read(move |view| load(view, newest(view, series, &own)?, sight)).await?
+                self.0.read(move |view| load(view, newest(view, series, &own)?, &sight)).await?
             }
         };
         let Some((record, originator)) = found else {
@@ -90,7 +91,7 @@ impl RecordService for Records {
             .prefix
             .parse()
             .map_err(|error| refusal::invalid("prefix", error))?;
-        let (ids, more) = self.0.read(move |view| view.ids_with_prefix(&prefix, sight)).await?;
+        let (ids, more) = self.0.read(move |view| view.ids_with_prefix(&prefix, &sight)).await?;
         let record_ids = ids.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
         Ok(Response::new(pb::FindRecordIdsResponse { record_ids, more }))
     }
@@ -104,7 +105,12 @@ impl RecordService for Records {
         let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
         let filter = Filter::try_from(&request).map_err(|error| invalid(&error))?;
         let page = Page::parse(&request).map_err(|error| invalid(&error))?;
-        Ok(Response::new(Box::pin(matches(self.0.clone(), filter.seeing(sight), page, sight))))
+        Ok(Response::new(Box::pin(matches(
+            self.0.clone(),
+            filter.seeing(sight.clone()),
+            page,
+            sight,
+        ))))
     }
 
     async fn watch_records(
@@ -213,7 +219,8 @@ impl Records {
 
 type Found = (pb::RecordView, AgencyName);
 
-fn load(view: &View, kept: Option<Kept>, sight: Sight) -> Result<Option<Found>, JournalError> {
+fn load(view: &View, kept: Option<Kept>, sight: &Sight) -> Result<Option<Found>, JournalError> {
+    let kept = kept.filter(|kept| sight.of_record(&kept.status()) > Visibility::Nothing);
     let found = |kept: Kept| {
         let originator = kept.record.header().originator.clone();
         record_view(view, &kept, sight).map(|record| (record, originator))
@@ -260,7 +267,7 @@ fn matches(
             left -= step.hits.len();
             for hit in &step.hits {
                 last = hit.kept.journal_index;
-                let record = Some(hit.view(sight));
+                let record = Some(hit.view(&sight));
                 yield pb::QueryRecordsResponse { record, ..pb::QueryRecordsResponse::default() };
             }
             match step.resume {

@@ -2,9 +2,10 @@
 
 use super::{Context, refusal};
 use crate::journal::JournalError;
-use crate::journal::query::{Sight, record_view};
+use crate::journal::query::record_view;
 use crate::journal::view::View;
 use crate::pb;
+use crate::policy::{Sight, Visibility};
 use crate::record::kind::Kind;
 use prost::Message as _;
 use tokio_stream::Stream;
@@ -46,7 +47,8 @@ pub(super) fn answers(
         while !*stopping.borrow() {
             // Marked as seen before the journal is read, so that growth meanwhile is not missed.
             let _ = *grown.borrow_and_update();
-            let step = context.read(move |view| read_step(view, cursor, kind, sight)).await?;
+            let seen = sight.clone();
+            let step = context.read(move |view| read_step(view, cursor, kind, &seen)).await?;
             let moved = step.cursor > cursor;
             cursor = step.cursor;
             for answer in step.answers {
@@ -68,7 +70,7 @@ fn read_step(
     view: &View,
     from: u64,
     kind: Option<Kind>,
-    sight: Sight,
+    sight: &Sight,
 ) -> Result<Step, JournalError> {
     let size = view.snapshot().size;
     let (mut answers, mut bytes, mut cursor) = (Vec::new(), 0, from);
@@ -76,7 +78,8 @@ fn read_step(
         let kept = view.accepted_at(cursor)?;
         cursor += 1;
         let Some(kept) = kept else { continue };
-        if kind.is_some_and(|kind| kind != kept.record.kind()) {
+        let is_hidden = sight.of_record(&kept.status()) == Visibility::Nothing;
+        if is_hidden || kind.is_some_and(|kind| kind != kept.record.kind()) {
             continue;
         }
         let record = Some(record_view(view, &kept, sight)?);

@@ -27,7 +27,8 @@ permit (
   action == Liaison::Action::"share",
   resource is Liaison::Record
 )
-when { resource.kind == Liaison::Kind::"indicator" };
+when { resource.kind == Liaison::Kind::"indicator" }
+unless { resource.personal_data };
 "#;
 
 /// Those outside are given more, which no agency should write and every agency may.
@@ -42,7 +43,8 @@ permit (
   resource is Liaison::Record
 )
 when { resource.kind == Liaison::Kind::"indicator" }
-unless { principal in Liaison::Circle::"quiet-circle-4471" };
+unless { principal in Liaison::Circle::"quiet-circle-4471" }
+unless { resource.personal_data };
 "#;
 
 fn in_circle(member: bool) -> pb::PartnerFacts {

@@ -16,7 +16,7 @@ use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::policy_service_client::PolicyServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content};
-use liaison::policy::ClientRole;
+use liaison::policy::{ClientRole, LearningRule};
 use liaison::tls::{ClientProfile, connect_client};
 use tokio::process::{Child, Command};
 use tonic::transport::Channel;
@@ -92,7 +92,8 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
-        release: Release::default(),
+        // Tests are done before a partner's learning days are.
+        release: Release { learning: LearningRule::Off, ..Release::default() },
     }
 }
 
@@ -275,7 +276,8 @@ impl RunningNode {
         assert!(self.decide(dpo, proposal, true).await.unwrap().carried_out);
     }
 
-    /// Adds a partner by its card, with the number that people would have compared.
+    /// Adds a partner by its card, with the number that people would have compared, and has others
+    /// approve it.
     pub(crate) async fn add_partner(&self, card: &str, number: &str) {
         let facts = pb::PartnerFacts {
             operations: vec![OPERATION.to_owned()],
@@ -304,8 +306,11 @@ impl RunningNode {
 
     pub(crate) async fn set_state(&self, agency: &str, state: pb::PartnerState) {
         let request = pb::SetPartnerStateRequest { agency: agency.to_owned(), state: state.into() };
-        let mut client = PartnerServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
-        client.set_partner_state(request).await.unwrap();
+        let mut client = PartnerServiceClient::new(self.channel(ClientRole::Admin).await);
+        let answer = client.set_partner_state(request).await.unwrap().into_inner();
+        if let Some(act) = answer.act {
+            self.approve(act.proposal).await;
+        }
     }
 
     /// The number of its agency, as people would read it out.

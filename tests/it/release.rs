@@ -9,7 +9,7 @@ use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::release_service_client::ReleaseServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
-use liaison::policy::{ClientRole, Reasons};
+use liaison::policy::{ClientRole, LearningRule, Reasons};
 use tonic::Code;
 
 use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, indicator, settled};
@@ -184,7 +184,7 @@ async fn what_two_persons_refuse_never_goes_and_no_later_revision_under_its_tlp_
     let wider = submit(&police, under(pb::Tlp::Clear, &value, "two")).await;
     settled(&[&police, &cert]).await;
     assert!(has(&cert, &green).await && !has(&cert, &wider).await);
-    decide(&police, "widened-tlp", false).await;
+    decide(&police, "loosened-marking", false).await;
     let third = submit(&police, under(pb::Tlp::Clear, &value, "three")).await;
     settled(&[&police, &cert]).await;
     let strict = submit(&police, under(pb::Tlp::Green, &value, "four")).await;
@@ -194,10 +194,55 @@ async fn what_two_persons_refuse_never_goes_and_no_later_revision_under_its_tlp_
     for (id, is_there) in [(&wider, false), (&third, false), (&strict, true)] {
         assert_eq!(has(&cert, id).await, is_there);
     }
-    assert_eq!(held(&police).await, [("widened-tlp".to_owned(), 1)]);
+    assert_eq!(held(&police).await, [("loosened-marking".to_owned(), 1)]);
     assert_eq!(ledger(&police, &wider), ["held", "refused"]);
     audited(&police);
     audited(&cert);
+}
+
+#[tokio::test]
+async fn a_new_partner_gets_green_core_fields_and_waits_for_what_is_sensitive() {
+    let parent = tempfile::tempdir().unwrap();
+    let (police, cert) = pair(parent.path(), Release::default()).await;
+    assert!(police.partner(CERT).await.learning);
+    let green = submit(&police, indicator(&canary(".example"), "words")).await;
+    let amber = {
+        let mut draft = indicator(&canary(".example"), "words");
+        draft.marking.as_mut().unwrap().tlp = pb::Tlp::Amber.into();
+        submit(&police, draft).await
+    };
+    let victim = submit(&police, victim()).await;
+    settled(&[&police, &cert]).await;
+    for (id, is_there) in [(&green, true), (&amber, false), (&victim, false)] {
+        assert_eq!(has(&cert, id).await, is_there);
+    }
+    assert_eq!(held(&police).await, [("new-partner".to_owned(), 2)]);
+    let view = police.partner(CERT).await;
+    assert!(view.learning && view.learning_until_ms > 0, "the first disclosure began them");
+    decide(&police, "new-partner", true).await;
+    fixture::eventually("what was released arrives", async || has(&cert, &victim).await).await;
+    assert!(has(&cert, &amber).await);
+    audited(&police);
+}
+
+#[tokio::test]
+async fn a_revision_that_drops_originator_control_waits_for_two_persons() {
+    let parent = tempfile::tempdir().unwrap();
+    let limits = Release { learning: LearningRule::Off, ..Release::default() };
+    let (police, cert) = pair(parent.path(), limits).await;
+    let value = canary(".example");
+    let under = |orcon: bool, notes: &str| {
+        let mut draft = indicator(&value, notes);
+        draft.marking.as_mut().unwrap().orcon = orcon;
+        draft
+    };
+    let strict = submit(&police, under(true, "one")).await;
+    settled(&[&police, &cert]).await;
+    let loose = submit(&police, under(false, "two")).await;
+    settled(&[&police, &cert]).await;
+    assert!(has(&cert, &strict).await && !has(&cert, &loose).await);
+    assert_eq!(held(&police).await, [("loosened-marking".to_owned(), 1)]);
+    audited(&police);
 }
 
 #[tokio::test]

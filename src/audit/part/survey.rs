@@ -373,7 +373,9 @@ impl Survey {
                         Act::ApplyPolicy(_)
                         | Act::ChangeFacts(_)
                         | Act::Release(_)
-                        | Act::GrantConsent(_),
+                        | Act::GrantConsent(_)
+                        | Act::AddPartner(_)
+                        | Act::ResumePartner(_),
                     )
                     | None => None,
                 };

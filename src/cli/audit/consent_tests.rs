@@ -1,7 +1,7 @@
 //! A disclosure on the strength of a consent that is not there, not in force or not its originator's
 //! is found, and so is a consent that nobody gave or told as it must be.
 
-use super::fixtures::{Node, Party, at, feed_entry};
+use super::fixtures::{Node, Party, addition, agreed, at, feed_entry};
 use super::tests::verified;
 use super::*;
 use crate::audit::PartReport;
@@ -70,19 +70,17 @@ fn node() -> Node {
     let node = Node::new();
     let (far, partner) = (Party::stranger(), Party::partner().agency);
     node.commit(move |t| {
-        let changed = pb::PartnerChanged {
-            agency: far.agency.to_string(),
-            number: 2,
-            state: pb::PartnerState::Active.into(),
-            card: Some(far.card().signed().clone()),
-            client: "admin".into(),
-            ..Default::default()
+        let [proposed, decided, Event::PartnerChanged(changed)] = addition(&far, 2, t.size().get())
+        else {
+            unreachable!("the third entry is the partner")
         };
+        t.append(proposed)?;
+        t.append(decided)?;
         t.append(Event::PartnerChanged(changed.clone()))?;
-        let after = pb::PartnerFacts { circles: vec![CIRCLE.into()], ..Default::default() };
+        let after = pb::PartnerFacts { circles: vec![CIRCLE.into()], ..agreed() };
         let act = Act::ChangeFacts(pb::ChangeFactsAct {
             agency: far.agency.to_string(),
-            before: Some(pb::PartnerFacts::default()),
+            before: Some(agreed()),
             after: Some(after.clone()),
             reveals: false,
         });

@@ -35,8 +35,50 @@ pub(in crate::cli) const POLICY: &str = r#"@id("agency/green")
 @agreement("framework 2026")
 @owner("policy@npa.go.jp")
 permit (principal is Liaison::Partner, action in Liaison::Action::"release", resource)
-when { resource.tlp == Liaison::Tlp::"GREEN" };
+when { resource.tlp == Liaison::Tlp::"GREEN" }
+unless { resource.personal_data };
 "#;
+
+/// What is agreed with every partner of these journals.
+pub(super) fn agreed() -> pb::PartnerFacts {
+    let card = Party::partner().card();
+    pb::PartnerFacts {
+        sector: pb::Sector::from(card.card().sector).into(),
+        country: card.card().country.to_string(),
+        ..pb::PartnerFacts::default()
+    }
+}
+
+/// The three entries by which a partner begins: a proposal at `index`, an approval, the partner.
+pub(super) fn addition(party: &Party, number: u32, index: u64) -> [Event; 3] {
+    let card = Some(party.card().signed().clone());
+    let act = pb::AddPartnerAct { card: card.clone(), facts: Some(agreed()), reveals: false };
+    [
+        Event::ActProposed(pb::ActProposed {
+            client: "admin".into(),
+            role: "admin".into(),
+            act: Some(pb::Act { act: Some(pb::act::Act::AddPartner(act)) }),
+            expires_at_ms: u64::MAX,
+        }),
+        Event::ActDecided(pb::ActDecided {
+            proposal: index,
+            client: "officer".into(),
+            role: "policy-officer".into(),
+            approved: true,
+            reason: String::new(),
+            closes: true,
+        }),
+        Event::PartnerChanged(pb::PartnerChanged {
+            agency: party.agency.to_string(),
+            number,
+            state: pb::PartnerState::Active.into(),
+            card,
+            facts: Some(agreed()),
+            client: "officer".into(),
+            proposal: index,
+        }),
+    ]
+}
 
 /// An agency whose keys have the seeds from `base` on.
 pub(in crate::cli) struct Party {
@@ -275,16 +317,7 @@ impl Node {
             t.append(Event::CardIssued(pb::CardIssued {
                 card: Some(own.card().signed().clone()),
             }))?;
-            t.append(Event::PartnerChanged(pb::PartnerChanged {
-                agency: partner.agency.to_string(),
-                number: 1,
-                state: pb::PartnerState::Active.into(),
-                card: Some(partner.card().signed().clone()),
-                facts: None,
-                client: "admin".into(),
-                proposal: 0,
-            }))
-            .map(drop)
+            addition(&partner, 1, 2).into_iter().try_for_each(|event| t.append(event).map(drop))
         })
         .unwrap();
         let (ledger, writer) = opened(dir.path(), signing);
@@ -571,14 +604,14 @@ fn partner_facts() -> PartnerFacts {
     }
 }
 
-/// How the first policy comes into force, in entries 3 to 6: somebody compares it, proposes it,
+/// How the first policy comes into force, in entries 5 to 8: somebody compares it, proposes it,
 /// another approves, and it is in force.
 fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
     let change = pb::PolicyChange::Widening.into();
     let (officer, role) = ("officer".to_owned(), "policy-officer".to_owned());
     let act = pb::ApplyPolicyAct {
         bundle_hash: bundle_hash.clone(),
-        comparison: 3,
+        comparison: 5,
         change,
         ..pb::ApplyPolicyAct::default()
     };
@@ -586,7 +619,7 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
         Event::PolicyCompared(pb::PolicyCompared {
             bundle_hash: bundle_hash.clone(),
             facts_hash: Bytes::copy_from_slice(&facts_hash(&[partner_facts()])),
-            journal_size: 3,
+            journal_size: 5,
             change,
             difference_hash: vec![1; 32].into(),
             client: officer.clone(),
@@ -600,7 +633,7 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
             expires_at_ms: u64::MAX,
         }),
         Event::ActDecided(pb::ActDecided {
-            proposal: 4,
+            proposal: 6,
             client: "second".to_owned(),
             role: role.clone(),
             approved: true,
@@ -612,9 +645,9 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
             bundle_hash,
             client: officer,
             role,
-            comparison: 3,
-            proposal: 4,
-            decisions: vec![5],
+            comparison: 5,
+            proposal: 6,
+            decisions: vec![7],
             change,
             ..pb::PolicyApplied::default()
         }),

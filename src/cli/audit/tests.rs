@@ -1,7 +1,8 @@
 //! A real journal is verified, and then every way to tamper with it is tried.
 
 use super::fixtures::{
-    Frame, Node, POLICY, Party, feed_entry, forged_checkpoint, framed, frames, no_record,
+    Frame, Node, POLICY, Party, addition, agreed, feed_entry, forged_checkpoint, framed, frames,
+    no_record,
 };
 use super::*;
 use crate::audit::{self, Disclosure, Verdict, bundle_hash};
@@ -577,13 +578,13 @@ fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
     let mut node = Node::new();
     node.submit(0..2);
     let (agency, card) = (Party::partner().agency.to_string(), Party::partner().card());
-    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
+    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..agreed() };
     node.commit(move |t| {
         let mut proposal = 0;
         if let Some(after) = approved {
             let act = Act::ChangeFacts(pb::ChangeFactsAct {
                 agency: agency.clone(),
-                before: Some(pb::PartnerFacts::default()),
+                before: Some(agreed()),
                 after: Some(after),
                 reveals: false,
             });
@@ -618,9 +619,103 @@ fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
 #[test]
 fn a_partner_that_joins_a_circle_without_a_second_person_is_found() {
     assert_eq!(joining(None), Some(Check::Act));
-    assert_eq!(joining(Some(pb::PartnerFacts::default())), Some(Check::Act));
-    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
+    assert_eq!(joining(Some(agreed())), Some(Check::Act));
+    let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..agreed() };
     assert_eq!(joining(Some(joined)), None);
+}
+
+/// What an auditor finds when these entries follow an honest beginning.
+fn after_these(events: impl FnOnce(&mut Node) -> Vec<Event>) -> Option<Check> {
+    let mut node = Node::new();
+    let events = events(&mut node);
+    node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
+    verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+#[test]
+fn a_partner_that_nobody_approved_is_found() {
+    // Entries 0 to 8 stand; the addition begins at entry 9.
+    let honest = || addition(&Party::stranger(), 2, 9).to_vec();
+    assert_eq!(after_these(|_| honest()), None);
+    let changed = |event: Event, change: fn(&mut pb::PartnerChanged)| match event {
+        Event::PartnerChanged(mut changed) => {
+            change(&mut changed);
+            Event::PartnerChanged(changed)
+        }
+        other => other,
+    };
+    assert_eq!(after_these(|_| vec![honest().remove(2)]), Some(Check::Act));
+    let lies: [fn(&mut pb::PartnerChanged); 4] = [
+        |c| c.proposal = 0,
+        |c| c.state = pb::PartnerState::Suspended.into(),
+        |c| c.facts.as_mut().unwrap().country = "FR".into(),
+        |c| c.facts.as_mut().unwrap().set_sector(pb::Sector::Police),
+    ];
+    for lie in lies {
+        let events = honest().into_iter().map(|event| changed(event, lie)).collect();
+        assert_eq!(after_these(|_| events), Some(Check::Act));
+    }
+    let refused = honest().into_iter().map(|event| match event {
+        Event::ActDecided(decided) => {
+            Event::ActDecided(pb::ActDecided { approved: false, ..decided })
+        }
+        other => other,
+    });
+    let refused = refused.collect();
+    assert_eq!(after_these(|_| refused), Some(Check::Act));
+}
+
+#[test]
+fn a_partner_that_one_person_resumed_is_found() {
+    let state = |state: pb::PartnerState, proposal| {
+        let [_, _, Event::PartnerChanged(known)] = addition(&Party::partner(), 1, 2) else {
+            unreachable!("the third entry is the partner")
+        };
+        let state = state.into();
+        Event::PartnerChanged(pb::PartnerChanged { state, proposal, ..known })
+    };
+    use pb::PartnerState::{Active, Suspended};
+    let agency = Party::partner().agency.to_string();
+    let proposed = |changed_at| {
+        let act = pb::ResumePartnerAct { agency: agency.clone(), changed_at };
+        Event::ActProposed(pb::ActProposed {
+            client: "admin".into(),
+            role: "admin".into(),
+            act: Some(pb::Act { act: Some(Act::ResumePartner(act)) }),
+            expires_at_ms: u64::MAX,
+        })
+    };
+    let approved = Event::ActDecided(pb::ActDecided {
+        proposal: 10,
+        client: "officer".into(),
+        role: "policy-officer".into(),
+        approved: true,
+        reason: String::new(),
+        closes: true,
+    });
+    let suspended = || state(Suspended, 0);
+    let honest = vec![suspended(), proposed(9), approved.clone(), state(Active, 10)];
+    assert_eq!(after_these(|_| honest.clone()), None);
+    assert_eq!(after_these(|_| vec![suspended(), state(Active, 0)]), Some(Check::Act));
+    assert_eq!(after_these(|_| vec![suspended(), state(Active, 2)]), Some(Check::Act));
+    // An approval serves once, and only the partner as it was when the act was proposed.
+    let again = honest.into_iter().chain([suspended(), state(Active, 10)]).collect();
+    assert_eq!(after_these(|_| again), Some(Check::Act));
+    let stale = vec![suspended(), proposed(4), approved, state(Active, 10)];
+    assert_eq!(after_these(|_| stale), Some(Check::Act));
+}
+
+#[test]
+fn a_card_that_moves_a_partner_to_another_country_changes_nothing_that_was_agreed() {
+    // The card of the stranger says the same as every card; the agreement alone is read.
+    let moved = || {
+        let [_, _, Event::PartnerChanged(known)] = addition(&Party::partner(), 1, 2) else {
+            unreachable!("the third entry is the partner")
+        };
+        let facts = Some(pb::PartnerFacts { country: "FR".into(), ..agreed() });
+        Event::PartnerChanged(pb::PartnerChanged { facts, proposal: 0, ..known })
+    };
+    assert_eq!(after_these(|_| vec![moved()]), Some(Check::Act));
 }
 
 #[test]

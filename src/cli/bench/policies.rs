@@ -151,7 +151,7 @@ async fn add_partner(
     let mut officer = ActServiceClient::new(node.client(ClientRole::PolicyOfficer).await?);
     let proposal = added.act.map_or(0, |act| act.proposal);
     let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
-    asked("approve what is agreed", officer.decide_act(decision).await)?;
+    asked("approve a partner", officer.decide_act(decision).await)?;
     let state = pb::PartnerState::Suspended.into();
     let request = pb::SetPartnerStateRequest { agency: name, state };
     asked("suspend a partner", client.set_partner_state(request).await).map(drop)

@@ -237,7 +237,7 @@ pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliEr
             let added = asked("add a partner", client.add_partner(request).await)?;
             let proposal = added.act.map_or(0, |act| act.proposal);
             let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
-            asked("approve what is agreed", officer.decide_act(decision).await)?;
+            asked("approve a partner", officer.decide_act(decision).await)?;
         }
     }
     Ok(())

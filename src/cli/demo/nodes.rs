@@ -4,7 +4,7 @@ use super::agencies::Agency;
 use crate::cli::error::{CliError, Exit};
 use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
-use crate::policy::ClientRole;
+use crate::policy::{ClientRole, LearningRule};
 use crate::tls::{ClientProfile, connect_client};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,8 @@ pub(in crate::cli) fn make(
         witness: Witness::default(),
         guard: Guard::default(),
         http: Http::default(),
-        release: Release::default(),
+        // A demonstration is over before a partner's learning days are.
+        release: Release { learning: LearningRule::Off, ..Release::default() },
     };
     let now = (crate::journal::open::system_clock())();
     init::init(dir, &config, now)?;

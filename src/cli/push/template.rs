@@ -11,6 +11,7 @@ use crate::cli::names;
 use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
 use crate::record::marking::Handling;
+use crate::record::personal;
 use crate::value::{Value, ValueType};
 
 /// What is the same for all rows.
@@ -45,9 +46,12 @@ impl Template {
         let tlp = row.word(Field::Tlp)?.or(self.tlp);
         let tlp = tlp.ok_or_else(|| Refusal::new("tlp", "there is no TLP label"))?;
         let pap = row.word(Field::Pap)?.or(self.pap).unwrap_or_else(|| pap_like(tlp));
+        let (value_type, value) = self.value(&row)?;
+        let personal_data = personal::of_value(value_type).is_some();
+        let value = (i32::from(value_type.number()), value);
         let content = match self.kind {
-            pb::Kind::Indicator => pb::draft::Content::Indicator(self.indicator(&row)?),
-            _ => pb::draft::Content::TakedownResult(self.takedown_result(&row)?),
+            pb::Kind::Indicator => pb::draft::Content::Indicator(self.indicator(&row, value)?),
+            _ => pb::draft::Content::TakedownResult(self.takedown_result(&row, value)?),
         };
         Ok(pb::Draft {
             marking: Some(pb::Marking {
@@ -56,6 +60,7 @@ impl Template {
                 no_evidence: self.handling.contains(&Handling::H1),
                 orcon: self.handling.contains(&Handling::H2),
                 caveat: self.caveat.clone(),
+                personal_data,
                 ..Default::default()
             }),
             labels: self.labels(&row),
@@ -66,8 +71,11 @@ impl Template {
         })
     }
 
-    fn takedown_result(&self, row: &RowCells) -> Result<pb::TakedownResult, Refusal> {
-        let (value_type, value) = self.value(row)?;
+    fn takedown_result(
+        &self,
+        row: &RowCells,
+        (value_type, value): (i32, String),
+    ) -> Result<pb::TakedownResult, Refusal> {
         Ok(pb::TakedownResult {
             r#type: value_type,
             value,
@@ -86,8 +94,11 @@ impl Template {
         })
     }
 
-    fn indicator(&self, row: &RowCells) -> Result<pb::Indicator, Refusal> {
-        let (value_type, value) = self.value(row)?;
+    fn indicator(
+        &self,
+        row: &RowCells,
+        (value_type, value): (i32, String),
+    ) -> Result<pb::Indicator, Refusal> {
         Ok(pb::Indicator {
             r#type: value_type,
             value,
@@ -104,8 +115,8 @@ impl Template {
         })
     }
 
-    /// The number of the type and the value as it was written.
-    fn value(&self, row: &RowCells) -> Result<(i32, String), Refusal> {
+    /// The type and the value as it was written.
+    fn value(&self, row: &RowCells) -> Result<(ValueType, String), Refusal> {
         let written = row.text(Field::Value);
         if written.is_empty() {
             return Err(Refusal::new("value", "the value is empty"));
@@ -120,7 +131,7 @@ impl Template {
             Some(value_type) => Ok(value_type),
         };
         let value_type = value_type.map_err(|error| Refusal::new("value", error.to_string()))?;
-        Ok((i32::from(value_type.number()), written))
+        Ok((value_type, written))
     }
 
     fn labels(&self, row: &RowCells) -> Vec<String> {

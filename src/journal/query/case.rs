@@ -8,6 +8,7 @@ use crate::journal::JournalError;
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::view::{Kept, View};
+use crate::policy::Sight;
 use crate::record::content::Content;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
@@ -120,7 +121,11 @@ struct Rank {
 
 impl View {
     /// The series and references of a case. Empty if it is not known.
-    pub(super) fn case_scope(&self, selector: &CaseSelector) -> Result<CaseScope, JournalError> {
+    pub(super) fn case_scope(
+        &self,
+        selector: &CaseSelector,
+        sight: &Sight,
+    ) -> Result<CaseScope, JournalError> {
         let mut scope = CaseScope::default();
         match selector {
             CaseSelector::Series(series) => {
@@ -130,7 +135,7 @@ impl View {
             }
             CaseSelector::Reference(reference) => {
                 scope.references.insert(reference.clone());
-                self.cases_named(reference, &mut scope)?;
+                self.cases_named(reference, sight, &mut scope)?;
             }
         }
         Ok(scope)
@@ -164,7 +169,12 @@ impl View {
 
     /// Cases are few and takedown results many under one reference, so cases are walked and each is
     /// looked up under the reference.
-    fn cases_named(&self, reference: &str, scope: &mut CaseScope) -> Result<(), JournalError> {
+    fn cases_named(
+        &self,
+        reference: &str,
+        sight: &Sight,
+        scope: &mut CaseScope,
+    ) -> Result<(), JournalError> {
         let before = self.snapshot().size;
         let cases = Merge::new(self.index(), vec![search::kind_term(Kind::Case)], before)?;
         for journal_index in Candidates::Merge(cases) {
@@ -174,7 +184,7 @@ impl View {
                 continue;
             }
             if let Some(glance) = self.glance(journal_index)?
-                && let Some(Content::Case(case)) = glance.content(self)?
+                && let Some(Content::Case(case)) = glance.content(self, sight)?
                 && case.reference == reference
             {
                 scope.add(glance.series, case.reference, journal_index);
@@ -192,14 +202,15 @@ impl View {
         &self,
         selector: &CaseSelector,
         limit: usize,
+        sight: &Sight,
     ) -> Result<Option<Timeline>, JournalError> {
-        let scope = self.case_scope(selector)?;
+        let scope = self.case_scope(selector, sight)?;
         let mut chosen = BTreeSet::new();
         let mut totals = BTreeMap::new();
         let candidates = Merge::new(self.index(), scope.terms(), self.snapshot().size)?;
         for journal_index in Candidates::Merge(candidates) {
             let Some(glance) = self.glance(journal_index?)? else { continue };
-            if let Some(rank) = self.rank(&glance, &scope)? {
+            if let Some(rank) = self.rank(&glance, &scope, sight)? {
                 *totals.entry(glance.kind).or_default() += 1;
                 chosen.insert(rank);
             }
@@ -209,7 +220,7 @@ impl View {
         }
         let case = match scope.newest {
             Some(journal_index) => {
-                self.accepted_at(journal_index)?.filter(|kept| kept.marks.is_usable())
+                self.accepted_at(journal_index)?.filter(|kept| sight.counts(&kept.status()))
             }
             None => None,
         };
@@ -221,11 +232,16 @@ impl View {
     }
 
     /// Where a record stands among those of the case; `None` if it does not belong there.
-    fn rank(&self, glance: &Glance, scope: &CaseScope) -> Result<Option<Rank>, JournalError> {
+    fn rank(
+        &self,
+        glance: &Glance,
+        scope: &CaseScope,
+        sight: &Sight,
+    ) -> Result<Option<Rank>, JournalError> {
         if scope.series.contains(&glance.series) || glance.is_superseded(self)? {
             return Ok(None);
         }
-        let Some(content) = glance.content(self)? else { return Ok(None) };
+        let Some(content) = glance.content(self, sight)? else { return Ok(None) };
         Ok(scope.contains(glance.series, &content).then(|| Rank {
             singular: is_singular(glance.kind),
             at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),

@@ -3,11 +3,11 @@
 //! A filter knows no index. It checks a header and then a content, and says yes or no.
 
 use super::case::CaseScope;
-use super::present::Sight;
 use crate::ident::{AgencyName, IdentError, SeriesId};
-use crate::journal::index::Marks;
 use crate::journal::search;
+use crate::journal::view::Kept;
 use crate::pb;
+use crate::policy::{ClientRole, Sight, Visibility};
 use crate::record::content::Content;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
@@ -187,17 +187,36 @@ fn words_in(text: &str) -> Result<Vec<String>, FilterError> {
 }
 
 impl Filter {
-    /// The filter of somebody who may see this; without it, the usual.
+    /// The filter of a client with this sight; without it, that of an analyst without a name.
     #[must_use]
     pub fn seeing(self, sight: Sight) -> Self {
         Self { sight: Some(sight), ..self }
     }
 
-    /// Whether a record with these marks may be found at all.
-    pub(super) fn admits_marks(&self, marks: Marks) -> bool {
-        let sees_held = self.sight == Some(Sight::Held);
-        (!marks.is_restricted() || sees_held)
-            && (!marks.is_retracted() || self.include_superseded || sees_held)
+    /// Returns the sight of whoever asks.
+    pub(super) fn sight(&self) -> Sight {
+        self.sight.clone().unwrap_or_else(|| Sight::new(ClientRole::Analyst, ""))
+    }
+
+    /// Whether a record may be found at all. One of which only the header may be seen is listed with
+    /// superseded ones when it was retracted, and never matched by what it contains.
+    pub(super) fn admits_sight(&self, kept: &Kept) -> bool {
+        match self.sight().of_record(&kept.status()) {
+            Visibility::Content => true,
+            Visibility::Header => {
+                self.include_superseded && !kept.marks.is_restricted() && !self.asks_content()
+            }
+            Visibility::Nothing => false,
+        }
+    }
+
+    /// Whether a condition is about what a record contains.
+    fn asks_content(&self) -> bool {
+        !self.values.is_empty()
+            || self.domain.is_some()
+            || self.network.is_some()
+            || self.case.is_some()
+            || !self.words.is_empty()
     }
 
     /// The conditions that a header answers.

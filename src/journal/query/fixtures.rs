@@ -9,8 +9,10 @@ use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
+use crate::record::personal;
 use crate::record::signed::Verified;
 use crate::store::EngineKind;
+use crate::value::Value;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::collections::HashMap;
@@ -44,9 +46,16 @@ pub(in crate::journal) fn time(ms: u64) -> Timestamp {
 }
 
 pub(in crate::journal) fn draft_of(content: pb::draft::Content) -> pb::Draft {
+    let value = match &content {
+        pb::draft::Content::Indicator(m) => m.value.as_str(),
+        pb::draft::Content::TakedownResult(m) => m.value.as_str(),
+        _ => "",
+    };
+    let is_personal = |value: Value| personal::of_value(value.value_type()).is_some();
     let marking = pb::Marking {
         tlp: pb::Tlp::Green.into(),
         pap: pb::Pap::Green.into(),
+        personal_data: Value::guess(value).is_ok_and(is_personal),
         ..pb::Marking::default()
     };
     pb::Draft { marking: Some(marking), content: Some(content), ..pb::Draft::default() }

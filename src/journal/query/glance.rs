@@ -8,9 +8,11 @@ use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::{RecordStatus, Sight};
 use crate::record::commit;
 use crate::record::content::Content;
 use crate::record::kind::Kind;
+use crate::record::marking::Tlp;
 use crate::record::signed::Slot;
 use crate::record::stored;
 use crate::store::FrameKind;
@@ -25,10 +27,24 @@ pub(super) struct Glance {
     pub(super) series: SeriesId,
     originator: AgencyName,
     revision: u32,
+    tlp: Tlp,
+    /// The local client that submitted it; empty for one that a partner gave.
+    client: String,
 }
 
 fn broken(index: u64, reason: impl ToString) -> JournalError {
     JournalError::Entry { index, reason: reason.to_string() }
+}
+
+/// The TLP of a header that was checked when it was accepted; the strictest for anything else.
+fn tlp_of(marking: Option<&pb::Marking>) -> Tlp {
+    match marking.map(pb::Marking::tlp) {
+        Some(pb::Tlp::Clear) => Tlp::Clear,
+        Some(pb::Tlp::Green) => Tlp::Green,
+        Some(pb::Tlp::Amber) => Tlp::Amber,
+        Some(pb::Tlp::AmberStrict) => Tlp::AmberStrict,
+        Some(pb::Tlp::Red | pb::Tlp::Unspecified) | None => Tlp::Red,
+    }
 }
 
 impl View {
@@ -39,6 +55,7 @@ impl View {
         };
         let broken = |reason: String| broken(journal_index, reason);
         let id = commit::record_id(&accepted.header);
+        let client = accepted.client;
         let header =
             pb::Header::decode(accepted.header).map_err(|error| broken(error.to_string()))?;
         let kind = u32::try_from(header.kind).ok().and_then(Kind::from_number);
@@ -53,6 +70,8 @@ impl View {
                 .parse()
                 .map_err(|e: crate::ident::IdentError| broken(e.to_string()))?,
             revision: header.revision,
+            tlp: tlp_of(header.marking.as_ref()),
+            client,
         }))
     }
 }
@@ -67,13 +86,24 @@ impl Glance {
         Ok(self.head(view)?.is_some_and(|head| head.revision > self.revision))
     }
 
-    /// What its open slots say; `None` while it may not be used.
-    pub(super) fn content(&self, view: &View) -> Result<Option<Content>, JournalError> {
+    /// Returns what its open slots contain; `None` where it does not count for this sight.
+    pub(super) fn content(
+        &self,
+        view: &View,
+        sight: &Sight,
+    ) -> Result<Option<Content>, JournalError> {
         let broken = |reason: String| broken(self.journal_index, reason);
         let place = view.place(&self.id)?.ok_or_else(|| {
             JournalError::Index(format!("record {} is accepted and not there", self.id))
         })?;
-        if !place.marks().is_usable() {
+        let marks = place.marks();
+        let status = RecordStatus {
+            restricted: marks.is_restricted(),
+            retracted: marks.is_retracted(),
+            tlp: self.tlp,
+            submitted_by: &self.client,
+        };
+        if !marks.is_usable() || !sight.counts(&status) {
             return Ok(None);
         }
         let frame = view.segments().read(place.content)?;

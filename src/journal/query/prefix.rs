@@ -1,10 +1,9 @@
 //! Record ids by their first digits, as tables show them.
 
-use super::Sight;
 use crate::ident::RecordId;
 use crate::journal::JournalError;
-use crate::journal::index::RecordPlace;
 use crate::journal::view::View;
+use crate::policy::{Sight, Visibility};
 use crate::store::{KeyRange, Order, Table};
 
 /// Digits at the least: of a million records, six belong to one id in sixteen cases of seventeen.
@@ -60,19 +59,21 @@ impl View {
     pub fn ids_with_prefix(
         &self,
         prefix: &IdPrefix,
-        sight: Sight,
+        sight: &Sight,
     ) -> Result<(Vec<RecordId>, bool), JournalError> {
         let mut found = Vec::new();
         let range = KeyRange::prefix(prefix.bytes.clone());
         let pairs = self.index().scan(Table::Records, &range, Order::Ascending);
         for (examined, pair) in pairs.enumerate() {
-            let (key, value) = pair?;
+            let (key, _) = pair?;
             if examined >= EXAMINED_MAX || found.len() > PREFIX_IDS_MAX {
                 break;
             }
             let Ok(id) = RecordId::try_from(&key[..]) else { continue };
-            let marks = RecordPlace::decode(&value)?.marks();
-            if prefix.admits(&key) && (sight == Sight::Held || marks.is_usable()) {
+            if prefix.admits(&key)
+                && let Some(kept) = self.kept(&id)?
+                && sight.of_record(&kept.status()) != Visibility::Nothing
+            {
                 found.push(id);
             }
         }

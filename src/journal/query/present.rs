@@ -5,20 +5,16 @@ use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::{Kept, View};
 use crate::pb;
+use crate::policy::{Sight, Visibility};
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 
-/// Whether somebody may see what is under a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
-    /// Of a record under a hold, its header and that it is held; its slots are withheld.
-    Usual,
-    /// Everything; for auditors and policy officers.
-    Held,
-}
-
 /// The record with the state of its series, which is read from the index.
-pub fn record_view(view: &View, kept: &Kept, sight: Sight) -> Result<pb::RecordView, JournalError> {
+pub fn record_view(
+    view: &View,
+    kept: &Kept,
+    sight: &Sight,
+) -> Result<pb::RecordView, JournalError> {
     let header = kept.record.header();
     let head = view.series_head(header.series, &header.originator)?;
     Ok(present(kept, head.as_ref(), sight))
@@ -26,18 +22,20 @@ pub fn record_view(view: &View, kept: &Kept, sight: Sight) -> Result<pb::RecordV
 
 impl Hit {
     /// What was found, as clients see it.
-    pub fn view(&self, sight: Sight) -> pb::RecordView {
+    pub fn view(&self, sight: &Sight) -> pb::RecordView {
         present(&self.kept, self.head.as_ref(), sight)
     }
 }
 
-fn present(kept: &Kept, head: Option<&SeriesHead>, sight: Sight) -> pb::RecordView {
+fn present(kept: &Kept, head: Option<&SeriesHead>, sight: &Sight) -> pb::RecordView {
     let revision = kept.record.header().revision;
-    let hidden = kept.marks.is_restricted() && sight == Sight::Usual;
-    let envelope =
-        if hidden { kept.record.redacted(SlotMask::NONE) } else { kept.record.envelope() };
+    let envelope = match sight.of_record(&kept.status()) {
+        Visibility::Content => Some(kept.record.envelope()),
+        Visibility::Header => Some(kept.record.redacted(SlotMask::NONE)),
+        Visibility::Nothing => return pb::RecordView::default(),
+    };
     pb::RecordView {
-        envelope: Some(envelope),
+        envelope,
         record_id: Bytes::copy_from_slice(kept.record.id().as_bytes()),
         journal_index: kept.journal_index,
         accepted_at_ms: kept.accepted_at.unix_ms() as u64,

@@ -6,6 +6,7 @@ use crate::journal::JournalError;
 use crate::journal::search;
 use crate::journal::view::View;
 use crate::pb;
+use crate::policy::Sight;
 use crate::record::content::Content;
 use crate::record::kind::Kind;
 use std::collections::HashMap;
@@ -29,12 +30,13 @@ struct Totals {
 }
 
 impl View {
-    /// Totals of the takedown results that name a case, or of all. Results that were withdrawn are
-    /// not counted. The day is that of the action; of the record if it tells none. Every result is
-    /// looked at, until `is_wanted` is false: then nobody gets the totals.
+    /// Totals of the takedown results that name a case, or of all, as far as they count for this sight.
+    /// Results that were withdrawn are not counted. The day is that of the action; of the record if it
+    /// tells none. Every result is looked at, until `is_wanted` is false: then nobody gets the totals.
     pub fn takedown_status(
         &self,
         reference: Option<&str>,
+        sight: &Sight,
         is_wanted: impl Fn() -> bool,
     ) -> Result<pb::GetTakedownStatusResponse, JournalError> {
         let term = match reference {
@@ -53,7 +55,7 @@ impl View {
             {
                 continue;
             }
-            if let Some(Content::TakedownResult(result)) = glance.content(self)?
+            if let Some(Content::TakedownResult(result)) = glance.content(self, sight)?
                 && reference.is_none_or(|reference| result.case_reference == reference)
             {
                 totals.count(result, glance.created_at_ms);

@@ -2,11 +2,12 @@
 
 use super::candidates::{Candidates, Gather};
 use super::fixtures::{DAY, DAY_MS, Journal, OTHER, OWN, action, case, indicator, note, takedown};
-use super::{CaseSelector, Filter, FilterError, Page, Sight, record_view};
+use super::{CaseSelector, Filter, FilterError, Page, record_view};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::search;
 use crate::journal::view::{Kept, View};
 use crate::pb;
+use crate::policy::{ClientRole, Sight};
 use crate::record::content::Content;
 use crate::record::kind::Kind;
 use crate::store::KeyRange;
@@ -37,6 +38,11 @@ fn ids(view: &View, query: &Query) -> Vec<RecordId> {
 
 fn value(text: &str) -> Query {
     Query { value: text.into(), ..Query::default() }
+}
+
+/// The sight of an analyst who submitted nothing.
+fn analyst() -> Sight {
+    Sight::new(ClientRole::Analyst, "tanaka")
 }
 
 #[test]
@@ -87,7 +93,7 @@ fn superseded_revisions_are_found_only_when_asked_for() {
     let all = Query { include_superseded: true, ..value("evil.example") };
     assert_eq!(ids(journal.view(), &all), [second.id(), first.id()]);
     let kept = journal.view().kept(&first.id()).unwrap().unwrap();
-    let view = record_view(journal.view(), &kept, Sight::Usual).unwrap();
+    let view = record_view(journal.view(), &kept, &analyst()).unwrap();
     assert!((view.superseded, view.withdrawn, view.conflicting) == (true, false, false));
 }
 
@@ -98,7 +104,7 @@ fn a_withdrawn_record_is_flagged_and_no_longer_found_by_its_value() {
     let withdrawal = journal.withdraw(&record, DAY);
     assert!(ids(journal.view(), &value("evil.example")).is_empty());
     let kept = journal.view().kept(&record.id()).unwrap().unwrap();
-    let view = record_view(journal.view(), &kept, Sight::Usual).unwrap();
+    let view = record_view(journal.view(), &kept, &analyst()).unwrap();
     assert!(view.superseded && view.withdrawn);
     let kind = Query { kind: pb::Kind::Withdrawal.into(), ..Query::default() };
     assert_eq!(ids(journal.view(), &kind), [withdrawal.id()]);
@@ -142,15 +148,18 @@ fn a_timeline_is_in_the_order_of_events_and_keeps_the_rare_ones() {
     });
     let results = journal.add_all(OTHER, results.collect(), DAY);
     let selector = CaseSelector::parse("RC-5").unwrap();
-    let timeline = journal.view().timeline(&selector, 3).unwrap().unwrap();
+    let timeline = journal.view().timeline(&selector, 3, &analyst()).unwrap().unwrap();
     let events: Vec<_> = timeline.events.iter().map(|e| e.kept.record.id()).collect();
     assert_eq!(events, [early.id(), results[4].id(), late.id()]);
     assert_eq!(timeline.totals, [(Kind::CaseAction, 2), (Kind::TakedownResult, 5)]);
     assert_eq!(timeline.case.unwrap().record.id(), chakra.id());
     let by_series = CaseSelector::Series(series);
-    assert_eq!(journal.view().timeline(&by_series, 100).unwrap().unwrap().events.len(), 7);
+    assert_eq!(
+        journal.view().timeline(&by_series, 100, &analyst()).unwrap().unwrap().events.len(),
+        7
+    );
     let unknown = CaseSelector::parse("RC-6").unwrap();
-    assert!(journal.view().timeline(&unknown, 3).unwrap().is_none());
+    assert!(journal.view().timeline(&unknown, 3, &analyst()).unwrap().is_none());
 }
 
 #[test]
@@ -166,18 +175,18 @@ fn takedown_totals_count_the_newest_revision_of_each_result_once() {
     let counts = |counts: &[pb::Count]| -> Vec<(String, u64)> {
         counts.iter().map(|count| (count.name.clone(), count.count)).collect()
     };
-    let of_case = journal.view().takedown_status(Some("RC-5"), || true).unwrap();
+    let of_case = journal.view().takedown_status(Some("RC-5"), &analyst(), || true).unwrap();
     assert_eq!(of_case.total, 2);
     assert_eq!(
         counts(&of_case.by_day),
         [("2026-03-01".to_owned(), 1), ("2026-03-02".to_owned(), 1)]
     );
     assert_eq!(counts(&of_case.by_status), [("down".to_owned(), 1), ("up-again".to_owned(), 1)]);
-    let all = journal.view().takedown_status(None, || true).unwrap();
+    let all = journal.view().takedown_status(None, &analyst(), || true).unwrap();
     assert_eq!(all.total, 3);
     assert_eq!(counts(&all.by_provider), [("registrar".to_owned(), 3)]);
     assert_eq!(counts(&all.by_country), [("IN".to_owned(), 3)]);
-    assert_eq!(journal.view().takedown_status(Some("RC-9"), || true).unwrap().total, 0);
+    assert_eq!(journal.view().takedown_status(Some("RC-9"), &analyst(), || true).unwrap().total, 0);
 }
 
 #[test]
@@ -192,7 +201,7 @@ fn a_count_of_takedowns_ends_when_its_caller_has_gone() {
         looks.set(looks.get() + 1);
         looks.get() <= 3
     };
-    assert_eq!(journal.view().takedown_status(None, is_wanted).unwrap().total, 3);
+    assert_eq!(journal.view().takedown_status(None, &analyst(), is_wanted).unwrap().total, 3);
     assert_eq!(looks.get(), 4);
 }
 

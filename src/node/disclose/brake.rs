@@ -10,9 +10,11 @@ use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
-use crate::policy::{BrakeLimits, Reasons, Usual, unusual};
-use crate::record::marking::Tlp;
+use crate::policy::{BrakeLimits, FirstDisclosure, Reasons, Usual, unusual};
+use crate::record::kind::ClassSet;
+use crate::record::marking::Marking;
 use crate::record::signed::Verified;
+use crate::record::slots::{SlotMask, SlotNumber};
 use std::collections::{BTreeMap, HashMap};
 
 /// Revisions before one that are looked at to find the TLP label of the newest that was not held.
@@ -57,10 +59,11 @@ impl Discloser {
         Ok(())
     }
 
-    /// Decides on the first disclosure of a record that policy allows.
+    /// Decides on the first disclosure of a record of which policy allows these slots.
     pub(super) fn brake(
         &mut self,
         record: &Verified,
+        open: SlotMask,
         found: &mut Found,
     ) -> Result<Braked, JournalError> {
         let id = record.id();
@@ -69,10 +72,16 @@ impl Discloser {
             Some(HeldState::Released) => return Ok(self.goes()),
             None => {}
         }
-        let predecessor = self.tlp_before(record)?;
+        let predecessor = self.marking_before(record)?;
         let Brake { limits, usual, going, .. } = &self.brake;
         let (at, facts) = (self.moment.hour(), self.facts_of(&id, record.header()));
-        let reasons = unusual(limits, usual, *going, at, &facts, predecessor);
+        let disclosure = FirstDisclosure {
+            record: &facts,
+            marking: &record.header().marking,
+            shown: shown(record, open),
+            predecessor: predecessor.as_ref(),
+        };
+        let reasons = unusual(limits, usual, *going, at, &disclosure);
         if reasons.is_empty() {
             return Ok(self.goes());
         }
@@ -102,20 +111,28 @@ impl Discloser {
         Ok(matches!(held, Some(HeldState::Waiting | HeldState::Refused)))
     }
 
-    /// The TLP of the record that this one revises, if that is here. Revisions that wait or were
+    /// The marking of the record that this one revises, if that is here. Revisions that wait or were
     /// refused don't count: otherwise one more would go where they may not.
-    fn tlp_before(&self, record: &Verified) -> Result<Option<Tlp>, JournalError> {
+    fn marking_before(&self, record: &Verified) -> Result<Option<Marking>, JournalError> {
         let mut previous = record.header().previous;
         for _ in 0..CHAIN_MAX {
             let Some(id) = previous else { return Ok(None) };
             let Some(before) = self.view.record(&id)? else { return Ok(None) };
             if !self.is_held(&id)? {
-                return Ok(Some(before.header().marking.tlp));
+                return Ok(Some(before.header().marking.clone()));
             }
             previous = before.header().previous;
         }
         Ok(None)
     }
+}
+
+/// Returns the classes of these slots that are not empty.
+fn shown(record: &Verified, open: SlotMask) -> ClassSet {
+    let filled =
+        |number: &SlotNumber| open.contains(*number) && record.slot_bytes(*number).is_some();
+    let kind = record.kind();
+    SlotNumber::of(kind).filter(filled).map(|number| number.spec(kind).class).collect()
 }
 
 /// Writes down what a step holds.

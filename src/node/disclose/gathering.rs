@@ -156,8 +156,9 @@ impl Gathering {
         record: &Verified,
         allowed: Allowed,
     ) -> Result<bool, JournalError> {
-        let begins = matches!(allowed, Allowed::Slots { .. }) && record.kind() != Kind::Withdrawal;
-        Ok(begins && discloser.brake(record, &mut self.found)? == Braked::Held)
+        let Allowed::Slots { open, .. } = allowed else { return Ok(false) };
+        let begins = record.kind() != Kind::Withdrawal;
+        Ok(begins && discloser.brake(record, open, &mut self.found)? == Braked::Held)
     }
 
     /// The same for a record of which only the header was looked at, because nothing of it may be

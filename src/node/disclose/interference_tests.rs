@@ -159,7 +159,12 @@ impl Store {
             number: 1,
             state: pb::PartnerState::Active.into(),
             card: Some(card.seal(&identity).unwrap().signed().clone()),
-            facts: Some(pb::PartnerFacts { client, ..pb::PartnerFacts::default() }),
+            facts: Some(pb::PartnerFacts {
+                client,
+                sector: pb::Sector::Police.into(),
+                country: "JP".to_owned(),
+                ..pb::PartnerFacts::default()
+            }),
             client: "admin".to_owned(),
             proposal: 0,
         };

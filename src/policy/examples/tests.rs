@@ -107,7 +107,7 @@ fn deciding_policies_are_compared_whole() {
     assert_eq!(differs(&nothing), [("because", "guard/tlp-red".to_owned(), "none".to_owned())]);
 }
 
-const POLICE: &str = r#"given = { partner = { sector = "police" }, record = { releasable_to = ["partner.example"] } }"#;
+const POLICE: &str = r#"given = { partner = { sector = "police", country = "FR" }, record = { releasable_to = ["partner.example"], personal_data = true, jurisdictions = ["FR"] } }"#;
 
 #[test]
 fn revealed_classes_are_compared_whole_and_hidden_ones_each() {

@@ -4,6 +4,7 @@
 //! what each promises. The pure ones (down to `audit`) know no clock, socket, disk or runtime.
 
 pub mod ident;
+pub mod clock;
 pub mod pb;
 pub mod value;
 pub mod merkle;

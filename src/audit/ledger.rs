@@ -23,6 +23,7 @@ use super::succession::Generations;
 use super::times::SignedTimes;
 use super::walk::Ending;
 use super::witnesses::Witnesses;
+use crate::clock::STEP_MS_MAX;
 use crate::ident::{AgencyName, BundleHash, Generation, RecordId, Timestamp, TreeHash};
 use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
 use crate::pb::{self, journal_entry::Event};
@@ -297,6 +298,7 @@ impl Audit {
             }
             Event::ContradictionFound(found) => self.witnesses.contradict(&found, &self.partners),
             Event::WitnessAdded(added) => self.witnesses.add(&added),
+            Event::ClockConfirmed(confirmed) => clock_confirmed(&confirmed, at),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
             Event::RecordRestricted(held) => self.restrict(&held),
@@ -623,4 +625,15 @@ impl Audit {
             disclosures: disclosures.unwrap_or_default(),
         }
     }
+}
+
+/// Checks what an administrator confirmed: the entry comes after the wall clock was read.
+fn clock_confirmed(confirmed: &pb::ClockConfirmed, at: Timestamp) -> Result<(), Fault> {
+    let latest = at.plus_ms(STEP_MS_MAX).unix_ms().unsigned_abs();
+    if confirmed.client.is_empty() || confirmed.wall_ms > latest {
+        let expected = format!("a client's word on a wall clock of {at} or before");
+        let found = format!("{:?} on {} ms", confirmed.client, confirmed.wall_ms);
+        return Err(Fault::new(Check::EntryTime, expected, found));
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ pub mod audit;
 mod bench;
 mod case;
 mod client;
+mod clock;
 mod completions;
 pub mod connection;
 mod consent;
@@ -29,6 +30,7 @@ mod progress;
 mod prove;
 mod push;
 mod query;
+mod query_hint;
 mod record;
 mod record_verify;
 mod record_view;
@@ -145,6 +147,8 @@ pub enum Command {
     #[command(subcommand)]
     Audit(verify::AuditCommand),
     Status(status::StatusArgs),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     Push(Box<push::PushArgs>),
     Query(query::QueryArgs),
     Watch(watch::WatchArgs),
@@ -248,6 +252,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Store(command) => store::run(command, context).await,
         Command::Audit(command) => verify::run(command, context).await,
         Command::Status(args) => status::run(&args, context).await,
+        Command::Clock(command) => clock::run(command, context).await,
         Command::Push(args) => push::run(&args, context).await,
         Command::Query(args) => query::run(&args, context).await,
         Command::Watch(args) => watch::run(&args, context).await,

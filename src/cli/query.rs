@@ -6,6 +6,7 @@ use tonic::transport::Channel;
 use super::connection::Role;
 use super::error::CliError;
 use super::output::Format;
+use super::query_hint::nothing_found;
 use super::record_view::RecordText;
 use super::table::Table;
 use super::{Context, names, parse_time};
@@ -13,6 +14,8 @@ use crate::ident::{AgencyName, Timestamp};
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
 
+/// Records that a table or a document shows, unless --limit is given.
+const LIMIT: u64 = 100;
 /// Records in one page, as the protocol allows.
 const PAGE_RECORDS_MAX: u32 = 1000;
 
@@ -28,16 +31,16 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct QueryArgs {
     /// A value of any type, as people write it; defanged forms are understood.
-    value: Option<String>,
+    pub(super) value: Option<String>,
     /// This domain and everything below it.
     #[arg(long)]
     domain: Option<String>,
-    /// Addresses within this network, and networks that contain this address.
+    /// Addresses and networks within this network, and networks that contain it.
     #[arg(long)]
     network: Option<String>,
     /// Reference or series id of a case.
     #[arg(long, value_name = "REF")]
-    case: Option<String>,
+    pub(super) case: Option<String>,
     /// Only this kind, for example indicator.
     #[arg(long, value_parser = names::parse::<pb::Kind>)]
     kind: Option<pb::Kind>,
@@ -52,13 +55,13 @@ pub struct QueryArgs {
     until: Option<Timestamp>,
     /// Words that must all occur in titles or notes.
     #[arg(long, value_name = "WORDS")]
-    text: Option<String>,
+    pub(super) text: Option<String>,
     /// Superseded revisions too.
     #[arg(long)]
-    include_superseded: bool,
-    /// Records at most.
-    #[arg(long, default_value = "100", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
+    pub(super) include_superseded: bool,
+    /// Records at most; without it 100, and with `-o ndjson` all.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
     /// Go on after an earlier query, with its next_cursor.
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
@@ -68,22 +71,29 @@ pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliEr
     let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
     let mut shown = Shown::new(context.output.format());
     let mut token = args.cursor.clone().unwrap_or_default();
-    let (mut left, mut damaged) = (args.limit, 0);
+    let format = context.output.format();
+    let mut left = args.limit.unwrap_or(if format == Format::Ndjson { u64::MAX } else { LIMIT });
+    let (mut found, mut damaged) = (0, 0);
     loop {
         let request = args.request(token, left);
         let page = read_page(&channel, request, context, |view| shown.add(&view, context)).await?;
         token = page.next_page_token;
         damaged += page.damaged;
         left = left.saturating_sub(page.records);
+        found += page.records;
         if token.is_empty() || left == 0 || page.records == 0 {
             break;
         }
     }
+    let is_end = token.is_empty();
     shown.finish(&token, context)?;
     if damaged > 0 {
         context.output.note(&format!(
             "{damaged} records cannot be read, because stored bytes are damaged; see `liaison status`"
         ));
+    }
+    if found == 0 && is_end {
+        context.output.note(&nothing_found(args));
     }
     Ok(())
 }
@@ -233,7 +243,7 @@ mod tests {
             "2500",
         ]);
         let super::super::Command::Query(args) = cli.unwrap().command else { panic!() };
-        let request = args.request(String::new(), args.limit);
+        let request = args.request(String::new(), args.limit.unwrap());
         assert_eq!(request.kind(), pb::Kind::Case);
         assert_eq!(request.created_from_ms, 1_793_491_200_000);
         assert_eq!((request.value.as_str(), request.page_size), ("evil.example", 1000));

@@ -3,8 +3,7 @@
 use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::http;
-use crate::journal::open::system_clock;
-use crate::node::{Addresses, Node};
+use crate::node::{Addresses, Node, TimeSource};
 use crate::rpc;
 use crate::tls::{AcceptLimits, Acceptor, Gate};
 use clap::Args;
@@ -28,7 +27,7 @@ pub struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliError> {
     let dir = directory(context)?;
-    let (node, writer, report) = Node::open(&dir, system_clock())?;
+    let (node, writer, report) = Node::open(&dir, TimeSource::system())?;
     if report.torn_bytes > 0 {
         context.output.note(&format!(
             "cut off {} bytes of a batch that was never acknowledged",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::connection::Role;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::Format;
 use super::schema::{self, Absent, hex, time_text};
 use super::table::{facts, grouped};
@@ -27,16 +27,21 @@ pub(super) async fn run(_: &StatusArgs, context: &Context) -> Result<(), CliErro
         .await
         .map_err(CliError::node("read the node's status"))?
         .into_inner();
-    if context.output.format() != Format::Table {
-        context.output.document(to_json(&status))?;
-        return health(&status);
-    }
-    context.output.text(&to_text(&status))?;
-    if !status.partners.is_empty() {
-        context.output.text("")?;
-        context.output.table(&partner::table_of(&status.partners))?;
-    }
+    show(&status, context)?;
+    clock_alarm(&status)?;
     health(&status)
+}
+
+fn show(status: &pb::GetStatusResponse, context: &Context) -> Result<(), CliError> {
+    if context.output.format() != Format::Table {
+        return context.output.document(to_json(status));
+    }
+    context.output.text(&to_text(status))?;
+    if status.partners.is_empty() {
+        return Ok(());
+    }
+    context.output.text("")?;
+    context.output.table(&partner::table_of(&status.partners))
 }
 
 /// A node whose store is not whole answers, and the command does not end with 0.
@@ -63,6 +68,20 @@ fn damage_text(damage: &pb::DamageView) -> String {
         if *entries == 1 { "entry".to_owned() } else { format!("{} entries", grouped(*entries)) },
         grouped(*first_entry),
     )
+}
+
+/// Ends the command as unavailable while the node signs nothing because of its clock.
+fn clock_alarm(status: &pb::GetStatusResponse) -> Result<(), CliError> {
+    let doubt = status.clock.as_ref().map_or("", |clock| &clock.doubt);
+    if doubt.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Other {
+        doing: "the node's clock is in doubt, and nothing is signed".to_owned(),
+        exit: Exit::Unavailable,
+        fix: "set the clock right; if it is right: liaison clock confirm".to_owned(),
+        source: doubt.into(),
+    })
 }
 
 fn to_json(status: &pb::GetStatusResponse) -> Value {
@@ -101,6 +120,7 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
     lines.push(("http port", status.http_address.clone()));
     lines.push(("witnesses", witnesses_text(status)));
     lines.push(("guard", guard_text(status.guard.as_ref())));
+    lines.push(("clock", clock_text(status.clock.as_ref())));
     let frozen = status.contradictions.iter().map(|found| {
         let evidence = grouped(found.journal_index);
         format!("{} showed two histories; evidence in entry {evidence}", found.origin)
@@ -141,6 +161,35 @@ fn guard_text(guard: Option<&pb::GuardView>) -> String {
         }
     }
 }
+
+/// Nothing while the clock is believed and nobody contradicts it.
+fn clock_text(clock: Option<&pb::ClockView>) -> String {
+    let Some(clock) = clock else { return String::new() };
+    let mut parts = Vec::new();
+    if !clock.doubt.is_empty() {
+        parts.push(format!("IN DOUBT; signs nothing: {}", clock.doubt));
+    }
+    if clock.decision_ms > clock.wall_ms.saturating_add(LEAD_SHOWN_MS) {
+        let (decision, wall) = (time_text(clock.decision_ms), time_text(clock.wall_ms));
+        parts.push(format!(
+            "decides by {decision}, the journal's time; the wall clock reads {wall}"
+        ));
+    }
+    if !clock.contradicting.is_empty() {
+        parts.push(format!("other times: {}", clock.contradicting.join(", ")));
+    }
+    if clock.retention_waits {
+        parts.push(
+            "records whose time has ended wait for a partner or a witness that agrees with this \
+             clock, or for `liaison clock confirm`"
+                .to_owned(),
+        );
+    }
+    parts.join("; ")
+}
+
+/// How far the journal's time is shown to be ahead of the wall clock.
+const LEAD_SHOWN_MS: u64 = 60_000;
 
 fn policy_text(version: u64) -> String {
     match version {
@@ -243,6 +292,30 @@ mod tests {
         let stopped = pb::GetStatusResponse { index_failure: "no space".into(), ..sound };
         assert!(to_text(&stopped).contains("STOPPED: no space"), "{}", to_text(&stopped));
         assert_eq!(health(&stopped).unwrap_err().exit().code(), 9);
+    }
+
+    #[test]
+    fn a_clock_in_doubt_stands_out_and_ends_the_command_as_unavailable() {
+        let clock = pb::ClockView {
+            doubt: "the wall clock reads 2028".into(),
+            wall_ms: 1_763_800_000_000,
+            decision_ms: 1_763_900_000_000,
+            contradicting: vec!["jc3.or.jp at 2026".into()],
+            retention_waits: true,
+            ..Default::default()
+        };
+        let status = pb::GetStatusResponse { clock: Some(clock), ..Default::default() };
+        let text = to_text(&status);
+        for part in [
+            "IN DOUBT; signs nothing: the wall clock reads 2028",
+            "decides by 2025-11-23T12:13:20.000Z, the journal's time",
+            "other times: jc3.or.jp at 2026",
+            "wait for a partner or a witness",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(clock_alarm(&status).unwrap_err().exit(), Exit::Unavailable);
+        assert!(clock_alarm(&pb::GetStatusResponse::default()).is_ok());
     }
 
     #[test]

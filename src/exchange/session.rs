@@ -375,6 +375,7 @@ impl Flow {
             receipted_note: witness.receipted_note.clone().into(),
             generation: pair.own.generation().to_wire(),
             partner_generation: pair.partner.generation().to_wire(),
+            time_ms: 0,
         }))
     }
 
@@ -394,6 +395,8 @@ impl Flow {
             receipted_note,
             generation,
             partner_generation,
+            // The driver puts it in and takes it out: no decision here is about the time.
+            time_ms: _,
         } = hello;
         if protocol != PROTOCOL {
             return Err(Refusal::Protocol(protocol).into());

@@ -35,6 +35,7 @@ pub mod versions;
 pub mod view;
 pub mod waiting;
 pub mod witnessing;
+pub mod words;
 
 #[cfg(test)]
 mod erase_tests;

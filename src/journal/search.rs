@@ -3,6 +3,7 @@
 //! A key is a term and then the journal index of the record, so that every answer comes in order
 //! of acceptance and a page ends at an index.
 
+use super::words;
 use crate::ident::AgencyName;
 use crate::record::content::Content;
 use crate::record::kind::Kind;
@@ -13,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 /// Texts longer than this are indexed by their hash.
 const TERM_BYTES_MAX: usize = 128;
-/// Words of a record that are indexed; the rest of a long note is not found by search.
-const WORDS_MAX: usize = 256;
+/// Words of a record that are indexed; the rest of a long note is not found by search. Scripts without
+/// blanks need two for each character.
+const WORDS_MAX: usize = 512;
 /// Longer words are cut.
 const WORD_BYTES_MAX: usize = 32;
 
@@ -102,8 +104,7 @@ pub fn created_term(unix_ms: u64) -> Vec<u8> {
 }
 
 pub fn word_term(word: &str) -> Vec<u8> {
-    let word = word.as_bytes();
-    text_term(WORD, &word[..word.len().min(WORD_BYTES_MAX)])
+    text_term(WORD, &word.as_bytes()[..word.floor_char_boundary(WORD_BYTES_MAX)])
 }
 
 /// Records that refer to a series.
@@ -113,9 +114,14 @@ pub fn linked_term(series: crate::ident::SeriesId) -> Vec<u8> {
     term
 }
 
-/// Cases and takedown results with this reference.
+/// Cases and takedown results with this reference, in whatever letter case.
 pub fn case_term(reference: &str) -> Vec<u8> {
-    text_term(CASE, reference.as_bytes())
+    text_term(CASE, folded_reference(reference).as_bytes())
+}
+
+/// A reference of a case as references are compared.
+pub fn folded_reference(reference: &str) -> String {
+    words::folded(reference.trim())
 }
 
 /// Revisions after the first of a series.
@@ -123,12 +129,6 @@ pub fn revision_term(series: crate::ident::SeriesId) -> Vec<u8> {
     let mut term = vec![REVISION];
     term.extend_from_slice(series.as_bytes());
     term
-}
-
-/// The words of a text as they are indexed and asked for: lower case, split at what is neither
-/// letter nor digit.
-pub fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1).map(str::to_lowercase)
 }
 
 /// Hands out every term that a record is found by.
@@ -168,7 +168,7 @@ pub fn terms_of(record: &Verified, mut put: impl FnMut(Vec<u8>)) {
 
 /// The terms of the words that a record is found by, sorted, each once.
 pub fn word_terms(content: &Content) -> Vec<Vec<u8>> {
-    let words = content.searchable_text().into_iter().flat_map(words).take(WORDS_MAX);
+    let words = content.searchable_text().into_iter().flat_map(words::indexed).take(WORDS_MAX);
     let mut terms: Vec<Vec<u8>> = words.map(|word| word_term(&word)).collect();
     terms.sort_unstable();
     terms.dedup();

@@ -185,6 +185,8 @@ pub struct State {
     counted_to: Option<u64>,
     /// Time of the last entry.
     pub last_at: Option<Timestamp>,
+    /// What the wall clock read when an administrator confirmed it last.
+    pub clock_confirmed: Option<Timestamp>,
 }
 
 impl State {
@@ -267,6 +269,10 @@ impl State {
             Event::FeedReceived(received)
                 if generation_of(&received.note)
                     != self.partner(index, &received.partner)?.card.card().generation => {}
+            Event::ClockConfirmed(confirmed) => {
+                let wall = i64::try_from(confirmed.wall_ms).ok();
+                self.clock_confirmed = wall.and_then(|ms| Timestamp::from_unix_ms(ms).ok());
+            }
             Event::ActProposed(proposed) => self.propose(index, at, proposed),
             Event::ActDecided(decided) => self.decide(index, decided),
             Event::RecordAccepted(_) => {
@@ -517,6 +523,7 @@ impl State {
             }
             Event::PolicyCompared(compared) => Some(compared_key(&compared.bundle_hash)),
             Event::CardIssued(_) => Some(b"card".to_vec()),
+            Event::ClockConfirmed(_) => Some(b"clock".to_vec()),
             Event::CosignatureGiven(e) => Some(witnessing_key(1, &e.origin)),
             Event::CosignatureReceived(e) => Some(witnessing_key(2, &e.witness)),
             // The first alone is in force; were a later one kept, its index would be.
@@ -600,6 +607,7 @@ impl State {
                 usual.insert(number.to_vec(), Usual::decode(rest).ok_or_else(unusual)?);
             } else if key == b"policy"
                 || key == b"card"
+                || key == b"clock"
                 || key.starts_with(b"p")
                 || key.starts_with(b"w/")
                 || key.starts_with(b"a/")

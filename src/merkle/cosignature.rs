@@ -35,6 +35,12 @@ impl CosignatureTime {
     pub const fn unix_seconds(self) -> u64 {
         self.0
     }
+
+    /// Reads the time of a cosigner's line. It is worth what the line is: verify that first.
+    pub fn of_line(line: &NoteSignature) -> Option<Self> {
+        let (time, _) = line.bytes().split_first_chunk()?;
+        Self::from_unix_seconds(u64::from_be_bytes(*time)).ok()
+    }
 }
 
 impl From<Timestamp> for CosignatureTime {
@@ -128,6 +134,7 @@ mod tests {
         let line = cosigner().cosign(&checkpoint(), time);
         assert_eq!(line.bytes().len(), 72);
         assert_eq!(line.bytes()[..8], 1_795_338_843_u64.to_be_bytes());
+        assert_eq!(CosignatureTime::of_line(&line), Some(time));
         let verified = verify(&cosigner().verifying_key(), &checkpoint().to_text(), line.bytes());
         assert_eq!(verified, Some(time));
     }

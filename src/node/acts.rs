@@ -158,7 +158,10 @@ fn write_decision(
     let plan = match act {
         _ if !approved || !closes => None,
         Act::Erase(act) => match erase::plan(tx, &act)? {
-            Ok(plan) => Some(Plan::Erase(plan)),
+            Ok(plan) => match plan.check_key(tx, signer) {
+                Ok(()) => Some(Plan::Erase(plan)),
+                Err(refused) => return Ok(Err(refused)),
+            },
             Err(refused) => return Ok(Err(refused)),
         },
         Act::ChangeFacts(act) => match FactsChange::plan(tx, rules, act) {

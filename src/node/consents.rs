@@ -241,6 +241,7 @@ impl Plan {
         tx: &Transaction<'_>,
         signer: &RecordSigner,
     ) -> Result<SignedPlan, NodeError> {
+        signer.check(tx.state(), tx.now())?;
         let consent = sign(tx, &self, signer)?;
         Ok(SignedPlan { holder: self.holder, consent })
     }

@@ -97,6 +97,7 @@ impl Driver<'_> {
 
     pub(super) async fn record_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
         let witness = witness_name(self.agency);
+        self.node.time.signed(self.agency, &witness, &note);
         let received = pb::CosignatureReceived { witness, note: note.into() };
         let (agency, generation) = (self.agency.clone(), self.generation);
         // Nothing waits for it: the witness has it too.

@@ -194,6 +194,10 @@ fn signing(walk: &Walk<'_>) -> Result<Found, NodeError> {
             "this node asks its partners whether it runs on an old copy, and signs nothing yet",
             "wait, or see who is awaited: liaison status",
         ),
+        Standing::Doubted(reason) => stands(
+            format!("the clock is in doubt, and nothing is signed: {reason}"),
+            "set the clock right, or if it is right: liaison clock confirm",
+        ),
         Standing::Shut(reason) => stands(
             format!("this node runs on an old copy of its directory and signs nothing: {reason}"),
             "bring back the newest copy; see Backup in docs/OPERATIONS.md",

@@ -132,6 +132,15 @@ fn revisions(tx: &Transaction<'_>, id: &RecordId) -> Result<BTreeSet<RecordId>, 
 }
 
 impl Plan {
+    /// Refuses a plan whose orders the record key may not sign now.
+    pub(super) fn check_key(
+        &self,
+        tx: &Transaction<'_>,
+        signer: &RecordSigner,
+    ) -> Result<(), NodeError> {
+        if self.orders { signer.check(tx.state(), tx.now()) } else { Ok(()) }
+    }
+
     pub(super) fn carry_out(
         self,
         tx: &mut Transaction<'_>,

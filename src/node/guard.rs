@@ -106,10 +106,10 @@ impl Guard {
             state: match standing {
                 Standing::Shut(_) => pb::GuardState::Behind,
                 Standing::Held => pb::GuardState::Asking,
-                Standing::Open if asked.unanswered && asked.wanted > 0 => {
+                Standing::Open | Standing::Doubted(_) if asked.unanswered && asked.wanted > 0 => {
                     pb::GuardState::Unanswered
                 }
-                Standing::Open => pb::GuardState::Open,
+                Standing::Open | Standing::Doubted(_) => pb::GuardState::Open,
             }
             .into(),
             awaited: asked.awaited.iter().map(ToString::to_string).collect(),

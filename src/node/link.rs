@@ -135,7 +135,7 @@ impl Node {
             Arc::clone(&link.driving)
         });
         let _alone = driving.lock().await;
-        let since = Some(self.now());
+        let since = Some(self.time.wall());
         self.links.with(&agency, |link| {
             link.health.connected = true;
             link.health.since = since;
@@ -144,12 +144,15 @@ impl Node {
         let mut heard = None;
         let inbound = inbound.map(|frame| {
             if let Ok(pb::ExchangeFrame { body: Some(Body::Hello(hello)) }) = &frame {
-                heard.get_or_insert_with(|| hello.clone());
+                heard.get_or_insert_with(|| {
+                    self.time.heard(&agency, hello.time_ms);
+                    hello.clone()
+                });
             }
             frame
         });
         let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
-        let since = Some(self.now());
+        let since = Some(self.time.wall());
         self.links.with(&agency, |link| {
             link.health.connected = false;
             link.health.since = since;
@@ -290,6 +293,7 @@ impl<'a> Driver<'a> {
         let mut grown = node.grown();
         let mut rules_changed = node.rules_changed.subscribe();
         let mut stopping = node.stopping();
+        let mut time_asked = node.time.asked();
         let mut ticks = tokio::time::interval(WITNESS_TICK);
         let mut pending = outputs;
         let acceptance = node.view().acceptance_changes(driver.number)?;
@@ -340,6 +344,10 @@ impl<'a> Driver<'a> {
                     });
                     Input::Acceptance(node.view().acceptance_changes(driver.number)?)
                 }
+                _ = time_asked.changed() => {
+                    let text = "this node's clock is in doubt; the next hello brings a time";
+                    return Err(End::Cut(text.to_owned()));
+                }
                 _ = replaced.wait_for(|ended| *ended) => return Err(End::Replaced),
                 _ = stopping.wait_for(|stop| *stop) => {
                     return Err(End::Cut("this node stops".to_owned()));
@@ -380,7 +388,10 @@ impl<'a> Driver<'a> {
     async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<Option<Closing>, End> {
         for output in outputs {
             match output {
-                Output::Send(frame) => {
+                Output::Send(mut frame) => {
+                    if let Some(Body::Hello(hello)) = &mut frame.body {
+                        hello.time_ms = self.node.time.wall().unix_ms().unsigned_abs();
+                    }
                     if self.outbound.send(frame).is_err() {
                         return Err(End::Cut("the stream is gone".to_owned()));
                     }
@@ -527,6 +538,7 @@ impl<'a> Driver<'a> {
             let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.node.links.receipted(self.agency, delay);
         }
+        self.node.time.signed(self.agency, &entry::receipt_name(self.agency), &note);
         self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
         let total = self.exceptions;
         let receipt = |signed: &SignedExceptions| pb::ReceiptReceived {

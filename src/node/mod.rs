@@ -38,6 +38,7 @@ pub mod succeed;
 mod survey;
 mod take_in;
 mod tasks;
+mod timekeeping;
 mod witness;
 
 pub use acts::Client;
@@ -47,12 +48,13 @@ pub use erase::HoldChange;
 pub use link::ExchangeStream;
 pub use submit::{Said, Submitted};
 pub use survey::Survey;
+pub use timekeeping::TimeSource;
 pub use witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
-use crate::journal::ledger::{Clock, Ledger, Writer};
+use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, StartReport};
 use crate::journal::transaction::Signing;
 use crate::journal::view::View;
@@ -70,6 +72,7 @@ use policies::Rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use timekeeping::Timekeeping;
 use tokio::sync::{Notify, watch};
 
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
@@ -86,6 +89,9 @@ pub enum NodeError {
     Precondition(String),
     #[error("{0}")]
     Refused(String),
+    /// It may be tried again later.
+    #[error("{0}")]
+    Unavailable(String),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("{0}")]
@@ -105,9 +111,10 @@ impl NodeError {
             Self::Precondition(_) => tonic::Code::FailedPrecondition,
             Self::Refused(_) => tonic::Code::PermissionDenied,
             Self::Journal(JournalError::Closed(Closed::Shut(_))) => tonic::Code::FailedPrecondition,
-            Self::Journal(JournalError::Stopped | JournalError::Closed(Closed::Held)) => {
-                tonic::Code::Unavailable
-            }
+            Self::Journal(
+                JournalError::Stopped | JournalError::Closed(Closed::Held | Closed::Doubted(_)),
+            )
+            | Self::Unavailable(_) => tonic::Code::Unavailable,
             Self::Journal(_) | Self::Start(_) => tonic::Code::Internal,
         }
     }
@@ -129,7 +136,7 @@ pub struct Node {
     keys: NodeKeys,
     record_key: PublicKey,
     ledger: Ledger,
-    clock: Clock,
+    time: Arc<Timekeeping>,
     started_at: Timestamp,
     rules: ArcSwap<Rules>,
     rules_changed: watch::Sender<u64>,
@@ -160,19 +167,17 @@ pub struct Node {
 
 impl Node {
     /// Opens the node's directory: keys, certificates, journal, policy.
-    pub fn open(dir: &Path, clock: Clock) -> Result<(Arc<Self>, Writer, StartReport), NodeError> {
+    pub fn open(
+        dir: &Path,
+        clocks: impl Into<TimeSource>,
+    ) -> Result<(Arc<Self>, Writer, StartReport), NodeError> {
         let config = Config::load(dir)?;
         init::private_dir(dir)?;
         let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
-        let now = clock();
-        let names = config.names()?;
-        let authority = Authority::load_or_create(dir, &names, now)
-            .map_err(|error| NodeError::start("certification authority", error))?;
-        let certificate = NodeCertificate::load_or_create(dir, names, &authority, now)
-            .map_err(|error| NodeError::start("certificate", error))?;
+        let time = Timekeeping::new(clocks.into());
         let options = config.store.journal(dir)?;
         let (ledger, writer, report) =
-            open::open(&options, signing(&config, &keys)?, Arc::clone(&clock))?;
+            open::open(&options, signing(&config, &keys)?, time.as_clock())?;
         let agency = config.agency()?;
         succeed::check_keys(&keys, &ledger.view().snapshot().state)?;
         let (rules_changed, _) = watch::channel(0);
@@ -181,13 +186,19 @@ impl Node {
         let record_key = *keys.record.public();
         let guard =
             Guard::new(ledger.gate().clone(), &ledger.view().snapshot().state, &config.guard);
+        time.begin(ledger.gate(), ledger.view());
+        let (names, now) = (config.names()?, time.certificate_time());
+        let authority = Authority::load_or_create(dir, &names, now)
+            .map_err(|error| NodeError::start("certification authority", error))?;
+        let certificate = NodeCertificate::load_or_create(dir, names, &authority, now)
+            .map_err(|error| NodeError::start("certificate", error))?;
         let logs = config.witness.logs()?.into();
         let node = Arc::new(Self {
             dir: dir.to_owned(),
             record_key,
             keys,
             ledger,
-            started_at: now,
+            started_at: time.wall(),
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
             comparing: tokio::sync::Mutex::default(),
@@ -207,7 +218,7 @@ impl Node {
             unasked: Mutex::default(),
             witness_added: Notify::new(),
             stopping,
-            clock,
+            time,
             config,
         });
         node.reload_trust()?;
@@ -229,10 +240,6 @@ impl Node {
     /// The journal's size after each commit.
     pub fn grown(&self) -> watch::Receiver<u64> {
         self.ledger.grown()
-    }
-
-    pub fn now(&self) -> Timestamp {
-        (self.clock)()
     }
 
     pub const fn certificate(&self) -> &Arc<NodeCertificate> {
@@ -352,6 +359,7 @@ impl Node {
             cosigned_by,
             index_failure: self.view().index().failure().unwrap_or_default(),
             damages: health::damage_views(self.view()),
+            clock: Some(self.time.view()),
         }
     }
 }

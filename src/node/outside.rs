@@ -160,6 +160,7 @@ impl Node {
         if opened.cosignatures().is_empty() {
             return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
         }
+        self.time.answered(witness.verifier.name().as_str(), &note);
         let received = pb::CosignatureReceived {
             witness: witness.verifier.name().to_string(),
             note: opened.to_bytes().into(),

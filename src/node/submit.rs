@@ -8,6 +8,7 @@ use super::{Node, NodeError};
 use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
+use crate::journal::state::State;
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::journal::view::View;
 use crate::pb;
@@ -81,7 +82,31 @@ impl RecordSigner {
     }
 }
 
+/// A record key signs nothing in its last hour, so that what was checked before it waited for the
+/// writer is in time.
+const KEY_END_MARGIN_MS: i64 = 3_600_000;
+
 impl RecordSigner {
+    /// Refuses to sign outside the time for which the agency's card names the key.
+    pub(super) fn check(&self, state: &State, now: Timestamp) -> Result<(), NodeError> {
+        let card = state.card.as_ref().map(|card| card.card());
+        let keys = card.map_or(&[][..], |card| &card.record_keys[..]);
+        let Some(key) = keys.iter().find(|key| key.key.id() == self.key_id) else {
+            return Err(NodeError::Unavailable(format!(
+                "this node's card names no record key {}; issue a card with it",
+                self.key_id
+            )));
+        };
+        if key.from <= now && now < key.until.plus_ms(-KEY_END_MARGIN_MS) {
+            return Ok(());
+        }
+        Err(NodeError::Unavailable(format!(
+            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock right, or \
+             issue a card with another record key, then try again",
+            self.key_id, key.from, key.until
+        )))
+    }
+
     pub(super) const fn parts(&self) -> (&SigningKey, KeyId) {
         (&self.key, self.key_id)
     }
@@ -108,6 +133,7 @@ impl Node {
         }
         let planner = self.planner();
         let (client, signer) = (client.to_owned(), self.record_signer());
+        signer.check(&self.view().snapshot().state, self.now())?;
         let (task, first) = beside(move || {
             let drafts = drafts.into_iter().map(Draft::try_from).collect();
             let task = Arc::new(Submission { drafts, client, signer, said });
@@ -178,6 +204,9 @@ impl Node {
                 if record.kind() == crate::record::kind::Kind::Withdrawal {
                     let text = "it is withdrawn already".to_owned();
                     return Ok(Err(NodeError::Precondition(text)));
+                }
+                if let Err(error) = signer.check(tx.state(), tx.now()) {
+                    return Ok(Err(error));
                 }
                 let content = pb::Withdrawal { reason: reason.into(), explanation };
                 let draft = match Draft::withdrawal(content) {

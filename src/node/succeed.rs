@@ -159,7 +159,10 @@ pub async fn succeed(dir: &Path, request: Request, clock: Clock) -> Result<Succe
     };
     let options = config.store.journal(dir)?;
     let (ledger, writer, loss) = open::open_after_loss(&options, signing, Arc::clone(&clock))?;
-    let succeeding = Succeeding { dir, store: options.dir, ledger, keys, next, loss, now: clock() };
+    // Nothing is signed under a time before the journal's last.
+    let last = ledger.view().snapshot().state.last_at;
+    let now = last.map_or_else(|| clock(), |last| last.max(clock()));
+    let succeeding = Succeeding { dir, store: options.dir, ledger, keys, next, loss, now };
     let made = succeeding.run(request).await;
     writer.join()?;
     made

@@ -28,6 +28,8 @@ impl Node {
         let node = Arc::clone(&self);
         tasks.spawn(async move { node.ask_added_witnesses().await });
         let node = Arc::clone(&self);
+        tasks.spawn(async move { node.watch_clock().await });
+        let node = Arc::clone(&self);
         tasks.spawn(async move {
             let mut stopping = node.stopping();
             tokio::select! {
@@ -42,6 +44,7 @@ impl Node {
         loop {
             rules_changed.mark_unchanged();
             let snapshot = self.view().snapshot();
+            self.forget_times(&snapshot.state);
             for agency in snapshot.state.partners.keys() {
                 if running.insert(agency.clone()) {
                     tasks.spawn(Arc::clone(&self).disclose_to(agency.clone()));
@@ -64,7 +67,7 @@ impl Node {
                 _ = ticks.tick() => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
-            match self.certificate.refresh(&self.authority, self.now()) {
+            match self.certificate.refresh(&self.authority, self.time.certificate_time()) {
                 Ok(true) => tracing::info!("the certificate was renewed"),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),

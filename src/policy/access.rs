@@ -23,7 +23,7 @@ const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
 
 /// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 49] = [
+pub const RPCS: [&str; 50] = [
     "liaison.v1.RecordService/SubmitRecords",
     "liaison.v1.RecordService/StreamRecords",
     "liaison.v1.RecordService/GetRecord",
@@ -74,6 +74,7 @@ pub const RPCS: [&str; 49] = [
     "liaison.v1.WitnessService/ListWitnesses",
     "liaison.v1.WitnessService/AddWitness",
     "liaison.v1.NodeService/GetStatus",
+    "liaison.v1.NodeService/ConfirmClock",
 ];
 
 /// What a client of the node's own agency may be. Its certificate says which.

@@ -1,6 +1,7 @@
-//! `NodeService`: how the node is.
+//! `NodeService`: state and clock of the node.
 
-use super::{Context, sight_of};
+use super::{Context, client_of, refusal, sight_of};
+use crate::ident::Timestamp;
 use crate::pb;
 use crate::pb::node_service_server::NodeService;
 use std::sync::Arc;
@@ -19,6 +20,19 @@ impl NodeService for NodeStatus {
         let status = self.0.read(move |_| Ok(node.status())).await?;
         Ok(Response::new(if sight.names_partners() { status } else { of_node_alone(status) }))
     }
+
+    async fn confirm_clock(
+        &self,
+        request: Request<pb::ConfirmClockRequest>,
+    ) -> Result<Response<pb::ConfirmClockResponse>, Status> {
+        let client = client_of(&request)?;
+        let time = i64::try_from(request.into_inner().time_ms).unwrap_or(i64::MAX);
+        let time =
+            Timestamp::from_unix_ms(time).map_err(|error| refusal::invalid("time_ms", error))?;
+        let confirmed = self.0.node.confirm_clock(&client, time).await;
+        confirmed.map_err(|error| refusal::of_node(&error))?;
+        Ok(Response::new(pb::ConfirmClockResponse {}))
+    }
 }
 
 /// The status without anything that names or counts a partner.
@@ -33,6 +47,11 @@ fn of_node_alone(status: pb::GetStatusResponse) -> pb::GetStatusResponse {
         quorum: 0,
         cosigned_by: 0,
         refused: Vec::new(),
+        clock: status.clock.map(|clock| pb::ClockView {
+            agreeing: Vec::new(),
+            contradicting: Vec::new(),
+            ..clock
+        }),
         ..status
     }
 }

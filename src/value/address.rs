@@ -15,11 +15,26 @@ pub(super) const UNSPECIFIED: &str =
 pub(super) fn normalise_ip(input: &str) -> Normalised {
     let text = text::refang(input);
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(&text);
-    let ip = canonical(parse_ip(bare)?);
+    let ip = canonical(parse_ip(without_whole_prefix(bare))?);
     if ip.is_unspecified() {
         return Err(UNSPECIFIED.into());
     }
     Ok(ip.to_string())
+}
+
+/// An address without the prefix length of a network of one, as lists write it: `192.0.2.1/32`.
+fn without_whole_prefix(text: &str) -> &str {
+    match text.split_once('/') {
+        Some((address, "128")) if address.contains(':') => address,
+        Some((address, "32")) if !address.contains(':') => address,
+        _ => text,
+    }
+}
+
+/// The address that a network in normal form is, if it is a network of one.
+pub(super) fn only_address(network: &str) -> Option<&str> {
+    let address = without_whole_prefix(network);
+    (address.len() < network.len()).then_some(address)
 }
 
 pub(super) fn normalise_cidr(input: &str) -> Normalised {

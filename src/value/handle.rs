@@ -1,9 +1,9 @@
 //! Names and numbers that a platform gives out, and texts that are taken as they were seen.
 //!
-//! Their letter case is kept: whether it matters is the platform's business. What is not unique
+//! The letter case is kept where it is not known that a platform ignores it. What is not unique
 //! without its platform is refused without it.
 
-use super::Normalised;
+use super::{Normalised, number, platform};
 
 /// Longest handle or identifier in bytes; the longest in use (Matrix user ids) have 255.
 const HANDLE_BYTES_MAX: usize = 256;
@@ -18,8 +18,11 @@ const SENDER_CHARACTERS_MAX: usize = 11;
 /// Short codes have 3 digits or more; E.164 allows 15.
 const SENDER_DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 
-/// `platform:name`, the platform in lower case.
+/// `platform:name`, the platform in lower case; of a platform that is listed in its one form.
 pub(super) fn normalise_named(text: &str) -> Normalised {
+    if let Some(listed) = platform::normalise(text) {
+        return listed;
+    }
     let Some((platform, name)) = text.split_once(':') else {
         return Err("it has no platform; put it in front, as in telegram:@name".into());
     };
@@ -37,7 +40,7 @@ pub(super) fn normalise_named(text: &str) -> Normalised {
 
 /// As [`normalise_named`], and a bare `name@psp` is an address of India's UPI.
 pub(super) fn normalise_payment(text: &str) -> Normalised {
-    if !text.contains(':') && text.contains('@') {
+    if !text.contains(':') && text.contains('@') && !text.contains('/') {
         return upi(text);
     }
     let handle = normalise_named(text)?;
@@ -70,6 +73,7 @@ pub(super) fn normalise_remote_access(text: &str) -> Normalised {
         Some((product, id)) => (Some(platform_name(product)?), id),
         None => (None, text),
     };
+    number::refuse_decimal(id)?;
     let digits: String = id.chars().filter(|c| !matches!(c, ' ' | '-' | '.')).collect();
     if !digits.bytes().all(|b| b.is_ascii_digit()) || !REMOTE_ACCESS_DIGITS.contains(&digits.len())
     {
@@ -83,6 +87,7 @@ pub(super) fn normalise_remote_access(text: &str) -> Normalised {
 
 /// An opaque identifier without spaces.
 pub(super) fn normalise_token(text: &str) -> Normalised {
+    number::refuse_decimal(text)?;
     within(text, HANDLE_BYTES_MAX)
 }
 
@@ -91,6 +96,7 @@ pub(super) fn normalise_user_agent(text: &str) -> Normalised {
 }
 
 pub(super) fn normalise_sms_sender(text: &str) -> Normalised {
+    number::refuse_decimal(text)?;
     let digits = text.strip_prefix('+').unwrap_or(text);
     let sound = if digits.bytes().all(|b| b.is_ascii_digit()) {
         SENDER_DIGITS.contains(&digits.len())

@@ -112,6 +112,23 @@ impl Network {
         (shortest..=self.mapped_length()).rev().map(move |length| key_at(address, length))
     }
 
+    /// Whether all addresses of the other network are in this one.
+    pub fn contains(&self, other: &Self) -> bool {
+        let own = self.key();
+        other.containing_keys().any(|key| key == own)
+    }
+
+    /// The keys between which those of all networks lie that begin within this one: of the narrower
+    /// ones in it, and of wider ones that begin where it does.
+    pub fn inner_keys(&self) -> [[u8; 17]; 2] {
+        let ends = [(self.0.network(), 0), (self.0.broadcast(), u8::MAX)];
+        ends.map(|(address, length)| {
+            let mut key = [length; 17];
+            key[..16].copy_from_slice(&mapped(address));
+            key
+        })
+    }
+
     /// The [`Value::ip_key`]s of its addresses, from the first to the last.
     pub fn ip_keys(&self) -> RangeInclusive<[u8; 16]> {
         mapped(self.0.network())..=mapped(self.0.broadcast())

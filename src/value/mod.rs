@@ -8,6 +8,7 @@
 mod account;
 mod address;
 mod crypto;
+mod declared;
 mod digest;
 mod domain;
 mod email;
@@ -16,16 +17,21 @@ mod guess;
 mod handle;
 mod key;
 mod kind;
+mod number;
 mod phone;
+mod platform;
 mod text;
 mod url;
 
+#[cfg(test)]
+mod forms;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
 
+pub use declared::DeclaredType;
 pub use error::{EXCERPT_BYTES_MAX, Excerpt, ValueError};
 pub use key::{Network, domain_suffix_key};
 pub use kind::ValueType;
@@ -40,8 +46,8 @@ type Normalised = Result<String, Cow<'static, str>>;
 /// | type | normal form |
 /// |---|---|
 /// | domain | lower-case ASCII labels by UTS-46, no trailing dot: `xn--bcher-kva.example` |
-/// | url | as the WHATWG URL standard serialises it, user, port and fragment included |
-/// | ip | RFC 5952 or dotted decimal; an IPv4-mapped address is the IPv4 address |
+/// | url | as the WHATWG URL standard serialises it, user, port and fragment included; percent-encoding by RFC 3986, section 6.2.2 |
+/// | ip | RFC 5952 or dotted decimal; an IPv4-mapped address is the IPv4 address, a network of one the address |
 /// | cidr | network address and prefix length, host bits cleared: `192.0.2.0/24` |
 /// | asn | `AS64500` |
 /// | email | local part as written, domain as above |
@@ -49,7 +55,7 @@ type Normalised = Result<String, Cow<'static, str>>;
 /// | file-hash, certificate | algorithm and lower-case hex: `sha256:9f86…` |
 /// | crypto-address | chain and address: `btc:bc1q…`, `eth:0x…` |
 /// | bank-account | IBAN without spaces, or `CC:bank:account` |
-/// | payment-, messaging-, social-handle | `platform:name`: `telegram:@name`, `upi:name@psp` |
+/// | payment-, messaging-, social-handle | `platform:name`: `telegram:@name`, `upi:name@psp`; in lower case where the platform ignores case |
 /// | remote-access-id | digits, after `product:` if that is known |
 /// | app-id, ad-account, sms-sender, user-agent | as written, outer spaces removed |
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +67,8 @@ pub struct Value {
 impl Value {
     /// Brings `input` into the normal form of `value_type`.
     ///
+    /// A network of one address is that address: its type is `ip`.
+    ///
     /// Takes defanged notation where it occurs in practice (`hxxp://evil[.]example`).
     ///
     /// # Errors
@@ -68,8 +76,12 @@ impl Value {
     /// direction-changing character, or is not a value of this type.
     pub fn normalise(value_type: ValueType, input: &str) -> Result<Self, ValueError> {
         let admitted = text::admit(value_type, input)?;
+        let of = |value_type, text: &str| Self { value_type, text: text.into() };
         normal_form(value_type, admitted)
-            .map(|text| Self { value_type, text: text.into_boxed_str() })
+            .map(|text| match address::only_address(&text) {
+                Some(address) if value_type == ValueType::Cidr => of(ValueType::Ip, address),
+                _ => of(value_type, &text),
+            })
             .map_err(|reason| ValueError::Form { value_type, found: Excerpt::of(admitted), reason })
     }
 
@@ -79,7 +91,7 @@ impl Value {
     /// As [`Value::normalise`], and [`ValueError::NotNormal`] if the normal form differs.
     pub fn from_normalised(value_type: ValueType, text: &str) -> Result<Self, ValueError> {
         let value = Self::normalise(value_type, text)?;
-        if *value.text == *text {
+        if *value.text == *text && value.value_type == value_type {
             return Ok(value);
         }
         Err(ValueError::NotNormal {

@@ -5,13 +5,14 @@
 
 use phonenumber::Mode;
 
-use super::Normalised;
+use super::{Normalised, number};
 
 /// ITU-T E.164, section 6.1: digits with the country code. Below 7 there is no country whose
 /// numbers are that short.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 pub(super) fn normalise(input: &str) -> Normalised {
+    number::refuse_decimal(input)?;
     let text: String = input.chars().map(narrow).filter(|c| !is_grouping(*c)).collect();
     let normal = e164(&text)?;
     // Where the plan lets a prefix be dropped, another may come to light behind it.

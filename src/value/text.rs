@@ -35,6 +35,7 @@ fn may_hold_spaces(value_type: ValueType) -> bool {
     matches!(
         value_type,
         ValueType::Phone
+            | ValueType::Url
             | ValueType::Certificate
             | ValueType::BankAccount
             | ValueType::PaymentHandle

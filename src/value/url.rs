@@ -1,4 +1,5 @@
-//! URLs as the WHATWG URL standard parses and serialises them, with a host that a network can have.
+//! URLs as the WHATWG URL standard parses and serialises them, with a host that a network can have and
+//! percent-encoding in the normal form of RFC 3986, section 6.2.2. A blank is %20.
 //!
 //! User names, passwords and fragments are kept: phishers put the bank's name before the `@`. The
 //! URL is taken apart, never fetched.
@@ -23,15 +24,48 @@ const SCHEMES: [&str; 21] = [
 
 pub(super) fn normalise(input: &str) -> Normalised {
     let text = text::refang_url(input);
+    if text.contains(' ') && text.matches("://").count() > 1 {
+        return Err("it holds a blank and a second ://; give one URL a row".into());
+    }
     let url = match scheme(&text)? {
         "http" | "https" | "ftp" | "ws" | "wss" => parse_special(&text)?,
         _ => parse_opaque(&text)?,
     };
-    if url.as_str().len() > URL_BYTES_MAX {
-        let found = url.as_str().len();
+    let normal = percent_normal(url.as_str());
+    if normal.len() > URL_BYTES_MAX {
+        let found = normal.len();
         return Err(format!("it has {found} bytes, at most {URL_BYTES_MAX} are taken").into());
     }
-    Ok(url.into())
+    Ok(normal)
+}
+
+/// Percent-encoding by RFC 3986, section 6.2.2: digits in upper case, no unreserved character encoded.
+/// A percent sign that encodes nothing is itself encoded, so that nothing is decoded twice.
+fn percent_normal(url: &str) -> String {
+    let mut out = String::with_capacity(url.len());
+    let mut rest = url;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let Some(byte) = rest.get(..2).and_then(hex_byte) else {
+            out.push_str("%25");
+            continue;
+        };
+        rest = &rest[2..];
+        let character = char::from(byte);
+        if character.is_ascii_alphanumeric() || "-._~".contains(character) {
+            out.push(character);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn hex_byte(digits: &str) -> Option<u8> {
+    let sound = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    sound.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
 fn scheme(text: &str) -> Result<&'static str, Cow<'static, str>> {

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::{RecordId, Timestamp};
+use liaison::journal::ledger::Clock;
 use liaison::node::{Client, Node, NodeError};
 use liaison::pb::act::Act;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::journal_entry::Event;
+use liaison::pb::node_service_client::NodeServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
@@ -432,7 +434,8 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
         let late = Arc::clone(&late);
         move || Timestamp::from_unix_ms(now().unix_ms() + late.load(Ordering::SeqCst)).unwrap()
     };
-    let (node, writer, _) = Node::open(&home, Arc::new(clock)).unwrap();
+    let clock: Clock = Arc::new(clock);
+    let (node, writer, _) = Node::open(&home, clock).unwrap();
     let name = canary("late");
     let submitted = node.submit("desk", vec![victim(&name, "")], None).await.unwrap();
     let record_id = submitted.results[0].record_id.clone();
@@ -492,6 +495,13 @@ async fn a_records_time_ends_without_a_second_person_unless_it_is_held() {
     let path = node.dir.clone();
     node.kill().await;
     let node = RunningNode::start(&path, "police.example").await;
+    let mut admin = NodeServiceClient::new(node.channel(ClientRole::Admin).await);
+    eventually("retention waits for somebody who vouches for the clock", async || {
+        node.status().await.clock.unwrap().retention_waits
+    })
+    .await;
+    let request = pb::ConfirmClockRequest { time_ms: now().unix_ms().unsigned_abs() };
+    admin.confirm_clock(request).await.unwrap();
     eventually("the record is erased", async || erasures(&node).await.erasures.len() == 1).await;
     carried_out(&[&node]).await;
     let report = erasures(&node).await;

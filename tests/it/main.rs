@@ -10,6 +10,7 @@
 #[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
 mod bodies;
 mod circles;
+mod clocks;
 mod consent;
 mod damage;
 mod directory;

@@ -26,14 +26,14 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::connection::Role;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::progress::Progress;
 use super::{Context, case, interrupt, names};
 use crate::partner::Card;
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
 use crate::record::marking::Handling;
-use crate::value::ValueType;
+use crate::value::DeclaredType;
 use columns::{ColumnRules, Field};
 use heard::ReceiptGiver;
 use ledger::Ledger;
@@ -111,7 +111,7 @@ pub struct PushArgs {
     case: Option<String>,
     /// Type of all values, where there is no column type.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
-    value_type: Option<ValueType>,
+    value_type: Option<DeclaredType>,
     /// What was done: remove-content, suspend-domain, suspend-account, sinkhole, block.
     #[arg(long, value_parser = names::parse::<pb::TakedownAction>)]
     action: Option<pb::TakedownAction>,
@@ -163,8 +163,27 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
         template.case_series = Some(case::series_of(reference, channel.clone(), context).await?);
     }
+    if let (pb::Kind::TakedownResult, Some(reference)) = (args.kind, &args.case) {
+        warn_of_unknown_case(reference, channel.clone(), context).await;
+    }
     let giver = receipt_giver(channel.clone(), context).await?;
     push(args, context, channel, giver, rows, template, interrupt::interrupted()).await
+}
+
+/// Results keep the reference of a case that is not here yet, or that was mistyped. A role that may not
+/// read cases is not told.
+async fn warn_of_unknown_case(
+    reference: &str,
+    channel: tonic::transport::Channel,
+    context: &Context,
+) {
+    let found = case::series_of(reference, channel, context).await;
+    if found.is_err_and(|error| error.exit() == Exit::NotFound) {
+        context.output.note(&format!(
+            "warning: no case here has the reference {reference:?}; the results keep it. If it is \
+             mistyped, push again with the right --case; else record the case with liaison case create"
+        ));
+    }
 }
 
 /// Whose signature a receipt must have: the agency whose node this is, by its card.
@@ -392,8 +411,8 @@ fn parse_kind(text: &str) -> Result<pb::Kind, String> {
     }
 }
 
-fn parse_type(text: &str) -> Result<ValueType, String> {
-    ValueType::from_name(text).map_err(|error| error.to_string())
+fn parse_type(text: &str) -> Result<DeclaredType, String> {
+    DeclaredType::from_name(text).map_err(|error| error.to_string())
 }
 
 /// H3 says nothing without its words.

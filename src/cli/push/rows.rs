@@ -343,7 +343,8 @@ impl<R: Read> JsonRows<R> {
         let mut cells = Cells::new();
         for (at, (name, value)) in members.into_iter().enumerate() {
             let Some(field) = columns.meaning(at) else { continue };
-            let text = text_of(&value)
+            let text = text_of(&value).map_err(|reason| Refusal::new(&name, reason))?;
+            let text = text
                 .ok_or_else(|| Refusal::new(name, "expected text, a number or a list of texts"))?;
             if !text.is_empty() {
                 cells.push((field, text));
@@ -354,8 +355,18 @@ impl<R: Read> JsonRows<R> {
 }
 
 /// The text of a member; lists are joined by blanks, as tags and references are written in CSV.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
+///
+/// # Errors
+/// For a number with a point or an exponent: an identifier of digits has become another that way.
+fn text_of(value: &Value) -> Result<Option<String>, String> {
+    if let Value::Number(number) = value
+        && number.is_f64()
+    {
+        return Err(format!(
+            "{number} is a number with a point or an exponent; write it in quotes, as text"
+        ));
+    }
+    Ok(match value {
         Value::Null => Some(String::new()),
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
@@ -365,7 +376,7 @@ fn text_of(value: &Value) -> Option<String> {
             texts.map(|texts| texts.join(" "))
         }
         Value::Object(_) => None,
-    }
+    })
 }
 
 /// Members of a JSON object in their order, repeated names included.

@@ -12,7 +12,7 @@ use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
 use crate::record::marking::Handling;
 use crate::record::personal;
-use crate::value::{Value, ValueType};
+use crate::value::{DeclaredType, Value, ValueError, ValueType};
 
 /// What is the same for all rows.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub(super) struct Template {
     pub(super) labels: Vec<String>,
     pub(super) operation: String,
     pub(super) confidence: u32,
-    pub(super) value_type: Option<ValueType>,
+    pub(super) value_type: Option<DeclaredType>,
     pub(super) action: pb::TakedownAction,
     pub(super) status: pb::TakedownStatus,
     pub(super) provider: String,
@@ -121,17 +121,25 @@ impl Template {
         if written.is_empty() {
             return Err(Refusal::new("value", "the value is empty"));
         }
-        let named = row.cell(Field::Type).map(ValueType::from_name).transpose();
+        let named = row.cell(Field::Type).map(DeclaredType::from_name).transpose();
         let named = named.map_err(|error| Refusal::new("type", error.to_string()))?;
-        let value_type = match named.or(self.value_type) {
-            None => Value::guess(&written).map(|value| value.value_type()),
-            Some(value_type) if self.check_values => {
-                Value::normalise(value_type, &written).map(|value| value.value_type())
+        let refuse = |error: ValueError| Refusal::new("value", error.to_string());
+        match named.or(self.value_type) {
+            None => {
+                let value = Value::guess(&written).map_err(refuse)?;
+                Ok((value.value_type(), written))
             }
-            Some(value_type) => Ok(value_type),
-        };
-        let value_type = value_type.map_err(|error| Refusal::new("value", error.to_string()))?;
-        Ok((value_type, written))
+            // What was declared is narrower than the draft's type, so the value carries it.
+            Some(declared) if declared.is_narrower() => {
+                let value = declared.normalise(&written).map_err(refuse)?;
+                Ok((value.value_type(), value.text().to_owned()))
+            }
+            Some(declared) if self.check_values => {
+                let value = declared.normalise(&written).map_err(refuse)?;
+                Ok((value.value_type(), written))
+            }
+            Some(declared) => Ok((declared.value_type(), written)),
+        }
     }
 
     fn labels(&self, row: &RowCells) -> Vec<String> {

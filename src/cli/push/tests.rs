@@ -260,7 +260,7 @@ async fn a_receipt_over_something_else_is_not_taken() {
     let bench = Bench::new(&rows(10));
     let node = Node { boasts: true, ..Node::default() };
     let error = bench.push(node, &[], never()).await.unwrap_err();
-    assert_eq!(error.exit(), crate::cli::error::Exit::VerificationFailed);
+    assert_eq!(error.exit(), Exit::VerificationFailed);
     assert!(!bench.path("f.csv.receipt.json").exists());
 }
 

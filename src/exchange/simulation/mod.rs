@@ -9,6 +9,7 @@
 //! either delivers in order or breaks; now and then a hostile one doubles or swaps frames.
 
 mod checks;
+mod clocks;
 mod consents;
 mod duties;
 mod faults;

@@ -23,6 +23,7 @@ pub const CASE_SERIES_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CaseScope {
     pub(super) series: BTreeSet<SeriesId>,
+    /// As references are compared.
     pub(super) references: BTreeSet<String>,
     /// Journal index of the newest revision among them.
     newest: Option<u64>,
@@ -43,7 +44,10 @@ impl CaseScope {
             SeriesId::try_from(&id[..]).is_ok_and(|linked| self.series.contains(&linked))
         };
         let is_named = match content {
-            Content::TakedownResult(result) => self.references.contains(&result.case_reference),
+            Content::TakedownResult(result) => {
+                let reference = search::folded_reference(&result.case_reference);
+                self.references.contains(&reference)
+            }
             _ => false,
         };
         is_named || self.series.contains(&series) || links(content).any(is_linked)
@@ -53,7 +57,7 @@ impl CaseScope {
         self.newest = self.newest.max(Some(journal_index));
         self.series.insert(series);
         if !reference.is_empty() {
-            self.references.insert(reference);
+            self.references.insert(search::folded_reference(&reference));
         }
     }
 }
@@ -134,7 +138,7 @@ impl View {
                 }
             }
             CaseSelector::Reference(reference) => {
-                scope.references.insert(reference.clone());
+                scope.references.insert(search::folded_reference(reference));
                 self.cases_named(reference, sight, &mut scope)?;
             }
         }
@@ -176,6 +180,7 @@ impl View {
         scope: &mut CaseScope,
     ) -> Result<(), JournalError> {
         let before = self.snapshot().size;
+        let wanted = search::folded_reference(reference);
         let cases = Merge::new(self.index(), vec![search::kind_term(Kind::Case)], before)?;
         for journal_index in Candidates::Merge(cases) {
             let journal_index = journal_index?;
@@ -185,7 +190,7 @@ impl View {
             }
             if let Some(glance) = self.glance(journal_index)?
                 && let Some(Content::Case(case)) = glance.content(self, sight)?
-                && case.reference == reference
+                && search::folded_reference(&case.reference) == wanted
             {
                 scope.add(glance.series, case.reference, journal_index);
             }

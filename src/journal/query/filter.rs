@@ -4,8 +4,8 @@
 
 use super::case::CaseScope;
 use crate::ident::{AgencyName, IdentError, SeriesId};
-use crate::journal::search;
 use crate::journal::view::Kept;
+use crate::journal::{search, words};
 use crate::pb;
 use crate::policy::{ClientRole, Sight, Visibility};
 use crate::record::content::Content;
@@ -14,8 +14,9 @@ use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::value::{Network, Value, ValueError, ValueType, domain_suffix_key};
 
-/// Words of one query: each is checked on every record that comes into question.
-pub const QUERY_WORDS_MAX: usize = 16;
+/// Words of one query: each is checked on every record that comes into question. A sentence in a
+/// script without blanks has one for each character.
+pub const QUERY_WORDS_MAX: usize = 64;
 /// Bytes of a reference of a case; the slot has no more.
 const REFERENCE_BYTES_MAX: usize = 256;
 
@@ -176,7 +177,7 @@ fn created_in(from: u64, until: u64) -> Result<Created, FilterError> {
 }
 
 fn words_in(text: &str) -> Result<Vec<String>, FilterError> {
-    let mut words: Vec<String> = search::words(text).collect();
+    let mut words: Vec<String> = words::asked(text).collect();
     words.sort_unstable();
     words.dedup();
     match words.len() {
@@ -257,11 +258,11 @@ impl Filter {
     }
 }
 
-/// An address in the network, or a network that contains it.
+/// An address or a network within the network, or a network that contains it.
 fn meets(network: &Network, value: &Value) -> bool {
     if let Some(address) = value.ip_key() {
         return network.ip_keys().contains(&address);
     }
-    let around = value.network().map(|around| Network::from(around).key());
-    around.is_some_and(|key| network.containing_keys().any(|wider| wider == key))
+    let other = value.network().map(Network::from);
+    other.is_some_and(|other| network.contains(&other) || other.contains(network))
 }

@@ -147,7 +147,9 @@ fn network_ranges(network: &Network) -> Vec<KeyRange> {
     let first = search::address_term(*addresses.start());
     let last = search::key(search::address_term(*addresses.end()), u64::MAX);
     let around = network.containing_keys().map(|key| KeyRange::prefix(search::network_term(key)));
-    std::iter::once(KeyRange::between(first, last)).chain(around).collect()
+    let [lowest, highest] = network.inner_keys().map(search::network_term);
+    let within = KeyRange::between(lowest, search::key(highest, u64::MAX));
+    [KeyRange::between(first, last), within].into_iter().chain(around).collect()
 }
 
 fn created_range(created: Created) -> KeyRange {

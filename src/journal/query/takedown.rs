@@ -43,6 +43,7 @@ impl View {
             Some(reference) => search::case_term(reference),
             None => search::kind_term(Kind::TakedownResult),
         };
+        let wanted = reference.map(search::folded_reference);
         let mut totals = Totals::default();
         let candidates = Merge::new(self.index(), vec![term], self.snapshot().size)?;
         for journal_index in Candidates::Merge(candidates) {
@@ -56,7 +57,9 @@ impl View {
                 continue;
             }
             if let Some(Content::TakedownResult(result)) = glance.content(self, sight)?
-                && reference.is_none_or(|reference| result.case_reference == reference)
+                && wanted.as_ref().is_none_or(|wanted| {
+                    search::folded_reference(&result.case_reference) == *wanted
+                })
             {
                 totals.count(result, glance.created_at_ms);
             }

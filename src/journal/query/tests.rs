@@ -72,16 +72,35 @@ fn a_domain_suffix_finds_what_is_below_and_no_name_that_only_ends_alike() {
 }
 
 #[test]
-fn a_network_finds_addresses_within_and_networks_around() {
+fn a_network_finds_addresses_and_networks_within_and_networks_around() {
     let mut journal = Journal::new();
     let address = journal.add(OWN, indicator("192.0.2.5", "", &[]), DAY);
     let url = journal.add(OWN, indicator("http://192.0.2.200/x", "", &[]), DAY);
     let wide = journal.add(OWN, indicator("192.0.0.0/16", "", &[]), DAY);
+    let narrow = journal.add(OWN, indicator("192.0.2.128/25", "", &[]), DAY);
+    let first = journal.add(OWN, indicator("192.0.2.0/30", "", &[]), DAY);
+    journal.add(OWN, indicator("192.0.3.0/25", "", &[]), DAY);
     journal.add(OWN, indicator("198.51.100.7", "", &[]), DAY);
     let network = |text: &str| Query { network: text.into(), ..Query::default() };
     let found = ids(journal.view(), &network("192.0.2.0/24"));
-    assert_eq!(found, [wide.id(), url.id(), address.id()]);
-    assert_eq!(ids(journal.view(), &network("192.0.2.200")), [wide.id(), url.id()]);
+    assert_eq!(found, [first.id(), narrow.id(), wide.id(), url.id(), address.id()]);
+    let around = ids(journal.view(), &network("192.0.2.200"));
+    assert_eq!(around, [narrow.id(), wide.id(), url.id()]);
+}
+
+#[test]
+fn words_are_found_in_scripts_without_blanks_and_in_every_spelling() {
+    let mut journal = Journal::new();
+    let japanese = journal.add(OWN, indicator("a.example", "偽のサポート詐欺サイト", &[]), DAY);
+    let composed = journal.add(OWN, indicator("b.example", "Café Zürich", &[]), DAY);
+    let text = |text: &str| Query { text: text.into(), ..Query::default() };
+    for words in ["サポート詐欺", "ｻﾎﾟｰﾄ", "詐欺 サイト", "偽"] {
+        assert_eq!(ids(journal.view(), &text(words)), [japanese.id()], "{words}");
+    }
+    for words in ["cafe\u{301}", "ＺＵ\u{308}RICH", "café zürich"] {
+        assert_eq!(ids(journal.view(), &text(words)), [composed.id()], "{words}");
+    }
+    assert!(ids(journal.view(), &text("銀行")).is_empty());
 }
 
 #[test]
@@ -121,7 +140,8 @@ fn a_case_is_found_by_reference_and_by_series_with_all_that_belongs_to_it() {
     let result = journal.add(OTHER, takedown("evil.example", "RC-5", status, DAY), DAY);
     journal.add(OTHER, takedown("evil.example", "RC-6", status, DAY), DAY);
     journal.add(OWN, case("RC-6", "another"), DAY);
-    for text in ["RC-5".to_owned(), series.to_string()] {
+    for text in ["RC-5".to_owned(), "rc-5".to_owned(), "ＲＣ－５".to_owned(), series.to_string()]
+    {
         let query = Query { case: text, ..Query::default() };
         let found = ids(journal.view(), &query);
         // The other agency's second result revised its first, which named RC-5.
@@ -295,7 +315,7 @@ fn any_query() -> impl Strategy<Value = Query> {
         maybe(texts(&VALUES)),
         maybe(texts(&["evil.example", "example", "a.evil.example"])),
         maybe(texts(&["192.0.2.0/24", "192.0.2.5", "2001:db8::/32"])),
-        maybe(texts(&["RC-5", "RC-6", "RC-7"])),
+        maybe(texts(&["RC-5", "rc-6", "RC-7"])),
         maybe(vec![1, 2, 7, 11, 14]),
         maybe(texts(&[OWN, OTHER])),
         (maybe(vec![DAY, DAY + DAY_MS]), maybe(vec![DAY + 2 * DAY_MS, DAY + 3 * DAY_MS])),
@@ -351,7 +371,7 @@ fn brute_force(view: &View, query: &Query) -> Vec<u64> {
     let of_case: BTreeSet<SeriesId> = all
         .iter()
         .filter(|kept| match kept.record.content().unwrap() {
-            Content::Case(case) => case.reference == query.case,
+            Content::Case(case) => case.reference.eq_ignore_ascii_case(&query.case),
             _ => false,
         })
         .map(|kept| kept.record.header().series)
@@ -398,7 +418,7 @@ fn admits(query: &Query, of_case: &BTreeSet<SeriesId>, kept: &Kept) -> bool {
         && (query.case.is_empty()
             || of_case.contains(&header.series)
             || links.iter().any(|id| of_case.iter().any(|case| case.as_bytes()[..] == id[..]))
-            || reference == query.case)
+            || reference.eq_ignore_ascii_case(&query.case))
         && (query.kind == 0 || query.kind == i32::from(header.kind.number()))
         && (query.originator.is_empty() || query.originator == header.originator.as_str())
         && created >= query.created_from_ms
@@ -428,7 +448,8 @@ fn meets(network: &str, value: &str) -> bool {
     if let Ok(address) = host.unwrap_or(value).parse::<std::net::IpAddr>() {
         return asked.contains(&address);
     }
-    value.parse::<ipnet::IpNet>().is_ok_and(|around| around.contains(&asked))
+    let other = value.parse::<ipnet::IpNet>();
+    other.is_ok_and(|other| other.contains(&asked) || asked.contains(&other))
 }
 
 proptest! {

@@ -47,6 +47,25 @@ const RESCAN_ABSENT_MAX: u64 = LAG_ENTRIES_MAX / 2;
 /// How often a rescan that waits looks whether it may go on.
 const RESCAN_LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Tries in a row to write down what was found, each overtaken. The first is tried again at once, as
+/// when an hour begins; the pause then doubles, so that what stays wrong costs next to nothing.
+#[derive(Debug, Default)]
+struct Retries(u32);
+
+impl Retries {
+    const FIRST: Duration = Duration::from_millis(10);
+    /// The pause ends well below what a person notices once the cause is gone.
+    const MAX: Duration = Duration::from_secs(5);
+
+    fn pause(&mut self) -> Duration {
+        self.0 = self.0.saturating_add(1);
+        match self.0 {
+            1 => Duration::ZERO,
+            tries => Self::MAX.min(Self::FIRST * 2_u32.saturating_pow(tries.min(16) - 2)),
+        }
+    }
+}
+
 /// A part of the journal to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -81,16 +100,20 @@ fn is_due(written: Progress, now: Progress) -> bool {
 impl Node {
     /// Walks the journal for one partner until the node stops or the partner is revoked.
     pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
-        // Whoever shut the gate told why.
-        let shut = |error: &NodeError| {
-            matches!(error, NodeError::Journal(JournalError::Closed(Closed::Shut(_))))
-        };
-        let ended = self.disclose_until_stopped(&agency).await;
-        if let Err(error) = ended
-            && !shut(&error)
-        {
-            tracing::error!(partner = %agency, %error, "disclosing has ended");
-            self.links.failed(&agency, error.to_string());
+        loop {
+            match self.disclose_until_stopped(&agency).await {
+                // It goes on once the gate is open.
+                Err(NodeError::Journal(JournalError::Closed(
+                    Closed::Held | Closed::Doubted(_),
+                ))) => {}
+                // Whoever shut the gate told why.
+                Ok(()) | Err(NodeError::Journal(JournalError::Closed(Closed::Shut(_)))) => return,
+                Err(error) => {
+                    tracing::error!(partner = %agency, %error, "disclosing has ended");
+                    self.links.failed(&agency, error.to_string());
+                    return;
+                }
+            }
         }
     }
 
@@ -101,6 +124,7 @@ impl Node {
         let mut looks = tokio::time::interval(RESCAN_LOOK_EVERY);
         let mut held: Option<Discloser> = None;
         let mut progress = self.written(agency);
+        let mut retries = Retries::default();
         tokio::select! {
             () = self.guard.gate().opened() => {}
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
@@ -129,6 +153,12 @@ impl Node {
                         let after = part.after(progress, &found);
                         if self.publish(agency, found, after, basis).await? {
                             progress = after;
+                            retries = Retries::default();
+                            continue;
+                        }
+                        tokio::select! {
+                            () = tokio::time::sleep(retries.pause()) => {}
+                            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
                         }
                         continue;
                     }
@@ -289,6 +319,14 @@ mod tests {
 
     fn at(considered: u64, next: u64, end: u64) -> Progress {
         Progress { considered, rescan: Rescan { rules: 7, next, end } }
+    }
+
+    #[test]
+    fn an_overtaken_step_is_tried_again_at_once_and_then_ever_later() {
+        let mut retries = Retries::default();
+        let pauses: Vec<_> = (0..12).map(|_| retries.pause().as_millis()).collect();
+        assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000]);
+        assert_eq!(Retries(u32::MAX).pause(), Retries::MAX);
     }
 
     #[test]

@@ -94,18 +94,15 @@ def log(folder, name, generation, own):
 def check_record(entry, content, keys):
     """A RecordAccepted: signature and slots. Gives whether the originator's key is known."""
     header, signature, identity = message(entry[1]), message(entry[2]), sha(b"liaison/record/v1\0", entry[1])
-    node, index, last, path = sha(b"\0", identity), signature.get(2, 0), signature[3] - 1, signature.get(4, b"")
-    for at in range(0, len(path), 32):
-        is_right = index & 1 or index == last
-        node = sha(b"\1", path[at:at + 32], node) if is_right else sha(b"\1", node, path[at:at + 32])
-        while is_right and index and not index & 1:
-            index, last = index >> 1, last >> 1
-        index, last = index >> 1, last >> 1
-    need(last == 0, "the path of a record does not fit its batch")
+    node, index, path = sha(b"\0", identity), signature.get(2, 0), signature[3]
+    need(index < 64 and len(path) == 192, "the path of a record does not fit its batch")
+    for step in range(6):
+        sibling = path[32 * step:][:32]
+        node = sha(b"\1", sibling, node) if index >> step & 1 else sha(b"\1", node, sibling)
     check_content(header, identity, content)
     key = keys.get(header[4].decode(), {}).get(signature[1])
-    batch = b"liaison/batch/v1\0" + signature[3].to_bytes(4) + node
-    return bool(key) and signed(key, signature[5], batch, f"record {identity.hex()}") is None
+    batch = b"liaison/batch/v1\0" + node
+    return bool(key) and signed(key, signature[4], batch, f"record {identity.hex()}") is None
 
 def check_content(header, identity, content):
     need(content[:32] == identity, f"record {identity.hex()}: its content is missing")

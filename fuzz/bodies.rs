@@ -190,8 +190,7 @@ fn unsigned(kind: Kind, contents: &[Bytes]) -> pb::Envelope {
         signature: Some(pb::RecordSignature {
             key_id: Bytes::from_static(&[7; 16]),
             leaf_index: 0,
-            tree_size: 1,
-            path: Bytes::new(),
+            path: Bytes::from_static(&[5; 192]),
             signature: Bytes::from_static(&[0; 64]),
         }),
         slots: contents.iter().map(open).collect(),
@@ -305,7 +304,7 @@ pub fn draft(data: &[u8]) -> bool {
     let place = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
     let agency = "npa.go.jp".parse().expect("it is an agency name");
     let sealed = draft.seal(agency, place, Timestamp::MIN, || [0; 16]);
-    let signed = draft::sign(vec![sealed], &SeedKey::signing(), SeedKey::ID);
+    let signed = draft::sign(vec![sealed], &SeedKey::signing(), SeedKey::ID, || [5; 32]);
     let envelope = signed.expect("a draft that was accepted can be signed")[0].envelope();
     let verified = Signed::decode(envelope)
         .and_then(|signed| signed.verify(&SeedKey, &mut VerifiedRoots::default()));

@@ -119,7 +119,7 @@ fn record(value: &str) -> Verified {
         [salt; 16]
     });
     let key = originator().key(Role::Record);
-    draft::sign(vec![sealed], key.signing_key(), key.public().id()).unwrap().remove(0)
+    draft::sign(vec![sealed], key.signing_key(), key.public().id(), || [5; 32]).unwrap().remove(0)
 }
 
 fn accepted(record: &Verified) -> Vec<u8> {

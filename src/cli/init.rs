@@ -4,6 +4,7 @@ use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
+use crate::node::limits::Limits;
 use crate::policy::ClientRole;
 use crate::tls::ClientName;
 use clap::Args;
@@ -57,6 +58,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         guard: Guard::default(),
         http: Http::default(),
         release: Release::default(),
+        limits: Limits::default(),
     };
     let now = (crate::journal::open::system_clock())();
     let admin: ClientName = "admin".parse().map_err(|error| CliError::Other {

@@ -5,7 +5,7 @@ use super::{Context, directory};
 use crate::http;
 use crate::node::{Addresses, Node, TimeSource};
 use crate::rpc;
-use crate::tls::{AcceptLimits, Acceptor, Gate};
+use crate::tls::{Acceptor, Gate};
 use clap::Args;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +137,7 @@ async fn listen(node: &Node, address: &str, gate: Gate) -> Result<Acceptor, CliE
         source: Box::new(source),
     };
     let listener = TcpListener::bind(address).await.map_err(bound)?;
-    Acceptor::new(listener, gate, node.certificate(), AcceptLimits::default()).map_err(tls)
+    Acceptor::new(listener, gate, node.certificate(), node.config().limits.accept()).map_err(tls)
 }
 
 fn tls(source: rustls::Error) -> CliError {

@@ -167,6 +167,7 @@ fn reason_of(error: &RecordError) -> Reason {
     match error {
         RecordError::UnknownKey { .. }
         | RecordError::Signature { .. }
+        | RecordError::Batch(_)
         | RecordError::SignatureForm(_) => Reason::Signature,
         RecordError::Header(_)
         | RecordError::Slot { .. }

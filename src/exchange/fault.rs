@@ -59,6 +59,8 @@ pub enum Misbehaviour {
     BatchOrder { found: LeafIndex, wanted: TreeSize },
     #[error("more than {WINDOW} batches without a receipt")]
     WindowExceeded,
+    #[error("more than {WINDOW} batches in a row that are here already")]
+    RepeatedTooOften,
     #[error("note of the batch does not hold")]
     BatchNote(#[source] OpenError),
     #[error("note of the batch is for {found} entries, wanted {wanted}")]

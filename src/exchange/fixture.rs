@@ -117,7 +117,7 @@ impl Agency {
             self.salts += 1;
             self.salts.to_be_bytes()
         });
-        draft::sign(vec![sealed], &self.record_key, self.key_id()).unwrap().remove(0)
+        draft::sign(vec![sealed], &self.record_key, self.key_id(), || [5; 32]).unwrap().remove(0)
     }
 
     /// An indicator with slots of several classes.

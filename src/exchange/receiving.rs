@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use super::WINDOW;
 use super::batch::Batch;
 use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
@@ -14,6 +13,7 @@ use super::exception_statement::receipt;
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
 use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
+use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{LeafIndex, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Cosigner, Frontier, Note, TreeHead};
 use crate::pb;
@@ -51,6 +51,9 @@ pub(super) struct Receiving {
     storing: VecDeque<Storing>,
     /// The partner's hello was held against our own history; until then nothing is checked.
     let_in: bool,
+    /// Batches in a row that were here already. A partner that lost its place repeats at most one
+    /// window of them.
+    repeats: usize,
     /// The exceptions since the partner's last receipt were asked for, from this index.
     recalling: Option<LeafIndex>,
 }
@@ -70,6 +73,7 @@ impl Receiving {
             checking: None,
             storing: VecDeque::with_capacity(WINDOW),
             let_in: false,
+            repeats: 0,
             recalling: None,
         })
     }
@@ -102,7 +106,10 @@ impl Receiving {
             let held = self.held.size;
             out.push(Output::Alert(Alert::OwnEntriesLost { receipted, held }));
         } else if receipted < self.held.size {
-            let from = LeafIndex::new(receipted.get());
+            // No more than one window is ever without a receipt; a partner that names less lost its
+            // place, or wants us to read everything.
+            let window = self.held.size.get().saturating_sub(RECEIPT_EXCEPTIONS_MAX as u64);
+            let from = LeafIndex::new(receipted.get().max(window));
             self.recalling = Some(from);
             out.push(Output::LoadExceptions { from });
         }
@@ -171,6 +178,7 @@ impl Receiving {
         if self.under_way() >= WINDOW {
             return Err(Misbehaviour::WindowExceeded.into());
         }
+        self.repeats = 0;
         self.expected = batch.end();
         self.queue.push_back(batch);
         self.check_next(out);
@@ -178,7 +186,11 @@ impl Receiving {
     }
 
     /// A batch that is here already changes nothing, but may show that the partner's log forked.
-    fn repeat(&self, batch: &Batch, pair: &Pair, out: &mut Vec<Output>) -> Result<(), Fault> {
+    fn repeat(&mut self, batch: &Batch, pair: &Pair, out: &mut Vec<Output>) -> Result<(), Fault> {
+        self.repeats += 1;
+        if self.repeats > WINDOW {
+            return Err(Misbehaviour::RepeatedTooOften.into());
+        }
         if batch.end() == self.held.size {
             let head = pair.open_partner_head(batch.note()).map_err(Misbehaviour::BatchNote)?;
             let signed = head.checkpoint().head();

@@ -104,7 +104,7 @@ fn indicator() -> Arc<Verified> {
     let place = Place::first(series);
     let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || SALT);
     let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-    Arc::new(draft::sign(vec![sealed], &key.0, key.1).unwrap().remove(0))
+    Arc::new(draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0))
 }
 
 /// The record with only these slots open, as it may have come first.

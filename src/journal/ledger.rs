@@ -2,7 +2,8 @@
 //!
 //! Jobs that wait together are written together: one write, one fdatasync, then all callers are
 //! answered. An error while writing stops the thread; nothing is acknowledged after it, and the
-//! next start repairs the log.
+//! next start repairs the log. A job that asks for what cannot be written is taken back as a whole
+//! and refused; the others of its group are written.
 
 use super::JournalError;
 use super::gate::Gate;
@@ -13,14 +14,14 @@ use crate::ident::Timestamp;
 use crate::merkle::Frontier;
 use crate::store::{LeafRecord, Position, Segments};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Jobs that may wait; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 256;
 /// A group closes when it has this many bytes: about 10,000 records, 20 ms of work.
-const GROUP_BYTES: usize = 8 << 20;
+pub(super) const GROUP_BYTES: usize = 8 << 20;
 
 /// What the journal was when a job became durable.
 #[derive(Debug, Clone)]
@@ -30,8 +31,11 @@ pub struct Committed {
     pub note: Bytes,
 }
 
-type Answer = Box<dyn FnOnce(&Committed) + Send>;
-type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Answer, JournalError> + Send>;
+/// The answer to a job that is durable, or that was refused.
+pub type Answered<T> = Result<(T, Committed), JournalError>;
+
+type Answer = Box<dyn FnOnce(Result<&Committed, JournalError>) + Send>;
+type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), JournalError>, Answer) + Send>;
 
 /// Gives the time; the simulator and tests give their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -72,23 +76,29 @@ impl Ledger {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<(T, Committed), JournalError> {
-        self.enqueue(job).await?.await.map_err(|_| JournalError::Stopped)
+        self.enqueue(job).await?.await.map_err(|_| JournalError::Stopped)?
     }
 
-    /// Puts a job in its place in the writer's queue. What comes back answers when it is durable;
-    /// jobs are durable in the order in which they were enqueued.
+    /// Puts a job in its place in the writer's queue. The receiver is answered when the job is
+    /// durable, or when it was refused; jobs are durable in the order in which they were enqueued.
     pub async fn enqueue<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
-    ) -> Result<oneshot::Receiver<(T, Committed)>, JournalError> {
+    ) -> Result<oneshot::Receiver<Answered<T>>, JournalError> {
         self.gate.pass().await?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let value = job(transaction)?;
-            Ok(Box::new(move |committed: &Committed| {
+            let (value, staged) = match job(transaction) {
+                Ok(value) => (Some(value), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let answer: Answer = Box::new(move |outcome| {
+                let of_job = |committed: &Committed| value.map(|value| (value, committed.clone()));
+                let outcome = outcome.and_then(|at| of_job(at).ok_or(JournalError::Stopped));
                 // The caller may have gone; its work is durable all the same.
-                drop(answer.send((value, committed.clone())));
-            }))
+                drop(answer.send(outcome));
+            });
+            (staged, answer)
         });
         self.jobs.send(job).await.map_err(|_| JournalError::Stopped)?;
         Ok(answered)
@@ -201,7 +211,7 @@ impl Writing {
                     "the journal stops; start the node again, it repairs itself"
                 );
             })?;
-            answers.into_iter().for_each(|answer| answer(&committed));
+            answers.into_iter().for_each(|answer| answer(Ok(&committed)));
         }
         Ok(())
     }
@@ -209,6 +219,7 @@ impl Writing {
     fn stage(&mut self, job: Job, answers: &mut Vec<Answer>) -> Result<(), JournalError> {
         let now = (self.clock)();
         let now = self.state.last_at.map_or(now, |last| last.max(now));
+        let mark = self.group.mark(&self.frontier);
         let mut transaction = Transaction {
             signing: &self.signing,
             view: &self.view,
@@ -218,11 +229,22 @@ impl Writing {
             touched: &mut self.touched,
             now,
         };
-        let answer = job(&mut transaction).inspect_err(|error| {
-            let error = crate::store::describe(error);
-            tracing::error!(error, "a job failed after it was decided; the journal stops");
-        })?;
-        answers.push(answer);
+        let (staged, answer) = job(&mut transaction);
+        match staged.and_then(|()| Ok(self.group.check_job(&mark)?)) {
+            Ok(()) => answers.push(answer),
+            Err(error) if error.is_of_the_job() => {
+                tracing::warn!(%error, "a job of the journal was refused");
+                self.frontier = self.group.take_back(mark);
+                let committed = self.view.snapshot();
+                self.state = self.group.state_after(&committed.state, committed.size)?;
+                answer(Err(error));
+            }
+            Err(error) => {
+                let text = crate::store::describe(&error);
+                tracing::error!(error = text, "a job failed after it was decided; the journal stops");
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -258,9 +280,8 @@ impl Writing {
         let mut changes = self.group.finish(positions);
         self.state.remember_count(&mut changes);
         {
-            let mut recent =
-                self.view.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for (id, staged) in &self.group.records {
+            let mut recent = self.view.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, staged) in self.group.records.iter() {
                 if staged.place(end).marks().is_current() {
                     let partner = staged.given.map(|given| given.from);
                     recent.insert(Arc::clone(&staged.record), staged.journal_index, partner);
@@ -268,7 +289,7 @@ impl Writing {
                     recent.remove(id, staged.journal_index);
                 }
             }
-            for (id, place) in &self.group.marked {
+            for (id, place) in self.group.marked.iter() {
                 recent.remove(id, place.journal_index);
             }
         }

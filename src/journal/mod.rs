@@ -27,6 +27,7 @@ mod replay;
 pub mod retractions;
 pub mod search;
 pub mod series;
+mod staged;
 pub mod state;
 mod tag;
 mod touched;
@@ -51,6 +52,12 @@ pub enum JournalError {
     Store(#[from] StoreError),
     #[error("journal entry {index} cannot be read: {reason}")]
     Entry { index: u64, reason: String },
+    #[error(
+        "what would become a journal entry has {found} bytes, and an entry has at most {}; \
+         shorten the longest text",
+        entry::ENTRY_BYTES_MAX
+    )]
+    EntryTooLarge { found: usize },
     #[error("the log ends with a checkpoint of {found}, this node is {wanted}")]
     ForeignLog { found: String, wanted: String },
     #[error("the journal's root at size {size} is {found}, its checkpoint says {wanted}")]
@@ -69,5 +76,16 @@ impl JournalError {
     /// Returns true if stored bytes are damaged: the rest of the store can be read.
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Store(StoreError::Corrupt { .. }))
+    }
+
+    /// Whether a job of the writer asked for what cannot be written. The writer takes back what it
+    /// staged, refuses it, and goes on; all other errors of a job are of disk or program.
+    pub(super) const fn is_of_the_job(&self) -> bool {
+        matches!(
+            self,
+            Self::EntryTooLarge { .. }
+                | Self::Entry { .. }
+                | Self::Store(StoreError::FrameTooLarge { .. } | StoreError::BatchTooLarge { .. })
+        )
     }
 }

@@ -10,9 +10,10 @@ use super::held;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::prepared::Prepared;
 use super::progress::Progress;
-use super::series::{self, Joined, Member};
 use super::provenance;
 use super::refusals;
+use super::series::{self, Joined, Member};
+use super::staged::{Replaced, StagedMap};
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
@@ -67,7 +68,7 @@ pub(super) struct StagedLeaf {
 }
 
 /// A record that waits for the position of its content.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StagedRecord {
     pub(super) record: Arc<Verified>,
     pub(super) journal_index: u64,
@@ -112,18 +113,19 @@ pub(super) struct Group {
     pub(super) batch: Batch,
     pub(super) leaves: Vec<StagedLeaf>,
     pub(super) feeds: HashMap<FeedNumber, (Frontier, Vec<StagedLeaf>)>,
-    pub(super) records: HashMap<RecordId, StagedRecord>,
-    pub(super) series: HashMap<(SeriesId, AgencyName), SeriesHead>,
-    pub(super) disclosures: HashMap<(FeedNumber, RecordId), Disclosure>,
+    pub(super) records: StagedMap<RecordId, StagedRecord>,
+    pub(super) series: StagedMap<(SeriesId, AgencyName), SeriesHead>,
+    pub(super) disclosures: StagedMap<(FeedNumber, RecordId), Disclosure>,
     pub(super) changes: Vec<Change>,
     /// Records that are not staged and whose marks change.
-    pub(super) marked: HashMap<RecordId, RecordPlace>,
+    pub(super) marked: StagedMap<RecordId, RecordPlace>,
     /// The slots that partners gave of records that are here by another's leave.
-    pub(super) provenance: HashMap<(RecordId, PartnerNumber), SlotMask>,
+    pub(super) provenance: StagedMap<(RecordId, PartnerNumber), SlotMask>,
     /// Content that an erasure would have to overwrite too.
     pub(super) superseded: Vec<(RecordId, OldFrame)>,
     /// Content to be overwritten once the group is durable.
     pub(super) overwrites: Vec<OldFrame>,
+    pub(super) replaced: Replaced,
 }
 
 /// What the entries of late were about.
@@ -150,10 +152,12 @@ impl Group {
         self.marked.clear();
         self.superseded.clear();
         self.overwrites.clear();
+        self.replaced = Replaced::default();
     }
 
     /// Gives up the older content of a record that this group knows of.
     pub(super) fn forget_superseded(&mut self, id: &RecordId) -> Vec<OldFrame> {
+        self.note_superseded();
         let of_record = self.superseded.extract_if(.., |(of, _)| of == id);
         of_record.map(|(_, frame)| frame).collect()
     }
@@ -231,12 +235,7 @@ impl Transaction<'_> {
         let entry = pb::JournalEntry { at_ms: self.now.unix_ms() as u64, event: Some(event) };
         let bytes = entry.encode_to_vec();
         if bytes.len() > entry::ENTRY_BYTES_MAX {
-            let reason = format!(
-                "{} bytes are more than the {} that an entry may have",
-                bytes.len(),
-                entry::ENTRY_BYTES_MAX
-            );
-            return Err(JournalError::Entry { index, reason });
+            return Err(JournalError::EntryTooLarge { found: bytes.len() });
         }
         if let Some(event) = &entry.event {
             self.state.apply(index, self.now, event)?;
@@ -452,6 +451,7 @@ impl Transaction<'_> {
     ) -> Result<(), JournalError> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
         let (number, published) = (partner.feed, partner.published.clone());
+        self.group.note_feed(number);
         let sorts = partner.usual.sorts.and(sorts);
         let mut size = published.size;
         let mut disclosed = published.records_disclosed;
@@ -555,7 +555,7 @@ impl Group {
     /// The changes to the index once the positions of all frames are known.
     pub(super) fn finish(&mut self, positions: &[Position]) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
-        for (id, staged) in &self.records {
+        for (id, staged) in self.records.iter() {
             let place = staged.place(positions[staged.content_frame]);
             changes.push(index::put_place(id, place));
         }

@@ -40,7 +40,7 @@ pub use add_checkpoint::{
     ADD_CHECKPOINT_BYTES_MAX, ADD_CHECKPOINT_HASHES_MAX, AddCheckpoint, AddCheckpointError,
     parse_size_line, signature_lines, size_line,
 };
-pub use batch::{BATCH_LEAVES_MAX, BatchError, BatchTree, ProvenNodes, batch_root};
+pub use batch::{BATCH_LEAVES, BatchError, BatchPath, BatchTree, ProvenNodes};
 pub use checkpoint::{Checkpoint, CheckpointError, ORIGIN_BYTES_MAX, Origin};
 pub use cosignature::{CosignatureTime, Cosigner, TimeBeyondRange};
 pub use frontier::{Frontier, FrontierError};

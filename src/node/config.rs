@@ -1,6 +1,7 @@
 //! liaison.toml: what an operator may set. Every field says its unit and what it is for.
 
 use super::NodeError;
+use super::limits::Limits;
 use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
 use crate::merkle::{NoteVerifier, SignatureType};
@@ -50,6 +51,9 @@ pub struct Config {
     /// What is so unusual that its disclosure waits for two persons.
     #[serde(default)]
     pub release: Release,
+    /// How much of the node one partner or one client may take.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// What is so unusual that its disclosure waits for two persons.

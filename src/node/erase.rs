@@ -15,6 +15,7 @@ use crate::pb;
 use crate::policy::hold;
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::slots::SlotMask;
+use crate::record::stored;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// Revisions of one series that one act erases: one job of the writer.
 const REVISIONS_MAX: usize = 1_024;
+
+/// Bytes that one act may leave of all revisions: they are written again within its job.
+const LEFT_BYTES_MAX: usize = 48 << 20;
 
 /// The index is written anew at most this share of the time: one part in so many.
 const SCRUB_SHARE: u32 = 10;
@@ -98,7 +102,7 @@ pub(super) fn plan(
         return Ok(Err(NodeError::Precondition(text.to_owned())));
     }
     let orders = header.originator == tx.signing().agency;
-    let mut records = Vec::new();
+    let (mut records, mut left) = (Vec::new(), 0);
     for id in revisions(tx, &id)? {
         let (Some(record), Some(marks)) = (tx.record(&id)?, tx.marks(&id)?) else { continue };
         if let Some(hold) = hold(record.kind(), marks.is_restricted(), basis) {
@@ -107,6 +111,7 @@ pub(super) fn plan(
         let here = if orders { slots.without(record.erased_slots()) } else { record.open_slots() };
         let mask = slots.and(here);
         if !mask.is_empty() {
+            left += stored::encoded_len(&record.erased(mask));
             records.push((id, mask));
         }
     }
@@ -116,6 +121,16 @@ pub(super) fn plan(
     }
     if records.len() > REVISIONS_MAX {
         let text = format!("the series has more than {REVISIONS_MAX} revisions");
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    if left > LEFT_BYTES_MAX {
+        let text = format!(
+            "{} revisions would keep {} MiB of other slots, and one erasure writes at most {} MiB \
+             again; erase their large slots with it",
+            records.len(),
+            left >> 20,
+            LEFT_BYTES_MAX >> 20
+        );
         return Ok(Err(NodeError::Precondition(text)));
     }
     Ok(Ok(Plan { records, basis, authority: act.authority.clone(), orders }))

@@ -4,6 +4,7 @@
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
 use super::disclose::Discloser;
+use super::flow::{OUTBOUND_MAX, until};
 use super::keyring::Keys;
 use super::succeed;
 use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
@@ -16,7 +17,7 @@ use crate::exchange::{
 use crate::ident::{AgencyName, Generation, LeafIndex, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry;
-use crate::journal::ledger::Committed;
+use crate::journal::ledger::Answered;
 use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
@@ -85,11 +86,11 @@ impl Node {
         inbound: tonic::Streaming<pb::ExchangeRequest>,
     ) -> Result<ExchangeStream, NodeError> {
         self.refuse_unless_active(&agency)?;
-        let (outbound, frames) = mpsc::unbounded_channel();
+        let (outbound, frames) = mpsc::channel(OUTBOUND_MAX);
         let inbound = inbound.map(|item| item.map(|request| request.frame.unwrap_or_default()));
         let node = Arc::clone(self);
         tokio::spawn(async move { node.drive(agency, inbound, outbound).await });
-        let frames = tokio_stream::wrappers::UnboundedReceiverStream::new(frames);
+        let frames = tokio_stream::wrappers::ReceiverStream::new(frames);
         Ok(Box::pin(frames.map(|frame| Ok(pb::ExchangeResponse { frame: Some(frame) }))))
     }
 
@@ -125,7 +126,7 @@ impl Node {
         self: Arc<Self>,
         agency: AgencyName,
         inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
-        outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+        outbound: mpsc::Sender<pb::ExchangeFrame>,
     ) {
         let (replace, replaced) = watch::channel(false);
         let driving = self.links.with(&agency, |link| {
@@ -228,13 +229,18 @@ pub(super) struct Driver<'a> {
     /// Of the partner's logs on the card that the keys of this stream are from.
     pub(super) generation: Generation,
     session: Session,
-    outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+    /// Frames that wait for room in the transport, at most [`super::flow::UNSENT_MAX`] and what the session sends
+    /// unasked.
+    pub(super) unsent: VecDeque<pb::ExchangeFrame>,
+    /// Nothing is read before this time.
+    pub(super) paused: Option<tokio::time::Instant>,
+    /// The session asks for one thing of each kind at a time.
     pub(super) answers: mpsc::UnboundedSender<Answer>,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
     /// The records of checked batches by first index, until the session says to store them.
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
-    stores: VecDeque<oneshot::Receiver<(TakenIn, Committed)>>,
+    stores: VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
     published: u64,
     /// When each head was sent, by size, and how often the partner's rules of acceptance had changed by
     /// then.
@@ -247,7 +253,7 @@ impl<'a> Driver<'a> {
         node: &'a Arc<Node>,
         agency: &'a AgencyName,
         mut inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
-        outbound: mpsc::UnboundedSender<pb::ExchangeFrame>,
+        outbound: mpsc::Sender<pb::ExchangeFrame>,
         mut replaced: watch::Receiver<bool>,
     ) -> Result<Closing, End> {
         let pair = node.pair(agency)?;
@@ -280,7 +286,8 @@ impl<'a> Driver<'a> {
             source: partner.source,
             generation,
             session,
-            outbound,
+            unsent: VecDeque::new(),
+            paused: None,
             answers,
             checker: node.checker(agency, pair).map(Box::new),
             discloser: None,
@@ -300,11 +307,30 @@ impl<'a> Driver<'a> {
         pending.extend(driver.session.handle(Input::Acceptance(acceptance), node.now()));
         loop {
             if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
+                if closing == Closing::Drained {
+                    driver.flush(&outbound).await;
+                }
                 return Ok(closing);
             }
             let input = tokio::select! {
-                frame = inbound.next() => match frame {
-                    Some(Ok(frame)) => Input::Frame(frame),
+                room = outbound.reserve(), if !driver.unsent.is_empty() => match room {
+                    Ok(room) => {
+                        if let Some(frame) = driver.unsent.pop_front() {
+                            room.send(frame);
+                        }
+                        continue;
+                    }
+                    Err(_) => return Err(End::Cut("the stream is gone".to_owned())),
+                },
+                () = until(driver.paused) => {
+                    driver.paused = None;
+                    continue;
+                }
+                frame = inbound.next(), if driver.may_read() => match frame {
+                    Some(Ok(frame)) => {
+                        driver.charge(&frame);
+                        Input::Frame(frame)
+                    }
                     Some(Err(status)) => {
                         // Some errors are of what was sent, the others of the connection.
                         node.refused(match status.code() {
@@ -316,7 +342,7 @@ impl<'a> Driver<'a> {
                     None => return Err(End::Cut("the partner closed the stream".to_owned())),
                 },
                 Some(answer) = answered.recv() => driver.answered(answer)?,
-                taken = stored(&mut driver.stores) => match taken {
+                taken = stored(&mut driver.stores) => match taken? {
                     TakenIn::Stored { erased, exceptions } => {
                         if erased {
                             node.scrub_soon();
@@ -392,9 +418,7 @@ impl<'a> Driver<'a> {
                     if let Some(Body::Hello(hello)) = &mut frame.body {
                         hello.time_ms = self.node.time.wall().unix_ms().unsigned_abs();
                     }
-                    if self.outbound.send(frame).is_err() {
-                        return Err(End::Cut("the stream is gone".to_owned()));
-                    }
+                    self.send(frame);
                 }
                 Output::AskRoot(size) => self.answer_root(size)?,
                 Output::Load { from } => self.load(from)?,
@@ -573,15 +597,18 @@ pub(super) fn is_still(tx: &Transaction<'_>, agency: &AgencyName, generation: Ge
     partner.is_some_and(|partner| partner.card.card().generation == generation)
 }
 
-/// Waits for the oldest store to be durable; for ever while there is none.
-async fn stored(stores: &mut VecDeque<oneshot::Receiver<(TakenIn, Committed)>>) -> TakenIn {
+/// Waits for the oldest store to be durable; for ever while there is none. An error says that the
+/// journal could not hold the batch.
+async fn stored(
+    stores: &mut VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
+) -> Result<TakenIn, JournalError> {
     let Some(oldest) = stores.front_mut() else { return std::future::pending().await };
-    let Ok((taken, _)) = oldest.await else {
+    let Ok(answered) = oldest.await else {
         // The writer has stopped, and with it the node.
         return std::future::pending().await;
     };
     stores.pop_front();
-    taken
+    answered.map(|(taken, _)| taken)
 }
 
 /// The largest run of entries from `start` to a published head that fits one message, with what

@@ -15,11 +15,13 @@ mod disclose;
 mod erase;
 mod explain;
 mod facts_change;
+mod flow;
 mod guard;
 mod health;
 pub mod init;
 mod judge;
 mod keyring;
+pub mod limits;
 mod link;
 mod links;
 mod onboarding;
@@ -29,6 +31,7 @@ mod partners;
 mod past;
 mod plan;
 mod policies;
+mod quota;
 pub mod receipt;
 pub mod releases;
 mod retention;
@@ -62,6 +65,7 @@ use crate::merkle::{Cosigner, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::record::draft::SeriesSecret;
+use crate::store::StoreError;
 use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
 use config::Config;
@@ -69,6 +73,7 @@ use guard::Guard;
 use links::Links;
 use past::PastBundles;
 use policies::Rules;
+use quota::{Quota, Turns};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,6 +97,9 @@ pub enum NodeError {
     /// It may be tried again later.
     #[error("{0}")]
     Unavailable(String),
+    /// The caller has used up its share of something.
+    #[error("{0}")]
+    Exhausted(String),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("{0}")]
@@ -110,11 +118,18 @@ impl NodeError {
             Self::Invalid(_) => tonic::Code::InvalidArgument,
             Self::Precondition(_) => tonic::Code::FailedPrecondition,
             Self::Refused(_) => tonic::Code::PermissionDenied,
+            Self::Exhausted(_) => tonic::Code::ResourceExhausted,
             Self::Journal(JournalError::Closed(Closed::Shut(_))) => tonic::Code::FailedPrecondition,
             Self::Journal(
                 JournalError::Stopped | JournalError::Closed(Closed::Held | Closed::Doubted(_)),
             )
             | Self::Unavailable(_) => tonic::Code::Unavailable,
+            Self::Journal(
+                JournalError::EntryTooLarge { .. }
+                | JournalError::Store(
+                    StoreError::FrameTooLarge { .. } | StoreError::BatchTooLarge { .. },
+                ),
+            ) => tonic::Code::InvalidArgument,
             Self::Journal(_) | Self::Start(_) => tonic::Code::Internal,
         }
     }
@@ -155,6 +170,9 @@ pub struct Node {
     denials: Mutex<BTreeMap<AgencyName, BTreeMap<String, u64>>>,
     refusals: Mutex<BTreeMap<String, u64>>,
     handshakes: Mutex<Vec<Arc<RefusalCounts>>>,
+    partner_quota: Quota,
+    client_quota: Quota,
+    turns: Turns,
     addresses: Mutex<Addresses>,
     /// Told when the index is to be written anew.
     scrub: Notify,
@@ -213,6 +231,9 @@ impl Node {
             denials: Mutex::default(),
             refusals: Mutex::default(),
             handshakes: Mutex::default(),
+            partner_quota: Quota::new(config.limits.of_partner()),
+            client_quota: Quota::new(config.limits.of_client()),
+            turns: Turns::default(),
             addresses: Mutex::default(),
             scrub: Notify::new(),
             unasked: Mutex::default(),

@@ -10,7 +10,6 @@ use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::transaction::{Origin, Transaction};
 use crate::pb;
-use crate::record::commit::Salt;
 use crate::record::draft::{Draft, DraftError, Place, Sealed, SeriesSecret};
 use crate::record::slots::SlotMask;
 use std::collections::HashMap;
@@ -50,7 +49,7 @@ impl Plan {
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
     ) -> Result<Self, JournalError> {
-        let mut salts = Salts::default();
+        let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
         let mut words = Vec::with_capacity(drafts.len());
         let mut drawn: Vec<Drawn> = Vec::with_capacity(drafts.len());
@@ -102,12 +101,12 @@ impl Plan {
                 None => (pb::DraftOutcome::Created, Place::first(series)),
             };
             let own = grounds.own.clone();
-            let sealed = draft.clone().seal(own, place, grounds.now, || salts.next());
+            let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
             heads.insert(series, (place.revision, sealed.id(), fingerprint));
             results.push(answer(outcome, sealed.id(), series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
         }
-        let records = sign(drawn, grounds)?;
+        let records = sign(drawn, grounds, &mut random)?;
         Ok(Self { results, words, records, size: grounds.size })
     }
 
@@ -128,12 +127,16 @@ impl Plan {
     }
 }
 
-fn sign(drawn: Vec<Drawn>, grounds: &Grounds<'_>) -> Result<Vec<Prepared>, JournalError> {
+fn sign(
+    drawn: Vec<Drawn>,
+    grounds: &Grounds<'_>,
+    random: &mut Randomness,
+) -> Result<Vec<Prepared>, JournalError> {
     let (sealed, rest): (Vec<Sealed>, Vec<_>) = drawn
         .into_iter()
         .map(|Drawn { sealed, fingerprint, before }| (sealed, (fingerprint, before)))
         .unzip();
-    let signed = grounds.signer.sign(sealed, grounds.size)?;
+    let signed = grounds.signer.sign(sealed, grounds.size, random)?;
     let prepare = |(record, (fingerprint, head))| {
         let before = HeadAt { head, size: grounds.size };
         Prepared::new(Arc::new(record)).saying(fingerprint).after(before)
@@ -195,24 +198,25 @@ fn contradiction() -> pb::DraftResult {
     }
 }
 
-/// Salts from the machine's generator, drawn many at a time.
+/// Random bytes from the machine's generator, drawn many at a time: for salts, and for what hides
+/// the records of a batch among its leaves.
 #[derive(Default)]
-pub(super) struct Salts {
+pub(super) struct Randomness {
     drawn: Vec<u8>,
 }
 
-impl Salts {
+impl Randomness {
     const DRAWN_BYTES: usize = 4_096;
 
-    pub(super) fn next(&mut self) -> Salt {
-        if self.drawn.len() < 16 {
+    pub(super) fn next<const BYTES: usize>(&mut self) -> [u8; BYTES] {
+        if self.drawn.len() < BYTES {
             self.drawn.resize(Self::DRAWN_BYTES, 0);
             // Without randomness nothing can be signed; the process must not go on.
             getrandom::fill(&mut self.drawn).expect("the machine gives random numbers");
         }
-        let (rest, salt) = self.drawn.split_at(self.drawn.len() - 16);
-        let salt = salt.try_into().expect("16 bytes were split off");
+        let (rest, taken) = self.drawn.split_at(self.drawn.len() - BYTES);
+        let taken = taken.try_into().expect("so many bytes were split off");
         self.drawn.truncate(rest.len());
-        salt
+        taken
     }
 }

@@ -3,7 +3,8 @@
 //! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
 //! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
-use super::plan::{Grounds, Plan, Salts};
+use super::plan::{Grounds, Plan, Randomness};
+use super::quota::{Charge, DayLimits, RECORD_BYTES};
 use super::{Node, NodeError};
 use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
@@ -15,8 +16,10 @@ use crate::pb;
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
 use crate::record::signed::Verified;
 use ed25519_dalek::SigningKey;
+use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Drafts that one job of the writer takes.
 const DRAFTS_MAX: usize = 1_024;
@@ -76,8 +79,9 @@ impl RecordSigner {
         &self,
         sealed: Vec<Sealed>,
         index: u64,
+        random: &mut Randomness,
     ) -> Result<Vec<Verified>, JournalError> {
-        draft::sign(sealed, &self.key, self.key_id)
+        draft::sign(sealed, &self.key, self.key_id, || random.next())
             .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
     }
 }
@@ -131,6 +135,8 @@ impl Node {
                 drafts.len()
             )));
         }
+        self.charge(client, &drafts)?;
+        let _turn = self.turns.wait(client, Instant::now()).await;
         let planner = self.planner();
         let (client, signer) = (client.to_owned(), self.record_signer());
         signer.check(&self.view().snapshot().state, self.now())?;
@@ -163,6 +169,23 @@ impl Node {
         }
         let (results, committed) = self.ledger.commit(move |tx| task.decide_within(tx)).await?;
         Ok(Submitted { results, committed })
+    }
+
+    /// Counts drafts for their client, unless it has used up its day.
+    fn charge(&self, client: &str, drafts: &[pb::Draft]) -> Result<(), NodeError> {
+        let bytes: usize = drafts.iter().map(|draft| draft.encoded_len() + RECORD_BYTES).sum();
+        let charge = Charge { records: drafts.len() as u64, bytes: bytes as u64 };
+        self.client_quota.take(client, charge, Instant::now()).map_err(|wait| {
+            self.refused("journal quota of a client");
+            let DayLimits { records, bytes } = self.client_quota.limits();
+            NodeError::Exhausted(format!(
+                "{client} submitted as much as a client may in a day: {records} drafts, or {} MiB; try \
+                 again in {} s, or have client_records_per_day or client_mib_per_day raised in \
+                 liaison.toml",
+                bytes >> 20,
+                wait.as_secs()
+            ))
+        })
     }
 
     fn planner(&self) -> Planner {
@@ -214,10 +237,10 @@ impl Node {
                     Err(error) => return Ok(Err(NodeError::Invalid(error.to_string()))),
                 };
                 let place = Place::end(header.series);
-                let mut salts = Salts::default();
-                let sealed = draft.seal(own, place, tx.now(), || salts.next());
+                let mut random = Randomness::default();
+                let sealed = draft.seal(own, place, tx.now(), || random.next());
                 let id = sealed.id();
-                for record in signer.sign(vec![sealed], tx.size().get())? {
+                for record in signer.sign(vec![sealed], tx.size().get(), &mut random)? {
                     tx.accept(Arc::new(record), Origin::Client(&client))?;
                 }
                 Ok(Ok(id))

@@ -1,6 +1,7 @@
 //! The tasks of a running node: one that discloses and one that dials for each partner, and the
 //! renewal of the certificate. They end when the node stops.
 
+use super::flow::OUTBOUND_MAX;
 use super::link::retry_after;
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// How often the certificate is looked at; it lives for weeks.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(3_600);
@@ -122,9 +123,9 @@ impl Node {
         let channel = connect_partner(&self.certificate, &partner.card)
             .await
             .map_err(|error| NodeError::start("dialling", error))?;
-        let (outbound, frames) = mpsc::unbounded_channel();
-        let requests = UnboundedReceiverStream::new(frames)
-            .map(|frame| pb::ExchangeRequest { frame: Some(frame) });
+        let (outbound, frames) = mpsc::channel(OUTBOUND_MAX);
+        let requests =
+            ReceiverStream::new(frames).map(|frame| pb::ExchangeRequest { frame: Some(frame) });
         let mut client = ExchangeServiceClient::new(channel)
             .max_decoding_message_size(super::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(super::MESSAGE_BYTES_MAX);

@@ -45,11 +45,10 @@ pub fn record_id(header: &[u8]) -> RecordId {
     )
 }
 
-/// What a record key signs: tag, tree size as u32 big-endian, root.
-pub fn batch_message(tree_size: u8, root: &TreeHash) -> [u8; 17 + 4 + 32] {
-    let mut message = [0; 17 + 4 + 32];
-    message[..17].copy_from_slice(BATCH_TAG);
-    message[17..21].copy_from_slice(&u32::from(tree_size).to_be_bytes());
-    message[21..].copy_from_slice(root.as_bytes());
+/// Returns the message that a record key signs: tag, root of a tree of 64 leaves.
+pub fn batch_message(root: &TreeHash) -> [u8; BATCH_TAG.len() + TreeHash::BYTES] {
+    let mut message = [0; BATCH_TAG.len() + TreeHash::BYTES];
+    message[..BATCH_TAG.len()].copy_from_slice(BATCH_TAG);
+    message[BATCH_TAG.len()..].copy_from_slice(root.as_bytes());
     message
 }

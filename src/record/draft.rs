@@ -1,7 +1,7 @@
 //! A record before it is signed, and the step that signs it.
 //!
-//! A draft is normalised and checked once, here. Signing takes whole batches; the salts come from
-//! the caller, because nothing here draws random numbers.
+//! A draft is normalised and checked once, here. Signing takes whole batches; salts and padding
+//! come from the caller, because nothing here draws random numbers.
 
 use super::commit::{self, Salt};
 use super::content::Content;
@@ -13,8 +13,8 @@ use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
 use super::slots::{SlotMask, SlotNumber};
 use super::wire;
 use super::withdrawal;
-use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp};
-use crate::merkle::{BATCH_LEAVES_MAX, BatchTree};
+use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::merkle::{BATCH_LEAVES, BatchTree};
 use crate::pb;
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
@@ -325,18 +325,21 @@ impl Sealed {
     }
 }
 
-/// Signs records in batches of at most 64. Each root's signature is verified before it is used,
-/// so that a fault while signing cannot leave the program.
+/// Signs records in batches of at most 64, each a tree of exactly 64 leaves. `draw` returns other
+/// random bytes at each call, for the places of the records and the leaves that are not records.
+/// Each root's signature is verified before it is used, so that a fault while signing cannot leave
+/// the program.
 pub fn sign(
     records: Vec<Sealed>,
     key: &SigningKey,
     key_id: KeyId,
+    mut draw: impl FnMut() -> [u8; 32],
 ) -> Result<Vec<Verified>, RecordError> {
     let mut signed = Vec::with_capacity(records.len());
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() {
-        let batch: Vec<Sealed> = records.by_ref().take(BATCH_LEAVES_MAX).collect();
-        sign_batch(batch, key, key_id, &mut signed)?;
+        let batch: Vec<Sealed> = records.by_ref().take(BATCH_LEAVES).collect();
+        sign_batch(batch, key, key_id, &mut draw, &mut signed)?;
     }
     Ok(signed)
 }
@@ -345,25 +348,18 @@ fn sign_batch(
     batch: Vec<Sealed>,
     key: &SigningKey,
     key_id: KeyId,
+    draw: impl FnMut() -> [u8; 32],
     signed: &mut Vec<Verified>,
 ) -> Result<(), RecordError> {
     let ids: Vec<RecordId> = batch.iter().map(Sealed::id).collect();
-    let tree = BatchTree::new(&ids)
-        .map_err(|_| RecordError::SignatureForm("the batch does not have 1 to 64 records"))?;
-    let tree_size = ids.len() as u8;
-    let message = commit::batch_message(tree_size, &tree.root());
+    let tree = BatchTree::new(&ids, draw)?;
+    let message = commit::batch_message(&tree.root());
     let bytes = key.sign(&message).to_bytes();
     key.verifying_key().verify_strict(&message, &Signature::from_bytes(&bytes)).map_err(|_| {
         RecordError::SignatureForm("the signature just made does not verify; the machine is faulty")
     })?;
-    for (leaf_index, record) in (0..).zip(batch) {
-        let signature = BatchSignature {
-            key_id,
-            leaf_index,
-            tree_size,
-            path: tree.path(LeafIndex::new(u64::from(leaf_index))).unwrap_or_default(),
-            bytes,
-        };
+    for (path, record) in tree.paths().zip(batch) {
+        let signature = BatchSignature { key_id, path, bytes };
         let Sealed { id, header_bytes, header, slots } = record;
         signed.push(Verified::signed_here(header_bytes, header, id, signature, slots));
     }

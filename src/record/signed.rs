@@ -10,10 +10,8 @@ use super::kind::{ClassSet, Kind};
 use super::personal::{self, PersonalGround};
 use super::slots::{Rule, SlotMask, SlotNumber};
 use super::wire::{self, SlotError};
-use crate::ident::{
-    AgencyName, KeyId, LeafIndex, RecordId, SeriesId, Timestamp, TreeHash, TreeSize,
-};
-use crate::merkle::{BATCH_LEAVES_MAX, BatchError, ProvenNodes, batch_root, leaf_hash};
+use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp, TreeHash};
+use crate::merkle::{BatchError, BatchPath, ProvenNodes};
 use crate::pb;
 use crate::value::{Value, ValueType};
 use bytes::Bytes;
@@ -37,6 +35,8 @@ pub enum RecordError {
     SlotsHash,
     #[error("signature block: {0}")]
     SignatureForm(&'static str),
+    #[error("signature block: {0}")]
+    Batch(#[from] BatchError),
     #[error("key {key} is not a record key of {originator} at {at}")]
     UnknownKey { key: KeyId, originator: AgencyName, at: Timestamp },
     #[error("the signature does not verify under key {key} of {originator}")]
@@ -60,13 +60,12 @@ impl Slot {
     }
 }
 
-/// What binds a record to its originator's key.
+/// The signature that binds a record to its originator's key: over the root of a batch, with the
+/// path of the record in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSignature {
     pub key_id: KeyId,
-    pub leaf_index: u8,
-    pub tree_size: u8,
-    pub path: Vec<TreeHash>,
+    pub path: BatchPath,
     pub bytes: [u8; 64],
 }
 
@@ -74,26 +73,12 @@ impl TryFrom<pb::RecordSignature> for BatchSignature {
     type Error = RecordError;
 
     fn try_from(wire: pb::RecordSignature) -> Result<Self, RecordError> {
-        let pb::RecordSignature { key_id, leaf_index, tree_size, path, signature } = wire;
+        let pb::RecordSignature { key_id, leaf_index, path, signature } = wire;
         let form = RecordError::SignatureForm;
-        let tree_size = u8::try_from(tree_size)
-            .ok()
-            .filter(|size| (1..=BATCH_LEAVES_MAX).contains(&usize::from(*size)))
-            .ok_or(form("the batch does not have 1 to 64 records"))?;
-        let leaf_index = u8::try_from(leaf_index)
-            .ok()
-            .filter(|index| *index < tree_size)
-            .ok_or(form("the leaf index lies outside the batch"))?;
-        let steps = path.chunks_exact(TreeHash::BYTES);
-        if !steps.remainder().is_empty() {
-            return Err(form("the path is not made of 32-byte hashes"));
-        }
         Ok(Self {
             key_id: KeyId::try_from(&key_id[..])
                 .map_err(|_| form("the key id has not 16 bytes"))?,
-            leaf_index,
-            tree_size,
-            path: steps.filter_map(|step| TreeHash::try_from(step).ok()).collect(),
+            path: BatchPath::from_wire(leaf_index, &path)?,
             bytes: signature[..].try_into().map_err(|_| form("the signature has not 64 bytes"))?,
         })
     }
@@ -101,12 +86,11 @@ impl TryFrom<pb::RecordSignature> for BatchSignature {
 
 impl From<&BatchSignature> for pb::RecordSignature {
     fn from(signature: &BatchSignature) -> Self {
-        let path: Vec<u8> =
-            signature.path.iter().flat_map(|hash| hash.as_bytes().iter().copied()).collect();
+        let steps = signature.path.steps();
+        let path: Vec<u8> = steps.iter().flat_map(|hash| *hash.as_bytes()).collect();
         Self {
             key_id: Bytes::copy_from_slice(signature.key_id.as_bytes()),
-            leaf_index: u32::from(signature.leaf_index),
-            tree_size: u32::from(signature.tree_size),
+            leaf_index: u32::from(signature.path.leaf_index()),
             path: path.into(),
             signature: Bytes::copy_from_slice(&signature.bytes),
         }
@@ -127,7 +111,7 @@ pub trait KeyRing {
 /// Roots whose signature verified, so that a batch costs one verification.
 #[derive(Debug, Default)]
 pub struct VerifiedRoots {
-    seen: HashSet<(KeyId, u8, TreeHash, [u8; 64])>,
+    seen: HashSet<(KeyId, TreeHash, [u8; 64])>,
     last: Option<LastBatch>,
 }
 
@@ -135,16 +119,13 @@ pub struct VerifiedRoots {
 #[derive(Debug)]
 struct LastBatch {
     key_id: KeyId,
-    tree_size: u8,
     bytes: [u8; 64],
     nodes: ProvenNodes,
 }
 
 impl LastBatch {
     fn is_of(&self, signature: &BatchSignature) -> bool {
-        self.key_id == signature.key_id
-            && self.tree_size == signature.tree_size
-            && self.bytes == signature.bytes
+        self.key_id == signature.key_id && self.bytes == signature.bytes
     }
 }
 
@@ -152,40 +133,31 @@ impl VerifiedRoots {
     /// Batches arrive together; remembering more than a window of them buys nothing.
     const MOST: usize = 4096;
 
-    /// Whether the record's path leads to a root that the key signed; an error when no root of
-    /// such a batch can have such a path.
-    fn verify(
-        &mut self,
-        key: &VerifyingKey,
-        signature: &BatchSignature,
-        id: RecordId,
-    ) -> Result<bool, BatchError> {
-        let index = LeafIndex::new(u64::from(signature.leaf_index));
+    /// Returns whether the record's path leads to a root that the key signed.
+    fn verify(&mut self, key: &VerifyingKey, signature: &BatchSignature, id: RecordId) -> bool {
         if let Some(last) = self.last.as_mut().filter(|last| last.is_of(signature))
-            && last.nodes.prove(leaf_hash(id.as_bytes()), index, &signature.path)
+            && last.nodes.prove(&id, &signature.path)
         {
-            return Ok(true);
+            return true;
         }
-        let size = TreeSize::new(u64::from(signature.tree_size));
-        let root = batch_root(&id, index, size, &signature.path)?;
+        let root = signature.path.root(&id);
         if !self.check(key, signature, root) {
-            return Ok(false);
+            return false;
         }
         self.last = Some(LastBatch {
             key_id: signature.key_id,
-            tree_size: signature.tree_size,
             bytes: signature.bytes,
-            nodes: ProvenNodes::new(root, size)?,
+            nodes: ProvenNodes::new(root),
         });
-        Ok(true)
+        true
     }
 
     fn check(&mut self, key: &VerifyingKey, signature: &BatchSignature, root: TreeHash) -> bool {
-        let entry = (signature.key_id, signature.tree_size, root, signature.bytes);
+        let entry = (signature.key_id, root, signature.bytes);
         if self.seen.contains(&entry) {
             return true;
         }
-        let message = commit::batch_message(signature.tree_size, &root);
+        let message = commit::batch_message(&root);
         let good = key.verify_strict(&message, &Signature::from_bytes(&signature.bytes)).is_ok();
         if good {
             if self.seen.len() >= Self::MOST {
@@ -291,10 +263,7 @@ pub fn verify_header(
                 at: header.created_at,
             }
         })?;
-    let verified = roots
-        .verify(&key, signature, *id)
-        .map_err(|_| RecordError::SignatureForm("the path does not fit the batch"))?;
-    if verified {
+    if roots.verify(&key, signature, *id) {
         Ok(())
     } else {
         Err(RecordError::Signature { key: signature.key_id, originator: originator.clone() })
@@ -472,7 +441,7 @@ impl Verified {
                 Slot::Withheld(_) | Slot::Erased(_) => SLOT,
             })
             .sum();
-        FRAME + self.header_bytes.len() + self.signature.path.len() * TreeHash::BYTES + slots
+        FRAME + self.header_bytes.len() + size_of_val(self.signature.path.steps()) + slots
     }
 
     /// The envelope with everything that is here.

@@ -10,11 +10,13 @@ use super::slots::{SlotMask, SlotNumber};
 use super::stored;
 use super::withdrawal;
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::merkle::{BatchError, leaf_hash};
 use crate::pb;
 use bytes::Bytes;
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use proptest::prelude::*;
 use prost::Message as _;
+use sha2::Digest as _;
 use std::collections::HashMap;
 
 const KEY_ID: KeyId = KeyId::from_bytes([7; 16]);
@@ -90,6 +92,12 @@ fn counted_salts() -> impl FnMut() -> [u8; 16] {
     }
 }
 
+/// Padding and places that differ but repeat from run to run.
+fn counted_padding() -> impl FnMut() -> [u8; 32] {
+    let mut salts = counted_salts();
+    move || sha2::Sha256::digest(salts()).into()
+}
+
 fn sign_all(drafts: Vec<pb::Draft>) -> Vec<Verified> {
     let mut salts = counted_salts();
     let sealed = drafts
@@ -100,7 +108,7 @@ fn sign_all(drafts: Vec<pb::Draft>) -> Vec<Verified> {
             draft.seal(agency(), place, at(), &mut salts)
         })
         .collect();
-    draft::sign(sealed, &signing_key(), KEY_ID).unwrap()
+    draft::sign(sealed, &signing_key(), KEY_ID, counted_padding()).unwrap()
 }
 
 fn sign_one(wire: pb::Draft) -> Verified {
@@ -295,11 +303,45 @@ fn a_kind_without_a_natural_key_needs_one() {
 }
 
 #[test]
-fn a_signature_by_another_key_originator_or_over_another_batch_size_is_refused() {
+fn a_signature_over_a_batch_of_other_than_64_leaves_is_refused() {
     let record = sign_one(indicator("host.example"));
-    let mut wrong_size = record.envelope();
-    wrong_size.signature.as_mut().unwrap().tree_size = 2;
-    assert!(verify(wrong_size).is_err());
+    let full = record.envelope().signature.unwrap().path;
+    assert_eq!(full.len(), 6 * 32);
+    for path in [Bytes::new(), full.slice(..5 * 32), Bytes::from([&full[..], &[5; 32]].concat())] {
+        let mut wire = record.envelope();
+        let length = path.len();
+        wire.signature.as_mut().unwrap().path = path;
+        assert_eq!(verify(wire), Err(RecordError::Batch(BatchError::Path(length))));
+    }
+    let mut outside = record.envelope();
+    outside.signature.as_mut().unwrap().leaf_index = 64;
+    assert_eq!(verify(outside), Err(RecordError::Batch(BatchError::Place(64))));
+    // The root of a smaller tree, signed with the right key: its path has not six hashes.
+    let leaf = leaf_hash(record.id().as_bytes());
+    let mut alone = record.envelope();
+    let signature = alone.signature.as_mut().unwrap();
+    signature.path = Bytes::new();
+    let bytes = signing_key().sign(&super::commit::batch_message(&leaf)).to_bytes();
+    signature.signature = Bytes::copy_from_slice(&bytes);
+    assert_eq!(verify(alone), Err(RecordError::Batch(BatchError::Path(0))));
+}
+
+#[test]
+fn a_partner_that_has_some_records_of_a_batch_cannot_see_how_many_others_were_signed() {
+    for count in [3, 17, 64] {
+        let records = sign_all((0..count).map(|n| indicator(&format!("h{n}.example"))).collect());
+        let places: Vec<u8> =
+            records.iter().take(3).map(|record| record.signature().path.leaf_index()).collect();
+        assert!(places.iter().all(|place| *place < 64));
+        assert_ne!(places, [0, 1, 2]);
+        let forms = records.iter().map(|record| record.envelope().signature.unwrap().path.len());
+        assert!(forms.eq(std::iter::repeat_n(6 * 32, count)));
+    }
+}
+
+#[test]
+fn a_signature_by_another_key_or_originator_is_refused() {
+    let record = sign_one(indicator("host.example"));
     let mut wrong_key = record.envelope();
     wrong_key.signature.as_mut().unwrap().key_id = Bytes::from(vec![8; 16]);
     assert!(matches!(verify(wrong_key), Err(RecordError::UnknownKey { .. })));
@@ -388,7 +430,7 @@ fn known_answers_hold() {
         hex(record.header_bytes()),
         record.id(),
         hex(&record.signature().bytes),
-        hex(&<sha2::Sha256 as sha2::Digest>::digest(record.envelope().encode_to_vec())),
+        hex(&sha2::Sha256::digest(record.envelope().encode_to_vec())),
     );
     assert_eq!(found, vector);
 }

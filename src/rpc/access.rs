@@ -3,18 +3,19 @@
 //! The certificate was checked when the connection began; the role is looked up at every request.
 //! To a partner, unknown and forbidden look the same.
 
+use super::metered::{Answering, Metered};
 use super::refusal::forbidden;
 use super::{CALL_TIMEOUT, LONG_CALL_TIMEOUT};
 use crate::node::Node;
 use crate::policy::{Access, ClientRole};
-use crate::tls::{Caller, CallerInfo};
+use crate::tls::{Caller, CallerInfo, Place, RequestPlace};
 use http::{Request, Response};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// What a client with any role may call beside the rpcs of the access policy: whether the node is
@@ -99,9 +100,24 @@ pub(super) struct Guarded<S> {
     guard: Guard,
 }
 
-impl<S, B> Service<Request<B>> for Guarded<S>
+impl<S> Guarded<S> {
+    /// Counts a request for its caller, unless that has as many under way as it may have.
+    fn begin(&self, info: Option<&CallerInfo>) -> Result<(Place, RequestPlace), Status> {
+        let place = info.map(|info| info.place.clone()).ok_or_else(forbidden)?;
+        if let Some(begun) = place.begin_request() {
+            return Ok((place, begun));
+        }
+        self.guard.node.refused("requests of one caller");
+        Err(Status::resource_exhausted(format!(
+            "{} requests of this caller are under way, as many as one may have; wait until some end",
+            place.requests_max()
+        )))
+    }
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -113,19 +129,25 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let info = request.extensions().get::<CallerInfo>();
         let method = request.uri().path().trim_start_matches('/');
-        match self.guard.door.check(info.map(|info| &info.caller), method) {
-            Ok(()) => {
-                let answer = tokio::time::timeout(time_for(method), self.inner.call(request));
+        let checked = self.guard.door.check(info.map(|info| &info.caller), method);
+        match checked.and_then(|()| self.begin(info)) {
+            Ok((place, begun)) => {
+                let time = time_for(method);
+                let request = request.map(|body| Metered::of(body, place));
+                let answer = tokio::time::timeout(time, self.inner.call(request));
                 Box::pin(async move {
                     let late = || Status::deadline_exceeded("the call took too long; try again");
-                    answer.await.unwrap_or_else(|_| Ok(late().into_http()))
+                    let answer = answer.await.unwrap_or_else(|_| Ok(late().into_http()));
+                    answer.map(|answer| answer.map(|body| Answering::of(body, begun)))
                 })
             }
             Err(status) => {
-                self.guard.node.refused("access");
+                if status.code() == Code::PermissionDenied {
+                    self.guard.node.refused("access");
+                }
                 tracing::info!(caller = ?info, method, "refused a call");
                 Box::pin(async move { Ok(status.into_http()) })
             }
@@ -137,7 +159,6 @@ where
 mod tests {
     use super::*;
     use crate::policy::RPCS;
-    use tonic::Code;
 
     fn clients() -> Door {
         Door::Clients(Arc::new(Access::compile().unwrap()))

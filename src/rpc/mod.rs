@@ -14,6 +14,7 @@ mod explain;
 mod history;
 mod in_order;
 mod logs;
+mod metered;
 mod node;
 mod partners;
 mod policies;
@@ -47,7 +48,8 @@ use tonic::{Request, Status};
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of an answer that is not a stream; below the 4 MiB that gRPC clients take by default.
 pub const ANSWER_BYTES_MAX: usize = 3 << 20;
-/// Requests under way on one connection; tools call a handful at once.
+/// Requests under way on one connection; tools call a handful at once. All connections of a caller
+/// share what [`crate::tls::PlaceLimits`] gives it.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// How long a call may take that is answered once; a stream begins within it and may then last.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! Frames that become durable together.
 
 use super::error::StoreError;
-use super::frame::{Commit, FRAME_HEADER_BYTES, FrameKind, push};
+use super::frame::{Commit, FRAME_HEADER_BYTES, FrameKind, parse, push};
 
 /// Longest batch with its commit. It bounds the writer's buffer and what start-up may drop.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -46,6 +46,20 @@ impl Batch {
     /// Bytes on disk so far, without the commit.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The payload of a frame of this batch.
+    pub fn payload(&self, frame: usize) -> Option<&[u8]> {
+        let start = *self.starts.get(frame)? as usize;
+        parse(self.bytes.get(start..)?).ok().map(|frame| frame.payload)
+    }
+
+    /// Forgets the frames from this one on.
+    pub fn truncate(&mut self, frames: usize) {
+        if let Some(end) = self.starts.get(frames) {
+            self.bytes.truncate(*end as usize);
+            self.starts.truncate(frames);
+        }
     }
 
     /// Forgets the frames and keeps the buffer.

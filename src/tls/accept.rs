@@ -3,7 +3,6 @@
 //! Every step is bounded in number and time, so that strangers can fill neither memory nor the way for
 //! partners. It reads nothing of what a caller sends after the handshake, and logs no content.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -17,8 +16,8 @@ use rustls::pki_types::UnixTime;
 use rustls::server::NoServerSessionStorage;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -26,8 +25,9 @@ use tonic::transport::server::Connected;
 
 use super::caller::{self, CallerInfo};
 use super::certificate::NodeCertificate;
+use super::places::{PlaceLimits, Places};
 use super::trust::{Gate, GateVerifier, Refusal, RefusalReason};
-use super::{ALPN_HTTP2, VERSIONS, provider};
+use super::{ALPN_HTTP2, IDLE_TIMEOUT, PREFACE_TIMEOUT, VERSIONS, provider};
 
 /// How long the loop rests when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,11 +41,14 @@ pub struct AcceptLimits {
     /// Handshakes under way from one network (an IPv4 address, an IPv6 /64), so that one stranger
     /// cannot take all of them.
     pub handshakes_per_network_max: usize,
-    /// Connections, handshakes among them: far more than partners and clients of one node. Each may
-    /// buffer up to its HTTP/2 connection window.
-    pub connections_max: usize,
     /// How long one handshake may take.
     pub handshake_timeout: Duration,
+    /// How long a connection may then take to the HTTP/2 preface.
+    pub preface_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// How much is taken on from callers whose handshake is done.
+    pub places: PlaceLimits,
 }
 
 impl Default for AcceptLimits {
@@ -53,8 +56,10 @@ impl Default for AcceptLimits {
         Self {
             handshakes_max: 64,
             handshakes_per_network_max: 16,
-            connections_max: 256,
             handshake_timeout: Duration::from_secs(5),
+            preface_timeout: PREFACE_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            places: PlaceLimits::default(),
         }
     }
 }
@@ -99,13 +104,13 @@ pub struct Acceptor {
     listener: TcpListener,
     handshaker: Arc<Handshaker>,
     limits: AcceptLimits,
-    connections: Arc<Semaphore>,
 }
 
 struct Handshaker {
     tls: TlsAcceptor,
     gate: Gate,
-    timeout: Duration,
+    limits: AcceptLimits,
+    places: Places,
     counts: Arc<RefusalCounts>,
 }
 
@@ -119,15 +124,11 @@ impl Acceptor {
         let handshaker = Handshaker {
             tls: TlsAcceptor::from(server_config(&gate, certificate)?),
             gate,
-            timeout: limits.handshake_timeout,
+            limits,
+            places: Places::new(limits.places),
             counts: Arc::default(),
         };
-        Ok(Self {
-            listener,
-            handshaker: Arc::new(handshaker),
-            connections: Arc::new(Semaphore::new(limits.connections_max)),
-            limits,
-        })
+        Ok(Self { listener, handshaker: Arc::new(handshaker), limits })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -140,18 +141,20 @@ impl Acceptor {
 
     /// Identified callers, without end. Dropping the stream closes the port and ends the handshakes
     /// under way. Nothing is accepted while it is not polled.
+    ///
+    /// Nobody waits for the handshakes of others: where all places are taken, the oldest handshake of
+    /// the network that has most of them gives way. An honest one takes milliseconds.
     pub fn incoming(self) -> impl Stream<Item = io::Result<CallerStream>> + Send {
         async_stream::stream! {
             let mut under_way = UnderWay::default();
             loop {
-                let may_begin = under_way.handshakes.len() < self.limits.handshakes_max;
                 tokio::select! {
                     Some(done) = under_way.next_done() => {
                         if let Some(caller) = done {
                             yield Ok(caller);
                         }
                     }
-                    accepted = self.listener.accept(), if may_begin => match accepted {
+                    accepted = self.listener.accept() => match accepted {
                         Ok((socket, remote)) => self.begin(&mut under_way, socket, remote),
                         Err(error) => {
                             tracing::warn!(%error, "cannot accept a connection");
@@ -165,37 +168,62 @@ impl Acceptor {
 
     fn begin(&self, under_way: &mut UnderWay, socket: TcpStream, remote: SocketAddr) {
         let network = network(remote.ip());
-        let crowded = under_way.from(network) >= self.limits.handshakes_per_network_max;
-        match self.connections.clone().try_acquire_owned() {
-            Ok(permit) if !crowded => {
-                let handshake = self.handshaker.clone().run(socket, remote, permit);
-                under_way.add(network, handshake);
-            }
-            // Dropping the socket closes it.
-            _ => self.handshaker.refuse(remote, &Refusal::Crowded),
+        let yields = if under_way.from(network) >= self.limits.handshakes_per_network_max {
+            Some(network)
+        } else if under_way.handshakes.len() >= self.limits.handshakes_max {
+            under_way.busiest()
+        } else {
+            None
+        };
+        if let Some(remote) = yields.and_then(|network| under_way.give_up_oldest(network)) {
+            self.handshaker.refuse(remote, &Refusal::Crowded);
         }
+        under_way.add(network, remote, self.handshaker.clone().run(socket, remote));
     }
 }
 
-/// The handshakes that were begun and are not done, with the network each comes from.
+/// A handshake that was begun and is not done.
+struct Begun {
+    id: Id,
+    network: IpAddr,
+    remote: SocketAddr,
+    task: AbortHandle,
+}
+
+/// The handshakes under way, oldest first.
 #[derive(Default)]
 struct UnderWay {
     handshakes: JoinSet<Option<CallerStream>>,
-    networks: HashMap<Id, IpAddr>,
+    begun: Vec<Begun>,
 }
 
 impl UnderWay {
     fn from(&self, network: IpAddr) -> usize {
-        self.networks.values().filter(|other| **other == network).count()
+        self.begun.iter().filter(|other| other.network == network).count()
+    }
+
+    /// The network with most handshakes; the one that began first of those with as many.
+    fn busiest(&self) -> Option<IpAddr> {
+        let networks = self.begun.iter().rev().map(|begun| begun.network);
+        networks.max_by_key(|network| self.from(*network))
+    }
+
+    /// Ends the oldest handshake from a network; gives where it came from.
+    fn give_up_oldest(&mut self, network: IpAddr) -> Option<SocketAddr> {
+        let oldest = self.begun.iter().position(|begun| begun.network == network)?;
+        let begun = self.begun.remove(oldest);
+        begun.task.abort();
+        Some(begun.remote)
     }
 
     fn add(
         &mut self,
         network: IpAddr,
+        remote: SocketAddr,
         handshake: impl Future<Output = Option<CallerStream>> + Send + 'static,
     ) {
-        let id = self.handshakes.spawn(handshake).id();
-        self.networks.insert(id, network);
+        let task = self.handshakes.spawn(handshake);
+        self.begun.push(Begun { id: task.id(), network, remote, task });
     }
 
     /// The next handshake that ended: with a caller, or with none. `None` when none is under way.
@@ -204,24 +232,26 @@ impl UnderWay {
             Ok((id, caller)) => (id, caller),
             Err(ended) => (ended.id(), None),
         };
-        self.networks.remove(&id);
+        self.begun.retain(|begun| begun.id != id);
         Some(caller)
     }
 }
 
 impl Handshaker {
-    async fn run(
-        self: Arc<Self>,
-        socket: TcpStream,
-        remote: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) -> Option<CallerStream> {
-        let done = match tokio::time::timeout(self.timeout, self.handshake(socket, remote)).await {
+    async fn run(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) -> Option<CallerStream> {
+        let handshake = self.handshake(socket, remote);
+        let done = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(done) => done,
             Err(_) => Err(Refusal::Timeout),
         };
         match done {
-            Ok((stream, info)) => Some(CallerStream { stream, info, _permit: permit }),
+            Ok((stream, info)) => Some(CallerStream {
+                stream,
+                info,
+                preface_left: PREFACE_BYTES,
+                deadline: Box::pin(tokio::time::sleep(self.limits.preface_timeout)),
+                idle_timeout: self.limits.idle_timeout,
+            }),
             Err(refusal) => {
                 self.refuse(remote, &refusal);
                 None
@@ -241,7 +271,8 @@ impl Handshaker {
         // Asked again, so that trust withdrawn during the handshake counts.
         let caller = self.gate.identify(leaf, intermediates, UnixTime::now())?;
         let certificate_expires = caller::expires_at(&caller::parse(leaf)?);
-        Ok((stream, CallerInfo { caller, remote, certificate_expires }))
+        let place = self.places.take(&caller)?;
+        Ok((stream, CallerInfo { caller, remote, certificate_expires, place }))
     }
 
     fn refuse(&self, remote: SocketAddr, refusal: &Refusal) {
@@ -263,11 +294,31 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection whose caller is known. Holds its place among the port's connections until dropped.
+/// Bytes of the HTTP/2 preface, `PRI * HTTP/2.0` and so on (RFC 9113, section 3.4).
+const PREFACE_BYTES: usize = 24;
+
+/// A connection whose caller is known. It holds its place among the port's connections, and ends when
+/// its preface or its next request does not come in time.
 pub struct CallerStream {
     stream: TlsStream<TcpStream>,
     info: CallerInfo,
-    _permit: OwnedSemaphorePermit,
+    preface_left: usize,
+    deadline: Pin<Box<Sleep>>,
+    idle_timeout: Duration,
+}
+
+impl CallerStream {
+    /// Whether the caller let the time for its preface or its next request pass.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.deadline.as_mut().poll(cx).is_ready() {
+            let left = self.idle_timeout.saturating_sub(self.info.place.idle());
+            if self.preface_left > 0 || left.is_zero() {
+                return Poll::Ready(());
+            }
+            self.deadline.as_mut().reset(tokio::time::Instant::now() + left);
+        }
+        Poll::Pending
+    }
 }
 
 impl std::fmt::Debug for CallerStream {
@@ -290,7 +341,14 @@ impl AsyncRead for CallerStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_pending() {
+            let late = || io::Error::new(io::ErrorKind::TimedOut, "the caller was silent too long");
+            return self.poll_overdue(cx).map(|()| Err(late()));
+        }
+        self.preface_left = self.preface_left.saturating_sub(buffer.filled().len() - before);
+        read
     }
 }
 

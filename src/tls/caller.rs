@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::client::{CertificateSerial, ClientName};
+use super::places::Place;
 use crate::ident::{AgencyName, Timestamp};
 use crate::policy::ClientRole;
 
@@ -33,6 +34,8 @@ pub struct CallerInfo {
     pub remote: SocketAddr,
     /// When the caller's certificate runs out, so that both sides can be warned in time.
     pub certificate_expires: Timestamp,
+    /// Its place among the port's connections.
+    pub place: Place,
 }
 
 /// A certificate out of which nobody's name can be read.

@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod client;
 pub mod connect;
 mod pem;
+pub mod places;
 pub mod profile;
 pub mod trust;
 pub mod web;
@@ -29,6 +30,7 @@ pub use certificate::NodeCertificate;
 pub use client::{CertificateSerial, ClientName, ClientNameError};
 pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
 pub use pem::certificate_text;
+pub use places::{Place, PlaceLimits, Places, RequestPlace};
 pub use profile::{ClientProfile, ProfileError};
 pub use trust::{Gate, Refusal, RefusalReason, SharedTrust, TrustError, TrustMap};
 pub use web::{Answer, WebClient, WebError};
@@ -43,6 +45,10 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the answer to that may take.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take from its handshake to the HTTP/2 preface, which clients send at once.
+pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection without a request is kept; clients dial again when they need it.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long name resolution, TCP and TLS may take together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -55,6 +55,8 @@ pub enum Refusal {
     Timeout,
     #[error("too many connections, or too many handshakes from this network")]
     Crowded,
+    #[error("the caller has {0} connections, as many as one may have")]
+    CallerCrowded(usize),
 }
 
 /// Refusals as they are counted.
@@ -63,6 +65,7 @@ pub enum RefusalReason {
     Handshake,
     Timeout,
     Crowded,
+    CallerCrowded,
     Unreadable,
     Unknown,
     NotTrusted,
@@ -70,10 +73,11 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Handshake,
         Self::Timeout,
         Self::Crowded,
+        Self::CallerCrowded,
         Self::Unreadable,
         Self::Unknown,
         Self::NotTrusted,
@@ -86,6 +90,7 @@ impl RefusalReason {
             Self::Handshake => "handshake",
             Self::Timeout => "timeout",
             Self::Crowded => "crowded",
+            Self::CallerCrowded => "connections_of_one_caller",
             Self::Unreadable => "unreadable",
             Self::Unknown => "unknown",
             Self::NotTrusted => "not_trusted",
@@ -100,6 +105,7 @@ impl Refusal {
             Self::Handshake(_) | Self::NoCertificate => RefusalReason::Handshake,
             Self::Timeout => RefusalReason::Timeout,
             Self::Crowded => RefusalReason::Crowded,
+            Self::CallerCrowded(_) => RefusalReason::CallerCrowded,
             Self::Unreadable(_) => RefusalReason::Unreadable,
             Self::UnknownPartner => RefusalReason::Unknown,
             Self::TwoPartners(..) | Self::NotThePartner { .. } | Self::NotOurClient(_) => {

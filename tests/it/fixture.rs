@@ -10,6 +10,7 @@ use std::time::Duration;
 use liaison::ident::Timestamp;
 use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use liaison::node::init;
+use liaison::node::limits::Limits;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::node_service_client::NodeServiceClient;
 use liaison::pb::partner_service_client::PartnerServiceClient;
@@ -94,6 +95,7 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         http: Http::default(),
         // Tests are done before a partner's learning days are.
         release: Release { learning: LearningRule::Off, ..Release::default() },
+        limits: Limits::default(),
     }
 }
 

@@ -75,7 +75,8 @@ fn signed(count: u8) -> Vec<Verified> {
             [next; 16]
         })
     };
-    draft::sign((0..count).map(seal).collect(), &SeedKey::signing(), SeedKey::ID).unwrap()
+    draft::sign((0..count).map(seal).collect(), &SeedKey::signing(), SeedKey::ID, || [5; 32])
+        .unwrap()
 }
 
 fn checkpoint() -> SignedCheckpoint {

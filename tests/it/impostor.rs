@@ -159,7 +159,8 @@ impl Impostor {
             salt
         });
         let key = self.keys.record.signing_key();
-        let signed = draft::sign(vec![sealed], key, self.keys.record.public().id()).unwrap();
+        let signed =
+            draft::sign(vec![sealed], key, self.keys.record.public().id(), || [5; 32]).unwrap();
         signed[0].envelope()
     }
 
@@ -171,9 +172,18 @@ impl Impostor {
 
     /// The same for entries of any sort, each with its envelope.
     pub(crate) fn batch_of(&mut self, with: Vec<(FeedEntry, pb::Envelope)>) -> pb::FeedBatch {
-        let start = self.entries.len() as u64;
         let entries: Vec<Bytes> = with.iter().map(|(entry, _)| entry.encode()).collect();
-        let envelopes = with.into_iter().map(|(_, envelope)| envelope).collect();
+        self.batch_of_bytes(entries, with.into_iter().map(|(_, envelope)| envelope).collect())
+    }
+
+    /// Puts entries into the feed for the node, whatever they contain; gives the batch with a head
+    /// that holds.
+    pub(crate) fn batch_of_bytes(
+        &mut self,
+        entries: Vec<Bytes>,
+        envelopes: Vec<pb::Envelope>,
+    ) -> pb::FeedBatch {
+        let start = self.entries.len() as u64;
         self.entries.extend(entries.iter().cloned());
         let leaves = self.entries.iter().map(|entry| leaf_hash(entry));
         let head = leaves.collect::<Frontier>().head();
@@ -185,6 +195,16 @@ impl Impostor {
         let checkpoint = Checkpoint::new(origin, head).unwrap();
         let note = SignedCheckpoint::sign(checkpoint, &signer).to_bytes().into();
         pb::FeedBatch { start, entries, envelopes, note }
+    }
+
+    /// Entries of its feed for the node.
+    pub(crate) fn size(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes entries back that the node never receipted.
+    pub(crate) fn truncate(&mut self, size: usize) {
+        self.entries.truncate(size);
     }
 
     /// Begins its feed anew, as if nothing had ever been signed.

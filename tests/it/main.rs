@@ -22,6 +22,7 @@ mod faults;
 mod fixture;
 mod follows_policy;
 mod fuzz_corpus;
+mod hostile;
 mod impostor;
 mod independent;
 mod kill;

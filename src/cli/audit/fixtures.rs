@@ -166,7 +166,7 @@ impl Party {
             })
             .collect();
         let key = self.key(Role::Record);
-        let signed = draft::sign(sealed, key.signing_key(), key.public().id()).unwrap();
+        let signed = draft::sign(sealed, key.signing_key(), key.public().id(), || [5; 32]).unwrap();
         signed.into_iter().map(Arc::new).collect()
     }
 
@@ -200,7 +200,8 @@ impl Party {
             salt.to_be_bytes()
         });
         let key = self.key(Role::Record);
-        let signed = draft::sign(vec![sealed], key.signing_key(), key.public().id()).unwrap();
+        let signed =
+            draft::sign(vec![sealed], key.signing_key(), key.public().id(), || [5; 32]).unwrap();
         Arc::new(signed.into_iter().next().unwrap())
     }
 

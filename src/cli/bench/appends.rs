@@ -8,7 +8,7 @@ use super::signatures::{self, random};
 use super::{blocking, failed, per_second};
 use crate::cli::error::CliError;
 use crate::ident::AgencyName;
-use crate::journal::ledger::Ledger;
+use crate::journal::ledger::{Answered, Ledger};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::record::draft::SeriesSecret;
@@ -19,6 +19,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Records at the most, which are all in memory at once.
 const RECORDS_MAX: usize = 100_000;
@@ -167,8 +168,9 @@ async fn append_all(
     Ok(())
 }
 
-async fn answered<T>(answer: tokio::sync::oneshot::Receiver<T>) -> Result<(), CliError> {
-    answer.await.map(drop).map_err(failed("the journal stopped"))
+async fn answered<T>(answer: oneshot::Receiver<Answered<T>>) -> Result<(), CliError> {
+    let answer = answer.await.map_err(failed("the journal stopped"))?;
+    answer.map(drop).map_err(failed("the journal refused records"))
 }
 
 /// Does to a bare file what the journal did to its segments.

@@ -8,6 +8,7 @@ mod audits;
 mod erasures;
 mod explains;
 mod figures;
+mod floods;
 mod memory;
 mod pair;
 mod policies;
@@ -31,6 +32,7 @@ Examples:
   liaison bench --policy --records 1000000 --partners 20
   liaison bench --erasure --records 1000000
   liaison bench --rescan --records 1000000
+  liaison bench --flood
 
 The disk that is measured is the one that --dir lies on, or the directory for temporary files.";
 
@@ -63,6 +65,9 @@ pub struct BenchArgs {
     /// Measure changes of policy instead: a feed of so many records is brought to each.
     #[arg(long, conflicts_with_all = ["million", "audit", "policy", "erasure"])]
     rescan: bool,
+    /// Measure a flood instead: single records of one client while another sends without end.
+    #[arg(long, conflicts_with_all = ["million", "audit", "policy", "erasure", "rescan"])]
+    flood: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -119,6 +124,10 @@ async fn measure(args: &BenchArgs, dir: &Path, context: &Context) -> Result<Figu
     if args.rescan {
         say(&format!("two nodes: {records} records, and a policy that changes"));
         figures.extend(rescans::measure(dir, args.engine, records, context).await?);
+        return Ok(figures);
+    }
+    if args.flood {
+        figures.extend(floods::measure(dir, args.engine, context).await?);
         return Ok(figures);
     }
     say("signing and verifying records in memory");

@@ -223,6 +223,17 @@ impl Pair {
     /// Single records one after another: from sending each until the police's node holds it.
     /// `first` is the number of a result that was not pushed yet.
     pub(super) async fn singles(&self, first: usize) -> Result<Vec<Figure>, CliError> {
+        let SingleTimes { here, there } = self.single_times(first).await?;
+        Ok(vec![
+            milliseconds("one record, sent to held by the partner, median", &there, 50)
+                .target(Target::AtMost(50.0)),
+            milliseconds("one record, sent to held by the partner, p99", &there, 99),
+            milliseconds("of it, sent to acknowledged here, median", &here, 50),
+        ])
+    }
+
+    /// The same as times, sorted.
+    pub(super) async fn single_times(&self, first: usize) -> Result<SingleTimes, CliError> {
         let mut arrivals = Arrivals::watch(self.police()).await?;
         let mut client =
             RecordServiceClient::new(self.vendor().client(ClientRole::VendorTool).await?);
@@ -243,12 +254,7 @@ impl Pair {
         }
         here.sort_unstable();
         there.sort_unstable();
-        Ok(vec![
-            milliseconds("one record, sent to held by the partner, median", &there, 50)
-                .target(Target::AtMost(50.0)),
-            milliseconds("one record, sent to held by the partner, p99", &there, 99),
-            milliseconds("of it, sent to acknowledged here, median", &here, 50),
-        ])
+        Ok(SingleTimes { here, there })
     }
 
     /// Fills both nodes up to a million records; `from` results are there already.
@@ -280,6 +286,14 @@ impl Pair {
         figures.extend(self.memory(Some(Target::Below(300.0))));
         Ok(figures)
     }
+}
+
+/// Times of single records, from sending each.
+pub(super) struct SingleTimes {
+    /// Until it was acknowledged.
+    pub(super) here: Vec<Duration>,
+    /// Until the partner's node held it.
+    pub(super) there: Vec<Duration>,
 }
 
 async fn start_one(dir: &Path, name: &str, engine: EngineKind) -> Result<RunningNode, CliError> {

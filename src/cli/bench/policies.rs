@@ -16,6 +16,7 @@ use crate::cli::demo::{apply_policy_text, asked, data};
 use crate::cli::error::CliError;
 use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
+use crate::node::limits::Limits;
 use crate::pb::{
     self, act_service_client::ActServiceClient, partner_service_client::PartnerServiceClient,
     policy_service_client::PolicyServiceClient, record_service_client::RecordServiceClient,
@@ -134,6 +135,7 @@ async fn add_partner(
         guard: Guard::default(),
         http: Http::default(),
         release: Release::default(),
+        limits: Limits::default(),
     };
     let place = dir.join(&name);
     let card = init::init(&place, &config, (crate::journal::open::system_clock())())?;

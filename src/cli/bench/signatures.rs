@@ -8,7 +8,7 @@ use super::{failed, median, micros_each, per_second};
 use crate::cli::demo::data;
 use crate::cli::error::CliError;
 use crate::ident::{AgencyName, KeyId, Timestamp};
-use crate::merkle::{BATCH_LEAVES_MAX, leaf_hash};
+use crate::merkle::{BATCH_LEAVES, leaf_hash};
 use crate::pb;
 use crate::record::commit::{Salt, batch_message};
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed, SeriesSecret};
@@ -61,6 +61,16 @@ impl Salts {
     }
 }
 
+/// The same for the leaves of a batch that are not records.
+struct Padding([u8; 32]);
+
+impl Padding {
+    fn next(&mut self) -> [u8; 32] {
+        self.0 = *leaf_hash(&self.0).as_bytes();
+        self.0
+    }
+}
+
 impl Originator {
     fn new() -> Result<Self, CliError> {
         let agency = "cert.example".parse().map_err(failed("cannot name an agency"))?;
@@ -82,7 +92,9 @@ impl Originator {
 
     fn signed(&self, drafts: Vec<Draft>) -> Result<Vec<Verified>, CliError> {
         let sealed = self.sealed(drafts)?;
-        draft::sign(sealed, &self.key, self.key_id).map_err(failed("cannot sign records"))
+        let mut padding = Padding(random()?);
+        draft::sign(sealed, &self.key, self.key_id, || padding.next())
+            .map_err(failed("cannot sign records"))
     }
 }
 
@@ -170,7 +182,7 @@ fn verify_signatures(envelopes: &[pb::Envelope], keys: &Originator) -> Result<Du
 
 /// Series, salts, commitments, header and signature, in batches as a node signs them.
 fn sign_all(drafts: &[Draft], originator: &Originator) -> Result<Duration, CliError> {
-    let batches: Vec<Vec<Draft>> = drafts.chunks(BATCH_LEAVES_MAX).map(<[Draft]>::to_vec).collect();
+    let batches: Vec<Vec<Draft>> = drafts.chunks(BATCH_LEAVES).map(<[Draft]>::to_vec).collect();
     let started = Instant::now();
     for batch in batches {
         black_box(originator.signed(batch)?);
@@ -187,7 +199,7 @@ struct Singles<'a> {
 impl<'a> Singles<'a> {
     fn new(originator: &'a Originator, records: &[Verified]) -> Self {
         let sign = |record: &Verified| {
-            let message = batch_message(1, &leaf_hash(record.id().as_bytes())).to_vec();
+            let message = batch_message(&leaf_hash(record.id().as_bytes())).to_vec();
             let signature = originator.key.sign(&message);
             (message, signature)
         };

@@ -4,6 +4,7 @@ use super::agencies::Agency;
 use crate::cli::error::{CliError, Exit};
 use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;
+use crate::node::limits::Limits;
 use crate::policy::{ClientRole, LearningRule};
 use crate::tls::{ClientProfile, connect_client};
 use std::net::TcpListener;
@@ -69,6 +70,7 @@ pub(in crate::cli) fn make(
         http: Http::default(),
         // A demonstration is over before a partner's learning days are.
         release: Release { learning: LearningRule::Off, ..Release::default() },
+        limits: Limits::default(),
     };
     let now = (crate::journal::open::system_clock())();
     init::init(dir, &config, now)?;

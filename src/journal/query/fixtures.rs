@@ -230,7 +230,7 @@ impl Journal {
             }));
         }
         let key = SigningKey::from_bytes(&[1; 32]);
-        let signed = draft::sign(sealed, &key, KeyId::from_bytes([7; 16])).unwrap();
+        let signed = draft::sign(sealed, &key, KeyId::from_bytes([7; 16]), || [5; 32]).unwrap();
         let signed: Vec<Arc<Verified>> = signed.into_iter().map(Arc::new).collect();
         // A revision that comes after the withdrawal of its series follows the one before that.
         for record in signed.iter().filter(|record| record.kind() != Kind::Withdrawal) {

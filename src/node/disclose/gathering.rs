@@ -208,7 +208,9 @@ impl Gathering {
         }
         let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
         let duty = pb::FeedEntry { order: Some(order), ..duty };
-        self.push(discloser, id, duty, before, None);
+        // The partner writes again what is left of it, so a batch holds no more of that than of records.
+        let left = discloser.view.record(&id)?.map_or(0, |record| record.envelope_bytes_max());
+        self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }
 
@@ -277,6 +279,19 @@ impl Gathering {
             0
         };
         let bytes = shown.map_or(about_consent, Verified::envelope_bytes_max);
+        self.push_weighing(discloser, id, entry, before, shown, bytes)
+    }
+
+    /// The same for an entry that counts for so many bytes of a batch.
+    fn push_weighing(
+        &mut self,
+        discloser: &mut Discloser,
+        id: RecordId,
+        entry: pb::FeedEntry,
+        before: Option<Disclosure>,
+        shown: Option<&Verified>,
+        bytes: usize,
+    ) -> Option<Disclosure> {
         if !self.spacing.admits_bytes(bytes) {
             self.spacing.restart();
             self.spacing.admits_bytes(bytes);

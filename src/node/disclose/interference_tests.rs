@@ -342,7 +342,7 @@ impl Story {
             self.salts.to_be_bytes()
         });
         let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        Arc::new(draft::sign(vec![sealed], &key.0, key.1).unwrap().remove(0))
+        Arc::new(draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0))
     }
 
     fn any_series(&mut self) -> Option<SeriesId> {

@@ -1,0 +1,211 @@
+//! The way back out of a job that fails: everything that it staged is taken back, and what the jobs
+//! before it staged stays.
+//!
+//! The maps of a group note what they replace, so a job that succeeds costs next to nothing. The
+//! state is small and failures are rare: it is folded anew from the last commit.
+
+use super::JournalError;
+use super::entry;
+use super::state::{FeedNumber, State};
+use super::transaction::{Group, OldFrame, StagedLeaf};
+use crate::ident::RecordId;
+use crate::merkle::Frontier;
+use crate::store::{BATCH_BYTES_MAX, StoreError};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::hash::Hash;
+
+/// Bytes of one job. A job begins when its group has less than [`super::ledger::GROUP_BYTES`], so
+/// both and the commit fit a batch: whether a job is too large does not depend on what came before.
+pub(super) const JOB_BYTES_MAX: usize = BATCH_BYTES_MAX - super::ledger::GROUP_BYTES - (1 << 20);
+
+/// A map whose changes since a mark can be taken back.
+#[derive(Debug)]
+pub(super) struct StagedMap<K, V> {
+    map: HashMap<K, V>,
+    /// What each change since the mark replaced, oldest first.
+    replaced: Vec<(K, Option<V>)>,
+}
+
+impl<K, V> Default for StagedMap<K, V> {
+    fn default() -> Self {
+        Self { map: HashMap::new(), replaced: Vec::new() }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> StagedMap<K, V> {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key)
+    }
+
+    pub(super) fn contains_key(&self, key: &K) -> bool {
+        self.map.contains_key(key)
+    }
+
+    pub(super) fn iter(&self) -> hash_map::Iter<'_, K, V> {
+        self.map.iter()
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        let before = self.map.insert(key.clone(), value);
+        self.replaced.push((key, before));
+    }
+
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let value = self.map.get_mut(key)?;
+        self.replaced.push((key.clone(), Some(value.clone())));
+        Some(value)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.map.clear();
+        self.replaced.clear();
+    }
+
+    fn mark(&mut self) {
+        self.replaced.clear();
+    }
+
+    fn take_back(&mut self) {
+        for (key, before) in self.replaced.drain(..).rev() {
+            match before {
+                Some(value) => self.map.insert(key, value),
+                None => self.map.remove(&key),
+            };
+        }
+    }
+}
+
+/// What of a group a job can shorten or replace, noted when it does.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    /// The edge of a feed and its staged leaves; none if the feed was not in the group.
+    feeds: Vec<(FeedNumber, Option<(Frontier, usize)>)>,
+    superseded: Option<Vec<(RecordId, OldFrame)>>,
+}
+
+/// How far a group was when a job began.
+pub(super) struct Savepoint {
+    frontier: Frontier,
+    frames: usize,
+    bytes: usize,
+    leaves: usize,
+    changes: usize,
+    superseded: usize,
+    overwrites: usize,
+}
+
+impl Group {
+    /// Marks where the next job begins.
+    pub(super) fn mark(&mut self, frontier: &Frontier) -> Savepoint {
+        self.records.mark();
+        self.series.mark();
+        self.disclosures.mark();
+        self.marked.mark();
+        self.provenance.mark();
+        self.replaced = Replaced::default();
+        Savepoint {
+            frontier: frontier.clone(),
+            frames: self.batch.len(),
+            bytes: self.batch.bytes(),
+            leaves: self.leaves.len(),
+            changes: self.changes.len(),
+            superseded: self.superseded.len(),
+            overwrites: self.overwrites.len(),
+        }
+    }
+
+    /// Refuses what the job since the mark staged if it is more than one job may stage.
+    pub(super) fn check_job(&self, mark: &Savepoint) -> Result<(), StoreError> {
+        let found = self.batch.bytes() - mark.bytes;
+        if found > JOB_BYTES_MAX {
+            return Err(StoreError::BatchTooLarge { found, max: JOB_BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    /// Notes how a feed is before a job adds to it.
+    pub(super) fn note_feed(&mut self, number: FeedNumber) {
+        let before = self.feeds.get(&number).map(|(edge, leaves)| (edge.clone(), leaves.len()));
+        self.replaced.feeds.push((number, before));
+    }
+
+    /// Notes the superseded content before a job forgets some of it.
+    pub(super) fn note_superseded(&mut self) {
+        if self.replaced.superseded.is_none() {
+            self.replaced.superseded = Some(self.superseded.clone());
+        }
+    }
+
+    /// Takes back everything that was staged since the mark; gives the edge of the journal's tree.
+    pub(super) fn take_back(&mut self, mark: Savepoint) -> Frontier {
+        self.records.take_back();
+        self.series.take_back();
+        self.disclosures.take_back();
+        self.marked.take_back();
+        self.provenance.take_back();
+        let Replaced { feeds, superseded } = std::mem::take(&mut self.replaced);
+        for (number, before) in feeds.into_iter().rev() {
+            match (before, self.feeds.get_mut(&number)) {
+                (Some((edge, leaves)), Some(feed)) => {
+                    feed.0 = edge;
+                    feed.1.truncate(leaves);
+                }
+                _ => {
+                    self.feeds.remove(&number);
+                }
+            }
+        }
+        if let Some(superseded) = superseded {
+            self.superseded = superseded;
+        }
+        self.batch.truncate(mark.frames);
+        self.leaves.truncate(mark.leaves);
+        self.changes.truncate(mark.changes);
+        self.superseded.truncate(mark.superseded);
+        self.overwrites.truncate(mark.overwrites);
+        mark.frontier
+    }
+
+    /// The state after the entries that are staged, from the state at the last commit.
+    pub(super) fn state_after(&self, committed: &State, size: u64) -> Result<State, JournalError> {
+        let mut state = committed.clone();
+        for (index, StagedLeaf { frame, .. }) in (size..).zip(&self.leaves) {
+            let bytes = self.batch.payload(*frame).map(Bytes::copy_from_slice).unwrap_or_default();
+            let (at, event) = entry::decode(index, &bytes)?;
+            state.apply(index, at, &event)?;
+        }
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_as_it_was_before_the_mark() {
+        let mut map = StagedMap::default();
+        map.insert("kept", 1);
+        map.mark();
+        map.insert("kept", 2);
+        map.insert("new", 3);
+        *map.get_mut(&"kept").unwrap() = 4;
+        map.take_back();
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(&"kept", &1)]);
+    }
+
+    #[test]
+    fn superseded_content_that_a_job_forgot_comes_back() {
+        let id = |n| RecordId::from_bytes([n; 32]);
+        let mut group = Group::default();
+        group.superseded.push((id(1), OldFrame::Staged(1)));
+        let mark = group.mark(&Frontier::default());
+        group.superseded.push((id(2), OldFrame::Staged(2)));
+        assert_eq!(group.forget_superseded(&id(1)).len(), 1);
+        group.take_back(mark);
+        let left: Vec<RecordId> = group.superseded.iter().map(|(id, _)| *id).collect();
+        assert_eq!(left, [id(1)]);
+    }
+}

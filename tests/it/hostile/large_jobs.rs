@@ -1,0 +1,91 @@
+//! Jobs of the journal that are too large: refused with a reason, or carried out, and never the end
+//! of the node, at once or at its next start.
+
+use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::merkle::Cosigner;
+use liaison::pb::act_service_client::ActServiceClient;
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::witness_service_client::WitnessServiceClient;
+use liaison::pb::{self, draft::Content};
+use liaison::policy::ClientRole;
+use tonic::Code;
+
+use crate::fixture::{CORE_ONLY, RunningNode, draft, eventually, introduce, settled};
+
+/// Bytes beyond what a journal entry may have.
+const TOO_LONG: usize = 70_000;
+
+#[tokio::test]
+async fn an_entry_that_is_too_large_is_refused_and_the_node_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = RunningNode::fresh(dir.path(), "police.example", "police", CORE_ONLY).await;
+    let before = node.journal().await;
+    let mut client = WitnessServiceClient::new(node.channel(ClientRole::Admin).await);
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let witness = Cosigner::new("witness.example/w1".parse().unwrap(), key);
+    let vkey = liaison::merkle::NoteVerifier::from(&witness).to_string();
+    let url = format!("http://witness.example/{}", "a".repeat(TOO_LONG));
+    let request = pb::AddWitnessRequest { vkey, url };
+    for _ in 0..2 {
+        let refused = client.add_witness(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    }
+    assert_eq!(node.journal().await, before);
+    node.submit(vec![crate::fixture::indicator("after.example", "goes on")]).await;
+    let node = {
+        let path = node.dir.clone();
+        node.kill().await;
+        let report = verify_directory(&path, &AuditOptions::default()).unwrap();
+        assert!(report.failure.is_none(), "{:?}", report.failure);
+        RunningNode::start(&path, "police.example").await
+    };
+    assert_eq!(node.status().await.records, 1);
+}
+
+/// Revisions of one series; the limit of one act is 1,024.
+const REVISIONS: usize = 1_020;
+
+fn revision(number: usize) -> pb::Draft {
+    let note = pb::Note { text: format!("revision {number}"), ..pb::Note::default() };
+    draft("one-note", Content::Note(note))
+}
+
+#[tokio::test]
+async fn an_erasure_of_a_thousand_revisions_is_carried_out_and_the_node_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = RunningNode::fresh(dir.path(), "a.example", "police", CORE_ONLY).await;
+    let b = RunningNode::fresh(dir.path(), "b.example", "police", CORE_ONLY).await;
+    introduce(&[&a, &b]).await;
+    let mut newest = None;
+    for first in (0..REVISIONS).step_by(60) {
+        let drafts = (first..first + 60).map(revision).collect();
+        newest = a.submit(drafts).await.pop();
+    }
+    let newest = newest.unwrap();
+    assert_eq!(newest.revision as usize, REVISIONS);
+    settled(&[&a, &b]).await;
+    let mut records = RecordServiceClient::new(a.channel(ClientRole::Analyst).await);
+    let request = pb::EraseRecordRequest {
+        record_id: newest.record_id,
+        slots: 0b100,
+        basis: pb::ErasureBasis::CourtOrder.into(),
+        authority: "court order 7/26".to_owned(),
+    };
+    let act = records.erase_record(request).await.unwrap().into_inner().act.unwrap();
+    a.approve(act.proposal).await;
+    let mut acts = ActServiceClient::new(a.channel(ClientRole::PolicyOfficer).await);
+    let waiting = acts.list_acts(pb::ListActsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(waiting.acts, []);
+    settled(&[&a, &b]).await;
+    let path = a.dir.clone();
+    a.kill().await;
+    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    let a = RunningNode::start(&path, "a.example").await;
+    eventually("the partner is there again", async || a.partner("b.example").await.connected).await;
+    settled(&[&a, &b]).await;
+    let path = b.dir.clone();
+    b.kill().await;
+    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+}

@@ -122,7 +122,7 @@ pub enum CliError {
     #[error("{found}")]
     Refused { found: String, fix: String },
     #[error("{rejected} of {rows} rows were rejected")]
-    PartlyDone { rejected: u64, rows: u64, report: PathBuf },
+    PartlyDone { rejected: u64, rows: u64, report: PathBuf, fix: String },
     #[error("{found}")]
     Precondition { found: String, fix: String },
     #[error("interrupted; {kept}")]
@@ -219,6 +219,7 @@ impl CliError {
             | Self::Refused { fix, .. }
             | Self::Precondition { fix, .. }
             | Self::Interrupted { fix, .. }
+            | Self::PartlyDone { fix, .. }
             | Self::Other { fix, .. } => Some(fix.clone()).filter(|fix| !fix.is_empty()),
             Self::File { source, .. } => io_fix(source).map(str::to_owned),
             Self::Connect { .. } => {
@@ -229,9 +230,6 @@ impl CliError {
             Self::NotFound { .. } => Some("check the identifier; `liaison query` finds ids".into()),
             Self::Verification { .. } => {
                 Some("keep what you have and raise an incident; do not try again".into())
-            }
-            Self::PartlyDone { report, .. } => {
-                Some(format!("correct the rows in {0} and run: liaison push {0}", report.display()))
             }
             Self::Output { source } => io_fix(source).map(str::to_owned),
             Self::BrokenPipe => None,

@@ -13,14 +13,17 @@ pub(super) trait WireEnum: TryFrom<i32> + Copy {
     const PREFIX: &'static str;
     /// What it enumerates, for messages.
     const NOUN: &'static str;
+    /// Words of earlier editions of a standard, each with the word of today.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
     fn wire_name(self) -> &'static str;
 }
 
 macro_rules! wire_enums {
-    ($($name:ident, $prefix:literal, $noun:literal;)*) => {$(
+    ($($name:ident, $prefix:literal, $noun:literal $(, $aliases:expr)?;)*) => {$(
         impl WireEnum for pb::$name {
             const PREFIX: &'static str = $prefix;
             const NOUN: &'static str = $noun;
+            $(const ALIASES: &'static [(&'static str, &'static str)] = $aliases;)?
             fn wire_name(self) -> &'static str {
                 self.as_str_name()
             }
@@ -33,6 +36,7 @@ wire_enums! {
     ErasureBasis, "ERASURE_BASIS_", "legal ground";
     ErasureProgress, "ERASURE_PROGRESS_", "progress";
     DraftOutcome, "DRAFT_OUTCOME_", "outcome";
+    GradingScheme, "GRADING_SCHEME_", "grading scheme";
     Kind, "KIND_", "kind";
     Pap, "PAP_", "PAP label";
     PartnerState, "PARTNER_STATE_", "partner state";
@@ -41,7 +45,8 @@ wire_enums! {
     SlotState, "SLOT_STATE_", "slot state";
     TakedownAction, "TAKEDOWN_ACTION_", "takedown action";
     TakedownStatus, "TAKEDOWN_STATUS_", "takedown status";
-    Tlp, "TLP_", "TLP label";
+    // TLP 1.0 has WHITE for what FIRST names CLEAR since TLP 2.0.
+    Tlp, "TLP_", "TLP label", &[("white", "clear")];
     ValueType, "VALUE_TYPE_", "value type";
     WithdrawalReason, "WITHDRAWAL_REASON_", "reason";
 }
@@ -77,6 +82,7 @@ pub(super) fn parse<E: WireEnum>(text: &str) -> Result<E, String> {
         }
         _ => &folded,
     };
+    let bare = E::ALIASES.iter().find(|(alias, _)| *alias == bare).map_or(bare, |(_, word)| word);
     all::<E>().find(|value| word(*value) == bare).ok_or_else(|| {
         let known: Vec<_> = all::<E>().map(word).collect();
         format!("{text:?} is not a {}; known: {}", E::NOUN, known.join(", "))
@@ -92,6 +98,7 @@ mod tests {
         assert_eq!(parse("up_again"), Ok(pb::TakedownStatus::UpAgain));
         assert_eq!(parse("TLP:AMBER+STRICT"), Ok(pb::Tlp::AmberStrict));
         assert_eq!(parse("amber"), Ok(pb::Pap::Amber));
+        assert_eq!(parse("TLP:WHITE"), Ok(pb::Tlp::Clear));
         assert_eq!(parse("Takedown Result"), Ok(pb::Kind::TakedownResult));
         for kind in all::<pb::Kind>() {
             assert_eq!(parse(&word(kind)), Ok(kind));

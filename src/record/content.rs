@@ -98,12 +98,17 @@ impl Content {
         }
         let number = |n: i32| n.to_be_bytes().to_vec();
         let parts: Vec<Vec<u8>> = match self {
-            Self::Indicator(m) => vec![number(m.r#type), m.value.clone().into()],
+            // One series a source: what two feeds say of one value would otherwise replace each other
+            // with every push.
+            Self::Indicator(m) => {
+                vec![number(m.r#type), m.value.clone().into(), m.source.clone().into()]
+            }
             Self::TakedownRequest(m) => {
                 vec![number(m.r#type), m.value.clone().into(), number(m.action)]
             }
             Self::TakedownResult(m) => {
-                vec![number(m.r#type), m.value.clone().into(), number(m.action)]
+                let (value, source) = (m.value.clone().into(), m.source.clone().into());
+                vec![number(m.r#type), value, number(m.action), source]
             }
             Self::Case(m) => vec![required("reference", m.reference.as_bytes())?.to_vec()],
             Self::Opinion(m) => vec![required("record", &m.record[..])?.to_vec()],

@@ -42,6 +42,7 @@ mod sight;
 mod slot_tables;
 mod source;
 mod succession;
+mod threats;
 mod tidy;
 mod watch_log;
 mod withheld;

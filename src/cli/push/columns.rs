@@ -37,10 +37,21 @@ pub(super) enum Field {
     Pap,
     Confidence,
     Operation,
+    ReleasableTo,
+    Circles,
+    Handling,
+    Caveat,
+    PersonalData,
+    Jurisdictions,
+    Expires,
+    RetainUntil,
+    NoNotify,
+    NoAttribution,
+    Grading,
 }
 
 impl Field {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 36] = [
         Self::Value,
         Self::Type,
         Self::Status,
@@ -66,6 +77,17 @@ impl Field {
         Self::Pap,
         Self::Confidence,
         Self::Operation,
+        Self::ReleasableTo,
+        Self::Circles,
+        Self::Handling,
+        Self::Caveat,
+        Self::PersonalData,
+        Self::Jurisdictions,
+        Self::Expires,
+        Self::RetainUntil,
+        Self::NoNotify,
+        Self::NoAttribution,
+        Self::Grading,
     ];
 
     /// The column name that needs no mapping.
@@ -96,6 +118,17 @@ impl Field {
             Self::Pap => "pap",
             Self::Confidence => "confidence",
             Self::Operation => "operation",
+            Self::ReleasableTo => "releasable_to",
+            Self::Circles => "circles",
+            Self::Handling => "handling",
+            Self::Caveat => "caveat",
+            Self::PersonalData => "personal_data",
+            Self::Jurisdictions => "jurisdictions",
+            Self::Expires => "expires",
+            Self::RetainUntil => "retain_until",
+            Self::NoNotify => "no_notify",
+            Self::NoAttribution => "no_attribution",
+            Self::Grading => "grading",
         }
     }
 
@@ -110,6 +143,9 @@ impl Field {
             Self::Case => &["case_reference"],
             Self::Tags => &["tag", "label", "labels"],
             Self::Reference => &["references"],
+            Self::Circles => &["circle"],
+            Self::Jurisdictions => &["jurisdiction"],
+            Self::Expires => &["expires_at"],
             _ => &[],
         }
     }
@@ -155,6 +191,15 @@ impl Field {
 pub(super) const REJECTION_COLUMNS: [&str; 3] =
     ["rejected_line", "rejected_column", "rejected_reason"];
 
+/// The member of a report in NDJSON that holds a line that is not a JSON object.
+pub(super) const REJECTED_TEXT: &str = "rejected_row";
+
+/// Reports whether a column comes from a report of rejected rows.
+pub(super) fn is_of_a_report(name: &str) -> bool {
+    let name = folded(name);
+    name == REJECTED_TEXT || REJECTION_COLUMNS.contains(&name.as_str())
+}
+
 /// How the user wants columns to be read.
 #[derive(Debug, Clone)]
 pub(super) struct ColumnRules {
@@ -197,7 +242,9 @@ impl ColumnError {
             Self::NoValue(_) => "name the column with --map COLUMN=value".into(),
             Self::NoTlp => "add --tlp clear|green|amber|amber-strict|red".into(),
             Self::MappedColumnAbsent(_) => "compare --map with the file's first line".into(),
-            Self::TooMany(_) => "check that the delimiter is a comma".into(),
+            Self::TooMany(_) => {
+                "check that the first line separates its names by comma, semicolon or tab".into()
+            }
             Self::Empty => "the first line names the columns".into(),
         }
     }
@@ -248,13 +295,13 @@ impl Columns {
         let mut unknown = Vec::new();
         for name in names {
             let field = rules.map.get(name).copied().or_else(|| Field::from_name(name));
-            let is_rejection = REJECTION_COLUMNS.contains(&folded(name).as_str());
             match field {
                 Some(field) if !field.belongs_to(rules.kind) => {
                     columns.without_place.push(name.clone());
                     columns.meanings.push(None);
                 }
-                None if !is_rejection => {
+                // A cell of a column without a name is refused with its row, unless it is empty.
+                None if !is_of_a_report(name) && !name.is_empty() => {
                     unknown.push(name.clone());
                     columns.meanings.push(None);
                 }

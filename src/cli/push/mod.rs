@@ -6,9 +6,15 @@
 
 mod batch;
 mod columns;
+mod csv_rows;
 mod heard;
+mod input;
+mod json_rows;
 mod ledger;
+mod marking;
+mod raw_rows;
 mod rejects;
+mod retry;
 mod rows;
 mod state;
 mod stream;
@@ -18,10 +24,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
@@ -32,11 +35,12 @@ use super::{Context, case, interrupt, names};
 use crate::partner::Card;
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
-use crate::record::marking::Handling;
 use crate::value::DeclaredType;
 use columns::{ColumnRules, Field};
 use heard::ReceiptGiver;
+use input::{FileIdentity, Input};
 use ledger::Ledger;
+use marking::MarkingArgs;
 use rejects::Rejects;
 use rows::{FileFormat, Rows};
 use state::{Position, StateFile, Subject};
@@ -63,7 +67,7 @@ Examples:
 Files that are written beside FILE:
   FILE.receipt.json   the node's signed receipt
   FILE.rejected.csv   rows that were not taken: line, column, reason, and the row as it came;
-                      correct it and push it
+                      correct it and push it (FILE.rejected.ndjson for NDJSON)
   FILE.dry-run.csv    the same report after --dry-run
   FILE.state          how far an interrupted push came; the same command goes on";
 
@@ -71,8 +75,11 @@ Files that are written beside FILE:
 ///
 /// The first line of a CSV file names the columns: value, type, status, action, provider, country,
 /// acted_at, reason, evidence, source, reporter, notes, case, first_seen, last_seen, valid_until,
-/// tags, reference, group, role, title, tlp, pap, confidence, operation. Flags give what is the
-/// same for all rows; a cell that is not empty wins over its flag.
+/// tags, reference, group, role, title, confidence, operation; and for the marking tlp, pap,
+/// releasable_to, circles, handling, caveat, personal_data, jurisdictions, expires, retain_until,
+/// no_notify, no_attribution, grading. Flags give what is the same for all rows; a cell that is not
+/// empty wins over its flag. valid_until says until when a value is of use; expires ends its
+/// disclosure; retain_until ends its storage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PushArgs {
@@ -81,22 +88,12 @@ pub struct PushArgs {
     /// What the rows are: takedown-result or indicator.
     #[arg(long, default_value = "takedown-result", value_parser = parse_kind)]
     kind: pb::Kind,
-    /// Form of the file; by default from its name (.ndjson, .jsonl), else CSV.
+    /// Form of the file; by default from its name (.ndjson, .jsonl), else CSV. CSV files may have
+    /// comma, semicolon or tab between cells, in UTF-8 or UTF-16.
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
-    /// TLP label: clear, green, amber, amber-strict, red. Needed unless there is a column tlp.
-    #[arg(long, value_parser = names::parse::<pb::Tlp>)]
-    tlp: Option<pb::Tlp>,
-    /// PAP label: clear, green, amber, red. By default the colour of the TLP label.
-    #[arg(long, value_parser = names::parse::<pb::Pap>)]
-    pap: Option<pb::Pap>,
-    /// Handling code: H0, H1 (not in proceedings without your permission), H2 (not passed on without
-    /// it); may be repeated. H3 is --caveat.
-    #[arg(long, value_name = "CODE", value_parser = parse_handling)]
-    handling: Vec<Handling>,
-    /// A restriction in words (H3): whoever gets the rows passes none of them on by machine.
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    caveat: String,
+    #[command(flatten)]
+    marking: MarkingArgs,
     /// A label for all rows; may be repeated.
     #[arg(long)]
     label: Vec<String>,
@@ -146,7 +143,9 @@ pub struct PushArgs {
 
 pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliError> {
     // Columns first: a file that cannot be used needs no connection.
-    let rows = args.open_rows()?;
+    let input = args.open()?;
+    let identity = input.identity.clone();
+    let rows = args.rows(input)?;
     for name in rows.without_place() {
         let kind = names::word(args.kind);
         context
@@ -154,7 +153,8 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
             .note(&format!("note: column {name:?} has no place in a {kind} and is left out"));
     }
     if args.dry_run {
-        return dry_run(args, context, rows).await;
+        let file_bytes = identity.map(|identity| identity.bytes);
+        return dry_run(args, context, rows, file_bytes).await;
     }
     // Before anything is sent: a row that the node took without a receipt cannot be shown to anybody.
     args.check_room()?;
@@ -167,7 +167,8 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
         warn_of_unknown_case(reference, channel.clone(), context).await;
     }
     let giver = receipt_giver(channel.clone(), context).await?;
-    push(args, context, channel, giver, rows, template, interrupt::interrupted()).await
+    let source = Source { identity, rows, template };
+    push(args, context, channel, giver, source, interrupt::interrupted()).await
 }
 
 /// Results keep the reference of a case that is not here yet, or that was mistyped. A role that may not
@@ -208,20 +209,21 @@ async fn push(
     context: &Context,
     channel: tonic::transport::Channel,
     giver: ReceiptGiver,
-    rows: InputRows,
-    template: Template,
+    source: Source,
     interrupted: impl Future<Output = ()>,
 ) -> Result<(), CliError> {
-    let (state, position) = args.open_state()?;
+    let Source { identity, rows, template } = source;
+    let file_bytes = identity.as_ref().map(|identity| identity.bytes);
+    let (state, position) = args.open_state(identity)?;
     let rows_before = position.counts.rows();
     if rows_before > 0 {
         context.output.note(&format!("going on after row {rows_before}"));
     }
-    let rejects_path = args.beside("rejected.csv");
+    let rejects_path = args.report_path("rejected");
     let rejects = Rejects::resume(&rejects_path, rows.header(), position.rejected_bytes)
         .map_err(CliError::file("go on with", &rejects_path))?;
     let progress =
-        Progress::start(context.options.progress, args.file_bytes(), rows_before, &context.output);
+        Progress::start(context.options.progress, file_bytes, rows_before, &context.output);
     let mut ledger = Ledger::new(position, rejects, state, progress).receipted_by(giver);
     let portions = read_ahead(rows, template, rows_before);
     let patience = context.options.timeout();
@@ -248,15 +250,20 @@ fn complete(args: &PushArgs, context: &Context, ledger: &mut Ledger<'_>) -> Resu
     }
     ledger.finish()?;
     context.output.either(summary.to_json(), || summary.to_text())?;
-    summary.result()
+    summary.result(&std::env::args_os().collect::<Vec<_>>())
 }
 
-async fn dry_run(args: &PushArgs, context: &Context, rows: InputRows) -> Result<(), CliError> {
+async fn dry_run(
+    args: &PushArgs,
+    context: &Context,
+    rows: InputRows,
+    file_bytes: Option<u64>,
+) -> Result<(), CliError> {
     // Not over the report of a push that may go on.
-    let rejects_path = args.beside("dry-run.csv");
+    let rejects_path = args.report_path("dry-run");
     let rejects = Rejects::resume(&rejects_path, rows.header(), 0)
         .map_err(CliError::file("write", &rejects_path))?;
-    let progress = Progress::start(context.options.progress, args.file_bytes(), 0, &context.output);
+    let progress = Progress::start(context.options.progress, file_bytes, 0, &context.output);
     let mut ledger = Ledger::new(Position::default(), rejects, None, progress);
     let template = Template { check_values: true, ..args.template() };
     let mut portions = read_ahead(rows, template, 0);
@@ -267,10 +274,18 @@ async fn dry_run(args: &PushArgs, context: &Context, rows: InputRows) -> Result<
     ledger.finish()?;
     let summary = summary::DryRun { good, rejected: ledger.counts().rejected };
     context.output.either(summary.to_json(), || summary.to_text())?;
-    summary.result(ledger.rejects_path())
+    summary.result(&args.file, ledger.rejects_path())
 }
 
-type InputRows = Rows<Box<dyn Read + Send>>;
+type InputRows = Rows<input::Text>;
+
+/// The opened input and the way its rows become drafts.
+struct Source {
+    identity: Option<FileIdentity>,
+    rows: InputRows,
+    template: Template,
+}
+
 type Portions = mpsc::Receiver<Result<batch::Batch, CliError>>;
 
 /// Reads on a thread of its own, a little ahead of the wire.
@@ -316,23 +331,26 @@ impl PushArgs {
 
     /// Checks that receipt and report can be written where they belong.
     fn check_room(&self) -> Result<(), CliError> {
-        for path in [self.receipt_path(), self.beside("rejected.csv")] {
+        for path in [self.receipt_path(), self.report_path("rejected")] {
             crate::store::check_writable(&path).map_err(CliError::file("write", &path))?;
         }
         Ok(())
     }
 
-    fn is_stdin(&self) -> bool {
-        self.file == Path::new("-")
+    fn open(&self) -> Result<Input, CliError> {
+        Input::open(&self.file).map_err(CliError::file("read", &self.file))
     }
 
-    fn open_rows(&self) -> Result<InputRows, CliError> {
-        let input: Box<dyn Read + Send> = if self.is_stdin() {
-            Box::new(std::io::stdin())
-        } else {
-            Box::new(File::open(&self.file).map_err(CliError::file("open", &self.file))?)
+    fn rows(&self, input: Input) -> Result<InputRows, CliError> {
+        Rows::open(self.file_format(), input.into_text(), self.rules()).map_err(batch::not_readable)
+    }
+
+    fn report_path(&self, name: &str) -> PathBuf {
+        let ending = match self.file_format() {
+            FileFormat::Csv => "csv",
+            FileFormat::Ndjson => "ndjson",
         };
-        Rows::open(self.file_format(), input, self.rules()).map_err(batch::not_readable)
+        self.beside(&format!("{name}.{ending}"))
     }
 
     fn file_format(&self) -> FileFormat {
@@ -348,17 +366,14 @@ impl PushArgs {
             kind: self.kind,
             map: self.map.iter().cloned().collect(),
             ignore_unknown: self.ignore_unknown,
-            tlp_is_given: self.tlp.is_some(),
+            tlp_is_given: self.marking.tlp.is_some(),
         }
     }
 
     fn template(&self) -> Template {
         Template {
             kind: self.kind,
-            tlp: self.tlp,
-            pap: self.pap,
-            handling: self.handling.clone(),
-            caveat: self.caveat.clone(),
+            marking: self.marking.clone(),
             labels: self.label.clone(),
             operation: self.operation.clone(),
             confidence: self.confidence,
@@ -375,30 +390,19 @@ impl PushArgs {
     }
 
     /// A pipe has no state: it cannot be read again.
-    fn open_state(&self) -> Result<(Option<StateFile>, Position), CliError> {
-        if self.is_stdin() {
-            return Ok((None, Position::default()));
-        }
+    fn open_state(
+        &self,
+        identity: Option<FileIdentity>,
+    ) -> Result<(Option<StateFile>, Position), CliError> {
+        let Some(identity) = identity else { return Ok((None, Position::default())) };
         let options = format!("{:?} {:?} {:?}", self.template(), self.map, self.file_format());
-        let subject =
-            Subject::of(&self.file, &options).map_err(CliError::file("read", &self.file))?;
+        let subject = Subject::new(identity, &options);
         let (state, position) = StateFile::open(self.beside("state"), subject, self.restart)?;
         Ok((Some(state), position))
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = if self.is_stdin() {
-            OsString::from("stdin")
-        } else {
-            self.file.clone().into_os_string()
-        };
-        name.push(".");
-        name.push(ending);
-        name.into()
-    }
-
-    fn file_bytes(&self) -> Option<u64> {
-        std::fs::metadata(&self.file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+        input::beside(&self.file, ending)
     }
 }
 
@@ -413,15 +417,6 @@ fn parse_kind(text: &str) -> Result<pb::Kind, String> {
 
 fn parse_type(text: &str) -> Result<DeclaredType, String> {
     DeclaredType::from_name(text).map_err(|error| error.to_string())
-}
-
-/// H3 says nothing without its words.
-fn parse_handling(text: &str) -> Result<Handling, String> {
-    match Handling::from_name(text) {
-        Some(Handling::H3) => Err("H3 is a restriction in words: give them as --caveat".to_owned()),
-        Some(code) => Ok(code),
-        None => Err(format!("{text:?} is none of H0, H1, H2 (and H3, which is --caveat)")),
-    }
 }
 
 fn parse_country(text: &str) -> Result<String, String> {

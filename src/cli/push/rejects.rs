@@ -1,26 +1,34 @@
 //! The report of rejected rows: line, column, reason, then the row as it came.
 //!
-//! Written as rows are settled, so that a cut leaves a report that is true. It begins with columns
-//! that a second push skips: after correction the same file can be pushed.
+//! Written as rows are settled, so that a cut leaves a report that is true. It has the form of the
+//! file, and a second push skips what it has in front: after correction the report can be pushed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::columns::REJECTION_COLUMNS;
+use serde_json::json;
+
+use super::columns::{REJECTED_TEXT, REJECTION_COLUMNS, is_of_a_report};
+use super::json_rows::members_of;
 use super::rows::Refusal;
 
 /// A report that is made when the first row is rejected.
 pub(super) struct Rejects {
     path: PathBuf,
-    header: csv::ByteRecord,
-    writer: Option<csv::Writer<File>>,
+    /// The columns of a delimited file; `None` for NDJSON.
+    header: Option<csv::ByteRecord>,
+    writer: Option<BufWriter<File>>,
     bytes: u64,
 }
 
 impl Rejects {
     /// Goes on after `bytes` of an earlier run; what stands beyond was never settled and goes.
-    pub(super) fn resume(path: &Path, header: csv::ByteRecord, bytes: u64) -> io::Result<Self> {
+    pub(super) fn resume(
+        path: &Path,
+        header: Option<csv::ByteRecord>,
+        bytes: u64,
+    ) -> io::Result<Self> {
         let mut rejects = Self { path: path.to_owned(), header, writer: None, bytes };
         if bytes > 0 {
             let mut file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -29,7 +37,7 @@ impl Rejects {
             }
             file.set_len(bytes)?;
             file.seek(SeekFrom::End(0))?;
-            rejects.writer = Some(writer_to(file));
+            rejects.writer = Some(BufWriter::new(file));
         }
         Ok(rejects)
     }
@@ -44,19 +52,22 @@ impl Rejects {
         refusal: &Refusal,
         original: &csv::ByteRecord,
     ) -> io::Result<()> {
-        let header = &self.header;
-        let writer = match &mut self.writer {
+        let Self { path, header, writer, .. } = self;
+        let writer = match writer {
             Some(writer) => writer,
-            none => none.insert(begin(&self.path, header)?),
+            none => none.insert(begin(path, header.as_ref())?),
         };
-        let line = line.to_string();
-        let ours = [line.as_bytes(), refusal.column.as_bytes(), refusal.reason.as_bytes()];
-        let kept = original_columns(header, original);
-        writer.write_record(ours.into_iter().chain(kept))?;
-        Ok(())
+        match header {
+            Some(header) => {
+                let line = line.to_string();
+                let ours = [line.as_bytes(), refusal.column.as_bytes(), refusal.reason.as_bytes()];
+                write_cells(writer, ours.into_iter().chain(original_cells(header, original)))
+            }
+            None => write_members(writer, line, refusal, original.get(0).unwrap_or_default()),
+        }
     }
 
-    /// Bytes that are in the file for good.
+    /// Writes what is held back; returns the bytes that are in the file for good.
     pub(super) fn flush(&mut self) -> io::Result<u64> {
         if let Some(writer) = &mut self.writer {
             writer.flush()?;
@@ -66,30 +77,65 @@ impl Rejects {
     }
 }
 
-/// The original's cells, without those that an earlier report put in front.
-fn original_columns<'a>(
+fn begin(path: &Path, header: Option<&csv::ByteRecord>) -> io::Result<BufWriter<File>> {
+    let mut writer = BufWriter::new(File::create(path)?);
+    if let Some(header) = header {
+        let ours = REJECTION_COLUMNS.iter().map(|name| name.as_bytes());
+        write_cells(&mut writer, ours.chain(original_cells(header, header)))?;
+    }
+    Ok(writer)
+}
+
+/// Writes a row of a table, as ragged as it came.
+fn write_cells<'a>(
+    writer: &mut BufWriter<File>,
+    cells: impl Iterator<Item = &'a [u8]>,
+) -> io::Result<()> {
+    let mut table = csv::WriterBuilder::new().flexible(true).from_writer(writer);
+    table.write_record(cells)?;
+    table.flush()
+}
+
+/// The cells of the original, without those that an earlier report put in front.
+fn original_cells<'a>(
     header: &'a csv::ByteRecord,
     row: &'a csv::ByteRecord,
 ) -> impl Iterator<Item = &'a [u8]> {
-    row.iter().enumerate().filter(|(at, _)| !is_ours(header.get(*at))).map(|(_, cell)| cell)
+    let is_ours = |at: &usize| {
+        let name = header.get(*at).map(String::from_utf8_lossy);
+        name.is_some_and(|name| is_of_a_report(&name))
+    };
+    row.iter().enumerate().filter(move |(at, _)| !is_ours(at)).map(|(_, cell)| cell)
 }
 
-fn is_ours(name: Option<&[u8]>) -> bool {
-    name.is_some_and(|name| {
-        REJECTION_COLUMNS.iter().any(|ours| ours.as_bytes() == name.trim_ascii())
-    })
-}
-
-/// A ragged row is written as ragged as it came.
-fn writer_to(file: File) -> csv::Writer<File> {
-    csv::WriterBuilder::new().flexible(true).from_writer(file)
-}
-
-fn begin(path: &Path, header: &csv::ByteRecord) -> io::Result<csv::Writer<File>> {
-    let mut writer = writer_to(File::create(path)?);
-    let ours = REJECTION_COLUMNS.iter().map(|name| name.as_bytes());
-    writer.write_record(ours.chain(original_columns(header, header)))?;
-    Ok(writer)
+/// Writes a line of NDJSON: the members of the original as they were written, or its text where it
+/// is not an object.
+fn write_members(
+    writer: &mut BufWriter<File>,
+    line: u64,
+    refusal: &Refusal,
+    original: &[u8],
+) -> io::Result<()> {
+    let [of_line, of_column, of_reason] = REJECTION_COLUMNS;
+    write!(
+        writer,
+        "{{\"{of_line}\":{line},\"{of_column}\":{},\"{of_reason}\":{}",
+        json!(refusal.column),
+        json!(refusal.reason)
+    )?;
+    match members_of(original) {
+        Ok(members) => {
+            for (name, value) in members {
+                if name == REJECTED_TEXT || !is_of_a_report(&name) {
+                    write!(writer, ",{}:{}", json!(name), value.get())?;
+                }
+            }
+        }
+        Err(_) => {
+            write!(writer, ",\"{REJECTED_TEXT}\":{}", json!(String::from_utf8_lossy(original)))?;
+        }
+    }
+    writer.write_all(b"}\n")
 }
 
 #[cfg(test)]
@@ -104,7 +150,7 @@ mod tests {
     fn a_report_has_line_column_reason_and_the_row_as_it_came() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.csv");
-        let mut rejects = Rejects::resume(&path, record(&[b"value", b"notes"]), 0).unwrap();
+        let mut rejects = Rejects::resume(&path, Some(record(&[b"value", b"notes"])), 0).unwrap();
         assert!(!path.exists());
         rejects.add(3, &Refusal::new("value", "is bad"), &record(&[b"\xff", b"a,b"])).unwrap();
         rejects.add(9, &Refusal::new("", "ragged"), &record(&[b"x"])).unwrap();
@@ -121,12 +167,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.csv");
         let refusal = Refusal::new("value", "is bad");
-        let mut rejects = Rejects::resume(&path, record(&[b"value"]), 0).unwrap();
+        let mut rejects = Rejects::resume(&path, Some(record(&[b"value"])), 0).unwrap();
         rejects.add(2, &refusal, &record(&[b"a"])).unwrap();
         let settled = rejects.flush().unwrap();
         rejects.add(3, &refusal, &record(&[b"b"])).unwrap();
         drop(rejects);
-        let mut rejects = Rejects::resume(&path, record(&[b"value"]), settled).unwrap();
+        let mut rejects = Rejects::resume(&path, Some(record(&[b"value"])), settled).unwrap();
         rejects.add(3, &refusal, &record(&[b"b"])).unwrap();
         rejects.flush().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -139,12 +185,43 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.csv");
         let header = record(&[b"rejected_line", b"rejected_column", b"rejected_reason", b"value"]);
-        let mut rejects = Rejects::resume(&path, header, 0).unwrap();
+        let mut rejects = Rejects::resume(&path, Some(header), 0).unwrap();
         rejects
             .add(2, &Refusal::new("value", "new"), &record(&[b"7", b"value", b"old", b"a"]))
             .unwrap();
         rejects.flush().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "rejected_line,rejected_column,rejected_reason,value\n2,value,new,a\n");
+    }
+
+    #[test]
+    fn a_report_in_ndjson_has_every_member_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.ndjson");
+        let mut rejects = Rejects::resume(&path, None, 0).unwrap();
+        let refusal = Refusal::new("value", "is \"bad\"");
+        let rows: [&[u8]; 3] = [
+            b"{\"value\": 123456789012345678901.0, \"tags\":[\"a\"]}",
+            b"nonsense",
+            b"{\"rejected_line\":9,\"rejected_reason\":\"old\",\"value\":\"a\"}",
+        ];
+        for (line, row) in (1..).zip(rows) {
+            rejects.add(line, &refusal, &record(&[row])).unwrap();
+        }
+        rejects.flush().unwrap();
+        let ours = |line: u64| {
+            format!(
+                "{{\"rejected_line\":{line},\"rejected_column\":\"value\",\
+                 \"rejected_reason\":\"is \\\"bad\\\"\""
+            )
+        };
+        let expected = format!(
+            "{},\"value\":123456789012345678901.0,\"tags\":[\"a\"]}}\n\
+             {},\"rejected_row\":\"nonsense\"}}\n{},\"value\":\"a\"}}\n",
+            ours(1),
+            ours(2),
+            ours(3)
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 }

@@ -3,45 +3,31 @@
 //! Written by replacing the file as a whole, and only about rows that the node has made durable.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::input::FileIdentity;
 use crate::cli::error::CliError;
 use crate::cli::schema::hex;
-
-/// Bytes at the beginning of the file that identify it, besides its size and time.
-const PREFIX_BYTES: u64 = 64 * 1024;
 
 /// Often enough to lose little work, seldom enough to cost nothing.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
-/// Which file is pushed, and how.
+/// The file that is pushed, and the options that it is pushed with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
-    pub(super) file_bytes: u64,
-    file_modified_ms: u64,
-    file_prefix_sha256: String,
+    file: FileIdentity,
     /// Over everything that shapes the drafts.
     options_sha256: String,
 }
 
 impl Subject {
-    pub(super) fn of(path: &Path, options: &str) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let since_1970 = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut prefix = Vec::new();
-        file.take(PREFIX_BYTES).read_to_end(&mut prefix)?;
-        Ok(Self {
-            file_bytes: metadata.len(),
-            file_modified_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            file_prefix_sha256: hex(&Sha256::digest(&prefix)),
-            options_sha256: hex(&Sha256::digest(options.as_bytes())),
-        })
+    pub(super) fn new(file: FileIdentity, options: &str) -> Self {
+        Self { file, options_sha256: hex(&Sha256::digest(options.as_bytes())) }
     }
 }
 
@@ -177,6 +163,11 @@ pub(super) fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn subject(path: &Path, options: &str) -> Subject {
+        let identity = super::super::input::Input::open(path).unwrap().identity.unwrap();
+        Subject::new(identity, options)
+    }
+
     fn position() -> Position {
         Position {
             counts: Counts { created: 512, rejected: 3, ..Counts::default() },
@@ -191,7 +182,7 @@ mod tests {
         let (file, state) = (dir.path().join("f.csv"), dir.path().join("f.csv.state"));
         std::fs::write(&file, "value\na\n").unwrap();
         let open = |options: &str, restart| {
-            StateFile::open(state.clone(), Subject::of(&file, options).unwrap(), restart)
+            StateFile::open(state.clone(), subject(&file, options), restart)
         };
         let (mut opened, found) = open("x", false).unwrap();
         assert_eq!(found, Position::default());
@@ -213,7 +204,7 @@ mod tests {
         let (file, state) = (dir.path().join("f.csv"), dir.path().join("f.csv.state"));
         std::fs::write(&file, "value\n").unwrap();
         std::fs::write(&state, "{").unwrap();
-        let opened = StateFile::open(state, Subject::of(&file, "").unwrap(), false);
+        let opened = StateFile::open(state, subject(&file, ""), false);
         assert_eq!(opened.err().unwrap().exit().code(), 9);
     }
 }

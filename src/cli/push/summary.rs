@@ -1,10 +1,12 @@
 //! What a push tells at its end, and the document that holds the node's receipt.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::ledger::Ledger;
+use super::retry;
 use super::state::{Counts, PartReceipt};
 use crate::cli::error::CliError;
 use crate::cli::output::SCHEMA;
@@ -85,8 +87,14 @@ impl Summary {
         })
     }
 
-    pub(super) fn result(&self) -> Result<(), CliError> {
-        partly_done(self.counts.rejected, self.counts.rows(), &self.rejects_path)
+    /// `command` is the one that was typed.
+    pub(super) fn result(&self, command: &[OsString]) -> Result<(), CliError> {
+        let report = &self.rejects_path;
+        let fix = retry::command(command, &self.file, report).map_or_else(
+            || format!("correct the rows in {0} and push {0}", report.display()),
+            |command| format!("correct the rows in {} and run: {command}", report.display()),
+        );
+        partly_done(self.counts.rejected, self.counts.rows(), report, fix)
     }
 
     fn rows_without_receipt(&self) -> u64 {
@@ -123,14 +131,15 @@ impl DryRun {
         })
     }
 
-    pub(super) fn result(&self, report: &Path) -> Result<(), CliError> {
-        partly_done(self.rejected, self.good + self.rejected, report)
+    pub(super) fn result(&self, file: &Path, report: &Path) -> Result<(), CliError> {
+        let fix = format!("correct these rows in {}; nothing was sent", file.display());
+        partly_done(self.rejected, self.good + self.rejected, report, fix)
     }
 }
 
-fn partly_done(rejected: u64, rows: u64, report: &Path) -> Result<(), CliError> {
+fn partly_done(rejected: u64, rows: u64, report: &Path, fix: String) -> Result<(), CliError> {
     match rejected {
         0 => Ok(()),
-        rejected => Err(CliError::PartlyDone { rejected, rows, report: report.to_owned() }),
+        rejected => Err(CliError::PartlyDone { rejected, rows, report: report.to_owned(), fix }),
     }
 }

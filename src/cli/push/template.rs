@@ -6,22 +6,18 @@
 use bytes::Bytes;
 
 use super::columns::Field;
+use super::marking::{self, MarkingArgs};
 use super::rows::{Cells, Refusal};
 use crate::cli::names;
 use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
-use crate::record::marking::Handling;
-use crate::record::personal;
 use crate::value::{DeclaredType, Value, ValueError, ValueType};
 
 /// What is the same for all rows.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     pub(super) kind: pb::Kind,
-    pub(super) tlp: Option<pb::Tlp>,
-    pub(super) pap: Option<pb::Pap>,
-    pub(super) handling: Vec<Handling>,
-    pub(super) caveat: String,
+    pub(super) marking: MarkingArgs,
     pub(super) labels: Vec<String>,
     pub(super) operation: String,
     pub(super) confidence: u32,
@@ -43,27 +39,18 @@ impl Template {
     /// The draft of one row.
     pub(super) fn draft(&self, cells: Cells) -> Result<pb::Draft, Refusal> {
         let row = RowCells(cells);
-        let tlp = row.word(Field::Tlp)?.or(self.tlp);
-        let tlp = tlp.ok_or_else(|| Refusal::new("tlp", "there is no TLP label"))?;
-        let pap = row.word(Field::Pap)?.or(self.pap).unwrap_or_else(|| pap_like(tlp));
         let (value_type, value) = self.value(&row)?;
-        let personal_data = personal::of_value(value_type).is_some();
-        let value = (i32::from(value_type.number()), value);
+        let marking = self.marking.of_row(&row, value_type)?;
+        let labels = marking::without_labels(self.labels(&row), &marking)?;
         let content = match self.kind {
-            pb::Kind::Indicator => pb::draft::Content::Indicator(self.indicator(&row, value)?),
-            _ => pb::draft::Content::TakedownResult(self.takedown_result(&row, value)?),
+            pb::Kind::Indicator => {
+                pb::draft::Content::Indicator(self.indicator(&row, value_type, value)?)
+            }
+            _ => pb::draft::Content::TakedownResult(self.takedown_result(&row, value_type, value)?),
         };
         Ok(pb::Draft {
-            marking: Some(pb::Marking {
-                tlp: tlp.into(),
-                pap: pap.into(),
-                no_evidence: self.handling.contains(&Handling::H1),
-                orcon: self.handling.contains(&Handling::H2),
-                caveat: self.caveat.clone(),
-                personal_data,
-                ..Default::default()
-            }),
-            labels: self.labels(&row),
+            marking: Some(marking),
+            labels,
             operation: row.or(Field::Operation, &self.operation),
             confidence: confidence(&row)?.unwrap_or(self.confidence),
             key: String::new(),
@@ -74,10 +61,11 @@ impl Template {
     fn takedown_result(
         &self,
         row: &RowCells,
-        (value_type, value): (i32, String),
+        value_type: ValueType,
+        value: String,
     ) -> Result<pb::TakedownResult, Refusal> {
         Ok(pb::TakedownResult {
-            r#type: value_type,
+            r#type: value_type.number().into(),
             value,
             action: row.word(Field::Action)?.unwrap_or(self.action).into(),
             status: row.word(Field::Status)?.unwrap_or(self.status).into(),
@@ -97,10 +85,11 @@ impl Template {
     fn indicator(
         &self,
         row: &RowCells,
-        (value_type, value): (i32, String),
+        value_type: ValueType,
+        value: String,
     ) -> Result<pb::Indicator, Refusal> {
         Ok(pb::Indicator {
-            r#type: value_type,
+            r#type: value_type.number().into(),
             value,
             role: row.text(Field::Role),
             first_seen_ms: row.time(Field::FirstSeen)?,
@@ -115,7 +104,7 @@ impl Template {
         })
     }
 
-    /// The type and the value as it was written.
+    /// The type, and the value as it was written.
     fn value(&self, row: &RowCells) -> Result<(ValueType, String), Refusal> {
         let written = row.text(Field::Value);
         if written.is_empty() {
@@ -161,16 +150,6 @@ impl Template {
     }
 }
 
-/// The label of the other protocol with the same colour.
-const fn pap_like(tlp: pb::Tlp) -> pb::Pap {
-    match tlp {
-        pb::Tlp::Clear => pb::Pap::Clear,
-        pb::Tlp::Green => pb::Pap::Green,
-        pb::Tlp::Amber | pb::Tlp::AmberStrict => pb::Pap::Amber,
-        pb::Tlp::Red | pb::Tlp::Unspecified => pb::Pap::Red,
-    }
-}
-
 fn confidence(row: &RowCells) -> Result<Option<u32>, Refusal> {
     let Some(text) = row.cell(Field::Confidence) else { return Ok(None) };
     let number = text.parse::<u32>().ok().filter(|number| *number <= 100);
@@ -180,10 +159,7 @@ fn confidence(row: &RowCells) -> Result<Option<u32>, Refusal> {
 }
 
 fn country(row: &RowCells) -> Result<Option<String>, Refusal> {
-    row.cell(Field::Country)
-        .map(parse_country)
-        .transpose()
-        .map_err(|reason| Refusal::new("country", reason))
+    row.parsed(Field::Country, parse_country)
 }
 
 /// ISO 3166-1 alpha-2, in any case. For clap and for cells.
@@ -222,10 +198,10 @@ fn notes(row: &RowCells) -> String {
 }
 
 /// The cells of a row by field.
-struct RowCells(Cells);
+pub(super) struct RowCells(pub(super) Cells);
 
 impl RowCells {
-    fn cell(&self, field: Field) -> Option<&str> {
+    pub(super) fn cell(&self, field: Field) -> Option<&str> {
         self.0.iter().find(|(found, _)| *found == field).map(|(_, text)| text.as_str())
     }
 
@@ -233,25 +209,33 @@ impl RowCells {
         self.cell(field).unwrap_or_default().to_owned()
     }
 
-    fn or(&self, field: Field, constant: &str) -> String {
+    pub(super) fn or(&self, field: Field, constant: &str) -> String {
         self.cell(field).unwrap_or(constant).to_owned()
     }
 
-    fn word<E: names::WireEnum>(&self, field: Field) -> Result<Option<E>, Refusal> {
-        let found = self.cell(field).map(names::parse).transpose();
+    pub(super) fn word<E: names::WireEnum>(&self, field: Field) -> Result<Option<E>, Refusal> {
+        self.parsed(field, names::parse)
+    }
+
+    /// Reads a cell; `None` if it is empty.
+    pub(super) fn parsed<T>(
+        &self,
+        field: Field,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Refusal> {
+        let found = self.cell(field).map(parse).transpose();
         found.map_err(|reason| Refusal::new(field.name(), reason))
     }
 
     /// Milliseconds since 1970; 0 when there is none.
     fn time(&self, field: Field) -> Result<u64, Refusal> {
-        let Some(text) = self.cell(field) else { return Ok(0) };
-        let time = parse_moment(text).map_err(|reason| Refusal::new(field.name(), reason))?;
-        Ok(time.unix_ms().unsigned_abs())
+        let time = self.parsed(field, parse_moment)?;
+        Ok(time.map_or(0, |time| time.unix_ms().unsigned_abs()))
     }
 }
 
 /// RFC 3339, a date, or `YYYY-MM-DD hh:mm:ss` in UTC as spreadsheets and feeds write it.
-fn parse_moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
     let is_bare = text.len() == 19 && matches!(text.as_bytes()[10], b' ' | b'T');
     let written =
         if is_bare { format!("{}T{}Z", &text[..10], &text[11..]) } else { text.to_owned() };
@@ -267,10 +251,7 @@ mod tests {
     pub(super) fn template(kind: pb::Kind) -> Template {
         Template {
             kind,
-            tlp: Some(pb::Tlp::Amber),
-            pap: None,
-            handling: vec![],
-            caveat: String::new(),
+            marking: MarkingArgs { tlp: Some(pb::Tlp::Amber), ..MarkingArgs::default() },
             labels: vec!["tech-support-scam".into()],
             operation: "chakra".into(),
             confidence: 70,

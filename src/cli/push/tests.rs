@@ -239,10 +239,11 @@ impl Bench {
         interrupted: impl Future<Output = ()>,
     ) -> Result<(), CliError> {
         let args = self.args(more);
-        let rows = args.open_rows()?;
-        let template = args.template();
+        let input = args.open()?;
+        let identity = input.identity.clone();
+        let source = Source { identity, rows: args.rows(input)?, template: args.template() };
         let channel = channel_to(node).await;
-        push(&args, &self.context, channel, giver(), rows, template, interrupted).await
+        push(&args, &self.context, channel, giver(), source, interrupted).await
     }
 }
 

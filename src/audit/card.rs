@@ -72,8 +72,6 @@ pub struct Card {
     pub(super) journal: VerifyingKey,
     pub(super) receipt: VerifyingKey,
     pub(super) witness: VerifyingKey,
-    pub(super) sector: Sector,
-    pub(super) country: Country,
     pub(super) payload: Bytes,
     signature: Bytes,
     previous: Bytes,
@@ -97,6 +95,8 @@ impl Card {
         if card.version != VERSION {
             return Err(CardFault::Version(card.version));
         }
+        Sector::from_wire(card.sector()).ok_or(CardFault::Facts("sector"))?;
+        card.country.parse::<Country>().map_err(|_| CardFault::Facts("country"))?;
         let identity = key("identity", &card.identity_key)?;
         let signature =
             Signature::from_slice(&signed.signature).map_err(|_| CardFault::Signature)?;
@@ -111,8 +111,6 @@ impl Card {
             journal: key("journal", &card.journal_key)?,
             receipt: key("receipt", &card.receipt_key)?,
             witness: key("witness", &card.witness_key)?,
-            sector: Sector::from_wire(card.sector()).ok_or(CardFault::Facts("sector"))?,
-            country: card.country.parse().map_err(|_| CardFault::Facts("country"))?,
             payload: signed.card.clone(),
             signature: signed.signature.clone(),
             previous: card.previous_card_hash,

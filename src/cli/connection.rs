@@ -168,6 +168,7 @@ mod tests {
             guard: crate::node::config::Guard::default(),
             http: crate::node::config::Http::default(),
             release: crate::node::config::Release::default(),
+            limits: crate::node::limits::Limits::default(),
         };
         let now = "2026-11-22T10:00:00Z".parse().unwrap();
         crate::node::init::init(&home, &config, now).unwrap();

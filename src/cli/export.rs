@@ -12,6 +12,7 @@ use super::audit::{
     AuditError, AuditOptions, exported::Directory, policies, recorded::recorded_in,
     recorded::shortened, segment_name, segment_numbers, verify_directory,
 };
+use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::given_id::GivenId;
 use super::{interrupt, parse_time};

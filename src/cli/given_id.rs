@@ -12,7 +12,7 @@ use crate::pb::record_service_client::RecordServiceClient;
 
 /// The id of a record, or its first digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenId(String);
+pub(super) struct GivenId(String);
 
 impl FromStr for GivenId {
     type Err = String;

@@ -60,8 +60,8 @@ pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
 pub use receiving::ReceivedBatch;
-pub use series::{Place, SeriesVerdict};
 pub use reoffer::Offering;
+pub use series::{Place, SeriesVerdict};
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 

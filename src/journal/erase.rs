@@ -7,8 +7,8 @@
 use super::JournalError;
 use super::erasure_index::{self, Erasure, ErasureNote};
 use super::index::{self, RecordPlace};
-use super::series::{self, Member};
 use super::provenance;
+use super::series::{self, Member};
 use super::state::PartnerNumber;
 use super::transaction::{Located, OldFrame, StagedRecord, Transaction};
 use crate::exchange::{Given, TakenBack};

@@ -152,12 +152,16 @@ pub(super) fn write_first(
     first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
 ) -> Result<(), JournalError> {
     let (mut writing, _) = Writing::new(recovered, signing, clock);
+    let (answer, answered) = std::sync::mpsc::channel();
     let job: Job = Box::new(move |transaction| {
-        first(transaction)?;
-        Ok(Box::new(|_: &Committed| {}))
+        let answer: Answer = Box::new(move |outcome| drop(answer.send(outcome.map(drop))));
+        (first(transaction), answer)
     });
-    writing.stage(job, &mut Vec::new())?;
-    writing.commit()?;
+    let mut answers = Vec::new();
+    writing.stage(job, &mut answers)?;
+    let committed = writing.commit()?;
+    answers.into_iter().for_each(|answer| answer(Ok(&committed)));
+    answered.recv().map_err(|_| JournalError::Stopped)??;
     Ok(writing.view.index.flush()?)
 }
 
@@ -241,7 +245,10 @@ impl Writing {
             }
             Err(error) => {
                 let text = crate::store::describe(&error);
-                tracing::error!(error = text, "a job failed after it was decided; the journal stops");
+                tracing::error!(
+                    error = text,
+                    "a job failed after it was decided; the journal stops"
+                );
                 return Err(error);
             }
         }

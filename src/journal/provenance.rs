@@ -117,7 +117,8 @@ impl Transaction<'_> {
         if self.given_by(&head, number)?.is_some() {
             return Ok(true);
         }
-        let mut next = self.view.revisions(series, originator)?;
+        let members = self.members(series, originator)?;
+        let mut next: Vec<RecordId> = members.into_iter().map(|member| member.id).collect();
         next.push(head);
         let mut seen = BTreeSet::new();
         while let Some(id) = next.pop() {
@@ -163,7 +164,8 @@ impl Transaction<'_> {
         number: PartnerNumber,
         slots: SlotMask,
     ) {
-        let known = self.group.provenance.entry((*id, number)).or_default();
-        *known = known.or(slots);
+        let key = (*id, number);
+        let known = self.group.provenance.get(&key).copied().unwrap_or_default();
+        self.group.provenance.insert(key, known.or(slots));
     }
 }

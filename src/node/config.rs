@@ -334,6 +334,7 @@ impl Config {
             guard: _,
             http: _,
             release: _,
+            limits: _,
         } = self;
         self.names()?;
         self.card_addresses()?;

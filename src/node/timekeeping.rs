@@ -64,8 +64,6 @@ pub(super) struct Timekeeping {
     clock: Mutex<DecisionClock>,
     /// Set once the journal is open.
     journal: OnceLock<(Gate, Arc<View>)>,
-    /// The issue of the own card, while the journal does not hold it yet.
-    not_before: OnceLock<Timestamp>,
     /// Counts the times at which partners are asked for theirs: each stream begins anew.
     asked: watch::Sender<u64>,
     /// Set while records are due whose end nobody vouches for.
@@ -80,7 +78,6 @@ impl Timekeeping {
             source,
             clock: Mutex::default(),
             journal: OnceLock::new(),
-            not_before: OnceLock::new(),
             asked: watch::Sender::new(0),
             retention_waits: watch::Sender::new(false),
             confirmed: Notify::new(),
@@ -100,11 +97,6 @@ impl Timekeeping {
         self.now();
     }
 
-    /// Signs nothing before this time.
-    pub(super) fn not_before(&self, time: Timestamp) {
-        drop(self.not_before.set(time));
-    }
-
     fn clock(&self) -> MutexGuard<'_, DecisionClock> {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,8 +111,7 @@ impl Timekeeping {
         let Some((gate, view)) = self.journal.get() else { return self.wall() };
         let snapshot = view.snapshot();
         let card = snapshot.state.card.as_ref().map(|card| card.card().issued_at);
-        let floor = card.into_iter().chain(snapshot.state.last_at);
-        let floor = floor.chain(self.not_before.get().copied()).max().unwrap_or(Timestamp::MIN);
+        let floor = card.into_iter().chain(snapshot.state.last_at).max().unwrap_or(Timestamp::MIN);
         let wall = self.source.read();
         let mut clock = self.clock();
         let before = clock.doubt().map(std::mem::discriminant);

@@ -196,15 +196,14 @@ impl LogService for Logs {
         let sight = sight_of(&request)?;
         let id = record_id(&request.into_inner().record_id)?;
         let (own, now) = (self.0.node.agency().clone(), self.0.node.now());
-        let proof = self.0.read(move |view| {
-            match record_proof::collect(view, (&own, now), &id, &sight)? {
+        let proof =
+            self.0.read(move |view| match record_proof::collect(view, (&own, now), &id, &sight)? {
                 Some(proof) => Ok(Some(match record_proof::unnamed_originator(view, &own, &id)? {
                     Some(originator) => Err(originator),
                     None => Ok(proof),
                 })),
                 None => Ok(None),
-            }
-        });
+            });
         let unknown = || Status::not_found(format!("this node holds no record {id}"));
         let proof = proof.await?.ok_or_else(unknown)?;
         proof.map(Response::new).map_err(|originator| {

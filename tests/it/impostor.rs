@@ -141,9 +141,7 @@ impl Impostor {
     pub(crate) fn withdrawal(&self, of: &pb::Envelope) -> pb::Envelope {
         let header = Header::decode(&of.header).unwrap();
         let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-        let id = liaison::record::commit::record_id(&of.header);
-        let place = Place::after(header.series, header.revision, id);
-        self.sealed(Draft::withdrawal(&header, content).unwrap(), place)
+        self.sealed(Draft::withdrawal(content).unwrap(), Place::end(header.series))
     }
 
     /// An order to erase slots of a record, signed with the key of this agency.

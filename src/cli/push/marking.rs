@@ -29,44 +29,44 @@ pub(super) struct MarkingArgs {
     pub(super) tlp: Option<pb::Tlp>,
     /// PAP label: clear, green, amber, red. By default the colour of the TLP label.
     #[arg(long, value_parser = names::parse::<pb::Pap>)]
-    pap: Option<pb::Pap>,
+    pub(super) pap: Option<pb::Pap>,
     /// Agencies that may have the rows, separated by commas, or nobody; by default no such list.
     #[arg(long, value_name = "AGENCIES")]
-    releasable_to: Option<NameList<AgencyName>>,
+    pub(super) releasable_to: Option<NameList<AgencyName>>,
     /// Circles that may have the rows, separated by commas, or nobody; by default no such list.
     #[arg(long, value_name = "CIRCLES")]
-    circles: Option<NameList<String>>,
+    pub(super) circles: Option<NameList<String>>,
     /// Handling code: H0, H1 (not in proceedings without your permission), H2 (not passed on without
     /// it); may be repeated. H3 is --caveat.
     #[arg(long, value_name = "CODE", value_parser = parse_handling)]
-    handling: Vec<Handling>,
+    pub(super) handling: Vec<Handling>,
     /// A restriction in words (H3): whoever gets the rows passes none of them on by machine.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    caveat: String,
+    pub(super) caveat: String,
     /// The rows hold personal data: yes or no. By default yes for telephone numbers, e-mail addresses,
     /// bank accounts and accounts at services, and no for all other types; no states that such a value is
     /// not a person's.
     #[arg(long, value_name = "YES|NO", value_parser = parse_flag)]
-    personal_data: Option<bool>,
+    pub(super) personal_data: Option<bool>,
     /// Countries that personal data may go to, two letters each, separated by commas.
     #[arg(long, value_name = "COUNTRIES")]
-    jurisdictions: Option<CountryList>,
+    pub(super) jurisdictions: Option<CountryList>,
     /// The time from which on the rows are no longer sent to anybody. Unlike the column valid_until,
     /// which says until when the value itself is of use.
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
-    expires: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
     /// The time after which every holder erases the content.
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
-    retain_until: Option<Timestamp>,
+    pub(super) retain_until: Option<Timestamp>,
     /// Those affected must not be notified.
     #[arg(long)]
-    no_notify: bool,
+    pub(super) no_notify: bool,
     /// Your agency must not be named as the source.
     #[arg(long)]
-    no_attribution: bool,
+    pub(super) no_attribution: bool,
     /// Grading of source and information, such as admiralty:B2, europol:A1 or uk-3x5x2:1A.
     #[arg(long, value_name = "SCHEME:GRADE")]
-    grading: Option<GradingText>,
+    pub(super) grading: Option<GradingText>,
 }
 
 impl MarkingArgs {

@@ -107,6 +107,12 @@ impl RecordService for Node {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    async fn find_record_ids(
+        &self,
+        _: Request<pb::FindRecordIdsRequest>,
+    ) -> Result<Response<pb::FindRecordIdsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn erase_record(
         &self,
         _: Request<pb::EraseRecordRequest>,

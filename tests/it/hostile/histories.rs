@@ -376,7 +376,7 @@ impl Liar {
         };
         let exception = pb::FeedException { index: self.random.below(9), ..Default::default() };
         let exceptions = vec![exception; self.random.below(20_000) as usize];
-        stream.send(Body::Receipt(pb::Receipt { note, exceptions }));
+        stream.send(Body::Receipt(pb::Receipt { note, exceptions, ..Default::default() }));
         Then::Leave
     }
 

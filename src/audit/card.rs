@@ -103,6 +103,8 @@ impl Card {
         identity
             .verify_strict(&[CARD_TAG, &signed.card].concat(), &signature)
             .map_err(|_| CardFault::Signature)?;
+        Sector::from_wire(card.sector()).ok_or(CardFault::Facts("sector"))?;
+        card.country.parse::<Country>().map_err(|_| CardFault::Facts("country"))?;
         Ok(Self {
             agency: card.agency.parse()?,
             serial: card.serial,

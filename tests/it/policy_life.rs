@@ -2,7 +2,7 @@
 //! that is refused on the way. Nothing here looks into a node but by its rpcs and an offline audit.
 
 use crate::fixture::{
-    self, CORE_ONLY, OPERATION, PROGRAM, RunningNode, SECOND_OFFICER, indicator, policy_file,
+    self, OPERATION, PROGRAM, RunningNode, SECOND_OFFICER, indicator, policy_file,
 };
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb::policy_service_client::PolicyServiceClient;
@@ -15,6 +15,18 @@ use tonic::{Code, Status};
 const DPO: &str = "data-protection-officer";
 const OFFICER: &str = "policy-officer";
 
+/// The core of everything in the operation but personal data, so that no data protection officer is asked.
+const CORE_ONLY: &str = r#"
+@id("test/accept") @title("We take records of the operation") @agreement("none") @owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
+when { resource has operation && principal.operations.contains(resource.operation) };
+
+@id("test/share") @title("The operation is shared") @agreement("none") @owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
+when { resource has operation && principal.operations.contains(resource.operation) }
+unless { resource.personal_data };
+"#;
+
 /// Beside [`CORE_ONLY`]: notes for everybody.
 const NOTES: &str = r#"
 @id("test/notes") @title("Notes go along") @agreement("none") @owner("test@test.example")
@@ -26,11 +38,16 @@ when { resource.kind == Liaison::Kind::"indicator" };
 const NO_DRAFTS: &str = r#"
 @id("test/no-drafts") @title("Drafts stay here")
 forbid (principal is Liaison::Partner, action in Liaison::Action::"release", resource)
-when { resource.labels.contains("draft") };
+when { resource.labels.contains("draft") } unless { resource.personal_data };
 "#;
 
-/// Shows records with a label to the partner of that name, and nothing else.
+/// Shows records with a label to the partner of that name, without personal data, and nothing else.
 fn by_label() -> String {
+    every_by_label().replace(" };\n", " } unless { resource.personal_data };\n")
+}
+
+/// The same with personal data.
+fn every_by_label() -> String {
     let one = |id: &str| {
         format!(
             r#"@id("test/{id}") @title("What is labelled {id} goes to it") @agreement("none")
@@ -350,7 +367,8 @@ async fn more_of_what_was_approved_is_put_in_force_and_another_partner_or_person
     let dir = tempfile::tempdir().unwrap();
     let node = police(dir.path()).await;
     node.submit(vec![labelled("a.example", "cert")]).await;
-    let act = proposed(&node, &by_label()).await;
+    let act = proposed(&node, &every_by_label()).await;
+    node.decide(DPO, act.proposal, true).await.unwrap();
     node.submit(vec![labelled("b.example", "vendor")]).await;
     refused(
         node.decide(SECOND_OFFICER, act.proposal, true).await,
@@ -361,13 +379,14 @@ async fn more_of_what_was_approved_is_put_in_force_and_another_partner_or_person
     // With a diff that shows both it is another thing to approve.
     let act_again = {
         node.decide(SECOND_OFFICER, act.proposal, false).await.unwrap();
-        proposed(&node, &by_label()).await
+        proposed(&node, &every_by_label()).await
     };
     let mut personal = labelled("c.example", "cert");
     if let Some(marking) = &mut personal.marking {
         marking.personal_data = true;
         marking.jurisdictions = vec!["JP".to_owned()];
     }
+    node.decide(DPO, act_again.proposal, true).await.unwrap();
     node.submit(vec![personal]).await;
     refused(
         node.decide(SECOND_OFFICER, act_again.proposal, true).await,
@@ -375,9 +394,10 @@ async fn more_of_what_was_approved_is_put_in_force_and_another_partner_or_person
         "records with personal data for cert.example",
     );
     node.decide(SECOND_OFFICER, act_again.proposal, false).await.unwrap();
-    let act = proposed(&node, &by_label()).await;
+    let act = proposed(&node, &every_by_label()).await;
     let more = (0..5).map(|n| labelled(&format!("more-{n}.example"), "cert"));
     node.submit(more.collect()).await;
+    node.decide(DPO, act.proposal, true).await.unwrap();
     assert!(node.decide(SECOND_OFFICER, act.proposal, true).await.unwrap().carried_out);
     let log =
         policies(&node, "admin").await.list_policies(pb::ListPoliciesRequest::default()).await;

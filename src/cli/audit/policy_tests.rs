@@ -73,7 +73,7 @@ fn a_policy_must_follow_from_a_comparison_of_exactly_that_bundle_beside_what_was
     assert_eq!(found(|events| compared(events).difference_hash.clear()), form);
     assert_eq!(found(|events| compared(events).change = 0), form);
     assert_eq!(found(|events| compared(events).client.clear()), form);
-    assert_eq!(found(|events| compared(events).journal_size = 4), form);
+    assert_eq!(found(|events| compared(events).journal_size = 6), form);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_reveals_takes_the_data_protection_officer_too() {
             closes: true,
             ..decided(events).clone()
         };
-        applied(events).decisions.push(6);
+        applied(events).decisions.push(8);
         events.insert(APPLIED, Event::ActDecided(dpo));
     };
     assert_eq!(found(both), None);
@@ -162,7 +162,7 @@ fn one_officer_narrows_and_nobody_else() {
         let hash = Bytes::copy_from_slice(nothing.as_bytes());
         let change = pb::PolicyChange::Narrowing.into();
         let first = view.size;
-        let (_, event) = node.ledger.view().event(3).unwrap();
+        let (_, event) = node.ledger.view().event(5).unwrap();
         let Event::PolicyCompared(before) = event else { panic!("{event:?}") };
         let mut compared = pb::PolicyCompared {
             bundle_hash: hash.clone(),

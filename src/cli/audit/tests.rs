@@ -649,7 +649,7 @@ fn a_partner_that_nobody_approved_is_found() {
         |c| c.proposal = 0,
         |c| c.state = pb::PartnerState::Suspended.into(),
         |c| c.facts.as_mut().unwrap().country = "FR".into(),
-        |c| c.facts.as_mut().unwrap().set_sector(pb::Sector::Police),
+        |c| c.facts.as_mut().unwrap().set_sector(pb::Sector::Vendor),
     ];
     for lie in lies {
         let events = honest().into_iter().map(|event| changed(event, lie)).collect();

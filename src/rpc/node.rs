@@ -37,22 +37,59 @@ impl NodeService for NodeStatus {
 
 /// The status without anything that names or counts a partner.
 fn of_node_alone(status: pb::GetStatusResponse) -> pb::GetStatusResponse {
-    let guard =
-        status.guard.map(|guard| pb::GuardView { state: guard.state, ..Default::default() });
-    pb::GetStatusResponse {
+    // Destructured without `..`: whether a new field names a partner is decided here.
+    let pb::GetStatusResponse {
+        agency,
+        version,
+        journal_size,
+        journal_root,
+        records,
+        index_engine,
+        index_lag,
+        segment_bytes,
+        policy_version,
+        partners: _,
+        peak_memory_bytes,
+        refused: _,
+        started_at_ms,
+        partner_address,
+        client_address,
         guard,
-        partners: Vec::new(),
-        contradictions: Vec::new(),
-        witnesses: Vec::new(),
-        quorum: 0,
-        cosigned_by: 0,
-        refused: Vec::new(),
-        clock: status.clock.map(|clock| pb::ClockView {
-            agreeing: Vec::new(),
-            contradicting: Vec::new(),
-            ..clock
+        contradictions: _,
+        witnesses: _,
+        http_address,
+        quorum: _,
+        cosigned_by: _,
+        index_failure,
+        damages,
+        clock,
+    } = status;
+    pb::GetStatusResponse {
+        agency,
+        version,
+        journal_size,
+        journal_root,
+        records,
+        index_engine,
+        index_lag,
+        segment_bytes,
+        policy_version,
+        peak_memory_bytes,
+        started_at_ms,
+        partner_address,
+        client_address,
+        guard: guard.map(|guard| pb::GuardView { state: guard.state, ..Default::default() }),
+        http_address,
+        index_failure,
+        damages,
+        // The words of a doubt may name the partner whose time differs.
+        clock: clock.map(|clock| pb::ClockView {
+            wall_ms: clock.wall_ms,
+            decision_ms: clock.decision_ms,
+            retention_waits: clock.retention_waits,
+            ..Default::default()
         }),
-        ..status
+        ..Default::default()
     }
 }
 

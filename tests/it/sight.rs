@@ -130,6 +130,10 @@ impl Secrets {
                 let selector = Some(Selector::RecordId(id.clone()));
                 pb::GetRecordRequest { selector }.encode_to_vec().into()
             }),
+            "FindRecordIds" => each(&|id| {
+                let prefix = id.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                pb::FindRecordIdsRequest { prefix }.encode_to_vec().into()
+            }),
             "QueryRecords" => {
                 let all =
                     pb::QueryRecordsRequest { include_superseded: true, ..Default::default() };

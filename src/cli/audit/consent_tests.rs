@@ -276,6 +276,7 @@ fn after_leaving(follows: Option<&Consent>, told: &[&Consent]) -> Option<Check> 
             number: 2,
             state: pb::PartnerState::Active.into(),
             card: Some(Party::stranger().card().signed().clone()),
+            facts: Some(agreed()),
             client: "admin".into(),
             ..Default::default()
         }))?;

@@ -25,6 +25,9 @@ pub(super) struct Feed {
     /// Published heads from the last receipted one on; a partner's receipt must name one of them.
     heads: VecDeque<(TreeHead, Timestamp)>,
     receipted: TreeSize,
+    /// Heads below this size were receipted before, by keys that the partner gave up, and are forgotten
+    /// here: for them the signatures of both count alone.
+    receipted_before: TreeSize,
     exceptions: u64,
     /// The partner stated its exceptions among the entries below this index.
     accounted: u64,
@@ -320,8 +323,10 @@ impl Feed {
         while self.heads.front().is_some_and(|(first, _)| first.size < head.size) {
             self.heads.pop_front();
         }
-        let Some((_, made)) = self.heads.front().filter(|(first, _)| *first == head).copied()
-        else {
+        let front = self.heads.front().copied();
+        let is_forgotten = head.size < self.receipted_before && head.size > self.receipted;
+        let known = front.filter(|(first, _)| *first == head || is_forgotten);
+        let Some((_, made)) = known else {
             let expected = "a head that was published and not receipted beyond";
             return Err(Fault::new(Check::Receipt, expected, shown(head)));
         };
@@ -339,6 +344,18 @@ impl Feed {
             return Err(Fault::new(Check::Receipt, expected, receipt.exceptions_total));
         }
         Ok(made)
+    }
+
+    /// The partner holds the feed up to here only.
+    pub(super) fn lose_receipt(&mut self, held: TreeSize) -> Result<(), Fault> {
+        if held >= self.receipted {
+            let expected = format!("less than {} entries held", self.receipted);
+            return Err(Fault::new(Check::Receipt, expected, held));
+        }
+        self.receipted_before = self.receipted_before.max(self.receipted);
+        self.receipted = held;
+        self.accounted = held.get();
+        Ok(())
     }
 
     /// The exceptions must be stated up to the head that was receipted last.

@@ -311,6 +311,10 @@ impl Audit {
             Event::ConsentEnded(ended) => self.end_consent(ended, at),
             Event::RecordRetracted(retracted) => self.retract(&retracted),
             Event::RecordReceivedAgain(received) => self.receive_again(&received),
+            Event::ReceiptLost(lost) => {
+                self.counts.notes += 1;
+                self.partners.lose_receipt(&lost, &self.own)
+            }
             Event::RefusedOffered(offered) => self.offer_refused(&offered, at),
             Event::ProvenanceReceived(received) => self.add_provenance(&received),
             Event::RecordAccepted(_) | Event::SlotsReceived(_) | Event::SlotsErased(_) => {

@@ -437,6 +437,27 @@ impl Partners {
         self.partners.values().try_for_each(|partner| partner.feed.check_accounted())
     }
 
+    /// A partner holds less of our feed than it gave receipts for with keys that it gave up.
+    pub(super) fn lose_receipt(
+        &mut self,
+        lost: &pb::ReceiptLost,
+        own: &[Card],
+    ) -> Result<(), Fault> {
+        let partner = self.named(&lost.partner)?;
+        if partner.card.generation == Generation::FIRST {
+            let expected = "a partner whose logs were succeeded";
+            return Err(Fault::new(Check::Receipt, expected, &lost.partner));
+        }
+        let size = match &lost.note[..] {
+            [] => TreeSize::default(),
+            note => partner.logs(own)?.published.receipted_head(note, Check::Receipt)?.0.size,
+        };
+        if size.get() != lost.held {
+            return Err(Fault::new(Check::Receipt, format!("{size} entries held"), lost.held));
+        }
+        partner.feed.lose_receipt(size)
+    }
+
     /// The present feed to a partner.
     pub(super) fn feed_to(&mut self, partner: &str) -> Result<&mut Feed, Fault> {
         self.named(partner).map(|partner| &mut partner.feed)

@@ -48,10 +48,12 @@ pub(super) struct Sending {
     /// The receipt that is awaited first is one from before a cut.
     catching_up: bool,
     loading: bool,
+    /// The receipts held are by keys that the partner gave up with its logs: it may hold less.
+    may_hold_less: bool,
 }
 
 impl Sending {
-    pub(super) fn new(published: TreeSize, recorded: TreeSize) -> Self {
+    pub(super) fn new(published: TreeSize, recorded: TreeSize, may_hold_less: bool) -> Self {
         Self {
             start: Start::Unknown,
             published,
@@ -62,6 +64,7 @@ impl Sending {
             unanswered: VecDeque::with_capacity(WINDOW),
             catching_up: false,
             loading: false,
+            may_hold_less,
         }
     }
 
@@ -99,7 +102,7 @@ impl Sending {
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         if note.is_empty() {
-            self.begin(TreeHead::EMPTY, out);
+            self.begin(TreeHead::EMPTY, Vec::new(), out);
             return Ok(());
         }
         let claimed = pair.open_receipt(note).map_err(|source| Misbehaviour::HelloReceipt {
@@ -130,12 +133,13 @@ impl Sending {
         }
         let own = root.ok_or(OwnFault::RootMissing(size))?;
         refuse_other_root(&claimed, own)?;
-        self.begin(claimed.checkpoint().head(), out);
+        let note = claimed.to_bytes();
+        self.begin(claimed.checkpoint().head(), note, out);
         early.map_or(Ok(()), |receipt| self.receipt(receipt, pair, out))
     }
 
-    /// Goes on from `held`, which is a head of our feed.
-    fn begin(&mut self, held: TreeHead, out: &mut Vec<Output>) {
+    /// Goes on from `held`, which is a head of our feed, with its receipt.
+    fn begin(&mut self, held: TreeHead, note: Vec<u8>, out: &mut Vec<Output>) {
         self.start = Start::Settled;
         self.sent = held.size;
         if held.size < self.recorded {
@@ -143,6 +147,11 @@ impl Sending {
                 receipted: self.recorded,
                 held: held.size,
             }));
+            if self.may_hold_less {
+                // What it does not take when it comes again is then in a receipt that counts.
+                self.recorded = held.size;
+                out.push(Output::ReceiptLost { held: held.size, note });
+            }
         }
         if held.size > self.recorded {
             self.catching_up = true;

@@ -87,6 +87,9 @@ pub enum Output {
     /// The partner durably holds our feed up to `size`, but for the exceptions: journal it. Each of the
     /// statements, at least one, fits a journal entry with its exceptions.
     RecordReceipt { size: TreeSize, note: Vec<u8>, signed: Vec<SignedExceptions> },
+    /// The partner gave up the keys of its receipts with its logs and holds our feed up to here only:
+    /// journal it, with the receipt for that; none at the beginning of the feed.
+    ReceiptLost { held: TreeSize, note: Vec<u8> },
     /// Say which root our journal had at this size.
     AskJournalRoot(TreeSize),
     /// The partner's hello holds against our own history: nothing that it holds is missing here.
@@ -163,8 +166,10 @@ impl Session {
         if receipted > published {
             return Err(OwnFault::FeedShrank { from: receipted, to: published });
         }
+        let receipt = &witness.receipted_note;
+        let may_hold_less = !receipt.is_empty() && pair.open_receipt(receipt).is_err();
         let flow = Flow {
-            sending: Sending::new(published, receipted),
+            sending: Sending::new(published, receipted, may_hold_less),
             receiving: Receiving::new(partner_feed, receipt_note)?,
             witnessing: Witnessing::new(witness),
             acceptance: OwnAcceptance::default(),

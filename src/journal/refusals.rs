@@ -212,6 +212,26 @@ impl View {
 }
 
 impl Transaction<'_> {
+    /// Notes that a partner whose logs were succeeded holds our feed up to here only.
+    pub fn lose_receipt(
+        &mut self,
+        agency: &AgencyName,
+        held: u64,
+        note: Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let receipted = self.state.partners.get(agency).map_or(0, |partner| partner.receipted);
+        if held >= receipted {
+            return Ok(());
+        }
+        self.append(Event::ReceiptLost(pb::ReceiptLost {
+            partner: agency.to_string(),
+            generation: self.state.generation().to_wire(),
+            held,
+            note: note.into(),
+        }))
+        .map(drop)
+    }
+
     /// Offers again what a partner refused, if that is due by now.
     pub fn offer_refused(
         &mut self,

@@ -326,6 +326,13 @@ impl State {
                 partner.exceptions = receipt.exceptions_total;
                 partner.note_refusals(index, at, event);
             }
+            Event::ReceiptLost(lost) => {
+                if lost.generation == self.generation().to_wire() {
+                    let partner = self.partner(index, &lost.partner)?;
+                    partner.receipted = lost.held;
+                    partner.receipt_note = lost.note.clone();
+                }
+            }
             Event::RefusedOffered(offered) => {
                 if self.is_of_now(offered) {
                     self.partner(index, &offered.partner)?.note_refusals(index, at, event);
@@ -514,6 +521,8 @@ impl State {
             Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),
             Event::ReceiptReceived(e) => number(&e.partner).map(|n| partner_key(n, 5)),
+            // Kept instead of the last receipt, which no longer counts.
+            Event::ReceiptLost(e) => number(&e.partner).map(|n| partner_key(n, 5)),
             Event::RefusedOffered(e) => number(&e.partner).map(|n| partner_key(n, 6)),
             Event::PartnerChanged(e) => number(&e.agency).map(|n| partner_key(n, 1)),
             Event::PolicyApplied(applied) => {

@@ -428,6 +428,7 @@ impl<'a> Driver<'a> {
                 Output::RecordReceipt { size, note, signed } => {
                     self.record_receipt(size, note, &signed).await?;
                 }
+                Output::ReceiptLost { held, note } => self.receipt_lost(held, note).await?,
                 Output::AskJournalRoot(size) => self.answer_journal_root(size)?,
                 Output::Assured => self.node.guard.assured(self.agency),
                 Output::LoadCheckpoint { old } => self.load_checkpoint(old)?,
@@ -545,6 +546,21 @@ impl<'a> Driver<'a> {
             })
             .await?;
         self.stores.push_back(stored);
+        Ok(())
+    }
+
+    async fn receipt_lost(&mut self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
+        let (agency, generation) = (self.agency.clone(), self.generation);
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(());
+                }
+                tx.lose_receipt(&agency, held.get(), note)
+            })
+            .await?;
         Ok(())
     }
 

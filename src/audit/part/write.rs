@@ -205,6 +205,7 @@ impl<S: Sink> PartWriter<S> {
             Event::RecordReceivedAgain(received) => &received.partner,
             Event::ProvenanceReceived(received) => &received.partner,
             Event::RefusedOffered(offered) => &offered.partner,
+            Event::ReceiptLost(lost) => &lost.partner,
             Event::ConsentReceived(received) => &received.partner,
             _ => return Ok(()),
         };

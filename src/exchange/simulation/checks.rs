@@ -55,6 +55,8 @@ pub(super) struct Reached {
     out_of_use: usize,
     /// Records under originator control that went on.
     pub(super) let_on: usize,
+    /// Receipts that a partner gave up with its logs.
+    pub(super) receipts_lost: usize,
     /// Offers of what was refused, and records that were taken after they had been refused.
     pub(super) offered_again: usize,
     pub(super) taken_after_refusal: usize,
@@ -98,6 +100,7 @@ impl Reached {
             told_earlier,
             out_of_use,
             let_on,
+            receipts_lost,
             offered_again,
             taken_after_refusal,
             forged,
@@ -134,6 +137,7 @@ impl Reached {
             told_earlier,
             out_of_use,
             let_on,
+            receipts_lost,
             offered_again,
             taken_after_refusal,
             forged,

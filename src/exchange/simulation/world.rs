@@ -383,6 +383,7 @@ pub(super) enum Job {
     Check(Frontier, Batch),
     Store(Box<ReceivedBatch>, Vec<Judged>),
     Record { size: TreeSize, note: Vec<u8>, exceptions: Vec<Exception> },
+    ReceiptLost(TreeSize, Vec<u8>),
     JournalRoot(TreeSize),
     LoadCheckpoint(TreeSize),
     Witness(ShownCheckpoint),
@@ -396,6 +397,7 @@ impl Job {
         match self {
             Self::Store(..)
             | Self::Record { .. }
+            | Self::ReceiptLost(..)
             | Self::Witness(_)
             | Self::RecordCosignature(_)
             | Self::Adopt(_) => true,
@@ -579,6 +581,7 @@ impl<'a> World<'a> {
                     let exceptions = signed.into_iter().flat_map(|one| one.exceptions).collect();
                     Job::Record { size, note, exceptions }
                 }
+                Output::ReceiptLost { held, note } => Job::ReceiptLost(held, note),
                 Output::Assured => continue,
                 Output::AcceptanceNoticed(changes) => {
                     let partner = if side == 0 { pair.1 } else { pair.0 };
@@ -630,6 +633,13 @@ impl<'a> World<'a> {
             }
             Job::Record { size, note, exceptions } => {
                 node.record_receipt(partner, size, note, exceptions, self.now);
+                None
+            }
+            Job::ReceiptLost(held, note) => {
+                self.reached.receipts_lost += 1;
+                let relation = node.state.relations.get_mut(&partner).unwrap();
+                (relation.receipted, relation.receipted_note) = (held, note);
+                node.write(b"receipt lost");
                 None
             }
             Job::Witness(shown) => {

@@ -27,6 +27,7 @@ mod impostor;
 mod independent;
 mod kill;
 mod onboarding;
+mod memory;
 mod policy_life;
 mod prove;
 mod published;

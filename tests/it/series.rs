@@ -187,7 +187,7 @@ async fn a_withdrawal_shows_nothing_of_a_revision_that_was_hidden() {
     eventually("it is withdrawn", async || knows_withdrawn(&vendor, &shown).await).await;
     settled(&[&police, &vendor]).await;
     assert!(view(&vendor, &hidden).await.is_none());
-    assert!(!files_with(&police.dir.join("store"), &caveat).is_empty());
+    assert!(!files_with(&police.dir, &caveat).is_empty());
     assert!(files_with(&vendor.dir, &caveat).is_empty());
     audited(&[&police, &vendor]);
 }

@@ -88,11 +88,14 @@ async fn pair(parent: &std::path::Path) -> (RunningNode, RunningNode) {
 #[tokio::test]
 async fn a_stricter_revision_takes_the_series_back_over_every_hop_and_its_withdrawal_follows() {
     let dir = tempfile::tempdir().unwrap();
-    let police = RunningNode::fresh(dir.path(), POLICE, "police", ALL).await;
+    let to_cert = ALL.replace(
+        "principal is Liaison::Partner",
+        r#"principal == Liaison::Partner::"cert.example""#,
+    );
+    let police = RunningNode::fresh(dir.path(), POLICE, "police", &to_cert).await;
     let cert = RunningNode::fresh(dir.path(), CERT, "cert", ALL).await;
     let vendor = RunningNode::fresh(dir.path(), VENDOR, "vendor", ALL).await;
-    introduce(&[&police, &cert]).await;
-    introduce(&[&cert, &vendor]).await;
+    introduce(&[&police, &cert, &vendor]).await;
     let nodes = [&police, &cert, &vendor];
 
     let others = vec!["jc3.or.jp".to_owned()];

@@ -105,6 +105,12 @@ impl View {
         pairs.map(|pair| Member::decode(&pair?.1)).collect()
     }
 
+    /// Whether no record of its series is newer than the one with this header.
+    pub fn is_newest(&self, header: &Header) -> Result<bool, JournalError> {
+        let head = self.series_head(header.series, &header.originator)?;
+        Ok(head.is_none_or(|head| head.revision <= header.revision))
+    }
+
     /// Returns the entries in `range` whose records another of their series is as new as.
     pub fn superseded_in(&self, range: Range<u64>) -> Result<HashSet<u64>, JournalError> {
         let range = KeyRange::between(superseded_key(range.start), superseded_key(range.end));

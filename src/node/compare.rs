@@ -138,7 +138,9 @@ impl Question {
             let superseded = view.superseded_in(start..end)?;
             for accepted in view.headers(start..end) {
                 let accepted = accepted?;
-                if superseded.contains(&accepted.journal_index) && !is_newest(view, &accepted)? {
+                if superseded.contains(&accepted.journal_index)
+                    && !view.is_newest(&accepted.header)?
+                {
                     // The newest revision of its series is counted for it.
                     tally.records += 1;
                     continue;
@@ -249,13 +251,6 @@ impl Counted {
             role: client.role.name().to_owned(),
         }
     }
-}
-
-/// Whether no record of its series is newer.
-fn is_newest(view: &View, accepted: &AcceptedHeader) -> Result<bool, JournalError> {
-    let header = &accepted.header;
-    let head = view.series_head(header.series, &header.originator)?;
-    Ok(head.is_none_or(|head| head.revision <= header.revision))
 }
 
 /// Leaves the processor to others that want it. Without the right to do so it is merely less kind.

@@ -170,7 +170,7 @@ impl Survey {
             self.sight.withdrawals += 1;
             return Ok(());
         }
-        if is_superseded && !self.is_newest(header)? {
+        if is_superseded && !self.view.is_newest(header)? {
             self.sight.superseded += 1;
             return Ok(());
         }
@@ -224,12 +224,6 @@ impl Survey {
             }
         }
         Ok(())
-    }
-
-    /// Whether no record of its series is newer.
-    fn is_newest(&self, header: &Header) -> Result<bool, JournalError> {
-        let head = self.view.series_head(header.series, &header.originator)?;
-        Ok(head.is_none_or(|head| head.revision <= header.revision))
     }
 
     /// The classes that all revisions of a series show that are as new.

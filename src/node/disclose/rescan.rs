@@ -48,11 +48,9 @@ impl Discloser {
         gathering: &mut Gathering,
     ) -> Result<(), JournalError> {
         let AcceptedHeader { id, header, .. } = accepted;
-        if !self.told(id)?.is_some_and(|told| told.is_live()) {
-            let head = self.view.series_head(header.series, &header.originator)?;
-            if head.is_none_or(|head| head.revision > header.revision) {
-                return Ok(());
-            }
+        let is_used = self.told(id)?.is_some_and(|told| told.is_live());
+        if !is_used && !self.view.is_newest(header)? {
+            return Ok(());
         }
         self.look_again(id, gathering).map(drop)
     }

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::consents::lets_on;
 use super::relation::Relation;
-use super::world::{Masks, Node, PAIRS, World, series_of};
+use super::series::series_of;
+use super::world::{Masks, Node, PAIRS, World};
 use crate::exchange::Dealings;
 use crate::exchange::witnessing::head_of;
 use crate::ident::{Generation, RecordId};

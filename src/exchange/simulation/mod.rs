@@ -1,6 +1,6 @@
 //! Four agencies, six streams, one thread, one seed: everything that can come in between does, and
 //! in the end every partner holds exactly what policy allowed. [`world`] is what nodes, drivers and
-//! the network do, [`relation`] what a node knows of a partner, [`faults`] what goes wrong,
+//! the network do, [`relation`] what a node knows of a partner, [`series`] what of a series may go, [`faults`] what goes wrong,
 //! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`duties`] what is
 //! laid on a partner and forged, [`checks`] what
 //! must hold in the end.
@@ -16,6 +16,7 @@ mod faults;
 mod offers;
 mod policies;
 mod relation;
+mod series;
 mod tail;
 mod storing;
 mod world;
@@ -29,7 +30,7 @@ use super::fixture::Agency;
 const NODES: usize = 4;
 const STEPS: u64 = 600;
 /// Records that clients submit in one run.
-const RECORDS: usize = 4;
+const RECORDS: usize = 8;
 
 fn agencies() -> Vec<Agency> {
     (1..=NODES as u8).map(Agency::new).collect()

@@ -8,6 +8,7 @@ use super::checks::Reached;
 use super::consents::{facts_of, lets_on};
 use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::relation::Relation;
+use super::series::{allowed, series_of};
 use super::storing::{Judged, Sending};
 use super::tail::Tails;
 use super::{NODES, RECORDS, Random};
@@ -18,7 +19,7 @@ use crate::exchange::session::{Closing, Input, Output, Session, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
 use crate::exchange::{
     Allowed, Batch, BatchFault, CheckContext, CheckedBatch, Dealings, Disclosed, Given, Pair,
-    Place, ReceivedBatch, Said as Told, SeriesVerdict, WINDOW, check_batch, owed,
+    ReceivedBatch, Said as Told, WINDOW, check_batch, owed,
 };
 use crate::ident::{AgencyName, Generation, LeafIndex, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::{Progress, Rescan};
@@ -29,7 +30,7 @@ use crate::merkle::{
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 use crate::record::consent::Purpose;
-use crate::record::kind::{ClassSet, Kind, SlotClass};
+use crate::record::kind::Kind;
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 
@@ -218,12 +219,11 @@ impl Node {
 
     fn submit(&mut self, random: &mut Random) {
         let submitted = &self.state.submitted;
-        let revised = (!submitted.is_empty() && random.chance(2))
+        let revised = (!submitted.is_empty() && !random.chance(3))
             .then(|| submitted[random.below(submitted.len())].clone());
         let (value, marking, record) = match revised {
             Some((value, before, last)) => {
-                let is_other = random.chance(2);
-                let marking = if is_other { any_marking(random) } else { before };
+                let marking = if random.chance(3) { before } else { any_marking(random) };
                 let last = self.state.records[&last].clone();
                 if last.kind() == Kind::Withdrawal {
                     return;
@@ -306,74 +306,6 @@ impl Node {
             self.write_leaf(b"cosigned");
         }
     }
-}
-
-/// The records of a record's series.
-pub(super) fn series_of<'a>(
-    state: &'a State,
-    record: &Verified,
-) -> impl Iterator<Item = &'a Verified> {
-    let (series, originator) = (record.header().series, record.header().originator.clone());
-    state.records.values().filter(move |other| {
-        other.header().series == series && other.header().originator == originator
-    })
-}
-
-/// What may go to a partner of a record, if policy lets these classes of the records of its series go;
-/// nothing without `Core`.
-pub(super) fn allowed(
-    state: &State,
-    partner: usize,
-    record: &Verified,
-    mut classes_of: impl FnMut(&Verified) -> ClassSet,
-) -> Allowed {
-    let alone = allowed_alone(state, partner, record, classes_of(record));
-    if record.kind() == Kind::Withdrawal {
-        return alone;
-    }
-    let last = series_of(state, record).map(|other| other.header().revision).max();
-    let newest = series_of(state, record).filter(|other| Some(other.header().revision) == last);
-    let verdicts = newest.map(|newest| {
-        let given = state.given.get(&newest.id());
-        let classes = classes_of(newest);
-        match given {
-            _ if newest.kind() == Kind::Withdrawal => SeriesVerdict::Withdrawn,
-            Some(given) if given.is_retracted => SeriesVerdict::Denied,
-            Some(given) if given.from == partner => {
-                SeriesVerdict::Shown(SlotClass::ALL.into_iter().collect())
-            }
-            _ if classes.contains(SlotClass::Core) => SeriesVerdict::Shown(classes),
-            _ => SeriesVerdict::Denied,
-        }
-    });
-    let is_newest = Some(record.header().revision) == last;
-    let place = if is_newest { Place::Newest } else { Place::Older };
-    match SeriesVerdict::of(verdicts) {
-        Some(series) => series.limit(alone, record.kind(), place),
-        None => alone,
-    }
-}
-
-/// The same without its series. A withdrawal follows whatever was disclosed of its series, whatever
-/// policy says of it now.
-fn allowed_alone(state: &State, partner: usize, record: &Verified, classes: ClassSet) -> Allowed {
-    let given = state.given.get(&record.id());
-    if given.is_some_and(|given| given.is_retracted) {
-        return Allowed::Nothing;
-    }
-    let relation = &state.relations[&partner];
-    let may_go = match record.kind() {
-        Kind::Withdrawal => series_of(state, record)
-            .any(|other| other.id() != record.id() && relation.told(&other.id()).is_some()),
-        _ => classes.contains(SlotClass::Core),
-    };
-    if !may_go {
-        return Allowed::Nothing;
-    }
-    let retracted = given.map_or(SlotMask::NONE, |given| given.retracted);
-    let slots = record.slots_in(classes.with(SlotClass::Core));
-    let open = slots.and(record.open_slots()).without(retracted);
-    Allowed::Slots { open, erased: SlotMask::NONE }
 }
 
 pub(super) enum Job {

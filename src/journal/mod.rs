@@ -29,6 +29,7 @@ pub mod search;
 pub mod series;
 mod staged;
 pub mod state;
+mod state_keys;
 mod tag;
 mod touched;
 pub mod transaction;

@@ -8,6 +8,10 @@ use super::consents::{self, ConsentState};
 use super::entry;
 use super::progress::{Progress, Rescan};
 use super::refusals::has_refusals;
+use super::state_keys::{
+    COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, usual_key,
+    version_key, witnessing_key,
+};
 use super::witnessing::Witnessing;
 use crate::exchange::Offering;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, PolicyVersion, Timestamp};
@@ -645,57 +649,8 @@ impl State {
     }
 }
 
-/// The key under which the index keeps how many records there are.
-pub(super) const COUNT_KEY: &[u8; 7] = b"records";
-
-/// Entries of the journal that an index had counted when it kept this value under [`COUNT_KEY`].
-pub(super) fn counted_entries(value: &[u8]) -> Option<u64> {
-    let (_, last) = value.split_first_chunk::<8>()?;
-    last.try_into().ok().map(|last| u64::from_be_bytes(last).saturating_add(1))
-}
-
-fn usual_key(number: PartnerNumber) -> Vec<u8> {
-    [&b"u/"[..], &number.get().to_be_bytes()].concat()
-}
-
 fn unusual() -> JournalError {
     JournalError::Index("what is kept of a partner's normal has another form".to_owned())
-}
-
-/// Before the serials of a partner's cards in the index, or of this agency's own.
-pub(super) fn cards_key(number: Option<PartnerNumber>) -> Vec<u8> {
-    let mut key = b"cards/".to_vec();
-    key.extend_from_slice(&number.map_or(0, PartnerNumber::get).to_be_bytes());
-    key
-}
-
-/// Entries of one act sort together, the proposal first.
-fn act_key(proposal: u64, entry: u64) -> Vec<u8> {
-    let mut key = b"a/".to_vec();
-    key.extend_from_slice(&proposal.to_be_bytes());
-    key.extend_from_slice(&entry.to_be_bytes());
-    key
-}
-
-fn compared_key(bundle_hash: &[u8]) -> Vec<u8> {
-    [b"q/".as_slice(), bundle_hash].concat()
-}
-
-/// Where the index keeps which entry put a version of the policy in force.
-pub(super) fn version_key(version: u64) -> Vec<u8> {
-    [b"versions/".as_slice(), &version.to_be_bytes()].concat()
-}
-
-fn partner_key(number: u16, sort: u8) -> Vec<u8> {
-    let mut key = b"p/".to_vec();
-    key.extend_from_slice(&number.to_be_bytes());
-    key.push(sort);
-    key
-}
-
-/// `about`: 1 cosignatures given, 2 received, 3 contradictions, 4 witnesses added.
-fn witnessing_key(about: u8, name: &str) -> Vec<u8> {
-    [b"w/".as_slice(), &[about], name.as_bytes()].concat()
 }
 
 fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalError> {

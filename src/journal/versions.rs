@@ -1,7 +1,7 @@
 //! The versions of the sharing policy, as their entries tell.
 
 use super::JournalError;
-use super::state::version_key;
+use super::state_keys::version_key;
 use super::view::View;
 use crate::ident::Timestamp;
 use crate::pb::{self, journal_entry::Event};

@@ -24,6 +24,7 @@ mod keyring;
 pub mod limits;
 mod link;
 mod links;
+mod loading;
 mod onboarding;
 mod outside;
 mod pair;

@@ -21,7 +21,7 @@ use crate::journal::open::{self, JournalOptions};
 use crate::journal::progress::Progress;
 use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::{Origin, Signing, Transaction};
-use crate::node::link::load_batch;
+use crate::node::loading::load_batch;
 use crate::node::policies::Rules;
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Verifies an export of a liaison node without the program that made it.
 Checked: entries, tiles, roots and signed checkpoints of the journal and of every feed; signatures and slots of all
-records, with the keys on the cards. Not checked, but by `liaison audit verify`: policy, receipts, order of events.
+records, what erasures left of them, orders to erase and consents, with the keys on the cards. Not checked, but by
+`liaison audit verify`: policy, receipts, order of events, the grounds of erasures.
 Formats: docs/FORMATS.md. Usage: verify_export.py FOLDER (Python 3.11 and the package cryptography)"""
 
 import base64, hashlib, pathlib, sys
@@ -92,53 +93,130 @@ def log(folder, name, generation, own):
     need(len(leaves) == size and root_of(leaves) == root, f"{folder}: entries do not lead to the root")
 
 def check_record(entry, content, keys):
-    """A RecordAccepted: signature and slots. Gives whether the originator's key is known."""
+    """A RecordAccepted: signature and slots. Gives its Record and whether the originator's key is known."""
     header, signature, identity = message(entry[1]), message(entry[2]), sha(b"liaison/record/v1\0", entry[1])
     node, index, path = sha(b"\0", identity), signature.get(2, 0), signature[3]
     need(index < 64 and len(path) == 192, "the path of a record does not fit its batch")
     for step in range(6):
         sibling = path[32 * step:][:32]
         node = sha(b"\1", sibling, node) if index >> step & 1 else sha(b"\1", node, sibling)
-    check_content(header, identity, content)
-    key = keys.get(header[4].decode(), {}).get(signature[1])
+    record = Record(header, identity, entry)
+    record.take(content)
+    key = keys.get(record.originator, {}).get(signature[1])
     batch = b"liaison/batch/v1\0" + node
-    return bool(key) and signed(key, signature[4], batch, f"record {identity.hex()}") is None
+    return record, bool(key) and signed(key, signature[4], batch, f"record {identity.hex()}") is None
 
-def check_content(header, identity, content):
-    need(content[:32] == identity, f"record {identity.hex()}: its content is missing")
-    kind, count, at, commitments = header[2].to_bytes(4), content[32], 33, []
-    for slot in range(1, count + 1):
-        if content[at] == 1:
-            length = int.from_bytes(content[at + 17:at + 21], "little")
-            commitments.append(sha(b"liaison/slot/v1\0", kind, bytes([slot]), content[at + 1:at + 17],
-                                   length.to_bytes(4), content[at + 21:at + 21 + length]))
-            at += 21 + length
-        else:
-            commitments, at = commitments + [content[at + 1:at + 33]], at + 33
-    slots = sha(b"liaison/slots/v1\0", kind, count.to_bytes(4), *commitments)
-    need(slots == header[14] and at == len(content), f"record {identity.hex()}: its slots were altered")
+class Record:
+    """A record that was accepted, and what is left of it."""
+    def __init__(self, header, identity, entry):
+        self.header, self.identity, self.originator = header, identity, header[4].decode()
+        self.is_own, self.open, self.erased = not entry.get(3), entry.get(6, 0), 0
+        self.is_overwritten, self.has_bytes = False, False
+
+    def take(self, content):
+        """The content at an entry about the record: as its header commits to, or overwritten by an erasure."""
+        name = f"record {self.identity.hex()}"
+        need(content[:32] == self.identity, f"{name}: its content is missing")
+        if len(content) > 32 and not any(content[32:]):
+            self.is_overwritten = True
+            return
+        self.has_bytes = True
+        kind, count, at, commitments, open_slots, erased = self.header[2].to_bytes(4), content[32], 33, [], 0, 0
+        for slot in range(1, count + 1):
+            need(content[at] in (1, 2, 3), f"{name}: slot {slot} is neither open, withheld nor erased")
+            if content[at] == 1:
+                length, open_slots = int.from_bytes(content[at + 17:at + 21], "little"), open_slots | 1 << slot
+                commitments.append(sha(b"liaison/slot/v1\0", kind, bytes([slot]), content[at + 1:at + 17],
+                                       length.to_bytes(4), content[at + 21:at + 21 + length]))
+                at += 21 + length
+            else:
+                erased |= (content[at] == 3) << slot
+                commitments, at = commitments + [content[at + 1:at + 33]], at + 33
+        slots = sha(b"liaison/slots/v1\0", kind, count.to_bytes(4), *commitments)
+        need(slots == self.header[14] and at == len(content), f"{name}: its slots were altered")
+        need(not open_slots & ~self.open, f"{name}: slots are open that no entry brought")
+        need(erased & self.erased == self.erased, f"{name}: erased slots are there again")
+        need(not self.is_own or erased == self.erased, f"{name}: slots are missing that no entry erased")
+
+    def erase(self, entry, content):
+        """A SlotsErased: all content before it is overwritten, and what is left stands at the entry itself."""
+        name = f"record {self.identity.hex()}"
+        need(not self.has_bytes, f"{name}: what was erased is still there")
+        need(entry.get(2, 0) and not entry[2] & self.erased, f"{name}: it erases nothing, or something twice")
+        self.erased, self.open, self.is_overwritten = self.erased | entry[2], self.open & ~entry[2], False
+        self.take(content)
+
+def check_order(order, record, keys):
+    """An order to erase, by its originator. Gives whether the originator's key is known."""
+    key = keys.get(record.originator, {}).get(order[4])
+    text = record.identity + order[1].to_bytes(4) + order[2].to_bytes(4) + order[3].to_bytes(8)
+    return bool(key) and signed(key, order[5], b"liaison/erase/v1\0" + text, "order to erase") is None
+
+def check_consent(originator, holder, consent, keys):
+    """A statement about consent, by its originator. Gives whether the originator's key is known."""
+    subject = message(consent[4])
+    def text(data):
+        return len(data).to_bytes(4) + data
+    def number(value):
+        return value.to_bytes(8)
+    parts = [text(originator), text(holder), number(consent[1]), number(consent.get(2, 0)), number(consent[3]),
+             number(subject[1]), text(subject.get(2, b"")), number(subject[3]), text(subject.get(4, b"")),
+             text(subject.get(5, b"")), number(consent[5]), number(consent.get(6, 0)), text(consent.get(7, b""))]
+    key = keys.get(originator.decode(), {}).get(consent[8])
+    return bool(key) and signed(key, consent[9], b"liaison/consent/v1\0" + b"".join(parts), "consent") is None
+
+class Journal:
+    """What the entries of the journal add up to."""
+    def __init__(self, agency, keys, own):
+        self.agency, self.keys, self.own = agency, keys, own
+        self.records, self.lost, self.erasures, self.statements, self.unknown = {}, [], 0, 0, 0
+
+    def take(self, at, leaves, entry, content):
+        [(event, body)] = [(number, message(value)) for number, value in fields(entry) if number > 1]
+        need(event in (3, 4, 18) or not content, f"entry {at}: content where none belongs")
+        if event == 3:
+            record, is_known = check_record(body, content, self.keys)
+            need(record.identity not in self.records, f"entry {at}: a record is accepted twice")
+            self.records[record.identity], self.unknown = record, self.unknown + (not is_known)
+        elif event in (4, 18, 19):
+            record = self.records[body[1]]
+            if event == 4:
+                record.open |= body[2]
+                record.take(content)
+            elif event == 18:
+                record.erase(body, content)
+                self.erasures += 1
+            if order := body.get({18: 8, 19: 7}.get(event)):
+                self.unknown += not check_order(message(order), record, self.keys)
+        elif event in (34, 35):
+            other, own = body[1], self.agency.encode()
+            originator, holder = (own, other) if event == 34 else (other, own)
+            self.unknown += not check_consent(originator, holder, message(body[2]), self.keys)
+            self.statements += 1
+        elif event == 26:
+            left = head(body[2].decode(), f"{self.agency}/journal", len(self.lost) + 1, self.own)
+            need(left == (at, root_of(leaves[:at])), f"entry {at}: what is left is not what was signed")
+            self.lost.append(at)
 
 def main(folder):
     own = [card(path) for path in sorted((folder / "cards").iterdir())]
-    (agency, generation, _, own_keys), strangers, headers, lost = own[-1], 0, {}, []
+    agency, generation, _, own_keys = own[-1]
     keys = {name: found for name, _, _, found in map(card, (folder / "partners").glob("*.txt"))} | {agency: own_keys}
+    journal = Journal(agency, keys, own)
     for number, leaves, bundle in log(folder, f"{agency}/journal", generation, own):
         contents = parts(tile_file(folder, "content", number, len(bundle)).read_bytes(), 4)
-        for at, (entry, content) in enumerate(zip(map(message, bundle), contents, strict=True), number * 256):
-            if accepted := entry.get(3):
-                strangers += not check_record(message(accepted), content, keys)
-                headers[content[:32]] = message(message(accepted)[1])
-            elif received := entry.get(4):
-                check_content(headers[message(received)[1]], message(received)[1], content)
-            elif succeeded := entry.get(26):
-                left, lost = head(message(succeeded)[2].decode(), f"{agency}/journal", len(lost) + 1, own), lost + [at]
-                need(left == (at, root_of(leaves[:at])), f"entry {at}: what is left is not what was signed")
-    need(generation == len(lost) + 1, "another generation than the journal tells of")
+        for at, (entry, content) in enumerate(zip(bundle, contents, strict=True), number * 256):
+            journal.take(at, leaves, entry, content)
+    gone = [record for record in journal.records.values() if record.is_overwritten]
+    need(not gone, "content of a record is gone without an entry that erased it")
+    need(generation == len(journal.lost) + 1, "another generation than the journal tells of")
     feeds = [path.parent.relative_to(folder).parts for path in (folder / "feed").glob("**/checkpoint")]
     logs = [log(folder.joinpath(*feed), f"{agency}/feed/{feed[1]}", int(*feed[2:] or [1]), own) for feed in feeds]
     disclosures = sum(len(bundle) for entries in logs for _, _, bundle in entries)
-    print(f"OK {agency}: {len(leaves)} entries, {len(headers)} records, {strangers} of unknown originators,",
-          f"{disclosures} entries in {len(feeds)} feeds", *(f"; later entries were lost at {at}" for at in lost))
+    print(f"OK {agency}: {len(leaves)} entries, {len(journal.records)} records, {journal.erasures} erasures,",
+          f"{journal.statements} statements about consent, {journal.unknown} signatures by unknown keys,",
+          f"{disclosures} entries in {len(feeds)} feeds",
+          *(f"; later entries were lost at {at}" for at in journal.lost))
 
 if __name__ == "__main__":
     try:

@@ -163,6 +163,11 @@ impl Card {
         self.records.iter().any(|key| key.id == id)
     }
 
+    /// The record keys that are in other hands, and from when on.
+    pub(super) fn compromised(&self) -> impl Iterator<Item = (KeyId, Timestamp)> {
+        self.records.iter().filter_map(|key| Some((key.id, key.compromised_since?)))
+    }
+
     /// From when on a record key is in other hands, if it is.
     pub(super) fn compromised_since(&self, id: KeyId) -> Option<Timestamp> {
         self.records.iter().find(|key| key.id == id)?.compromised_since

@@ -4,6 +4,7 @@
 
 use super::failure::{Check, Fault};
 use super::ledger::Audit;
+use super::received::Claim;
 use crate::exchange::Said;
 use crate::ident::{AgencyName, Generation, Timestamp, TreeHash};
 use crate::pb;
@@ -63,14 +64,19 @@ impl Audit {
         let partner = agency(&asked.partner)?;
         let request = ConsentRequest::try_from(asked.request.unwrap_or_default())
             .map_err(|error| fault("a request for consent", in_full(&error)))?;
-        let dealings = &mut self.policy.dealings;
         if asked.client.is_empty() {
+            let entry = self.claim_said(&asked.partner, asked.feed_index, true)?;
+            if entry.consent_request.map(|asked| *asked) != Some((&request).into()) {
+                return Err(fault("the request of that entry of the feed", "another"));
+            }
+            let dealings = &mut self.policy.dealings;
             dealings
                 .check_asked(&partner, &request)
                 .map_err(|error| fault("a request that follows from those before", error))?;
             dealings.asked(index, &partner, request);
             return Ok(());
         }
+        let dealings = &mut self.policy.dealings;
         let role = asked.role.parse::<ClientRole>();
         if !matches!(role, Ok(ClientRole::Analyst | ClientRole::PolicyOfficer)) {
             return Err(fault("an analyst or policy officer who asks", asked.role));
@@ -81,6 +87,21 @@ impl Audit {
         dealings.ask(index, &partner, request.clone());
         self.untold.entry(partner).or_default().add(Said::Request(request));
         Ok(())
+    }
+
+    /// The entry of a partner's feed about consent that an entry of the journal came from.
+    fn claim_said(
+        &mut self,
+        partner: &str,
+        index: u64,
+        is_request: bool,
+    ) -> Result<pb::FeedEntry, Fault> {
+        let action = match is_request {
+            true => pb::FeedAction::ConsentRequest,
+            false => pb::FeedAction::Consent,
+        };
+        let record = self.arrived_record(partner, index);
+        self.claim(&Claim { partner, index, record: &record, actions: &[action] }).cloned()
     }
 
     /// The agency said something as an originator.
@@ -200,7 +221,10 @@ impl Audit {
 
     /// A partner said something as an originator.
     pub(super) fn hear(&mut self, received: pb::ConsentReceived) -> Result<(), Fault> {
-        self.partners.known(&received.partner)?;
+        let entry = self.claim_said(&received.partner, received.feed_index, false)?;
+        if entry.consent.map(|said| *said) != received.consent {
+            return Err(fault("the statement of that entry of the feed", "another"));
+        }
         let originator = agency(&received.partner)?;
         let consent = consent_in(received.consent)?;
         let (Some(card), Some(own)) = (self.partners.card(&originator), self.own.last()) else {

@@ -56,6 +56,7 @@ pub(super) struct Accepted {
     pub(super) content: Content,
     pub(super) open_slots: u32,
     pub(super) partner: String,
+    pub(super) feed_index: u64,
     /// What policy may see of it.
     pub(super) facts: RecordFacts,
 }
@@ -192,8 +193,13 @@ fn read(content: Option<Bytes>) -> Result<Content, Fault> {
 
 impl Accepted {
     fn read(wire: pb::RecordAccepted, content: Option<Bytes>) -> Result<Self, Fault> {
-        let pb::RecordAccepted { header, signature, partner, feed_index: _, client: _, open_slots } =
+        let pb::RecordAccepted { header, signature, partner, feed_index, client, open_slots } =
             wire;
+        if client.is_empty() == partner.is_empty() {
+            let found = format!("client {client:?} and partner {partner:?}");
+            let expected = "the client or the partner that a record came from";
+            return Err(Fault::new(Check::EntryForm, expected, found));
+        }
         let content = read(content)?;
         if partner.is_empty() && !content.erased.is_empty() {
             let found = format!("{} erased without such an entry", slots(content.erased.bits()));
@@ -212,7 +218,7 @@ impl Accepted {
             return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
         }
         let facts = facts(attested.header());
-        Ok(Self { attested, signature, content, open_slots, partner, facts })
+        Ok(Self { attested, signature, content, open_slots, partner, feed_index, facts })
     }
 
     fn header_alone(bytes: &Bytes, signature: pb::RecordSignature) -> Result<Attested, Fault> {
@@ -232,7 +238,10 @@ impl Accepted {
     ) -> Result<Attested, Fault> {
         let signed = Signed::of(header, signature, content.slots.clone()).map_err(|error| {
             let check = match error {
-                RecordError::SlotsHash => Check::Content,
+                RecordError::SlotsHash
+                | RecordError::Slot { .. }
+                | RecordError::SlotCount { .. }
+                | RecordError::SlotState { .. } => Check::Content,
                 _ => Check::RecordForm,
             };
             Fault::new(check, "a record as its originator signed it", error)

@@ -7,6 +7,8 @@ use std::fmt;
 /// The check that did not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Check {
+    /// The history is of the agency that the auditor named.
+    Identity,
     /// The node's own card file.
     DirectoryCard,
     /// A file that an export must have.
@@ -69,6 +71,8 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
+    /// Bytes that an entry says are erased are gone.
+    ErasedContent,
     ErasureOrder,
     Release,
     /// A consent, a request for one, or what follows from either.
@@ -81,6 +85,7 @@ impl Check {
     /// The stable word for programs.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Identity => "identity",
             Self::DirectoryCard => "directory_card",
             Self::ExportFile => "export_file",
             Self::Tile => "tile",
@@ -127,6 +132,7 @@ impl Check {
             Self::ProofInclusion => "proof_inclusion",
             Self::Act => "act",
             Self::Erasure => "erasure",
+            Self::ErasedContent => "erased_content",
             Self::ErasureOrder => "erasure_order",
             Self::Release => "release",
             Self::Consent => "consent",
@@ -137,6 +143,7 @@ impl Check {
     /// What is wrong, for people.
     const fn text(self) -> &'static str {
         match self {
+            Self::Identity => "this is the history of another identity than the one that you named",
             Self::DirectoryCard => "the card in the directory is not sound",
             Self::ExportFile => "a file of the export is missing or not what it must be",
             Self::Tile => "a tile does not hold what the entries lead to",
@@ -183,6 +190,7 @@ impl Check {
             Self::ProofInclusion => "the log does not hold the entry",
             Self::Act => "an act was not decided by two persons",
             Self::Erasure => "an erasure has no ground in the journal",
+            Self::ErasedContent => "content that was erased is still there",
             Self::ErasureOrder => "an order to erase was not given by the record's originator",
             Self::Release => "a disclosure that was held is not decided on as it must be",
             Self::Consent => "a consent is not given, told or ended as it must be",

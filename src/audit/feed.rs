@@ -2,6 +2,7 @@
 //! published and receipted.
 
 use super::failure::{Check, Fault};
+use super::given_slots::GivenSlots;
 use super::holdings::{Holdings, Row, RowNumber};
 use super::policy::InForce;
 use super::refusals::Refused;
@@ -12,7 +13,7 @@ use crate::pb::{self, FeedAction};
 use crate::policy::Sorts;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// A feed as its entries add up to.
@@ -33,12 +34,14 @@ pub(super) struct Feed {
     accounted: u64,
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
-    /// Records that were ever disclosed in this feed.
-    disclosed: Rows,
+    /// What was ever disclosed in this feed and not ordered erased.
+    disclosed: GivenSlots,
     /// Those of them that were taken back and not disclosed again.
     retracted: Rows,
-    /// Records that were disclosed in the feeds before it to the same partner.
-    disclosed_before: Rows,
+    /// The same of the feeds before it to the same partner.
+    disclosed_before: GivenSlots,
+    /// Orders to erase that the feed has to carry on, by the entry with the erasure.
+    owed: BTreeMap<(u64, RowNumber), SlotMask>,
     /// What sorts of records were disclosed to the partner.
     sorts: Sorts,
     rescan: Rescan,
@@ -73,12 +76,6 @@ impl Rows {
         let word = self.0.get(row.index() / 64);
         word.is_some_and(|bits| bits & 1 << (row.index() % 64) != 0)
     }
-
-    fn join(mut self, other: &Self) -> Self {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
-        self.0.iter_mut().zip(&other.0).for_each(|(bits, other)| *bits |= other);
-        self
-    }
 }
 
 /// How far a feed was brought to rules that changed.
@@ -97,6 +94,7 @@ impl Feed {
         self.disclosed_before = earlier.join(&ended.disclosed);
         // What is normal for the partner stays.
         self.sorts = ended.sorts;
+        self.owed = std::mem::take(&mut ended.owed);
         ended
     }
 
@@ -131,7 +129,39 @@ impl Feed {
 
     /// Whether anything of a record was ever disclosed to the partner.
     pub(super) fn was_given(&self, row: RowNumber) -> bool {
-        self.disclosed.has(row) || self.disclosed_before.has(row)
+        self.disclosed.of(row).is_some() || self.disclosed_before.of(row).is_some()
+    }
+
+    /// An order to erase stands in the entry at `index` of the journal; the feed has to carry it on for what
+    /// the partner was given.
+    pub(super) fn owe(&mut self, index: u64, row: RowNumber, ordered: SlotMask) {
+        let given = [self.disclosed.of(row), self.disclosed_before.of(row)];
+        let given = given.into_iter().flatten().fold(SlotMask::NONE, SlotMask::or);
+        let owed = given.and(ordered);
+        if !owed.is_empty() {
+            self.owed.insert((index, row), owed);
+        }
+    }
+
+    /// The feed carries on an order to erase.
+    pub(super) fn order(&mut self, row: RowNumber, slots: SlotMask) {
+        self.disclosed.remove(row, slots);
+        self.disclosed_before.remove(row, slots);
+        for (_, owed) in self.owed.iter_mut().filter(|((_, of), _)| *of == row) {
+            *owed = owed.without(slots);
+        }
+        self.owed.retain(|_, owed| !owed.is_empty());
+    }
+
+    /// Refuses a feed that considered an erasure and does not carry on its order.
+    pub(super) fn check_owed(&self, considered: u64) -> Result<(), Fault> {
+        let Some(((index, _), owed)) = self.owed.first_key_value() else { return Ok(()) };
+        if *index >= considered {
+            return Ok(());
+        }
+        let expected = format!("the order of entry {index} to erase {}", slots(owed.bits()));
+        let found = format!("{considered} entries considered without it");
+        Err(Fault::new(Check::Erasure, expected, found))
     }
 
     /// Takes the next entry; `policy` is what is in force at this point. Gives the record
@@ -186,11 +216,13 @@ impl Feed {
             let expected = "a record not taken back in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
+        if matches!(action, FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw) {
+            self.disclosed.add(row_number, SlotMask::from_bits(entry.open_slots));
+        }
         if shows_anew {
             self.records += 1;
             let personal_data = policy.facts.of(row.facts).personal_data;
             self.sorts = self.sorts.and(Sorts::of(row.kind, personal_data));
-            self.disclosed.insert(row_number);
             self.retracted.remove(row_number);
         } else if action == FeedAction::Retract && entry.open_slots == WHOLE_RECORD.bits() {
             self.retracted.insert(row_number);
@@ -226,7 +258,7 @@ impl Feed {
     /// what takes away.
     fn was_told(&self, row: RowNumber, action: FeedAction) -> bool {
         let takes_away = matches!(action, FeedAction::Retract | FeedAction::Erase);
-        self.disclosed.has(row) || takes_away && self.disclosed_before.has(row)
+        self.disclosed.of(row).is_some() || takes_away && self.disclosed_before.of(row).is_some()
     }
 
     /// Compares the entries so far with a head whose note was verified.

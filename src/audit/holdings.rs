@@ -22,6 +22,11 @@ impl RowNumber {
     pub(super) const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The row of an index; there are at most four billion.
+    pub(super) const fn at(index: usize) -> Self {
+        Self(index as u32)
+    }
 }
 
 /// What later entries need to know of a record.
@@ -41,10 +46,42 @@ pub(super) struct Row {
     /// The number of the partner that it came from; 0 when it was submitted here.
     pub(super) partner: u16,
     pub(super) kind: Kind,
-    /// Its newest content was overwritten; an entry that says it was erased must follow.
-    pub(super) is_overwritten: bool,
+    /// What is left of its content so far.
+    pub(super) content: ContentLeft,
     /// Its series has no other record, so nothing has to be looked up about that.
     pub(super) is_alone: bool,
+}
+
+/// What is left of the content of a record at its entries since the newest erasure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentLeft {
+    All,
+    /// Some of it was overwritten; an entry that says it was erased must follow.
+    Some,
+    /// All of it was overwritten; likewise.
+    Nothing,
+}
+
+impl ContentLeft {
+    /// After the content at one entry.
+    pub(super) const fn of(is_overwritten: bool) -> Self {
+        if is_overwritten { Self::Nothing } else { Self::All }
+    }
+
+    /// After the content at one more entry.
+    pub(super) fn and(self, is_overwritten: bool) -> Self {
+        if self == Self::of(is_overwritten) { self } else { Self::Some }
+    }
+
+    /// Whether an erasure must follow.
+    pub(super) fn awaits_erasure(self) -> bool {
+        self != Self::All
+    }
+
+    /// Whether bytes are there that an erasure overwrites.
+    pub(super) fn has_bytes(self) -> bool {
+        self != Self::Nothing
+    }
 }
 
 impl Row {
@@ -55,7 +92,7 @@ impl Row {
         facts: FactsNumber,
         (kind, series, revision): (Kind, SeriesKey, u32),
     ) -> Self {
-        let (below, partner, is_overwritten, is_alone) = (VACANT, 0, false, true);
+        let (below, partner, content, is_alone) = (VACANT, 0, ContentLeft::All, true);
         Self {
             id,
             slots_hash,
@@ -66,7 +103,7 @@ impl Row {
             below,
             partner,
             kind,
-            is_overwritten,
+            content,
             is_alone,
         }
     }
@@ -237,7 +274,7 @@ impl Holdings {
 
     /// The first record whose content was overwritten without an entry that says why.
     pub(super) fn overwritten(&self) -> Option<&Row> {
-        self.blocks.iter().flatten().find(|row| row.is_overwritten)
+        self.blocks.iter().flatten().find(|row| row.content.awaits_erasure())
     }
 
     pub(super) fn at(&self, number: RowNumber) -> &Row {

@@ -7,6 +7,7 @@ use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::RowNumber;
 use super::ledger::Audit;
+use super::received::Claim;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::erasure::ErasureOrder;
@@ -31,6 +32,12 @@ pub(super) struct Holds {
 }
 
 impl Holds {
+    /// The slots of a record that a partner ordered erased and a hold keeps.
+    pub(super) fn waiting_for(&self, row: RowNumber, partner: &str) -> SlotMask {
+        let agency = partner.parse::<AgencyName>().ok();
+        agency.map(|agency| of(&self.waiting, row, &agency)).unwrap_or_default()
+    }
+
     /// Every entry while something is due must erase it; `None` is an entry of another sort.
     pub(super) fn check_due(&self, erases: Option<RowNumber>) -> Result<(), Fault> {
         match self.due {
@@ -112,8 +119,14 @@ impl Audit {
         match (&held.order, held.partner.is_empty()) {
             (None, true) => {}
             (Some(order), false) if held.restricted => {
-                self.partners.known(&held.partner)?;
                 self.gave(row, &held.partner)?;
+                let claim = Claim {
+                    partner: &held.partner,
+                    index: held.feed_index,
+                    record: &held.record_id,
+                    actions: &[FeedAction::Erase],
+                };
+                self.claim_order(&claim, Some(order))?;
                 let order = self.order(order, row)?;
                 let named = within("slots that are ordered erased", order.slots, held.slots)?;
                 if let Ok(agency) = held.partner.parse::<AgencyName>() {
@@ -164,7 +177,7 @@ impl Audit {
                 own,
                 retain_until: self.holdings.retain_until(row),
                 is_held: self.holds.held.contains(&row),
-                is_due: self.holds.due.is_some_and(|(due, _)| due == row),
+                is_due: !self.holds.waiting_for(row, &erased.partner).is_empty(),
                 at,
                 is_of_series: &is_of_series,
             },
@@ -215,6 +228,7 @@ impl Audit {
                 let slots = within("slots that are erased here", gone, entry.open_slots)?;
                 let order = self.order(order, row)?;
                 within("slots that are ordered erased", order.slots, entry.open_slots)?;
+                self.partners.ordered(&agency, row, slots);
                 add(&mut self.holds.ordered, row, agency, slots);
             }
             None => {
@@ -229,7 +243,13 @@ impl Audit {
 
     /// A partner tells of an erasure that our feed had ordered.
     pub(super) fn reported(&mut self, reported: &pb::ErasureReported) -> Result<(), Fault> {
-        self.partners.known(&reported.partner)?;
+        let claim = Claim {
+            partner: &reported.partner,
+            index: reported.feed_index,
+            record: &reported.record_id,
+            actions: &[FeedAction::Erased],
+        };
+        self.claim_slots(&claim, reported.slots)?;
         let row = self.row_of(&reported.record_id)?;
         let agency = reported.partner.parse::<AgencyName>().ok();
         let ordered = agency.map(|agency| of(&self.holds.ordered, row, &agency));

@@ -10,9 +10,9 @@ use super::cosigned::{Recent, cosigned_head};
 use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter};
 use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
-use super::feed::shown;
 use super::holdings::Holdings;
 use super::holds::Holds;
+use super::key_use::KeyUse;
 use super::lines::Log;
 use super::partners::Partners;
 use super::policy::InForce;
@@ -49,6 +49,19 @@ pub enum Anchor {
     Card(Box<Card>),
 }
 
+impl Anchor {
+    /// Checks that a card of the agency is of the identity that the auditor knows.
+    pub(super) fn check(&self, card: &Card) -> Result<(), Fault> {
+        let wanted = match self {
+            Self::Number(number) if *number != card.number() => *number,
+            Self::Card(known) if !known.is_same_identity(card) => known.number(),
+            Self::Directory | Self::Number(_) | Self::Card(_) => return Ok(()),
+        };
+        let found = format!("{} of {}", card.number(), card.agency);
+        Err(Fault::new(Check::Identity, wanted, found))
+    }
+}
+
 /// A checkpoint of the journal that the auditor holds from before.
 #[derive(Debug, Clone)]
 pub struct KnownCheckpoint {
@@ -74,7 +87,7 @@ impl KnownCheckpoint {
         &self.note
     }
 
-    pub(super) fn origin(&self) -> &str {
+    pub fn origin(&self) -> &str {
         &self.origin
     }
 
@@ -110,12 +123,12 @@ pub struct Audit {
     /// Commits from before the first card.
     early: Vec<(Bytes, TreeHead)>,
     frontier: Frontier,
-    checkpoint: TreeHead,
+    pub(super) checkpoint: TreeHead,
     recent: Recent,
     pub(super) disclosures: Option<Disclosures>,
     first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
-    agency: Option<AgencyName>,
+    pub(super) agency: Option<AgencyName>,
     pub(super) holdings: Holdings,
     pub(super) roots: VerifiedRoots,
     pub(super) partners: Partners,
@@ -125,8 +138,16 @@ pub struct Audit {
     pub(super) releases: Releases,
     pub(super) untold: Untold,
     pub(super) counts: Counts,
+    pub(super) key_use: KeyUse,
+    /// Records erased in this batch whose bytes are still there, and those of the batch before.
+    pub(super) unfinished: Vec<RecordId>,
+    overdue: Vec<RecordId>,
     pub(super) witnesses: Witnesses,
     times: SignedTimes,
+    /// The head of the journal at the size of the checkpoint that the auditor holds.
+    pub(super) at_known: Option<TreeHead>,
+    /// Why that checkpoint says nothing about this journal.
+    pub(super) unusable: Option<String>,
     failure: Option<Failure>,
 }
 
@@ -155,8 +176,13 @@ impl Audit {
             releases: Releases::default(),
             untold: Untold::default(),
             counts: Counts::default(),
+            key_use: KeyUse::default(),
+            unfinished: Vec::new(),
+            overdue: Vec::new(),
             witnesses: Witnesses::default(),
             times: SignedTimes::default(),
+            at_known: None,
+            unusable: None,
             failure: None,
         }
     }
@@ -186,6 +212,16 @@ impl Audit {
 
     pub(super) const fn has_failed(&self) -> bool {
         self.failure.is_some()
+    }
+
+    /// Names the file of content where an entry of an export and its content do not fit each other.
+    pub(super) fn blame_content(&mut self, path: impl FnOnce() -> String) {
+        if let Some(failure) = &mut self.failure
+            && matches!(failure.fault.check, Check::Content | Check::OpenSlots)
+            && let Place::Entry { file, .. } = &mut failure.place
+        {
+            *file = path();
+        }
     }
 
     /// Notes the first broken thing.
@@ -237,7 +273,7 @@ impl Audit {
         match told {
             Told::Accepted(accepted) => self.accept(*accepted, at)?,
             Told::Extended { received, content } => self.extend(&received, &content)?,
-            Told::Erased { erased, content } => self.erase(&erased, &content, at)?,
+            Told::Erased { erased, content } => self.erase(&erased, &content, (index, at))?,
             Told::Other(event) => self.event(index, at, *event)?,
         }
         if index > 0 && self.agency.is_none() {
@@ -245,7 +281,10 @@ impl Audit {
         }
         self.frontier.push(leaf);
         self.recent.push(leaf, at, &self.frontier);
-        self.check_known()
+        if self.comparable().is_some_and(|known| known.head().size == self.frontier.size()) {
+            self.at_known = Some(self.frontier.head());
+        }
+        Ok(())
     }
 
     fn event(&mut self, index: u64, at: Timestamp, event: Event) -> Result<(), Fault> {
@@ -261,6 +300,9 @@ impl Audit {
                 let number =
                     self.partners.change(index, changed, &self.agency, &mut self.acts, bundle)?;
                 self.policy.forget(number);
+                if let Some(card) = self.partners.numbered_card(number) {
+                    self.key_use.take(card);
+                }
                 Ok(())
             }
             Event::PolicyApplied(applied) => {
@@ -283,8 +325,10 @@ impl Audit {
             }
             Event::FeedReceived(received) => {
                 self.counts.notes += 1;
-                self.partners.receive(&received, &self.own)
+                self.partners.receive(&received, &self.own)?;
+                self.settle_received(&received)
             }
+            Event::FeedEntriesReceived(came) => self.arrive(index, &came),
             Event::ReceiptReceived(receipt) => {
                 self.counts.notes += 1;
                 if let Some(disclosures) = &mut self.disclosures {
@@ -379,8 +423,9 @@ impl Audit {
         if let Anchor::Card(card) = &self.expectations.anchor
             && card.agency != agency
         {
-            return Err(Fault::new(Check::Genesis, &card.agency, agency));
+            return Err(Fault::new(Check::Identity, &card.agency, agency));
         }
+        self.check_origin(&agency);
         self.agency = Some(agency);
         Ok(())
     }
@@ -403,6 +448,7 @@ impl Audit {
             }
             self.partners.succeed(card.generation);
         }
+        self.key_use.take(&card);
         self.own.push(card);
         self.counts.cards += 1;
         self.journal = Log::journal(&self.own);
@@ -416,13 +462,7 @@ impl Audit {
         if let Some(agency) = self.agency.as_ref().filter(|agency| **agency != card.agency) {
             return Err(Fault::new(Check::OwnCard, agency, &card.agency));
         }
-        match &self.expectations.anchor {
-            Anchor::Number(number) if *number != card.number() => return Err(fault(*number)),
-            Anchor::Card(known) if !known.is_same_identity(card) => {
-                return Err(fault(known.number()));
-            }
-            _ => {}
-        }
+        self.expectations.anchor.check(card)?;
         let beside = self.expectations.directory_card.iter().chain(self.own.first());
         match beside.into_iter().find(|other| !other.is_same_identity(card)) {
             Some(other) => Err(fault(other.number())),
@@ -433,7 +473,13 @@ impl Audit {
     fn commit(&mut self, note: Bytes) -> Result<(), Fault> {
         self.generations.check_card_is_next(false)?;
         self.partners.check_published()?;
+        self.partners.check_settled()?;
         self.holds.check_due(None)?;
+        // A node overwrites what a batch erases before it writes the next one.
+        if let Some(id) = self.overdue.first() {
+            return Err(still_there(id));
+        }
+        self.overdue = std::mem::take(&mut self.unfinished);
         let computed = self.frontier.head();
         match &self.journal {
             Some(journal) => {
@@ -488,18 +534,6 @@ impl Audit {
         Ok(())
     }
 
-    fn check_known(&self) -> Result<(), Fault> {
-        let Some(known) = self.comparable() else { return Ok(()) };
-        if known.head.size != self.frontier.size() {
-            return Ok(());
-        }
-        let computed = self.frontier.head();
-        if known.head == computed {
-            return Ok(());
-        }
-        Err(Fault::new(Check::KnownCheckpoint, shown(known.head), shown(computed)))
-    }
-
     /// Ends the audit; `ending` is how the segments ended.
     pub fn finish(mut self, ending: Ending) -> Report {
         let mut remarks = Vec::new();
@@ -518,6 +552,7 @@ impl Audit {
         {
             self.fail(Place::History, fault);
         }
+        self.counts.compromised = self.key_use.compromised();
         self.remark(&mut remarks);
         self.report(remarks)
     }
@@ -527,7 +562,7 @@ impl Audit {
         Some(self.witnesses.quorum(wanted, self.last_at?, &self.own))
     }
 
-    fn check_end(&self) -> Result<(), Fault> {
+    fn check_end(&mut self) -> Result<(), Fault> {
         if let Some((_, head)) = self.early.first() {
             let found = format!("a checkpoint of size {} and no card", head.size);
             return Err(Fault::new(Check::OwnCard, "the agency's card", found));
@@ -537,6 +572,7 @@ impl Audit {
         }
         self.check_erasures()?;
         self.partners.check_accounted()?;
+        self.partners.check_settled()?;
         self.times.check()?;
         if let Some(quorum) = self.quorum()
             && !quorum.is_reached()
@@ -544,22 +580,7 @@ impl Audit {
             let expected = format!("{} entries cosigned by {}", quorum.must, quorum.wanted);
             return Err(Fault::new(Check::Quorum, expected, format!("{} entries", quorum.reached)));
         }
-        let Some(known) = &self.expectations.checkpoint else { return Ok(()) };
-        if known.head.size == TreeHead::EMPTY.size && known.head != TreeHead::EMPTY {
-            let (expected, found) = (shown(known.head), shown(TreeHead::EMPTY));
-            return Err(Fault::new(Check::KnownCheckpoint, expected, found));
-        }
-        if let Some(checked) = self.generations.check_known(known) {
-            return checked;
-        }
-        if known.head.size > self.checkpoint.size {
-            let found = format!("a journal of size {}", self.checkpoint.size);
-            return Err(Fault::new(Check::KnownCheckpoint, shown(known.head), found));
-        }
-        match &self.journal {
-            Some(journal) => journal.head(&known.note, Check::KnownCheckpoint).map(drop),
-            None => Err(Fault::new(Check::KnownCheckpoint, "a journal", "none")),
-        }
+        self.check_known()
     }
 
     fn remark(&self, remarks: &mut Vec<Remark>) {
@@ -621,6 +642,7 @@ impl Audit {
             first_at: self.first_at,
             last_at: self.last_at,
             known: self.expectations.checkpoint.map(|known| known.head),
+            unusable: self.unusable,
             records: self.holdings.count(),
             feeds: feeds.collect(),
             counts: Counts { decided: self.policy.decided, ..self.counts },
@@ -640,4 +662,10 @@ fn clock_confirmed(confirmed: &pb::ClockConfirmed, at: Timestamp) -> Result<(), 
         return Err(Fault::new(Check::EntryTime, expected, found));
     }
     Ok(())
+}
+
+/// The fault of content that is there after the batch with its erasure.
+pub(super) fn still_there(id: &RecordId) -> Fault {
+    let expected = format!("the overwritten content of record {id}");
+    Fault::new(Check::ErasedContent, expected, "its bytes, in spite of the entry that erases them")
 }

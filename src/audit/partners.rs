@@ -8,6 +8,7 @@ use super::feed_name::FeedName;
 use super::holdings::{Holdings, RowNumber};
 use super::lines::Log;
 use super::policy::InForce;
+use super::received::Arriving;
 use super::report::Remark;
 use super::times::SignedTimes;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, Timestamp, TreeHash, TreeSize};
@@ -16,6 +17,7 @@ use crate::pb;
 use crate::policy::{
     Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, may_reveal_to_new, only_narrows,
 };
+use crate::record::slots::SlotMask;
 use std::collections::{BTreeMap, HashMap};
 
 /// What the journal says about one partner.
@@ -37,6 +39,8 @@ pub(super) struct Partner {
     /// The newest head of its feed to us.
     pub(super) received: Option<TreeHead>,
     received_exceptions: u64,
+    /// Its feed to us as far as it came.
+    pub(super) arriving: Arriving,
     /// Entries of its feed that were made while it was not active.
     while_inactive: u64,
     identity_changed: bool,
@@ -84,6 +88,27 @@ impl Partners {
 
     pub(super) fn card(&self, agency: &AgencyName) -> Option<&Card> {
         self.partners.get(agency).map(|partner| &partner.card)
+    }
+
+    /// An order to erase is in the journal: the feed of everybody who has something of the record carries it
+    /// on, but for the partner that brought it.
+    pub(super) fn owe(&mut self, index: u64, row: RowNumber, erased: &pb::SlotsErased) {
+        let Some(order) = &erased.order else { return };
+        let ordered = SlotMask::from_bits(order.slots);
+        let others = self.partners.iter_mut().filter(|(name, _)| name.as_str() != erased.partner);
+        others.for_each(|(_, partner)| partner.feed.owe(index, row, ordered));
+    }
+
+    /// The feed to a partner carries on an order to erase.
+    pub(super) fn ordered(&mut self, agency: &AgencyName, row: RowNumber, slots: SlotMask) {
+        if let Some(partner) = self.partners.get_mut(agency) {
+            partner.feed.order(row, slots);
+        }
+    }
+
+    /// The card of the partner with this number.
+    pub(super) fn numbered_card(&self, number: u16) -> Option<&Card> {
+        self.card(self.numbers.get(&number)?)
     }
 
     pub(super) fn named_partner(&self, agency: &AgencyName) -> Option<&Partner> {
@@ -192,7 +217,7 @@ impl Partners {
         if known { Ok(()) } else { Err(stranger(name)) }
     }
 
-    fn named(&mut self, name: &str) -> Result<&mut Partner, Fault> {
+    pub(super) fn named(&mut self, name: &str) -> Result<&mut Partner, Fault> {
         let agency: Option<AgencyName> = name.parse().ok();
         agency.and_then(|agency| self.partners.get_mut(&agency)).ok_or_else(|| stranger(name))
     }
@@ -272,6 +297,7 @@ impl Partners {
                 // Its feed begins anew.
                 partner.received = None;
                 partner.received_exceptions = 0;
+                partner.arriving = Arriving::default();
             }
             partner.card = card;
             partner.facts = facts;
@@ -297,6 +323,7 @@ impl Partners {
             ended: self.ended_before(),
             received: None,
             received_exceptions: 0,
+            arriving: Arriving::default(),
             while_inactive: 0,
             identity_changed: false,
             logs: None,
@@ -372,6 +399,7 @@ impl Partners {
             return Err(Fault::new(Check::PolicyVersion, expected, published.policy_version));
         }
         let rules = partner.changed_at.max(policy.since);
+        partner.feed.check_owed(published.considered)?;
         partner.feed.check_rescan(published, rules)?;
         partner.feed.publish(head, published, at)
     }
@@ -399,6 +427,11 @@ impl Partners {
             .ok_or_else(|| fault(&"the right edge of the feed's tree", &"other bytes"))?;
         if edge.root() != head.root {
             return Err(fault(&head.root, &edge.root()));
+        }
+        let came = partner.arriving.edge().head();
+        if came != head {
+            let expected = format!("the entries that came, {}", shown(came));
+            return Err(fault(&expected, &shown(head)));
         }
         if let Some(before) = partner.received {
             let same = before == head;
@@ -430,6 +463,14 @@ impl Partners {
         let made = partner.feed.receipt(head, receipt, range, entry.1)?;
         times.take(&format!("{}/receipt", receipt.partner), signed, Some(made), entry);
         Ok(())
+    }
+
+    /// Whatever came of a feed must be receipted in the same batch.
+    pub(super) fn check_settled(&self) -> Result<(), Fault> {
+        let waiting = self.partners.iter().find(|(_, partner)| partner.arriving.waits());
+        let Some((agency, _)) = waiting else { return Ok(()) };
+        let expected = format!("the receipt for the entries of the feed of {agency}");
+        Err(Fault::new(Check::ReceivedFeed, expected, "none"))
     }
 
     /// Every receipt must come with statements of the exceptions up to its head.

@@ -77,19 +77,10 @@ impl<'a> Proof<'a> {
         let originator = signed.header().originator.clone();
         let history = self.history(&originator)?;
         let newest = history.newest();
-        match anchor {
-            Anchor::Directory => {
-                let number = newest.number();
-                self.unchecked.push(Unchecked::Identity { agency: originator.clone(), number });
-            }
-            Anchor::Number(number) if *number != newest.number() => {
-                return Err(Fault::new(Check::ProofCards, number, newest.number()));
-            }
-            Anchor::Card(known) if !known.is_same_identity(newest) => {
-                let (wanted, found) = (known.number(), newest.number());
-                return Err(Fault::new(Check::ProofCards, wanted, found));
-            }
-            Anchor::Number(_) | Anchor::Card(_) => {}
+        anchor.check(newest)?;
+        if matches!(anchor, Anchor::Directory) {
+            let number = newest.number();
+            self.unchecked.push(Unchecked::Identity { agency: originator.clone(), number });
         }
         let record = self
             .history(&originator)?

@@ -4,6 +4,7 @@ use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::RowNumber;
 use super::ledger::Audit;
+use super::received::{Claim, SHOWING};
 use crate::exchange::BATCH_ENTRIES_MAX;
 use crate::ident::AgencyName;
 use crate::pb;
@@ -23,6 +24,13 @@ impl Audit {
         }
         let Some(from) = self.partner_number(&received.partner) else { return Ok(()) };
         for record in &received.records {
+            let claim = Claim {
+                partner: &received.partner,
+                index: record.feed_index,
+                record: &record.record_id,
+                actions: &SHOWING,
+            };
+            self.claim_slots(&claim, record.open_slots)?;
             let row = self.held(&record.record_id)?;
             let named = SlotMask::from_bits(record.open_slots);
             let all = SlotMask::all(self.holdings.at(row).kind);

@@ -4,18 +4,20 @@ use super::content::{Content, slots_hash};
 use super::examine::Accepted;
 use super::failure::{Check, Fault};
 use super::feed::slots;
-use super::holdings::{Row, RowNumber, SeriesKey};
+use super::holdings::{ContentLeft, Row, RowNumber, SeriesKey};
 use super::ledger::Audit;
+use super::received::{Claim, SHOWING, TAKING_BACK};
 use crate::exchange::{Given, TakenBack};
 use crate::ident::{AgencyName, RecordId, Timestamp};
-use crate::pb;
+use crate::pb::{self, FeedAction};
 use crate::record::signed::{BatchSignature, check_contents};
 use crate::record::slots::SlotMask;
 
 impl Audit {
     /// A record whose form and content are sound was accepted at `at`.
     pub(super) fn accept(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
-        let Accepted { attested, signature, content, open_slots, partner, facts } = accepted;
+        let Accepted { attested, signature, content, open_slots, partner, feed_index, facts } =
+            accepted;
         if self.own.is_empty() {
             return Err(Fault::new(Check::OwnCard, "the agency's card before any record", "none"));
         }
@@ -26,7 +28,10 @@ impl Audit {
         if partner.is_empty() {
             self.counts.submitted += 1;
         } else {
-            self.partners.known(&partner)?;
+            let id = attested.id();
+            let (record, actions) = (&id.as_bytes()[..], &SHOWING[..]);
+            let claim = Claim { partner: &partner, index: feed_index, record, actions };
+            self.claim_slots(&claim, open_slots)?;
             self.counts.received += 1;
         }
         let header = attested.header();
@@ -37,7 +42,7 @@ impl Audit {
         let place = (header.kind, series, header.revision);
         let mut row = Row::new(id, start, open, facts, place);
         let retain_until = header.marking.retain_until;
-        row.is_overwritten = content.is_overwritten;
+        row.content = ContentLeft::of(content.is_overwritten);
         row.partner =
             partner.parse().ok().and_then(|name| self.partners.number(&name)).unwrap_or(0);
         if let Some(disclosures) = &mut self.disclosures {
@@ -58,8 +63,7 @@ impl Audit {
                 let key = attested
                     .verify(card, &mut self.roots)
                     .map_err(|error| Fault::new(Check::RecordSignature, &originator, error))?;
-                let since = card.compromised_since(key);
-                self.counts.compromised += u64::from(since.is_some_and(|since| since <= at));
+                self.key_use.accept(key, at);
                 self.counts.signatures += 1;
             }
             None => {
@@ -81,7 +85,13 @@ impl Audit {
         received: &pb::SlotsReceived,
         content: &Content,
     ) -> Result<(), Fault> {
-        self.partners.known(&received.partner)?;
+        let claim = Claim {
+            partner: &received.partner,
+            index: received.feed_index,
+            record: &received.record_id,
+            actions: &SHOWING,
+        };
+        self.claim_slots(&claim, received.open_slots)?;
         let (number, row) = self.known(&received.record_id, content)?;
         let before = row.open;
         let gained = SlotMask::from_bits(received.open_slots);
@@ -102,7 +112,7 @@ impl Audit {
         }
         let row = self.holdings.row_mut(number);
         row.open = before.or(gained);
-        row.is_overwritten |= content.is_overwritten;
+        row.content = row.content.and(content.is_overwritten);
         self.counts.extended += 1;
         Ok(())
     }
@@ -124,6 +134,13 @@ impl Audit {
 
     /// A partner took back slots of a record that came from it, or the whole.
     pub(super) fn retract(&mut self, retracted: &pb::RecordRetracted) -> Result<(), Fault> {
+        let actions: &[FeedAction] = if retracted.retracted { &TAKING_BACK } else { &SHOWING };
+        self.claim(&Claim {
+            partner: &retracted.partner,
+            index: retracted.feed_index,
+            record: &retracted.record_id,
+            actions,
+        })?;
         let number = self.held(&retracted.record_id)?;
         let fault = |expected: &str, found: String| Fault::new(Check::OpenSlots, expected, found);
         let Some((given, from, _)) = self.given_by(number, &retracted.partner)? else {
@@ -157,6 +174,13 @@ impl Audit {
         &mut self,
         received: &pb::RecordReceivedAgain,
     ) -> Result<(), Fault> {
+        let claim = Claim {
+            partner: &received.partner,
+            index: received.feed_index,
+            record: &received.record_id,
+            actions: &SHOWING,
+        };
+        self.claim_slots(&claim, received.open_slots)?;
         let number = self.held(&received.record_id)?;
         let again =
             self.given_by(number, &received.partner)?.and_then(|(given, from, is_originator)| {
@@ -182,16 +206,24 @@ impl Audit {
         &mut self,
         erased: &pb::SlotsErased,
         content: &Content,
-        at: Timestamp,
+        (index, at): (u64, Timestamp),
     ) -> Result<(), Fault> {
-        if !erased.partner.is_empty() {
-            self.partners.known(&erased.partner)?;
-        }
         let (number, row) = self.known(&erased.record_id, content)?;
         if !erased.partner.is_empty() {
             self.gave(number, &erased.partner)?;
         }
         self.check_ground(erased, number, at)?;
+        // The end of a hold carries out what came before.
+        let has_waited = !self.holds.waiting_for(number, &erased.partner).is_empty();
+        if !erased.partner.is_empty() && !has_waited {
+            let claim = Claim {
+                partner: &erased.partner,
+                index: erased.feed_index,
+                record: &erased.record_id,
+                actions: &[FeedAction::Erase],
+            };
+            self.claim_order(&claim, erased.order.as_ref())?;
+        }
         self.check_erased(erased, number)?;
         let slots = SlotMask::from_bits(erased.slots);
         let is_new = !slots.is_empty() && slots.and(self.holdings.erased(number)).is_empty();
@@ -202,12 +234,16 @@ impl Audit {
         if !is_sound || !shows {
             return Err(mismatch(content.erased, erased.slots));
         }
-        self.counts.not_carried_out += u64::from(!row.is_overwritten);
+        if row.content.has_bytes() {
+            self.counts.not_carried_out += 1;
+            self.unfinished.push(row.id);
+        }
         self.counts.erased += 1;
         let row = self.holdings.row_mut(number);
         row.open = left;
-        row.is_overwritten = content.is_overwritten;
+        row.content = ContentLeft::of(content.is_overwritten);
         self.holdings.erase(number, slots);
+        self.partners.owe(index, number, erased);
         Ok(())
     }
 
@@ -248,7 +284,7 @@ fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
         return Err(Fault::new(Check::Content, expected, format!("others, of record {}", row.id)));
     }
     check_contents(kind, slots)
-        .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
+        .map_err(|error| Fault::new(Check::Content, "slots by the rules", error))
 }
 
 fn mismatch(here: SlotMask, said: u32) -> Fault {

@@ -68,7 +68,7 @@ pub enum Remark {
         ms: i64,
         entry: u64,
     },
-    /// A file that no node makes lies among the segments.
+    /// A file that is not a segment, or that neither an entry nor a manifest names.
     ForeignFile {
         name: String,
     },
@@ -178,7 +178,7 @@ impl fmt::Display for Remark {
             Self::SignedTimes { signer, direction, ms, entry } => {
                 write!(f, "{} {signer} by {}, at entry {entry}", direction.name(), in_words(*ms))
             }
-            Self::ForeignFile { name } => write!(f, "{name:?} among the segments is no segment"),
+            Self::ForeignFile { name } => write!(f, "{name:?} belongs to no part of the history"),
             Self::Contradiction { origin } => {
                 write!(f, "{origin} showed two histories; the evidence is in this journal")
             }
@@ -332,6 +332,8 @@ pub struct Report {
     pub last_at: Option<Timestamp>,
     /// The checkpoint that the auditor held from before.
     pub known: Option<TreeHead>,
+    /// Why that says nothing about this journal.
+    pub unusable: Option<String>,
     pub records: u64,
     pub feeds: Vec<FeedCount>,
     pub witnesses: Vec<WitnessCount>,
@@ -362,6 +364,7 @@ impl Report {
             first_at,
             last_at,
             known,
+            unusable,
             records,
             feeds,
             witnesses,
@@ -386,6 +389,7 @@ impl Report {
             "number": number.map(|number| number.to_string()),
             "checkpoint": head(checkpoint),
             "known_checkpoint": known.as_ref().map(head),
+            "known_checkpoint_unusable": unusable,
             "first_at": first_at.map(|at| at.to_string()),
             "last_at": last_at.map(|at| at.to_string()),
             "records": {
@@ -483,7 +487,7 @@ impl Report {
             grouped(self.checkpoint.size.get()),
             grouped(batches.saturating_sub(1)),
         )?;
-        match &self.known {
+        match self.known.as_ref().filter(|_| self.unusable.is_none()) {
             Some(known) => writeln!(
                 f,
                 "history    ✓ consistent with your checkpoint (size {})",

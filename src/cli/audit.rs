@@ -52,10 +52,10 @@ pub enum AuditError {
     Read { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Number(#[from] NumberForm),
-    #[error("{} is not a sound card", path.display())]
-    Card { path: PathBuf, source: CardFault },
-    #[error("{} is not a checkpoint", path.display())]
-    Checkpoint { path: PathBuf, source: NotACheckpoint },
+    #[error("{} is {kind} and not a card", path.display())]
+    Card { path: PathBuf, kind: String, source: CardFault },
+    #[error("{} is {kind} and not a checkpoint", path.display())]
+    Checkpoint { path: PathBuf, kind: String, source: NotACheckpoint },
     #[error("{} is a part of a journal and not the whole; audit verify checks it", .0.display())]
     Part(PathBuf),
 }
@@ -108,20 +108,23 @@ pub fn verify_with(
 
 /// Whether a directory is a part of an export and no node's directory.
 pub(super) fn is_part(dir: &Path) -> bool {
-    dir.join(MANIFEST).exists() && !dir.join("store").exists()
+    dir.join(MANIFEST).exists()
 }
 
 fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
     let anchor = anchor(options)?;
-    let checkpoint = match &options.checkpoint {
-        Some(path) => {
-            let note = Bytes::from(read_text(path, NOTE_BYTES_MAX as u64)?);
-            let known = KnownCheckpoint::parse(note)
-                .map_err(|source| AuditError::Checkpoint { path: path.clone(), source })?;
-            Some(known)
-        }
-        None => None,
-    };
+    let checkpoint =
+        match &options.checkpoint {
+            Some(path) => {
+                let note = Bytes::from(read(path, NOTE_BYTES_MAX as u64).map_err(reading(path))?);
+                let kind = kind_of(&note);
+                let known = KnownCheckpoint::parse(note).map_err(|source| {
+                    AuditError::Checkpoint { path: path.clone(), kind, source }
+                })?;
+                Some(known)
+            }
+            None => None,
+        };
     Ok(Expectations { anchor, checkpoint, quorum: options.quorum, ..Expectations::default() })
 }
 
@@ -136,8 +139,29 @@ pub(super) fn anchor(options: &AuditOptions) -> Result<Anchor, AuditError> {
 
 /// A card that the auditor brings along.
 pub(super) fn read_card(path: &Path) -> Result<Card, AuditError> {
-    let text = read_text(path, CARD_TEXT_BYTES_MAX as u64)?;
-    Card::from_text(&text).map_err(|source| AuditError::Card { path: path.to_owned(), source })
+    let bytes = read(path, CARD_TEXT_BYTES_MAX as u64).map_err(reading(path))?;
+    Card::from_text(&String::from_utf8_lossy(&bytes)).map_err(|source| AuditError::Card {
+        path: path.to_owned(),
+        kind: kind_of(&bytes),
+        source,
+    })
+}
+
+/// The sort of a file by its first bytes, for whoever named the wrong one.
+pub(super) fn kind_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(known) = KnownCheckpoint::parse(Bytes::copy_from_slice(bytes)) {
+        return format!("a checkpoint of {}", known.origin());
+    }
+    let kind = match text.lines().next().unwrap_or_default() {
+        "-----BEGIN LIAISON CARD-----" => "a card",
+        "liaison-proof/v1" => "the proof of a record",
+        "liaison-part/v1" => "the manifest of a part",
+        "c2sp.org/tlog-proof@v1" => "the proof of an entry",
+        _ if bytes.is_empty() => "an empty file",
+        _ => "a file of another sort",
+    };
+    kind.to_owned()
 }
 
 /// The card beside the journal; `None` if there is none.
@@ -287,6 +311,8 @@ fn judge(audit: &mut Audit, outputs: Vec<Receiver<Examined>>) {
     }
 }
 
+#[cfg(test)]
+mod checkpoint_tests;
 #[cfg(test)]
 mod consent_tests;
 #[cfg(test)]

@@ -320,10 +320,10 @@ pub(super) fn export_part(
     stop: &AtomicBool,
 ) -> Result<crate::audit::PartReport, ExportFault> {
     appearing(out, stop, |files| {
-        let folder = Directory(files.dir.clone());
+        let (dir_written, folder) = (files.dir.clone(), Directory::new(files.dir.clone()));
         write_part(dir, selection, files)?;
         let checked = verify_part(&folder, &Anchor::Directory);
-        let checked = checked.map_err(|source| ExportFault::Write { path: folder.0, source })?;
+        let checked = checked.map_err(|source| ExportFault::Write { path: dir_written, source })?;
         checked.map_err(|failure| ExportFault::NotVerified(failure.to_string()))
     })
 }

@@ -13,6 +13,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::Context;
+use super::audit::kind_of;
 use super::connection::Role;
 use super::error::CliError;
 use super::given_id::GivenId;
@@ -85,11 +86,20 @@ pub(super) async fn run(args: &ProveArgs, context: &Context) -> Result<(), CliEr
 pub(super) fn verify(path: &Path, anchor: &Anchor) -> Result<ProofReport, CliError> {
     let bytes = super::audit::read(path, crate::audit::PROOF_FILE_BYTES_MAX as u64)
         .map_err(CliError::file("read", path))?;
+    // A damaged proof still has its sections; a file without any of both is another one.
+    let has_sections = String::from_utf8_lossy(&bytes).contains("\n-- acceptance ");
+    if !bytes.starts_with(b"liaison-proof/") && !has_sections {
+        let found = format!("{} is not a proof: it is {}", path.display(), kind_of(&bytes));
+        return Err(CliError::usage(
+            found,
+            "name a proof that `audit prove` wrote, a node's directory, an export or a part",
+        ));
+    }
     verify_proof(&bytes, anchor).map_err(|fault| failed(&fault))
 }
 
 fn failed(fault: &Fault) -> CliError {
-    CliError::Verification { found: fault.to_string() }
+    super::verify::refused(fault, fault.to_string())
 }
 
 /// Never over a file that is there: it may be another's evidence.

@@ -1,7 +1,7 @@
 //! `liaison audit verify` and `liaison store check`: what an auditor and an administrator run offline.
 
 use super::Context;
-use super::audit::exported::Directory;
+use super::audit::exported::{Directory, FOREIGN_MAX};
 use super::audit::{AuditError, AuditOptions, anchor, is_part, verify_directory};
 use super::error::{CliError, Exit};
 use super::export::{self, ExportArgs};
@@ -9,7 +9,7 @@ use super::ledger::{self, LedgerArgs};
 use super::prove::{self, ProveArgs};
 use super::watch_log::{self, WatchLogArgs};
 use super::witness::{self, WitnessCommand};
-use crate::audit::{Occasion, Report, Verdict, verify_part};
+use crate::audit::{Check, Fault, Occasion, Report, verify_part};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -80,10 +80,13 @@ fn verify_a_part(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
         ));
     }
     let anchor = anchor(&args.options).map_err(unreadable)?;
-    let checked = verify_part(&Directory(args.path.clone()), &anchor);
-    let report = checked
+    let folder = Directory::new(args.path.clone());
+    let checked = verify_part(&folder, &anchor);
+    let mut report = checked
         .map_err(CliError::file("read", &args.path))?
-        .map_err(|failure| CliError::Verification { found: failure.to_string() })?;
+        .map_err(|failure| refused(&failure.fault, failure.to_string()))?;
+    report.foreign = folder.foreign().map_err(CliError::file("list", &args.path))?;
+    report.foreign.truncate(FOREIGN_MAX);
     context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())
 }
 
@@ -116,16 +119,45 @@ pub(super) fn accepts(dir: &Path) -> Result<(), String> {
 
 pub(super) fn show(report: &Report, context: &Context) -> Result<(), CliError> {
     context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())?;
-    match (&report.failure, report.verdict()) {
-        (Some(failure), _) => Err(CliError::Verification { found: failure.to_string() }),
-        (None, Verdict::Failed) => {
-            Err(CliError::Verification { found: "the history does not hold".to_owned() })
-        }
-        (None, Verdict::Sound | Verdict::SoundWithRemarks) => Ok(()),
+    outcome(report)
+}
+
+/// How a report ends the command.
+pub(super) fn outcome(report: &Report) -> Result<(), CliError> {
+    match (&report.failure, &report.unusable) {
+        (Some(failure), _) => Err(refused(&failure.fault, failure.to_string())),
+        (None, Some(why)) => Err(CliError::usage(
+            format!("the history holds; the checkpoint with --checkpoint was not compared: {why}"),
+            "give a checkpoint that this agency signed, or leave --checkpoint away",
+        )),
+        (None, None) => Ok(()),
+    }
+}
+
+/// The error of a failed check. Whoever named another identity than that of the history has the wrong
+/// number or the wrong history; nothing that was signed contradicts itself.
+pub(super) fn refused(fault: &Fault, found: String) -> CliError {
+    if fault.check != Check::Identity {
+        return CliError::Verification { found };
+    }
+    CliError::Other {
+        doing: fault.check.to_string(),
+        exit: Exit::Untrusted,
+        fix: "compare the number again with the agency over a second channel; if yours is right, this \
+              is another's"
+            .to_owned(),
+        source: Box::new(fault.clone()),
     }
 }
 
 pub(super) fn unreadable(error: AuditError) -> CliError {
+    if let AuditError::Number(_) | AuditError::Card { .. } | AuditError::Checkpoint { .. } = error {
+        let found = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        return CliError::usage(found, "give the number, card or checkpoint of the agency");
+    }
     CliError::Other {
         doing: "the history cannot be read".to_owned(),
         exit: Exit::Failed,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, RECORD_ENTRY_BYTES_MAX};
+use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, FOREIGN_ENTRY_BYTES_MAX, RECORD_ENTRY_BYTES_MAX};
 use crate::ident::{LeafIndex, TreeSize};
 use crate::merkle::{NOTE_BYTES_MAX, TREE_SIZE_MAX};
 use crate::pb;
@@ -27,6 +27,8 @@ pub enum BatchForm {
     Entries(usize),
     #[error("a batch has at most {BATCH_BYTES_MAX} bytes, found {0}")]
     Bytes(usize),
+    #[error("an entry has at most {FOREIGN_ENTRY_BYTES_MAX} bytes, found {0}")]
+    EntryBytes(usize),
     #[error("{envelopes} envelopes for {entries} entries")]
     Envelopes { entries: usize, envelopes: usize },
     #[error("the feed would grow above {TREE_SIZE_MAX} entries from {0}")]
@@ -82,6 +84,10 @@ impl TryFrom<pb::FeedBatch> for Batch {
         if entries.len() != envelopes.len() {
             let (entries, envelopes) = (entries.len(), envelopes.len());
             return Err(BatchForm::Envelopes { entries, envelopes });
+        }
+        let longest = entries.iter().map(Bytes::len).max().unwrap_or_default();
+        if longest > FOREIGN_ENTRY_BYTES_MAX {
+            return Err(BatchForm::EntryBytes(longest));
         }
         let end = start
             .checked_add(entries.len() as u64)

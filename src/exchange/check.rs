@@ -14,6 +14,7 @@ use crate::pb;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoots};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// What this node itself decides on the records that a partner sends.
@@ -61,6 +62,8 @@ pub struct Taken {
 pub struct CheckedBatch {
     /// Index of the first entry.
     pub start: LeafIndex,
+    /// The entries as they are hashed.
+    pub entries: Vec<Bytes>,
     /// The right edge of the partner's feed after the batch.
     pub frontier: Frontier,
     /// The partner's head over it, verified.
@@ -91,7 +94,7 @@ pub fn check_batch<K: KeyRing, A: Acceptance>(
         }
     }
     Exception::share_space(&mut exceptions);
-    Ok(CheckedBatch { start, frontier, head, taken, exceptions })
+    Ok(CheckedBatch { start, entries, frontier, head, taken, exceptions })
 }
 
 fn check_head(

@@ -85,6 +85,10 @@ pub const WINDOW: usize = 8;
 /// a consent or a request for one.
 pub const ENTRY_BYTES_MAX: usize = 68 + CONSENT_BYTES_MAX;
 
+/// Bytes of an entry of a partner's feed that is taken down, known or not: the journal keeps it whole. Several
+/// times the longest that this program knows, so that it can refuse those of later versions one by one.
+pub const FOREIGN_ENTRY_BYTES_MAX: usize = 4_096;
+
 /// The same of an entry that says nothing of consent, with an order of at most 105 bytes.
 pub const RECORD_ENTRY_BYTES_MAX: usize = 176;
 

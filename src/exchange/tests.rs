@@ -412,6 +412,10 @@ fn an_oversized_batch_ends_the_stream() {
     batch.envelopes[0].header = vec![0; super::BATCH_BYTES_MAX].into();
     let found = fault(&mut scene.receiver(0), frame(Body::FeedBatch(batch.clone())));
     assert_eq!(found, form(BatchForm::Bytes(batch.encoded_len())));
+    let mut batch = scene.batch(0, 1);
+    batch.entries[0] = vec![0; super::FOREIGN_ENTRY_BYTES_MAX + 1].into();
+    let found = fault(&mut scene.receiver(0), frame(Body::FeedBatch(batch)));
+    assert_eq!(found, form(BatchForm::EntryBytes(super::FOREIGN_ENTRY_BYTES_MAX + 1)));
 }
 
 #[test]

@@ -263,7 +263,8 @@ impl State {
             | Event::ProvenanceReceived(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
-            | Event::ErasureReported(_) => {}
+            | Event::ErasureReported(_)
+            | Event::FeedEntriesReceived(_) => {}
             // What is about logs that were succeeded counts no more. The index keeps the last entry of
             // each sort, so such a one may come after the card of the generation that followed.
             Event::FeedPublished(pb::FeedPublished { note, .. })
@@ -517,7 +518,8 @@ impl State {
             | Event::ProvenanceReceived(_)
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
-            | Event::ErasureReported(_) => None,
+            | Event::ErasureReported(_)
+            | Event::FeedEntriesReceived(_) => None,
             Event::ActProposed(_) => Some(act_key(index, index)),
             Event::ActDecided(decided) => {
                 (!decided.closes).then(|| act_key(decided.proposal, index))

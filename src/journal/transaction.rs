@@ -32,6 +32,11 @@ use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Bytes of received feed entries in one journal entry: its own 65,535 without name, index and time.
+const RECEIVED_BYTES_MAX: usize = 60_000;
+/// Tag and length of one of them.
+const RECEIVED_ENTRY_COST: usize = 4;
+
 /// The agency's name and keys, as far as the writer needs them.
 pub struct Signing {
     pub agency: AgencyName,
@@ -502,6 +507,32 @@ impl Transaction<'_> {
             personal_data_disclosed: sorts.personal_data,
         }))?;
         self.group.changes.push(index::put_head(number, size, journal_index));
+        Ok(())
+    }
+
+    /// Adds the entries of a partner's feed that are taken in, before everything that they lead to.
+    pub fn receive_entries(
+        &mut self,
+        agency: &AgencyName,
+        start: u64,
+        entries: &[Bytes],
+    ) -> Result<(), JournalError> {
+        let (mut start, mut rest) = (start, entries);
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |entry: &&Bytes| {
+                bytes += entry.len() + RECEIVED_ENTRY_COST;
+                bytes <= RECEIVED_BYTES_MAX
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (chunk, after) = rest.split_at(count);
+            self.append(Event::FeedEntriesReceived(pb::FeedEntriesReceived {
+                partner: agency.to_string(),
+                start,
+                entries: chunk.to_vec(),
+            }))?;
+            (start, rest) = (start + count as u64, after);
+        }
         Ok(())
     }
 

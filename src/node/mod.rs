@@ -75,7 +75,7 @@ use links::Links;
 use past::PastBundles;
 use policies::Rules;
 use quota::{Quota, Turns};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use timekeeping::Timekeeping;
@@ -356,7 +356,9 @@ impl Node {
             self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let witnesses = self.witness_views();
         let covers = |view: &&pb::WitnessView| view.cosigned_size >= snapshot.state.substance;
-        let cosigned_by = witnesses.iter().filter(covers).count() as u32;
+        // One key under several names is one witness.
+        let keys: BTreeSet<_> = witnesses.iter().filter(covers).map(key_of).collect();
+        let cosigned_by = keys.len() as u32;
         pb::GetStatusResponse {
             agency: self.agency().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -424,4 +426,10 @@ pub fn reindex(dir: &Path) -> Result<StartReport, NodeError> {
 fn empty_trust() -> Result<SharedTrust, NodeError> {
     let (map, _) = TrustMap::new(std::iter::empty());
     Ok(map.shared())
+}
+
+/// Type and key in the verifier key of a witness, without its name and id.
+fn key_of(witness: &pb::WitnessView) -> &str {
+    // Base64 may itself hold a plus sign.
+    witness.vkey.splitn(3, '+').nth(2).unwrap_or_default()
 }

@@ -45,6 +45,15 @@ impl Node {
                         format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
                     return Ok(Err(NodeError::Precondition(text)));
                 }
+                let is_same = |other: &&AddedWitness| {
+                    let (other, same) = (&other.verifier, key.verifying_key());
+                    other.verifying_key() == same && other.name() != key.name()
+                };
+                if let Some(other) = known.values().find(is_same) {
+                    let name = other.verifier.name();
+                    let text = format!("this is the key of {name} already; one key is one witness");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
                 tx.append(Event::WitnessAdded(added))?;
                 Ok(Ok(()))
             })

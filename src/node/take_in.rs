@@ -113,6 +113,7 @@ pub(super) fn take_in(
     if held.is_none_or(|held| held.get() != checked.start.get()) {
         return Ok(TakenIn::Overtaken);
     }
+    tx.receive_entries(agency, checked.start.get(), &checked.entries)?;
     let (keys, refused, also_given) = (OnceCell::new(), Vec::new(), Vec::new());
     let mut taking = Taking { tx, agency, number, keys, refused, also_given, erased: false };
     let mut incoming = incoming.into_iter();

@@ -13,6 +13,7 @@ use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, RunningNode, canary, eventually, indicator, settled};
+use crate::verify_export::holds_for_the_script;
 
 const POLICE: &str = "police.example";
 const VENDOR: &str = "vendor.example";
@@ -70,6 +71,7 @@ impl Chain {
         for node in [&self.police, &self.vendor, &self.cert] {
             let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
             assert!(report.failure.is_none(), "{}: {report}", node.agency);
+            holds_for_the_script(&node.dir);
         }
     }
 }

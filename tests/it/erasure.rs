@@ -21,13 +21,14 @@ use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, eventually, now};
+use crate::verify_export::holds_for_the_script;
 
 /// Slots of a subject: the name and the notes.
-const NAME: u32 = 1 << 4;
+pub(crate) const NAME: u32 = 1 << 4;
 const NOTES: u32 = 1 << 10;
 
 /// Reveals everything, victims and notes included.
-const EVERYTHING: &str = r#"
+pub(crate) const EVERYTHING: &str = r#"
 @id("test/reveal")
 @title("Those who take part in the operation see whom it is about")
 @agreement("none")
@@ -68,7 +69,7 @@ fn files_with(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-fn victim(name: &str, notes: &str) -> pb::Draft {
+pub(crate) fn victim(name: &str, notes: &str) -> pb::Draft {
     let subject = pb::Subject {
         r#type: pb::SubjectType::Person.into(),
         role: pb::SubjectRole::Victim.into(),
@@ -134,7 +135,7 @@ fn progress(report: &pb::ListErasuresResponse, entry: usize, agency: &str) -> pb
 }
 
 /// Waits until every node has carried out what it owes and its index is written anew.
-async fn carried_out(nodes: &[&RunningNode]) {
+pub(crate) async fn carried_out(nodes: &[&RunningNode]) {
     fixture::settled(nodes).await;
     for node in nodes {
         eventually("the index is written anew", async || !erasures(node).await.index_pending).await;
@@ -144,6 +145,7 @@ async fn carried_out(nodes: &[&RunningNode]) {
 fn audited(node: &RunningNode) {
     let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
     assert!(report.failure.is_none(), "{}: {report}", node.agency);
+    holds_for_the_script(&node.dir);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
 
 use crate::fixture::{RunningNode, draft, eventually, indicator, introduce, settled};
+use crate::verify_export::holds_for_the_script;
 
 const POLICE: &str = "police.example";
 const VENDOR: &str = "vendor.example";
@@ -106,6 +107,7 @@ async fn set_facts(node: &RunningNode, agency: &str, change: impl FnOnce(&mut pb
 fn audited(node: &RunningNode) {
     let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
     assert!(report.failure.is_none(), "{}: {report}", node.agency);
+    holds_for_the_script(&node.dir);
 }
 
 async fn pair(parent: &std::path::Path) -> (RunningNode, RunningNode) {

@@ -45,6 +45,7 @@ mod source;
 mod succession;
 mod threats;
 mod tidy;
+mod verify_export;
 mod watch_log;
 mod withheld;
 mod witness;

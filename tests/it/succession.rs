@@ -15,6 +15,7 @@ use crate::impostor::Impostor;
 use crate::rollback::{
     CERT, POLICE, backed_up, eager, guard, pair, put_back, some_indicator, witnessed,
 };
+use crate::verify_export::holds_for_the_script;
 
 const VENDOR: &str = "vendor.example";
 
@@ -57,6 +58,7 @@ async fn audited(nodes: Vec<RunningNode>) -> Vec<Remark> {
         node.kill().await;
         let report = verify_directory(&dir, &AuditOptions::default()).unwrap();
         assert!(report.failure.is_none(), "{}: {:?}", dir.display(), report.failure);
+        holds_for_the_script(&dir);
         remarks.push(report.remarks);
     }
     remarks.remove(0)

@@ -73,7 +73,7 @@ pub(super) fn leaves(
     for ((index, entry), hash) in tile.items().zip(&entries).zip(&hashes) {
         let leaf = leaf_hash(entry);
         if leaf != *hash {
-            let fault = Fault::new(Check::Tile, format!("leaf {hash}"), leaf);
+            let fault = Fault::new(Check::Tile, format!("leaf {hash} of {hash_path}"), leaf);
             return Err(Box::new((Place::Entry { file: path, index }, fault)));
         }
     }

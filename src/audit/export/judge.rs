@@ -12,11 +12,12 @@ use crate::audit::card::Card;
 use crate::audit::examine::{Found, Told, feed_entry};
 use crate::audit::failure::{Check, Fault, Place};
 use crate::audit::feed_name::FeedName;
-use crate::audit::ledger::{Audit, Expectations};
+use crate::audit::ledger::{Audit, Expectations, still_there};
+use crate::audit::policy::bundle_hash;
 use crate::audit::replay::BundleFiles;
 use crate::audit::report::Report;
 use crate::audit::walk::Ending;
-use crate::ident::{AgencyName, BundleHash, TreeHash, TreeSize};
+use crate::ident::{AgencyName, BundleHash, RecordId, TreeHash, TreeSize};
 use crate::merkle::{TILE_LEAVES, Tile, TileRow, TilesError, encode_hashes, root_of};
 use crate::pb::{self, journal_entry::Event};
 use bytes::Bytes;
@@ -124,11 +125,19 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         let ExaminedBundle { tile, found, root } = bundle;
         for (index, found) in tile.items().zip(found) {
             let found = found?;
+            // The entry stands under its leaf: what does not fit it is its content.
+            let brings = match &found {
+                Found::Entry { told, .. } => !matches!(told, Told::Other(_)),
+                Found::Feed { .. } | Found::Commit(_) => false,
+            };
             let place = || Place::Entry { file: tile.to_string(), index };
             if let Found::Entry { told: Told::Other(event), .. } = &found {
                 self.prepare(event, &place)?;
             }
             if !self.audit.take_one(Ok(found), place) {
+                if brings {
+                    self.audit.blame_content(|| layout::contents(&tile));
+                }
                 return Err(Stop::Noted);
             }
         }
@@ -151,6 +160,12 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         // What is no hash is found where the entry is judged.
         let Ok(hash) = BundleHash::try_from(hash) else { return Ok(()) };
         let files = policy_files(self.folder, hash)?;
+        let found = bundle_hash(&files);
+        if found != hash {
+            // The hash is over all files together: any of them may be the one.
+            let place = Place::File(layout::policy_folder(hash));
+            return Err(Box::new((place, Fault::new(Check::PolicyFiles, hash, found))).into());
+        }
         self.audit.expectations.policies.insert(hash, files);
         Ok(())
     }
@@ -201,6 +216,11 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         for (name, feed) in std::mem::take(&mut self.feeds) {
             self.end_feed(&name, &feed)?;
         }
+        if let Some(id) = self.audit.unfinished.first().copied() {
+            // An export is made of what was committed, and a node overwrites before it shows that.
+            let place = Place::File(self.content_file(&id)?);
+            return Err(Box::new((place, still_there(&id))).into());
+        }
         let note = Found::Commit(self.note.clone());
         if !self.audit.take_one(Ok(note), || Place::File(layout::CHECKPOINT.to_owned())) {
             return Err(Stop::Noted);
@@ -213,6 +233,24 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
             compare_card(self.folder, &path, card)?;
         }
         Ok(())
+    }
+
+    /// The first bundle of content that has bytes of a record which are not overwritten.
+    fn content_file(&self, id: &RecordId) -> io::Result<String> {
+        for tile in self.bundles() {
+            let path = layout::contents(&tile);
+            let bytes = self.folder.read(&path, layout::CONTENTS_BYTES_MAX)?.unwrap_or_default();
+            let width = usize::from(tile.width());
+            let mut contents = layout::parse_contents(bytes, width).into_iter().flatten().flatten();
+            let is_there = contents.any(|content| {
+                let rest = content.strip_prefix(id.as_bytes());
+                rest.is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
+            });
+            if is_there {
+                return Ok(path);
+            }
+        }
+        Ok(layout::CHECKPOINT.to_owned())
     }
 
     fn end_feed(&mut self, name: &FeedName, feed: &Feed) -> Result<(), Stop> {

@@ -38,9 +38,14 @@ pub(super) fn partner_card(agency: &AgencyName) -> String {
     format!("partners/{agency}.txt")
 }
 
+/// The folder with the files of a policy.
+pub(super) fn policy_folder(hash: BundleHash) -> String {
+    format!("policies/{hash}")
+}
+
 /// The names of a policy's files, a line each.
 pub(super) fn policy_names(hash: BundleHash) -> String {
-    format!("policies/{hash}/files")
+    format!("{}/files", policy_folder(hash))
 }
 
 pub(super) fn policy_file(hash: BundleHash, name: &str) -> String {

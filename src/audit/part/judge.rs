@@ -93,7 +93,7 @@ fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
         let fault = Fault::new(Check::ExportFile, format!("{} entries", manifest.journal), found);
         return Err(broken(MANIFEST, fault));
     }
-    let (kept_out, unpermitted) = part.restricted();
+    let (kept_out, unpermitted) = part.restricted()?;
     Ok(PartReport {
         agency: manifest.agency.clone(),
         number,
@@ -110,6 +110,7 @@ fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
         kept_out,
         unpermitted,
         is_complete: matches!(manifest.asked, Selection::Time { .. }),
+        foreign: Vec::new(),
     })
 }
 
@@ -179,6 +180,8 @@ struct Row {
     is_restricted: bool,
     /// Its content is not here for that.
     is_kept_out: bool,
+    /// Index of its acceptance.
+    entry: u64,
 }
 
 impl Row {
@@ -292,7 +295,9 @@ impl<'a, F: Folder> Part<'a, F> {
             return Ok(());
         }
         match entry(&bytes, leaf_hash(&bytes), content)? {
-            Found::Entry { told: Told::Accepted(accepted), .. } => self.accepted(*accepted, at),
+            Found::Entry { told: Told::Accepted(accepted), .. } => {
+                self.accepted(*accepted, (index, at))
+            }
             Found::Entry { told: Told::Extended { received, content }, .. } => {
                 self.extended(&received, &content)
             }
@@ -404,7 +409,7 @@ impl<'a, F: Folder> Part<'a, F> {
             .ok_or_else(|| Fault::new(Check::Partner, format!("a card of {partner}"), "none"))
     }
 
-    fn accepted(&mut self, accepted: Accepted, at: Timestamp) -> Result<(), Fault> {
+    fn accepted(&mut self, accepted: Accepted, (index, at): (u64, Timestamp)) -> Result<(), Fault> {
         let Accepted { attested, content, open_slots, .. } = accepted;
         let (header, id) = (attested.header(), attested.id());
         let open = SlotMask::from_bits(open_slots);
@@ -419,6 +424,7 @@ impl<'a, F: Folder> Part<'a, F> {
             operation: header.operation.clone(),
             is_restricted: header.marking.use_limits.no_evidence,
             is_kept_out: false,
+            entry: index,
         };
         row.is_kept_out = row.keeps_out(&content) && !open.is_empty() && !content.is_overwritten;
         let is_shown = content.is_overwritten || open == content.open || row.is_kept_out;
@@ -503,21 +509,31 @@ impl<'a, F: Folder> Part<'a, F> {
         Ok(())
     }
 
-    /// Records that are not for evidence: whose content is not here, and whose is here although no
-    /// consent that the part holds says so.
-    fn restricted(&self) -> (u64, u64) {
+    /// Counts the records that are not for evidence: whose content is not here, and whose is here although
+    /// no consent that the part holds permits it. A part of a record or case holds a consent only where it
+    /// lets content in, so that content must be there.
+    fn restricted(&self) -> Result<(u64, u64), Stop> {
         let hour = self.dates.last_key_value().map(|(_, at)| at.hour());
-        let restricted = || self.accepted.iter().filter(|(_, row)| row.is_restricted);
-        let kept_out = restricted().filter(|(_, row)| row.is_kept_out).count() as u64;
         let permits = |id: &RecordId, row: &Row| {
             let operation = row.operation.as_deref();
             hour.is_some_and(|hour| {
                 self.consents.permit_evidence(&row.originator, id, operation, hour)
             })
         };
-        let shown = restricted().filter(|(_, row)| !row.is_kept_out && !row.open.is_empty());
-        let unpermitted = shown.filter(|(id, row)| !permits(id, row)).count() as u64;
-        (kept_out, unpermitted)
+        let (mut kept_out, mut unpermitted) = (0, 0);
+        for (id, row) in self.accepted.iter().filter(|(_, row)| row.is_restricted) {
+            match (row.is_kept_out, permits(id, row)) {
+                (true, true) => {
+                    let expected = format!("the content of record {id}, which a consent permits");
+                    let fault = Fault::new(Check::Content, expected, "all of it withheld");
+                    return Err(broken(Item::Content(row.entry), fault));
+                }
+                (true, false) => kept_out += 1,
+                (false, false) if !row.open.is_empty() => unpermitted += 1,
+                (false, _) => {}
+            }
+        }
+        Ok((kept_out, unpermitted))
     }
 
     /// A statement about consent that is here must be its originator's.
@@ -562,15 +578,11 @@ impl<'a, F: Folder> Part<'a, F> {
         History::check(agency, &self.own_signed)
             .map_err(|found| fault(&"sound cards of the agency", &found))?;
         let newest = self.own.last().ok_or_else(|| fault(&"a card of the agency", &"none"))?;
-        match anchor {
-            Anchor::Number(number) if *number != newest.number() => {
-                return Err(fault(number, &newest.number()));
-            }
-            Anchor::Card(known) if !known.is_same_identity(newest) => {
-                return Err(fault(&known.number(), &newest.number()));
-            }
-            Anchor::Directory | Anchor::Number(_) | Anchor::Card(_) => {}
-        }
+        anchor.check(newest).map_err(|fault| Failure {
+            place: Place::History,
+            entry: None,
+            fault,
+        })?;
         Log::journal(&self.own)
             .ok_or_else(|| fault(&"a name that a note can carry", &"another"))?
             .head(&self.note, Check::CheckpointSignature)

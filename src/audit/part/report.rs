@@ -47,6 +47,8 @@ pub struct PartReport {
     pub unpermitted: u64,
     /// Every entry of the time that was asked for is here.
     pub is_complete: bool,
+    /// Files in the folder that the manifest does not name; whoever lists the folder adds them.
+    pub foreign: Vec<String>,
 }
 
 impl PartReport {
@@ -84,6 +86,9 @@ impl PartReport {
             list.push(format!(
                 "{count} times that fields came or were erased of records accepted outside the part"
             ));
+        }
+        for name in &self.foreign {
+            list.push(format!("{name:?}, which the manifest does not name"));
         }
         list.push("disclosures against their policies: that takes the whole".to_owned());
         list

@@ -195,6 +195,7 @@ impl<S: Sink> PartWriter<S> {
             Event::SlotsReceived(received) => &received.partner,
             Event::FeedPublished(published) => &published.partner,
             Event::FeedReceived(received) => &received.partner,
+            Event::FeedEntriesReceived(came) => &came.partner,
             Event::ReceiptReceived(receipt) => &receipt.partner,
             Event::SlotsErased(erased) => &erased.partner,
             Event::RecordRetracted(retracted) => &retracted.partner,

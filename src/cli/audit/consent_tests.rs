@@ -1,13 +1,15 @@
 //! A disclosure on the strength of a consent that is not there, not in force or not its originator's
 //! is found, and so is a consent that nobody gave or told as it must be.
 
-use super::fixtures::{Node, Party, addition, agreed, at, feed_entry};
+use super::fixtures::{self, Node, Party, addition, agreed, at, feed_entry};
 use super::tests::verified;
 use super::*;
 use crate::audit::PartReport;
+use crate::exchange::Said;
 use crate::ident::AgencyName;
+use crate::journal::JournalError;
 use crate::journal::progress::{Progress, Rescan};
-use crate::journal::transaction::Origin;
+use crate::journal::transaction::{Origin, Transaction};
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::record::consent::{Consent, ConsentVerdict, Purpose, Roster, Saying, Scope, Subject};
 use crate::record::signed::Verified;
@@ -45,7 +47,33 @@ fn received(consent: &Consent) -> Event {
     })
 }
 
-fn two_persons(t: &mut crate::journal::transaction::Transaction<'_>, act: Act) -> u64 {
+/// Appends an entry; one that a partner's feed brings comes in a batch of its own.
+fn append(t: &mut Transaction<'_>, event: Event) -> Result<(), JournalError> {
+    let Event::ConsentReceived(mut received) = event else { return t.append(event).map(drop) };
+    let consent = received.consent.clone().unwrap();
+    let said = Said::Consent(consent.clone().try_into().unwrap());
+    let entry = pb::FeedEntry {
+        record_id: said.record().as_bytes().to_vec().into(),
+        consent: Some(Box::new(consent)),
+        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+    };
+    fixtures::received(t, &[entry], &[], |t, start| {
+        received.feed_index = start;
+        t.append(Event::ConsentReceived(received)).map(drop)
+    })
+}
+
+/// Accepts a record that the partner's feed brings.
+fn accept(t: &mut Transaction<'_>, record: Arc<Verified>) -> Result<(), JournalError> {
+    let partner = Party::partner().agency;
+    let number = t.state().partners[&partner].number;
+    let entry = feed_entry(FeedAction::Disclose, &record, record.open_slots().bits(), 1);
+    fixtures::received(t, &[entry], &[], |t, feed_index| {
+        t.accept(record, Origin::Partner { agency: &partner, number, feed_index }).map(drop)
+    })
+}
+
+fn two_persons(t: &mut Transaction<'_>, act: Act) -> u64 {
     let proposed = pb::ActProposed {
         client: "sato".into(),
         role: "policy-officer".into(),
@@ -68,7 +96,7 @@ fn two_persons(t: &mut crate::journal::transaction::Transaction<'_>, act: Act) -
 /// A node with a record of the partner, and a second partner in the circle.
 fn node() -> Node {
     let node = Node::new();
-    let (far, partner) = (Party::stranger(), Party::partner().agency);
+    let far = Party::stranger();
     node.commit(move |t| {
         let [proposed, decided, Event::PartnerChanged(changed)] = addition(&far, 2, t.size().get())
         else {
@@ -90,8 +118,7 @@ fn node() -> Node {
             proposal,
             ..changed
         }))?;
-        let number = t.state().partners[&partner].number;
-        t.accept(controlled(), Origin::Partner { agency: &partner, number, feed_index: 0 })
+        accept(t, controlled())
     });
     node
 }
@@ -111,7 +138,7 @@ fn check(node: &Node) -> Option<Check> {
 /// What an auditor finds when the record goes to the second partner after these entries.
 fn disclosing(events: Vec<Event>) -> Option<Check> {
     let node = node();
-    node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
+    node.commit(move |t| events.into_iter().try_for_each(|event| append(t, event)));
     let entry = feed_entry(FeedAction::Disclose, &controlled(), 0b110, 1);
     publish(&node, Party::stranger(), vec![entry]);
     check(&node)
@@ -315,16 +342,43 @@ fn a_roster_names_the_members_of_its_circle_and_follows_it_before_any_feed_is_pu
 
 /// A part about a record that its originator keeps from proceedings.
 fn part(consent: Option<Consent>) -> PartReport {
+    let (node, id) = with_evidence(consent);
+    part_tests::exported(&node, crate::audit::Selection::Record(id))
+}
+
+/// A node with a record that its originator keeps from proceedings, perhaps with its consent, and the
+/// record's id.
+fn with_evidence(consent: Option<Consent>) -> (Node, crate::ident::RecordId) {
     let node = Node::new();
-    let partner = Party::partner().agency;
     let record = Party::partner().record(|marking| marking.no_evidence = true);
     let id = record.id();
     node.commit(move |t| {
-        let number = t.state().partners[&partner].number;
-        t.accept(record, Origin::Partner { agency: &partner, number, feed_index: 0 })?;
-        consent.iter().try_for_each(|consent| t.append(received(consent)).map(drop))
+        accept(t, record)?;
+        consent.iter().try_for_each(|consent| append(t, received(consent)))
     });
-    part_tests::exported(&node, crate::audit::Selection::Record(id))
+    (node, id)
+}
+
+#[test]
+fn content_that_a_consent_permits_may_not_be_withheld_from_a_part() {
+    let subject = Subject { purpose: Purpose::Evidence, scope: Scope::All };
+    let keep = tempfile::tempdir().unwrap();
+    let export = |name: &str, consent| {
+        let (node, id) = with_evidence(consent);
+        let (out, selection) = (keep.path().join(name), crate::audit::Selection::Record(id));
+        crate::cli::export::export_part(node.path(), &out, selection, &false.into()).unwrap();
+        out
+    };
+    let withheld = export("withheld", None);
+    let shown = export("shown", Some(said(Saying { subject, ..saying(1, 90) })));
+    let content = |dir: &Path| part_tests::files(&dir.join("content")).remove(0);
+    assert_eq!(part_tests::checked(&shown, &Anchor::Directory).unwrap().kept_out, 0);
+    let (bad, good) =
+        (std::fs::read(content(&withheld)).unwrap(), std::fs::read(content(&shown)).unwrap());
+    std::fs::write(content(&shown), &bad).unwrap();
+    let (was, is) = (part_tests::sha256(&good), part_tests::sha256(&bad));
+    part_tests::edit_manifest(&shown, |_| true, |text| text.replace(&was, &is));
+    assert_eq!(part_tests::checked(&shown, &Anchor::Directory), Err(Check::Content));
 }
 
 #[test]

@@ -2,26 +2,76 @@
 
 use super::{AuditError, card_file, examiners, reading, refused};
 use crate::audit::{
-    CARD, CHECKPOINT, ExaminedBundle, Expectations, ExportAudit, Folder, Report, examine_bundle,
-    read_bundle,
+    CARD, CARD_TEXT_BYTES_MAX, CHECKPOINT, ExaminedBundle, Expectations, ExportAudit, Folder,
+    Remark, Report, examine_bundle, read_bundle,
 };
 use crate::merkle::Tile;
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
 /// Bundles that may wait for each thread: a decoded one takes up to a MiB as records usually are.
 const QUEUE_MAX: usize = 4;
 
-/// A folder on this machine.
+/// Files of a folder that are named in a remark at the most.
+pub(crate) const FOREIGN_MAX: usize = 32;
+
+/// A folder on this machine, with the files that were asked for.
 #[derive(Debug)]
-pub(crate) struct Directory(pub(crate) PathBuf);
+pub(crate) struct Directory {
+    dir: PathBuf,
+    asked: Mutex<HashSet<String>>,
+}
+
+impl Directory {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, asked: Mutex::default() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Files that nobody asked for: no entry and no manifest names them. Each by its path from the top,
+    /// in their order.
+    pub(crate) fn foreign(&self) -> io::Result<Vec<String>> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut foreign, mut dirs) = (Vec::new(), vec![self.dir.clone()]);
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    dirs.push(entry.path());
+                    continue;
+                }
+                let path = entry.path();
+                let name = path.strip_prefix(&self.dir).unwrap_or(&path).to_string_lossy();
+                if !asked.contains(name.as_ref()) {
+                    foreign.push(name.into_owned());
+                }
+            }
+        }
+        foreign.sort();
+        Ok(foreign)
+    }
+}
+
+/// The remarks on files that nothing names.
+pub(crate) fn remarks_on(foreign: Vec<String>) -> impl Iterator<Item = Remark> {
+    let more = foreign.len().saturating_sub(FOREIGN_MAX);
+    let named = foreign.into_iter().take(FOREIGN_MAX).map(|name| Remark::ForeignFile { name });
+    let rest = format!("and {more} more files");
+    named.chain((more > 0).then_some(Remark::ForeignFile { name: rest }))
+}
 
 impl Folder for Directory {
     fn read(&self, path: &str, bytes_max: u64) -> io::Result<Option<Bytes>> {
-        let mut file = match File::open(self.0.join(path)) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        let mut file = match File::open(self.dir.join(path)) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -41,11 +91,11 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
-/// Whether a directory is an export and no node's directory. One that lacks a part of it is a
-/// damaged export.
+/// Whether a directory is an export. One that lacks a part of it is a damaged export; a node's directory
+/// has neither a checkpoint nor tiles.
 pub(super) fn is_export(dir: &Path) -> bool {
     let has = |name: &str| dir.join(name).exists();
-    (has(CHECKPOINT) || has("tile")) && !has("store")
+    has(CHECKPOINT) || has("tile")
 }
 
 pub(super) fn verify(dir: &Path, mut expectations: Expectations) -> Result<Report, AuditError> {
@@ -53,7 +103,13 @@ pub(super) fn verify(dir: &Path, mut expectations: Expectations) -> Result<Repor
         Ok(card) => expectations.directory_card = card,
         Err(fault) => return Ok(refused(expectations, fault)),
     }
-    run(&Directory(dir.to_owned()), expectations).map_err(reading(dir))
+    let folder = Directory::new(dir.to_owned());
+    folder.read(CARD, CARD_TEXT_BYTES_MAX as u64).map_err(reading(dir))?;
+    let mut report = run(&folder, expectations).map_err(reading(dir))?;
+    if report.failure.is_none() {
+        report.remarks.extend(remarks_on(folder.foreign().map_err(reading(dir))?));
+    }
+    Ok(report)
 }
 
 fn run(folder: &Directory, expectations: Expectations) -> io::Result<Report> {

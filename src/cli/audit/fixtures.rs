@@ -10,8 +10,8 @@ use crate::journal::open::{JournalOptions, begin, genesis, open};
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::merkle::{
-    Checkpoint, CosignatureTime, Cosigner, Frontier, Note, NoteSigner, NoteVerifier,
-    SignedCheckpoint, leaf_hash,
+    Checkpoint, CosignatureTime, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
+    leaf_hash,
 };
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
@@ -25,6 +25,7 @@ use crate::record::slots::SlotMask;
 use crate::store::EngineKind;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
+use prost::Message as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -400,15 +401,29 @@ impl Node {
         let agency = partner.agency.clone();
         let waiting = partner.order(&theirs, 0b100);
         let held = theirs.id();
+        let came = [
+            feed_entry(FeedAction::Erased, ours, order.slots.bits(), 1),
+            pb::FeedEntry {
+                order: Some((&waiting).into()),
+                ..feed_entry(FeedAction::Erase, &theirs, 0b100, 1)
+            },
+        ];
+        let refused = [pb::FeedException {
+            index: 4,
+            reason: pb::ExceptionReason::HeldAsEvidence.into(),
+            detail: String::new(),
+        }];
         node.commit(move |t| {
             let number = t.state().partners[&agency].number;
-            t.report_erased(&id, order.slots, (&agency, number, 3))?;
-            t.hold_against(
-                &held,
-                (waiting.slots, &waiting),
-                "an exhibit".into(),
-                (&agency, number, 4),
-            )
+            received(t, &came, &refused, |t, _| {
+                t.report_erased(&id, order.slots, (&agency, number, 3))?;
+                t.hold_against(
+                    &held,
+                    (waiting.slots, &waiting),
+                    "an exhibit".into(),
+                    (&agency, number, 4),
+                )
+            })
         });
         node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
         node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
@@ -563,16 +578,20 @@ impl Node {
         let mut merged = (*part).clone();
         let gained = merged.absorb(&partner.part(&whole, u32::MAX)).unwrap();
         let foreign = Arc::clone(&Party::stranger().records(30..31)[0]);
-        let leaves = [&part, &foreign, &part].map(|record| leaf_hash(record.id().as_bytes()));
+        let first = [
+            feed_entry(FeedAction::Disclose, &part, 0b110, 1),
+            feed_entry(FeedAction::Disclose, &foreign, foreign.open_slots().bits(), 1),
+        ];
+        let more = [feed_entry(FeedAction::Revise, &whole, whole.open_slots().bits(), 1)];
         let agency = partner.agency.clone();
         self.commit(move |t| {
             let number = t.state().partners[&agency].number;
             let from = |feed_index| Origin::Partner { agency: &agency, number, feed_index };
-            t.accept(part, from(0))?;
-            t.accept(foreign, from(1))?;
-            t.append(feed_received(&leaves[..2]))?;
-            t.extend(Arc::new(merged), gained, (&agency, number, 2))?;
-            t.append(feed_received(&leaves))
+            received(t, &first, &[], |t, _| {
+                t.accept(part, from(0))?;
+                t.accept(foreign, from(1)).map(drop)
+            })?;
+            received(t, &more, &[], |t, _| t.extend(Arc::new(merged), gained, (&agency, number, 2)))
         });
     }
 
@@ -672,21 +691,35 @@ fn opened(dir: &Path, signing: Signing) -> (Ledger, Writer) {
     (ledger, writer)
 }
 
-fn feed_received(leaves: &[crate::ident::TreeHash]) -> Event {
+/// A batch of the partner's feed: its entries, what `job` makes of them from the index of the first one
+/// on, and the receipt.
+pub(super) fn received(
+    t: &mut Transaction<'_>,
+    entries: &[pb::FeedEntry],
+    exceptions: &[pb::FeedException],
+    job: impl FnOnce(&mut Transaction<'_>, u64) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
     let (own, partner) = (Party::own(), Party::partner());
-    let frontier: Frontier = leaves.iter().copied().collect();
+    let known = &t.state().partners[&partner.agency].received;
+    let (mut frontier, before) = (known.frontier.clone(), known.exceptions);
+    let start = frontier.size().get();
+    let entries: Vec<Bytes> = entries.iter().map(|entry| entry.encode_to_vec().into()).collect();
+    t.receive_entries(&partner.agency, start, &entries)?;
+    job(t, start)?;
+    frontier.extend(entries.iter().map(|entry| leaf_hash(entry)));
     let origin = Generation::FIRST.feed_origin(&partner.agency, &own.agency);
     let checkpoint = Checkpoint::new(origin.parse().unwrap(), frontier.head()).unwrap();
     let signer = NoteSigner::new(origin.parse().unwrap(), partner.signing().journal_key);
     let edge: Vec<u8> =
         frontier.to_hashes().iter().flat_map(|hash| hash.as_bytes().to_vec()).collect();
-    Event::FeedReceived(pb::FeedReceived {
+    t.append(Event::FeedReceived(pb::FeedReceived {
         partner: partner.agency.to_string(),
         note: receipted(SignedCheckpoint::sign(checkpoint, &signer), &own),
         frontier: edge.into(),
-        exceptions: Vec::new(),
-        exceptions_total: 0,
-    })
+        exceptions: exceptions.to_vec(),
+        exceptions_total: before + exceptions.len() as u64,
+    }))
+    .map(drop)
 }
 
 fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {

@@ -30,8 +30,8 @@ fn part(selection: Selection) -> (tempfile::TempDir, PathBuf) {
     (dir, out)
 }
 
-fn checked(dir: &Path, anchor: &Anchor) -> Result<PartReport, Check> {
-    verify_part(&Directory(dir.to_owned()), anchor).unwrap().map_err(|failure| {
+pub(super) fn checked(dir: &Path, anchor: &Anchor) -> Result<PartReport, Check> {
+    verify_part(&Directory::new(dir.to_owned()), anchor).unwrap().map_err(|failure| {
         assert!(!failure.fault.expected.is_empty() && !failure.fault.found.is_empty(), "{failure}");
         failure.fault.check
     })
@@ -45,7 +45,7 @@ pub(super) fn exported(node: &Node, selection: Selection) -> PartReport {
     checked(&out, &Anchor::Directory).unwrap()
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -56,7 +56,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Writes the manifest as somebody would who left the lines out that `keep` refuses.
-fn edit_manifest(dir: &Path, keep: impl Fn(&str) -> bool, edit: impl Fn(String) -> String) {
+pub(super) fn edit_manifest(
+    dir: &Path,
+    keep: impl Fn(&str) -> bool,
+    edit: impl Fn(String) -> String,
+) {
     let path = dir.join(MANIFEST);
     let text = std::fs::read_to_string(&path).unwrap();
     let body = text.split_inclusive('\n').filter(|line| !line.starts_with("sha256 "));
@@ -65,7 +69,7 @@ fn edit_manifest(dir: &Path, keep: impl Fn(&str) -> bool, edit: impl Fn(String) 
     std::fs::write(path, format!("{body}sha256 {sum}\n")).unwrap();
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -251,8 +255,8 @@ fn another_agency_another_number_and_another_question_are_found() {
     let (_keep, dir) = part(Selection::Record(*RECORD));
     let stranger = Card::from_text(&Party::partner().card().to_armour().unwrap()).unwrap();
     let number = Anchor::Number(stranger.number());
-    assert_eq!(checked(&dir, &number), Err(Check::OwnCard));
-    assert_eq!(checked(&dir, &Anchor::Card(Box::new(stranger))), Err(Check::OwnCard));
+    assert_eq!(checked(&dir, &number), Err(Check::Identity));
+    assert_eq!(checked(&dir, &Anchor::Card(Box::new(stranger))), Err(Check::Identity));
     let manifest = std::fs::read(dir.join(MANIFEST)).unwrap();
     let other = crate::ident::RecordId::from_bytes([7; 32]).to_string();
     for (was, is) in [
@@ -266,4 +270,18 @@ fn another_agency_another_number_and_another_question_are_found() {
         std::fs::write(dir.join(MANIFEST), &manifest).unwrap();
     }
     assert_eq!(id_bytes(&Party::own().records(0..5)[1])[..], RECORD.as_bytes()[..]);
+}
+
+#[test]
+fn a_file_that_the_manifest_does_not_name_is_a_remark() {
+    let (_keep, dir) = part(Selection::Record(*RECORD));
+    let folder = Directory::new(dir.clone());
+    let read = |folder: &Directory| verify_part(folder, &Anchor::Directory).unwrap().is_ok();
+    assert!(read(&folder));
+    assert_eq!(folder.foreign().unwrap(), Vec::<String>::new());
+    std::fs::create_dir_all(dir.join("store/segments")).unwrap();
+    std::fs::write(dir.join("store/segments/00000001.seg"), "another journal").unwrap();
+    let folder = Directory::new(dir.clone());
+    assert!(is_part(&dir) && read(&folder), "it stays a part");
+    assert_eq!(folder.foreign().unwrap(), ["store/segments/00000001.seg"]);
 }

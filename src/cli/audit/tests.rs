@@ -193,14 +193,14 @@ fn the_number_and_the_card_pin_the_agency() {
         ..AuditOptions::default()
     };
     let report = verify_directory(node.path(), &other).unwrap();
-    assert_eq!(failed_check(&report), Check::OwnCard);
+    assert_eq!(failed_check(&report), Check::Identity);
     assert_eq!(report.verdict(), Verdict::Failed);
     let path = node.path().join("elsewhere.txt");
     let by_card = AuditOptions { card: Some(path.clone()), ..AuditOptions::default() };
     std::fs::write(&path, Party::own().card().to_armour().unwrap()).unwrap();
     assert_eq!(verify_directory(node.path(), &by_card).unwrap().failure, None);
     std::fs::write(&path, Party::partner().card().to_armour().unwrap()).unwrap();
-    assert_eq!(failed_check(&verify_directory(node.path(), &by_card).unwrap()), Check::Genesis);
+    assert_eq!(failed_check(&verify_directory(node.path(), &by_card).unwrap()), Check::Identity);
     let misheard = AuditOptions { identity: Some("12345".into()), ..AuditOptions::default() };
     assert!(matches!(verify_directory(node.path(), &misheard), Err(AuditError::Number(_))));
 }
@@ -404,7 +404,9 @@ fn a_history_cut_off_at_its_end_is_found_by_leaf_files_and_without_them_by_a_lat
     let mut foreign = late.to_vec();
     let at = foreign.len() - 10;
     foreign[at] = if foreign[at] == b'A' { b'B' } else { b'A' };
-    assert!(with(&foreign).failure.is_some());
+    let unsigned = with(&foreign);
+    assert_eq!(unsigned.failure, None, "what nobody signed contradicts nothing");
+    assert!(unsigned.unusable.is_some());
 }
 
 #[test]

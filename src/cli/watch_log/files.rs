@@ -49,7 +49,7 @@ impl Files {
         within: Duration,
     ) -> Result<Self, CliError> {
         if !place.contains("://") {
-            return Ok(Self::Here(Directory(PathBuf::from(place))));
+            return Ok(Self::Here(Directory::new(PathBuf::from(place))));
         }
         match WebClient::new(place, authorities, within) {
             Ok(client) => Ok(Self::Web(Box::new(client))),
@@ -71,7 +71,7 @@ impl Files {
 
     pub(super) fn place(&self) -> String {
         match self {
-            Self::Here(folder) => folder.0.display().to_string(),
+            Self::Here(folder) => folder.path().display().to_string(),
             Self::Web(client) => client.address(""),
         }
     }
@@ -115,7 +115,7 @@ impl Files {
         match self {
             Self::Here(folder) => folder
                 .read(path, bytes_max as u64)
-                .map_err(CliError::file("read", &folder.0.join(path))),
+                .map_err(CliError::file("read", &folder.path().join(path))),
             Self::Web(client) => over_http(client, path, bytes_max).await,
         }
     }

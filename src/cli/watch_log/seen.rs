@@ -32,7 +32,7 @@ impl Seen {
                 "name another file with --state",
             )
         };
-        let folder = Directory(PathBuf::new());
+        let folder = Directory::new(PathBuf::new());
         let text = folder.read(&path.to_string_lossy(), STATE_BYTES_MAX);
         let Some(text) = text.map_err(CliError::file("read", path))? else {
             return Ok(Self::default());

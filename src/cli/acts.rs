@@ -196,7 +196,7 @@ fn summary(view: &pb::ActView) -> (String, String) {
     }
 }
 
-/// What would be agreed with a new partner, with the number that a second person may compare too.
+/// Returns the facts of a new partner in words, with the number that a second person may compare too.
 fn addition_text(act: &pb::AddPartnerAct) -> (String, String) {
     let Ok(card) = VerifiedCard::try_from(act.card.clone().unwrap_or_default()) else {
         return ("add a partner whose card does not verify here".to_owned(), String::new());

@@ -81,7 +81,7 @@ pub struct AddArgs {
     /// A joint operation it takes part in; may be repeated.
     #[arg(long)]
     operation: Vec<String>,
-    /// What kind of organisation it is; the card's sector is proposed when it is not given.
+    /// Sector of the organisation; the card's sector is proposed when it is not given.
     #[arg(long, value_parser = parse_sector)]
     sector: Option<Sector>,
     /// ISO 3166-1 alpha-2 code of its country; the card's is proposed when it is not given.
@@ -108,7 +108,7 @@ pub struct AgreeArgs {
     /// Whether it is one of our own constituents (a client in the sense of TLP:AMBER).
     #[arg(long, value_name = "TRUE|FALSE")]
     client_of_ours: Option<bool>,
-    /// What kind of organisation it is.
+    /// Sector of the organisation.
     #[arg(long, value_parser = parse_sector)]
     sector: Option<Sector>,
     /// ISO 3166-1 alpha-2 code of its country.

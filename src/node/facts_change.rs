@@ -1,4 +1,4 @@
-//! What was agreed with a partner changes: sector, country, circles, operations, the end of the agreement.
+//! Changes of what was agreed with a partner: sector, country, circles, operations, the end of the agreement.
 //!
 //! Policy decides by these facts, so more of them can show a partner more. What can only show it less
 //! is in force at once; anything else waits for a second person.

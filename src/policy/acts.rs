@@ -107,7 +107,7 @@ impl ActKind {
         }
     }
 
-    /// Whether a client of this role is shown acts of this kind: who may ask for it, who may approve it,
+    /// Returns whether a client of this role is shown acts of this kind: who may ask for it, who may approve it,
     /// and auditors.
     pub fn is_shown_to(self, role: ClientRole) -> bool {
         let ActRule { proposers, approvers } = self.rule();

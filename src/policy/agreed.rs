@@ -109,7 +109,7 @@ pub fn may_reveal(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) 
 
 const RELEASE: [Action; 2] = [Action::Share, Action::Forward];
 
-/// Whether records with personal data may be shown that were not before: a permit that does not except
+/// Returns whether records with personal data may be shown that were not before: a permit that does not except
 /// them comes to match while none stood before, or a forbid that touches them falls away.
 fn may_show_personal_data(
     bundle: &Bundle,

@@ -1,4 +1,4 @@
-//! What was agreed with a partner, as policy sees it.
+//! The agreement with a partner, as policy sees it.
 //!
 //! Sector, country, circles and operations are what this agency's own people agreed, as the journal
 //! holds it. A partner's card proposes sector and country; it is not read here, so that no card

@@ -97,7 +97,7 @@ impl Alteration<'_> {
     }
 }
 
-/// Whether a policy is about a sensitive class, or releases or keeps back records with personal data.
+/// Returns whether a policy is about a sensitive class, or releases or keeps back records with personal data.
 fn reveals(statement: &Statement) -> bool {
     let is_about = |action| action_matches(&statement.body.action, action);
     let of_class = SlotClass::SENSITIVE.into_iter().any(|class| is_about(Action::Reveal(class)));
@@ -115,7 +115,7 @@ pub(super) fn excepts_personal_data(statement: &Statement) -> bool {
     })
 }
 
-/// Whether an expression, negated or not, is false for every record with personal data.
+/// Returns whether an expression, negated or not, is false for every record with personal data.
 fn is_false_for_personal_data(expr: &Expr, negated: bool) -> bool {
     let either = |left: &Expr, right: &Expr| {
         is_false_for_personal_data(left, negated) || is_false_for_personal_data(right, negated)

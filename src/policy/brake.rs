@@ -401,7 +401,7 @@ mod tests {
         Marking { tlp, ..wire.try_into().unwrap() }
     }
 
-    /// What is held of a record that shows core fields alone.
+    /// Returns the reasons to hold a record that shows core fields alone.
     fn held(
         limits: &BrakeLimits,
         usual: &Usual,

@@ -218,13 +218,13 @@ impl Marking {
     }
 }
 
-/// Whether a list has members that the one before lacks.
+/// Returns whether a list has members that the one before lacks.
 fn adds<T: PartialEq>(list: Option<&[T]>, before: Option<&[T]>) -> bool {
     let before = before.unwrap_or_default();
     list.unwrap_or_default().iter().any(|member| !before.contains(member))
 }
 
-/// Whether a time that was set was moved to a later one or taken away.
+/// Returns whether a time that was set was moved to a later one or taken away.
 fn is_later(time: Option<Timestamp>, before: Option<Timestamp>) -> bool {
     before.is_some_and(|before| time.is_none_or(|time| time > before))
 }

@@ -59,7 +59,7 @@ impl Chosen {
         }
     }
 
-    /// Whether a caller may see the bytes of a leaf.
+    /// Returns whether a caller may see the bytes of a leaf.
     fn is_seen(&self, sight: &Sight, entry: &Bytes) -> bool {
         if self.feed.is_some() {
             return sight.of_leaf(policy::Leaf::Feed);

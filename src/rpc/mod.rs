@@ -154,7 +154,7 @@ fn person_of<T>(request: &Request<T>) -> Result<Client, Status> {
     }
 }
 
-/// What the caller may see, whichever way it asks.
+/// Returns the sight of the caller, whichever way it asks.
 fn sight_of<T>(request: &Request<T>) -> Result<Sight, Status> {
     let Client { name, role } = person_of(request)?;
     Ok(Sight::new(role, &name))

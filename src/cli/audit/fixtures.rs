@@ -40,7 +40,7 @@ when { resource.tlp == Liaison::Tlp::"GREEN" }
 unless { resource.personal_data };
 "#;
 
-/// What is agreed with every partner of these journals.
+/// Returns the facts agreed with every partner of these journals.
 pub(super) fn agreed() -> pb::PartnerFacts {
     let card = Party::partner().card();
     pb::PartnerFacts {
@@ -624,7 +624,7 @@ fn partner_facts() -> PartnerFacts {
     }
 }
 
-/// How the first policy comes into force, in entries 5 to 8: somebody compares it, proposes it,
+/// Returns entries 5 to 8, by which the first policy comes into force: somebody compares it, proposes it,
 /// another approves, and it is in force.
 fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
     let change = pb::PolicyChange::Widening.into();

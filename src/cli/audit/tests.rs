@@ -626,7 +626,7 @@ fn a_partner_that_joins_a_circle_without_a_second_person_is_found() {
     assert_eq!(joining(Some(joined)), None);
 }
 
-/// What an auditor finds when these entries follow an honest beginning.
+/// Returns the finding of an auditor when these entries follow an honest beginning.
 fn after_these(events: impl FnOnce(&mut Node) -> Vec<Event>) -> Option<Check> {
     let mut node = Node::new();
     let events = events(&mut node);

@@ -199,7 +199,7 @@ impl Filter {
         self.sight.clone().unwrap_or_else(|| Sight::new(ClientRole::Analyst, ""))
     }
 
-    /// Whether a record may be found at all. One of which only the header may be seen is listed with
+    /// Returns whether a record may be found at all. One of which only the header may be seen is listed with
     /// superseded ones when it was retracted, and never matched by what it contains.
     pub(super) fn admits_sight(&self, kept: &Kept) -> bool {
         match self.sight().of_record(&kept.status()) {
@@ -211,7 +211,7 @@ impl Filter {
         }
     }
 
-    /// Whether a condition is about what a record contains.
+    /// Returns whether a condition is about the content of a record.
     fn asks_content(&self) -> bool {
         !self.values.is_empty()
             || self.domain.is_some()

@@ -35,6 +35,9 @@ impl NodeService for NodeStatus {
     }
 }
 
+/// A doubt about the clock without its ground.
+const IN_DOUBT: &str = "the wall clock is not believed";
+
 /// The status without anything that names or counts a partner.
 fn of_node_alone(status: pb::GetStatusResponse) -> pb::GetStatusResponse {
     // Destructured without `..`: whether a new field names a partner is decided here.
@@ -84,6 +87,7 @@ fn of_node_alone(status: pb::GetStatusResponse) -> pb::GetStatusResponse {
         damages,
         // The words of a doubt may name the partner whose time differs.
         clock: clock.map(|clock| pb::ClockView {
+            doubt: if clock.doubt.is_empty() { String::new() } else { IN_DOUBT.to_owned() },
             wall_ms: clock.wall_ms,
             decision_ms: clock.decision_ms,
             retention_waits: clock.retention_waits,

@@ -22,7 +22,7 @@ async fn pair(dir: &Path) -> (RunningNode, RunningNode) {
     let police = RunningNode::fresh(dir, "police.example", "police", CORE_ONLY).await;
     let vendor = RunningNode::fresh(dir, VENDOR, "vendor", sharing_alone()).await;
     fixture::introduce(&[&police, &vendor]).await;
-    vendor.apply_policy(sharing_alone()).await;
+    fixture::settled(&[&police, &vendor]).await;
     (police, vendor)
 }
 

@@ -141,7 +141,12 @@ impl Node {
         let (client, signer) = (client.to_owned(), self.record_signer());
         signer.check(&self.view().snapshot().state, self.now())?;
         let (task, first) = beside(move || {
-            let drafts = drafts.into_iter().map(Draft::try_from).collect();
+            let now = planner.now;
+            let draft = |wire: pb::Draft| {
+                let draft = Draft::try_from(wire)?;
+                draft.check_times(now).map(|()| draft)
+            };
+            let drafts = drafts.into_iter().map(draft).collect();
             let task = Arc::new(Submission { drafts, client, signer, said });
             let plan = planner.plan(&task)?;
             Ok((task, plan))

@@ -13,6 +13,7 @@ use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::marking::{Marking, Pap, Tlp};
 use crate::record::personal;
+use crate::value::is_country;
 
 const FACTS_TAG: &[u8] = b"liaison/partner-facts/v1\0";
 
@@ -66,16 +67,18 @@ impl std::fmt::Display for Sector {
     }
 }
 
-/// An ISO 3166-1 alpha-2 code in upper case, for example `JP`. Whether it is assigned is not
-/// checked.
+/// A code that ISO 3166-1 alpha-2 assigns, for example `JP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Country([u8; 2]);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a country code of two capital letters such as JP (ISO 3166-1 alpha-2)")]
+#[error("{0:?} is not the code of a country such as JP (two capital letters, ISO 3166-1 alpha-2)")]
 pub struct CountryError(String);
 
 impl Country {
+    /// The country of a partner in an example that names none.
+    pub(super) const NONE: Self = Self(*b"ZZ");
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -86,7 +89,7 @@ impl std::str::FromStr for Country {
 
     fn from_str(text: &str) -> Result<Self, CountryError> {
         match text.as_bytes() {
-            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([*a, *b])),
+            [a, b] if is_country(text) => Ok(Self([*a, *b])),
             _ => Err(CountryError(text.to_owned())),
         }
     }
@@ -305,9 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn a_country_is_two_capital_letters() {
+    fn a_country_is_a_code_that_iso_3166_assigns() {
         assert_eq!("JP".parse::<Country>().map(|c| c.to_string()), Ok("JP".to_owned()));
-        for bad in ["", "J", "jp", "JPN", "J1", "ÀÀ"] {
+        for bad in ["", "J", "jp", "JPN", "J1", "ÀÀ", "UK", "XX"] {
             assert!(bad.parse::<Country>().is_err(), "{bad:?}");
         }
     }

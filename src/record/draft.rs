@@ -11,6 +11,7 @@ use super::marking::Marking;
 use super::personal;
 use super::signed::{self, BatchSignature, RecordError, Slot, Verified};
 use super::slots::{SlotMask, SlotNumber};
+use super::times;
 use super::wire;
 use super::withdrawal;
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
@@ -92,6 +93,7 @@ pub struct Draft {
     confidence: u8,
     slots: Vec<Bytes>,
     natural_key: Vec<u8>,
+    times: Vec<times::Named>,
 }
 
 impl TryFrom<pb::Draft> for Draft {
@@ -148,6 +150,7 @@ impl Draft {
         key: &str,
     ) -> Result<Self, DraftError> {
         let kind = content.kind();
+        let times = times::in_order(&content)?;
         let natural_key = content.natural_key(key)?;
         let slots = wire::split(kind, &content.encode())
             .map_err(|error| DraftError::new("content", error))?;
@@ -156,7 +159,7 @@ impl Draft {
             .map(|bytes| Slot::Open { salt: Salt::default(), bytes: bytes.clone() })
             .collect();
         signed::check_contents(kind, &checked)?;
-        Ok(Self { kind, marking, labels, operation, confidence, slots, natural_key })
+        Ok(Self { kind, marking, labels, operation, confidence, slots, natural_key, times })
     }
 
     /// Returns the withdrawal of a series: nothing of its revisions is in it.
@@ -169,6 +172,11 @@ impl Draft {
             withdrawal::CONFIDENCE,
             "withdrawal",
         )
+    }
+
+    /// Refuses a draft of something that has not happened by the node's time, or that ends too late.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), DraftError> {
+        times::check_ahead(&self.times, now)
     }
 
     pub const fn kind(&self) -> Kind {

@@ -9,6 +9,7 @@ use super::personal;
 use super::withdrawal::{self, END_OF_SERIES};
 use crate::ident::{AgencyName, IdentError, RecordId, SeriesId, Timestamp};
 use crate::pb;
+use crate::value::is_country;
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -315,9 +316,9 @@ impl TryFrom<pb::Marking> for Marking {
             let reason = format!("{name:?} has a slash, which divides originator and circle");
             return Err(HeaderError::field("marking.circles", reason));
         }
-        let is_country = |c: &String| c.len() == 2 && c.bytes().all(|b| b.is_ascii_uppercase());
-        if !jurisdictions.iter().all(is_country) {
-            let reason = "a country is two capital letters (ISO 3166-1), for example JP";
+        if let Some(code) = jurisdictions.iter().find(|code| !is_country(code)) {
+            let reason =
+                format!("{code:?} is not the code of a country in ISO 3166-1, for example JP");
             return Err(HeaderError::field("marking.jurisdictions", reason));
         }
         ascending("marking.jurisdictions", &jurisdictions, RELEASE_LIST_MAX)?;

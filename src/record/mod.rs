@@ -16,6 +16,7 @@ pub mod personal;
 pub mod signed;
 pub mod slots;
 pub mod stored;
+mod times;
 mod wire;
 pub mod withdrawal;
 

@@ -466,7 +466,8 @@ fn wycheproof_signatures_get_one_strict_verdict() {
 fn any_marking() -> impl Strategy<Value = Marking> {
     let names = prop::collection::btree_set("[a-z]{1,8}\\.[a-z]{2}", 0..4);
     let codes = prop::collection::btree_set("[a-z]{1,9}", 0..4);
-    let countries = prop::collection::btree_set("[A-Z]{2}", 0..4);
+    let countries = ["FR", "IN", "JP", "US", "XK"].map(str::to_owned).to_vec();
+    let countries = prop::collection::btree_set(prop::sample::select(countries), 0..4);
     let time = Timestamp::MIN.unix_ms()..=Timestamp::MAX.unix_ms();
     (
         (prop::sample::select(Tlp::ALL.to_vec()), prop::sample::select(Pap::ALL.to_vec())),

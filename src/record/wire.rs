@@ -7,7 +7,7 @@
 use super::kind::Kind;
 use super::slots::{REPEATED_MAX, Rule, SLOT_BYTES_MAX, SlotNumber, SlotSpec};
 use crate::ident::{AgencyName, SeriesId, Timestamp};
-use crate::value::ValueType;
+use crate::value::{ValueType, is_country};
 
 /// Why the bytes of a slot are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,8 +151,8 @@ fn check_text(rule: Rule, text: &str) -> Result<(), SlotError> {
         Rule::Text(_) if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => {
             refuse("a control character stands in the text".to_owned())
         }
-        Rule::Country if !is_code(2) => {
-            refuse("a country is two capital letters (ISO 3166-1), for example JP".to_owned())
+        Rule::Country if !is_country(text) => {
+            refuse(format!("{text:?} is not the code of a country in ISO 3166-1, for example JP"))
         }
         Rule::Currency if !is_code(3) => {
             refuse("a currency is three capital letters (ISO 4217), for example JPY".to_owned())

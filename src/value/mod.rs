@@ -7,6 +7,7 @@
 
 mod account;
 mod address;
+mod country;
 mod crypto;
 mod declared;
 mod digest;
@@ -31,6 +32,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use country::is_country;
 pub use declared::DeclaredType;
 pub use error::{EXCERPT_BYTES_MAX, Excerpt, ValueError};
 pub use key::{Network, domain_suffix_key};

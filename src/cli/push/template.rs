@@ -11,7 +11,7 @@ use super::rows::{Cells, Refusal};
 use crate::cli::names;
 use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
-use crate::value::{DeclaredType, Value, ValueError, ValueType};
+use crate::value::{DeclaredType, Value, ValueError, ValueType, is_country};
 
 /// What is the same for all rows.
 #[derive(Debug, Clone)]
@@ -164,11 +164,11 @@ fn country(row: &RowCells) -> Result<Option<String>, Refusal> {
 
 /// ISO 3166-1 alpha-2, in any case. For clap and for cells.
 pub(super) fn parse_country(text: &str) -> Result<String, String> {
-    let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if is_code {
-        Ok(text.to_ascii_uppercase())
+    let code = text.to_ascii_uppercase();
+    if is_country(&code) {
+        Ok(code)
     } else {
-        Err(format!("{text:?} is not a country code of two letters"))
+        Err(format!("{text:?} is not a country code of two letters (ISO 3166-1)"))
     }
 }
 

@@ -24,8 +24,6 @@ pub const DEFAULT_ORIGINATOR: &str = "originator.example";
 pub const DEFAULT_HOUR: &str = "2026-01-01T00:00:00Z";
 
 const DEFAULT_AGREEMENT_UNTIL: &str = "2099-12-31";
-/// A code that ISO 3166-1 leaves to its users: nobody's country.
-const DEFAULT_COUNTRY: &str = "ZZ";
 const DEFAULT_CONFIDENCE: u8 = 50;
 
 pub(super) const PARTNER_KEYS: [&str; 9] = [
@@ -86,7 +84,7 @@ impl Default for Given {
         let partner = PartnerFacts {
             agency: constant(DEFAULT_PARTNER),
             sector: Sector::Other,
-            country: constant(DEFAULT_COUNTRY),
+            country: Country::NONE,
             client: false,
             suspended: false,
             agreement_until: constant(DEFAULT_AGREEMENT_UNTIL),

@@ -483,7 +483,10 @@ fn every_fact_reaches_the_policy() {
         ("resource.created == context.now", "hour = 2026-03-01T07:59:00Z"),
         ("context.now == datetime(\"2026-03-01T07:00:00Z\")", "hour = 2026-03-01T07:59:00Z"),
         ("resource has expires", "record = { expires = 2030-01-01 }"),
-        ("resource.personal_data", "record = { personal_data = true, jurisdictions = [\"ZZ\"] }"),
+        (
+            "resource.personal_data",
+            "record = { personal_data = true, jurisdictions = [\"JP\"] }, partner = { country = \"JP\" }",
+        ),
         ("resource.jurisdictions.contains(\"JP\")", "record = { jurisdictions = [\"JP\"] }"),
         ("resource has operation", "record = { operation = \"o\" }"),
         ("resource.caveat", "record = { caveat = true }"),

@@ -35,8 +35,8 @@ fn check(said: String, expected: &str) {
 #[test]
 fn the_sample_loads_without_a_finding() {
     let bundle = load(SAMPLE).unwrap_or_else(|found| panic!("{}", Report(&found)));
-    assert_eq!(bundle.statements().len(), 13 + 8);
-    let first = &bundle.statements()[13];
+    assert_eq!(bundle.statements().len(), 14 + 8);
+    let first = &bundle.statements()[14];
     assert_eq!((&*first.id, &*first.file, first.line), ("agency/vendor-takedown", "0.cedar", 3));
     assert_eq!(first.agreement.as_deref(), Some("MoU vendors 2026, art. 4"));
 }

@@ -87,7 +87,12 @@ fn a_release_names_its_permits_and_reveals_the_core_alone() {
 #[test]
 fn a_class_needs_a_permit_of_its_own() {
     let police = PartnerFacts { sector: Sector::Police, ..partner() };
-    let named = RecordFacts { releasable_to: Some(vec![agency("cert.example")]), ..record() };
+    let named = RecordFacts {
+        releasable_to: Some(vec![agency("cert.example")]),
+        personal_data: true,
+        jurisdictions: vec!["FR".to_owned()],
+        ..record()
+    };
     let decision = sample([]).decide(&police, &named, &hour(0));
     let expected = [SlotClass::Core, SlotClass::Victim, SlotClass::Reporter, SlotClass::Links];
     assert_eq!(decision.revealed, expected.into_iter().collect());
@@ -154,7 +159,7 @@ fn a_class_that_errs_is_withheld_and_told() {
     let decision = policy.decide(&partner(), &record(), &hour(0));
     assert!(decision.erred() && decision.release.allowed);
     assert!(!decision.revealed.contains(SlotClass::Notes));
-    assert!(decision.revealed.contains(SlotClass::Victim));
+    assert!(decision.revealed.contains(SlotClass::Reporter));
 }
 
 #[test]

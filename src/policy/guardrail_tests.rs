@@ -214,11 +214,29 @@ fn an_agreement_runs_out_with_its_hour() {
 }
 
 #[test]
+fn victims_are_shown_of_declared_personal_data_in_a_listed_country_alone() {
+    let verdict = |personal_data, countries: &[&str]| {
+        let jurisdictions = countries.iter().map(|code| (*code).to_owned()).collect();
+        let record = RecordFacts { personal_data, jurisdictions, ..record() };
+        let decision = EVERYTHING.decide(&partner(), &record, &hour(0));
+        let is_victim = |(class, _): &&(SlotClass, _)| *class == SlotClass::Victim;
+        let deciding = decision.classes.iter().find(is_victim).map(|(_, v)| v.deciding.clone());
+        (decision.revealed.contains(SlotClass::Victim), deciding.unwrap_or_default())
+    };
+    let barred = vec![format!("guard/{}", "victim")];
+    assert!(verdict(true, &["FR"]).0);
+    assert_eq!(verdict(false, &["FR"]), (false, barred.clone()));
+    assert_eq!(verdict(false, &[]), (false, barred));
+    // Nothing of such a record goes there at all.
+    assert_eq!(verdict(true, &["JP"]), (false, vec![]));
+}
+
+#[test]
 fn every_guardrail_is_tested_here() {
     let tests = include_str!("guardrail_tests.rs");
     let bundle = compiled("");
     let guards: Vec<_> = bundle.bundle().statements().iter().collect();
-    assert_eq!(guards.len(), 13);
+    assert_eq!(guards.len(), 14);
     for guard in guards {
         assert!(guard.is_guardrail() && !guard.permits, "{}", guard.id);
         let name = guard.id.trim_start_matches("guard/");

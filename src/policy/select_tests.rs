@@ -211,10 +211,11 @@ fn rules_that_can_not_apply_to_the_partner_fall_away_at_once() {
     let police =
         PartnerFacts { sector: crate::policy::Sector::Police, circles: vec![], ..partner() };
     // Share: named-release and no-drafts, with four guardrails that can speak. Forward: the same
-    // and eight more. Victim and reporter: police-reveal; links; each with no-drafts and guardrails.
-    assert_eq!(rules(&police), [6, 14, 6, 6, 6]);
+    // and eight more. Victim and reporter: police-reveal; links; each with no-drafts and guardrails,
+    // victim with one more.
+    assert_eq!(rules(&police), [6, 14, 7, 6, 6]);
     // A CERT has cert-operations, and the circle's pilot for what we share.
-    assert_eq!(rules(&partner()), [8, 15, 5, 5, 6]);
+    assert_eq!(rules(&partner()), [8, 15, 6, 5, 6]);
     let suspended = PartnerFacts { suspended: true, ..partner() };
     assert_eq!(rules(&suspended)[0], 9);
 }

@@ -9,7 +9,7 @@ use crate::ident::{AgencyName, Generation, IdentError, KeyId, Timestamp};
 use crate::merkle::{Checkpoint, Note, TreeHead};
 use crate::pb;
 use crate::policy::{Country, Sector};
-use crate::record::signed::KeyRing;
+use crate::record::signed::{KEY_END_MARGIN_MS, KeyRing};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -171,6 +171,11 @@ impl Card {
     /// From when on a record key is in other hands, if it is.
     pub(super) fn compromised_since(&self, id: KeyId) -> Option<Timestamp> {
         self.records.iter().find(|key| key.id == id)?.compromised_since
+    }
+
+    /// Whether a record key of the card signs at this time.
+    pub(super) fn signs_records(&self, at: Timestamp) -> bool {
+        self.records.iter().any(|key| key.from <= at && at < key.until.plus_ms(-KEY_END_MARGIN_MS))
     }
 }
 

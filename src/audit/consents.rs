@@ -206,17 +206,21 @@ impl Audit {
     }
 
     /// A feed is published only when every roster names the present members: a change of membership and
-    /// what is said of it are written down together.
-    pub(super) fn check_rosters(&self, at: Timestamp) -> Result<(), Fault> {
-        match self.roster_change(at) {
-            None => Ok(()),
-            Some((holder, saying)) => {
-                let circle = saying.subject.roster().map(|roster| roster.circle().to_owned());
-                let circle = circle.unwrap_or_default();
-                let expected = format!("{holder} told of the change of circle {circle} first");
-                Err(fault(expected, "a feed that is published"))
-            }
+    /// what is said of it are written down together. While no record key signs, nothing can be said: then
+    /// it waits for the next card.
+    pub(super) fn check_rosters(&mut self, at: Timestamp) -> Result<(), Fault> {
+        let Some((holder, saying)) = self.roster_change(at) else {
+            self.rosters_wait = false;
+            return Ok(());
+        };
+        self.rosters_wait |= !self.own.last().is_some_and(|own| own.signs_records(at));
+        if self.rosters_wait {
+            return Ok(());
         }
+        let circle = saying.subject.roster().map(|roster| roster.circle().to_owned());
+        let circle = circle.unwrap_or_default();
+        let expected = format!("{holder} told of the change of circle {circle} first");
+        Err(fault(expected, "a feed that is published"))
     }
 
     /// A partner said something as an originator.

@@ -137,6 +137,8 @@ pub struct Audit {
     pub(super) holds: Holds,
     pub(super) releases: Releases,
     pub(super) untold: Untold,
+    /// A roster waits for a record key that signs.
+    pub(super) rosters_wait: bool,
     pub(super) counts: Counts,
     pub(super) key_use: KeyUse,
     /// Records erased in this batch whose bytes are still there, and those of the batch before.
@@ -175,6 +177,7 @@ impl Audit {
             holds: Holds::default(),
             releases: Releases::default(),
             untold: Untold::default(),
+            rosters_wait: false,
             counts: Counts::default(),
             key_use: KeyUse::default(),
             unfinished: Vec::new(),

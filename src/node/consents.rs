@@ -439,6 +439,9 @@ impl Node {
             if let Err(error) = self.end_due_consents().await {
                 tracing::warn!(%error, "what rested on consents that have ended is not taken back");
             }
+            if let Err(error) = self.follow_rosters().await {
+                tracing::warn!(%error, "rosters do not follow their circles");
+            }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 _ = stopping.wait_for(|stop| *stop) => return,

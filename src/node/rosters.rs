@@ -4,7 +4,7 @@
 //! written down together with the change of membership. Two persons decide that a partner is given one.
 
 use super::submit::RecordSigner;
-use super::{NodeError, consents};
+use super::{Node, NodeError, consents};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::state::{PartnerRecord, State};
@@ -90,4 +90,19 @@ fn write(
 ) -> Result<Result<(), JournalError>, NodeError> {
     let plan = consents::Plan::new(holder, saying).signed(tx, signer)?;
     Ok(plan.carry_out(tx, ("", ""), 0).map(drop))
+}
+
+impl Node {
+    /// Brings rosters up to date that could not be when their circle changed: no record key signed then.
+    pub(super) async fn follow_rosters(&self) -> Result<(), NodeError> {
+        let snapshot = self.view().snapshot();
+        let (state, now) = (&snapshot.state, (self.now(), snapshot.state.generation()));
+        let members_now = |circle: &str| members(state, circle);
+        if state.consents.dealings.roster_change(now, members_now).is_none() {
+            return Ok(());
+        }
+        let signer = self.record_signer();
+        self.ledger.commit(move |tx| follow(tx, &signer)).await?;
+        Ok(())
+    }
 }

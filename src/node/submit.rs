@@ -14,7 +14,7 @@ use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::journal::view::View;
 use crate::pb;
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
-use crate::record::signed::Verified;
+use crate::record::signed::{KEY_END_MARGIN_MS, Verified};
 use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use std::collections::HashMap;
@@ -85,10 +85,6 @@ impl RecordSigner {
             .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
     }
 }
-
-/// A record key signs nothing in its last hour, so that what was checked before it waited for the
-/// writer is in time.
-const KEY_END_MARGIN_MS: i64 = 3_600_000;
 
 impl RecordSigner {
     /// Refuses to sign outside the time for which the agency's card names the key.

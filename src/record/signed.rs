@@ -97,6 +97,10 @@ impl From<&BatchSignature> for pb::RecordSignature {
     }
 }
 
+/// A record key signs nothing in its last hour, so that what was checked before it waited for the
+/// writer is in time.
+pub const KEY_END_MARGIN_MS: i64 = 3_600_000;
+
 /// Finds the keys that an originator signs records with.
 pub trait KeyRing {
     /// The key, if the originator's card lists it as good for records made at that time.

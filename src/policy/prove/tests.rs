@@ -15,7 +15,7 @@ permit (principal is Liaison::Partner, action, resource is Liaison::Record)
 when { resource.confidence >= 0 };"#;
 
 /// The claims that need each guardrail.
-const NEEDED: [(&str, &[&str]); 13] = [
+const NEEDED: [(&str, &[&str]); 14] = [
     ("guard/tlp-red", &["claim/red"]),
     ("guard/tlp-strict-onward", &["claim/strict"]),
     ("guard/tlp-amber-onward", &["claim/amber"]),
@@ -27,6 +27,7 @@ const NEEDED: [(&str, &[&str]); 13] = [
     ("guard/no-notify-onward", &["claim/no-notify"]),
     ("guard/releasable-to", &["claim/circles", "claim/nobody", "claim/release-list"]),
     ("guard/jurisdiction", &["claim/jurisdiction"]),
+    ("guard/victim", &["claim/victim"]),
     ("guard/expired", &["claim/expired"]),
     ("guard/partner-standing", &["claim/agreement", "claim/suspended"]),
 ];
@@ -48,8 +49,8 @@ async fn the_guardrails_hold_whatever_a_policy_permits() {
     let proved = prover().prove(&bundle).await.unwrap();
     assert_eq!(not_proved(&proved), [] as [&str; 0], "{proved:#?}");
     let claims = proved.iter().filter(|proved| proved.id.starts_with("claim/"));
-    assert_eq!(claims.count(), 16);
-    assert_eq!(proved.len() - 16, bundle.statements().len());
+    assert_eq!(claims.count(), 17);
+    assert_eq!(proved.len() - 17, bundle.statements().len());
 }
 
 #[tokio::test]

@@ -155,6 +155,7 @@ impl Group {
         self.disclosures.clear();
         self.changes.clear();
         self.marked.clear();
+        self.provenance.clear();
         self.superseded.clear();
         self.overwrites.clear();
         self.replaced = Replaced::default();

@@ -191,7 +191,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 
 /// A list of names, or nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct NameList<T>(Vec<T>);
+pub(super) struct NameList<T>(Vec<T>);
 
 impl<T: FromStr> FromStr for NameList<T>
 where
@@ -217,7 +217,7 @@ where
 
 /// A list of country codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct CountryList(Vec<String>);
+pub(super) struct CountryList(Vec<String>);
 
 impl FromStr for CountryList {
     type Err = String;
@@ -229,7 +229,7 @@ impl FromStr for CountryList {
 
 /// A grading with its scheme.
 #[derive(Debug, Clone, PartialEq)]
-struct GradingText(pb::Grading);
+pub(super) struct GradingText(pb::Grading);
 
 impl FromStr for GradingText {
     type Err = String;

@@ -173,7 +173,7 @@ impl Card {
         self.records.iter().find(|key| key.id == id)?.compromised_since
     }
 
-    /// Whether a record key of the card signs at this time.
+    /// Tells if a record key of the card signs at this time.
     pub(super) fn signs_records(&self, at: Timestamp) -> bool {
         self.records.iter().any(|key| key.from <= at && at < key.until.plus_ms(-KEY_END_MARGIN_MS))
     }

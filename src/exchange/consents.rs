@@ -72,7 +72,7 @@ struct Dealing {
 }
 
 impl Dealing {
-    /// Whether a roster is granted that this one takes the place of.
+    /// Tells if a roster is granted that this one takes the place of.
     fn replaces(&self, consent: &Consent) -> bool {
         self.given.values().any(|given| consent.subject.supersedes(&given.consent.subject))
     }
@@ -265,8 +265,8 @@ impl Dealings {
         with.asking.remove(&consent.request);
     }
 
-    /// What is to be said next, and to whom, because a roster that we gave names other members than the
-    /// circle has; `members` are those of a circle of ours. A holder that is in the circle no longer has
+    /// The next statement that a change of a circle makes necessary, and its holder: a roster that we gave
+    /// names other members than the circle has; `members` are those of a circle of ours. A holder that is in the circle no longer has
     /// its roster taken back. Nothing is said beyond the time until which it was given.
     pub fn roster_change(
         &self,

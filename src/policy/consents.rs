@@ -81,13 +81,13 @@ impl Consents {
         }
     }
 
-    /// Whether a roster is kept that this subject takes the place of.
+    /// Tells if a roster is kept that this subject takes the place of.
     pub fn supersedes(&self, originator: &AgencyName, subject: &Subject) -> bool {
         let mut kept = self.of.get(originator).into_iter().flat_map(|of| of.granted.values());
         kept.any(|granted| subject.supersedes(&granted.subject))
     }
 
-    /// Whether a roster of this circle for any records is in force in this hour.
+    /// Tells if a roster of this circle, for any records, is in force in this hour.
     pub fn has_roster(&self, circle: &Circle, hour: Timestamp) -> bool {
         let mut kept = self.of.get(&circle.agency).into_iter().flat_map(|of| of.granted.values());
         kept.any(|Granted { subject, until_hour }| {
@@ -210,6 +210,7 @@ pub(super) fn consented(
     facts
 }
 
+/// Tells if the record is marked for the circle of a roster of its originator.
 fn is_marked_for(facts: &RecordFacts, roster: &Roster) -> bool {
     facts.circles.iter().flatten().any(|circle| circle.name == roster.circle())
 }
@@ -228,7 +229,7 @@ pub(super) fn with_members(
     facts
 }
 
-/// The same for one partner, if that changes anything: what would be if its originator consented.
+/// Facts of a record as they would be if its originator consented to this partner, if that changes anything.
 pub fn if_consented(facts: &RecordFacts, partner: &AgencyName) -> Option<RecordFacts> {
     let then = consented(facts.clone(), [partner.clone()]);
     (then != *facts).then_some(then)

@@ -154,7 +154,7 @@ impl Subject {
         }
     }
 
-    /// Whether a grant of this one replaces a grant of the other: both state the roster of one circle
+    /// Tells if a grant of this one replaces a grant of the other: both state the roster of one circle
     /// for the same records.
     pub fn supersedes(&self, other: &Self) -> bool {
         let circle = |subject: &Self| subject.roster().map(|roster| roster.circle.clone());

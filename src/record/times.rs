@@ -6,10 +6,10 @@ use super::content::Content;
 use super::draft::DraftError;
 use crate::ident::Timestamp;
 
-/// How far an event may lie ahead of the node's time: clocks and time zones differ by less than a day.
+/// The most that an event may lie ahead of the node's time: clocks and time zones differ by less than a day.
 const EVENT_AHEAD_MS_MAX: i64 = 24 * 3_600 * 1_000;
 
-/// How far an end of validity or a due date may lie ahead: ten years. What is meant to hold for good has
+/// The most that an end of validity or a due date may lie ahead: ten years. What is meant to hold for good has
 /// none; the year 2099 in a table stands for that, or is a mistake.
 const END_AHEAD_MS_MAX: i64 = 10 * 366 * 24 * 3_600 * 1_000;
 

@@ -281,7 +281,7 @@ async fn submitted(node: &RunningNode, draft: pb::Draft) -> Bytes {
     node.submit(vec![draft]).await.remove(0).record_id
 }
 
-/// Whether a node has a record and may use it.
+/// Tells if a node has a record and may use it.
 async fn uses(node: &RunningNode, id: &Bytes) -> bool {
     let channel = node.channel(ClientRole::Auditor).await;
     let mut client = pb::record_service_client::RecordServiceClient::new(channel);

@@ -18,7 +18,7 @@ pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
     state.dealings.in_force().extend(facts, &record.id(), hour)
 }
 
-/// How the originator of a record lets a node pass it on to this agency.
+/// The word of the originator of a record about this agency, to a node that holds it.
 pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> Lets {
     let of_originator = state.let_on.iter().filter(|((of, _), _)| *of == header.originator);
     let is_marked = |circle: &str| header.marking.circles.iter().flatten().any(|c| c == circle);

@@ -370,7 +370,7 @@ pub fn unusual(
         LearningRule::Sensitive => disclosure.is_sensitive(),
         LearningRule::All => true,
     };
-    if waits && !is_known {
+    if waits && usual.learning(limits, at).is_some() {
         reasons = reasons.with(Unusual::NewPartner);
     }
     reasons
@@ -572,7 +572,10 @@ mod tests {
         let all = BrakeLimits { learning: LearningRule::All, ..BrakeLimits::default() };
         assert!(held(&all, &new, 0, day(0), &plain, None).contains(Unusual::NewPartner));
         let none = BrakeLimits { learning_days: 0, ..BrakeLimits::default() };
-        assert!(!held(&none, &first, 0, day(0), &sensitive[0], None).contains(Unusual::NewPartner));
+        for usual in [&new, &first] {
+            let found = held(&none, usual, 0, day(0), &sensitive[0], None);
+            assert!(!found.contains(Unusual::NewPartner), "there are no such days");
+        }
     }
 
     #[test]

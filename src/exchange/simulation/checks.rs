@@ -109,7 +109,10 @@ impl Reached {
             rosters_followed,
             passed_in_circles,
         } = self;
-        [
+        // Several things must come together for these: a partner that lost entries it had receipted, whose
+        // logs were succeeded and accepted; a policy that accepts what it refused and may still be sent.
+        let rare = [receipts_lost, taken_after_refusal];
+        let common = [
             receipts_caught_up,
             repeats,
             streams_ended_by_tampering,
@@ -138,16 +141,13 @@ impl Reached {
             told_earlier,
             out_of_use,
             let_on,
-            receipts_lost,
             offered_again,
-            taken_after_refusal,
             forged,
             forged_of_given,
             rosters_followed,
             passed_in_circles,
-        ]
-        .into_iter()
-        .all(|count| *count >= least)
+        ];
+        rare.into_iter().all(|count| *count > 0) && common.into_iter().all(|count| *count >= least)
     }
 }
 

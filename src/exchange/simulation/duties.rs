@@ -110,6 +110,15 @@ impl World<'_> {
         self.reached.forged_of_given += usize::from(gave);
     }
 
+    /// Puts a forged duty into a feed while nothing else is disclosed, under a head of its own.
+    pub(super) fn forge_alone(&mut self, own: usize, partner: usize) {
+        self.forge(own, partner);
+        let feed = &mut self.nodes[own].state.relations.get_mut(&partner).unwrap().feed;
+        if feed.entries.len() as u64 > feed.published().get() {
+            feed.publish();
+        }
+    }
+
     /// A forged order changes nothing, and what it is answered tells nothing of what is here.
     pub(super) fn assert_forgeries_are_answered_alike(&self, from: usize, to: usize) {
         let relation = &self.nodes[from].state.relations[&to];

@@ -36,7 +36,7 @@ impl World<'_> {
             56 | 61 if self.damages() => self.copy_or_damage(node),
             56 | 61 if self.restores => self.copy_or_restore(node),
             59..=60 => self.accept(node, partner),
-            151..=153 if self.hostile == Some(node) => self.forge(node, partner),
+            151..=153 if self.hostile == Some(node) => self.forge_alone(node, partner),
             62..=150 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }

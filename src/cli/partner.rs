@@ -536,7 +536,7 @@ mod tests {
     fn partners_are_rows_with_their_lag() {
         assert_eq!(
             table_of(&[partner()]).to_text(),
-            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           PROBLEM\n\
+            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           REFUSED  PROBLEM\n\
              jc3.or.jp  JP       active  yes        65,871     65,000         0    7  8,192 of 66,010"
         );
     }

@@ -289,7 +289,7 @@ mod tests {
         let access = Access::compile().unwrap();
         for rpc in RPCS {
             let method = rpc.rsplit('/').next().unwrap();
-            let reads = ["Get", "List", "Query", "Watch", "Explain", "Export"];
+            let reads = ["Get", "List", "Find", "Query", "Watch", "Explain", "Export"];
             if !reads.iter().any(|verb| method.starts_with(verb)) {
                 assert!(!access.allowed(ClientRole::Auditor, rpc), "{rpc}");
             }

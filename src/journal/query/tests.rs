@@ -53,6 +53,7 @@ fn a_value_is_found_as_people_write_it_and_whatever_its_type() {
     if let Some(pb::draft::Content::Indicator(m)) = &mut handle.content {
         m.r#type = i32::from(ValueType::PaymentHandle.number());
     }
+    handle.marking.as_mut().unwrap().personal_data = true;
     let handle = journal.add(OWN, handle, DAY);
     assert_eq!(ids(journal.view(), &value("hxxps://evil[.]example/a")), [url.id()]);
     assert_eq!(ids(journal.view(), &value("upi:victim@okbank")), [handle.id()]);

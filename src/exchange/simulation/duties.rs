@@ -117,6 +117,7 @@ impl World<'_> {
         if feed.entries.len() as u64 > feed.published().get() {
             feed.publish();
         }
+        self.announce(own, partner);
     }
 
     /// A forged order changes nothing, and what it is answered tells nothing of what is here.

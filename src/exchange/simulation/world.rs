@@ -864,7 +864,7 @@ impl<'a> World<'a> {
     }
 
     /// Tells the stream, if there is one, that feed and journal grew.
-    fn announce(&mut self, own: usize, partner: usize) {
+    pub(super) fn announce(&mut self, own: usize, partner: usize) {
         let published = self.nodes[own].state.relations[&partner].feed.published();
         let journal = self.nodes[own].journal_size();
         let (pair, side) = if own < partner { ((own, partner), 0) } else { ((partner, own), 1) };

@@ -12,12 +12,12 @@ use crate::audit::card::Card;
 use crate::audit::examine::{Found, Told, feed_entry};
 use crate::audit::failure::{Check, Fault, Place};
 use crate::audit::feed_name::FeedName;
-use crate::audit::ledger::{Audit, Expectations, still_there};
+use crate::audit::ledger::{Audit, Expectations, KnownCheckpoint, still_there};
 use crate::audit::policy::bundle_hash;
 use crate::audit::replay::BundleFiles;
 use crate::audit::report::Report;
 use crate::audit::walk::Ending;
-use crate::ident::{AgencyName, BundleHash, RecordId, TreeHash, TreeSize};
+use crate::ident::{AgencyName, BundleHash, Generation, RecordId, TreeHash, TreeSize};
 use crate::merkle::{TILE_LEAVES, Tile, TileRow, TilesError, encode_hashes, root_of};
 use crate::pb::{self, journal_entry::Event};
 use bytes::Bytes;
@@ -79,10 +79,14 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
     pub fn open(folder: &'f F, expectations: Expectations) -> io::Result<Self> {
         let note = folder.read(layout::CHECKPOINT, layout::NOTE_BYTES_MAX)?;
         let mut audit = Audit::new(expectations);
-        let signed = note.as_deref().and_then(head);
+        // Another log's has another size, and files of that size are missing.
+        let known = note.clone().and_then(|note| KnownCheckpoint::parse(note).ok());
+        let known = known.filter(|known| Generation::of_journal(known.origin()).is_some());
+        let signed = known.map(|known| known.head());
         if signed.is_none() {
             let found = if note.is_some() { "other bytes" } else { "none" };
-            let fault = Fault::new(Check::ExportFile, "the signed note of a checkpoint", found);
+            let expected = "the signed note of a checkpoint of a journal";
+            let fault = Fault::new(Check::ExportFile, expected, found);
             audit.fail(Place::File(layout::CHECKPOINT.to_owned()), fault);
         }
         Ok(Self {

@@ -155,13 +155,15 @@ def check_order(order, record, keys):
 def check_consent(originator, holder, consent, keys):
     """A statement about consent, by its originator. Gives whether the originator's key is known."""
     subject = message(consent[4])
+    members = [value for slot, value in fields(consent[4]) if slot == 7]
     def text(data):
         return len(data).to_bytes(4) + data
     def number(value):
         return value.to_bytes(8)
     parts = [text(originator), text(holder), number(consent[1]), number(consent.get(2, 0)), number(consent[3]),
              number(subject[1]), text(subject.get(2, b"")), number(subject[3]), text(subject.get(4, b"")),
-             text(subject.get(5, b"")), number(consent[5]), number(consent.get(6, 0)), text(consent.get(7, b""))]
+             text(subject.get(5, b"")), text(subject.get(6, b"")), number(len(members)), *map(text, members),
+             number(consent[5]), number(consent.get(6, 0)), text(consent.get(7, b""))]
     key = keys.get(originator.decode(), {}).get(consent[8])
     return bool(key) and signed(key, consent[9], b"liaison/consent/v1\0" + b"".join(parts), "consent") is None
 

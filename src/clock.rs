@@ -114,7 +114,6 @@ impl DecisionClock {
         self.anchor = Some(wall);
         self.confirmed = Some(wall);
         self.is_unsupported = false;
-        self.doubt = None;
     }
 
     /// The time of decisions. `floor` is the time that this node last signed under: of the journal's

@@ -48,6 +48,7 @@ async fn a_forged_erasure_in_the_batch_of_its_record_is_refused_and_tells_nothin
 {
     let dir = tempfile::tempdir().unwrap();
     let node = RunningNode::fresh(dir.path(), "npa.example", "police", CORE_ONLY).await;
+    node.apply_policy(CORE_ONLY).await;
     let mut partner = Impostor::enrolled_at(PARTNER, &node).await;
     let stranger = Impostor::unknown_to("stranger.example", &node).await;
     let own = node.submit(vec![indicator("own.example", "")]).await.remove(0).record_id;
@@ -98,6 +99,7 @@ async fn a_forged_erasure_in_the_batch_of_its_record_is_refused_and_tells_nothin
 async fn whoever_took_a_record_takes_its_withdrawal_whatever_is_accepted_by_then() {
     let dir = tempfile::tempdir().unwrap();
     let node = RunningNode::fresh(dir.path(), "npa.example", "police", CORE_ONLY).await;
+    node.apply_policy(CORE_ONLY).await;
     let mut partner = Impostor::enrolled_at(PARTNER, &node).await;
     let taken = partner.record(indicator("taken.example", ""));
     let batch = partner.batch(vec![taken.clone()]);

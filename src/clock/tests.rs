@@ -1,3 +1,5 @@
+//! The decision clock through steps, absences and the words of others.
+
 use super::*;
 
 const MINUTE: i64 = 60_000;

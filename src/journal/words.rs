@@ -48,7 +48,7 @@ fn runs(text: &str) -> Vec<Run> {
     let mut goes_on = false;
     for character in text.chars() {
         let is_mark = is_combining_mark(character);
-        if !character.is_alphanumeric() && !(is_mark && goes_on) {
+        if !(character.is_alphanumeric() || is_mark && goes_on) {
             goes_on = false;
             continue;
         }
@@ -57,7 +57,7 @@ fn runs(text: &str) -> Vec<Run> {
                 run.text.push(character);
             }
             _ => {
-                runs.push(Run { is_unspaced: is_unspaced(character), text: character.to_string() })
+                runs.push(Run { is_unspaced: is_unspaced(character), text: character.to_string() });
             }
         }
         goes_on = true;

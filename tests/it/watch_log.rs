@@ -225,7 +225,7 @@ async fn an_altered_or_cut_export_behind_a_file_server_is_bad_and_names_what() {
     let exports = Exports::make().await;
     let server = Server::start(&exports.first, None).await;
     for (path, what) in [
-        ("tile/entries/000", "in tile/entries/000 hashes to"),
+        ("tile/entries/000", "tile/entries/000"),
         ("tile/0/000", "tile/0/000 says"),
         ("checkpoint", "checkpoint"),
     ] {

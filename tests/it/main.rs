@@ -27,7 +27,6 @@ mod impostor;
 mod independent;
 mod kill;
 mod onboarding;
-mod memory;
 mod policy_life;
 mod prove;
 mod published;

@@ -68,6 +68,7 @@ def root_of(hashes):
 def head(note, log, generation, own):
     """Size and root in the checkpoint of a log. From the second generation on its number ends the origin."""
     text, _, lines = note.partition("\n\n")
+    need(lines.endswith("\n") and "\v" not in lines, f"the note of {log} is in another form")
     name, size, root = text.split("\n")
     origin = log if generation == 1 else f"{log}/{generation}"
     need(name == origin, f"a checkpoint of {name}, wanted {origin}")

@@ -69,7 +69,7 @@ pub(super) enum Attested {
     HeaderAlone {
         header: Box<Header>,
         id: RecordId,
-        signature: BatchSignature,
+        signature: Box<BatchSignature>,
     },
 }
 
@@ -228,6 +228,7 @@ impl Accepted {
         let header = Header::decode(bytes).map_err(|error| fault(&error))?;
         let signature = BatchSignature::try_from(signature).map_err(|error| fault(&error))?;
         let id = commit::record_id(bytes);
+        let signature = Box::new(signature);
         Ok(Attested::HeaderAlone { header: Box::new(header), id, signature })
     }
 

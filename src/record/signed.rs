@@ -571,12 +571,14 @@ pub fn references(kind: Kind, slots: &[Slot]) -> impl Iterator<Item = SeriesId> 
         .filter_map(|id| SeriesId::try_from(id).ok())
 }
 
-/// Checks the bytes of all open slots, and that a value is in its normal form.
+/// Checks the bytes of all open slots, and that a value is in its normal form. Of a value whose type was
+/// erased nobody can tell the form any more.
 pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
-    let mut value_type = None;
+    let (mut value_type, mut is_type_erased) = (None, false);
     for (number, slot) in SlotNumber::of(kind).zip(slots) {
-        let Slot::Open { bytes, .. } = slot else { continue };
         let spec = number.spec(kind);
+        is_type_erased |= spec.rule == Rule::ValueType && matches!(slot, Slot::Erased(_));
+        let Slot::Open { bytes, .. } = slot else { continue };
         let refuse = |error| RecordError::Slot { slot: number.get(), name: spec.name, error };
         wire::check_slot(kind, number, bytes).map_err(refuse)?;
         match spec.rule {
@@ -584,6 +586,7 @@ pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
                 value_type = wire::number_in(bytes)
                     .and_then(|n| ValueType::from_number(u32::try_from(n).ok()?).ok());
             }
+            Rule::Value if is_type_erased => {}
             Rule::Value => check_value(value_type, bytes).map_err(refuse)?,
             _ => {}
         }

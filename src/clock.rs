@@ -39,7 +39,7 @@ impl Reading {
     }
 }
 
-/// Why the wall clock is not believed.
+/// The reason why the wall clock is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     #[error("the wall clock reads {wall} and would read {expected} had it gone on evenly")]
@@ -128,7 +128,7 @@ impl DecisionClock {
         believed.max(floor)
     }
 
-    /// Why the wall clock was not believed when it was last read.
+    /// Returns the reason why the wall clock was not believed when it was last read.
     pub const fn doubt(&self) -> Option<&Doubt> {
         self.doubt.as_ref()
     }

@@ -46,7 +46,7 @@ pub(super) struct ErasureSubject<'a> {
     pub(super) is_due: bool,
     /// The time of the entry.
     pub(super) at: Timestamp,
-    /// Whether another record is of the same series.
+    /// True if another record is of the same series.
     pub(super) is_of_series: &'a dyn Fn(&RecordId) -> bool,
 }
 

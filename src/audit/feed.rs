@@ -248,7 +248,7 @@ impl Feed {
         };
     }
 
-    /// Whether another record of the series of the one in `row` was ever disclosed to the partner.
+    /// Returns whether another record of the series of the one in `row` was ever disclosed to the partner.
     fn holds_series(&self, row: RowNumber, holdings: &Holdings) -> bool {
         let mut others = holdings.series_of(holdings.at(row)).filter(|other| *other != row);
         others.any(|other| self.was_given(other))

@@ -73,12 +73,12 @@ impl ContentLeft {
         if self == Self::of(is_overwritten) { self } else { Self::Some }
     }
 
-    /// Whether an erasure must follow.
+    /// Returns whether an erasure must follow.
     pub(super) fn awaits_erasure(self) -> bool {
         self != Self::All
     }
 
-    /// Whether bytes are there that an erasure overwrites.
+    /// Returns whether bytes are there that an erasure overwrites.
     pub(super) fn has_bytes(self) -> bool {
         self != Self::Nothing
     }

@@ -148,7 +148,7 @@ pub struct Audit {
     times: SignedTimes,
     /// The head of the journal at the size of the checkpoint that the auditor holds.
     pub(super) at_known: Option<TreeHead>,
-    /// Why that checkpoint says nothing about this journal.
+    /// The reason why that checkpoint says nothing about this journal.
     pub(super) unusable: Option<String>,
     failure: Option<Failure>,
 }

@@ -78,7 +78,7 @@ impl Arriving {
         self.claimed.clear();
     }
 
-    /// Whether entries wait for their receipt.
+    /// Returns whether entries wait for their receipt.
     pub(super) fn waits(&self) -> bool {
         !self.entries.is_empty()
     }

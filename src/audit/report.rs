@@ -283,11 +283,11 @@ pub struct WitnessCount {
     pub size: u64,
     /// When that came in.
     pub at: Timestamp,
-    /// Why it does not count for a quorum, if it does not.
+    /// The reason why it does not count for a quorum, if it does not.
     pub not_counted: Option<NotCounted>,
 }
 
-/// Why a witness does not count for a quorum.
+/// The reason why a witness does not count for a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotCounted {
     /// A key of the agency's own, of any generation.
@@ -332,7 +332,7 @@ pub struct Report {
     pub last_at: Option<Timestamp>,
     /// The checkpoint that the auditor held from before.
     pub known: Option<TreeHead>,
-    /// Why that says nothing about this journal.
+    /// The reason why that says nothing about this journal.
     pub unusable: Option<String>,
     pub records: u64,
     pub feeds: Vec<FeedCount>,

@@ -1,4 +1,4 @@
-//! Why a query found nothing, and what to ask instead.
+//! The reason why a query found nothing, and what to ask instead.
 
 use super::query::QueryArgs;
 use crate::value::{Value, ValueType};

@@ -188,7 +188,7 @@ fn clock_text(clock: Option<&pb::ClockView>) -> String {
     parts.join("; ")
 }
 
-/// How far the journal's time is shown to be ahead of the wall clock.
+/// The measure by which the journal's time is shown to be ahead of the wall clock.
 const LEAD_SHOWN_MS: u64 = 60_000;
 
 fn policy_text(version: u64) -> String {

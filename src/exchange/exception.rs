@@ -28,7 +28,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether the receiver refused what it could have taken, so that it is offered again; not where
+    /// Returns whether the receiver refused what it could have taken, so that it is offered again; not where
     /// nothing was sent, or where a hold keeps a duty.
     pub const fn is_refusal(self) -> bool {
         match self {

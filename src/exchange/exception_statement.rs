@@ -17,7 +17,7 @@ const TAG: &[u8] = b"liaison/exceptions/v1\0";
 /// Exceptions of one statement at the most: they stand in one journal entry with it.
 const EXCEPTIONS_MAX: usize = BATCH_ENTRIES_MAX;
 
-/// Why a statement does not hold.
+/// The reason why a statement does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatementError {
     #[error("a signature has 64 bytes, found {0}")]

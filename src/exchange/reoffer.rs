@@ -23,7 +23,7 @@ pub struct Offering {
     pub refused_under: u64,
     /// When it refused, first since the last offer; `None` if it refused nothing since.
     pub refused_at: Option<Timestamp>,
-    /// How often its rules had changed at the last offer.
+    /// The number of times that its rules had changed at the last offer.
     pub offered_under: u64,
     /// When the last offer was made.
     pub offered_at: Option<Timestamp>,

@@ -346,7 +346,7 @@ struct Flow {
     acceptance: OwnAcceptance,
 }
 
-/// How often our rules of acceptance changed, and what the partner was notified of.
+/// The number of times that our rules of acceptance changed, and what the partner was notified of.
 #[derive(Default)]
 struct OwnAcceptance {
     changes: u64,

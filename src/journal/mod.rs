@@ -79,7 +79,7 @@ impl JournalError {
         matches!(self, Self::Store(StoreError::Corrupt { .. }))
     }
 
-    /// Whether a job of the writer asked for what cannot be written. The writer takes back what it
+    /// Returns whether a job of the writer asked for what cannot be written. The writer takes back what it
     /// staged, refuses it, and goes on; all other errors of a job are of disk or program.
     pub(super) const fn is_of_the_job(&self) -> bool {
         matches!(

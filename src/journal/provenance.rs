@@ -104,7 +104,7 @@ impl Transaction<'_> {
         Ok(known.reduce(SlotMask::or))
     }
 
-    /// Whether a partner gave a revision of a series.
+    /// Returns whether a partner gave a revision of a series.
     pub fn series_given_by(
         &self,
         series: SeriesId,

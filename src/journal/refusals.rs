@@ -108,7 +108,7 @@ pub(super) fn forget(
     ends.then(|| Change::delete(Table::Disclosures, record_key(feed, id)))
 }
 
-/// Whether a receipt lists anything that the partner refused.
+/// Returns whether a receipt lists anything that the partner refused.
 pub(super) fn has_refusals(receipt: &pb::ReceiptReceived) -> bool {
     let mut reasons = receipt.exceptions.iter().map(|e| Reason::try_from(e.reason));
     reasons.any(|reason| reason.is_ok_and(Reason::is_refusal))
@@ -139,7 +139,7 @@ impl PartnerRecord {
 }
 
 impl State {
-    /// Whether an event about refusals is of the feeds of now.
+    /// Returns whether an event about refusals is of the feeds of now.
     pub(super) fn is_of_now(&self, offered: &pb::RefusedOffered) -> bool {
         offered.generation == self.generation().to_wire()
     }
@@ -166,7 +166,7 @@ impl View {
         Ok(found)
     }
 
-    /// Whether a partner refuses anything of our feed.
+    /// Returns whether a partner refuses anything of our feed.
     pub fn refuses_any(&self, feed: FeedNumber, below: u64) -> Result<bool, JournalError> {
         let records = KeyRange::prefix([&[RECORD][..], &feed.get().to_be_bytes()].concat());
         if let Some(pair) = self.index().scan(Table::Disclosures, &records, Order::Ascending).next()

@@ -105,7 +105,7 @@ impl View {
         pairs.map(|pair| Member::decode(&pair?.1)).collect()
     }
 
-    /// Whether no record of its series is newer than the one with this header.
+    /// Returns whether no record of its series is newer than the one with this header.
     pub fn is_newest(&self, header: &Header) -> Result<bool, JournalError> {
         let head = self.series_head(header.series, &header.originator)?;
         Ok(head.is_none_or(|head| head.revision <= header.revision))

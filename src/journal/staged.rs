@@ -85,7 +85,7 @@ pub(super) struct Replaced {
     superseded: Option<Vec<(RecordId, OldFrame)>>,
 }
 
-/// How far a group was when a job began.
+/// The measure by which a group was when a job began.
 pub(super) struct Savepoint {
     frontier: Frontier,
     frames: usize,

@@ -28,7 +28,7 @@ pub(super) struct Judged {
     pub(super) decision: Arc<Decision>,
     /// What policy and references leave of the slots that are or were here; `None`: nothing.
     pub(super) permitted: Option<SlotMask>,
-    /// Why the other records of its series limit it, in words.
+    /// The reason why the other records of its series limit it, in words.
     pub(super) series: Option<String>,
     /// Slots that were here.
     pub(super) here: SlotMask,

@@ -25,7 +25,7 @@ pub(super) struct Health {
 pub(super) struct LinkState {
     pub(super) health: Health,
     delays_ms: VecDeque<u64>,
-    /// How often the partner's rules of acceptance changed, by its own count.
+    /// The number of times that the partner's rules of acceptance changed, by its own count.
     pub(super) acceptance: u64,
     /// Held by the stream that is driven; the next one waits for it.
     pub(super) driving: Arc<tokio::sync::Mutex<()>>,

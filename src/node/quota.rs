@@ -100,7 +100,7 @@ impl Quota {
 }
 
 impl Bucket {
-    /// Whether it holds so much; else how long that takes.
+    /// Returns whether it holds so much; else how long that takes.
     fn wait_for(&self, records: f64, bytes: f64, limits: DayLimits) -> Result<(), Duration> {
         let missing = (records - self.records) / limits.records as f64;
         let missing = missing.max((bytes - self.bytes) / limits.bytes as f64);

@@ -85,7 +85,7 @@ impl Node {
         Ok(Due { erased, waits: self.is_due_unvouched(now).await? })
     }
 
-    /// Whether the time of a record has ended by this node's clock alone.
+    /// Returns whether the time of a record has ended by this node's clock alone.
     async fn is_due_unvouched(&self, vouched: Timestamp) -> Result<bool, NodeError> {
         let (view, now) = (Arc::clone(self.view()), self.now());
         let look = tokio::task::spawn_blocking(move || -> Result<bool, JournalError> {

@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
-/// How often the clock is read where nobody asks for the time.
+/// The number of times that the clock is read where nobody asks for the time.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often partners are asked for their time while the clock is in doubt.
+/// The number of times that partners are asked for their time while the clock is in doubt.
 const ASK_EVERY_TICKS: u32 = 60;
 
 /// The machine's clocks, or those of a test.

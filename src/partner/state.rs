@@ -34,7 +34,7 @@ impl PartnerState {
         }
     }
 
-    /// Whether the partner may complete a handshake; while suspended too, so that it learns of that.
+    /// Returns whether the partner may complete a handshake; while suspended too, so that it learns of that.
     /// Each request asks for the state again.
     pub const fn may_connect(self) -> bool {
         matches!(self, Self::Active | Self::Suspended)

@@ -308,7 +308,7 @@ pub struct CallerStream {
 }
 
 impl CallerStream {
-    /// Whether the caller let the time for its preface or its next request pass.
+    /// Returns whether the caller let the time for its preface or its next request pass.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.deadline.as_mut().poll(cx).is_ready() {
             let left = self.idle_timeout.saturating_sub(self.info.place.idle());

@@ -60,7 +60,7 @@ impl Name {
     }
 }
 
-/// Whether a caller may have a place that is kept free.
+/// Returns whether a caller may have a place that is kept free.
 const fn is_privileged(caller: &Caller) -> bool {
     match caller {
         Caller::Partner(_) => false,

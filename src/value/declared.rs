@@ -94,7 +94,7 @@ impl DeclaredType {
         self.value_type
     }
 
-    /// Whether a value of the value type may still contradict what was declared.
+    /// Returns whether a value of the value type may still contradict what was declared.
     pub fn is_narrower(self) -> bool {
         self.narrower != Narrower::No
     }

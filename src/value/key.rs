@@ -112,7 +112,7 @@ impl Network {
         (shortest..=self.mapped_length()).rev().map(move |length| key_at(address, length))
     }
 
-    /// Whether all addresses of the other network are in this one.
+    /// Returns whether all addresses of the other network are in this one.
     pub fn contains(&self, other: &Self) -> bool {
         let own = self.key();
         other.containing_keys().any(|key| key == own)

@@ -12,7 +12,7 @@ use crate::fixture::{CORE_ONLY, RunningNode, canary, introduce, settled};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_export.py");
 
-/// Whether the script takes an export, and its words.
+/// Returns whether the script takes an export, and its words.
 fn script(export: &Path) -> (bool, String) {
     let output = Command::new("python3").arg(SCRIPT).arg(export).output().unwrap();
     let words = [output.stdout, output.stderr].concat();

@@ -91,7 +91,7 @@ impl Machine {
         }
     }
 
-    /// Whether the writer takes jobs.
+    /// Returns whether the writer takes jobs.
     fn may_sign(&mut self, trust: Trust, truth: Timestamp) -> bool {
         self.now(trust, truth);
         trust == Trust::WallClock || self.clock.doubt().is_none()

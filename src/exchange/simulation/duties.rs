@@ -13,7 +13,7 @@ use crate::record::slots::SlotMask;
 use std::collections::BTreeSet;
 
 impl Node {
-    /// Whether a partner gave a revision of what a record withdraws.
+    /// Returns whether a partner gave a revision of what a record withdraws.
     pub(super) fn gave_series(&self, partner: usize, withdrawal: &Verified) -> bool {
         let mut gave = self.state.provenance.keys().filter(|(_, from)| *from == partner);
         gave.any(|(id, _)| {

@@ -28,7 +28,7 @@ pub(super) struct Relation {
     pub(super) changed_at: usize,
     /// What the partner refused, and what was offered again.
     pub(super) offering: Offering,
-    /// How often our rules of acceptance for it changed.
+    /// The number of times that our rules of acceptance for it changed.
     pub(super) rules_changed: u64,
     /// How often its rules of acceptance changed, as far as known; and when the last batch was loaded.
     pub(super) acceptance: u64,

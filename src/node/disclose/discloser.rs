@@ -362,7 +362,7 @@ impl Discloser {
         Ok(false)
     }
 
-    /// Whether the partner's sight of a series turned since it had a revision in use, or had none.
+    /// Returns whether the partner's sight of a series turned since it had a revision in use, or had none.
     pub(super) fn turned(&mut self, series: SeriesId, used: bool) -> Result<bool, JournalError> {
         self.links.remove(&series);
         let turned = self.sees_series(series)? != used;

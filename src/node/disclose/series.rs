@@ -115,7 +115,7 @@ impl Discloser {
         Ok(marks.with_retracted(fate.retracted.is_some()))
     }
 
-    /// Whether the partner may know of a series of one agency.
+    /// Returns whether the partner may know of a series of one agency.
     pub(super) fn sees_series_of(
         &mut self,
         series: SeriesId,
@@ -152,7 +152,7 @@ impl Discloser {
         })
     }
 
-    /// Whether the partner may use any of these records, as far as it was told.
+    /// Returns whether the partner may use any of these records, as far as it was told.
     fn uses_any(&self, ids: impl Iterator<Item = RecordId>) -> Result<bool, JournalError> {
         for id in ids {
             if self.told(&id)?.is_some_and(|told| told.is_live()) {
@@ -162,14 +162,14 @@ impl Discloser {
         Ok(false)
     }
 
-    /// Whether the partner may use any revision of a record's series, as far as it was told.
+    /// Returns whether the partner may use any revision of a record's series, as far as it was told.
     pub(super) fn uses_series_of(&self, record: &Verified) -> Result<bool, JournalError> {
         let header = record.header();
         let members = self.members(header.series, &header.originator)?;
         self.uses_any(members.iter().map(|member| member.id).chain([record.id()]))
     }
 
-    /// Whether the partner was ever given a revision of this record's series.
+    /// Returns whether the partner was ever given a revision of this record's series.
     pub(super) fn was_given_series_of(&self, record: &Verified) -> Result<bool, JournalError> {
         let header = record.header();
         for member in self.members(header.series, &header.originator)? {

@@ -329,7 +329,7 @@ fn every_value_has_its_form_and_bounds() {
         (record("labels = [\"\"]"), "labels has 1 to 256 bytes in one line"),
         (record("labels = [1]"), "labels is a text; this is of type integer"),
         (record("operation = \"a\\nb\""), "operation has 1 to 256 bytes in one line"),
-        (record("jurisdictions = [\"jp\"]"), "\"jp\" is not a country code"),
+        (record("jurisdictions = [\"jp\"]"), "\"jp\" is not the code of a country"),
         (record("releasable_to = [\"CERT\"]"), "agency name \"CERT\" is not"),
         (record("expires = \"soon\""), "\"soon\" is not an RFC 3339 time"),
         (record("created = 1999-12-31"), "outside the years 2000 to 2100"),

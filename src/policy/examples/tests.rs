@@ -334,7 +334,7 @@ fn every_value_has_its_form_and_bounds() {
         (record("expires = \"soon\""), "\"soon\" is not an RFC 3339 time"),
         (record("created = 1999-12-31"), "outside the years 2000 to 2100"),
         (record("expires = 2026-11-22T10:00:00"), "is not an RFC 3339 time"),
-        (partner("country = \"Japan\""), "\"Japan\" is not a country code"),
+        (partner("country = \"Japan\""), "\"Japan\" is not the code of a country"),
         (partner("agency = \"cert\""), "agency name \"cert\" is not"),
         (partner("tags = []"), "tags is a table"),
         (partner("tags = { a = \"b\" }"), "a is a list"),

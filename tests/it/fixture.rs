@@ -49,8 +49,16 @@ when { resource has operation && principal.operations.contains(resource.operatio
 "#;
 
 /// Waits until a condition holds; looks again and again, and gives up loudly.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(DEADLINE, async {
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    eventually_within(DEADLINE, what, condition).await;
+}
+
+async fn eventually_within(
+    deadline: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
+    let waited = tokio::time::timeout(deadline, async {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
@@ -59,7 +67,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
             }
         }
     });
-    assert!(waited.await.is_ok(), "within {DEADLINE:?} it never came about that {what}");
+    assert!(waited.await.is_ok(), "within {deadline:?} it never came about that {what}");
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -367,8 +375,13 @@ pub(crate) async fn introduce(nodes: &[&RunningNode]) {
 /// Waits until every node considered its whole journal for all, under the rules in force, and holds
 /// receipts for all that it disclosed, and nothing grew between two looks.
 pub(crate) async fn settled(nodes: &[&RunningNode]) {
+    settled_within(DEADLINE, nodes).await;
+}
+
+/// The same for as many records as take longer.
+pub(crate) async fn settled_within(deadline: Duration, nodes: &[&RunningNode]) {
     let mut before = Vec::new();
-    eventually("every disclosure is receipted", async || {
+    eventually_within(deadline, "every disclosure is receipted", async || {
         let mut sizes = Vec::new();
         let mut settled = true;
         for node in nodes {

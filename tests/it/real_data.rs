@@ -8,9 +8,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::fixture::{self, CORE_ONLY, RunningNode};
 use crate::push::push;
+
+/// All rows to two partners, also by a build without optimisation on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(600);
 
 const ARGUMENTS: [&str; 4] = ["--kind", "indicator", "--timeout", "300"];
 
@@ -75,7 +79,7 @@ fn rejected_lines(file: &Path) -> Vec<u64> {
 
 /// Both partners hold receipted copies of this many disclosures.
 async fn is_durable_at_both(node: &RunningNode, partners: [&RunningNode; 2], records: u64) {
-    fixture::settled(&[node, partners[0], partners[1]]).await;
+    fixture::settled_within(SETTLED_WITHIN, &[node, partners[0], partners[1]]).await;
     for partner in partners {
         let view = node.partner(&partner.agency).await;
         assert_eq!((view.feed_size, view.receipted, view.exceptions), (records, records, 0));

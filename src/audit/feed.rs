@@ -34,7 +34,7 @@ pub(super) struct Feed {
     accounted: u64,
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
-    /// What was ever disclosed in this feed and not ordered erased.
+    /// The slots that were ever disclosed in this feed and not ordered erased.
     disclosed: GivenSlots,
     /// Those of them that were taken back and not disclosed again.
     retracted: Rows,
@@ -45,7 +45,7 @@ pub(super) struct Feed {
     /// What sorts of records were disclosed to the partner.
     sorts: Sorts,
     rescan: Rescan,
-    /// What the partner refused.
+    /// The refusals of the partner.
     pub(super) refused: Refused,
 }
 

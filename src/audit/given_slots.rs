@@ -61,7 +61,7 @@ impl GivenSlots {
         }
     }
 
-    /// What was given by either.
+    /// The slots that either gave.
     pub(super) fn join(mut self, other: &Self) -> Self {
         for index in 0..other.codes.len() {
             let row = RowNumber::at(index);

@@ -46,13 +46,13 @@ pub(super) struct Row {
     /// The number of the partner that it came from; 0 when it was submitted here.
     pub(super) partner: u16,
     pub(super) kind: Kind,
-    /// What is left of its content so far.
+    /// The rest of its content so far.
     pub(super) content: ContentLeft,
     /// Its series has no other record, so nothing has to be looked up about that.
     pub(super) is_alone: bool,
 }
 
-/// What is left of the content of a record at its entries since the newest erasure.
+/// The rest of the content of a record at its entries since the newest erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentLeft {
     All,
@@ -139,7 +139,7 @@ pub(super) struct Holdings {
     given: HashMap<u32, Given<u16>>,
     /// The end of the time for which a record may be kept, of rows whose header has one.
     retain_until: HashMap<u32, Timestamp>,
-    /// What partners gave of rows that are used by another's leave.
+    /// The slots that partners gave of rows which are used by another's leave.
     provenance: HashMap<(u32, u16), SlotMask>,
 }
 

@@ -184,7 +184,7 @@ impl Audit {
         )
     }
 
-    /// What an erasure says of its order.
+    /// The order that an erasure refers to.
     pub(super) fn check_erased(
         &mut self,
         erased: &pb::SlotsErased,

@@ -271,7 +271,7 @@ impl InForce {
         }
     }
 
-    /// What policy shows of a record; `None` when its files are not at hand.
+    /// The classes that policy shows of a record; `None` when its files are not at hand.
     fn shown(
         &mut self,
         number: u16,

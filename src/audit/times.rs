@@ -56,7 +56,7 @@ impl Signer {
     }
 }
 
-/// What was signed and when, by signer.
+/// The signed times, by signer.
 #[derive(Debug, Default)]
 pub(super) struct SignedTimes(BTreeMap<String, Signer>);
 

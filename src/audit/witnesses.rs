@@ -36,7 +36,7 @@ struct Commit {
     at: Timestamp,
 }
 
-/// What one witness cosigned.
+/// The checkpoints that one witness cosigned.
 #[derive(Debug)]
 struct Received {
     /// The newest checkpoint and when its cosignature came in.

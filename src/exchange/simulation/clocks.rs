@@ -19,7 +19,7 @@ const KEY_DAYS: i64 = 540;
 /// Tries in a row that nothing came of: more is a busy loop.
 const TRIES_MAX: usize = 3;
 
-/// What a wrong clock may break.
+/// The faults that a wrong clock may cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Broken {
     ErasedEarly,

@@ -187,7 +187,9 @@ async fn read(
 
 async fn read_for(args: &CaseArgs, context: &Context) -> Result<pb::GetTimelineResponse, CliError> {
     let channel = context.channel(&[Role::Analyst, Role::Auditor]).await?;
-    read(&args.case, args.limit, channel, context).await
+    let answer = read(&args.case, args.limit, channel, context).await?;
+    context.output.note_damaged(answer.damaged, "records");
+    Ok(answer)
 }
 
 async fn show(args: &CaseArgs, context: &Context) -> Result<(), CliError> {

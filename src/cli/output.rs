@@ -116,6 +116,15 @@ impl Output {
         let _ = writeln!(stderr, "{text}").and_then(|()| stderr.flush());
     }
 
+    /// A remark that so many things are missing from the result; nothing for none.
+    pub fn note_damaged(&self, count: u64, things: &str) {
+        if count > 0 {
+            self.note(&format!(
+                "{count} {things} cannot be read, because stored bytes are damaged; see `liaison status`"
+            ));
+        }
+    }
+
     /// A question; the answer is read elsewhere.
     pub fn prompt(&self, text: &str) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);

@@ -87,11 +87,7 @@ pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliEr
     }
     let is_end = token.is_empty();
     shown.finish(&token, context)?;
-    if damaged > 0 {
-        context.output.note(&format!(
-            "{damaged} records cannot be read, because stored bytes are damaged; see `liaison status`"
-        ));
-    }
+    context.output.note_damaged(damaged, "records");
     if found == 0 && is_end {
         context.output.note(&nothing_found(args));
     }

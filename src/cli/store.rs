@@ -28,8 +28,9 @@ pub struct CheckArgs {}
 
 /// Let the logs of a node whose newest copy is an old one be succeeded by new ones.
 ///
-/// For a stopped node that misses entries, by what its partners or its own leaf files and index show, when
-/// no newer copy exists. What is missing is lost for good; the node goes on behind what is left, with other log keys.
+/// For a stopped node that misses entries, by what its partners or its own leaf files and index show, or that damage
+/// keeps from starting, when no newer copy exists. In the latter case every entry behind the damaged place is
+/// given up. What is missing is lost for good; the node goes on behind what is left, with other log keys.
 /// Partners must accept its new card before anything is exchanged with them again.
 #[derive(Debug, Args)]
 #[command(after_help = "\

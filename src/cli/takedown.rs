@@ -65,6 +65,7 @@ pub(super) async fn run(command: TakedownCommand, context: &Context) -> Result<(
         .await
         .map_err(CliError::node("count the takedown results"))?
         .into_inner();
+    context.output.note_damaged(totals.damaged, "results");
     if context.output.format() != Format::Table {
         let document = schema::to_json("GetTakedownStatusResponse", &totals, Absent::Shown);
         return context.output.document(document);

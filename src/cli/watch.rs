@@ -65,6 +65,7 @@ pub(super) async fn run(args: &WatchArgs, context: &Context) -> Result<(), CliEr
 }
 
 fn show(response: &pb::WatchRecordsResponse, context: &Context) -> Result<(), CliError> {
+    context.output.note_damaged(response.damaged, "entries");
     let Some(view) = &response.record else { return Ok(()) };
     let record = RecordText::from_view(view);
     if context.output.format() == Format::Table {

@@ -30,7 +30,8 @@ pub struct AcceptedHeader {
 }
 
 impl View {
-    /// What the entries in `range` accepted. Ends after an error.
+    /// Returns what the entries in `range` accepted. A damaged entry is an error after which the rest follows; any
+    /// other error is the last item.
     pub fn headers(
         &self,
         range: Range<u64>,
@@ -39,23 +40,33 @@ impl View {
         let chunks = (range.start..end).step_by(CHUNK as usize);
         let found = chunks.flat_map(move |start| {
             match self.headers_in(start..end.min(start.saturating_add(CHUNK))) {
-                Ok(headers) => headers.into_iter().map(Ok).collect(),
+                Ok(headers) => headers,
                 Err(error) => vec![Err(error)],
             }
         });
         let mut failed = false;
-        found.take_while(move |header| !std::mem::replace(&mut failed, header.is_err()))
+        let fails = |header: &Result<_, JournalError>| {
+            header.as_ref().is_err_and(|error| !error.is_damage())
+        };
+        found.take_while(move |header| !std::mem::replace(&mut failed, fails(header)))
     }
 
-    fn headers_in(&self, range: Range<u64>) -> Result<Vec<AcceptedHeader>, JournalError> {
-        let mut found = Vec::new();
-        for (index, (_, position)) in range.clone().zip(self.journal().positions(range)?) {
-            let bytes = self.segments().read(position)?.payload;
-            if let (_, Event::RecordAccepted(accepted)) = super::entry::decode(index, &bytes)? {
-                found.push(header_of(index, &accepted)?);
-            }
-        }
-        Ok(found)
+    fn headers_in(
+        &self,
+        range: Range<u64>,
+    ) -> Result<Vec<Result<AcceptedHeader, JournalError>>, JournalError> {
+        let positions = range.clone().zip(self.journal().positions(range)?);
+        let header = |(index, (_, position))| {
+            let read = || {
+                let bytes = self.segments().read(position)?.payload;
+                match super::entry::decode(index, &bytes)? {
+                    (_, Event::RecordAccepted(accepted)) => header_of(index, &accepted).map(Some),
+                    _ => Ok(None),
+                }
+            };
+            read().transpose()
+        };
+        Ok(positions.filter_map(header).collect())
     }
 }
 
@@ -99,5 +110,19 @@ mod tests {
         }
         assert_eq!(headers(2..3), all[1..2]);
         assert_eq!(headers(4..9), []);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_an_error_and_the_headers_behind_it_follow() {
+        let mut journal = Journal::new();
+        let records: Vec<_> = ["a.example", "b.example", "c.example"]
+            .map(|value| journal.add(OWN, indicator(value, "", &[]), DAY))
+            .into();
+        journal.damage_entry(&records[1]);
+        let found: Vec<_> = journal.view().headers(0..u64::MAX).collect();
+        let ids = found.iter().map(|header| header.as_ref().map(|header| header.id).ok());
+        let expected = [Some(records[0].id()), None, Some(records[2].id())];
+        assert_eq!(ids.collect::<Vec<_>>(), expected);
+        assert!(found[1].as_ref().is_err_and(super::JournalError::is_damage));
     }
 }

@@ -7,7 +7,7 @@ use super::open::{self, JournalOptions};
 use super::transaction::Signing;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::draft::SeriesSecret;
-use crate::store::{EngineKind, StoreError};
+use crate::store::{EngineKind, Position, StoreError, flip_byte_of_frame};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -291,4 +291,64 @@ fn damage_before_the_index_keeps_the_index_and_the_leaves_when_they_cannot_be_ma
     );
     assert_eq!(std::fs::metadata(dir.path().join(JOURNAL_LEAVES)).unwrap().len(), 7 * 40);
     assert_eq!(run(dir.path(), 0).unwrap(), 7);
+}
+
+/// The error of a start that has to make the index over a damaged place.
+fn gap(found: Result<u64, JournalError>) -> crate::store::Damage {
+    match found {
+        Err(JournalError::Gap(damage)) => damage,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn damage_behind_the_end_of_the_index_names_the_place_and_the_ways_out() {
+    let both = BeforeAndAfter::new();
+    let old = std::fs::metadata(segment(&both.before)).unwrap().len() as usize;
+    let dir = tempfile::tempdir().unwrap();
+    copy(&both.after, dir.path());
+    // Two batches that the index does not have, and damage in the first of them.
+    run(dir.path(), 1).unwrap();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    copy(&both.before.join("index"), &dir.path().join("index"));
+    let at = Position { segment: 1, offset: old as u32 };
+    flip_byte_of_frame(dir.path(), at);
+    let before = files(&dir.path().join("segments"));
+    let error = run(dir.path(), 0).unwrap_err();
+    for part in [&at.to_string(), "newest copy", "store succeed", "Nothing was changed"] {
+        assert!(error.to_string().contains(part), "{part:?} in {error}");
+    }
+    assert_eq!(gap(Err(error)).start, at);
+    assert!(open::reindex(&options(dir.path()), signing()).is_err());
+    assert_eq!(files(&dir.path().join("segments")), before);
+    // The newest copy is a way out.
+    flip_byte_of_frame(dir.path(), at);
+    assert_eq!(run(dir.path(), 0).unwrap(), 9);
+    // So is a succession: the journal ends before the damaged place.
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    flip_byte_of_frame(dir.path(), at);
+    gap(run(dir.path(), 0));
+    let (ledger, writer, loss) =
+        open::open_after_loss(&options(dir.path()), signing(), Arc::new(now)).unwrap();
+    let loss = loss.unwrap();
+    assert_eq!((loss.recorded, loss.left, ledger.view().snapshot().size), (9, 5, 5));
+    drop(ledger);
+    writer.join().unwrap();
+    assert_eq!(std::fs::metadata(segment(dir.path())).unwrap().len(), old as u64);
+    assert_eq!(lost(run(dir.path(), 0)), loss, "the logs must be succeeded first");
+}
+
+#[test]
+fn a_node_that_can_start_gives_nothing_up_for_damage_before_the_end_of_its_index() {
+    let both = BeforeAndAfter::new();
+    let dir = tempfile::tempdir().unwrap();
+    copy(&both.after, dir.path());
+    let len = std::fs::metadata(segment(dir.path())).unwrap().len();
+    flip_byte_of_frame(dir.path(), Position::START);
+    let (ledger, writer, loss) =
+        open::open_after_loss(&options(dir.path()), signing(), Arc::new(now)).unwrap();
+    assert_eq!((loss, ledger.view().snapshot().size), (None, 7));
+    drop(ledger);
+    writer.join().unwrap();
+    assert_eq!(std::fs::metadata(segment(dir.path())).unwrap().len(), len);
 }

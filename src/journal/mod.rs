@@ -44,7 +44,7 @@ mod erase_tests;
 #[cfg(test)]
 mod loss_tests;
 
-use crate::store::StoreError;
+use crate::store::{Damage, StoreError};
 
 /// What stops the journal or a question to it.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,12 @@ pub enum JournalError {
     Root { size: u64, found: String, wanted: String },
     #[error("{0}")]
     Lost(loss::Loss),
+    #[error(
+        "the segments are damaged at {0}, and what the index lacks cannot be derived over a damaged place. \
+         Nothing was changed. Bring back the newest copy of the directory; if there is none, let the logs be \
+         succeeded with `liaison store succeed`: then every entry behind that place is given up"
+    )]
+    Gap(Damage),
     #[error("the index disagrees with the segments: {0}; run `liaison store reindex`")]
     Index(String),
     #[error("{0}")]
@@ -79,14 +85,27 @@ impl JournalError {
         matches!(self, Self::Store(StoreError::Corrupt { .. }))
     }
 
-    /// Returns whether a job of the writer asked for what cannot be written. The writer takes back what it
-    /// staged, refuses it, and goes on; all other errors of a job are of disk or program.
+    /// Returns whether a job of the writer asked for what cannot be written, or read something that is damaged. The
+    /// writer takes back what it staged, refuses it, and goes on; all other errors of a job are of disk or program.
     pub(super) const fn is_of_the_job(&self) -> bool {
         matches!(
             self,
             Self::EntryTooLarge { .. }
                 | Self::Entry { .. }
-                | Self::Store(StoreError::FrameTooLarge { .. } | StoreError::BatchTooLarge { .. })
+                | Self::Store(
+                    StoreError::FrameTooLarge { .. }
+                        | StoreError::BatchTooLarge { .. }
+                        | StoreError::Corrupt { .. }
+                )
         )
+    }
+}
+
+/// Returns `None` where stored bytes are damaged: a reader of many records counts that and goes on.
+pub fn unless_damaged<T>(read: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
     }
 }

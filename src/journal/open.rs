@@ -16,8 +16,8 @@ use super::view::{Recent, Snapshot, View};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{
-    DirLock, EngineKind, Examined, Index, IndexOptions, KeyRange, OpenOutcome, Order, Position,
-    SegmentOptions, Segments, StoreError, Table, check_writable,
+    Damage, DirLock, EngineKind, Examined, Extent, Index, IndexOptions, KeyRange, OpenOutcome,
+    Order, Position, SegmentOptions, Segments, StoreError, Table, check_writable,
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -60,7 +60,7 @@ pub fn open(
     clock: Clock,
 ) -> Result<(Ledger, Writer, StartReport), JournalError> {
     let signing = Arc::new(signing);
-    let store = Unopened::examine(options, &signing)?;
+    let store = Unopened::examine(options, &signing, Reading::BehindIndex)?;
     if let Some(loss) = store.loss()? {
         loss.keep(&options.dir)?;
         return Err(JournalError::Lost(loss));
@@ -95,7 +95,17 @@ pub fn open_after_loss(
     clock: Clock,
 ) -> Result<(Ledger, Writer, Option<Loss>), JournalError> {
     let signing = Arc::new(signing);
-    let store = Unopened::examine(options, &signing)?;
+    // What keeps an index from being made is given up; a node that can start gives up nothing.
+    let store = match Unopened::examine(options, &signing, Reading::BehindIndex) {
+        Ok(store) if store.has_sound_index() && store.loss()?.is_none() => store,
+        Ok(store) => {
+            // It holds the lock.
+            drop(store);
+            Unopened::examine(options, &signing, Reading::UpToDamage)?
+        }
+        Err(JournalError::Gap(_)) => Unopened::examine(options, &signing, Reading::UpToDamage)?,
+        Err(error) => return Err(error),
+    };
     let loss = store.loss()?;
     if let Some(loss) = &loss {
         loss.keep(&options.dir)?;
@@ -108,13 +118,22 @@ pub fn open_after_loss(
 /// Makes everything derived again from the segments.
 pub fn reindex(options: &JournalOptions, signing: Signing) -> Result<StartReport, JournalError> {
     let signing = Arc::new(signing);
-    let store = Unopened::examine(options, &signing)?;
+    let store = Unopened::examine(options, &signing, Reading::BehindIndex)?;
     if let Some(loss) = store.loss()? {
         return Err(JournalError::Lost(loss));
     }
     let (recovered, report) = store.recover(true)?;
     recovered.view.index().flush()?;
     Ok(report)
+}
+
+/// The part of the segments that a start reads before anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// What the index does not cover. It cannot be made over a damaged place.
+    BehindIndex,
+    /// Everything up to the first damaged place, because the rest is given up.
+    UpToDamage,
 }
 
 /// A locked store, of which nothing was changed yet.
@@ -131,6 +150,7 @@ impl<'a> Unopened<'a> {
     fn examine(
         options: &'a JournalOptions,
         signing: &'a Arc<Signing>,
+        reading: Reading,
     ) -> Result<Self, JournalError> {
         let dir = &options.dir;
         if !dir.is_dir() {
@@ -146,7 +166,12 @@ impl<'a> Unopened<'a> {
             Some(index) => index.watermark()?,
             None => None,
         };
-        let examined = Segments::examine(lock, dir, options.segments.clone(), watermark)?;
+        let extent = match reading {
+            Reading::BehindIndex => Extent::Behind(watermark),
+            Reading::UpToDamage => Extent::UpToDamage,
+        };
+        let examined = Segments::examine(lock, dir, options.segments.clone(), extent);
+        let examined = examined.map_err(gap)?;
         let commit = examined.recovery().last_commit.as_ref();
         let checkpoint = commit.map(|commit| commit.checkpoint.clone()).unwrap_or_default();
         let target = Target::read(&checkpoint, &signing.agency)?;
@@ -158,16 +183,27 @@ impl<'a> Unopened<'a> {
         let (dir, end) = (&self.options.dir, self.examined.recovery().end);
         let left = self.target.size;
         let found = Loss::find(dir, end, left, self.index.as_ref())?;
+        let found = found.or_else(|| {
+            let damage = self.examined.recovery().given_up.as_ref()?;
+            let witness = format!("damage at {}", damage.start);
+            Some(Loss { recorded: left + 1, left, witness })
+        });
         let genesis = || Loss { recorded: 1, left, witness: "the first segment".to_owned() };
         Ok(found.or_else(|| (left == 0).then(genesis)))
     }
 
+    /// Returns whether the index goes no further than the segments, so that only what is behind it is read.
+    fn has_sound_index(&self) -> bool {
+        self.watermark.is_some_and(|watermark| watermark <= self.examined.recovery().end)
+    }
+
     fn recover(self, rebuild: bool) -> Result<(Recovered, StartReport), JournalError> {
+        let is_sound = self.has_sound_index();
         let Self { options, signing, index, watermark, examined, target } = self;
         let recovery = examined.recovery().clone();
         let start = StartReport { torn_bytes: recovery.torn_bytes, ..StartReport::default() };
         let mut segments = examined.repair()?;
-        let is_sound = watermark.is_some_and(|watermark| watermark <= recovery.end);
+        let is_kept = index.is_some() && is_sound && rebuild;
         if let Some(index) = index.filter(|_| is_sound && !rebuild) {
             let from = watermark.unwrap_or(Position::START);
             match catch_up(options, signing, &mut segments, index, from, &target) {
@@ -183,7 +219,7 @@ impl<'a> Unopened<'a> {
         // Damage that stands before the position to which the index goes was not looked for yet. An
         // index that cannot be made again is kept.
         if let Some(damaged) = segments.reader().scan(Position::START).find_map(Result::err) {
-            return Err(damaged.into());
+            return Err(if is_kept { damaged.into() } else { gap(damaged) });
         }
         remove_leaves(&options.dir)?;
         let index = Index::rebuild(&options.index())?;
@@ -192,6 +228,18 @@ impl<'a> Unopened<'a> {
         let rebuilt = recovery.end != Position::START && replayed_entries > 0;
         let report = StartReport { replayed_entries, rebuilt, ..start };
         Ok((Recovered { segments, state, view }, report))
+    }
+}
+
+/// Damage where the index has to be made from what is damaged.
+fn gap(error: StoreError) -> JournalError {
+    match error {
+        StoreError::Corrupt { segment, offset, found } => {
+            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            let start = Position { segment, offset };
+            JournalError::Gap(Damage { start, end: offset, found })
+        }
+        other => other.into(),
     }
 }
 

@@ -20,6 +20,16 @@ impl Progress {
         Self { rescan: Rescan { rules, next: 0, end: self.considered.min(rules) }, ..self }
     }
 
+    /// Returns the part of it that ends before an entry which could not be decided. A start goes on from there, so
+    /// that the entry is considered once it can be read.
+    #[must_use]
+    pub fn before(self, undecided: Option<u64>) -> Self {
+        let most = undecided.unwrap_or(u64::MAX);
+        let Rescan { rules, next, end } = self.rescan;
+        let rescan = Rescan { rules, next: next.min(most), end: end.min(most) };
+        Self { considered: self.considered.min(most), rescan }
+    }
+
     /// Everything is to be looked at again, under the same rules.
     #[must_use]
     pub fn again(self) -> Self {

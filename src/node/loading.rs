@@ -2,10 +2,10 @@
 
 use super::disclose::Discloser;
 use crate::exchange::{Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
-use crate::journal::JournalError;
 use crate::journal::entry;
 use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
@@ -44,7 +44,9 @@ fn fill_batch(
     let mut envelopes = Vec::with_capacity(entries.len());
     for (index, bytes) in (start..).zip(&entries) {
         let entry = entry::decode_feed(index, bytes)?;
-        envelopes.push(envelope_for(view, discloser, &entry)?);
+        // A damaged record is not sent either; the partner says so, and gets it once it can be read.
+        let envelope = unless_damaged(envelope_for(view, discloser, &entry))?;
+        envelopes.push(envelope.unwrap_or_default());
     }
     Ok(pb::FeedBatch { start, entries, envelopes, note })
 }

@@ -89,7 +89,12 @@ fn answer(
     });
     let totals = timeline.totals.into_iter();
     let totals = totals.map(|(kind, count)| pb::Count { name: kind.name().to_owned(), count });
-    Ok(pb::GetTimelineResponse { case, events, totals: totals.collect() })
+    Ok(pb::GetTimelineResponse {
+        case,
+        events,
+        totals: totals.collect(),
+        damaged: timeline.damaged,
+    })
 }
 
 fn event_view(

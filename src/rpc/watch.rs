@@ -1,9 +1,9 @@
 //! Following the journal: what is there from a cursor on, and then what comes.
 
 use super::{Context, refusal};
-use crate::journal::JournalError;
 use crate::journal::query::record_view;
-use crate::journal::view::View;
+use crate::journal::view::{Kept, View};
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::policy::{Sight, Visibility};
 use crate::record::kind::Kind;
@@ -75,17 +75,32 @@ fn read_step(
     let size = view.snapshot().size;
     let (mut answers, mut bytes, mut cursor) = (Vec::new(), 0, from);
     while cursor < size && cursor < from + STEP_ENTRIES_MAX && bytes < STEP_BYTES_MAX {
-        let kept = view.accepted_at(cursor)?;
+        let found = unless_damaged(view.accepted_at(cursor))?;
         cursor += 1;
-        let Some(kept) = kept else { continue };
-        let is_hidden = sight.of_record(&kept.status()) == Visibility::Nothing;
-        if is_hidden || kind.is_some_and(|kind| kind != kept.record.kind()) {
-            continue;
+        let answer = match found {
+            Some(kept) => {
+                let is_wanted = |kept: &Kept| {
+                    sight.of_record(&kept.status()) != Visibility::Nothing
+                        && kind.is_none_or(|kind| kind == kept.record.kind())
+                };
+                let Some(kept) = kept.filter(is_wanted) else { continue };
+                let record = Some(record_view(view, &kept, sight)?);
+                pb::WatchRecordsResponse { record, cursor, damaged: 0 }
+            }
+            None => pb::WatchRecordsResponse { record: None, cursor, damaged: 1 },
+        };
+        match answers.last_mut() {
+            // A run of damaged entries is one response.
+            Some(pb::WatchRecordsResponse { cursor: last, damaged, .. })
+                if answer.damaged > 0 && *damaged > 0 && *last + 1 == cursor =>
+            {
+                (*last, *damaged) = (cursor, *damaged + 1);
+            }
+            _ => {
+                bytes += answer.encoded_len();
+                answers.push(answer);
+            }
         }
-        let record = Some(record_view(view, &kept, sight)?);
-        let answer = pb::WatchRecordsResponse { record, cursor };
-        bytes += answer.encoded_len();
-        answers.push(answer);
     }
     Ok(Step { answers, cursor })
 }

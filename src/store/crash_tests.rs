@@ -13,8 +13,9 @@ use super::batch::{BATCH_BYTES_MAX, Batch};
 use super::disk::Disk;
 use super::error::StoreError;
 use super::frame::{FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
+use super::lock::DirLock;
 use super::position::Position;
-use super::recovery::Recovery;
+use super::recovery::{Extent, Recovery};
 use super::segment::{Appended, SEGMENT_HEADER_BYTES, SegmentOptions, Segments};
 
 /// Writes, but never waits for the disk: the tests cut files short themselves.
@@ -233,6 +234,39 @@ fn a_checkup_names_every_damaged_place_and_goes_on_behind_it() {
     assert_eq!(rest, 12);
     assert!(reader.read(lost).is_err());
     assert_eq!(reader.damages().len(), 2, "a place is noted once");
+}
+
+#[test]
+fn everything_behind_damage_is_given_up_only_where_the_caller_says_so() {
+    let of_segment = |flip: &dyn Fn(&Appended) -> Position| {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut segments, _) = open_with(dir.path(), options(300), None).unwrap();
+        let appended: Vec<Appended> = (1..=9).map(|n| append(&mut segments, n)).collect();
+        drop(segments);
+        let first = appended.iter().position(|batch| batch.positions[0].segment == 2).unwrap();
+        let at = flip(&appended[first]);
+        let file = OpenOptions::new().write(true).open(segment_file(dir.path(), 2)).unwrap();
+        file.write_all_at(&[0xEE], u64::from(at.offset) + 2).unwrap();
+        assert!(matches!(
+            open_with(dir.path(), options(300), None),
+            Err(StoreError::Corrupt { .. })
+        ));
+        let lock = DirLock::acquire(dir.path()).unwrap();
+        let examined =
+            Segments::examine(lock, dir.path(), options(300), Extent::UpToDamage).unwrap();
+        let recovery = examined.recovery().clone();
+        assert_eq!(recovery.given_up.as_ref().map(|damage| damage.start.segment), Some(2));
+        drop(examined.repair().unwrap());
+        // What is left is whole, and the log goes on behind it.
+        let (mut segments, after) = open_with(dir.path(), options(300), None).unwrap();
+        assert_eq!((after.end, after.torn_bytes), (recovery.end, 0));
+        append(&mut segments, 1);
+        (recovery.end, appended[first - 1].end, appended[first].positions[0])
+    };
+    let (end, before, first) = of_segment(&|batch| batch.positions[1]);
+    assert!(end == before || end == first, "{end} is the end of the last sound batch");
+    let (end, before, _) = of_segment(&|_| Position { segment: 2, offset: 0 });
+    assert_eq!(end, before, "a segment without its header is given up as a whole");
 }
 
 #[test]

@@ -111,3 +111,15 @@ impl Checkup {
         })
     }
 }
+
+/// Damages the frame at a position within its payload; the second time, the frame is as it was.
+#[cfg(test)]
+pub(crate) fn flip_byte_of_frame(store: &std::path::Path, at: Position) {
+    use std::os::unix::fs::FileExt as _;
+    let path = super::reader::segment_path(&store.join("segments"), at.segment);
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let offset = u64::from(at.offset) + FRAME_HEADER_BYTES as u64;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x80], offset).unwrap();
+}

@@ -44,6 +44,8 @@ mod memory_engine;
 
 pub use batch::{BATCH_BYTES_MAX, Batch};
 pub use committed::{Committed, Piece};
+#[cfg(test)]
+pub(crate) use damage::flip_byte_of_frame;
 pub use damage::{Checkup, DAMAGES_MAX, Damage};
 pub use disk::{Disk, SystemDisk, check_writable, sync_dir};
 pub use engine::{
@@ -61,5 +63,5 @@ pub use opening::Examined;
 pub use overlay::{OVERLAY_BYTES_MAX, OVERLAY_RUNS_MAX};
 pub use position::Position;
 pub use reader::{Scan, SegmentReader};
-pub use recovery::{LastCommit, Recovery};
+pub use recovery::{Extent, LastCommit, Recovery};
 pub use segment::{Appended, SEGMENT_BYTES_MAX, SegmentOptions, Segments};

@@ -15,7 +15,7 @@ use super::lock::DirLock;
 use super::overwrite::SideFile;
 use super::position::Position;
 use super::reader::{Shared, segment_path};
-use super::recovery::{Recovery, Repair, examine};
+use super::recovery::{Extent, Recovery, Repair, examine};
 use super::segment::{SegmentOptions, Segments, create_segment, open_for_writing};
 
 /// The segments of a locked directory, examined and not yet repaired.
@@ -40,7 +40,7 @@ impl Segments {
         if last_segment(&segments)?.is_none() {
             create_segment(&segments, 1, &*options.disk)?;
         }
-        let examined = Self::examine(lock, dir, options, None)?;
+        let examined = Self::examine(lock, dir, options, Extent::Behind(None))?;
         if examined.recovery.end != Position::START {
             return Err(StoreError::Begun { dir: segments });
         }
@@ -48,14 +48,11 @@ impl Segments {
     }
 
     /// Finishes an interrupted overwriting and finds the end of the log.
-    ///
-    /// `from` is the end of a batch up to which the caller trusts the log, so that less is read;
-    /// without it, or if it is not such an end, everything is checked.
     pub fn examine(
         lock: DirLock,
         dir: &Path,
         options: SegmentOptions,
-        from: Option<Position>,
+        extent: Extent,
     ) -> Result<Examined, StoreError> {
         let segments = dir.join("segments");
         let last = match segments.is_dir() {
@@ -66,7 +63,9 @@ impl Segments {
         let side_file = SideFile::open(dir)?;
         sync_dir(dir).map_err(StoreError::io("sync", dir))?;
         side_file.redo(&segments, &*options.disk)?;
-        let (recovery, repair) = examine(&segments, last, from)?;
+        let (recovery, repair) = examine(&segments, last, extent)?;
+        // Segments behind a damaged place that is given up go.
+        let last = last.min(recovery.end.segment);
         Ok(Examined { dir: segments, options, last, side_file, recovery, repair, lock })
     }
 
@@ -76,7 +75,7 @@ impl Segments {
         options: SegmentOptions,
         from: Option<Position>,
     ) -> Result<(Self, Recovery), StoreError> {
-        let examined = Self::examine(DirLock::acquire(dir)?, dir, options, from)?;
+        let examined = Self::examine(DirLock::acquire(dir)?, dir, options, Extent::Behind(from))?;
         let recovery = examined.recovery.clone();
         Ok((examined.repair()?, recovery))
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::disk::Disk;
+use super::damage::Damage;
+use super::disk::{Disk, sync_dir};
 use super::error::StoreError;
 use super::frame::{
     Commit, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, Flaw, FrameKind, RawFrame, parse,
@@ -44,6 +45,18 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Where checking began: what was given, or the start if that was no end of a batch.
     pub checked_from: Position,
+    /// The damaged place behind which everything is given up.
+    pub given_up: Option<Damage>,
+}
+
+/// The part of the log that start-up examines, and what damage in it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything behind the end of a batch up to which the caller trusts the log; without it, or if it is not such
+    /// an end, everything. Damage is an error.
+    Behind(Option<Position>),
+    /// Everything up to the first damaged place. What lies behind is given up: a repair removes it.
+    UpToDamage,
 }
 
 /// The commit that closes the log.
@@ -72,10 +85,20 @@ pub(super) struct Repair {
     header: Option<u32>,
     /// This segment is cut to this length.
     cut: Option<(u32, u64)>,
+    /// These segments are removed.
+    removed: Option<(u32, u32)>,
 }
 
 impl Repair {
     pub(super) fn carry_out(self, dir: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
+        if let Some((first, last)) = self.removed {
+            // The last first: segments never have a gap, whenever this is cut short.
+            for number in (first..=last).rev() {
+                let path = segment_path(dir, number);
+                std::fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            }
+            sync_dir(dir).map_err(StoreError::io("sync", dir))?;
+        }
         if let Some(number) = self.header {
             let path = segment_path(dir, number);
             let file = OpenOptions::new()
@@ -95,8 +118,12 @@ impl Repair {
 pub(super) fn examine(
     dir: &Path,
     last: u32,
-    from: Option<Position>,
+    extent: Extent,
 ) -> Result<(Recovery, Repair), StoreError> {
+    let from = match extent {
+        Extent::Behind(from) => from,
+        Extent::UpToDamage => return examine_up_to_damage(dir, last),
+    };
     let mut repair = Repair::default();
     let whole = if is_unstarted(dir, last)? {
         repair.header = Some(last);
@@ -129,7 +156,44 @@ pub(super) fn examine(
         end = Position::first_of(last);
     }
     let last_commit = commit_before(dir, end)?;
-    Ok((Recovery { end, last_commit, torn_bytes, checked_from: from }, repair))
+    let recovery = Recovery { end, last_commit, torn_bytes, checked_from: from, given_up: None };
+    Ok((recovery, repair))
+}
+
+/// Does the same for a caller that gives up whatever lies behind the first damaged place.
+fn examine_up_to_damage(dir: &Path, last: u32) -> Result<(Recovery, Repair), StoreError> {
+    let flaw = match examine(dir, last, Extent::Behind(None)) {
+        Err(StoreError::Corrupt { segment, offset, found }) => (segment, offset, found),
+        sound => return sound,
+    };
+    let (number, offset, found) = flaw;
+    let start = Position { segment: number, offset: fitting(number, offset)? };
+    let given_up = Some(Damage { start, end: start.offset, found });
+    let mut repair = Repair::default();
+    let (end, kept) = match open(dir, number) {
+        Ok(segment) => {
+            let first = Position::first_of(number);
+            let committed = walk(dir, &segment, first.offset.into())?.committed;
+            repair.cut = Some((number, committed));
+            (Position { segment: number, offset: fitting(number, committed)? }, number)
+        }
+        // Without its header nothing of a segment is left; without the first, nothing of the log.
+        Err(StoreError::Corrupt { .. }) if number > 1 => {
+            let before = open(dir, number - 1)?;
+            (Position { segment: number - 1, offset: fitting(number - 1, before.len)? }, number - 1)
+        }
+        Err(error) => return Err(error),
+    };
+    repair.removed = (kept < last).then_some((kept + 1, last));
+    let mut torn_bytes = 0;
+    for number in end.segment..=last {
+        let path = segment_path(dir, number);
+        let len = std::fs::metadata(&path).map_err(StoreError::io("examine", &path))?.len();
+        torn_bytes += if number == end.segment { len - u64::from(end.offset) } else { len };
+    }
+    let last_commit = commit_before(dir, end)?;
+    let checked_from = Position::START;
+    Ok((Recovery { end, last_commit, torn_bytes, checked_from, given_up }, repair))
 }
 
 fn corrupt(segment: u32, offset: u64, found: impl ToString) -> StoreError {

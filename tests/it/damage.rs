@@ -184,6 +184,16 @@ async fn damage_in_the_middle_is_named_and_the_rest_is_answered() {
         "{}",
         words(&query)
     );
+    // A follower from the beginning gets the rest too, and is told of the gap.
+    let request = pb::WatchRecordsRequest::default();
+    let mut stream = node.analyst().await.watch_records(request).await.unwrap().into_inner();
+    let (mut shown, mut missing) = (0, 0);
+    while shown + missing < ROWS as u64 {
+        let answer = stream.message().await.unwrap().unwrap();
+        shown += u64::from(answer.record.is_some());
+        missing += answer.damaged;
+    }
+    assert_eq!((shown, missing), (ROWS as u64 - 1, 1));
     // What is new is signed and found.
     node.submit(vec![indicator("new.example", "")]).await;
     let query = liaison(&["query", "new.example", "--client"], &[&analyst]).await;

@@ -2,12 +2,12 @@
 
 use super::candidates::{Candidates, Merge};
 use super::filter::CaseSelector;
-use super::glance::Glance;
 use crate::ident::SeriesId;
-use crate::journal::JournalError;
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::view::{Kept, View};
+use crate::journal::{JournalError, unless_damaged};
+use crate::pb;
 use crate::policy::Sight;
 use crate::record::content::Content;
 use crate::record::header::Header;
@@ -27,6 +27,8 @@ pub struct CaseScope {
     pub(super) references: BTreeSet<String>,
     /// Journal index of the newest revision among them.
     newest: Option<u64>,
+    /// Entries of records that may be the case and cannot be read.
+    pub(super) damaged: BTreeSet<u64>,
 }
 
 impl CaseScope {
@@ -112,6 +114,8 @@ pub struct Timeline {
     pub events: Vec<TimelineEvent>,
     /// All records by kind, those that are not among the events too.
     pub totals: Vec<(Kind, u64)>,
+    /// Records that may belong to the case and cannot be read.
+    pub damaged: u64,
 }
 
 /// What decides whether a record stays when there are more than asked for: what comes in masses
@@ -134,7 +138,13 @@ impl View {
         match selector {
             CaseSelector::Series(series) => {
                 for head in self.series_heads(*series)? {
-                    self.case_of(head.id, &mut scope)?;
+                    if unless_damaged(self.case_of(head.id, &mut scope))?.is_none() {
+                        scope
+                            .damaged
+                            .extend(self.place(&head.id)?.map(|place| place.journal_index));
+                        // What links to it is found nevertheless.
+                        scope.series.extend((head.kind == Kind::Case).then_some(*series));
+                    }
                 }
             }
             CaseSelector::Reference(reference) => {
@@ -188,21 +198,44 @@ impl View {
             if self.index().read(Table::Search, &key)?.is_none() {
                 continue;
             }
-            if let Some(glance) = self.glance(journal_index)?
-                && let Some(Content::Case(case)) = glance.content(self, sight)?
-                && search::folded_reference(&case.reference) == wanted
-            {
-                scope.add(glance.series, case.reference, journal_index);
+            match unless_damaged(self.case_at(journal_index, sight))? {
+                Some(Some((series, Some(case))))
+                    if search::folded_reference(&case.reference) == wanted =>
+                {
+                    scope.add(series, case.reference, journal_index);
+                }
+                Some(Some((series, None))) => {
+                    scope.series.insert(series);
+                    scope.damaged.insert(journal_index);
+                }
+                Some(_) => {}
+                None => {
+                    scope.damaged.insert(journal_index);
+                }
             }
-            if scope.series.len() >= CASE_SERIES_MAX {
+            if scope.series.len().max(scope.damaged.len()) >= CASE_SERIES_MAX {
                 break;
             }
         }
         Ok(())
     }
 
-    /// What is known of a case; `None` if nothing is. Of more than `limit` records, indicators and
-    /// takedown results are left out first, and the oldest of them first.
+    /// Returns the case that an entry accepted, with its series; without content if that alone cannot be read.
+    fn case_at(
+        &self,
+        journal_index: u64,
+        sight: &Sight,
+    ) -> Result<Option<(SeriesId, Option<pb::Case>)>, JournalError> {
+        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
+        Ok(match unless_damaged(glance.content(self, sight))? {
+            Some(Some(Content::Case(case))) => Some((glance.series, Some(case))),
+            Some(_) => None,
+            None => Some((glance.series, None)),
+        })
+    }
+
+    /// Returns what is known of a case; `None` if nothing is. Of more than `limit` records, indicators and
+    /// takedown results are left out first, and the oldest of them first. Damaged records are counted apart.
     pub fn timeline(
         &self,
         selector: &CaseSelector,
@@ -212,12 +245,17 @@ impl View {
         let scope = self.case_scope(selector, sight)?;
         let mut chosen = BTreeSet::new();
         let mut totals = BTreeMap::new();
+        let mut damaged = scope.damaged.len() as u64;
         let candidates = Merge::new(self.index(), scope.terms(), self.snapshot().size)?;
         for journal_index in Candidates::Merge(candidates) {
-            let Some(glance) = self.glance(journal_index?)? else { continue };
-            if let Some(rank) = self.rank(&glance, &scope, sight)? {
-                *totals.entry(glance.kind).or_default() += 1;
-                chosen.insert(rank);
+            let journal_index = journal_index?;
+            match unless_damaged(self.rank(journal_index, &scope, sight))? {
+                Some(Some((kind, rank))) => {
+                    *totals.entry(kind).or_default() += 1;
+                    chosen.insert(rank);
+                }
+                Some(None) => {}
+                None => damaged += u64::from(!scope.damaged.contains(&journal_index)),
             }
             if chosen.len() > limit {
                 chosen.pop_first();
@@ -225,40 +263,52 @@ impl View {
         }
         let case = match scope.newest {
             Some(journal_index) => {
-                self.accepted_at(journal_index)?.filter(|kept| sight.counts(&kept.status()))
+                let found = unless_damaged(self.accepted_at(journal_index))?;
+                damaged += u64::from(found.is_none());
+                found.flatten().filter(|kept| sight.counts(&kept.status()))
             }
             None => None,
         };
-        if case.is_none() && chosen.is_empty() {
+        if case.is_none() && chosen.is_empty() && damaged == 0 {
             return Ok(None);
         }
-        let events = self.load(chosen)?;
-        Ok(Some(Timeline { case, events, totals: totals.into_iter().collect() }))
+        let events = self.load(chosen, &mut damaged)?;
+        Ok(Some(Timeline { case, events, totals: totals.into_iter().collect(), damaged }))
     }
 
-    /// Where a record stands among those of the case; `None` if it does not belong there.
+    /// Returns where the record that an entry accepted stands among those of the case, with its kind; `None` if it
+    /// does not belong there.
     fn rank(
         &self,
-        glance: &Glance,
+        journal_index: u64,
         scope: &CaseScope,
         sight: &Sight,
-    ) -> Result<Option<Rank>, JournalError> {
+    ) -> Result<Option<(Kind, Rank)>, JournalError> {
+        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
         if scope.series.contains(&glance.series) || glance.is_superseded(self)? {
             return Ok(None);
         }
         let Some(content) = glance.content(self, sight)? else { return Ok(None) };
-        Ok(scope.contains(glance.series, &content).then(|| Rank {
-            singular: is_singular(glance.kind),
-            at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),
-            journal_index: glance.journal_index,
+        Ok(scope.contains(glance.series, &content).then(|| {
+            let rank = Rank {
+                singular: is_singular(glance.kind),
+                at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),
+                journal_index,
+            };
+            (glance.kind, rank)
         }))
     }
 
-    fn load(&self, chosen: BTreeSet<Rank>) -> Result<Vec<TimelineEvent>, JournalError> {
+    fn load(
+        &self,
+        chosen: BTreeSet<Rank>,
+        damaged: &mut u64,
+    ) -> Result<Vec<TimelineEvent>, JournalError> {
         let mut events = Vec::with_capacity(chosen.len());
         for Rank { at_ms, journal_index, .. } in chosen {
-            let kept = self.accepted_at(journal_index)?;
-            events.extend(kept.map(|kept| TimelineEvent { at_ms, kept }));
+            let kept = unless_damaged(self.accepted_at(journal_index))?;
+            *damaged += u64::from(kept.is_none());
+            events.extend(kept.flatten().map(|kept| TimelineEvent { at_ms, kept }));
         }
         events.sort_by_key(|event| (event.at_ms, event.kept.journal_index));
         Ok(events)

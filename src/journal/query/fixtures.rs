@@ -11,7 +11,7 @@ use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::personal;
 use crate::record::signed::Verified;
-use crate::store::EngineKind;
+use crate::store::{EngineKind, flip_byte_of_frame};
 use crate::value::Value;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -29,7 +29,7 @@ pub(in crate::journal) const DAY_MS: u64 = 86_400_000;
 pub(in crate::journal) struct Journal {
     ledger: Ledger,
     _writer: Writer,
-    _dir: TempDir,
+    dir: TempDir,
     /// What its clock says, milliseconds since 1970.
     now_ms: Arc<AtomicU64>,
     runtime: tokio::runtime::Runtime,
@@ -152,7 +152,7 @@ impl Journal {
         Self {
             ledger,
             _writer: writer,
-            _dir: dir,
+            dir,
             now_ms,
             runtime,
             heads: HashMap::new(),
@@ -162,6 +162,19 @@ impl Journal {
 
     pub(in crate::journal) fn view(&self) -> &View {
         self.ledger.view()
+    }
+
+    /// Damages the stored content of a record, or mends it.
+    pub(in crate::journal) fn damage_content(&self, of: &Verified) {
+        let place = self.view().place(&of.id()).unwrap().unwrap();
+        flip_byte_of_frame(self.dir.path(), place.content);
+    }
+
+    /// Damages the entry that accepted a record, or mends it.
+    pub(in crate::journal) fn damage_entry(&self, of: &Verified) {
+        let place = self.view().place(&of.id()).unwrap().unwrap();
+        let position = self.view().journal().position(place.journal_index).unwrap();
+        flip_byte_of_frame(self.dir.path(), position);
     }
 
     /// Makes an entry at a time; what comes later is made then too.

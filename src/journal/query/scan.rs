@@ -3,10 +3,10 @@
 use super::candidates::{Candidates, Gather, Merge, is_narrow};
 use super::case::CaseScope;
 use super::filter::{Created, Filter};
-use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::search;
 use crate::journal::view::{Kept, View};
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb::journal_entry::Event;
 use crate::record::commit;
 use crate::record::header::Header;
@@ -37,7 +37,7 @@ pub struct Candidate {
     pub journal_index: u64,
     /// It meets the filter.
     pub hit: Option<Hit>,
-    /// It cannot be read, so nobody knows.
+    /// It cannot be read, so nobody knows, and that was not counted when the case was looked up.
     pub is_damaged: bool,
 }
 
@@ -84,8 +84,13 @@ impl View {
         most: usize,
     ) -> Result<Step, JournalError> {
         let mut hits = Vec::new();
+        let search = self.search(filter, before)?;
         let (mut examined, mut bytes, mut damaged) = (0, 0, 0);
-        for candidate in self.search(filter, before)? {
+        // Every step looks the case up; the first one alone counts what it cannot read of it.
+        if before == u64::MAX {
+            damaged += search.scope.as_ref().map_or(0, |scope| scope.damaged.len() as u64);
+        }
+        for candidate in search {
             let Candidate { journal_index, hit, is_damaged } = candidate?;
             examined += 1;
             damaged += u64::from(is_damaged);
@@ -200,10 +205,12 @@ impl Iterator for Search<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let examined = self.candidates.next()?.and_then(|journal_index| {
             let candidate = |hit, is_damaged| Ok(Candidate { journal_index, hit, is_damaged });
-            match self.examine(journal_index) {
-                Ok(hit) => candidate(hit, false),
-                Err(error) if error.is_damage() => candidate(None, true),
-                Err(error) => Err(error),
+            match unless_damaged(self.examine(journal_index))? {
+                Some(hit) => candidate(hit, false),
+                None => {
+                    let counted = |scope: &CaseScope| scope.damaged.contains(&journal_index);
+                    candidate(None, !self.scope.as_ref().is_some_and(counted))
+                }
             }
         });
         Some(examined)

@@ -2,9 +2,9 @@
 
 use super::candidates::{Candidates, Merge};
 use crate::ident::Timestamp;
-use crate::journal::JournalError;
 use crate::journal::search;
 use crate::journal::view::View;
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::policy::Sight;
 use crate::record::content::Content;
@@ -27,12 +27,14 @@ struct Totals {
     providers: HashMap<String, u64>,
     countries: HashMap<String, u64>,
     statuses: HashMap<i32, u64>,
+    /// Results that may be missing because they cannot be read.
+    damaged: u64,
 }
 
 impl View {
     /// Totals of the takedown results that name a case, or of all, as far as they count for this sight.
-    /// Results that were withdrawn are not counted. The day is that of the action; of the record if it
-    /// tells none. Every result is looked at, until `is_wanted` is false: then nobody gets the totals.
+    /// Results that were withdrawn are not counted, and damaged ones are counted apart. The day is that of the
+    /// action; of the record if it tells none. Every result is looked at, until `is_wanted` is false: then nobody gets the totals.
     pub fn takedown_status(
         &self,
         reference: Option<&str>,
@@ -50,21 +52,38 @@ impl View {
             if !is_wanted() {
                 break;
             }
-            let Some(glance) = self.glance(journal_index?)? else { continue };
-            if glance.kind != Kind::TakedownResult
-                || glance.head(self)?.is_none_or(|head| head.id != glance.id)
-            {
+            let Some(found) = unless_damaged(self.takedown_at(journal_index?, sight))? else {
+                totals.damaged += 1;
                 continue;
-            }
-            if let Some(Content::TakedownResult(result)) = glance.content(self, sight)?
+            };
+            if let Some((result, created_at_ms)) = found
                 && wanted.as_ref().is_none_or(|wanted| {
                     search::folded_reference(&result.case_reference) == *wanted
                 })
             {
-                totals.count(result, glance.created_at_ms);
+                totals.count(result, created_at_ms);
             }
         }
         Ok(totals.answer())
+    }
+
+    /// Returns the takedown result that an entry accepted, with the time of the record; `None` if it is none that
+    /// counts.
+    fn takedown_at(
+        &self,
+        journal_index: u64,
+        sight: &Sight,
+    ) -> Result<Option<(pb::TakedownResult, u64)>, JournalError> {
+        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
+        if glance.kind != Kind::TakedownResult
+            || glance.head(self)?.is_none_or(|head| head.id != glance.id)
+        {
+            return Ok(None);
+        }
+        Ok(match glance.content(self, sight)? {
+            Some(Content::TakedownResult(result)) => Some((result, glance.created_at_ms)),
+            _ => None,
+        })
     }
 }
 
@@ -98,6 +117,7 @@ impl Totals {
             by_provider,
             by_country: most_first(self.countries),
             by_status: most_first(statuses),
+            damaged: self.damaged,
         }
     }
 }

@@ -469,3 +469,45 @@ proptest! {
         }
     }
 }
+
+/// The results, cases and events that a node counts and shows, with what it says is missing.
+fn counted(view: &View) -> (u64, u64, usize, u64) {
+    let totals = view.takedown_status(None, &analyst(), || true).unwrap();
+    let selector = CaseSelector::parse("NPA-1").unwrap();
+    let timeline = view.timeline(&selector, 9, &analyst()).unwrap().unwrap();
+    (totals.total, totals.damaged, timeline.events.len(), timeline.damaged)
+}
+
+#[test]
+fn totals_and_time_lines_go_on_behind_damage_and_say_how_much_is_missing() {
+    let mut journal = Journal::new();
+    let of_case = journal.add(OWN, case("NPA-1", "one"), DAY);
+    let series = of_case.header().series;
+    let results: Vec<_> = (0..3)
+        .map(|n| {
+            let status = pb::TakedownStatus::Down;
+            journal.add(OWN, takedown(&format!("{n}.example"), "NPA-1", status, DAY), DAY)
+        })
+        .collect();
+    let search = journal.add(OWN, action(pb::CaseActionType::Search, DAY, series), DAY);
+    assert_eq!(counted(journal.view()), (3, 0, 4, 0));
+    journal.damage_content(&results[1]);
+    assert_eq!(counted(journal.view()), (2, 1, 3, 1));
+    journal.damage_entry(&search);
+    assert_eq!(counted(journal.view()), (2, 1, 2, 2));
+    // The case itself: results that name its reference are still found.
+    journal.damage_content(&of_case);
+    assert_eq!(counted(journal.view()), (2, 1, 2, 3));
+    let by_series = CaseSelector::Series(series);
+    let timeline = journal.view().timeline(&by_series, 9, &analyst()).unwrap().unwrap();
+    assert!(timeline.case.is_none() && timeline.damaged == 2, "{timeline:?}");
+    let query = Query { case: "NPA-1".into(), ..Query::default() };
+    let step = journal.view().search_step(&Filter::try_from(&query).unwrap(), u64::MAX, 9);
+    let step = step.unwrap();
+    assert_eq!((step.hits.len(), step.damaged), (2, 3));
+    // Once the bytes are back, nothing is missing.
+    journal.damage_content(&results[1]);
+    journal.damage_content(&of_case);
+    journal.damage_entry(&search);
+    assert_eq!(counted(journal.view()), (3, 0, 4, 0));
+}

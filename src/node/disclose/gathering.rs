@@ -4,9 +4,9 @@ use super::brake::Braked;
 use super::discloser::Discloser;
 use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::{RecordId, SeriesId};
-use crate::journal::JournalError;
 use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::policy::{Reasons, Sorts};
 use crate::record::consent::CONSENT_BYTES_MAX;
@@ -46,6 +46,8 @@ pub(super) struct Found {
     pub(super) erred: u64,
     /// Records that the brake holds, by what is unusual about them.
     pub(super) held: BTreeMap<Reasons, Vec<RecordId>>,
+    /// The first entry that could not be decided because stored bytes are damaged.
+    pub(super) damaged: Option<u64>,
 }
 
 impl Found {
@@ -108,6 +110,13 @@ impl Gathering {
 
     pub(super) const fn reach(&mut self, index: u64) {
         self.found.reached = index;
+    }
+
+    /// Notes that what an entry brings about cannot be decided: nothing of it is disclosed, and the rest goes on.
+    pub(super) fn pass_over(&mut self, discloser: &Discloser, index: u64) {
+        tracing::error!(partner = %discloser.agency, from_entry = index,
+            "stored bytes are damaged; what cannot be decided is not disclosed until the newest copy is back");
+        self.found.damaged = Some(self.found.damaged.map_or(index, |first| first.min(index)));
     }
 
     pub(super) const fn rescan(&mut self) {
@@ -209,7 +218,9 @@ impl Gathering {
         let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
         let duty = pb::FeedEntry { order: Some(order), ..duty };
         // The partner writes again what is left of it, so a batch holds no more of that than of records.
-        let left = discloser.view.record(&id)?.map_or(0, |record| record.envelope_bytes_max());
+        // The duty needs nothing of a record that cannot be read here.
+        let here = unless_damaged(discloser.view.record(&id))?.flatten();
+        let left = here.map_or(0, |record| record.envelope_bytes_max());
         self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }

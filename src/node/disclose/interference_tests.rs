@@ -95,7 +95,7 @@ fn now() -> Timestamp {
     Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
 }
 
-fn secret() -> SeriesSecret {
+pub(super) fn secret() -> SeriesSecret {
     SeriesSecret::from_bytes([9; 32])
 }
 
@@ -114,32 +114,50 @@ impl Disk for NoSync {
 }
 
 /// One of the two journals.
-struct Store {
-    ledger: Ledger,
-    _writer: Writer,
+pub(super) struct Store {
+    pub(super) ledger: Ledger,
+    writer: Writer,
     runtime: tokio::runtime::Runtime,
     policy: usize,
     /// With the entry from which its rules hold.
     discloser: Option<(u64, Discloser)>,
-    _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
+}
+
+fn signing() -> Signing {
+    let journal_key = SigningKey::from_bytes(&[2; 32]);
+    Signing { agency: own(), journal_key, series_secret: secret() }
+}
+
+fn options(dir: &tempfile::TempDir) -> JournalOptions {
+    let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    options.segments.disk = Arc::new(NoSync);
+    options
 }
 
 impl Store {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-        options.segments.disk = Arc::new(NoSync);
-        let signing = || {
-            let journal_key = SigningKey::from_bytes(&[2; 32]);
-            Signing { agency: own(), journal_key, series_secret: secret() }
-        };
-        open::begin(&options, signing(), Arc::new(now), |tx| {
+        open::begin(&options(&dir), signing(), Arc::new(now), |tx| {
             tx.append(open::genesis(&own())).map(drop)
         })
         .unwrap();
-        let (ledger, writer, _) = open::open(&options, signing(), Arc::new(now)).unwrap();
+        Self::open(dir, 0)
+    }
+
+    fn open(dir: tempfile::TempDir, policy: usize) -> Self {
+        let (ledger, writer, _) = open::open(&options(&dir), signing(), Arc::new(now)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { ledger, _writer: writer, runtime, policy: 0, discloser: None, _dir: dir }
+        Self { ledger, writer, runtime, policy, discloser: None, dir }
+    }
+
+    /// Stops, lets something happen to the directory, and starts.
+    pub(super) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
+        let Self { ledger, writer, runtime, policy, discloser, dir } = self;
+        drop((discloser, ledger, runtime));
+        writer.join().unwrap();
+        meanwhile(dir.path());
+        Self::open(dir, policy)
     }
 
     fn commit(
@@ -171,7 +189,7 @@ impl Store {
         self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
     }
 
-    fn apply_policy(&mut self, number: usize) {
+    pub(super) fn apply_policy(&mut self, number: usize) {
         self.policy = number;
         let hash = BUNDLES[number].hash();
         self.commit(move |tx| {
@@ -184,7 +202,7 @@ impl Store {
         });
     }
 
-    fn accept(&self, record: &Arc<Verified>) {
+    pub(super) fn accept(&self, record: &Arc<Verified>) {
         let record = Arc::clone(record);
         self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
     }
@@ -209,7 +227,8 @@ impl Store {
     }
 
     /// What the task of the partner does until there is nothing to do, in steps of so many entries.
-    fn bring_up(&mut self, step: u64) {
+    pub(super) fn bring_up(&mut self, step: u64) {
+        let mut undecided = None;
         let mut progress = self.written();
         let (since, mut discloser) = self.take_discloser();
         loop {
@@ -227,20 +246,22 @@ impl Store {
                 Part::Live { start, end } => discloser.live(start, end).unwrap(),
                 Part::Rescan { start, end } => discloser.rescan(start, end).unwrap(),
             };
+            undecided = undecided.into_iter().chain(found.damaged).min();
             progress = part.after(progress, &found);
-            if found.is_empty() && !is_due(self.written(), progress) {
+            let written = progress.before(undecided);
+            if found.is_empty() && !is_due(self.written(), written) {
                 continue;
             }
             self.commit(move |tx| {
                 hold_back(tx, &partner(), &found.held)?;
                 if found.runs.is_empty() {
-                    tx.publish(&partner(), &[], None, progress, 0)?;
+                    tx.publish(&partner(), &[], None, written, 0)?;
                 }
                 for Run { entries, before, withheld, sorts, shown: _ } in &mut found.runs {
                     let at_ms = now().unix_ms() as u64;
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
                     let totals = (*withheld, *sorts);
-                    tx.publish_sorted(&partner(), entries, Some(&before[..]), progress, totals)?;
+                    tx.publish_sorted(&partner(), entries, Some(&before[..]), written, totals)?;
                 }
                 Ok(())
             });
@@ -248,13 +269,13 @@ impl Store {
         self.discloser = Some((since, discloser));
     }
 
-    fn written(&self) -> Progress {
+    pub(super) fn written(&self) -> Progress {
         let snapshot = self.ledger.view().snapshot();
         snapshot.state.partners[&partner()].published.progress
     }
 
     /// Everything that the partner is sent of the feed from its beginning, and its newest head.
-    fn sent(&mut self) -> (Vec<Bytes>, Vec<pb::Envelope>, Bytes) {
+    pub(super) fn sent(&mut self) -> (Vec<Bytes>, Vec<pb::Envelope>, Bytes) {
         let snapshot = self.ledger.view().snapshot();
         let published = &snapshot.state.partners[&partner()].published;
         let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
@@ -271,12 +292,12 @@ impl Store {
 }
 
 /// The story.
-struct Story {
+pub(super) struct Story {
     random: Random,
     salts: u128,
     /// The newest revision of each series, and what the partner may see of it.
     series: Vec<(Arc<Verified>, pb::Draft, Sight)>,
-    with: Store,
+    pub(super) with: Store,
     without: Store,
     shown: usize,
     retracted: usize,
@@ -317,7 +338,7 @@ fn other_than(draft: pb::Draft) -> Draft {
 }
 
 impl Story {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let (with, without) = (Store::new(), Store::new());
         let mut story = Self {
             random: Random(seed),
@@ -336,7 +357,7 @@ impl Story {
         story
     }
 
-    fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
+    pub(super) fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
         let sealed = draft.seal(own(), place, now(), || {
             self.salts += 1;
             self.salts.to_be_bytes()

@@ -4,7 +4,6 @@ use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
 use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId, SeriesId};
-use crate::journal::JournalError;
 use crate::journal::consents::{ConsentNews, consent_news};
 use crate::journal::entry::{decode_feed, record_id};
 use crate::journal::index::{Marks, RecordPlace};
@@ -12,6 +11,7 @@ use crate::journal::refusals::DUTIES_MAX;
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;
+use crate::journal::{JournalError, unless_damaged};
 use crate::node::policies::record_facts;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
@@ -70,27 +70,8 @@ impl Discloser {
     pub(super) fn live(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
         let mut gathering = Gathering::begin(self, start)?;
         for index in start..end {
-            match self.considered(index)? {
-                Some(Considered::Record(of)) => {
-                    if of.news == News::EndOfHold {
-                        gathering.answer(self, &of.record)?;
-                    }
-                    self.consider(&of, &mut gathering)?;
-                }
-                Some(Considered::Erasure { id, order }) => gathering.erase(self, id, order)?,
-                Some(Considered::Again(ids)) => self.look_at_all(ids, &mut gathering)?,
-                Some(Considered::Consent(ConsentNews::Said(said))) => gathering.say(self, &said),
-                Some(Considered::Consent(ConsentNews::Record(id))) => {
-                    self.look_at_all(vec![id], &mut gathering)?;
-                }
-                Some(Considered::Consent(ConsentNews::All)) => gathering.rescan(),
-                Some(Considered::Offer(duties)) => {
-                    for duty in duties {
-                        gathering.repeat(self, duty)?;
-                    }
-                    gathering.rescan();
-                }
-                None => {}
+            if unless_damaged(self.consider_entry(index, &mut gathering))?.is_none() {
+                gathering.pass_over(self, index);
             }
             gathering.reach(index + 1);
             if gathering.records() >= STEP_RECORDS {
@@ -98,6 +79,36 @@ impl Discloser {
             }
         }
         Ok(gathering.finish())
+    }
+
+    fn consider_entry(
+        &mut self,
+        index: u64,
+        gathering: &mut Gathering,
+    ) -> Result<(), JournalError> {
+        match self.considered(index)? {
+            Some(Considered::Record(of)) => {
+                if of.news == News::EndOfHold {
+                    gathering.answer(self, &of.record)?;
+                }
+                self.consider(&of, gathering)?;
+            }
+            Some(Considered::Erasure { id, order }) => gathering.erase(self, id, order)?,
+            Some(Considered::Again(ids)) => self.look_at_all(ids, gathering)?,
+            Some(Considered::Consent(ConsentNews::Said(said))) => gathering.say(self, &said),
+            Some(Considered::Consent(ConsentNews::Record(id))) => {
+                self.look_at_all(vec![id], gathering)?;
+            }
+            Some(Considered::Consent(ConsentNews::All)) => gathering.rescan(),
+            Some(Considered::Offer(duties)) => {
+                for duty in duties {
+                    gathering.repeat(self, duty)?;
+                }
+                gathering.rescan();
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     fn look_at_all(

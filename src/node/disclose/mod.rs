@@ -13,6 +13,8 @@ mod rescan;
 mod series;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod interference_tests;
 
 pub(super) use discloser::Discloser;
@@ -125,6 +127,8 @@ impl Node {
         let mut held: Option<Discloser> = None;
         let mut progress = self.written(agency);
         let mut retries = Retries::default();
+        // The first entry since the start that damage kept from being decided.
+        let mut undecided: Option<u64> = None;
         tokio::select! {
             () = self.guard.gate().opened() => {}
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
@@ -151,7 +155,8 @@ impl Node {
                         let (discloser, found) = self.look(discloser, part).await?;
                         held = Some(discloser);
                         let after = part.after(progress, &found);
-                        if self.publish(agency, found, after, basis).await? {
+                        undecided = undecided.into_iter().chain(found.damaged).min();
+                        if self.publish(agency, found, after.before(undecided), basis).await? {
                             progress = after;
                             retries = Retries::default();
                             continue;

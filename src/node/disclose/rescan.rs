@@ -6,8 +6,8 @@
 use super::discloser::{Discloser, has, is_plain};
 use super::gathering::{Found, Gathering};
 use crate::exchange::Disclosed;
-use crate::journal::JournalError;
 use crate::journal::headers::AcceptedHeader;
+use crate::journal::{JournalError, unless_damaged};
 use crate::record::kind::Kind;
 
 /// Headers that are read at once.
@@ -28,11 +28,18 @@ impl Discloser {
             at = chunk.end;
             let view = std::sync::Arc::clone(&self.view);
             let superseded = view.superseded_in(chunk.clone())?;
+            let start = chunk.start;
             for header in view.headers(chunk) {
-                let header = header?;
-                match superseded.contains(&header.journal_index) {
-                    true => self.look_at_superseded(&header, &mut gathering)?,
-                    false => self.look_at_header(&header, &mut gathering)?,
+                let Some(header) = unless_damaged(header)? else {
+                    gathering.pass_over(self, start);
+                    continue;
+                };
+                let looked = match superseded.contains(&header.journal_index) {
+                    true => self.look_at_superseded(&header, &mut gathering),
+                    false => self.look_at_header(&header, &mut gathering),
+                };
+                if unless_damaged(looked)?.is_none() {
+                    gathering.pass_over(self, header.journal_index);
                 }
             }
             gathering.reach(at);

@@ -72,6 +72,10 @@ impl RecordText {
         let part = |name: &str| match self.content.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) => number.to_string(),
+            // The type alone was erased.
+            None if name == "type" && self.content.get("value").is_some() => {
+                "unknown-type".to_owned()
+            }
             _ => String::new(),
         };
         let join = |names: &[&str], between: &str| {

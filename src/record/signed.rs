@@ -571,8 +571,9 @@ pub fn references(kind: Kind, slots: &[Slot]) -> impl Iterator<Item = SeriesId> 
         .filter_map(|id| SeriesId::try_from(id).ok())
 }
 
-/// Checks the bytes of all open slots, and that a value is in its normal form. Of a value whose type was
-/// erased nobody can tell the form any more.
+/// Checks the bytes of all open slots, and that a value is in its normal form. The form of a value whose type
+/// was erased cannot be checked any more, and whoever sends it may have claimed the erasure: it is plain text of bounded
+/// length, and [`Verified::value`] gives nothing for it, so that it is never indexed as a value of some type.
 pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
     let (mut value_type, mut is_type_erased) = (None, false);
     for (number, slot) in SlotNumber::of(kind).zip(slots) {
@@ -586,7 +587,7 @@ pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
                 value_type = wire::number_in(bytes)
                     .and_then(|n| ValueType::from_number(u32::try_from(n).ok()?).ok());
             }
-            Rule::Value if is_type_erased => {}
+            Rule::Value if is_type_erased => check_untyped(bytes).map_err(refuse)?,
             Rule::Value => check_value(value_type, bytes).map_err(refuse)?,
             _ => {}
         }
@@ -606,7 +607,16 @@ fn value_type(kind: Kind, slots: &[Slot]) -> Option<ValueType> {
 fn check_value(value_type: Option<ValueType>, slot: &[u8]) -> Result<(), SlotError> {
     let rule = |text: String| SlotError::Rule(text);
     let value_type = value_type.ok_or_else(|| rule("its type is not given".to_owned()))?;
+    let normal = Value::from_normalised(value_type, value_text(slot)?);
+    normal.map(drop).map_err(|error| rule(error.to_string()))
+}
+
+fn check_untyped(slot: &[u8]) -> Result<(), SlotError> {
+    Value::check_untyped(value_text(slot)?).map_err(SlotError::Rule)
+}
+
+fn value_text(slot: &[u8]) -> Result<&str, SlotError> {
+    let rule = |text: String| SlotError::Rule(text);
     let text = wire::values_in(slot).next().ok_or_else(|| rule("it is empty".to_owned()))?;
-    let text = std::str::from_utf8(text).map_err(|error| rule(error.to_string()))?;
-    Value::from_normalised(value_type, text).map(drop).map_err(|error| rule(error.to_string()))
+    std::str::from_utf8(text).map_err(|error| rule(error.to_string()))
 }

@@ -5,13 +5,14 @@ use super::draft::{self, Draft, Place, SeriesSecret};
 use super::header::{Header, HeaderError};
 use super::kind::{ClassSet, Kind, SlotClass};
 use super::marking::{Grading, GradingScheme, Marking, Pap, Tlp, Use};
-use super::signed::{KeyRing, RecordError, Signed, Slot, Verified, VerifiedRoots};
+use super::signed::{KeyRing, RecordError, Signed, Slot, Verified, VerifiedRoots, check_contents};
 use super::slots::{SlotMask, SlotNumber};
 use super::stored;
 use super::withdrawal;
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
 use crate::merkle::{BatchError, leaf_hash};
 use crate::pb;
+use crate::value::INPUT_BYTES_MAX;
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use proptest::prelude::*;
@@ -200,6 +201,37 @@ fn an_erased_field_verifies_and_says_erased() {
         ..pb::Slot::default()
     };
     assert!(matches!(verify(wire).unwrap().slots()[9], Slot::Erased(_)));
+}
+
+/// A signed indicator whose value is this text under a type that takes it, and then without the type.
+fn without_type(value: &str, value_slot: Option<&str>) -> Result<Verified, RecordError> {
+    let record = sign_one(indicator(value));
+    let erased =
+        record.erased(SlotMask::NONE.with(SlotNumber::in_kind(1, Kind::Indicator).unwrap()));
+    let mut slots = erased.slots().to_vec();
+    if let (Some(text), Slot::Open { bytes, .. }) = (value_slot, &mut slots[1]) {
+        let content = pb::Indicator { value: text.to_owned(), ..pb::Indicator::default() };
+        *bytes = content.encode_to_vec().into();
+    }
+    check_contents(Kind::Indicator, &slots).map(|()| erased)
+}
+
+#[test]
+fn a_value_whose_type_was_erased_is_plain_text_and_no_value_of_any_type() {
+    let record = without_type("host.example", None).unwrap();
+    assert!(matches!(record.slots()[0], Slot::Erased(_)));
+    assert!(matches!(record.slots()[1], Slot::Open { .. }));
+    assert_eq!(record.value(), None);
+    assert_eq!(verify(record.envelope()).unwrap(), record, "the signature holds without the type");
+    for claimed in
+        ["x".repeat(INPUT_BYTES_MAX), "Sent by \u{5d0}".to_owned(), "HTTP://A b".to_owned()]
+    {
+        assert!(without_type("host.example", Some(&claimed)).is_ok(), "{claimed}");
+    }
+    let long = "x".repeat(INPUT_BYTES_MAX + 1);
+    for claimed in [&*long, "", " ", "evil\u{202e}elpmaxe", "two\nlines", "zero\u{200b}width"] {
+        assert!(without_type("host.example", Some(claimed)).is_err(), "{claimed:?}");
+    }
 }
 
 #[test]

@@ -103,6 +103,14 @@ impl Value {
         })
     }
 
+    /// Checks a text whose type is gone. Its normal form cannot be known, so it makes no [`Value`].
+    ///
+    /// # Errors
+    /// If no value of any type has this size or these characters.
+    pub fn check_untyped(text: &str) -> Result<(), String> {
+        text::admit_untyped(text)
+    }
+
     /// Infers the type from the text: URL with a scheme, CIDR, IP, e-mail address, E.164 phone
     /// number, AS number, file hash or domain.
     ///

@@ -30,6 +30,20 @@ pub(super) fn admit(value_type: ValueType, input: &str) -> Result<&str, ValueErr
     }
 }
 
+/// Admits a text whose type is gone: of the size and characters that a value of some type may have.
+pub(super) fn admit_untyped(text: &str) -> Result<(), String> {
+    let found = text.len();
+    let forbidden = |c: &char| is_hidden(*c) || c.is_whitespace() && *c != ' ';
+    match text.chars().find(forbidden) {
+        _ if text.trim().is_empty() => Err("it is empty".to_owned()),
+        _ if found > INPUT_BYTES_MAX => {
+            Err(format!("{found} bytes are more than {INPUT_BYTES_MAX}"))
+        }
+        Some(hidden) => Err(format!("no value holds the character U+{:04X}", u32::from(hidden))),
+        None => Ok(()),
+    }
+}
+
 /// Types whose inner spaces are part of the value or group its digits.
 fn may_hold_spaces(value_type: ValueType) -> bool {
     matches!(

@@ -278,7 +278,8 @@ pub(super) fn stage_proposal(
     Ok(Ok(view.unwrap_or_default()))
 }
 
-/// The act and whether this decision is the last, if this client may decide so.
+/// Returns the act and whether this decision is the last, if this client may decide so. An act that is not shown to
+/// its role is answered like one that is not there.
 fn judge(
     state: &State,
     now: Timestamp,
@@ -287,14 +288,17 @@ fn judge(
     approved: bool,
 ) -> Result<(Act, bool), NodeError> {
     let now = now.unix_ms().unsigned_abs();
-    let Some(open) = state.acts.get(&proposal).filter(|act| !is_expired(act, now)) else {
+    let waiting = state.acts.get(&proposal).filter(|act| !is_expired(act, now));
+    let shown = waiting.and_then(|open| {
+        let act = open.proposed.act.as_ref()?;
+        let kind = ActKind::of(act).filter(|kind| kind.is_shown_to(client.role))?;
+        Some((open, kind, act.act.clone()?))
+    });
+    let Some((open, kind, act)) = shown else {
         let text = format!("no act {proposal} waits; `liaison acts list` shows those that do");
         return Err(NodeError::NotFound(text));
     };
-    let Some(act) = open.proposed.act.clone().and_then(|act| act.act) else {
-        return Err(NodeError::Precondition(format!("act {proposal} is of no known sort")));
-    };
-    let (kind, mut before) = (kind_of(&act)?, approvals(open));
+    let mut before = approvals(open);
     let (author, person) = (open.proposed.client.as_str(), client.person());
     let judged = if approved {
         kind.may_approve(author, &before, person)

@@ -4,13 +4,14 @@
 //! looked at as raw bytes, so that no field is overlooked.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
+use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use prost::Message as _;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::fixture::{RunningNode, canary, draft, eventually, indicator, introduce, settled};
 use crate::rpcs::commented;
@@ -362,4 +363,34 @@ async fn what_a_client_may_not_see_looks_like_what_is_not_there() {
     let known = text("GetInclusionProof", proof(&id).encode_to_vec(), &hex(&id)).await;
     let unknown = text("GetInclusionProof", proof(&nothing).encode_to_vec(), &hex(&nothing)).await;
     assert_eq!(known, unknown);
+}
+
+#[tokio::test]
+async fn an_act_that_does_not_concern_a_role_is_answered_like_one_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", TAKES_AND_SHARES).await;
+    let id = police.submit(vec![indicator("plain.example", "")]).await.remove(0).record_id;
+    let erase = pb::EraseRecordRequest {
+        record_id: id,
+        slots: NOTES,
+        basis: pb::ErasureBasis::Gdpr17.into(),
+        authority: "file 7".to_owned(),
+    };
+    let proposed = police.analyst().await.erase_record(erase).await.unwrap().into_inner();
+    let proposal = proposed.act.unwrap().proposal;
+    let decided = async |role: ClientRole, proposal: u64, approved: bool| {
+        let mut client = ActServiceClient::new(police.channel(role).await);
+        let reason = if approved { "" } else { "no" }.to_owned();
+        let request = pb::DecideActRequest { proposal, approved, reason };
+        let refused = client.decide_act(request).await.unwrap_err();
+        (refused.code(), refused.message().replace(&proposal.to_string(), "N"))
+    };
+    let officer = ClientRole::DataProtectionOfficer;
+    for approved in [true, false] {
+        let known = decided(officer, proposal, approved).await;
+        assert_eq!(known, decided(officer, proposal + 1_000, approved).await);
+        assert_eq!(known.0, Code::NotFound);
+    }
+    // A role that the act concerns is told why it may not decide.
+    assert_eq!(decided(ClientRole::Analyst, proposal, true).await.0, Code::PermissionDenied);
 }

@@ -95,6 +95,8 @@ impl ErasureSubject<'_> {
 pub(super) struct Acts {
     open: BTreeMap<u64, Open>,
     approved: Option<Approved>,
+    /// Erasures that were approved and are not complete.
+    erasing: BTreeMap<u64, pb::EraseAct>,
 }
 
 fn fault(expected: &str, found: impl ToString) -> Fault {
@@ -160,7 +162,11 @@ impl Acts {
         }
         if *closes {
             let closed = self.open.remove(proposal);
-            self.approved = closed.filter(|_| *approved).map(|open| Approved {
+            let closed = closed.filter(|_| *approved);
+            if let Some(Act::Erase(act)) = closed.as_ref().map(|open| &open.act) {
+                self.erasing.insert(*proposal, act.clone());
+            }
+            self.approved = closed.map(|open| Approved {
                 proposal: *proposal,
                 act: open.act,
                 client: open.client,
@@ -176,7 +182,19 @@ impl Acts {
         self.approved.as_ref().filter(|found| found.proposal == proposal).map(|found| &found.act)
     }
 
-    /// Checks the ground of an erasure: an act that was just approved, a partner's duty, or the end of
+    /// Takes the end of an erasure that was approved; gives the act, whose slots must all be gone.
+    pub(super) fn complete_erasure(&mut self, proposal: u64) -> Result<pb::EraseAct, Fault> {
+        let found =
+            || uncovered(format!("the end of entry {proposal}, which was not being erased"));
+        self.erasing.remove(&proposal).ok_or_else(found)
+    }
+
+    /// Counts the erasures that were approved and are not complete.
+    pub(super) fn erasing(&self) -> u64 {
+        self.erasing.len() as u64
+    }
+
+    /// Checks the ground of an erasure: an act that was approved and is not complete, a partner's duty, or the end of
     /// the time for which the record may be kept.
     pub(super) fn cover(
         &self,
@@ -226,8 +244,9 @@ impl Acts {
 
     fn cover_slots(&self, erased: &pb::SlotsErased) -> Result<&pb::EraseAct, Fault> {
         let named = erased.proposal;
-        let Some(Act::Erase(act)) = self.approved(named) else {
-            return Err(uncovered(format!("entry {named}, which was not just approved")));
+        let Some(act) = self.erasing.get(&named) else {
+            let found = format!("entry {named}, which is not approved or is complete");
+            return Err(uncovered(found));
         };
         let same = act.basis == erased.basis && act.authority == erased.authority;
         if !same || erased.slots & !act.slots != 0 {

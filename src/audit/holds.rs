@@ -184,6 +184,33 @@ impl Audit {
         )
     }
 
+    /// An approved erasure is complete: every revision that is here lost the slots that the act names.
+    pub(super) fn complete_erasure(
+        &mut self,
+        completed: &pb::ErasureCompleted,
+    ) -> Result<(), Fault> {
+        let act = self.acts.complete_erasure(completed.proposal)?;
+        let named = self.holdings.at(self.row_of(&act.record_id)?);
+        let own = self.own.last().map(|card| &card.agency);
+        let originator = |facts| &self.policy.facts.of(facts).originator;
+        let is_own = own == Some(originator(named.facts));
+        let asked = SlotMask::from_bits(act.slots);
+        for number in self.holdings.series_of(named) {
+            let row = self.holdings.at(number);
+            // An erasure of own records orders the slots erased that partners may have.
+            let left = match is_own {
+                true => asked.and(SlotMask::all(row.kind)).without(self.holdings.erased(number)),
+                false => asked.and(row.open),
+            };
+            if !left.is_empty() && originator(row.facts) == originator(named.facts) {
+                let found = format!("{} of record {} are left", slots(left.bits()), row.id);
+                let expected = format!("all that the act of entry {} erases", completed.proposal);
+                return Err(Fault::new(Check::Erasure, expected, found));
+            }
+        }
+        Ok(())
+    }
+
     /// The order that an erasure refers to.
     pub(super) fn check_erased(
         &mut self,

@@ -348,6 +348,7 @@ impl Audit {
             Event::ClockConfirmed(confirmed) => clock_confirmed(&confirmed, at),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
+            Event::ErasureCompleted(completed) => self.complete_erasure(&completed),
             Event::RecordRestricted(held) => self.restrict(&held),
             Event::ErasureReported(reported) => self.reported(&reported),
             Event::DisclosuresHeld(held) => self.hold(index, at, &held),
@@ -611,6 +612,9 @@ impl Audit {
         }
         if self.counts.not_carried_out > 0 {
             remarks.push(Remark::ErasurePending { records: self.counts.not_carried_out });
+        }
+        if self.acts.erasing() > 0 {
+            remarks.push(Remark::ErasureIncomplete { acts: self.acts.erasing() });
         }
         if self.policy.absent > 0 {
             remarks.push(Remark::PolicyFilesAbsent { versions: self.policy.absent });

@@ -82,6 +82,10 @@ pub enum Remark {
     ErasurePending {
         records: u64,
     },
+    /// Erasures were approved, and revisions of their series are left.
+    ErasureIncomplete {
+        acts: u64,
+    },
     /// Entries were lost for good, and the journal went on under the next generation.
     Succeeded {
         generation: Generation,
@@ -122,6 +126,7 @@ impl Remark {
             Self::Contradiction { .. } => "contradiction",
             Self::OverwritePending => "overwrite_pending",
             Self::ErasurePending { .. } => "erasure_pending",
+            Self::ErasureIncomplete { .. } => "erasure_incomplete",
             Self::Succeeded { .. } => "log_succeeded",
             Self::KnownCheckpointLost { .. } => "known_checkpoint_lost",
         }
@@ -189,6 +194,11 @@ impl fmt::Display for Remark {
                 f,
                 "the bytes of {} erased records are still here; the node destroys them when it starts",
                 grouped(*records)
+            ),
+            Self::ErasureIncomplete { acts } => write!(
+                f,
+                "{} approved erasures are not carried out in full; the node goes on with them when it starts",
+                grouped(*acts)
             ),
             Self::Succeeded { generation, left, signed, recorded, reason } => {
                 write!(

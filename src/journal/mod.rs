@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod log;
 pub mod loss;
 pub mod open;
+pub mod open_act;
 pub mod prepared;
 pub mod progress;
 pub mod provenance;

@@ -6,6 +6,7 @@
 use super::JournalError;
 use super::consents::{self, ConsentState};
 use super::entry;
+use super::open_act::OpenAct;
 use super::progress::{Progress, Rescan};
 use super::refusals::has_refusals;
 use super::state_keys::{
@@ -138,15 +139,6 @@ pub struct Received {
     pub exceptions: u64,
 }
 
-/// An act that waits for a decision.
-#[derive(Debug, Clone)]
-pub struct OpenAct {
-    pub proposed: pb::ActProposed,
-    pub at: Timestamp,
-    /// Decisions so far, with their entries.
-    pub decisions: Vec<(u64, pb::ActDecided)>,
-}
-
 /// What another bundle would change, as it was counted.
 #[derive(Debug, Clone)]
 pub struct Compared {
@@ -178,6 +170,8 @@ pub struct State {
     pub substance: u64,
     /// Acts that wait for a decision, by the index of their proposal.
     pub acts: BTreeMap<u64, OpenAct>,
+    /// Erasures that were approved and are not carried out in full.
+    pub erasing: BTreeMap<u64, OpenAct>,
     /// The newest comparison of each bundle with the one in force, by the bundle's hash.
     pub compared: BTreeMap<Bytes, Compared>,
     /// Keys of acts and comparisons that the last entry closed.
@@ -280,6 +274,11 @@ impl State {
             }
             Event::ActProposed(proposed) => self.propose(index, at, proposed),
             Event::ActDecided(decided) => self.decide(index, decided),
+            Event::ErasureCompleted(completed) => {
+                if let Some(act) = self.erasing.remove(&completed.proposal) {
+                    self.forget_act(completed.proposal, &act);
+                }
+            }
             Event::RecordAccepted(_) => {
                 if self.counted_to.is_none_or(|last| index > last) {
                     self.records += 1;
@@ -428,15 +427,26 @@ impl State {
     }
 
     fn decide(&mut self, index: u64, decided: &pb::ActDecided) {
-        if decided.closes {
+        let Some(act) = self.acts.get_mut(&decided.proposal) else { return };
+        if decided.closes && !(decided.approved && act.is_erasure()) {
             self.close(decided.proposal);
-        } else if let Some(act) = self.acts.get_mut(&decided.proposal) {
-            act.decisions.push((index, decided.clone()));
+            return;
+        }
+        act.decisions.push((index, decided.clone()));
+        if decided.closes
+            && let Some(act) = self.acts.remove(&decided.proposal)
+        {
+            self.erasing.insert(decided.proposal, act);
         }
     }
 
     fn close(&mut self, proposal: u64) {
-        let Some(act) = self.acts.remove(&proposal) else { return };
+        if let Some(act) = self.acts.remove(&proposal) {
+            self.forget_act(proposal, &act);
+        }
+    }
+
+    fn forget_act(&mut self, proposal: u64, act: &OpenAct) {
         self.closed.push(act_key(proposal, proposal));
         self.closed.extend(act.decisions.iter().map(|(index, _)| act_key(proposal, *index)));
     }
@@ -519,10 +529,12 @@ impl State {
             | Event::DisclosuresHeld(_)
             | Event::HeldDecided(_)
             | Event::ErasureReported(_)
+            | Event::ErasureCompleted(_)
             | Event::FeedEntriesReceived(_) => None,
             Event::ActProposed(_) => Some(act_key(index, index)),
             Event::ActDecided(decided) => {
-                (!decided.closes).then(|| act_key(decided.proposal, index))
+                let is_kept = !decided.closes || self.erasing.contains_key(&decided.proposal);
+                is_kept.then(|| act_key(decided.proposal, index))
             }
             Event::FeedPublished(e) => number(&e.partner).map(|n| partner_key(n, 2)),
             Event::FeedReceived(e) => number(&e.partner).map(|n| partner_key(n, 3)),

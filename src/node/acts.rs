@@ -4,6 +4,7 @@
 //! batch: both are there or neither. Whoever asked never counts.
 
 use super::apply::{self, Authority, Ready};
+use super::erase::{Part, PartLimit};
 use super::facts_change::{self, FactsChange};
 use super::onboarding::{self, Addition, Resumption};
 use super::policies::Rules;
@@ -12,7 +13,8 @@ use super::{Node, NodeError, consents, erase, releases, rosters};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
-use crate::journal::state::{ACTS_OPEN_MAX, OpenAct, State};
+use crate::journal::open_act::OpenAct;
+use crate::journal::state::{ACTS_OPEN_MAX, State};
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, ClientRole, Person};
@@ -91,6 +93,12 @@ impl Node {
             let outcome = outcome?;
             match outcome {
                 Outcome::Erased => node.scrub_soon(),
+                // What cannot be carried out now is tried again; the approval stands.
+                Outcome::ErasureBegun => {
+                    if !node.finish_erasure(proposal).await {
+                        node.erasures.notify_one();
+                    }
+                }
                 Outcome::PartnersChanged => node.partners_changed()?,
                 Outcome::PolicyApplied => {
                     node.reload_rules()?;
@@ -125,6 +133,8 @@ impl Node {
 enum Outcome {
     Noted,
     Erased,
+    /// The first part of it is erased.
+    ErasureBegun,
     PartnersChanged,
     PolicyApplied,
     HeldDecided,
@@ -206,8 +216,10 @@ fn write_decision(
     let outcome = match plan {
         None => Outcome::Noted,
         Some(Plan::Erase(plan)) => {
-            plan.carry_out(tx, proposal, signer)?;
-            Outcome::Erased
+            match plan.carry_out(tx, (proposal, signer), None, PartLimit::OF_A_JOB)? {
+                Part::Completed => Outcome::Erased,
+                Part::Behind(_) | Part::LookAgain | Part::Waits => Outcome::ErasureBegun,
+            }
         }
         Some(Plan::ChangeFacts(change)) => {
             change.carry_out(tx, proposal, &client.name)?;

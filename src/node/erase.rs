@@ -9,30 +9,61 @@ use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
 use crate::journal::erasure_index::scrub_marker;
-use crate::journal::ledger::Committed;
+use crate::journal::ledger::{Committed, Ledger};
+use crate::journal::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
-use crate::pb;
-use crate::policy::hold;
+use crate::pb::{self, journal_entry::Event};
+use crate::policy::{Hold, hold};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Revisions of one series that one act erases: one job of the writer.
-const REVISIONS_MAX: usize = 1_024;
+/// Revisions that one job of the writer erases.
+const PART_REVISIONS_MAX: usize = 1_024;
 
-/// Bytes that one act may leave of all revisions: they are written again within its job.
-const LEFT_BYTES_MAX: usize = 48 << 20;
+/// Bytes that one job may leave of all its revisions: they are written again within it. One revision more may come on
+/// top, and others wait for the writer meanwhile.
+const PART_BYTES_MAX: usize = 8 << 20;
+
+/// How soon an approved erasure that could not go on is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The index is written anew at most this share of the time: one part in so many.
 const SCRUB_SHARE: u32 = 10;
 
+/// The most that one job of the writer erases of what was approved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartLimit {
+    pub(super) revisions: usize,
+    pub(super) bytes: usize,
+}
+
+impl PartLimit {
+    pub(super) const OF_A_JOB: Self = Self { revisions: PART_REVISIONS_MAX, bytes: PART_BYTES_MAX };
+}
+
+/// The state of an approved erasure after one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Completed,
+    /// Revisions with a higher id are left.
+    Behind(RecordId),
+    /// Revisions with a lower id may have come meanwhile.
+    LookAgain,
+    /// A revision is under a hold.
+    Waits,
+}
+
 /// What an approved act will do.
 pub(super) struct Plan {
-    records: Vec<(RecordId, SlotMask)>,
+    /// A record of the series.
+    id: RecordId,
+    slots: SlotMask,
     basis: ErasureBasis,
     authority: String,
     /// The records are this agency's own, so that it orders everybody to erase them.
@@ -79,11 +110,39 @@ fn unknown(id: &RecordId) -> NodeError {
     NodeError::NotFound(format!("this node holds no record {id}"))
 }
 
-/// What an act comes to as things are now. Refused if they are no longer as they were.
+/// Returns what an act comes to as things are now. Refused if they are no longer as they were.
 pub(super) fn plan(
     tx: &Transaction<'_>,
     act: &pb::EraseAct,
 ) -> Result<Result<Plan, NodeError>, JournalError> {
+    let plan = match read(tx, act)? {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let Some(record) = tx.record(&plan.id)? else { return Ok(Err(unknown(&plan.id))) };
+    let header = record.header();
+    let head = tx.series_head(header.series, &header.originator)?;
+    if head.is_some_and(|head| head.id.as_bytes()[..] != act.series_head[..]) {
+        let text = "the record was revised since this was proposed; propose it again";
+        return Ok(Err(NodeError::Precondition(text.to_owned())));
+    }
+    let mut is_here = false;
+    for id in revisions(tx, &plan.id)? {
+        let Some(due) = plan.due(tx, &id)? else { continue };
+        if let Some(hold) = due.hold {
+            return Ok(Err(NodeError::Precondition(format!("record {id} stays: {hold}"))));
+        }
+        is_here |= !due.slots.is_empty();
+    }
+    if !is_here {
+        let text = "none of these slots is here to be erased".to_owned();
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    Ok(Ok(plan))
+}
+
+/// Reads an act, whatever happened since it was proposed.
+fn read(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Result<Plan, NodeError>, JournalError> {
     let (Ok(id), Some(basis)) =
         (RecordId::try_from(&act.record_id[..]), ErasureBasis::from_number(act.basis))
     else {
@@ -96,44 +155,16 @@ pub(super) fn plan(
         let text = format!("slots {:#x} are not slots of a {}", act.slots, header.kind.name());
         return Ok(Err(NodeError::Invalid(text)));
     }
-    let head = tx.series_head(header.series, &header.originator)?;
-    if head.is_some_and(|head| head.id.as_bytes()[..] != act.series_head[..]) {
-        let text = "the record was revised since this was proposed; propose it again";
-        return Ok(Err(NodeError::Precondition(text.to_owned())));
-    }
     let orders = header.originator == tx.signing().agency;
-    let (mut records, mut left) = (Vec::new(), 0);
-    for id in revisions(tx, &id)? {
-        let (Some(record), Some(marks)) = (tx.record(&id)?, tx.marks(&id)?) else { continue };
-        if let Some(hold) = hold(record.kind(), marks.is_restricted(), basis) {
-            return Ok(Err(NodeError::Precondition(format!("record {id} stays: {hold}"))));
-        }
-        let here = if orders { slots.without(record.erased_slots()) } else { record.open_slots() };
-        let mask = slots.and(here);
-        if !mask.is_empty() {
-            left += stored::encoded_len(&record.erased(mask));
-            records.push((id, mask));
-        }
-    }
-    if records.is_empty() {
-        let text = "none of these slots is here to be erased".to_owned();
-        return Ok(Err(NodeError::Precondition(text)));
-    }
-    if records.len() > REVISIONS_MAX {
-        let text = format!("the series has more than {REVISIONS_MAX} revisions");
-        return Ok(Err(NodeError::Precondition(text)));
-    }
-    if left > LEFT_BYTES_MAX {
-        let text = format!(
-            "{} revisions would keep {} MiB of other slots, and one erasure writes at most {} MiB \
-             again; erase their large slots with it",
-            records.len(),
-            left >> 20,
-            LEFT_BYTES_MAX >> 20
-        );
-        return Ok(Err(NodeError::Precondition(text)));
-    }
-    Ok(Ok(Plan { records, basis, authority: act.authority.clone(), orders }))
+    Ok(Ok(Plan { id, slots, basis, authority: act.authority.clone(), orders }))
+}
+
+/// What is to be erased of one revision.
+struct DueSlots {
+    slots: SlotMask,
+    hold: Option<Hold>,
+    /// Bytes that are written again.
+    left: usize,
 }
 
 /// Every revision of a record's series that is here.
@@ -156,22 +187,115 @@ impl Plan {
         if self.orders { signer.check(tx.state(), tx.now()) } else { Ok(()) }
     }
 
+    /// Returns what is to be erased of a revision; `None` if it is not here.
+    fn due(&self, tx: &Transaction<'_>, id: &RecordId) -> Result<Option<DueSlots>, JournalError> {
+        let (Some(record), Some(marks)) = (tx.record(id)?, tx.marks(id)?) else { return Ok(None) };
+        let all = SlotMask::all(record.kind());
+        let here =
+            if self.orders { all.without(record.erased_slots()) } else { record.open_slots() };
+        let slots = self.slots.and(here);
+        let left = stored::encoded_len(&record.erased(slots));
+        let hold = hold(record.kind(), marks.is_restricted(), self.basis);
+        Ok(Some(DueSlots { slots, hold, left }))
+    }
+
+    /// Erases revisions with an id behind `after` until the job is full. The journal says when all are erased.
     pub(super) fn carry_out(
-        self,
+        &self,
         tx: &mut Transaction<'_>,
-        proposal: u64,
-        signer: &RecordSigner,
-    ) -> Result<(), JournalError> {
-        for (id, slots) in self.records {
-            let order = self
-                .orders
-                .then(|| ErasureOrder::sign(&id, slots, self.basis, tx.now(), signer.parts()));
+        (proposal, signer): (u64, &RecordSigner),
+        after: Option<RecordId>,
+        limit: PartLimit,
+    ) -> Result<Part, JournalError> {
+        let (mut revised, mut bytes, mut waits) = (0, 0, false);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for id in revisions(tx, &self.id)?.range((from, Bound::Unbounded)) {
+            let Some(DueSlots { slots, hold, left }) = self.due(tx, id)? else { continue };
+            if slots.is_empty() {
+                continue;
+            }
+            if hold.is_some() {
+                waits = true;
+                continue;
+            }
+            let sign = || ErasureOrder::sign(id, slots, self.basis, tx.now(), signer.parts());
+            let order = self.orders.then(sign);
             let authority = self.authority.clone();
             let ground = Ground { basis: self.basis, authority, proposal, partner: None, order };
-            tx.erase(&id, slots, &ground)?;
+            tx.erase(id, slots, &ground)?;
+            (revised, bytes) = (revised + 1, bytes + left);
+            if revised >= limit.revisions || bytes >= limit.bytes {
+                return Ok(Part::Behind(*id));
+            }
         }
-        Ok(())
+        match (waits, after) {
+            (true, _) => Ok(Part::Waits),
+            (false, Some(_)) => Ok(Part::LookAgain),
+            (false, None) => {
+                tx.append(Event::ErasureCompleted(pb::ErasureCompleted { proposal }))?;
+                Ok(Part::Completed)
+            }
+        }
     }
+}
+
+/// Carries on an erasure that was approved; nothing if it is complete.
+pub(super) fn next_part(
+    tx: &mut Transaction<'_>,
+    (proposal, signer): (u64, &RecordSigner),
+    after: Option<RecordId>,
+    limit: PartLimit,
+) -> Result<Result<Part, NodeError>, JournalError> {
+    let Some(act) = tx.state().erasing.get(&proposal).and_then(OpenAct::erasure).cloned() else {
+        return Ok(Ok(Part::Completed));
+    };
+    let plan = match read(tx, &act)? {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    match plan.check_key(tx, signer) {
+        Ok(()) => plan.carry_out(tx, (proposal, signer), after, limit).map(Ok),
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+/// Carries out what is left of an approved erasure, one job of the writer after the other. False if a hold keeps some of
+/// it.
+pub(super) async fn finish(
+    ledger: &Ledger,
+    signer: &RecordSigner,
+    proposal: u64,
+    limit: PartLimit,
+) -> Result<bool, NodeError> {
+    let mut after = None;
+    loop {
+        let signer = signer.clone();
+        let job = move |tx: &mut Transaction<'_>| next_part(tx, (proposal, &signer), after, limit);
+        let (part, _) = ledger.commit(job).await?;
+        match part? {
+            Part::Completed => return Ok(true),
+            Part::Waits => return Ok(false),
+            Part::Behind(id) => after = Some(id),
+            Part::LookAgain => after = None,
+        }
+    }
+}
+
+/// Refuses a hold on a record of which slots are being erased: that was decided, and has begun.
+pub(super) fn check_no_erasure(
+    tx: &Transaction<'_>,
+    id: &RecordId,
+) -> Result<Result<(), NodeError>, JournalError> {
+    for (proposal, act) in &tx.state().erasing {
+        let named = act.erasure().and_then(|act| RecordId::try_from(&act.record_id[..]).ok());
+        let Some(named) = named else { continue };
+        if revisions(tx, &named)?.contains(id) {
+            let text =
+                format!("act {proposal} erases slots of record {id}; wait until that is done");
+            return Ok(Err(NodeError::Precondition(text)));
+        }
+    }
+    Ok(Ok(()))
 }
 
 impl Node {
@@ -194,6 +318,9 @@ impl Node {
                     let state = if restricted { "under a hold already" } else { "under no hold" };
                     return Ok(Err(NodeError::Precondition(format!("record {id} is {state}"))));
                 }
+                if restricted && let Err(refused) = check_no_erasure(tx, &id)? {
+                    return Ok(Err(refused));
+                }
                 let due = tx.waiting_slots(&id)?;
                 if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
                     return Ok(Err(waits_for_the_end(&id, due)));
@@ -207,6 +334,45 @@ impl Node {
             self.scrub_soon();
         }
         Ok((erased, committed))
+    }
+
+    /// Carries out what is left of approved erasures: at the start, and whenever one was cut short.
+    pub(super) async fn finish_erasures(self: Arc<Self>) {
+        let mut stopping = self.stopping();
+        loop {
+            let mut is_done = true;
+            let waiting: Vec<u64> = self.view().snapshot().state.erasing.keys().copied().collect();
+            for proposal in waiting {
+                is_done &= self.finish_erasure(proposal).await;
+            }
+            let again = async || match is_done {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(AGAIN).await,
+            };
+            tokio::select! {
+                () = again() => {}
+                () = self.erasures.notified() => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Carries out what is left of one; true if nothing is.
+    pub(super) async fn finish_erasure(&self, proposal: u64) -> bool {
+        let signer = self.record_signer();
+        let finished = finish(&self.ledger, &signer, proposal, PartLimit::OF_A_JOB).await;
+        self.scrub_soon();
+        match finished {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::warn!(proposal, "a hold keeps a part of an approved erasure");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(proposal, %error, "an approved erasure is not carried out in full yet");
+                false
+            }
+        }
     }
 
     /// Has the index written anew, so that its files hold nothing that was erased.

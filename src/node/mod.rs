@@ -13,6 +13,8 @@ mod cosigning;
 mod delivery;
 mod disclose;
 mod erase;
+#[cfg(test)]
+mod erase_tests;
 mod explain;
 mod facts_change;
 mod flow;
@@ -177,6 +179,8 @@ pub struct Node {
     addresses: Mutex<Addresses>,
     /// Told when the index is to be written anew.
     scrub: Notify,
+    /// An approved erasure could not be carried out in full.
+    erasures: Notify,
     /// Why a witness that is no partner could not be asked lately, by the name of its key.
     unasked: Mutex<BTreeMap<String, String>>,
     /// Tells that a witness was added.
@@ -237,6 +241,7 @@ impl Node {
             turns: Turns::default(),
             addresses: Mutex::default(),
             scrub: Notify::new(),
+            erasures: Notify::new(),
             unasked: Mutex::default(),
             witness_added: Notify::new(),
             stopping,

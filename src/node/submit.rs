@@ -107,6 +107,11 @@ impl RecordSigner {
         )))
     }
 
+    #[cfg(test)]
+    pub(super) const fn of(key: SigningKey, key_id: KeyId) -> Self {
+        Self { key, key_id }
+    }
+
     pub(super) const fn parts(&self) -> (&SigningKey, KeyId) {
         (&self.key, self.key_id)
     }

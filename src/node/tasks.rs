@@ -39,6 +39,7 @@ impl Node {
             }
         });
         tasks.spawn(Arc::clone(&self).scrub_index());
+        tasks.spawn(Arc::clone(&self).finish_erasures());
         tasks.spawn(Arc::clone(&self).check_segments());
         tasks.spawn(Arc::clone(&self).keep_to_retention());
         tasks.spawn(Arc::clone(&self).end_consents());

@@ -365,6 +365,10 @@ impl<'a, F: Folder> Part<'a, F> {
             }
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
             Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
+            // Revisions of the series may be outside the part.
+            Event::ErasureCompleted(completed) => {
+                self.acts.complete_erasure(completed.proposal).map(drop)
+            }
             Event::ConsentReceived(received) => {
                 let own = self.files.manifest.agency.to_string();
                 self.consent(&received.partner, &own, received.consent)

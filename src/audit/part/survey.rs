@@ -385,6 +385,9 @@ impl Survey {
                 self.acts.decisions.insert(index, decided.proposal);
                 self.acts.note(decided.proposal, None, is_asked);
             }
+            Event::ErasureCompleted(completed) => {
+                self.acts.note(completed.proposal, None, is_asked);
+            }
             _ => {}
         }
     }

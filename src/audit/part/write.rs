@@ -160,6 +160,7 @@ impl<S: Sink> PartWriter<S> {
             }
             Event::ActProposed(_) => self.plan.acts.contains(&self.index),
             Event::ActDecided(decided) => self.plan.acts.contains(&decided.proposal),
+            Event::ErasureCompleted(completed) => self.plan.acts.contains(&completed.proposal),
             Event::FeedPublished(published) => self
                 .feed_to(&published.partner)
                 .is_some_and(|feed| std::mem::take(&mut feed.unpublished)),

@@ -2,10 +2,11 @@
 
 use super::fixtures::{Node, Party, at, id_bytes};
 use super::tests::verified;
-use crate::audit::Check;
+use crate::audit::{Check, Remark, Report};
 use crate::ident::Timestamp;
+use crate::journal::JournalError;
 use crate::journal::erase::Ground;
-use crate::journal::transaction::Origin;
+use crate::journal::transaction::{Origin, Transaction};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::kind::Kind;
@@ -52,15 +53,7 @@ fn erased_by_act(
     node.submit(1..3);
     let (named, erased) = (Arc::clone(&node.records[named]), Arc::clone(&node.records[erased]));
     node.commit(move |t| {
-        let proposal = t.append(Event::ActProposed(proposed(&named, expires_ms)))?;
-        t.append(Event::ActDecided(pb::ActDecided {
-            proposal,
-            client: "tanaka".into(),
-            role: "policy-officer".into(),
-            approved: true,
-            reason: String::new(),
-            closes: true,
-        }))?;
+        let proposal = approve(t, &named, expires_ms)?;
         let order: ErasureOrder = Party::own().order(&erased, 0b110);
         let ground = Ground {
             basis: ErasureBasis::Led16,
@@ -72,6 +65,24 @@ fn erased_by_act(
         t.erase(&erased.id(), SlotMask::from_bits(0b110), &ground)
     });
     verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+/// Writes down that an erasure of slots of a record was asked for and approved.
+fn approve(
+    t: &mut Transaction<'_>,
+    record: &Verified,
+    expires_ms: i64,
+) -> Result<u64, JournalError> {
+    let proposal = t.append(Event::ActProposed(proposed(record, expires_ms)))?;
+    t.append(Event::ActDecided(pb::ActDecided {
+        proposal,
+        client: "tanaka".into(),
+        role: "policy-officer".into(),
+        approved: true,
+        reason: String::new(),
+        closes: true,
+    }))?;
+    Ok(proposal)
 }
 
 fn proposed(record: &Verified, expires_ms: i64) -> pb::ActProposed {
@@ -102,4 +113,57 @@ fn an_act_covers_the_series_it_names_and_orders_everybody_to_erase_own_records()
 #[test]
 fn nobody_decides_on_an_act_that_has_expired() {
     assert_eq!(erased_by_act((0, 0), true, 0), Some(Check::Act));
+}
+
+/// The report after an approved act whose slots were erased one entry after the other, and what was then said to be
+/// complete, and erased after that.
+fn erased_in_parts(masks: &[u32], is_completed: bool, after: u32) -> Report {
+    let mut node = Node::new();
+    node.submit(1..3);
+    let record = Arc::clone(&node.records[0]);
+    let (tell, told) = std::sync::mpsc::channel();
+    let named = Arc::clone(&record);
+    node.commit(move |t| {
+        tell.send(approve(t, &named, 3_600_000)?).unwrap();
+        Ok(())
+    });
+    let proposal = told.recv().unwrap();
+    let erase = |slots: u32| {
+        let order = Party::own().order(&record, slots);
+        let ground = Ground {
+            basis: ErasureBasis::Led16,
+            authority: "file 7".into(),
+            proposal,
+            partner: None,
+            order: Some(order),
+        };
+        let id = record.id();
+        node.commit(move |t| t.erase(&id, SlotMask::from_bits(slots), &ground));
+    };
+    masks.iter().copied().for_each(erase);
+    if is_completed {
+        let completed = Event::ErasureCompleted(pb::ErasureCompleted { proposal });
+        node.commit(move |t| t.append(completed).map(drop));
+    }
+    if after != 0 {
+        erase(after);
+    }
+    verified(&node)
+}
+
+#[test]
+fn a_part_of_an_erasure_is_accepted_as_pending_and_the_whole_as_complete() {
+    let pending = Remark::ErasureIncomplete { acts: 1 };
+    let check = |report: &Report| report.failure.as_ref().map(|failure| failure.fault.check);
+    for masks in [&[][..], &[0b010], &[0b010, 0b100]] {
+        let report = erased_in_parts(masks, false, 0);
+        assert_eq!(check(&report), None, "{:?}", report.failure);
+        assert!(report.remarks.contains(&pending), "{masks:?}");
+    }
+    let report = erased_in_parts(&[0b010, 0b100], true, 0);
+    assert_eq!(check(&report), None, "{:?}", report.failure);
+    assert!(!report.remarks.contains(&pending));
+    // What is left is not complete, and what is complete is over.
+    assert_eq!(check(&erased_in_parts(&[0b010], true, 0)), Some(Check::Erasure));
+    assert_eq!(check(&erased_in_parts(&[0b010], true, 0b100)), Some(Check::Erasure));
 }

@@ -91,11 +91,11 @@ fn partner() -> AgencyName {
     "jc3.or.jp".parse().unwrap()
 }
 
-fn now() -> Timestamp {
+pub(in crate::node) fn now() -> Timestamp {
     Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
 }
 
-pub(super) fn secret() -> SeriesSecret {
+pub(in crate::node) fn secret() -> SeriesSecret {
     SeriesSecret::from_bytes([9; 32])
 }
 
@@ -114,8 +114,8 @@ impl Disk for NoSync {
 }
 
 /// One of the two journals.
-pub(super) struct Store {
-    pub(super) ledger: Ledger,
+pub(in crate::node) struct Store {
+    pub(in crate::node) ledger: Ledger,
     writer: Writer,
     runtime: tokio::runtime::Runtime,
     policy: usize,
@@ -136,7 +136,7 @@ fn options(dir: &tempfile::TempDir) -> JournalOptions {
 }
 
 impl Store {
-    fn new() -> Self {
+    pub(in crate::node) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         open::begin(&options(&dir), signing(), Arc::new(now), |tx| {
             tx.append(open::genesis(&own())).map(drop)
@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// Stops, lets something happen to the directory, and starts.
-    pub(super) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
+    pub(in crate::node) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
         let Self { ledger, writer, runtime, policy, discloser, dir } = self;
         drop((discloser, ledger, runtime));
         writer.join().unwrap();
@@ -160,11 +160,15 @@ impl Store {
         Self::open(dir, policy)
     }
 
-    fn commit(
+    pub(in crate::node) fn commit<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
-    ) {
-        self.runtime.block_on(self.ledger.commit(job)).unwrap();
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> T {
+        self.run(self.ledger.commit(job)).unwrap().0
+    }
+
+    pub(in crate::node) fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     fn change_partner(&self, client: bool) {

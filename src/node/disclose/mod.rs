@@ -15,7 +15,7 @@ mod series;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
-mod interference_tests;
+pub(in crate::node) mod interference_tests;
 
 pub(super) use discloser::Discloser;
 

@@ -1,0 +1,27 @@
+//! An act of two persons as the state keeps it: until it is decided, and an erasure until it is complete.
+
+use crate::ident::Timestamp;
+use crate::pb;
+
+/// An act that waits for a decision, or an erasure that was approved and goes on.
+#[derive(Debug, Clone)]
+pub struct OpenAct {
+    pub proposed: pb::ActProposed,
+    pub at: Timestamp,
+    /// Decisions so far, with their entries.
+    pub decisions: Vec<(u64, pb::ActDecided)>,
+}
+
+impl OpenAct {
+    /// Returns what is to be erased, if the act is an erasure.
+    pub fn erasure(&self) -> Option<&pb::EraseAct> {
+        match self.proposed.act.as_ref()?.act.as_ref()? {
+            pb::act::Act::Erase(act) => Some(act),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_erasure(&self) -> bool {
+        self.erasure().is_some()
+    }
+}

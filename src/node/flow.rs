@@ -6,8 +6,9 @@ use super::quota::{Charge, DayLimits, RECORD_BYTES};
 use crate::exchange::WINDOW;
 use crate::pb::{self, exchange_frame::Body};
 use prost::Message as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Frames on their way to the transport, which takes one when the partner's window has room for it.
 pub(super) const OUTBOUND_MAX: usize = 1;
@@ -17,6 +18,17 @@ pub(super) const OUTBOUND_MAX: usize = 1;
 pub(super) const UNSENT_MAX: usize = 2 * WINDOW + 4;
 /// How long frames may take to leave once a stream ends in good order.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a frame may make the journal keep. Entries count before anybody looks at them: the journal keeps the refusal of
+/// one as well as the record of another.
+fn charge_of(frame: &pb::ExchangeFrame) -> Charge {
+    let records = match &frame.body {
+        Some(Body::Hello(_)) => return Charge::default(),
+        Some(Body::FeedBatch(batch)) => batch.entries.len() as u64,
+        _ => 0,
+    };
+    Charge { records, bytes: (frame.encoded_len() + RECORD_BYTES) as u64 }
+}
 
 impl Driver<'_> {
     /// Puts a frame behind those that wait. A receipt that waits answers a repeated batch too.
@@ -33,19 +45,10 @@ impl Driver<'_> {
     /// Counts a frame for the partner; when it has used up its day, this frame is the last that is
     /// read until its bucket holds something again.
     pub(super) fn charge(&mut self, frame: &pb::ExchangeFrame) {
-        let charge = match &frame.body {
-            Some(Body::Hello(_)) => Charge::default(),
-            Some(Body::FeedBatch(batch)) => Charge {
-                records: batch.entries.len() as u64,
-                bytes: (frame.encoded_len() + RECORD_BYTES) as u64,
-            },
-            _ => Charge { records: 0, bytes: (frame.encoded_len() + RECORD_BYTES) as u64 },
-        };
-        let quota = &self.node.partner_quota;
-        let Err(wait) = quota.spend(self.agency.as_str(), charge, Instant::now()) else {
-            return;
-        };
-        self.paused = Some(tokio::time::Instant::now() + wait);
+        let (quota, now) = (&self.node.partner_quota, Instant::now());
+        let spent = quota.spend(self.agency.as_str(), charge_of(frame), now.into_std());
+        let Err(wait) = spent else { return };
+        self.paused = Some(now + wait);
         self.node.refused("journal quota of a partner");
         let DayLimits { records, bytes } = quota.limits();
         let text = format!(
@@ -74,7 +77,7 @@ impl Driver<'_> {
 }
 
 /// Waits for a time; for ever if there is none.
-pub(super) async fn until(time: Option<tokio::time::Instant>) {
+pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
@@ -83,4 +86,55 @@ pub(super) async fn until(time: Option<tokio::time::Instant>) {
 
 const fn is_receipt(frame: &pb::ExchangeFrame) -> bool {
     matches!(frame.body, Some(Body::Receipt(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::quota::Quota;
+    use bytes::Bytes;
+
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    fn batch(entries: Vec<Bytes>) -> pb::ExchangeFrame {
+        let batch = pb::FeedBatch { entries, ..pb::FeedBatch::default() };
+        pb::ExchangeFrame { body: Some(Body::FeedBatch(batch)) }
+    }
+
+    #[test]
+    fn an_entry_that_is_refused_counts_like_one_that_is_kept() {
+        let entry = pb::FeedEntry {
+            action: pb::FeedAction::Disclose.into(),
+            record_id: vec![7; 32].into(),
+            ..pb::FeedEntry::default()
+        };
+        let kept = Bytes::from(entry.encode_to_vec());
+        let refused = Bytes::from(vec![0xff; kept.len()]);
+        let [kept, refused] = [kept, refused].map(|entry| charge_of(&batch(vec![entry; 9])));
+        assert_eq!((kept.records, kept.bytes), (refused.records, refused.bytes));
+        assert!(kept.records == 9 && kept.bytes > RECORD_BYTES as u64);
+    }
+
+    #[test]
+    fn every_frame_but_the_first_counts_for_what_the_journal_keeps_of_it() {
+        let of = |body| charge_of(&pb::ExchangeFrame { body: Some(body) });
+        assert_eq!(of(Body::Hello(pb::Hello::default())).bytes, 0);
+        let receipt = of(Body::Receipt(pb::Receipt::default()));
+        assert!(receipt.bytes >= RECORD_BYTES as u64 && receipt.records == 0);
+    }
+
+    #[test]
+    fn a_partner_that_sends_nothing_but_refused_entries_is_stopped_by_its_bytes() {
+        let limits = DayLimits { records: u64::MAX >> 12, bytes: 64 << 10 };
+        let (quota, now) = (Quota::new(limits), std::time::Instant::now());
+        let charge = charge_of(&batch(vec![Bytes::from(vec![0xff; 1_024]); 4]));
+        let frames = (0..).take_while(|_| quota.spend("a.example", charge, now).is_ok()).count();
+        assert_eq!(frames as u64, limits.bytes / charge.bytes);
+        assert_eq!(
+            quota.spend("b.example", charge, now),
+            Ok(()),
+            "another partner has its own day"
+        );
+        assert_eq!(quota.spend("a.example", charge, now + 2 * DAY), Ok(()));
+    }
 }

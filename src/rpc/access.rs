@@ -4,6 +4,7 @@
 //! To a partner, unknown and forbidden look the same.
 
 use super::metered::{Answering, Metered};
+use super::reads::as_caller;
 use super::refusal::forbidden;
 use super::{CALL_TIMEOUT, LONG_CALL_TIMEOUT};
 use crate::node::Node;
@@ -136,8 +137,10 @@ where
         match checked.and_then(|()| self.begin(info)) {
             Ok((place, begun)) => {
                 let time = time_for(method);
+                let caller = place.clone();
                 let request = request.map(|body| Metered::of(body, place));
-                let answer = tokio::time::timeout(time, self.inner.call(request));
+                let called = as_caller(caller, self.inner.call(request));
+                let answer = tokio::time::timeout(time, called);
                 Box::pin(async move {
                     let late = || Status::deadline_exceeded("the call took too long; try again");
                     let answer = answer.await.unwrap_or_else(|_| Ok(late().into_http()));

@@ -4,6 +4,7 @@
 //! A message of gRPC is a prefix of 5 bytes and its content. A caller that begins many and finishes
 //! none would have the node hold them all; here they wait for each other, and run out of time.
 
+use super::reads::poll_as_caller;
 use crate::tls::{Place, RequestPlace};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
@@ -171,12 +172,12 @@ impl hyper::body::Body for Metered {
 /// The body of an answer: the request is under way until it is dropped.
 pub(super) struct Answering {
     body: Body,
-    _request: RequestPlace,
+    request: RequestPlace,
 }
 
 impl Answering {
     pub(super) fn of(body: Body, request: RequestPlace) -> Body {
-        Body::new(Self { body, _request: request })
+        Body::new(Self { body, request })
     }
 }
 
@@ -188,7 +189,8 @@ impl hyper::body::Body for Answering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let caller = self.request.place().clone();
+        poll_as_caller(caller, || Pin::new(&mut self.body).poll_frame(context))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -19,6 +19,7 @@ mod node;
 mod partners;
 mod policies;
 mod port;
+mod reads;
 mod record_proof;
 mod records;
 mod refusal;
@@ -29,6 +30,7 @@ mod witnesses;
 
 pub use port::{ServeError, serve_client_port, serve_partner_port};
 
+use self::reads::Reads;
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::JournalError;
 use crate::journal::view::View;
@@ -39,7 +41,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::{Request, Status};
 
@@ -58,8 +59,6 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long calls may go on after the node was told to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Questions to the disk that are answered at once, on one port; more wait for their turn.
-pub const READS_MAX: usize = 16;
 /// Drafts of one unary submission: they are answered in one message.
 pub const UNARY_DRAFTS_MAX: usize = 64;
 /// Drafts of one request of a bulk submission: one job of the journal.
@@ -72,7 +71,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[derive(Clone)]
 struct Context {
     node: Arc<Node>,
-    reads: Arc<Semaphore>,
+    reads: Reads,
     /// Becomes true when the port closes.
     stopping: tokio::sync::watch::Receiver<bool>,
 }
@@ -96,10 +95,10 @@ impl Context {
         question: impl FnOnce(&View) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Status> {
         let stopped = || Status::unavailable("the node is stopping; try again later");
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| stopped())?;
+        let turn = self.reads.turn().await.ok_or_else(stopped)?;
         let view = Arc::clone(self.node.view());
         let answer = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             question(&view)
         });
         match answer.await {

@@ -9,10 +9,11 @@ use super::logs::Logs;
 use super::node::NodeStatus;
 use super::partners::Partners;
 use super::policies::Policies;
+use super::reads::Reads;
 use super::records::Records;
 use super::releases::Releases;
 use super::witnesses::Witnesses;
-use super::{Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, READS_MAX, STREAMS_PER_CONNECTION_MAX};
+use super::{Context, DRAIN_TIMEOUT, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::node::Node;
 use crate::pb;
 use crate::pb::act_service_server::ActServiceServer;
@@ -31,7 +32,7 @@ use crate::tls::{
     Acceptor, CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES,
 };
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -80,11 +81,7 @@ fn access() -> Result<Arc<Access>, ServeError> {
 }
 
 fn context(node: &Arc<Node>, stopping: &watch::Receiver<bool>) -> Context {
-    Context {
-        node: Arc::clone(node),
-        reads: Arc::new(Semaphore::new(READS_MAX)),
-        stopping: stopping.clone(),
-    }
+    Context { node: Arc::clone(node), reads: Reads::new(), stopping: stopping.clone() }
 }
 
 /// Every service for clients, with health and reflection.

@@ -4,7 +4,7 @@
 //! partners. It reads nothing of what a caller sends after the handshake, and logs no content.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub struct AcceptLimits {
     /// Handshakes under way: enough to let every partner and client back in within a second or two
     /// after a restart.
     pub handshakes_max: usize,
-    /// Handshakes under way from one network (an IPv4 address, an IPv6 /64), so that one stranger
+    /// Handshakes under way from one network (an IPv4 /24, an IPv6 /48), so that one stranger
     /// cannot take all of them.
     pub handshakes_per_network_max: usize,
     /// How long one handshake may take.
@@ -168,13 +168,7 @@ impl Acceptor {
 
     fn begin(&self, under_way: &mut UnderWay, socket: TcpStream, remote: SocketAddr) {
         let network = network(remote.ip());
-        let yields = if under_way.from(network) >= self.limits.handshakes_per_network_max {
-            Some(network)
-        } else if under_way.handshakes.len() >= self.limits.handshakes_max {
-            under_way.busiest()
-        } else {
-            None
-        };
+        let yields = under_way.yields_to(network, &self.limits);
         if let Some(remote) = yields.and_then(|network| under_way.give_up_oldest(network)) {
             self.handshaker.refuse(remote, &Refusal::Crowded);
         }
@@ -200,6 +194,15 @@ struct UnderWay {
 impl UnderWay {
     fn from(&self, network: IpAddr) -> usize {
         self.begun.iter().filter(|other| other.network == network).count()
+    }
+
+    /// Returns the network whose oldest handshake gives way to one more from `network`.
+    fn yields_to(&self, network: IpAddr, limits: &AcceptLimits) -> Option<IpAddr> {
+        if self.from(network) >= limits.handshakes_per_network_max {
+            return Some(network);
+        }
+        let is_full = self.begun.len() >= limits.handshakes_max;
+        is_full.then(|| self.busiest()).flatten()
     }
 
     /// The network with most handshakes; the one that began first of those with as many.
@@ -283,14 +286,18 @@ impl Handshaker {
     }
 }
 
-/// What counts as one stranger: an IPv4 address, or the /64 that an IPv6 host chooses addresses from.
+/// The network that counts as one stranger: the smallest that is routed by itself, an IPv4 /24, and the largest that one site
+/// is given, an IPv6 /48 (RFC 6177).
 fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            let [a, b, c, ..] = ip.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
         }
-        v4 => v4,
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
+        }
     }
 }
 
@@ -379,5 +386,68 @@ impl AsyncWrite for CallerStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: fn() -> AcceptLimits = || AcceptLimits {
+        handshakes_max: 6,
+        handshakes_per_network_max: 4,
+        ..AcceptLimits::default()
+    };
+
+    fn address(text: &str) -> SocketAddr {
+        SocketAddr::new(text.parse().unwrap(), 40_000)
+    }
+
+    /// Begins a handshake that never ends; gives the address whose handshake gave way.
+    fn begin(under_way: &mut UnderWay, from: &str) -> Option<String> {
+        let remote = address(from);
+        let network = network(remote.ip());
+        let yields = under_way.yields_to(network, &LIMITS());
+        let gone = yields.and_then(|network| under_way.give_up_oldest(network));
+        under_way.add(network, remote, std::future::pending());
+        gone.map(|remote| remote.ip().to_string())
+    }
+
+    fn has(under_way: &UnderWay, from: &str) -> bool {
+        under_way.begun.iter().any(|begun| begun.remote == address(from))
+    }
+
+    #[tokio::test]
+    async fn many_addresses_of_one_network_delay_no_handshake_from_another() {
+        for (stranger, honest) in [("203.0.113.", "198.51.100.7"), ("2001:db8:1:", "2001:db8:2::1")]
+        {
+            let mut under_way = UnderWay::default();
+            assert_eq!(begin(&mut under_way, honest), None);
+            for n in 1..=100 {
+                let from = match stranger.ends_with(':') {
+                    // Each from another /64 of one site.
+                    true => format!("{stranger}{n:x}::1"),
+                    false => format!("{stranger}{n}"),
+                };
+                let gone = begin(&mut under_way, &from);
+                assert_eq!(gone.is_some(), n > 4, "{n}");
+                assert!(gone.is_none_or(|gone| gone.starts_with(stranger)));
+            }
+            assert!(has(&under_way, honest), "it began first and is there still");
+            assert_eq!(begin(&mut under_way, honest), None, "one more finds a place");
+            assert_eq!(under_way.begun.len(), 6);
+        }
+    }
+
+    #[tokio::test]
+    async fn where_all_places_are_taken_the_network_with_most_gives_way() {
+        let mut under_way = UnderWay::default();
+        begin(&mut under_way, "198.51.100.7");
+        begin(&mut under_way, "192.0.2.1");
+        for n in 1..=4 {
+            assert_eq!(begin(&mut under_way, &format!("203.0.113.{n}")), None);
+        }
+        assert_eq!(begin(&mut under_way, "192.0.2.2").as_deref(), Some("203.0.113.1"));
+        assert!(has(&under_way, "198.51.100.7") && has(&under_way, "192.0.2.1"));
     }
 }

@@ -30,7 +30,7 @@ pub use certificate::NodeCertificate;
 pub use client::{CertificateSerial, ClientName, ClientNameError};
 pub use connect::{ConnectError, Dialer, connect_client, connect_partner};
 pub use pem::certificate_text;
-pub use places::{Place, PlaceLimits, Places, RequestPlace};
+pub use places::{Place, PlaceLimits, Places, READS_PER_CALLER_MAX, RequestPlace};
 pub use profile::{ClientProfile, ProfileError};
 pub use trust::{Gate, Refusal, RefusalReason, SharedTrust, TrustError, TrustMap};
 pub use web::{Answer, WebClient, WebError};

@@ -44,6 +44,10 @@ impl Default for PlaceLimits {
     }
 }
 
+/// Questions to the disk that are answered at once for one caller: its tools call a handful, and half of what a port
+/// answers stays for others.
+pub const READS_PER_CALLER_MAX: usize = 8;
+
 /// The name that counts for limits: all certificates of a client are one caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Name {
@@ -79,6 +83,7 @@ const fn is_privileged(caller: &Caller) -> bool {
 struct Share {
     connections: AtomicUsize,
     requests: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     message_bytes: Arc<Semaphore>,
 }
 
@@ -120,6 +125,7 @@ impl Places {
             Arc::new(Share {
                 connections: AtomicUsize::new(0),
                 requests: Arc::new(Semaphore::new(self.limits.requests_per_caller_max)),
+                reads: Arc::new(Semaphore::new(READS_PER_CALLER_MAX)),
                 message_bytes: Arc::new(Semaphore::new(self.limits.message_bytes_per_caller_max)),
             })
         });
@@ -178,6 +184,12 @@ pub struct RequestPlace {
     _permit: OwnedSemaphorePermit,
 }
 
+impl RequestPlace {
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
 impl Drop for RequestPlace {
     fn drop(&mut self) {
         let activity = &self.place.0.activity;
@@ -201,6 +213,11 @@ impl Place {
     /// Requests that one caller may have under way.
     pub fn requests_max(&self) -> usize {
         self.0.limits.requests_per_caller_max
+    }
+
+    /// Waits until fewer questions of the caller are being answered than it may have.
+    pub(crate) async fn begin_read(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.share.reads).acquire_owned().await.ok()
     }
 
     /// Waits until the caller may send a message of so many bytes; what is longer than all that it

@@ -161,3 +161,31 @@ async fn a_client_that_submitted_its_share_of_the_day_is_refused_and_no_other() 
     node.submit(drafts(5)).await;
     assert_eq!(node.status().await.records, 15);
 }
+
+#[tokio::test]
+async fn a_partner_that_sent_its_share_of_the_day_is_read_no_further_and_another_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.example");
+    make(&path, "b.example", "police", CORE_ONLY);
+    let mut config = Config::load(&path).unwrap();
+    config.limits.partner_records_per_day = 10;
+    config.store(&path).unwrap();
+    let b = RunningNode::start(&path, "b.example").await;
+    let a = RunningNode::fresh(dir.path(), "a.example", "police", CORE_ONLY).await;
+    let c = RunningNode::fresh(dir.path(), "c.example", "police", CORE_ONLY).await;
+    introduce(&[&a, &b, &c]).await;
+    let drafts = |count| (0..count).map(|_| indicator(&canary(".example"), "one")).collect();
+    a.submit(drafts(20)).await;
+    eventually("the feed of a is read no further", async || {
+        b.refused("journal quota of a partner").await > 0
+    })
+    .await;
+    let told = b.partner("a.example").await;
+    assert!(told.last_error.contains("partner_records_per_day"), "{told:?}");
+    let before = b.status().await.records;
+    assert!((11..=20).contains(&before), "{before}");
+    a.submit(drafts(5)).await;
+    c.submit(drafts(3)).await;
+    eventually("the records of c are here", async || b.status().await.records >= before + 3).await;
+    assert_eq!(b.status().await.records, before + 3);
+}

@@ -4,7 +4,7 @@
 //! is in force at once; anything else waits for a second person.
 
 use super::acts::{Client, stage_proposal};
-use super::partners::{facts_for_policy, unknown};
+use super::partners::{facts_for_policy, named, unknown};
 use super::policies::Rules;
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
@@ -34,14 +34,8 @@ impl FactsChange {
     ) -> Result<Self, NodeError> {
         let approved = act.reveals;
         let act = prepare(tx, rules, act)?;
-        if act.reveals && !approved {
-            return Err(NodeError::Precondition(format!(
-                "under the policy by now this may reveal a class of fields to {}, which the data \
-                 protection officer approves too; propose it again",
-                act.agency
-            )));
-        }
-        let agency = agency_of(&act)?;
+        check_revealed(&act.agency, act.reveals && !approved)?;
+        let (agency, _) = named(tx.state(), &act.agency)?;
         Ok(Self { agency, after: act.after.unwrap_or_default() })
     }
 
@@ -61,9 +55,15 @@ impl FactsChange {
     }
 }
 
-fn agency_of(act: &pb::ChangeFactsAct) -> Result<AgencyName, NodeError> {
-    let parsed = act.agency.parse();
-    parsed.map_err(|error: crate::ident::IdentError| NodeError::Invalid(error.to_string()))
+/// Refuses an act that may show a partner more by now than was approved.
+pub(super) fn check_revealed(agency: &str, is_more: bool) -> Result<(), NodeError> {
+    if !is_more {
+        return Ok(());
+    }
+    Err(NodeError::Precondition(format!(
+        "under the policy by now {agency} may be shown personal data or a sensitive class of fields, \
+         which the data protection officer approves too; propose it again"
+    )))
 }
 
 /// The act as it may be proposed: its facts in order, and whether it may reveal anything.
@@ -72,17 +72,13 @@ pub(super) fn prepare(
     rules: &Rules,
     act: pb::ChangeFactsAct,
 ) -> Result<pb::ChangeFactsAct, NodeError> {
-    let agency = agency_of(&act)?;
-    let partner = tx.state().partners.get(&agency).ok_or_else(|| unknown(&agency))?;
+    let (agency, partner) = named(tx.state(), &act.agency)?;
     if partner.facts != act.before.clone().unwrap_or_default() {
         return Err(NodeError::Precondition(format!(
             "what is agreed with {agency} changed since this was proposed; propose it again"
         )));
     }
-    if tx.state().policy_version() != rules.version {
-        let text = "the policy changes at this moment; try again";
-        return Err(NodeError::Precondition(text.to_owned()));
-    }
+    rules.check_current(tx)?;
     let after = sound(act.after.unwrap_or_default())?;
     let reveals = reveals(rules, &agency, &partner.facts, &after)?;
     Ok(pb::ChangeFactsAct { after: Some(after), reveals, ..act })

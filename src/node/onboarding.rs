@@ -4,8 +4,8 @@
 //! feed, and its certificates open no stream.
 
 use super::acts::Client;
-use super::facts_change::sound;
-use super::partners::unknown;
+use super::facts_change::{check_revealed, sound};
+use super::partners::named;
 use super::policies::Rules;
 use super::{Node, NodeError};
 use crate::ident::AgencyName;
@@ -76,10 +76,7 @@ pub(super) fn prepare(
         }
         None => {}
     }
-    if tx.state().policy_version() != rules.version {
-        let text = "the policy changes at this moment; try again";
-        return Err(NodeError::Precondition(text.to_owned()));
-    }
+    rules.check_current(tx)?;
     let facts = sound(as_proposed(&card, act.facts))?;
     let seen = PartnerFacts::agreed(agency.clone(), &facts, true).map_err(|e| refused(&e))?;
     let reveals = may_reveal_to_new(rules.compiled.bundle(), &seen);
@@ -100,12 +97,7 @@ impl Addition {
         let verified = VerifiedCard::try_from(card.clone())
             .map_err(|error| NodeError::Invalid(error.to_string()))?;
         let agency = verified.card().agency.clone();
-        if act.reveals && !approved {
-            return Err(NodeError::Precondition(format!(
-                "under the policy by now {agency} may be shown personal data or a sensitive class of \
-                 fields, which the data protection officer approves too; propose it again"
-            )));
-        }
+        check_revealed(agency.as_str(), act.reveals && !approved)?;
         Ok(Self { agency, card, facts: act.facts.unwrap_or_default() })
     }
 
@@ -136,11 +128,7 @@ pub(super) fn prepare_resumption(
     tx: &Transaction<'_>,
     act: pb::ResumePartnerAct,
 ) -> Result<pb::ResumePartnerAct, NodeError> {
-    let agency: AgencyName = act
-        .agency
-        .parse()
-        .map_err(|error: crate::ident::IdentError| NodeError::Invalid(error.to_string()))?;
-    let partner = tx.state().partners.get(&agency).ok_or_else(|| unknown(&agency))?;
+    let (_, partner) = named(tx.state(), &act.agency)?;
     crate::partner::PartnerState::try_from(partner.state)
         .and_then(|state| transition(state, PartnerEvent::Resumed))
         .map_err(|error| NodeError::Precondition(error.to_string()))?;
@@ -160,9 +148,7 @@ impl Resumption {
                 act.agency, now.changed_at
             )));
         }
-        let agency = act.agency.parse();
-        let invalid = |error: crate::ident::IdentError| NodeError::Invalid(error.to_string());
-        Ok(Self { agency: agency.map_err(invalid)? })
+        Ok(Self { agency: named(tx.state(), &act.agency)?.0 })
     }
 
     pub(super) fn carry_out(

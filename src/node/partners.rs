@@ -4,11 +4,11 @@ use super::acts::Client;
 use super::facts_change::{complete, divide, stage};
 use super::onboarding::standing;
 use super::{Node, NodeError, rosters};
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, IdentError};
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::refusals::Refusals;
-use crate::journal::state::{PartnerNumber, PartnerRecord};
+use crate::journal::state::{PartnerNumber, PartnerRecord, State};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
 use crate::partner::{
@@ -268,6 +268,17 @@ const fn reason_in_words(reason: pb::ExceptionReason) -> &'static str {
         Reason::HeldAsEvidence => "held as evidence",
         Reason::NotOrdered => "not ordered",
     }
+}
+
+/// Returns the partner that an act names.
+pub(super) fn named<'a>(
+    state: &'a State,
+    agency: &str,
+) -> Result<(AgencyName, &'a PartnerRecord), NodeError> {
+    let agency: AgencyName =
+        agency.parse().map_err(|error: IdentError| NodeError::Invalid(error.to_string()))?;
+    let partner = state.partners.get(&agency).ok_or_else(|| unknown(&agency))?;
+    Ok((agency, partner))
 }
 
 pub(super) fn unknown(agency: &AgencyName) -> NodeError {

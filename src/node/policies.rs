@@ -5,6 +5,7 @@ use super::partners::policy_facts;
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId};
 use crate::journal::state::State;
+use crate::journal::transaction::Transaction;
 use crate::pb;
 use crate::policy::{
     Bundle, Compiled, Consents, Decision, Finding, Moment, PartnerFacts, RecordFacts, Vocabulary,
@@ -42,6 +43,15 @@ impl Rules {
             NodeError::Start(format!("the policy in force cannot be used: {error}"))
         })?;
         Self::compile(state, own, Arc::new(bundle), files, hash)
+    }
+
+    /// Refuses what was looked at under these rules if the journal has put others in force.
+    pub(super) fn check_current(&self, tx: &Transaction<'_>) -> Result<(), NodeError> {
+        if tx.state().policy_version() == self.version {
+            return Ok(());
+        }
+        let text = "the policy changes at this moment; try again";
+        Err(NodeError::Precondition(text.to_owned()))
     }
 
     /// The rules of a bundle, ready to decide for one partner.

@@ -3,15 +3,14 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
-use liaison::pb::consent_service_client::ConsentServiceClient;
 use liaison::pb::{self, draft::Content, partner_service_client::PartnerServiceClient};
 use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, RunningNode, draft, eventually, introduce, settled};
+use crate::forwarding::{ACCEPT, chain, consents, submit, uses};
 use crate::withheld::files_with;
 
 const CIRCLE: &str = "quiet-circle-4471";
@@ -235,34 +234,6 @@ async fn names_that_are_none_and_partners_that_are_none_are_refused_with_what_is
     assert_eq!(police.journal().await, before);
 }
 
-const ACCEPT: &str = r#"
-@id("test/accept")
-@title("We take everything")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
-when { resource.confidence >= 0 };
-"#;
-
-/// Our own records go to certs alone, so that vendors get them from a third agency or not at all.
-const TO_CERTS: &str = r#"
-@id("test/share")
-@title("Everything goes to certs")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
-when { principal.sector == Liaison::Sector::"cert" && resource.confidence >= 0 };
-"#;
-
-const ONWARD: &str = r#"
-@id("test/forward")
-@title("What others let us pass on goes on")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
-when { resource.confidence >= 0 };
-"#;
-
 async fn joins(node: &RunningNode, agency: &str) {
     let proposal = change(node, ClientRole::Admin, agency, in_circle(true)).await.unwrap();
     node.approve(proposal.unwrap()).await;
@@ -275,26 +246,6 @@ fn for_the_circle(n: u32) -> pb::Draft {
     marking.tlp = pb::Tlp::Green.into();
     marking.circles = Some(pb::CircleList { circles: vec![CIRCLE.to_owned()] });
     draft
-}
-
-async fn submitted(node: &RunningNode, draft: pb::Draft) -> Bytes {
-    node.submit(vec![draft]).await.remove(0).record_id
-}
-
-/// Tells if a node has a record and may use it.
-async fn uses(node: &RunningNode, id: &Bytes) -> bool {
-    let channel = node.channel(ClientRole::Auditor).await;
-    let mut client = pb::record_service_client::RecordServiceClient::new(channel);
-    let selector = Some(pb::get_record_request::Selector::RecordId(id.clone()));
-    let found = client.get_record(pb::GetRecordRequest { selector }).await.ok();
-    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
-}
-
-async fn consents(
-    node: &RunningNode,
-    role: ClientRole,
-) -> ConsentServiceClient<tonic::transport::Channel> {
-    ConsentServiceClient::new(node.channel(role).await)
 }
 
 fn the_roster() -> pb::ConsentSubject {
@@ -337,16 +288,14 @@ async fn roster_is_given(police: &RunningNode, cert: &RunningNode) {
 #[tokio::test]
 async fn a_circle_is_its_originators_and_whoever_leaves_it_loses_what_came_over_a_third_agency() {
     let dir = tempfile::tempdir().unwrap();
-    let of = |more: &str| format!("{ACCEPT}{more}");
-    let police = RunningNode::fresh(dir.path(), "police.example", "police", &of(TO_CERTS)).await;
-    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", &of(ONWARD)).await;
-    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", ACCEPT).await;
+    let agencies =
+        [("police.example", "police"), ("cert.example", "cert"), ("vendor.example", "vendor")];
+    let [police, cert, vendor] = chain(dir.path(), agencies).await;
     let nodes = [&police, &cert, &vendor];
-    introduce(&nodes).await;
     // Two circles of one name: the vendor is in that of the cert and not in that of the police.
     joins(&police, "cert.example").await;
     joins(&cert, "vendor.example").await;
-    let id = submitted(&police, for_the_circle(1)).await;
+    let id = submit(&police, for_the_circle(1)).await;
     settled(&nodes).await;
     assert!(uses(&cert, &id).await && !uses(&vendor, &id).await);
 
@@ -368,7 +317,7 @@ async fn a_circle_is_its_originators_and_whoever_leaves_it_loses_what_came_over_
     let left = change(&police, ClientRole::Admin, "vendor.example", in_circle(false)).await;
     assert_eq!(left.unwrap(), None);
     eventually("the record is taken back", async || !uses(&vendor, &id).await).await;
-    let later = submitted(&police, for_the_circle(2)).await;
+    let later = submit(&police, for_the_circle(2)).await;
     settled(&nodes).await;
     assert!(uses(&cert, &later).await && !uses(&vendor, &later).await);
     for node in [police, cert, vendor] {

@@ -6,45 +6,18 @@ use std::path::Path;
 use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
-use liaison::pb::consent_service_client::ConsentServiceClient;
+use liaison::pb;
 use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, RunningNode, canary, eventually, indicator, settled};
+use crate::forwarding::{chain, consents, submit, uses};
 use crate::verify_export::holds_for_the_script;
 
 const POLICE: &str = "police.example";
 const VENDOR: &str = "vendor.example";
 const CERT: &str = "cert.example";
-
-const ACCEPT: &str = r#"
-@id("test/accept")
-@title("We take everything")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
-when { resource.confidence >= 0 };
-"#;
-
-const TO_VENDORS: &str = r#"
-@id("test/share")
-@title("Everything goes to vendors")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
-when { principal.sector == Liaison::Sector::"vendor" && resource.confidence >= 0 };
-"#;
-
-const ONWARD: &str = r#"
-@id("test/forward")
-@title("What others let us pass on goes on")
-@agreement("none")
-@owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
-when { resource.confidence >= 0 };
-"#;
 
 /// The police shares with a vendor, which passes on what it may to a cert.
 struct Chain {
@@ -55,11 +28,8 @@ struct Chain {
 
 impl Chain {
     async fn new(parent: &Path) -> Self {
-        let of = |more: &str| format!("{ACCEPT}{more}");
-        let police = RunningNode::fresh(parent, POLICE, "police", &of(TO_VENDORS)).await;
-        let vendor = RunningNode::fresh(parent, VENDOR, "vendor", &of(ONWARD)).await;
-        let cert = RunningNode::fresh(parent, CERT, "cert", ACCEPT).await;
-        fixture::introduce(&[&police, &vendor, &cert]).await;
+        let agencies = [(POLICE, "police"), (VENDOR, "vendor"), (CERT, "cert")];
+        let [police, vendor, cert] = chain(parent, agencies).await;
         Self { police, vendor, cert }
     }
 
@@ -86,25 +56,6 @@ fn controlled(operation: &str) -> pb::Draft {
     draft
 }
 
-async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
-    node.submit(vec![draft]).await.remove(0).record_id
-}
-
-/// Whether a node has a record and may use it.
-async fn uses(node: &RunningNode, id: &Bytes) -> bool {
-    let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    let found = client.get_record(request).await.ok();
-    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
-}
-
-async fn client(
-    node: &RunningNode,
-    role: ClientRole,
-) -> ConsentServiceClient<tonic::transport::Channel> {
-    ConsentServiceClient::new(node.channel(role).await)
-}
-
 fn to_cert(scope: pb::ConsentScope) -> pb::ConsentSubject {
     pb::ConsentSubject {
         purpose: pb::ConsentPurpose::Forward.into(),
@@ -127,12 +78,12 @@ async fn ask(
         subject: Some(subject),
         reason: "it hosts the pop-ups".to_owned(),
     };
-    let mut client = client(node, ClientRole::Analyst).await;
+    let mut client = consents(node, ClientRole::Analyst).await;
     Ok(client.ask_consent(request).await?.into_inner().consent.unwrap())
 }
 
 async fn listed(node: &RunningNode, open: bool) -> Vec<pb::ConsentView> {
-    let mut client = client(node, ClientRole::Auditor).await;
+    let mut client = consents(node, ClientRole::Auditor).await;
     client.list_consents(pb::ListConsentsRequest { open }).await.unwrap().into_inner().consents
 }
 
@@ -144,7 +95,7 @@ async fn propose(
     node: &RunningNode,
     request: pb::ProposeConsentRequest,
 ) -> Result<u64, tonic::Status> {
-    let mut client = client(node, ClientRole::Analyst).await;
+    let mut client = consents(node, ClientRole::Analyst).await;
     Ok(client.propose_consent(request).await?.into_inner().act.unwrap().proposal)
 }
 
@@ -204,10 +155,11 @@ async fn a_record_under_originator_control_goes_on_with_a_consent_and_comes_back
     assert_eq!(given.standing(), pb::ConsentStanding::Granted);
     assert_eq!(listed(vendor, false).await[0].standing(), pb::ConsentStanding::Granted);
 
-    let mut officer = client(police, ClientRole::PolicyOfficer).await;
+    let mut officer = consents(police, ClientRole::PolicyOfficer).await;
     let reason = "the case is closed".to_owned();
     let revoke = pb::RevokeConsentRequest { entry: given.entry, reason: reason.clone() };
-    let by_analyst = client(police, ClientRole::Analyst).await.revoke_consent(revoke.clone()).await;
+    let by_analyst =
+        consents(police, ClientRole::Analyst).await.revoke_consent(revoke.clone()).await;
     assert_eq!(by_analyst.unwrap_err().code(), Code::PermissionDenied);
     officer.revoke_consent(revoke.clone()).await.unwrap();
     eventually("it is taken back", async || !uses(cert, &id).await).await;
@@ -233,7 +185,7 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
     ask(vendor, of_record(&id)).await.unwrap();
     let entry = asked_of(police).await;
     let refuse = pb::RefuseConsentRequest { entry, reason: "the source is at risk".to_owned() };
-    let mut officer = client(police, ClientRole::PolicyOfficer).await;
+    let mut officer = consents(police, ClientRole::PolicyOfficer).await;
     officer.refuse_consent(refuse).await.unwrap();
     chain.settled().await;
     let seen = listed(vendor, false).await.remove(0);
@@ -264,7 +216,7 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
     chain.settled().await;
     let given = listed(&chain.police, true).await;
     assert_eq!(given.len(), 1);
-    let mut officer = client(&chain.police, ClientRole::PolicyOfficer).await;
+    let mut officer = consents(&chain.police, ClientRole::PolicyOfficer).await;
     let reason = "it was too much".to_owned();
     officer
         .revoke_consent(pb::RevokeConsentRequest { entry: given[0].entry, reason })

@@ -21,6 +21,7 @@ mod export;
 mod faults;
 mod fixture;
 mod follows_policy;
+mod forwarding;
 mod fuzz_corpus;
 mod hostile;
 mod impostor;

@@ -1,4 +1,5 @@
-//! Who may call each rpc, as its comment in proto/ says; and that the comments say what is decided.
+//! Who may call each rpc, as its comment in proto/ says; that the comments say what is decided; and how any of
+//! them is called by its name.
 //!
 //! The table of rpcs and roles is kept in git, so that a change shows as a line that a lawyer can
 //! read.
@@ -7,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use bytes::{Buf as _, BufMut as _, Bytes};
 use prost_types::FileDescriptorProto;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::published::descriptors;
 
@@ -26,6 +31,61 @@ const BEFORE: &str = "Called by: ";
 pub(crate) struct Callers {
     pub(crate) rpc: String,
     pub(crate) callers: BTreeSet<&'static str>,
+}
+
+/// Messages as their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+/// Calls an rpc, `liaison.v1.Service/Method`, with one message; whatever it answers comes as bytes.
+pub(crate) async fn asked(
+    channel: &Channel,
+    rpc: &str,
+    message: Bytes,
+) -> Result<Streaming<Bytes>, Status> {
+    // Above what a port takes in, so that it is the port that refuses.
+    const BYTES_MAX: usize = 64 << 20;
+    let mut client = tonic::client::Grpc::new(channel.clone())
+        .max_encoding_message_size(BYTES_MAX)
+        .max_decoding_message_size(BYTES_MAX);
+    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let path = format!("/{rpc}").parse().unwrap();
+    let sent = Request::new(tokio_stream::once(message));
+    client.streaming(sent, path, Raw).await.map(Response::into_inner)
 }
 
 /// The callers that a comment names between `Called by: ` and the full stop.

@@ -3,18 +3,17 @@
 //! The rpcs come from the compiled descriptors: one that is not listed here fails the test. Answers are
 //! looked at as raw bytes, so that no field is overlooked.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use prost::Message as _;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
 
 use crate::fixture::{RunningNode, canary, draft, eventually, indicator, introduce, settled};
-use crate::rpcs::commented;
+use crate::rpcs::{asked, commented};
 
 /// Slot of an indicator: its notes.
 const NOTES: u32 = 1 << 11;
@@ -37,55 +36,12 @@ permit (principal is Liaison::Partner, action == Liaison::Action::"accept", reso
 when { resource.confidence >= 0 };
 "#;
 
-/// Messages as their bytes.
-#[derive(Debug, Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
-
 /// All that a call answers, with the words of its refusal.
 async fn answer(channel: &Channel, rpc: &str, request: Bytes) -> Vec<u8> {
-    let mut client = tonic::client::Grpc::new(channel.clone());
-    client.ready().await.unwrap();
-    let path = format!("/{rpc}").parse().unwrap();
-    let sent = Request::new(tokio_stream::once(request));
     let mut all = Vec::new();
-    let refused = match client.streaming(sent, path, Raw).await {
+    let refused = match asked(channel, rpc, request).await {
         Err(refused) => Some(refused),
-        Ok(answers) => {
-            let mut answers = answers.into_inner();
+        Ok(mut answers) => {
             let mut left = if rpc.ends_with("/WatchRecords") { RECORDS } else { usize::MAX };
             loop {
                 if left == 0 {

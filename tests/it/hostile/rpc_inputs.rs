@@ -3,19 +3,16 @@
 
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
-use http::uri::PathAndQuery;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::fixture::{CORE_ONLY, RunningNode, indicator};
 use crate::published::descriptors;
-use crate::rpcs::{Callers, commented};
+use crate::rpcs::{Callers, asked, commented};
 
 /// More than a journal entry may have, in one field.
 const LONG: usize = 70_000;
@@ -130,53 +127,9 @@ fn odd(
     bytes
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
-
 /// Sends one message and reads what comes within some time.
 async fn call(channel: &Channel, rpc: &str, message: Vec<u8>) -> Result<(), Status> {
-    let mut client = tonic::client::Grpc::new(channel.clone())
-        .max_encoding_message_size(64 << 20)
-        .max_decoding_message_size(64 << 20);
-    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let path: PathAndQuery = format!("/{rpc}").parse().unwrap();
-    let sent = tokio_stream::once(Bytes::from(message));
-    let answer = client.streaming(tonic::Request::new(sent), path, Raw);
-    let mut answers = answer.await?.into_inner();
+    let mut answers = asked(channel, rpc, message.into()).await?;
     while let Ok(next) = tokio::time::timeout(PATIENCE, answers.message()).await {
         if next?.is_none() {
             break;

@@ -1,0 +1,76 @@
+//! Three agencies in a row: the second passes on to the third what the first gave it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use liaison::pb::consent_service_client::ConsentServiceClient;
+use liaison::pb::record_service_client::RecordServiceClient;
+use liaison::pb::{self, get_record_request::Selector};
+use liaison::policy::ClientRole;
+use tonic::transport::Channel;
+
+use crate::fixture::{RunningNode, introduce};
+
+/// A policy that takes everything and shares nothing.
+pub(crate) const ACCEPT: &str = r#"
+@id("test/accept")
+@title("We take everything")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"accept", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+/// Own records go to this sector alone, so that others get them from a third agency or not at all.
+fn everything_to(sector: &str) -> String {
+    format!(
+        r#"
+@id("test/share")
+@title("Everything goes to one sector")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource is Liaison::Record)
+when {{ principal.sector == Liaison::Sector::"{sector}" && resource.confidence >= 0 }};
+"#
+    )
+}
+
+const ONWARD: &str = r#"
+@id("test/forward")
+@title("What others let us pass on goes on")
+@agreement("none")
+@owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"forward", resource is Liaison::Record)
+when { resource.confidence >= 0 };
+"#;
+
+/// Starts three agencies, each with its sector, that know each other.
+pub(crate) async fn chain(parent: &Path, agencies: [(&str, &str); 3]) -> [RunningNode; 3] {
+    let [first, second, third] = agencies;
+    let share = everything_to(second.1);
+    let start = async |(agency, sector): (&str, &str), more: &str| {
+        RunningNode::fresh(parent, agency, sector, &format!("{ACCEPT}{more}")).await
+    };
+    let nodes = [start(first, &share).await, start(second, ONWARD).await, start(third, "").await];
+    introduce(&nodes.each_ref()).await;
+    nodes
+}
+
+pub(crate) async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
+    node.submit(vec![draft]).await.remove(0).record_id
+}
+
+/// Tells if a node has a record and may use it.
+pub(crate) async fn uses(node: &RunningNode, id: &Bytes) -> bool {
+    let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
+    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
+    let found = client.get_record(request).await.ok();
+    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
+}
+
+pub(crate) async fn consents(
+    node: &RunningNode,
+    role: ClientRole,
+) -> ConsentServiceClient<Channel> {
+    ConsentServiceClient::new(node.channel(role).await)
+}

@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use liaison::cli::{self, Cli, error::CliError};
+use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
 
 /// A node makes and drops many small buffers on many threads; a fifth of its time went into the
-/// system's allocator.
+/// system's allocator. What is given back is overwritten first: an erased text must not outlive its
+/// buffers, whoever owned them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 /// Which log lines go to stderr, in the form of `RUST_LOG`; warnings without it.
 const LOG_VARIABLE: &str = "LIAISON_LOG";

@@ -9,7 +9,7 @@ use super::JournalError;
 use super::gate::Gate;
 use super::state::State;
 use super::transaction::{Group, LatelyTouched, Signing, Transaction};
-use super::view::{Snapshot, View};
+use super::view::{Recent, Snapshot, View};
 use crate::ident::Timestamp;
 use crate::merkle::Frontier;
 use crate::store::{LeafRecord, Position, Segments};
@@ -299,6 +299,10 @@ impl Writing {
             for (id, place) in self.group.marked.iter() {
                 recent.remove(id, place.journal_index);
             }
+            if !self.group.overwrites.is_empty() {
+                // What is left of a record shares its buffer with what was erased.
+                *recent = Recent::default();
+            }
         }
         self.view.index.stage(changes, end)?;
         self.view.snapshot.store(Arc::new(Snapshot {
@@ -306,7 +310,12 @@ impl Writing {
             size,
             note: note.clone(),
         }));
-        self.group.clear();
+        if self.group.overwrites.is_empty() {
+            self.group.clear();
+        } else {
+            // Buffers that are kept still hold what was erased.
+            self.group = Group::default();
+        }
         self.growth.send_replace(size);
         Ok(Committed { size, note })
     }

@@ -159,7 +159,7 @@ impl Node {
             Ok(Closing::Drained) => {}
             Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault, heard.as_ref()).await,
             Err(End::Cut(reason)) => self.links.failed(&agency, reason),
-            Err(End::Replaced) => {}
+            Err(End::Replaced | End::Renewed) => {}
             Err(End::Own(error)) => {
                 tracing::error!(partner = %agency, %error, "the exchange ended");
                 self.links.failed(&agency, error.to_string());
@@ -202,6 +202,8 @@ fn told(fault: &Fault) -> String {
 pub(super) enum End {
     Cut(String),
     Replaced,
+    /// Something was erased at the partner's word: buffers of this connection may hold it still.
+    Renewed,
     Own(NodeError),
 }
 
@@ -243,6 +245,8 @@ pub(super) struct Driver<'a> {
     /// then.
     sent_at: BTreeMap<u64, (std::time::Instant, u64)>,
     exceptions: u64,
+    /// Something was erased at the partner's word, and the stream ends once that is receipted.
+    erased: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -293,6 +297,7 @@ impl<'a> Driver<'a> {
             published: partner.published.size,
             sent_at: BTreeMap::new(),
             exceptions: partner.exceptions,
+            erased: false,
         };
         let mut grown = node.grown();
         let mut rules_changed = node.rules_changed.subscribe();
@@ -308,6 +313,9 @@ impl<'a> Driver<'a> {
                     driver.flush(&outbound).await;
                 }
                 return Ok(closing);
+            }
+            if driver.erased && driver.stores.is_empty() && driver.unsent.is_empty() {
+                return Err(End::Renewed);
             }
             let input = tokio::select! {
                 room = outbound.reserve(), if !driver.unsent.is_empty() => match room {
@@ -344,6 +352,7 @@ impl<'a> Driver<'a> {
                         if erased {
                             node.scrub_soon();
                         }
+                        driver.erased |= erased;
                         node.count_refused(&exceptions);
                         Input::Stored(exceptions)
                     }

@@ -376,7 +376,9 @@ impl Shared {
 
     fn go_on_copying(&self, copying: Option<Copying>) -> Option<Copying> {
         let mut copying = copying?;
-        match copying.step(&**self.engine.load_full()) {
+        // A statement of its own: within a match it would keep the old engine until the end.
+        let stepped = copying.step(&**self.engine.load_full());
+        match stepped {
             Ok(false) => Some(copying),
             Ok(true) => {
                 let outcome = self.change_over(copying).map_err(|error| describe(&error));

@@ -44,7 +44,7 @@ permit (principal is Liaison::Partner, action == Liaison::Action::"forward", res
 when { resource has operation && principal.operations.contains(resource.operation) };
 "#;
 
-fn holds(mut bytes: &[u8], needle: &[u8]) -> bool {
+pub(crate) fn holds(mut bytes: &[u8], needle: &[u8]) -> bool {
     let (first, rest) = needle.split_first().unwrap();
     loop {
         if bytes.skip_until(*first).unwrap() == 0 {

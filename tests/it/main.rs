@@ -27,6 +27,7 @@ mod hostile;
 mod impostor;
 mod independent;
 mod kill;
+mod memory;
 mod onboarding;
 mod policy_life;
 mod prove;

@@ -180,7 +180,7 @@ pub fn issue_card(
 ) -> Result<VerifiedCard, NodeError> {
     let identity = keys.identity.as_ref().ok_or_else(|| {
         NodeError::Precondition(
-            "the identity key is kept offline; bring keys/identity.key to issue a card".to_owned(),
+            "the identity key is kept offline; bring keys/identity.pem to issue a card".to_owned(),
         )
     })?;
     let names = config.names()?;

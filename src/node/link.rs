@@ -9,6 +9,7 @@ use super::keyring::Keys;
 use super::loading::load_batch;
 use super::succeed;
 use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
+use super::turns::Caller;
 use super::{Node, NodeError};
 use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
@@ -524,14 +525,21 @@ impl<'a> Driver<'a> {
             checker.accepting.known.clear();
         }
         let answers = self.answers.clone();
-        let view = Arc::clone(self.node.view());
-        tokio::task::spawn_blocking(move || {
-            let checked = checker.check(frontier, batch);
-            let taken = checked.as_ref().map(|checked| &checked.taken[..]).unwrap_or_default();
-            drop(answers.send(match incoming(&view, taken) {
-                Ok(incoming) => Answer::Checked(checker, checked, incoming),
-                Err(error) => Answer::Failed(error.into()),
-            }));
+        let (node, agency) = (Arc::clone(self.node), self.agency.clone());
+        tokio::spawn(async move {
+            let _turn =
+                node.turn(Caller::Partner(agency.as_str()), batch.entries().len() as u64).await;
+            let view = Arc::clone(node.view());
+            let checking = tokio::task::spawn_blocking(move || {
+                let checked = checker.check(frontier, batch);
+                let taken = checked.as_ref().map(|checked| &checked.taken[..]).unwrap_or_default();
+                match incoming(&view, taken) {
+                    Ok(incoming) => Answer::Checked(checker, checked, incoming),
+                    Err(error) => Answer::Failed(error.into()),
+                }
+            });
+            let answer = checking.await.unwrap_or(Answer::Failed(JournalError::Stopped.into()));
+            drop(answers.send(answer));
         });
         Ok(())
     }

@@ -35,7 +35,11 @@ pub(super) struct LinkState {
 
 /// All links of a node.
 #[derive(Default)]
-pub(super) struct Links(Mutex<HashMap<AgencyName, LinkState>>);
+pub(super) struct Links {
+    links: Mutex<HashMap<AgencyName, LinkState>>,
+    /// Changes whenever a feed has considered more of the journal.
+    walked: watch::Sender<()>,
+}
 
 impl Links {
     pub(super) fn with<T>(
@@ -43,7 +47,7 @@ impl Links {
         agency: &AgencyName,
         change: impl FnOnce(&mut LinkState) -> T,
     ) -> T {
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         change(links.entry(agency.clone()).or_default())
     }
 
@@ -62,6 +66,12 @@ impl Links {
 
     pub(super) fn progressed(&self, agency: &AgencyName, progress: Progress) {
         self.with(agency, |link| link.health.progress = Some(progress));
+        self.walked.send_replace(());
+    }
+
+    /// Tells whenever a feed has considered more of the journal.
+    pub(super) fn walked(&self) -> watch::Receiver<()> {
+        self.walked.subscribe()
     }
 
     pub(super) fn receipted(&self, agency: &AgencyName, delay_ms: u64) {

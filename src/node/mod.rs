@@ -45,6 +45,7 @@ mod survey;
 mod take_in;
 mod tasks;
 mod timekeeping;
+mod turns;
 mod witness;
 
 pub use acts::Client;
@@ -76,12 +77,13 @@ use guard::Guard;
 use links::Links;
 use past::PastBundles;
 use policies::Rules;
-use quota::{Quota, Turns};
+use quota::Quota;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use timekeeping::Timekeeping;
 use tokio::sync::{Notify, watch};
+use turns::Turns;
 
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

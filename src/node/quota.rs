@@ -5,9 +5,8 @@
 //! holds what it may send in a day and fills up again over a day. It begins anew with the process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -112,48 +111,6 @@ impl Bucket {
     }
 }
 
-/// Submissions of one client that are worked on at once while no other submits: enough for one stream
-/// to keep the journal busy. Beside others a client has one, so that they find its queue short.
-const SUBMISSIONS_UNDER_WAY_MAX: u32 = 4;
-/// How long a client counts as one that submits after it last did.
-const SUBMITS_FOR: Duration = Duration::from_secs(1);
-
-/// The turns of a client, and when it last asked for one.
-#[derive(Debug)]
-struct OfClient {
-    turns: Arc<Semaphore>,
-    asked: Instant,
-}
-
-/// The turns of clients, each with its own.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<String, OfClient>>);
-
-impl Turns {
-    /// Waits until fewer submissions of a client are under way than it may have; they go on in the
-    /// order in which they asked.
-    pub(super) async fn wait(&self, client: &str, now: Instant) -> Option<OwnedSemaphorePermit> {
-        let (turns, share) = self.share(client, now);
-        turns.acquire_many_owned(share).await.ok()
-    }
-
-    /// A client's turns, and how many of them one submission takes now.
-    fn share(&self, client: &str, now: Instant) -> (Arc<Semaphore>, u32) {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_at_it = |other: &OfClient| now.saturating_duration_since(other.asked) < SUBMITS_FOR;
-        if clients.len() >= BUCKETS_MAX && !clients.contains_key(client) {
-            clients.retain(|_, other| is_at_it(other));
-        }
-        let alone = !clients.iter().any(|(name, other)| name != client && is_at_it(other));
-        let own = clients.entry(client.to_owned()).or_insert_with(|| OfClient {
-            turns: Arc::new(Semaphore::new(SUBMISSIONS_UNDER_WAY_MAX as usize)),
-            asked: now,
-        });
-        own.asked = now;
-        (Arc::clone(&own.turns), if alone { 1 } else { SUBMISSIONS_UNDER_WAY_MAX })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,16 +149,6 @@ mod tests {
         quota.take("a.example", ONE, now).unwrap();
         quota.take("a.example", ALL, now + 9 * DAY).unwrap();
         assert!(quota.take("a.example", ONE, now + 9 * DAY).is_err());
-    }
-
-    #[test]
-    fn a_client_has_one_submission_under_way_beside_others_and_four_alone() {
-        let (turns, now) = (Turns::default(), Instant::now());
-        let taken = |client, now| SUBMISSIONS_UNDER_WAY_MAX / turns.share(client, now).1;
-        assert_eq!((taken("tool", now), taken("tool", now)), (4, 4));
-        assert_eq!((taken("other", now), taken("tool", now)), (1, 1));
-        let later = now + SUBMITS_FOR;
-        assert_eq!(taken("tool", later), 4);
     }
 
     #[test]

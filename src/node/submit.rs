@@ -5,6 +5,7 @@
 
 use super::plan::{Grounds, Plan, Randomness};
 use super::quota::{Charge, DayLimits, RECORD_BYTES};
+use super::turns::Caller;
 use super::{Node, NodeError};
 use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
@@ -137,7 +138,7 @@ impl Node {
             )));
         }
         self.charge(client, &drafts)?;
-        let _turn = self.turns.wait(client, Instant::now()).await;
+        let _turn = self.turn(Caller::Client(client), drafts.len() as u64).await;
         let planner = self.planner();
         let (client, signer) = (client.to_owned(), self.record_signer());
         signer.check(&self.view().snapshot().state, self.now())?;

@@ -36,7 +36,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// How long all receipts of one push may take to come.
 const RECEIPTS_DEADLINE: Duration = Duration::from_secs(900);
 /// How long one record may take to arrive.
-const SINGLE_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const SINGLE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A vendor and a police that gets its takedown results.
 pub(super) struct Pair {
@@ -223,17 +223,6 @@ impl Pair {
     /// Single records one after another: from sending each until the police's node holds it.
     /// `first` is the number of a result that was not pushed yet.
     pub(super) async fn singles(&self, first: usize) -> Result<Vec<Figure>, CliError> {
-        let SingleTimes { here, there } = self.single_times(first).await?;
-        Ok(vec![
-            milliseconds("one record, sent to held by the partner, median", &there, 50)
-                .target(Target::AtMost(50.0)),
-            milliseconds("one record, sent to held by the partner, p99", &there, 99),
-            milliseconds("of it, sent to acknowledged here, median", &here, 50),
-        ])
-    }
-
-    /// The same as times, sorted.
-    pub(super) async fn single_times(&self, first: usize) -> Result<SingleTimes, CliError> {
         let mut arrivals = Arrivals::watch(self.police()).await?;
         let mut client =
             RecordServiceClient::new(self.vendor().client(ClientRole::VendorTool).await?);
@@ -254,7 +243,12 @@ impl Pair {
         }
         here.sort_unstable();
         there.sort_unstable();
-        Ok(SingleTimes { here, there })
+        Ok(vec![
+            milliseconds("one record, sent to held by the partner, median", &there, 50)
+                .target(Target::AtMost(50.0)),
+            milliseconds("one record, sent to held by the partner, p99", &there, 99),
+            milliseconds("of it, sent to acknowledged here, median", &here, 50),
+        ])
     }
 
     /// Fills both nodes up to a million records; `from` results are there already.
@@ -286,14 +280,6 @@ impl Pair {
         figures.extend(self.memory(Some(Target::Below(300.0))));
         Ok(figures)
     }
-}
-
-/// Times of single records, from sending each.
-pub(super) struct SingleTimes {
-    /// Until it was acknowledged.
-    pub(super) here: Vec<Duration>,
-    /// Until the partner's node held it.
-    pub(super) there: Vec<Duration>,
 }
 
 async fn start_one(dir: &Path, name: &str, engine: EngineKind) -> Result<RunningNode, CliError> {

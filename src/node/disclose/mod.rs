@@ -197,6 +197,18 @@ impl Node {
         Ok(())
     }
 
+    /// Returns whether the feed to a partner goes on, or stands still for now.
+    pub(super) fn may_disclose(
+        snapshot: &Snapshot,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+    ) -> bool {
+        partner.state == pb::PartnerState::Active
+            && snapshot.state.policy.is_some()
+            && !snapshot.state.witnessing.is_frozen(agency)
+            && Lag::of(partner.published.size, partner.receipted).check().is_ok()
+    }
+
     /// What is new comes first.
     fn next_part(
         &self,
@@ -206,12 +218,8 @@ impl Node {
         progress: Progress,
     ) -> Option<Part> {
         let lag = Lag::of(partner.published.size, partner.receipted);
-        let may_go_on = partner.state == pb::PartnerState::Active
-            && snapshot.state.policy.is_some()
-            && !snapshot.state.witnessing.is_frozen(agency)
-            && lag.check().is_ok();
         let Progress { considered, rescan } = progress;
-        if !may_go_on {
+        if !Self::may_disclose(snapshot, agency, partner) {
             return None;
         }
         if considered < snapshot.size {

@@ -31,6 +31,7 @@ fn indicator(n: usize) -> pb::Draft {
         operation: "chakra-v".to_owned(),
         confidence: 80,
         key: String::new(),
+        reinstate: false,
         content: Some(pb::draft::Content::Indicator(pb::Indicator {
             r#type: pb::ValueType::Domain.into(),
             value: format!("alert-{n:05}.support.example"),

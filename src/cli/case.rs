@@ -79,6 +79,9 @@ pub struct CreateArgs {
     /// How sure you are, 0 to 100.
     #[arg(long, default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100))]
     confidence: u32,
+    /// Record the case again if it was withdrawn: it begins a new series.
+    #[arg(long)]
+    reinstate: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -165,6 +168,7 @@ impl CreateArgs {
             operation: self.operation,
             confidence: self.confidence,
             key: String::new(),
+            reinstate: self.reinstate,
             content: Some(pb::draft::Content::Case(case)),
         }
     }

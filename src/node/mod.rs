@@ -32,6 +32,7 @@ mod outside;
 mod pair;
 mod partners;
 mod past;
+mod live_series;
 mod plan;
 mod policies;
 mod quota;

@@ -3,6 +3,7 @@
 //! It is made on the thread of who waits, from the journal as it was then; the writer takes it only
 //! if nothing that it rests on has changed since. It writes nothing.
 
+use super::live_series::LiveSeries;
 use super::submit::{RecordSigner, Said, Submission};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
@@ -10,7 +11,7 @@ use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::transaction::{Origin, Transaction};
 use crate::pb;
-use crate::record::draft::{Draft, DraftError, Place, Sealed, SeriesSecret};
+use crate::record::draft::{Draft, DraftError, Place, REINSTATEMENTS_MAX, Sealed, SeriesSecret};
 use crate::record::slots::SlotMask;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,8 +30,10 @@ pub(super) struct Grounds<'a> {
 /// Records ready to be accepted, and the answers if they are.
 pub(super) struct Plan {
     results: Vec<pb::DraftResult>,
-    /// Every series that an answer rests on, with what was said about it.
+    /// The content of each draft that is taken, under the first series of its thing.
     words: Vec<(SeriesId, [u8; 32])>,
+    /// Every series that an answer rests on.
+    rests_on: Vec<SeriesId>,
     records: Vec<Prepared>,
     size: u64,
 }
@@ -52,9 +55,10 @@ impl Plan {
         let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
         let mut words = Vec::with_capacity(drafts.len());
+        let mut rests_on = Vec::with_capacity(drafts.len());
         let mut drawn: Vec<Drawn> = Vec::with_capacity(drafts.len());
-        // What earlier drafts of this very request made of their series.
-        let mut heads: HashMap<SeriesId, (u32, RecordId, [u8; 32])> = HashMap::new();
+        // What earlier drafts of this very request made of their series, by the first series of the thing.
+        let mut heads: HashMap<SeriesId, (SeriesId, u32, RecordId, [u8; 32])> = HashMap::new();
         for draft in drafts {
             let draft = match draft {
                 Ok(draft) => draft,
@@ -63,35 +67,49 @@ impl Plan {
                     continue;
                 }
             };
-            let series = draft.series(grounds.secret);
+            let first = draft.series(grounds.secret);
             let fingerprint = draft.fingerprint(grounds.secret);
-            let here = heads.get(&series).copied();
+            let here = heads.get(&first).copied();
             let contradicts = grounds.said.is_some_and(|said| {
-                said.contradicts(series, fingerprint)
-                    || here.is_some_and(|(_, _, before)| before != fingerprint)
+                said.contradicts(first, fingerprint)
+                    || here.is_some_and(|(_, _, _, before)| before != fingerprint)
             });
             if contradicts {
                 results.push(contradiction());
                 continue;
             }
-            let before = if here.is_some() { None } else { head_of(series)? };
-            if before.is_some_and(|head| head.is_withdrawn()) {
-                results.push(withdrawn());
-                continue;
-            }
-            if before.is_some_and(|head| head.barred)
-                && !draft.filled_slots().and(barred_of(series)?).is_empty()
-            {
-                results.push(erased());
-                continue;
-            }
-            words.push((series, fingerprint));
+            let live = match here {
+                Some((series, ..)) => LiveSeries::Open(series, None),
+                None => LiveSeries::find(
+                    draft,
+                    grounds.secret,
+                    &mut rests_on,
+                    &mut head_of,
+                    &mut barred_of,
+                )?,
+            };
+            let (series, before) = match live {
+                LiveSeries::Open(series, before) => (series, before),
+                LiveSeries::Withdrawn => {
+                    results.push(withdrawn());
+                    continue;
+                }
+                LiveSeries::Exhausted => {
+                    results.push(exhausted());
+                    continue;
+                }
+                LiveSeries::Erased => {
+                    results.push(erased());
+                    continue;
+                }
+            };
+            words.push((first, fingerprint));
             let head = here
-                .map(|(revision, id, said)| (revision, id, Some(said)))
+                .map(|(_, revision, id, said)| (revision, id, Some(said)))
                 .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
             let (outcome, place) = match head {
                 Some((revision, id, Some(said))) if said == fingerprint => {
-                    heads.insert(series, (revision, id, fingerprint));
+                    heads.insert(first, (series, revision, id, fingerprint));
                     results.push(answer(pb::DraftOutcome::Unchanged, id, series, revision));
                     continue;
                 }
@@ -102,12 +120,12 @@ impl Plan {
             };
             let own = grounds.own.clone();
             let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
-            heads.insert(series, (place.revision, sealed.id(), fingerprint));
+            heads.insert(first, (series, place.revision, sealed.id(), fingerprint));
             results.push(answer(outcome, sealed.id(), series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
         }
         let records = sign(drawn, grounds, &mut random)?;
-        Ok(Self { results, words, records, size: grounds.size })
+        Ok(Self { results, words, rests_on, records, size: grounds.size })
     }
 
     /// Accepts the records if the plan still holds, all of them or none. `None`: make another.
@@ -116,7 +134,7 @@ impl Plan {
         tx: &mut Transaction<'_>,
         task: &Submission,
     ) -> Result<Option<Vec<pb::DraftResult>>, JournalError> {
-        let stands = self.words.iter().all(|(series, _)| tx.stands(*series, self.size));
+        let stands = self.rests_on.iter().all(|series| tx.stands(*series, self.size));
         if !stands || task.said.as_ref().is_some_and(|said| !said.say(&self.words)) {
             return Ok(None);
         }
@@ -172,7 +190,21 @@ fn refusal(error: &DraftError) -> pb::DraftResult {
 fn withdrawn() -> pb::DraftResult {
     pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
-        reason: "it was withdrawn, and a withdrawal ends its series: nothing follows it".to_owned(),
+        reason:
+            "it was withdrawn, and a withdrawal ends its series; to record it again on purpose, \
+                 submit it with --reinstate"
+                .to_owned(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn exhausted() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: format!(
+            "it was withdrawn again after each of {REINSTATEMENTS_MAX} reinstatements, and there are no \
+             more; record it under another source or key"
+        ),
         ..pb::DraftResult::default()
     }
 }

@@ -28,6 +28,10 @@ const FINGERPRINT_TAG: &[u8] = b"liaison/fingerprint/v1\0";
 /// Bytes of a draft's key at the most.
 pub const KEY_BYTES_MAX: usize = 256;
 
+/// Times that one thing is recorded again after a withdrawal. Every submission of it looks up as many
+/// withdrawn series, so they are few; who withdraws more often corrects the source.
+pub const REINSTATEMENTS_MAX: u8 = 16;
+
 /// Why a draft is refused: the field at fault, what was found and what was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
@@ -94,13 +98,15 @@ pub struct Draft {
     slots: Vec<Bytes>,
     natural_key: Vec<u8>,
     times: Vec<times::Named>,
+    reinstate: bool,
 }
 
 impl TryFrom<pb::Draft> for Draft {
     type Error = DraftError;
 
     fn try_from(wire: pb::Draft) -> Result<Self, DraftError> {
-        let pb::Draft { marking, mut labels, operation, confidence, key, content } = wire;
+        let pb::Draft { marking, mut labels, operation, confidence, key, reinstate, content } =
+            wire;
         let content =
             content.ok_or_else(|| DraftError::new("content", "it says nothing; set one kind"))?;
         let mut content = Content::from(content);
@@ -112,14 +118,15 @@ impl TryFrom<pb::Draft> for Draft {
         })?;
         let mut marking = Marking::try_from(sorted(marking))?;
         personal::declare(&content, &mut marking)?;
-        Self::assemble(
+        let draft = Self::assemble(
             content,
             marking,
             header::labels_in(labels)?,
             header::operation_in(operation)?,
             header::confidence_in(confidence)?,
             &key,
-        )
+        )?;
+        Ok(Self { reinstate, ..draft })
     }
 }
 
@@ -159,7 +166,17 @@ impl Draft {
             .map(|bytes| Slot::Open { salt: Salt::default(), bytes: bytes.clone() })
             .collect();
         signed::check_contents(kind, &checked)?;
-        Ok(Self { kind, marking, labels, operation, confidence, slots, natural_key, times })
+        Ok(Self {
+            kind,
+            marking,
+            labels,
+            operation,
+            confidence,
+            slots,
+            natural_key,
+            times,
+            reinstate: false,
+        })
     }
 
     /// Returns the withdrawal of a series: nothing of its revisions is in it.
@@ -183,11 +200,26 @@ impl Draft {
         self.kind
     }
 
+    /// Returns whether it may begin a new series where its series was withdrawn.
+    pub const fn may_reinstate(&self) -> bool {
+        self.reinstate
+    }
+
     /// The stable identity of what this speaks of, for those who know the secret.
     pub fn series(&self, secret: &SeriesSecret) -> SeriesId {
+        self.series_after(0, secret)
+    }
+
+    /// Returns the series that begins after so many withdrawals. Each kind has a fixed number of key
+    /// parts, so the further part of a later series is not the key of another thing.
+    pub fn series_after(&self, reinstatements: u8, secret: &SeriesSecret) -> SeriesId {
         let mut mac = secret.mac(SERIES_TAG);
         mac.update(&[self.kind.number()]);
         mac.update(&self.natural_key);
+        if reinstatements > 0 {
+            mac.update(&1_u32.to_be_bytes());
+            mac.update(&[reinstatements]);
+        }
         let digest: [u8; 32] = mac.finalize().into_bytes().into();
         let mut id = [0; SeriesId::BYTES];
         id.copy_from_slice(&digest[..SeriesId::BYTES]);

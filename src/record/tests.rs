@@ -67,6 +67,7 @@ fn draft_of(content: pb::draft::Content) -> pb::Draft {
         confidence: 80,
         key: "k-1".into(),
         content: Some(content),
+        ..pb::Draft::default()
     }
 }
 
@@ -259,6 +260,22 @@ fn the_same_statement_has_the_same_series_and_fingerprint_and_another_has_not() 
     assert_ne!(draft(changed).fingerprint(&secret()), one.fingerprint(&secret()));
     let record = sign_one(indicator("host.example"));
     assert_eq!(draft::fingerprint_of(&record, &secret()), Some(one.fingerprint(&secret())));
+}
+
+#[test]
+fn every_series_of_one_thing_is_another_and_no_series_of_another_thing() {
+    let draft = |wire| Draft::try_from(wire).unwrap();
+    let drafts = ["a.example", "b.example"].map(|value| draft(indicator(value)));
+    let mut seen = std::collections::HashSet::new();
+    for draft in &drafts {
+        assert_eq!(draft.series_after(0, &secret()), draft.series(&secret()));
+        for number in 0..=draft::REINSTATEMENTS_MAX {
+            assert!(seen.insert(draft.series_after(number, &secret())), "{number}");
+        }
+    }
+    let asked = draft(pb::Draft { reinstate: true, ..indicator("a.example") });
+    assert!(asked.may_reinstate() && !drafts[0].may_reinstate());
+    assert_eq!(asked.fingerprint(&secret()), drafts[0].fingerprint(&secret()));
 }
 
 #[test]

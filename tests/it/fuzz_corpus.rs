@@ -52,6 +52,7 @@ fn wire_draft(number: u8) -> pb::Draft {
         operation: "chakra-v".to_owned(),
         confidence: 80,
         key: String::new(),
+        reinstate: false,
         content: Some(pb::draft::Content::Indicator(pb::Indicator {
             value: format!("pop-up{number}[.]example"),
             role: "popup".to_owned(),

@@ -36,6 +36,7 @@ mod push;
 mod real_data;
 mod refusals;
 mod refused;
+mod reinstate;
 mod release;
 mod rollback;
 mod rpcs;

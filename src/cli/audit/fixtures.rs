@@ -258,6 +258,7 @@ fn indicator(number: u8) -> pb::Draft {
         operation: "chakra-v".into(),
         confidence: 80,
         key: String::new(),
+        reinstate: false,
         content: Some(pb::draft::Content::Indicator(pb::Indicator {
             value: format!("popup-{number}.example.com"),
             role: "popup".into(),

@@ -30,6 +30,7 @@ fn draft(tlp: pb::Tlp, key: impl Into<String>, content: Content) -> pb::Draft {
         confidence: 80,
         key: key.into(),
         content: Some(content),
+        ..pb::Draft::default()
     }
 }
 

@@ -61,6 +61,9 @@ Examples:
   Look at the file first; nothing is sent:
     liaison push results.csv --tlp amber --dry-run
 
+  Values that were withdrawn by mistake, recorded again:
+    liaison push corrected.csv --tlp amber --reinstate
+
   From another program:
     export-results | liaison push - --format ndjson --tlp green --receipt receipt.json
 
@@ -130,6 +133,10 @@ pub struct PushArgs {
     /// Leave out columns that are not understood.
     #[arg(long)]
     ignore_unknown: bool,
+    /// Record again what was withdrawn: such a row begins a new series, which partners see as a new
+    /// record. Without this flag it is refused. What was erased stays refused.
+    #[arg(long)]
+    reinstate: bool,
     /// Where the signed receipt is written.
     #[arg(long, value_name = "PATH")]
     receipt: Option<PathBuf>,
@@ -385,6 +392,7 @@ impl PushArgs {
             source: self.source.clone(),
             case_reference: self.case.clone().unwrap_or_default(),
             case_series: None,
+            reinstate: self.reinstate,
             check_values: false,
         }
     }

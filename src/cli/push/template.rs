@@ -31,6 +31,8 @@ pub(super) struct Template {
     pub(super) case_reference: String,
     /// What indicators link to.
     pub(super) case_series: Option<SeriesId>,
+    /// Record again what was withdrawn.
+    pub(super) reinstate: bool,
     /// Bring every value into its normal form here as well, as the node will.
     pub(super) check_values: bool,
 }
@@ -54,6 +56,7 @@ impl Template {
             operation: row.or(Field::Operation, &self.operation),
             confidence: confidence(&row)?.unwrap_or(self.confidence),
             key: String::new(),
+            reinstate: self.reinstate,
             content: Some(content),
         })
     }
@@ -263,6 +266,7 @@ mod tests {
             source: String::new(),
             case_reference: "OP-1187".into(),
             case_series: None,
+            reinstate: false,
             check_values: false,
         }
     }

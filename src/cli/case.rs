@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::connection::{ANSWER_BYTES_MAX, Role};
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::Format;
 use super::record_view::RecordText;
 use super::schema::{hex, time_text};
@@ -116,6 +116,19 @@ pub(super) async fn series_of(
     header
         .and_then(|header| SeriesId::try_from(header.series.as_ref()).ok())
         .ok_or_else(|| CliError::Answer(format!("case {reference:?} has no readable header")))
+}
+
+/// Returns whether a case with this reference is here, and not only results that name it.
+pub(super) async fn is_recorded(
+    reference: &str,
+    channel: Channel,
+    context: &Context,
+) -> Result<bool, CliError> {
+    match read(reference, 1, channel, context).await {
+        Ok(answer) => Ok(answer.case.is_some()),
+        Err(error) if error.exit() == Exit::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn create(args: CreateArgs, context: &Context) -> Result<(), CliError> {

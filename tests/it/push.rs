@@ -9,18 +9,29 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::fixture::{CORE_ONLY, OPERATION, PROGRAM, RunningNode, eventually};
+use crate::fixture::{CORE_ONLY, OPERATION, PROGRAM, RunningNode, eventually, liaison};
 
 /// `liaison push` of a file to a node.
 pub(crate) fn push_command(node: &RunningNode, file: &Path, more: &[&str]) -> Command {
+    push_as(node, ClientRole::VendorTool, file, "json", more)
+}
+
+/// The same as a client of a role, with its result in a format.
+fn push_as(
+    node: &RunningNode,
+    role: ClientRole,
+    file: &Path,
+    format: &str,
+    more: &[&str],
+) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .arg("push")
         .arg(file)
-        .args(["--tlp", "green", "--operation", OPERATION, "-o", "json", "--progress", "none"])
+        .args(["--tlp", "green", "--operation", OPERATION, "-o", format, "--progress", "none"])
         .args(more)
         .arg("--client")
-        .arg(node.profile(ClientRole::VendorTool))
+        .arg(node.profile(role))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -141,4 +152,77 @@ async fn an_interrupted_push_goes_on_with_the_same_command_and_repeats_no_record
     // The counts are those of the whole file; nothing was sent twice.
     assert_eq!(rest.counts(), [ROWS as u64, 0, 0, 0], "{}", rest.told);
     assert_eq!(node.status().await.records, ROWS as u64);
+}
+
+/// The documents on stdout, one a line, and the words on stderr.
+fn lines_and_notes(output: &Output) -> (Vec<Value>, String) {
+    assert!(output.status.success(), "{output:?}");
+    let lines = std::str::from_utf8(&output.stdout).unwrap().lines();
+    let documents = lines.map(|line| serde_json::from_str(line).unwrap());
+    (documents.collect(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn a_result_under_an_unknown_case_reference_warns_wherever_the_reference_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).await;
+    let profile = node.profile(ClientRole::Analyst);
+    let create = ["case", "create", "--reference", "OP-1187", "--title", "T", "--tlp", "green"];
+    let created = liaison(&[&create[..], &["--client"]].concat(), &[&profile]).await;
+    assert!(created.status.success(), "{created:?}");
+    let csv = dir.path().join("results.csv");
+    let rows =
+        "a.example,OP-1187\nb.example,op-1187\nc.example,OP-1178\nd.example,OP-1178\ne.example,\n";
+    std::fs::write(&csv, format!("value,case\n{rows}")).unwrap();
+    let ndjson = dir.path().join("results.ndjson");
+    std::fs::write(&ndjson, "{\"value\":\"f.example\",\"case\":\"OP-1178\"}\n").unwrap();
+    let plain = dir.path().join("plain.csv");
+    std::fs::write(&plain, "value\ng.example\n").unwrap();
+    let result = ["--status", "down", "--action", "suspend-domain"];
+    for (file, case) in [
+        (&csv, &[][..]),
+        // Results that name a case are not the case.
+        (&csv, &[]),
+        (&ndjson, &[]),
+        (&plain, &["--case", "OP-1178"]),
+    ] {
+        let flags = [&result[..], case].concat();
+        let pushed = push_as(&node, ClientRole::Analyst, file, "ndjson", &flags).output().await;
+        let (documents, notes) = lines_and_notes(&pushed.unwrap());
+        assert_eq!(documents.len(), 1, "{documents:?}");
+        assert_eq!(
+            notes.matches("no case here has the reference \"OP-1178\";").count(),
+            1,
+            "{notes}"
+        );
+        assert!(!notes.contains("1187"), "{notes}");
+    }
+    let known = [&result[..], &["--case", "OP-1187"]].concat();
+    let pushed = push_as(&node, ClientRole::Analyst, &plain, "ndjson", &known).output().await;
+    assert!(!lines_and_notes(&pushed.unwrap()).1.contains("no case here"));
+}
+
+#[tokio::test]
+async fn ndjson_of_a_query_has_every_record_unless_a_limit_is_given() {
+    // More than a page of the protocol.
+    const ROWS: usize = 1_100;
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).await;
+    let file = dir.path().join("results.csv");
+    std::fs::write(&file, results(ROWS, &[], 0)).unwrap();
+    assert_eq!(push(&node, &file, &[]).await.code, Some(0));
+    let profile = node.profile(ClientRole::Analyst);
+    let query = async |more: &[&str]| {
+        let arguments = [&["query", "--kind", "takedown-result"], more, &["--client"]].concat();
+        lines_and_notes(&liaison(&arguments, &[&profile]).await)
+    };
+    let (all, notes) = query(&["-o", "ndjson"]).await;
+    assert_eq!((all.len(), notes.as_str()), (ROWS, ""));
+    let ids: std::collections::HashSet<&str> =
+        all.iter().map(|record| record["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), ROWS);
+    let (some, notes) = query(&["-o", "ndjson", "--limit", "1050"]).await;
+    assert_eq!(some.len(), 1_050);
+    assert!(some.iter().all(|record| record["id"].is_string()), "a remark is no record");
+    assert!(notes.contains("there is more; go on with --cursor "), "{notes}");
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::rows::{Refusal, Rows, RowsError};
 use super::template::Template;
+use super::unknown_cases::reference_of;
 use crate::cli::error::CliError;
 use crate::pb;
 
@@ -24,6 +25,8 @@ pub(super) struct JudgedRow {
     pub(super) line: u64,
     pub(super) original: csv::ByteRecord,
     pub(super) refusal: Option<Refusal>,
+    /// The case of a takedown result.
+    pub(super) case_reference: Option<String>,
 }
 
 /// A portion of rows in the order of the file.
@@ -96,15 +99,17 @@ fn fill<R: Read>(
     while !batch.is_full() {
         let Some(row) = rows.next()? else { return Ok(Filled::ToTheEnd) };
         let judged = row.cells.and_then(|cells| template.draft(cells));
-        let refusal = match judged {
+        let (case_reference, refusal) = match judged {
             Ok(draft) => {
                 batch.encoded_bytes += draft.encoded_len();
+                let case_reference = reference_of(&draft);
                 batch.drafts.push(draft);
-                None
+                (case_reference, None)
             }
-            Err(refusal) => Some(refusal),
+            Err(refusal) => (None, Some(refusal)),
         };
-        batch.rows.push(JudgedRow { line: row.line, original: row.original, refusal });
+        let (line, original) = (row.line, row.original);
+        batch.rows.push(JudgedRow { line, original, refusal, case_reference });
     }
     Ok(Filled::ToTheBrim)
 }

@@ -8,6 +8,7 @@ use super::heard::{Heard, ReceiptGiver};
 use super::rejects::Rejects;
 use super::rows::Refusal;
 use super::state::{Counts, PartReceipt, Position, StateFile};
+use super::unknown_cases::CaseReferences;
 use crate::cli::error::CliError;
 use crate::cli::progress::Progress;
 use crate::cli::schema::{self, Absent};
@@ -22,6 +23,7 @@ pub(super) struct Ledger<'a> {
     /// Rows that were settled before this stream.
     rows_before: u64,
     heard: Heard,
+    case_references: CaseReferences,
     giver: Option<ReceiptGiver>,
 }
 
@@ -34,7 +36,16 @@ impl<'a> Ledger<'a> {
     ) -> Self {
         let rows_before = position.counts.rows();
         let heard = Heard::default();
-        Self { position, rejects, state, progress, rows_before, heard, giver: None }
+        Self {
+            position,
+            rejects,
+            state,
+            progress,
+            rows_before,
+            heard,
+            case_references: CaseReferences::default(),
+            giver: None,
+        }
     }
 
     /// Receipts must be this giver's; without one none is taken.
@@ -45,6 +56,10 @@ impl<'a> Ledger<'a> {
 
     pub(super) const fn counts(&self) -> Counts {
         self.position.counts
+    }
+
+    pub(super) const fn case_references(&self) -> &CaseReferences {
+        &self.case_references
     }
 
     pub(super) fn receipts(&self) -> &[PartReceipt] {
@@ -78,8 +93,10 @@ impl<'a> Ledger<'a> {
                 Some(refusal) => Some(refusal.clone()),
                 None => results.next().map(|result| self.count(result)).transpose()?.flatten(),
             };
-            if let Some(refusal) = refusal {
-                self.reject(row.line, &refusal, &row.original)?;
+            match (refusal, &row.case_reference) {
+                (Some(refusal), _) => self.reject(row.line, &refusal, &row.original)?,
+                (None, Some(reference)) => self.case_references.add(reference),
+                (None, None) => {}
             }
         }
         self.save(false)?;

@@ -20,6 +20,7 @@ mod state;
 mod stream;
 mod summary;
 mod template;
+mod unknown_cases;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use super::connection::Role;
-use super::error::{CliError, Exit};
+use super::error::CliError;
 use super::progress::Progress;
 use super::{Context, case, interrupt, names};
 use crate::partner::Card;
@@ -170,28 +171,9 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
         template.case_series = Some(case::series_of(reference, channel.clone(), context).await?);
     }
-    if let (pb::Kind::TakedownResult, Some(reference)) = (args.kind, &args.case) {
-        warn_of_unknown_case(reference, channel.clone(), context).await;
-    }
     let giver = receipt_giver(channel.clone(), context).await?;
     let source = Source { identity, rows, template };
     push(args, context, channel, giver, source, interrupt::interrupted()).await
-}
-
-/// Results keep the reference of a case that is not here yet, or that was mistyped. A role that may not
-/// read cases is not told.
-async fn warn_of_unknown_case(
-    reference: &str,
-    channel: tonic::transport::Channel,
-    context: &Context,
-) {
-    let found = case::series_of(reference, channel, context).await;
-    if found.is_err_and(|error| error.exit() == Exit::NotFound) {
-        context.output.note(&format!(
-            "warning: no case here has the reference {reference:?}; the results keep it. If it is \
-             mistyped, push again with the right --case; else record the case with liaison case create"
-        ));
-    }
 }
 
 /// Whose signature a receipt must have: the agency whose node this is, by its card.
@@ -234,8 +216,14 @@ async fn push(
     let mut ledger = Ledger::new(position, rejects, state, progress).receipted_by(giver);
     let portions = read_ahead(rows, template, rows_before);
     let patience = context.options.timeout();
-    match stream::submit(channel, portions, &mut ledger, interrupted, patience).await {
-        Ok(End::Complete) => complete(args, context, &mut ledger),
+    let submitted =
+        stream::submit(channel.clone(), portions, &mut ledger, interrupted, patience).await;
+    match submitted {
+        Ok(End::Complete) => {
+            let completed = complete(args, context, &mut ledger);
+            unknown_cases::warn(ledger.case_references(), &channel, context).await;
+            completed
+        }
         Ok(End::Interrupted) => {
             ledger.break_off()?;
             Err(broken_off(&ledger))

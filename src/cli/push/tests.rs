@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
+use crate::cli::error::Exit;
 use crate::cli::output::{Format, Output};
 use crate::cli::{Cli, Command, GlobalOptions};
 use crate::pb::record_service_server::{RecordService, RecordServiceServer};

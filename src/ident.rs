@@ -2,8 +2,12 @@
 //!
 //! Text forms are parsed here and nowhere else. Nothing in this module reads a clock or a file.
 
+mod prefix;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use prefix::{IdPrefix, NotAPrefix, PREFIX_DIGITS_MIN, PREFIX_IDS_MAX};
 
 /// Longest agency name in bytes. A checkpoint's origin is `<agency>/feed/<agency>` and must stay
 /// below the 255 bytes that a C2SP key name may have.
@@ -186,6 +190,12 @@ macro_rules! byte_identifier {
             }
 
             pub const fn as_bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+        }
+
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
                 &self.0
             }
         }

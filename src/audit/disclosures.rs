@@ -4,7 +4,7 @@
 use super::content::Content;
 use super::examine::Attested;
 use super::holdings::Row;
-use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
+use crate::ident::{AgencyName, Generation, IdPrefix, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::kind::Kind;
 use crate::record::signed::Slot;
@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerFilter {
     pub partner: Option<AgencyName>,
-    pub record: Option<RecordId>,
+    pub record: Option<IdPrefix>,
     /// The reference of a case: its own records, and those with an open field that refers to it.
     pub case: Option<String>,
     pub from: Option<Timestamp>,
@@ -173,7 +173,7 @@ impl Disclosures {
     pub(super) fn disclose(&mut self, row: Disclosure) {
         let LedgerFilter { partner, record, case: _, from, to } = &self.filter;
         let is_wanted = partner.as_ref().is_none_or(|partner| *partner == row.partner)
-            && record.is_none_or(|record| record == row.record)
+            && record.as_ref().is_none_or(|prefix| prefix.begins(row.record.as_bytes()))
             && from.is_none_or(|from| from <= row.at)
             && to.is_none_or(|to| row.at < to);
         if is_wanted {

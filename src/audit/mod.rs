@@ -13,6 +13,7 @@
 //!
 //! Never here: a clock, a file, a socket; repairing; going on after a break.
 
+mod accepted_ids;
 mod acts;
 mod card;
 mod consents;

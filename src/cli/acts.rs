@@ -1,5 +1,6 @@
 //! `liaison acts`: acts that take two persons, and the second person's decision.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -77,6 +78,16 @@ async fn waiting(context: &Context) -> Result<Vec<pb::ActView>, CliError> {
         .await
         .map_err(CliError::node("read the acts"))?;
     Ok(answer.into_inner().acts)
+}
+
+/// Returns the hashes of the bundles that wait for approval.
+pub(super) async fn proposed_bundles(context: &Context) -> Result<Vec<Bytes>, CliError> {
+    let acts = waiting(context).await?;
+    let bundle = |view: &pb::ActView| match act_of(view) {
+        Some(Act::ApplyPolicy(policy)) => Some(policy.bundle_hash.clone()),
+        _ => None,
+    };
+    Ok(acts.iter().filter_map(bundle).collect())
 }
 
 async fn list(context: &Context) -> Result<(), CliError> {

@@ -6,12 +6,13 @@ use tonic::transport::Channel;
 
 use super::connection::{ANSWER_BYTES_MAX, Role};
 use super::error::{CliError, Exit};
+use super::given_id::series_at_node;
 use super::output::Format;
 use super::record_view::RecordText;
 use super::schema::{hex, time_text};
 use super::table::{Table, facts, grouped};
 use super::{Context, names, parse_time};
-use crate::ident::{AgencyName, SeriesId, Timestamp};
+use crate::ident::{AgencyName, IdPrefix, SeriesId, Timestamp};
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
 use crate::pb::record_service_client::RecordServiceClient;
@@ -86,7 +87,7 @@ pub struct CreateArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct CaseArgs {
-    /// Reference or series id of the case.
+    /// Reference or series id of the case; of the id the first digits are enough, six at the least.
     case: String,
     /// Events at most.
     #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -107,7 +108,8 @@ pub(super) async fn series_of(
     channel: Channel,
     context: &Context,
 ) -> Result<SeriesId, CliError> {
-    if let Ok(series) = reference.parse() {
+    let named = named(reference, &channel, context).await?;
+    if let Ok(series) = named.parse() {
         return Ok(series);
     }
     let answer = read(reference, 1, channel, context).await?;
@@ -128,6 +130,48 @@ pub(super) async fn is_recorded(
         Ok(answer) => Ok(answer.case.is_some()),
         Err(error) if error.exit() == Exit::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Returns the text that names a case to the node: a reference as it was given, and the series id for
+/// its first digits. A case whose reference looks like such digits comes first.
+pub(super) async fn named(
+    text: &str,
+    channel: &Channel,
+    context: &Context,
+) -> Result<String, CliError> {
+    let digits = text.to_ascii_lowercase();
+    if digits.len() >= 2 * SeriesId::BYTES || digits.parse::<IdPrefix>().is_err() {
+        return Ok(text.to_owned());
+    }
+    let found = match is_recorded(text, channel.clone(), context).await {
+        Ok(true) => return Ok(text.to_owned()),
+        Ok(false) => series_at_node(&digits, channel.clone(), context).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(series) => Ok(series.map_or_else(|| text.to_owned(), |series| series.to_string())),
+        // A role that may not look up ids gives references alone.
+        Err(error) if error.exit() == Exit::Refused => Ok(text.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the reference of a case that was named by it, by its series id, or by the first digits of that.
+pub(super) async fn reference_of(
+    text: &str,
+    channel: &Channel,
+    context: &Context,
+) -> Result<String, CliError> {
+    let named = named(text, channel, context).await?;
+    if named.parse::<SeriesId>().is_err() {
+        return Ok(named);
+    }
+    let answer = read(&named, 1, channel.clone(), context).await?;
+    let case = RecordText::from_view(&answer.case.unwrap_or_default());
+    match case.content.get("reference") {
+        Some(Value::String(reference)) => Ok(reference.clone()),
+        _ => Err(CliError::NotFound { what: format!("the reference of case {named}") }),
     }
 }
 
@@ -204,7 +248,8 @@ async fn read(
 
 async fn read_for(args: &CaseArgs, context: &Context) -> Result<pb::GetTimelineResponse, CliError> {
     let channel = context.channel(&[Role::Analyst, Role::Auditor]).await?;
-    let answer = read(&args.case, args.limit, channel, context).await?;
+    let case = named(&args.case, &channel, context).await?;
+    let answer = read(&case, args.limit, channel, context).await?;
     context.output.note_damaged(answer.damaged, "records");
     Ok(answer)
 }

@@ -37,7 +37,7 @@ pub struct EraseArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ErasuresArgs {
-    /// Only those of this record.
+    /// Only those of this record: its id, or its first digits, six at the least.
     id: Option<GivenId>,
     /// Only those that a partner has not answered yet.
     #[arg(long)]
@@ -102,7 +102,7 @@ pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), Cli
 /// The slots that were named, looked up in the record itself.
 async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<(u32, RecordId), CliError> {
     let id = args.id.resolve(context, &[Role::Analyst, Role::PolicyOfficer]).await?;
-    let (answer, _) = read(&Which::Record(GivenId::of(id)), context).await?;
+    let (answer, _) = read(&Which::Given(GivenId::of(id)), context).await?;
     let record = RecordText::from_view(&answer.record.unwrap_or_default());
     let mut mask = 0;
     for wanted in &args.slots {

@@ -20,7 +20,7 @@ use crate::audit::{
     Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
     Survey, verify_part, walk,
 };
-use crate::ident::Timestamp;
+use crate::ident::{PREFIX_IDS_MAX, RecordId, Timestamp};
 use clap::Args;
 use serde_json::json;
 use std::fs::File;
@@ -70,24 +70,25 @@ struct PartArgs {
     /// Only what is about the case with this reference, or about a record that refers to it.
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["from", "to"])]
     case: Option<String>,
-    /// Only what is about this record and its other revisions.
+    /// Only what is about this record and its other revisions: its id, or its first digits, six at the least.
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "case"])]
     record: Option<GivenId>,
 }
 
 impl PartArgs {
-    /// `None`: the whole history. The first digits of an id are looked up at a node alone.
+    /// `None`: the whole history. The first digits of an id are looked up in the directory, or at the
+    /// node where there is none.
     async fn selection(
         self,
-        is_local: bool,
+        directory: Option<&Path>,
         context: &Context,
     ) -> Result<Option<Selection>, CliError> {
         let Self { from, to, case, record } = self;
         let record = match record {
-            Some(given) if is_local => Some(given.whole().ok_or_else(|| {
-                CliError::usage("a directory is searched by a whole id", "give all 64 digits")
-            })?),
-            Some(given) => Some(given.resolve(context, &[Role::Auditor]).await?),
+            Some(given) => Some(match directory {
+                Some(directory) => record_in(directory, &given)?,
+                None => given.resolve(context, &[Role::Auditor]).await?,
+            }),
             None => None,
         };
         let time = (from.is_some() || to.is_some()).then_some(Selection::Time { from, to });
@@ -126,7 +127,7 @@ pub enum ExportFault {
 pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliError> {
     refuse_existing(&args.out)?;
     let ExportArgs { directory, out, part } = args;
-    let part = part.selection(directory.is_some(), context).await?;
+    let part = part.selection(directory.as_deref(), context).await?;
     let (written, is_verified) = match directory {
         Some(directory) => {
             let is_verified = part.is_some();
@@ -360,6 +361,22 @@ fn write(dir: &Path, files: Files<'_>) -> Result<Summary, ExportFault> {
     let mut exporter = Exporter::new(files);
     each_chunk(dir, |chunk| Ok(exporter.take(chunk)?))?;
     Ok(exporter.finish(&policies)?)
+}
+
+/// The record of a directory that is meant. Its first digits take a walk over the whole history.
+fn record_in(directory: &Path, given: &GivenId) -> Result<RecordId, CliError> {
+    if let Some(id) = given.whole() {
+        return Ok(id);
+    }
+    let mut found = Vec::new();
+    let walked = each_chunk(directory, |chunk| {
+        let ids = chunk.accepted_ids().filter(|id| given.prefix().begins(id.as_bytes()));
+        // One more than are listed tells that there are more.
+        found.extend(ids.take((PREFIX_IDS_MAX + 1).saturating_sub(found.len())));
+        Ok(())
+    });
+    walked.map_err(failed)?;
+    given.among("a record", found)
 }
 
 /// Twice through the history: what belongs together is known only at its end.

@@ -5,12 +5,13 @@
 use super::Context;
 use super::audit::{AuditOptions, verify_with};
 use super::error::CliError;
+use super::given_id::GivenId;
 use super::output::Format;
 use super::parse_time;
 use super::table::Table;
 use super::verify::{show, unreadable};
 use crate::audit::{Disclosure, LedgerFilter};
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::{AgencyName, Timestamp};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -27,9 +28,9 @@ pub struct LedgerArgs {
     /// Only what went to this partner.
     #[arg(long, value_name = "AGENCY")]
     partner: Option<AgencyName>,
-    /// Only this record.
+    /// Only this record: its id, or its first digits, six at the least.
     #[arg(long, value_name = "ID")]
-    record: Option<RecordId>,
+    record: Option<GivenId>,
     /// Only records of the case with this reference, or that refer to it in a field that is here.
     #[arg(long, value_name = "REFERENCE")]
     case: Option<String>,
@@ -46,7 +47,7 @@ pub struct LedgerArgs {
 pub(super) fn run(args: &LedgerArgs, context: &Context) -> Result<(), CliError> {
     let filter = LedgerFilter {
         partner: args.partner.clone(),
-        record: args.record,
+        record: args.record.as_ref().map(|given| given.prefix().clone()),
         case: args.case.clone(),
         from: args.from,
         to: args.to,
@@ -56,6 +57,9 @@ pub(super) fn run(args: &LedgerArgs, context: &Context) -> Result<(), CliError> 
         return show(&report, context);
     }
     let rows = &report.disclosures;
+    if let Some(given) = args.record.as_ref().filter(|_| !rows.is_empty()) {
+        given.among("a record", rows.iter().map(|row| row.record))?;
+    }
     match context.output.format() {
         Format::Table => context.output.table(&table(rows)),
         Format::Ndjson => {

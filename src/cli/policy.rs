@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 use super::connection::Role;
 use super::error::CliError;
-use super::given_id::GivenId;
+use super::given_id::{GivenBundle, GivenId};
 use super::output::{Format, harmless_lines};
 use super::policy_difference::{change_text, difference_text};
 use super::policy_log::{self, LogArgs};
 use super::progress::Progress;
 use super::schema::{self, Absent, hex};
 use super::table::facts;
-use super::{Context, parse_time};
+use super::{Context, acts, parse_time};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_client::PolicyServiceClient;
@@ -116,9 +116,9 @@ pub struct ShowArgs {
     /// Number of an earlier version, as `liaison policy log` shows it.
     #[arg(long, value_name = "NUMBER")]
     version: Option<u64>,
-    /// Hash of a bundle that was proposed, as `liaison acts show` shows it.
+    /// Hash of a bundle that was proposed or in force, or its first digits, six at the least.
     #[arg(long, value_name = "HASH", conflicts_with = "version")]
-    bundle: Option<BundleHash>,
+    bundle: Option<GivenBundle>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -205,7 +205,11 @@ async fn client(context: &Context, natural: &[Role]) -> Result<Client, CliError>
 }
 
 async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
-    let hash = args.bundle.map(|hash| Bytes::copy_from_slice(hash.as_bytes()));
+    let hash = match &args.bundle {
+        Some(given) => Some(bundle_hash(given, context).await?),
+        None => None,
+    };
+    let hash = hash.map(|hash| Bytes::copy_from_slice(hash.as_bytes()));
     let request = pb::GetPolicyRequest {
         version: args.version.unwrap_or_default(),
         bundle_hash: hash.unwrap_or_default(),
@@ -218,6 +222,18 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
         .into_inner();
     let document = schema::to_json("GetPolicyResponse", &bundle, Absent::Shown);
     context.output.either(document, || bundle_text(&bundle))
+}
+
+/// The bundle that is meant, among those that are proposed and those that were in force.
+async fn bundle_hash(given: &GivenBundle, context: &Context) -> Result<BundleHash, CliError> {
+    if let Some(hash) = given.whole() {
+        return Ok(hash);
+    }
+    let mut hashes = acts::proposed_bundles(context).await?;
+    hashes.extend(
+        policy_log::bundles(&mut client(context, policy_log::READERS).await?, context).await?,
+    );
+    given.among("a bundle", hashes.iter().filter_map(|hash| BundleHash::try_from(&hash[..]).ok()))
 }
 
 /// The hash of a sound bundle; findings are shown and refused.

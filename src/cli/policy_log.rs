@@ -1,5 +1,6 @@
 //! `liaison policy log`: which policy was in force when, who wanted it, who approved, what it changed.
 
+use bytes::Bytes;
 use serde_json::json;
 
 use super::Context;
@@ -48,6 +49,28 @@ pub(super) async fn run(
         context.output.note(&format!("older versions: liaison policy log --before {oldest}"));
     }
     Ok(())
+}
+
+/// Returns the hashes of the bundles of all versions.
+pub(super) async fn bundles(
+    client: &mut Client,
+    context: &Context,
+) -> Result<Vec<Bytes>, CliError> {
+    let mut hashes = Vec::new();
+    let mut before = 0;
+    loop {
+        let answer = client
+            .list_policies(context.request(pb::ListPoliciesRequest { before }))
+            .await
+            .map_err(CliError::node("read the versions of the policy"))?
+            .into_inner();
+        let applied = answer.versions.iter().filter_map(|view| view.applied.as_ref());
+        hashes.extend(applied.clone().map(|applied| applied.bundle_hash.clone()));
+        match applied.map(|applied| applied.version).min() {
+            Some(oldest) if answer.more && (before == 0 || oldest < before) => before = oldest,
+            _ => return Ok(hashes),
+        }
+    }
 }
 
 fn table(versions: &[pb::PolicyVersionView]) -> Table {

@@ -9,7 +9,7 @@ use super::output::Format;
 use super::query_hint::nothing_found;
 use super::record_view::RecordText;
 use super::table::Table;
-use super::{Context, names, parse_time};
+use super::{Context, case, names, parse_time};
 use crate::ident::{AgencyName, Timestamp};
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
@@ -27,7 +27,7 @@ Examples:
   liaison query --case OP-1187 --limit 1000 -o json";
 
 /// Search records; all conditions must hold.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct QueryArgs {
     /// A value of any type, as people write it; defanged forms are understood.
@@ -38,7 +38,7 @@ pub struct QueryArgs {
     /// Addresses and networks within this network, and networks that contain it.
     #[arg(long)]
     network: Option<String>,
-    /// Reference or series id of a case.
+    /// Reference or series id of a case; of the id the first digits are enough, six at the least.
     #[arg(long, value_name = "REF")]
     pub(super) case: Option<String>,
     /// Only this kind, for example indicator.
@@ -69,6 +69,11 @@ pub struct QueryArgs {
 
 pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliError> {
     let channel = context.channel(&[Role::Analyst, Role::Auditor, Role::PolicyOfficer]).await?;
+    let case = match &args.case {
+        Some(case) => Some(case::named(case, &channel, context).await?),
+        None => None,
+    };
+    let args = &QueryArgs { case, ..args.clone() };
     let mut shown = Shown::new(context.output.format());
     let mut token = args.cursor.clone().unwrap_or_default();
     let format = context.output.format();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::connection::Role;
 use super::erasure::{self, EndHoldArgs, EraseArgs, ErasuresArgs, HoldArgs};
 use super::error::CliError;
-use super::given_id::GivenId;
+use super::given_id::{GivenId, RecordOrSeries};
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
 use super::record_view::RecordText;
@@ -18,7 +18,7 @@ use super::schema::hex;
 use super::table::{Table, facts};
 use super::why_not::{self, WhyNotArgs};
 use super::{Context, names};
-use crate::ident::{RecordId, SeriesId};
+use crate::ident::SeriesId;
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_client::RecordServiceClient;
@@ -29,7 +29,7 @@ use crate::record::withdrawal::END_OF_SERIES;
 pub enum RecordCommand {
     /// Show a record with the state of every field.
     #[command(
-        after_help = "Examples:\n  liaison record show 9f31c2…(64 digits)\n  liaison record show 0b5e…(32 digits: the newest of a series) -o json"
+        after_help = "Examples:\n  liaison record show 9f31c2…(64 digits)\n  liaison record show 0b5e41 -o json   (the first digits of a record or series)"
     )]
     Show(ShowArgs),
     /// Verify commitments, batch path and signature here, without trusting the node.
@@ -74,7 +74,7 @@ pub enum RecordCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Record id, whole or its first digits, or series id (32 hexadecimal digits; its newest revision).
+    /// Record id, or series id for its newest revision; whole or the first digits, six at the least.
     id: Which,
 }
 
@@ -91,10 +91,10 @@ pub struct WithdrawArgs {
     explanation: String,
 }
 
-/// A record by its id, or the newest of a series.
+/// A record, or the newest of a series, by the whole id or its first digits. 32 digits are a series.
 #[derive(Debug, Clone)]
 pub(super) enum Which {
-    Record(GivenId),
+    Given(GivenId),
     Series(SeriesId),
 }
 
@@ -103,10 +103,10 @@ impl FromStr for Which {
 
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse().map(Self::Series).or_else(|_: crate::ident::IdentError| {
-            text.parse().map(Self::Record).map_err(|_: String| {
+            text.parse().map(Self::Given).map_err(|_: String| {
                 format!(
-                    "{text:?} is neither a record id (64 hexadecimal digits, or the first of them) nor a series \
-                     id (32)"
+                    "{text:?} is neither a record id (64 hexadecimal digits) nor a series id (32), nor the first \
+                     six digits or more of one"
                 )
             })
         })
@@ -161,27 +161,20 @@ async fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<(), CliError
     })
 }
 
-/// The record that was asked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    Record(RecordId),
-    Series(SeriesId),
-}
-
 /// Reads one record; one that is not there is an error.
 pub(super) async fn read(
     id: &Which,
     context: &Context,
-) -> Result<(pb::GetRecordResponse, Asked), CliError> {
+) -> Result<(pb::GetRecordResponse, RecordOrSeries), CliError> {
     let roles = [Role::Analyst, Role::Auditor, Role::PolicyOfficer];
     let asked = match id {
-        Which::Record(id) => Asked::Record(id.resolve(context, &roles).await?),
-        Which::Series(id) => Asked::Series(*id),
+        Which::Given(id) => id.resolve_any(context, &roles).await?,
+        Which::Series(id) => RecordOrSeries::Series(*id),
     };
     let channel = context.channel(&roles).await?;
     let selector = match asked {
-        Asked::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
-        Asked::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
+        RecordOrSeries::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
+        RecordOrSeries::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
     };
     let request = pb::GetRecordRequest { selector: Some(selector) };
     let answer = RecordServiceClient::new(channel)
@@ -323,8 +316,9 @@ mod tests {
 
     #[test]
     fn an_id_is_told_from_a_series_by_its_length() {
-        assert!(matches!("ab".repeat(32).parse(), Ok(Which::Record(_))));
+        assert!(matches!("ab".repeat(32).parse(), Ok(Which::Given(_))));
         assert!(matches!("ab".repeat(16).parse(), Ok(Which::Series(_))));
+        assert!(matches!("ababab".parse(), Ok(Which::Given(_))));
         assert!("ab".parse::<Which>().is_err());
     }
 }

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::Context;
 use super::error::{CliError, Exit};
+use super::given_id::RecordOrSeries;
 use super::partner::{read_card, verify_card};
-use super::record::{Asked, Which, read};
+use super::record::{Which, read};
 use super::table::facts;
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::partner::card::RecordKeyStatus;
@@ -21,7 +22,7 @@ use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoot
 
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// Record id, whole or its first digits, or series id (32 hexadecimal digits; its newest revision).
+    /// Record id, or series id for its newest revision; whole or the first digits, six at the least.
     id: Which,
     /// Your own copy of the originator's card; else the one that the node has is used.
     #[arg(long, value_name = "FILE")]
@@ -41,13 +42,13 @@ pub(super) async fn run(args: &VerifyArgs, context: &Context) -> Result<(), CliE
 }
 
 /// The record, if it is the one that was asked for and everything holds.
-fn check(asked: Asked, envelope: pb::Envelope, card: &Card) -> Result<Verified, CliError> {
+fn check(asked: RecordOrSeries, envelope: pb::Envelope, card: &Card) -> Result<Verified, CliError> {
     let record = Signed::decode(envelope)
         .and_then(|signed| signed.verify(&CardKeys(card), &mut VerifiedRoots::default()))
         .map_err(not_verified)?;
     let is_asked = match asked {
-        Asked::Record(id) => record.id() == id,
-        Asked::Series(series) => record.header().series == series,
+        RecordOrSeries::Record(id) => record.id() == id,
+        RecordOrSeries::Series(series) => record.header().series == series,
     };
     if is_asked {
         Ok(record)
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_envelope_that_does_not_hold_is_an_incident() {
-        let asked = Asked::Record(RecordId::from_bytes([0; 32]));
+        let asked = RecordOrSeries::Record(RecordId::from_bytes([0; 32]));
         let error = check(asked, pb::Envelope::default(), &sample()).unwrap_err();
         assert_eq!(error.exit(), Exit::VerificationFailed);
     }

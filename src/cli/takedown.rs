@@ -1,11 +1,11 @@
 //! `liaison takedown`: what came of takedowns, in totals.
 
-use super::Context;
 use super::connection::Role;
 use super::error::CliError;
 use super::output::Format;
 use super::schema::{self, Absent};
 use super::table::{Table, facts, grouped};
+use super::{Context, case};
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
 
@@ -21,7 +21,7 @@ pub enum TakedownCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// Reference of the case; all results without one.
+    /// Reference of the case, or its series id or the first digits of that; all results without one.
     case: Option<String>,
     /// What to count by.
     #[arg(long, value_enum, default_value = "status")]
@@ -59,7 +59,10 @@ impl By {
 pub(super) async fn run(command: TakedownCommand, context: &Context) -> Result<(), CliError> {
     let TakedownCommand::Status(args) = command;
     let channel = context.channel(&[Role::Analyst, Role::VendorTool, Role::Auditor]).await?;
-    let case_reference = args.case.unwrap_or_default();
+    let case_reference = match &args.case {
+        Some(case) => case::reference_of(case, &channel, context).await?,
+        None => String::new(),
+    };
     let totals = CaseServiceClient::new(channel)
         .get_takedown_status(context.request(pb::GetTakedownStatusRequest { case_reference }))
         .await

@@ -5,9 +5,9 @@ use super::{
     Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, explain, record_id, refusal, sight_of,
     watch,
 };
-use crate::ident::{AgencyName, SeriesId};
+use crate::ident::{AgencyName, IdPrefix, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::query::{Filter, IdPrefix, Page, record_view};
+use crate::journal::query::{Filter, FoundIds, Page, record_view};
 use crate::journal::view::{Kept, View};
 use crate::node::HoldChange;
 use crate::pb;
@@ -91,9 +91,11 @@ impl RecordService for Records {
             .prefix
             .parse()
             .map_err(|error| refusal::invalid("prefix", error))?;
-        let (ids, more) = self.0.read(move |view| view.ids_with_prefix(&prefix, &sight)).await?;
-        let record_ids = ids.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
-        Ok(Response::new(pb::FindRecordIdsResponse { record_ids, more }))
+        let found = self.0.read(move |view| view.ids_with_prefix(&prefix, &sight)).await?;
+        let FoundIds { records, series, more } = found;
+        let record_ids = records.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
+        let series = series.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
+        Ok(Response::new(pb::FindRecordIdsResponse { record_ids, more, series }))
     }
 
     async fn query_records(

@@ -23,6 +23,7 @@ mod fixture;
 mod follows_policy;
 mod forwarding;
 mod fuzz_corpus;
+mod given_ids;
 mod hostile;
 mod impostor;
 mod independent;

@@ -23,6 +23,6 @@ mod tests;
 pub use case::{CASE_SERIES_MAX, CaseScope, Timeline, TimelineEvent};
 pub use filter::{CaseSelector, Filter, FilterError, QUERY_WORDS_MAX, kind_in};
 pub use page::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageError};
-pub use prefix::{IdPrefix, NotAPrefix, PREFIX_DIGITS_MIN, PREFIX_IDS_MAX};
+pub use prefix::FoundIds;
 pub use present::record_view;
 pub use scan::{Candidate, Hit, STEP_BYTES_MAX, STEP_EXAMINED_MAX, Search, Step};

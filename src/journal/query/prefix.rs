@@ -1,102 +1,68 @@
-//! Record ids by their first digits, as tables show them.
+//! Ids by their first digits, as tables show them.
 
-use crate::ident::RecordId;
+use crate::ident::{IdPrefix, PREFIX_IDS_MAX, RecordId, SeriesId};
 use crate::journal::JournalError;
+use crate::journal::index::SeriesHead;
 use crate::journal::view::View;
 use crate::policy::{Sight, Visibility};
 use crate::store::{KeyRange, Order, Table};
 
-/// Digits at the least: of a million records, six belong to one id in sixteen cases of seventeen.
-pub const PREFIX_DIGITS_MIN: usize = 6;
-/// Ids in an answer; whoever gets more than one types more digits.
-pub const PREFIX_IDS_MAX: usize = 16;
 /// Ids that are looked at: a prefix of six digits has more only among thousands of millions.
 const EXAMINED_MAX: usize = 4_096;
 
-/// The first hexadecimal digits of a record id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdPrefix {
-    bytes: Vec<u8>,
-    /// The digit behind those bytes, in the high half.
-    odd: Option<u8>,
-}
-
-/// A text that cannot be the beginning of a record id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not the beginning of a record id: {PREFIX_DIGITS_MIN} to 64 hexadecimal digits in lower case"
-)]
-pub struct NotAPrefix(String);
-
-impl std::str::FromStr for IdPrefix {
-    type Err = NotAPrefix;
-
-    fn from_str(text: &str) -> Result<Self, NotAPrefix> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
-        let digits = digits
-            .filter(|digits| (PREFIX_DIGITS_MIN..=2 * RecordId::BYTES).contains(&digits.len()))
-            .ok_or_else(|| NotAPrefix(text.chars().take(80).collect()))?;
-        let (pairs, rest) = digits.as_chunks::<2>();
-        let bytes = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-        Ok(Self { bytes, odd: rest.first().map(|digit| digit << 4) })
-    }
-}
-
-impl IdPrefix {
-    fn admits(&self, id: &[u8]) -> bool {
-        self.odd.is_none_or(|odd| id.get(self.bytes.len()).is_some_and(|byte| byte & 0xf0 == odd))
-    }
+/// The ids that begin with a prefix, in order; at most [`PREFIX_IDS_MAX`] of each sort.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundIds {
+    pub records: Vec<RecordId>,
+    pub series: Vec<SeriesId>,
+    /// There are more of either sort.
+    pub more: bool,
 }
 
 impl View {
-    /// Ids that begin with a prefix, in order, and whether there are more. Records that this sight does
-    /// not show are left out.
+    /// Returns the ids of records and series that begin with a prefix. Records that this sight does not
+    /// show are left out, and so are series whose newest record it does not show.
     pub fn ids_with_prefix(
         &self,
         prefix: &IdPrefix,
         sight: &Sight,
-    ) -> Result<(Vec<RecordId>, bool), JournalError> {
-        let mut found = Vec::new();
-        let range = KeyRange::prefix(prefix.bytes.clone());
-        let pairs = self.index().scan(Table::Records, &range, Order::Ascending);
-        for (examined, pair) in pairs.enumerate() {
+    ) -> Result<FoundIds, JournalError> {
+        let mut found = FoundIds::default();
+        let range = || KeyRange::prefix(prefix.bytes().to_vec());
+        let records = self.index().scan(Table::Records, &range(), Order::Ascending);
+        for pair in records.take(EXAMINED_MAX) {
             let (key, _) = pair?;
-            if examined >= EXAMINED_MAX || found.len() > PREFIX_IDS_MAX {
+            let Ok(id) = RecordId::try_from(&key[..]) else { continue };
+            if prefix.begins(&key) && self.is_shown(&id, sight)? {
+                found.records.push(id);
+            }
+            if found.records.len() > PREFIX_IDS_MAX {
                 break;
             }
-            let Ok(id) = RecordId::try_from(&key[..]) else { continue };
-            if prefix.admits(&key)
-                && let Some(kept) = self.kept(&id)?
-                && sight.of_record(&kept.status()) != Visibility::Nothing
+        }
+        let series = self.index().scan(Table::Series, &range(), Order::Ascending);
+        for pair in series.take(EXAMINED_MAX) {
+            let (key, value) = pair?;
+            let Some(id) = key.first_chunk().copied().map(SeriesId::from_bytes) else { continue };
+            // Agencies that copied an id have a series of it each, one behind the other.
+            if prefix.begins(id.as_bytes())
+                && found.series.last() != Some(&id)
+                && self.is_shown(&SeriesHead::decode(&value)?.id, sight)?
             {
-                found.push(id);
+                found.series.push(id);
+            }
+            if found.series.len() > PREFIX_IDS_MAX {
+                break;
             }
         }
-        let more = found.len() > PREFIX_IDS_MAX;
-        found.truncate(PREFIX_IDS_MAX);
-        Ok((found, more))
+        found.more = found.records.len() > PREFIX_IDS_MAX || found.series.len() > PREFIX_IDS_MAX;
+        found.records.truncate(PREFIX_IDS_MAX);
+        found.series.truncate(PREFIX_IDS_MAX);
+        Ok(found)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_has_six_to_64_digits_in_lower_case() {
-        for text in ["", "abcde", "ABCDEF", "abcdeg", &"a".repeat(65)] {
-            assert!(text.parse::<IdPrefix>().is_err(), "{text:?}");
-        }
-        let prefix: IdPrefix = "abcdef1".parse().unwrap();
-        assert_eq!((&prefix.bytes[..], prefix.odd), (&[0xab, 0xcd, 0xef][..], Some(0x10)));
-        assert!(
-            prefix.admits(&[0xab, 0xcd, 0xef, 0x1f]) && !prefix.admits(&[0xab, 0xcd, 0xef, 0x2f])
-        );
-        assert!("f".repeat(64).parse::<IdPrefix>().is_ok());
+    fn is_shown(&self, id: &RecordId, sight: &Sight) -> Result<bool, JournalError> {
+        let kept = self.kept(id)?;
+        Ok(kept.is_some_and(|kept| sight.of_record(&kept.status()) != Visibility::Nothing))
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use crate::store::{Remedy, SystemFault};
+
 /// What the process says to its caller. The numbers are part of the tool's promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -140,37 +142,13 @@ pub enum CliError {
 
 impl From<crate::node::NodeError> for CliError {
     fn from(error: crate::node::NodeError) -> Self {
-        let fix = disk_fix(&error).unwrap_or("put right what is named, then run it again");
+        let fix = match &error {
+            crate::node::NodeError::System { fault, .. } => Some(fault.remedy.here),
+            other => SystemFault::find(other).map(|fault| fault.remedy.here),
+        };
+        let fix = fix.unwrap_or("put right what is named, then run it again");
         Self::Precondition { found: crate::store::describe(&error), fix: fix.to_owned() }
     }
-}
-
-/// The first error of the operating system in a chain, with what a person does about it.
-fn disk_fix(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<std::io::Error>() {
-            return io_fix(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The next thing to do about an error of the operating system.
-fn io_fix(error: &std::io::Error) -> Option<&'static str> {
-    use std::io::ErrorKind;
-    Some(match error.kind() {
-        ErrorKind::NotFound => "check the path",
-        ErrorKind::PermissionDenied => {
-            "run as a user that may use this file, or choose another place"
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, then run it again",
-        ErrorKind::ReadOnlyFilesystem => {
-            "mount the file system for writing, or choose another place"
-        }
-        _ => return None,
-    })
 }
 
 impl CliError {
@@ -221,7 +199,7 @@ impl CliError {
             | Self::Interrupted { fix, .. }
             | Self::PartlyDone { fix, .. }
             | Self::Other { fix, .. } => Some(fix.clone()).filter(|fix| !fix.is_empty()),
-            Self::File { source, .. } => io_fix(source).map(str::to_owned),
+            Self::File { source, .. } => Remedy::of(source).map(|remedy| remedy.here.to_owned()),
             Self::Connect { .. } => {
                 Some("check that the node runs and that the address in the profile is right".into())
             }
@@ -231,7 +209,7 @@ impl CliError {
             Self::Verification { .. } => {
                 Some("keep what you have and raise an incident; do not try again".into())
             }
-            Self::Output { source } => io_fix(source).map(str::to_owned),
+            Self::Output { source } => Remedy::of(source).map(|remedy| remedy.here.to_owned()),
             Self::BrokenPipe => None,
         }
     }
@@ -427,6 +405,12 @@ mod tests {
         let read_only = std::io::Error::from(rustix::io::Errno::ROFS);
         let text = CliError::file("write", Path::new("receipt.json"))(read_only).to_text();
         assert!(text.contains("Read-only file system") && text.contains("mount"), "{text}");
+        let many = std::io::Error::from(rustix::io::Errno::MFILE);
+        let text = CliError::from(crate::node::NodeError::start("policies", many)).to_text();
+        assert!(
+            text.contains("policies: Too many open files") && text.contains("ulimit"),
+            "{text}"
+        );
     }
 
     #[test]

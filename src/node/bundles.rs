@@ -43,7 +43,7 @@ pub(super) fn check_names(files: &[pb::PolicyFile]) -> Result<(), NodeError> {
 /// The bundles that are kept, ascending.
 pub(super) fn kept_bundles(dir: &Path) -> Result<Vec<BundleHash>, NodeError> {
     let dir = dir.join(BUNDLES);
-    let failed = |error| NodeError::Start(format!("{}: {error}", dir.display()));
+    let failed = |error: std::io::Error| NodeError::start(&dir.display().to_string(), error);
     let mut found = Vec::new();
     match std::fs::read_dir(&dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -61,7 +61,7 @@ pub(super) fn kept_bundles(dir: &Path) -> Result<Vec<BundleHash>, NodeError> {
 /// The files of a bundle that is kept, by name.
 pub(super) fn read_files(dir: &Path, hash: BundleHash) -> Result<Vec<pb::PolicyFile>, NodeError> {
     let dir = bundle_dir(dir, hash);
-    let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", dir.display()));
+    let failed = |error: std::io::Error| NodeError::start(&dir.display().to_string(), error);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -82,7 +82,7 @@ pub(super) fn write_files(
     files: &[pb::PolicyFile],
 ) -> Result<(), NodeError> {
     let dir = bundle_dir(dir, hash);
-    let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", dir.display()));
+    let failed = |error: std::io::Error| NodeError::start(&dir.display().to_string(), error);
     std::fs::create_dir_all(&dir).map_err(failed)?;
     for file in files {
         write_durably(&dir.join(&file.name), file.text.as_bytes()).map_err(failed)?;

@@ -265,7 +265,7 @@ fn result_path(dir: &Path, hash: &[u8]) -> PathBuf {
 
 fn keep(dir: &Path, hash: &[u8], bytes: &[u8]) -> Result<(), NodeError> {
     let path = result_path(dir, hash);
-    let failed = |error: std::io::Error| NodeError::Start(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| NodeError::start(&path.display().to_string(), error);
     let parent = dir.join(RESULTS);
     std::fs::create_dir_all(&parent).map_err(failed)?;
     write_durably(&path, bytes).and_then(|()| sync_dirs(&parent)).map_err(failed)

@@ -255,7 +255,7 @@ pub(super) fn private_dir(dir: &Path) -> Result<(), NodeError> {
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> NodeError {
     let path = path.display().to_string();
-    move |error| NodeError::Start(format!("{path}: {error}"))
+    move |error| NodeError::start(&path, error)
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), NodeError> {

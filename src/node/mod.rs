@@ -70,7 +70,7 @@ use crate::merkle::{Cosigner, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::record::draft::SeriesSecret;
-use crate::store::StoreError;
+use crate::store::{StoreError, SystemFault};
 use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
 use config::Config;
@@ -110,11 +110,18 @@ pub enum NodeError {
     Journal(#[from] JournalError),
     #[error("{0}")]
     Start(String),
+    /// The operating system refused, and a person can mend that. The text has paths and is for the log.
+    #[error("{text}")]
+    System { text: String, fault: SystemFault },
 }
 
 impl NodeError {
-    fn start(what: &str, error: impl std::error::Error + 'static) -> Self {
-        Self::Start(format!("{what}: {}", crate::store::describe(&error)))
+    pub(crate) fn start(what: &str, error: impl std::error::Error + 'static) -> Self {
+        let text = format!("{what}: {}", crate::store::describe(&error));
+        match SystemFault::find(&error) {
+            Some(fault) => Self::System { text, fault },
+            None => Self::Start(text),
+        }
     }
 
     /// The gRPC code that says whose fault it is.
@@ -136,7 +143,7 @@ impl NodeError {
                     StoreError::FrameTooLarge { .. } | StoreError::BatchTooLarge { .. },
                 ),
             ) => tonic::Code::InvalidArgument,
-            Self::Journal(_) | Self::Start(_) => tonic::Code::Internal,
+            Self::Journal(_) | Self::Start(_) | Self::System { .. } => tonic::Code::Internal,
         }
     }
 }

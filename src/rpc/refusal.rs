@@ -4,7 +4,7 @@
 
 use crate::journal::JournalError;
 use crate::node::NodeError;
-use crate::store::StoreError;
+use crate::store::{StoreError, SystemFault};
 use std::error::Error;
 use std::fmt::Display;
 use tonic::{Code, Status};
@@ -34,6 +34,7 @@ pub(super) fn internal(error: &(dyn Error + 'static)) -> Status {
 /// and the next step.
 fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
     let journal = match error.downcast_ref::<NodeError>() {
+        Some(NodeError::System { fault, .. }) => return Some(of_system(fault, "try again")),
         Some(NodeError::Journal(journal)) => Some(journal),
         _ => error.downcast_ref::<JournalError>(),
     };
@@ -44,6 +45,14 @@ fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
         Some(JournalError::Store(store)) => Some(store),
         _ => error.downcast_ref::<StoreError>(),
     };
+    // The writer and the index stop at such an error.
+    let fault = match store {
+        Some(StoreError::IndexFailed(fault)) => fault.system.clone(),
+        _ => SystemFault::find(error),
+    };
+    if let Some(fault) = fault {
+        return Some(of_system(&fault, "start the node again"));
+    }
     match store? {
         StoreError::Io { source, .. } => Some(Status::failed_precondition(format!(
             "the node cannot use its disk: {source}; put that right and start the node again"
@@ -60,6 +69,14 @@ fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
         ))),
         _ => None,
     }
+}
+
+fn of_system(fault: &SystemFault, next: &str) -> Status {
+    let SystemFault { reason, remedy } = fault;
+    Status::failed_precondition(format!(
+        "the node's operating system refused: {reason}; {}, then {next}",
+        remedy.at_node
+    ))
 }
 
 pub(super) fn of_node(error: &NodeError) -> Status {
@@ -95,9 +112,42 @@ mod tests {
         let status = internal(&JournalError::Store(damaged));
         assert_eq!(status.code(), Code::DataLoss);
         assert!(status.message().contains("segment 2 offset 91"), "{status}");
-        let status = internal(&JournalError::Store(StoreError::IndexFailed("x".to_owned())));
+        let status = internal(&JournalError::Store(StoreError::IndexFailed("x".into())));
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert_eq!(internal(&JournalError::Stopped).code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn every_fault_of_the_system_that_a_person_can_mend_is_named_with_its_remedy() {
+        use crate::store::IndexFault;
+        use rustix::io::Errno;
+        for (errno, reason, remedy) in [
+            (Errno::NOSPC, "No space left on device", "free some space"),
+            (Errno::ROFS, "Read-only file system", "mount the file system"),
+            (Errno::ACCESS, "Permission denied", "let the node's user"),
+            (Errno::NOENT, "No such file or directory", "bring back what is missing"),
+            (Errno::MFILE, "Too many open files", "raise the limit of open files"),
+        ] {
+            let source = || std::io::Error::from(errno);
+            let io =
+                || StoreError::Io { action: "write", path: "/secret/a".into(), source: source() };
+            let stopped = IndexFault::from(&io());
+            for (error, next) in [
+                (NodeError::start("/secret/policies", source()), "then try again"),
+                (NodeError::Journal(JournalError::Store(io())), "then start the node again"),
+                (
+                    NodeError::Journal(JournalError::Store(StoreError::IndexFailed(stopped))),
+                    "then start the node again",
+                ),
+            ] {
+                let status = of_node(&error);
+                assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+                for part in [reason, remedy, next] {
+                    assert!(status.message().contains(part), "{part}: {status}");
+                }
+                assert!(!status.message().contains("/secret"), "{status}");
+            }
+        }
     }
 
     #[test]

@@ -320,7 +320,7 @@ fn an_engine_error_or_panic_surfaces_on_the_next_call() {
         index.stage(vec![Change::delete(Table::Meta, *b"a")], at(20)).unwrap();
         let error = index.flush().unwrap_err();
         assert!(error.is_fatal());
-        assert!(matches!(error, StoreError::IndexFailed(text) if text.contains(wanted)));
+        assert!(matches!(error, StoreError::IndexFailed(fault) if fault.reason.contains(wanted)));
         assert!(index.stage(Vec::new(), at(30)).is_err());
         assert!(index.close().is_err());
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{FRAME_PAYLOAD_BYTES_MAX, FrameKind};
 use super::position::Position;
+use super::system_fault::SystemFault;
 
 /// An error of the store; [`StoreError::is_fatal`] says whether the node must stop.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,33 @@ pub enum StoreError {
     #[error("the {engine} index engine failed")]
     Engine { engine: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the index stopped after an error: {0}")]
-    IndexFailed(String),
+    IndexFailed(IndexFault),
+}
+
+/// Why the index stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFault {
+    pub reason: String,
+    /// The error of the operating system behind it.
+    pub system: Option<SystemFault>,
+}
+
+impl std::fmt::Display for IndexFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl From<&str> for IndexFault {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), system: None }
+    }
+}
+
+impl From<&StoreError> for IndexFault {
+    fn from(error: &StoreError) -> Self {
+        Self { reason: describe(error), system: SystemFault::find(error) }
+    }
 }
 
 impl StoreError {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order, Table};
-use super::error::{StoreError, describe};
+use super::error::{IndexFault, StoreError};
 use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::generation::{Copying, Generations, Marker, remove_dir};
 use super::merge::IndexScan;
@@ -107,7 +107,7 @@ struct State {
     closing: bool,
     /// Callers of `flush` that wait.
     flushing: usize,
-    failed: Option<String>,
+    failed: Option<IndexFault>,
     rewriting: Rewriting,
 }
 
@@ -119,13 +119,13 @@ enum Rewriting {
     /// Everything staged by then must be applied first.
     Wanted(Marker, Option<Position>),
     UnderWay,
-    Done(Result<(), String>),
+    Done(Result<(), IndexFault>),
 }
 
 impl State {
     fn check(&self) -> Result<(), StoreError> {
         match &self.failed {
-            Some(reason) => Err(StoreError::IndexFailed(reason.clone())),
+            Some(fault) => Err(StoreError::IndexFailed(fault.clone())),
             None => Ok(()),
         }
     }
@@ -240,7 +240,7 @@ impl Index {
 
     /// The reason why nothing is applied any more.
     pub fn failure(&self) -> Option<String> {
-        self.shared.state().failed.clone()
+        self.shared.state().failed.as_ref().map(|fault| fault.reason.clone())
     }
 
     pub fn lag(&self) -> IndexLag {
@@ -328,7 +328,7 @@ impl Shared {
         let mut copying = None;
         while self.await_work(copying.is_some()) {
             if let Err(error) = self.apply_oldest(copying.as_ref()) {
-                return self.fail(describe(&error));
+                return self.fail(IndexFault::from(&error));
             }
             if copying.is_none() {
                 copying = self.begin_copying();
@@ -371,7 +371,7 @@ impl Shared {
             .and_then(|engine| {
                 Copying::begin(&**self.engine.load_full(), engine, generation, marker)
             });
-        begun.map_err(|error| self.rewritten(Err(describe(&error)))).ok()
+        begun.map_err(|error| self.rewritten(Err(IndexFault::from(&error)))).ok()
     }
 
     fn go_on_copying(&self, copying: Option<Copying>) -> Option<Copying> {
@@ -381,12 +381,12 @@ impl Shared {
         match stepped {
             Ok(false) => Some(copying),
             Ok(true) => {
-                let outcome = self.change_over(copying).map_err(|error| describe(&error));
+                let outcome = self.change_over(copying).map_err(|error| IndexFault::from(&error));
                 self.rewritten(outcome);
                 None
             }
             Err(error) => {
-                self.rewritten(Err(describe(&error)));
+                self.rewritten(Err(IndexFault::from(&error)));
                 None
             }
         }
@@ -413,7 +413,7 @@ impl Shared {
         generations.remove_others()
     }
 
-    fn rewritten(&self, outcome: Result<(), String>) {
+    fn rewritten(&self, outcome: Result<(), IndexFault>) {
         self.state().rewriting = Rewriting::Done(outcome);
         self.changed.notify_all();
     }
@@ -448,9 +448,9 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn fail(&self, reason: String) {
-        tracing::error!(%reason, "the index stops; what was searched for may be missing");
-        self.state().failed.get_or_insert(reason);
+    fn fail(&self, fault: IndexFault) {
+        tracing::error!(reason = %fault, "the index stops; what was searched for may be missing");
+        self.state().failed.get_or_insert(fault);
         self.changed.notify_all();
     }
 }
@@ -461,7 +461,7 @@ struct NotePanic<'a>(&'a Shared);
 impl Drop for NotePanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("the index engine panicked".to_owned());
+            self.0.fail("the index engine panicked".into());
         }
     }
 }

@@ -33,6 +33,7 @@ mod reader;
 mod recovery;
 mod segment;
 mod sled_engine;
+mod system_fault;
 mod walk;
 
 #[cfg(test)]
@@ -52,7 +53,7 @@ pub use engine::{
     Change, EngineKind, EngineScan, EngineSize, IndexEngine, KeyRange, KeyValue, Order, Table,
     UnknownEngine,
 };
-pub use error::{StoreError, describe};
+pub use error::{IndexFault, StoreError, describe};
 pub use frame::{ERASED, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
 pub use generation::Marker;
 pub use index::{Index, IndexLag, IndexOptions, OpenOutcome, RebuildReason};
@@ -65,3 +66,4 @@ pub use position::Position;
 pub use reader::{Scan, SegmentReader};
 pub use recovery::{Extent, LastCommit, Recovery};
 pub use segment::{Appended, SEGMENT_BYTES_MAX, SegmentOptions, Segments};
+pub use system_fault::{Remedy, SystemFault};

@@ -247,6 +247,38 @@ async fn the_nodes_of_a_demonstration_end_with_it_however_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_steps_of_a_demonstration_that_ended_work_without_its_nodes() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("demo");
+    let ended = liaison(&["demo", "--exit", "--records", "1", "--dir"], &[&dir]).await;
+    assert!(ended.status.success(), "{}", words(&ended));
+    let notes = words(&ended);
+    let (_, next) = notes.split_once("try next").unwrap_or_else(|| panic!("{notes}"));
+    let steps: Vec<Vec<&str>> = next
+        .lines()
+        .filter_map(|line| line.strip_prefix("  liaison "))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    assert!(!steps.is_empty(), "{notes}");
+    for step in steps {
+        let [command @ .., named] = &step[..] else { panic!("{step:?}") };
+        assert!(Path::new(named).join("liaison.toml").is_file(), "{named} is not there");
+        match command {
+            ["audit", "verify"] => {
+                let verified = liaison(&step, &[]).await;
+                assert!(verified.status.success(), "{}", words(&verified));
+            }
+            ["serve", "--dir"] => {
+                let agency = Path::new(named).file_name().unwrap().to_str().unwrap();
+                RunningNode::start(Path::new(named), agency).await.kill().await;
+            }
+            // Others ask a node, and none runs.
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_that_the_node_ends_may_be_tried_again() {
     for kill in [true, false] {
         let parent = tempfile::tempdir().unwrap();

@@ -97,7 +97,18 @@ pub(super) async fn show(
 
 /// Names commands that work while the nodes run.
 pub(super) fn show_next(dir: &Path, context: &Context) {
-    context.output.note(&format!(
+    context.output.note(&while_running(dir));
+}
+
+/// Names commands that work when the nodes have stopped. A directory that nobody named is removed.
+pub(super) fn show_left(dir: &Path, context: &Context) {
+    if context.options.dir.is_some() {
+        context.output.note(&after_the_end(dir));
+    }
+}
+
+fn while_running(dir: &Path) -> String {
+    format!(
         "try next, in another terminal:\n  \
          liaison --dir {npa} query --domain support-3.example --limit 5\n  \
          liaison --dir {npa} case timeline NPA-2026-0417\n  \
@@ -105,20 +116,16 @@ pub(super) fn show_next(dir: &Path, context: &Context) {
          liaison --dir {npa} partner list\n  \
          liaison audit verify {npa}",
         npa = dir.join(NPA).display(),
-    ));
+    )
 }
 
-/// Names commands that work when the nodes have stopped. A directory that nobody named is removed.
-pub(super) fn show_left(dir: &Path, context: &Context) {
-    if context.options.dir.is_none() {
-        return;
-    }
-    context.output.note(&format!(
+fn after_the_end(dir: &Path) -> String {
+    format!(
         "the nodes have stopped and their directories stay; try next:\n  \
          liaison audit verify {npa}\n  \
          liaison serve --dir {npa}",
         npa = dir.join(NPA).display(),
-    ));
+    )
 }
 
 fn denied(partner: &pb::PartnerView) -> u64 {
@@ -156,4 +163,29 @@ fn pair_json(from: &str, partner: &pb::PartnerView) -> Value {
         "lag_entries": partner.lag_entries,
         "receipt_ms_p50": partner.receipt_ms_p50,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+
+    /// The commands that a text names, as the program reads them.
+    fn commands(text: &str) -> Vec<Cli> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+        lines.map(|line| Cli::try_parse_from(line.split(' ')).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_next_step_is_a_command_and_those_after_the_end_need_no_running_node() {
+        let dir = Path::new("chakra");
+        let running = commands(&while_running(dir));
+        assert_eq!(running.len(), 5);
+        let left = commands(&after_the_end(dir));
+        assert_eq!(left.len(), 2);
+        for cli in left {
+            assert!(matches!(cli.command, Command::Audit(_) | Command::Serve(_)), "{cli:?}");
+        }
+    }
 }

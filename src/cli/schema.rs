@@ -140,6 +140,21 @@ impl Schema {
             let (number, raw) = Raw::split_off(&mut bytes)
                 .ok_or_else(|| SchemaError::Truncated(name.to_owned()))?;
             let Some(field) = fields.get(&number) else { continue };
+            if let Raw::Bytes(packed) = raw
+                && field.is_packed()
+            {
+                let mut rest = packed;
+                while !rest.is_empty() {
+                    let one = varint(&mut rest).map(Raw::Varint);
+                    let one = one.ok_or_else(|| SchemaError::Truncated(name.to_owned()))?;
+                    place(
+                        &mut object,
+                        field,
+                        self.value(name, number, field, &one, absent, depth)?,
+                    );
+                }
+                continue;
+            }
             let value = self.value(name, number, field, &raw, absent, depth)?;
             place(&mut object, field, value);
         }
@@ -202,6 +217,13 @@ impl Schema {
 impl Field {
     fn is_time(&self) -> bool {
         self.name.ends_with("_ms")
+    }
+
+    /// Returns whether several values may come in one run of bytes, as proto3 writes lists of numbers.
+    const fn is_packed(&self) -> bool {
+        let is_varint =
+            matches!(self.kind, FieldKind::Number | FieldKind::Bool | FieldKind::Enum(_));
+        self.repeated && is_varint
     }
 
     fn is_note(&self) -> bool {
@@ -404,6 +426,15 @@ mod tests {
         assert_eq!(value["records"], 0);
         assert_eq!(value["partners"], serde_json::json!([]));
         assert_eq!(value["started_at"], Value::Null);
+    }
+
+    #[test]
+    fn a_list_of_numbers_comes_in_one_run_of_bytes() {
+        let applied = pb::PolicyApplied { decisions: vec![7, 300], ..Default::default() };
+        let value = to_json("PolicyApplied", &applied, Absent::LeftOut);
+        assert_eq!(value, serde_json::json!({"decisions": [7, 300]}));
+        let cut = SCHEMA.decode("PolicyApplied", &[0x3a, 1, 0x80], Absent::LeftOut, 0);
+        assert_eq!(cut, Err(SchemaError::Truncated("PolicyApplied".to_owned())));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use super::past::Setting;
 use super::{Node, NodeError};
 use crate::exchange::SeriesVerdict;
 use crate::ident::{AgencyName, RecordId, SeriesId};
-use crate::journal::JournalError;
 use crate::journal::headers::AcceptedHeader;
 use crate::journal::index::Marks;
 use crate::journal::search;
 use crate::journal::view::View;
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::policy::Selector;
 use crate::record::header::Header;
@@ -150,9 +150,13 @@ impl Survey {
         let view = Arc::clone(&self.view);
         let superseded = view.superseded_in(self.next..end)?;
         for header in view.headers(self.next..end) {
-            let header = header?;
-            let is_superseded = superseded.contains(&header.journal_index);
-            self.look(&header, is_superseded)?;
+            let looked = header.and_then(|header| {
+                let is_superseded = superseded.contains(&header.journal_index);
+                self.look(&header, is_superseded)
+            });
+            if unless_damaged(looked)?.is_none() {
+                self.sight.damaged += 1;
+            }
         }
         self.next = end;
         Ok(())

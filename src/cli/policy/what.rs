@@ -106,6 +106,7 @@ fn summary(partner: &AgencyName, sight: &pb::PartnerSight) -> String {
         ("superseded", count(sight.superseded)),
         ("withdrawals", count(sight.withdrawals)),
         ("COULD NOT BE DECIDED", count(sight.erred)),
+        ("DAMAGED", count(sight.damaged)),
     ])
 }
 

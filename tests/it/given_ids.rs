@@ -75,7 +75,7 @@ const READING: [(ClientRole, &str); 17] = [
 /// Commands that change something, each of which can be given once.
 const CHANGING: [(ClientRole, &str); 5] = [
     (ClientRole::Analyst, "record restrict {record} --reason x"),
-    (ClientRole::Analyst, "record unrestrict {record} --reason x"),
+    (ClientRole::PolicyOfficer, "record unrestrict {record} --reason x"),
     (ClientRole::Analyst, "record erase {record} --slots title --basis led-16 --authority x"),
     (ClientRole::Analyst, "record withdraw {record} --reason error"),
     (ClientRole::Analyst, "record show {record}"),

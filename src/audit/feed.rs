@@ -32,6 +32,9 @@ pub(super) struct Feed {
     exceptions: u64,
     /// The partner stated its exceptions among the entries below this index.
     accounted: u64,
+    /// Statements may begin from here on: a partner whose logs were succeeded states nothing anew of what
+    /// it has receipts for, unless it lost them.
+    accounted_before: u64,
     /// The earliest and the latest time of entries since the last published head.
     dated: Option<(Timestamp, Timestamp)>,
     /// The slots that were ever disclosed in this feed and not ordered erased.
@@ -362,7 +365,8 @@ impl Feed {
             let expected = "a head that was published and not receipted beyond";
             return Err(Fault::new(Check::Receipt, expected, shown(head)));
         };
-        if statement.start > self.accounted || statement.end > head.size.get() {
+        let is_anew = statement.start < self.accounted_before;
+        if is_anew || statement.start > self.accounted || statement.end > head.size.get() {
             let expected = format!("a statement from {} to {}", self.accounted, head.size);
             let found = format!("from {} to {}", statement.start, statement.end);
             return Err(Fault::new(Check::Receipt, expected, found));
@@ -387,7 +391,13 @@ impl Feed {
         self.receipted_before = self.receipted_before.max(self.receipted);
         self.receipted = held;
         self.accounted = held.get();
+        self.accounted_before = held.get();
         Ok(())
+    }
+
+    /// The partner's logs were succeeded.
+    pub(super) const fn receive_from_successor(&mut self) {
+        self.accounted_before = self.accounted;
     }
 
     /// The exceptions must be stated up to the head that was receipted last.

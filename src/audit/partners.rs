@@ -298,6 +298,7 @@ impl Partners {
                 partner.received = None;
                 partner.received_exceptions = 0;
                 partner.arriving = Arriving::default();
+                partner.feed.receive_from_successor();
             }
             partner.card = card;
             partner.facts = facts;

@@ -328,6 +328,8 @@ mod policy_tests;
 #[cfg(test)]
 mod series_tests;
 #[cfg(test)]
+mod lost_receipt_tests;
+#[cfg(test)]
 pub(super) mod succession_tests;
 #[cfg(test)]
 mod tests;

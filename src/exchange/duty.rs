@@ -124,7 +124,7 @@ mod tests {
     use super::super::fixture::{Agency, Ring, start_of_day};
     use super::*;
     use crate::ident::PolicyVersion;
-    use crate::record::erasure::{ErasureBasis, ErasureOrder};
+    use crate::record::erasure::{ErasureBasis, ErasureOrder, slots_to_erase};
     use crate::record::signed::Verified;
 
     fn entry(record: &Verified, order: ErasureOrder) -> FeedEntry {
@@ -163,6 +163,25 @@ mod tests {
         let beyond = entry(&record, a.order(&record.id(), SlotMask::from_bits(1 << 31), basis));
         let malformed = judge_order(&beyond, Some(held(&record)), &ring);
         assert!(matches!(malformed, Duty::Refused(Reason::Malformed, _)));
+    }
+
+    #[test]
+    fn an_order_for_a_whole_series_names_no_slot_that_its_withdrawal_does_not_have() {
+        let mut a = Agency::new(1);
+        let ring = Ring::of([&a]);
+        let record = a.indicator("host.example", 50);
+        let withdrawal = a.withdrawal(&record);
+        let all = SlotMask::all(record.kind());
+        let judge = |slots| {
+            let order = a.order(&withdrawal.id(), slots, ErasureBasis::Gdpr17);
+            let entry =
+                FeedEntry { open_slots: withdrawal.open_slots(), ..entry(&withdrawal, order) };
+            judge_order(&entry, Some(held(&withdrawal)), &ring)
+        };
+        assert!(matches!(judge(all), Duty::Refused(Reason::Malformed, _)));
+        let slots = slots_to_erase(all, &withdrawal, true);
+        assert_eq!(slots, SlotMask::all(withdrawal.kind()));
+        assert_eq!(judge(slots), Duty::CarryOut);
     }
 
     #[test]

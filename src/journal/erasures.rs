@@ -148,7 +148,7 @@ impl View {
         let mut partners = Vec::new();
         for (agency, partner) in &snapshot.state.partners {
             let disclosed = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed);
-            let is_refused = disclosed.is_some_and(|disclosed| disclosed.is_refused);
+            let is_missing = disclosed.is_some_and(|disclosed| disclosed.is_missing());
             let known = disclosed.map(|disclosed| disclosed.given);
             let before = self.disclosed_before(partner.number, &id)?;
             let owed = known.into_iter().chain(before).any(|given| !given.and(slots).is_empty());
@@ -169,8 +169,8 @@ impl View {
                                 false => pb::ErasureProgress::Held,
                             }
                         }
-                        // Where the record itself was refused, nothing is there to be erased.
-                        Some(pb::ExceptionReason::NotOrdered) if is_refused => {
+                        // Where the record itself never arrived, nothing is there to be erased.
+                        Some(pb::ExceptionReason::NotOrdered) if is_missing => {
                             pb::ErasureProgress::Done
                         }
                         Some(_) => pb::ErasureProgress::Refused,

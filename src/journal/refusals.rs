@@ -83,10 +83,10 @@ pub(super) fn put_not_taken(
             Some(after)
         }
         FeedAction::Erase | FeedAction::Consent if reason.is_refusal() => {
-            // Where the record itself was refused, there is nothing that could be erased.
+            // Where the record itself never arrived, there is nothing that could be erased.
             let nothing_there = action == FeedAction::Erase
                 && reason == Reason::NotOrdered
-                && known.is_some_and(|known| known.disclosed.is_refused);
+                && known.is_some_and(|known| known.disclosed.is_missing());
             if !nothing_there {
                 changes.push(put(duty_key(feed, feed_index), reason));
             }

@@ -14,7 +14,7 @@ use crate::journal::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{Hold, hold};
-use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::erasure::{ErasureBasis, ErasureOrder, slots_to_erase};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use bytes::Bytes;
@@ -190,10 +190,7 @@ impl Plan {
     /// Returns what is to be erased of a revision; `None` if it is not here.
     fn due(&self, tx: &Transaction<'_>, id: &RecordId) -> Result<Option<DueSlots>, JournalError> {
         let (Some(record), Some(marks)) = (tx.record(id)?, tx.marks(id)?) else { return Ok(None) };
-        let all = SlotMask::all(record.kind());
-        let here =
-            if self.orders { all.without(record.erased_slots()) } else { record.open_slots() };
-        let slots = self.slots.and(here);
+        let slots = slots_to_erase(self.slots, &record, self.orders);
         let left = stored::encoded_len(&record.erased(slots));
         let hold = hold(record.kind(), marks.is_restricted(), self.basis);
         Ok(Some(DueSlots { slots, hold, left }))

@@ -3,7 +3,7 @@
 //! It is signed by the originator's record key, so that it can be passed on by anybody and be
 //! believed by everybody. It names no content and stays when the content is gone.
 
-use super::signed::KeyRing;
+use super::signed::{KeyRing, Verified};
 use super::slots::SlotMask;
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::pb;
@@ -58,6 +58,14 @@ impl From<ErasureBasis> for pb::ErasureBasis {
             ErasureBasis::Agreement => Self::Agreement,
         }
     }
+}
+
+/// The slots of one revision that are erased when these slots of its series are. An order for an own
+/// record also names what is erased nowhere else yet; of another agency's record the open slots go.
+pub fn slots_to_erase(slots: SlotMask, revision: &Verified, is_own: bool) -> SlotMask {
+    // A withdrawal has fewer slots than what it withdraws, and an order beyond them is refused.
+    let slots = slots.and(SlotMask::all(revision.kind()));
+    if is_own { slots.without(revision.erased_slots()) } else { slots.and(revision.open_slots()) }
 }
 
 /// Why an order is not one.

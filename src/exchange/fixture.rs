@@ -135,8 +135,17 @@ impl Agency {
     }
 
     pub(super) fn withdrawal(&mut self, of: &Verified) -> Verified {
+        self.withdrawal_at(Place::end(of.header().series))
+    }
+
+    /// A withdrawal that shows which revision it withdraws, which no node accepts.
+    pub(super) fn withdrawal_after(&mut self, of: &Verified) -> Verified {
+        let header = of.header();
+        self.withdrawal_at(Place::after(header.series, header.revision, of.id()))
+    }
+
+    fn withdrawal_at(&mut self, place: Place) -> Verified {
         let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-        let place = Place::end(of.header().series);
         self.sign(Draft::withdrawal(content).unwrap(), Some(place))
     }
 }
@@ -263,13 +272,23 @@ impl Feed {
     }
 
     pub(super) fn append(&mut self, action: FeedAction, record: &Verified, open_slots: SlotMask) {
+        self.append_duty(action, (record.id(), open_slots), None);
+    }
+
+    /// Appends an entry about a record that need not be here.
+    pub(super) fn append_duty(
+        &mut self,
+        action: FeedAction,
+        (record, open_slots): (RecordId, SlotMask),
+        order: Option<ErasureOrder>,
+    ) {
         let entry = FeedEntry {
             action,
-            record: record.id(),
+            record,
             open_slots,
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
-            order: None,
+            order,
             said: None,
         };
         self.append_bytes(entry.encode());

@@ -18,6 +18,9 @@ use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 
+/// Times that each state which takes several events must be reached.
+const COMPOSITE_LEAST: usize = 15;
+
 /// How often the runs came to what they are for.
 #[derive(Default, Debug)]
 pub(super) struct Reached {
@@ -64,6 +67,14 @@ pub(super) struct Reached {
     /// Forged duties; and those of them about records that the forger gave.
     pub(super) forged: usize,
     pub(super) forged_of_given: usize,
+    /// Records that originators ordered erased, and orders that a hold of theirs deferred.
+    pub(super) erasures_ordered: usize,
+    pub(super) erasures_deferred: usize,
+    /// Orders that were carried out at the end of a hold, and records of which that was reported.
+    pub(super) erased_after_hold: usize,
+    pub(super) erasures_reported: usize,
+    /// Records that were erased where their originator never gave them.
+    pub(super) erased_over_hops: usize,
     /// Rosters that followed a change of their circle.
     pub(super) rosters_followed: usize,
     /// Records that went on to a member of a circle by its originator's roster.
@@ -106,12 +117,18 @@ impl Reached {
             taken_after_refusal,
             forged,
             forged_of_given,
+            erasures_ordered,
+            erasures_deferred,
+            erased_after_hold,
+            erasures_reported,
+            erased_over_hops,
             rosters_followed,
             passed_in_circles,
         } = self;
         // Several things must come together for these: a partner that lost entries it had receipted, whose
-        // logs were succeeded and accepted; a policy that accepts what it refused and may still be sent.
-        let rare = [receipts_lost, taken_after_refusal];
+        // logs were succeeded and accepted; a policy that accepts what it refused and may still be sent;
+        // one that allows what it took back.
+        let composite = [receipts_lost, taken_after_refusal, shown_again];
         let common = [
             receipts_caught_up,
             repeats,
@@ -134,7 +151,6 @@ impl Reached {
             rescan_steps,
             taken_back,
             taken_back_in_part,
-            shown_again,
             sent_again,
             older_taken_back,
             withdrawn_unseen,
@@ -144,10 +160,16 @@ impl Reached {
             offered_again,
             forged,
             forged_of_given,
+            erasures_ordered,
+            erasures_deferred,
+            erased_after_hold,
+            erasures_reported,
+            erased_over_hops,
             rosters_followed,
             passed_in_circles,
         ];
-        rare.into_iter().all(|count| *count > 0) && common.into_iter().all(|count| *count >= least)
+        composite.into_iter().all(|count| *count >= COMPOSITE_LEAST)
+            && common.into_iter().all(|count| *count >= least)
     }
 }
 
@@ -158,6 +180,8 @@ enum Wanted {
     /// An older revision: these slots, as far as it has them already.
     AtMost(SlotMask),
     Nothing,
+    /// What it has: a hold keeps it as it is.
+    Unchanged,
     /// What it has, with the withdrawal.
     Withdrawn,
 }
@@ -168,7 +192,7 @@ impl Wanted {
         match self {
             Self::Shown(slots) | Self::AtMost(slots) => slots,
             Self::Nothing => SlotMask::NONE,
-            Self::Withdrawn => SlotMask::from_bits(u32::MAX),
+            Self::Unchanged | Self::Withdrawn => SlotMask::from_bits(u32::MAX),
         }
     }
 }
@@ -216,7 +240,12 @@ impl World<'_> {
         for node in self.nodes.iter().filter(|node| !node.is_behind) {
             let records = node.state.records.iter();
             let held: Masks = records.map(|(id, record)| (*id, record.open_slots())).collect();
-            assert_eq!(held, let_in(node), "{} holds what policy allowed", node.agency.name);
+            let erased = |id: &RecordId| node.state.records.get(id).map(Verified::erased_slots);
+            let let_in: Masks = let_in(node)
+                .into_iter()
+                .map(|(id, mask)| (id, mask.without(erased(&id).unwrap_or_default())))
+                .collect();
+            assert_eq!(held, let_in, "{} holds what policy allowed", node.agency.name);
             let once: BTreeSet<_> = node.state.accepted.iter().collect();
             assert_eq!(once.len(), node.state.accepted.len(), "no record was accepted twice");
         }
@@ -224,9 +253,12 @@ impl World<'_> {
             self.assert_feeds_agree(from, to);
             self.assert_all_is_there(from, to);
             self.assert_forgeries_are_answered_alike(from, to);
+            self.assert_orders_are_answered(from, to);
         }
         for node in (0..self.nodes.len()).filter(|node| !self.nodes[*node].is_behind) {
             self.assert_uses_what_is_allowed(node);
+            self.assert_erased_as_ordered(node);
+            self.assert_withdrawals_reveal_nothing(node);
         }
     }
 
@@ -280,7 +312,8 @@ impl World<'_> {
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
             let Wanted::Shown(wanted) = self.wanted(from, to, &id) else { continue };
-            let held = self.nodes[to].state.records.get(&id).map(Verified::open_slots);
+            let held = self.nodes[to].state.records.get(&id);
+            let held = held.map(|record| record.open_slots().or(record.erased_slots()));
             let refused = self.nodes[to].state.relations[&from].refused.get(&id);
             let refused = match self.takes_now(from, to, &self.nodes[from].state.records[&id]) {
                 true => None,
@@ -314,25 +347,32 @@ impl World<'_> {
                 Wanted::AtMost(slots) if given.is_retracted => Some(slots),
                 Wanted::AtMost(slots) => Some(slots.and(given.slots)),
                 Wanted::Nothing => None,
+                Wanted::Unchanged => continue,
                 Wanted::Withdrawn => {
                     self.assert_knows_withdrawal(node, id);
                     continue;
                 }
             };
             let is_older = matches!(self.wanted(from, node, id), Wanted::AtMost(_));
-            let refused = state.relations[&from].refused.get(id).copied().unwrap_or_default();
+            let refused = state.relations[&from].refused.get(id).copied();
             let what = format!("{id} from {from} at {node}: {given:?}, wanted {wanted:?}");
             // What it did not take when it came anew stays out of use.
             assert!(wanted.is_some() || given.is_retracted, "more in use: {what}");
             let is_less = wanted.is_some() && given.is_retracted && !is_older;
-            assert!(!is_less || !refused.is_empty(), "less in use: {what}");
+            assert!(!is_less || refused.is_some(), "less in use: {what}");
+            let refused = refused.unwrap_or_default();
             let Some(wanted) = wanted.filter(|_| !given.is_retracted) else { continue };
-            let more = given.slots.without(wanted).and(known);
+            // What was erased there or here is nobody's to take back.
+            let erased =
+                |of: usize| self.nodes[of].state.records.get(id).map(Verified::erased_slots);
+            let erased = [from, node].map(|of| erased(of).unwrap_or_default());
+            let more = given.slots.without(wanted).and(known).without(erased[0]).without(erased[1]);
             assert!(more.is_empty(), "more slots in use: {what}");
-            assert!(wanted.without(given.slots).without(refused).is_empty(), "fewer: {what}");
+            let fewer = wanted.without(given.slots).without(refused).without(erased[1]);
+            assert!(fewer.is_empty(), "fewer: {what}");
             let unknown = given.slots.without(known);
             let used = state.records[id].open_slots().without(given.retracted);
-            let beside = used.without(wanted).without(unknown);
+            let beside = used.without(wanted).without(unknown).without(erased[0]);
             let others = (0..self.nodes.len()).filter(|other| *other != node && *other != from);
             let theirs =
                 others.fold(SlotMask::NONE, |mask, other| match self.nodes[other].is_behind {
@@ -365,6 +405,22 @@ impl World<'_> {
         assert!(!is_used || knows, "{id} at {node} is withdrawn, and that is not known there");
     }
 
+    /// All withdrawals that a node has look alike, whatever they withdraw.
+    fn assert_withdrawals_reveal_nothing(&self, node: usize) {
+        let records = self.nodes[node].state.records.values();
+        let withdrawals = records.filter(|record| record.kind() == Kind::Withdrawal);
+        let shapes: Vec<_> = withdrawals
+            .map(|record| {
+                let header = record.header();
+                let of_record = (header.revision, header.previous, header.confidence);
+                (of_record, header.marking.clone(), header.labels.clone())
+            })
+            .collect();
+        let is_alike = shapes.windows(2).all(|pair| pair[0] == pair[1]);
+        let names_none = shapes.iter().all(|((_, previous, _), ..)| previous.is_none());
+        assert!(is_alike && names_none, "a withdrawal reveals nothing: {shapes:?} at {node}");
+    }
+
     /// What policy, in plain words, allows now of what a node has: of each series what its newest
     /// revisions all allow.
     fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Wanted {
@@ -380,7 +436,11 @@ impl World<'_> {
         let slots = |classes: ClassSet| {
             record.slots_in(classes).and(record.open_slots()).without(retracted)
         };
+        let is_restricted = |of: &Verified| state.restricted.contains_key(&of.id());
         if record.kind() == Kind::Withdrawal {
+            if is_restricted(record) {
+                return Wanted::Unchanged;
+            }
             let was_given = series_of(state, record)
                 .any(|other| other.id() != *id && state.relations[&to].told(&other.id()).is_some());
             let classes = classes_of(record).with(SlotClass::Core);
@@ -393,8 +453,9 @@ impl World<'_> {
         let newest: Vec<_> = series_of(state, record)
             .filter(|other| Some(other.header().revision) == last)
             .collect();
-        if newest.iter().any(|newest| newest.kind() == Kind::Withdrawal) {
-            return Wanted::Withdrawn;
+        let mut withdrawals = newest.iter().filter(|newest| newest.kind() == Kind::Withdrawal);
+        if let Some(withdrawal) = withdrawals.next() {
+            return if is_restricted(withdrawal) { Wanted::Unchanged } else { Wanted::Withdrawn };
         }
         let mut classes = classes_of(record);
         if !classes.contains(SlotClass::Core) || is_retracted(record) {
@@ -408,6 +469,12 @@ impl World<'_> {
                 classes = classes.intersection(classes_of(newest));
             }
         }
+        let is_from =
+            |of: &Verified| state.given.get(&of.id()).is_some_and(|given| given.from == to);
+        let held = newest.iter().any(|newest| is_restricted(newest) && !is_from(newest));
+        if classes.contains(SlotClass::Core) && (held || is_restricted(record)) {
+            return Wanted::Unchanged;
+        }
         match classes.contains(SlotClass::Core) {
             false => Wanted::Nothing,
             true if Some(record.header().revision) == last => Wanted::Shown(slots(classes)),
@@ -416,6 +483,7 @@ impl World<'_> {
     }
 
     pub(super) fn count_outcomes(&mut self) {
+        self.count_erasures();
         let ways: Vec<_> = self.ways().collect();
         for (from, to) in ways {
             let sender = &self.nodes[from].state;

@@ -2,6 +2,7 @@
 //! and in plain words beside it whom they let them pass it on to.
 
 use super::NODES;
+use super::injected::Injected;
 use super::policies::{CIRCLE, Lets, record_facts};
 use super::world::{Node, Said, State, World};
 use crate::exchange::Said as Told;
@@ -14,7 +15,10 @@ use crate::record::signed::Verified;
 
 /// What policy sees of a record that a node has.
 pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
-    let (facts, hour) = (record_facts(record.header()), start_of_day().hour());
+    let (mut facts, hour) = (record_facts(record.header()), start_of_day().hour());
+    if state.injected == Some(Injected::OwnRosterDecides) {
+        facts.originator = state.own.clone();
+    }
     state.dealings.in_force().extend(facts, &record.id(), hour)
 }
 

@@ -37,6 +37,8 @@ impl World<'_> {
             56 | 61 if self.restores => self.copy_or_restore(node),
             59..=60 => self.accept(node, partner),
             151..=153 if self.hostile == Some(node) => self.forge_alone(node, partner),
+            154 if self.erases => self.decide_erasure(node),
+            155..=158 if self.erases => self.change_hold(node),
             62..=150 => drop(self.deliver(pair, side)),
             _ => drop(self.work(pair, side)),
         }
@@ -75,12 +77,24 @@ impl World<'_> {
             }
             return;
         };
+        if !self.would_lose_receipted(own) && !self.random.chance(12) {
+            return;
+        }
         self.crash(own);
         let node = &mut self.nodes[own];
         node.state = node.copy.take().unwrap();
         node.life += 1;
         self.restored = Some(own);
         self.reached.restored += 1;
+    }
+
+    /// Tells whether a partner has a receipt for more than the copy of a node holds of its feed.
+    pub(super) fn would_lose_receipted(&self, own: usize) -> bool {
+        let copy = self.nodes[own].copy.as_ref().unwrap();
+        copy.relations.iter().any(|(partner, relation)| {
+            let receipted = self.nodes[*partner].state.relations[&own].receipted;
+            receipted > relation.partner_feed.size()
+        })
     }
 
     /// A node whose logs were succeeded once may be restored once more.

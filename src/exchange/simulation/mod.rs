@@ -2,8 +2,8 @@
 //! in the end every partner holds exactly what policy allowed. [`world`] is what nodes, drivers and
 //! the network do, [`relation`] what a node knows of a partner, [`series`] what of a series may go, [`faults`] what goes wrong,
 //! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`duties`] what is
-//! laid on a partner and forged, [`checks`] what
-//! must hold in the end.
+//! laid on a partner and forged, [`erasures`] what originators order erased and what holds defer,
+//! [`checks`] what must hold in the end, [`injected`] faults that show that the checks find them.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network
 //! either delivers in order or breaks; now and then a hostile one doubles or swaps frames.
@@ -12,7 +12,9 @@ mod checks;
 mod clocks;
 mod consents;
 mod duties;
+mod erasures;
 mod faults;
+mod injected;
 mod offers;
 mod policies;
 mod relation;
@@ -22,6 +24,7 @@ mod storing;
 mod world;
 
 use checks::Reached;
+use injected::Injected;
 use policies::Book;
 use world::World;
 
@@ -70,8 +73,17 @@ impl Drop for Seed {
 
 fn run(seed: u64, book: &mut Book, reached: &mut Reached) {
     let seed = Seed(seed);
-    let mut world = World::new(seed.0, book, reached);
+    simulate(seed.0, None, book, reached);
+}
+
+fn simulate(seed: u64, injected: Option<Injected>, book: &mut Book, reached: &mut Reached) {
+    let mut world = World::new(seed, injected, book, reached);
     (0..STEPS).for_each(|_| world.step());
+    world.hold_and_erase();
+    world.quiesce();
+    world.assert_agreement();
+    world.end_holds();
+    world.change_policies();
     world.quiesce();
     world.assert_agreement();
     world.drain();

@@ -20,13 +20,14 @@ impl World<'_> {
         let now = self.now;
         let node = &mut self.nodes[own];
         let relation = node.state.relations.get_mut(&partner).unwrap();
-        let acceptance = relation.acceptance;
-        if relation.offering.due_at(acceptance).is_none_or(|due| due > now) {
+        let (acceptance, before) = (relation.acceptance, relation.offering);
+        if before.due_at(acceptance).is_none_or(|due| due > now) {
             return;
         }
         let size = relation.feed.entries.len() as u64;
-        relation.offering = relation.offering.offered(acceptance, size, now);
-        node.say(Said::Offered(partner));
+        relation.offering = before.offered(acceptance, size, now);
+        let range = before.below..relation.offering.below;
+        node.say(Said::Offered(partner, range));
         self.reached.offered_again += 1;
     }
 

@@ -58,7 +58,7 @@ impl Stance {
                 share_min: [0, 0, 50, 101][random.below(4)],
                 forwards: random.chance(2),
                 classes: ClassSet::CORE,
-                accept_min: [0, 0, 0, 60][random.below(4)],
+                accept_min: [0, 60][random.below(2)],
             },
         };
         for class in SlotClass::SENSITIVE {

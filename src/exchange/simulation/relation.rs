@@ -43,6 +43,16 @@ pub(super) struct Relation {
     pub(super) exceptions: Vec<Exception>,
     /// What the partner took back.
     pub(super) duties: Vec<(RecordId, SlotMask)>,
+    /// The slots that our feeds order the partner to erase, in whatever generation.
+    pub(super) ordered: Masks,
+    /// The slots that the present feed reports as erased after a hold.
+    pub(super) answered: Masks,
+    /// The slots that the partner reported as erased.
+    pub(super) reports: Masks,
+    /// Orders in our feed that the partner refused, by their index.
+    pub(super) refused_duties: BTreeSet<u64>,
+    /// For the checks: the duties about erasures in our feed that are forged, by their index.
+    pub(super) forged: BTreeSet<u64>,
     /// The newest checkpoint of the partner's journal that we cosigned.
     pub(super) witnessed_note: Vec<u8>,
     /// The newest of ours that the partner cosigned.
@@ -77,6 +87,11 @@ impl Relation {
             receipt_note: Vec::new(),
             exceptions: Vec::new(),
             duties: Vec::new(),
+            ordered: Masks::new(),
+            answered: Masks::new(),
+            reports: Masks::new(),
+            refused_duties: BTreeSet::new(),
+            forged: BTreeSet::new(),
             witnessed_note: Vec::new(),
             cosigned_note: Vec::new(),
             allowed: Masks::new(),
@@ -89,8 +104,10 @@ impl Relation {
     pub(super) fn begin_anew(&mut self, feed: Feed) {
         self.feed = feed;
         for (id, (_, disclosed)) in std::mem::take(&mut self.disclosed) {
+            // What was ordered erased there may have been shown again by entries that are lost.
+            let ordered = self.ordered.get(&id).copied().unwrap_or_default();
             let given = self.earlier.entry(id).or_default();
-            *given = given.or(disclosed.given);
+            *given = given.or(disclosed.given).or(ordered);
         }
         self.progress = Progress::default();
         self.offering = Offering::default();
@@ -98,6 +115,9 @@ impl Relation {
         self.receipted = TreeSize::new(0);
         self.receipted_note.clear();
         self.reported.clear();
+        self.answered.clear();
+        self.refused_duties.clear();
+        self.forged.clear();
         self.cosigned_note.clear();
     }
 

@@ -1,7 +1,8 @@
 //! What is made durable of a partner's feed, and of its receipts for ours.
 
+use super::injected::Injected;
 use super::world::{Node, Said};
-use crate::exchange::entry::FeedEntry;
+use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Ring;
 use crate::exchange::{Duty, Reason, ReceivedBatch, judge_withdrawal};
@@ -70,7 +71,9 @@ impl Node {
                 }
                 None => match self.take_duty(partner, sender, ring, &taken.entry) {
                     Duty::CarryOut => {}
-                    Duty::Waits(_) => unreachable!("nothing is under a hold here"),
+                    Duty::Waits(detail) => {
+                        refused.push(Exception::new(taken.index, Reason::HeldAsEvidence, &detail));
+                    }
                     Duty::Refused(reason, detail) => {
                         refused.push(Exception::new(taken.index, reason, &detail));
                     }
@@ -79,7 +82,8 @@ impl Node {
         }
         let exceptions = Exception::merged(checked.exceptions, refused);
         let is_shown = |e: &&Exception| matches!(e.reason, Reason::Policy | Reason::NotSupplied);
-        assert_eq!(exceptions.iter().filter(is_shown).count(), missed, "{exceptions:?}");
+        let what = format!("{sender} sent what policy allowed: {exceptions:?}");
+        assert_eq!(exceptions.iter().filter(is_shown).count(), missed, "{what}");
         let relation = self.state.relations.get_mut(&partner).unwrap();
         relation.exceptions.extend(exceptions.iter().cloned());
         self.write(b"feed received");
@@ -105,6 +109,15 @@ impl Node {
             if exception.reason.is_refusal() {
                 relation.offering.refuse(relation.sent_under, now);
             }
+            if entry.action == FeedAction::Erase && exception.reason.is_refusal() {
+                // Where the record itself never arrived, there is nothing that could be erased.
+                let known = relation.disclosed.get(&entry.record);
+                let nothing_there = exception.reason == Reason::NotOrdered
+                    && known.is_some_and(|(_, disclosed)| disclosed.is_missing());
+                if !nothing_there && !relation.forged.contains(&index) {
+                    relation.refused_duties.insert(index);
+                }
+            }
             if !entry.action.carries_record() {
                 continue;
             }
@@ -117,6 +130,7 @@ impl Node {
                     }
                     lapsed.push(entry.record);
                 }
+                _ if self.state.injected == Some(Injected::RefusalForgotten) => {}
                 _ if is_last => *disclosed = disclosed.refused(),
                 _ => {}
             }

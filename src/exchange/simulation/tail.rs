@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::injected::Injected;
 use super::world::World;
 use crate::exchange::session::Input;
 use crate::ident::{Generation, TreeHash, TreeSize};
@@ -40,6 +41,9 @@ impl World<'_> {
             self.nodes[node].copy = Some(self.nodes[node].state.clone());
             return;
         };
+        if !self.would_lose_receipted(own) && !self.random.chance(12) {
+            return;
+        }
         self.crash(own);
         let node = &mut self.nodes[own];
         let leaves_of_file = node.state.leaves.len() as u64;
@@ -52,7 +56,8 @@ impl World<'_> {
     /// The start of a node: the leaf file is compared with the segments before anything is signed.
     fn start_after_damage(&mut self, own: usize, leaves_of_file: u64) {
         let left = self.nodes[own].state.leaves.len() as u64;
-        if Shortfall::of(leaves_of_file, left).is_some() {
+        let is_noticed = self.nodes[own].state.injected != Some(Injected::TailSignedOver);
+        if is_noticed && Shortfall::of(leaves_of_file, left).is_some() {
             self.nodes[own].is_behind = true;
             self.reached.tails_lost += 1;
         }

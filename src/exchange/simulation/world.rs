@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checks::Reached;
 use super::consents::{facts_of, lets_on};
+use super::erasures::{Decided, RUNS_WITH_ERASURES, Waiting};
+use super::injected::Injected;
 use super::policies::{Accepting, Asked, Book, EDITIONS, FACTS, any_marking};
 use super::relation::Relation;
 use super::series::{allowed, series_of};
@@ -30,12 +32,16 @@ use crate::merkle::{
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 use crate::record::consent::Purpose;
+use crate::record::erasure::ErasureOrder;
 use crate::record::kind::Kind;
 use crate::record::signed::{Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 
 /// Longer than what was refused waits for the next offer.
 const LONG_MS: i64 = 8 * 24 * 3_600_000;
+
+/// Rounds of a fair network after which nobody has anything left to say.
+const ROUNDS_MAX: usize = 10_000;
 
 /// A partner is asked for a cosignature at most once in so many milliseconds of simulated time.
 const WITNESS_EVERY_MS: i64 = 2_000;
@@ -54,8 +60,12 @@ pub(super) enum Said {
     Use(RecordId),
     /// Another policy or another agreement is in force.
     Rules,
-    /// What a partner refused is offered to it again.
-    Offered(usize),
+    /// What a partner refused is offered to it again, as far as its feed showed it in this range.
+    Offered(usize, std::ops::Range<u64>),
+    /// Slots of a record were erased by an order, which came from a partner or was given here.
+    Erased(RecordId, ErasureOrder, Option<usize>),
+    /// A record is under a hold no longer.
+    HoldEnded(RecordId),
     /// A partner got these without their envelopes.
     Lapsed(usize, Vec<RecordId>),
     /// A partner is to be told what it may do with our records.
@@ -67,6 +77,7 @@ pub(super) enum Said {
 /// What is durable of a node.
 #[derive(Clone)]
 pub(super) struct State {
+    pub(super) own: AgencyName,
     /// The policy in force, and since when.
     pub(super) edition: usize,
     policy_at: usize,
@@ -80,6 +91,11 @@ pub(super) struct State {
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
     submitted: Vec<(String, pb::Marking, RecordId)>,
+    /// Records under a hold with the slots that were erased when it began, orders that wait or waited
+    /// for its end, and own erasures that do.
+    pub(super) restricted: BTreeMap<RecordId, SlotMask>,
+    pub(super) waiting: BTreeMap<RecordId, Vec<Waiting>>,
+    pub(super) deferred: Vec<Decided>,
     /// What was said about consent.
     pub(super) dealings: Dealings,
     /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
@@ -87,8 +103,13 @@ pub(super) struct State {
     pub(super) let_on: BTreeMap<(AgencyName, u64), Purpose>,
     /// The leaves of the journal that partners cosign.
     pub(super) leaves: Vec<TreeHash>,
+    /// The root after each leaf, and the right edge after the last.
+    roots: Vec<TreeHash>,
+    edge: Frontier,
     /// Leaves up to the last that is not about cosignatures.
     pub(super) substance: usize,
+    /// The fault that this node makes, in a run that shows that the checks find it.
+    pub(super) injected: Option<Injected>,
 }
 
 pub(super) struct Node {
@@ -110,6 +131,8 @@ impl Node {
         let place = (self.state.leaves.len() as u64).to_be_bytes();
         let leaf = leaf_hash(&[what, &place, &self.life.to_be_bytes()].concat());
         self.state.leaves.push(leaf);
+        self.state.edge.extend([leaf]);
+        self.state.roots.push(self.state.edge.root());
     }
 
     /// Writes an entry of the journal that is not about cosignatures.
@@ -124,7 +147,10 @@ impl Node {
     }
 
     pub(super) fn journal_root(&self, size: TreeSize) -> Option<TreeHash> {
-        self.state.leaves.get(..size.get() as usize).map(root_of)
+        match size.get() {
+            0 => Some(root_of(&[])),
+            size => self.state.roots.get(size as usize - 1).copied(),
+        }
     }
 
     /// The newest checkpoint of the journal, with the proof from this size.
@@ -169,11 +195,12 @@ impl Node {
         };
         let in_use = held.open_slots().without(given.retracted);
         held.absorb(&record).unwrap();
-        let may_bring = |slots: SlotMask| match given.heeds(from, is_originator) {
-            true => slots,
-            false => slots.without(given.retracted),
+        let barred = match given.heeds(from, is_originator) {
+            true => SlotMask::NONE,
+            false => given.retracted,
         };
-        let gained = may_bring(record.open_slots()).without(in_use);
+        // What is erased here does not come back.
+        let gained = record.open_slots().without(barred).without(in_use).and(held.open_slots());
         let mut after = given;
         if !gained.is_empty() {
             after = after.gained(from, gained);
@@ -228,8 +255,14 @@ impl Node {
                 if last.kind() == Kind::Withdrawal {
                     return;
                 }
-                let record = if random.chance(3) {
-                    self.agency.withdrawal(&last)
+                // The value of an erased series may not come back.
+                let record = if random.chance(3) || !last.erased_slots().is_empty() {
+                    match self.state.injected {
+                        Some(Injected::WithdrawalNamesRevision) => {
+                            self.agency.withdrawal_after(&last)
+                        }
+                        _ => self.agency.withdrawal(&last),
+                    }
                 } else {
                     let title = format!("title {}", random.next());
                     let confidence = last.header().confidence.into();
@@ -381,6 +414,10 @@ pub(super) struct World<'a> {
     /// The node that was.
     pub(super) restored: Option<usize>,
     pub(super) tails: Tails,
+    /// In this run originators order erasures, and records are put under holds.
+    pub(super) erases: bool,
+    /// For the checks: the slots that originators ever ordered erased.
+    pub(super) ordered: Masks,
     /// In this run its logs are succeeded when it found out.
     pub(super) succeeds: bool,
     /// The roots that each witness cosigned of each log, by its generation.
@@ -389,7 +426,12 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(seed: u64, book: &'a mut Book, reached: &'a mut Reached) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        injected: Option<Injected>,
+        book: &'a mut Book,
+        reached: &'a mut Reached,
+    ) -> Self {
         let mut random = Random(seed);
         let agencies = super::agencies();
         let ring = Ring::of(&agencies);
@@ -401,9 +443,9 @@ impl<'a> World<'a> {
                 partners.map(|partner| (partner, relation(partner))).collect()
             })
             .collect();
-        let node = |(agency, relations)| Node {
-            agency,
+        let node = |(agency, relations): (Agency, _)| Node {
             state: State {
+                own: agency.name.clone(),
                 edition: random.below(EDITIONS),
                 policy_at: 0,
                 records: Records::new(),
@@ -413,11 +455,18 @@ impl<'a> World<'a> {
                 accepted: Vec::new(),
                 relations,
                 submitted: Vec::new(),
+                restricted: BTreeMap::new(),
+                waiting: BTreeMap::new(),
+                deferred: Vec::new(),
                 dealings: Dealings::default(),
                 let_on: BTreeMap::new(),
                 leaves: Vec::new(),
+                roots: Vec::new(),
+                edge: Frontier::new(),
                 substance: 0,
+                injected,
             },
+            agency,
             life: 0,
             roots: VerifiedRoots::default(),
             progress: BTreeMap::new(),
@@ -439,6 +488,8 @@ impl<'a> World<'a> {
             submitted: 0,
             restored: None,
             tails: Tails::of_run(seed),
+            erases: seed % RUNS_WITH_ERASURES == 0,
+            ordered: Masks::new(),
             cosigned: BTreeMap::new(),
             reached,
         }
@@ -663,12 +714,13 @@ impl<'a> World<'a> {
             let record = &state.records[&entry.record];
             // All of it goes, or nothing.
             let whole = |allowed| match allowed {
-                Allowed::Slots { open, .. } | Allowed::Kept { open, .. } => {
-                    Some(entry.open_slots).filter(|slots| slots.without(open).is_empty())
+                Allowed::Slots { open, erased } | Allowed::Kept { open, erased } => {
+                    let slots = entry.open_slots;
+                    slots.without(open).without(erased).is_empty().then_some(slots.and(open))
                 }
                 Allowed::Nothing | Allowed::AsItIs => None,
             };
-            let shown = whole(allowed(state, partner, record, |of| {
+            let shown = whole(allowed(state, partner, record, None, |of| {
                 book.plainly(asked, of.header(), lets_on(state, of.header(), &third))
             }));
             reached.withheld_at_sending += usize::from(shown.is_none());
@@ -678,7 +730,7 @@ impl<'a> World<'a> {
             let record_id = entry.record;
             let sending = Sending { record: record_id, series, withdraws, shown, confidence };
             sendings.push(sending);
-            let decided = allowed(state, partner, record, |of| {
+            let decided = allowed(state, partner, record, state.injected, |of| {
                 book.decide(asked, &facts_of(state, of)).revealed
             });
             whole(decided).map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
@@ -752,7 +804,17 @@ impl<'a> World<'a> {
                     node.state.relations.get_mut(&partner).unwrap().feed.tell(&told);
                     appended = true;
                 }
-                Said::Offered(of) if is_live && of == partner => after = after.again(),
+                Said::Offered(of, range) if is_live && of == partner => {
+                    appended |= self.nodes[own].repeat_orders(partner, range);
+                    after = after.again();
+                }
+                Said::Erased(id, order, from) if is_live && from != Some(partner) => {
+                    appended |= self.nodes[own].pass_order_on(partner, id, order);
+                }
+                Said::HoldEnded(id) if is_live => {
+                    appended |= self.nodes[own].report_erased(partner, id);
+                    appended |= self.bring_series(own, partner, id);
+                }
                 Said::LetOn(third) if is_live => {
                     let is_about = third.is_none_or(|third| third == *self.book.agency(partner));
                     after = if is_about { after.again() } else { after };
@@ -803,7 +865,7 @@ impl<'a> World<'a> {
         let alone = book.decide(asked, &facts_of(&node.state, &record)).release.allowed;
         let is_controlled =
             record.header().marking.orcon && record.header().originator != *book.agency(own);
-        let allowed = allowed(&node.state, partner, &record, |of| {
+        let allowed = allowed(&node.state, partner, &record, node.state.injected, |of| {
             book.decide(asked, &facts_of(&node.state, of)).revealed
         });
         let is_older = series_of(&node.state, &record)
@@ -894,6 +956,15 @@ impl<'a> World<'a> {
             .for_each(|pair| self.tell_acceptance(pair));
     }
 
+    /// Some nodes put another policy in force.
+    pub(super) fn change_policies(&mut self) {
+        for own in 0..NODES {
+            if !self.nodes[own].is_behind && self.random.chance(2) {
+                self.change_policy(own);
+            }
+        }
+    }
+
     pub(super) fn submit(&mut self, own: usize) {
         if self.submitted < RECORDS {
             self.submitted += 1;
@@ -915,8 +986,10 @@ impl<'a> World<'a> {
     }
 
     fn until_quiet(&mut self) {
-        let mut busy = true;
+        let (mut busy, mut rounds) = (true, 0);
         while busy {
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "the nodes never settle");
             busy = false;
             for pair in PAIRS {
                 self.connect(pair);

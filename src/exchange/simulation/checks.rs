@@ -19,7 +19,7 @@ use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 
 /// Times that each state which takes several events must be reached.
-const COMPOSITE_LEAST: usize = 15;
+const COMPOSITE_LEAST: usize = 20;
 
 /// How often the runs came to what they are for.
 #[derive(Default, Debug)]

@@ -478,7 +478,7 @@ impl<'a> World<'a> {
         Self {
             hostile: (!restores).then(|| random.below(NODES)),
             restores,
-            succeeds: !random.chance(3),
+            succeeds: !random.chance(8),
             random,
             now: start_of_day(),
             book,

@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::consents::lets_on;
+use super::node::{Masks, Node};
 use super::relation::Relation;
 use super::series::series_of;
-use super::world::{Masks, Node, PAIRS, World};
+use super::world::{PAIRS, World};
 use crate::exchange::Dealings;
 use crate::exchange::witnessing::head_of;
 use crate::ident::{Generation, RecordId};

@@ -3,8 +3,9 @@
 
 use super::NODES;
 use super::injected::Injected;
+use super::node::{Node, Said, State};
 use super::policies::{CIRCLE, Lets, record_facts};
-use super::world::{Node, Said, State, World};
+use super::world::World;
 use crate::exchange::Said as Told;
 use crate::exchange::fixture::start_of_day;
 use crate::ident::{AgencyName, Generation};

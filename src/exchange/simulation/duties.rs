@@ -1,7 +1,8 @@
 //! Duties in a batch: what a node makes of each by the functions that decide for a real one, and a
 //! hostile partner that puts forged ones into its feed, about records that it gave and others.
 
-use super::world::{Node, World};
+use super::node::Node;
+use super::world::World;
 use crate::exchange::entry::{FeedAction, FeedEntry, WHOLE_RECORD};
 use crate::exchange::exception::Reason;
 use crate::exchange::fixture::Ring;

@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::injected::Injected;
-use super::world::{Node, Said, World};
+use super::node::{Node, Said};
+use super::world::World;
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Reason;
 use crate::exchange::fixture::Ring;

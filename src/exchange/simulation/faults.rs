@@ -5,7 +5,8 @@
 //! without it, by the sessions alone.
 
 use super::NODES;
-use super::world::{Job, PAIRS, World};
+use super::streams::Job;
+use super::world::{PAIRS, World};
 use crate::exchange::fault::{Fault, Refusal};
 use crate::exchange::fixture::Feed;
 use crate::pb;

@@ -1,9 +1,10 @@
 //! Four agencies, six streams, one thread, one seed: everything that can come in between does, and
-//! in the end every partner holds exactly what policy allowed. [`world`] is what nodes, drivers and
-//! the network do, [`relation`] what a node knows of a partner, [`series`] what of a series may go, [`faults`] what goes wrong,
-//! [`tail`] a node whose segments lost their tail, [`policies`] what is to be shared, [`duties`] what is
-//! laid on a partner and forged, [`erasures`] what originators order erased and what holds defer,
-//! [`checks`] what must hold in the end, [`injected`] faults that show that the checks find them.
+//! in the end every partner holds exactly what policy allowed. [`world`] is all nodes and what people change
+//! at them, [`node`] what one of them holds, [`streams`] sessions and the network, [`disclosing`] the task
+//! that feeds a partner, [`relation`] what a node knows of a partner, [`series`] what of a series may go,
+//! [`faults`] what goes wrong, [`tail`] a node whose segments lost their tail, [`policies`] what is to be
+//! shared, [`duties`] what is laid on a partner and forged, [`erasures`] what originators order erased and
+//! what holds defer, [`checks`] what must hold in the end, [`injected`] faults that the checks must find.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network
 //! either delivers in order or breaks; now and then a hostile one doubles or swaps frames.
@@ -11,16 +12,19 @@
 mod checks;
 mod clocks;
 mod consents;
+mod disclosing;
 mod duties;
 mod erasures;
 mod faults;
 mod injected;
+mod node;
 mod offers;
 mod policies;
 mod relation;
 mod series;
 mod tail;
 mod storing;
+mod streams;
 mod world;
 
 use checks::Reached;

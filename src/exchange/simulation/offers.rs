@@ -1,7 +1,8 @@
 //! What was refused is offered again: at once when the partner's rules of acceptance changed, and from
 //! time to time.
 
-use super::world::{Said, World};
+use super::node::Said;
+use super::world::World;
 use crate::exchange::session::Input;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::world::Masks;
+use super::node::Masks;
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Feed;
 use crate::exchange::{Disclosed, Offering, Side};

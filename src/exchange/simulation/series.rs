@@ -2,7 +2,7 @@
 //! `exchange::series` on the verdicts that a caller brings.
 
 use super::injected::Injected;
-use super::world::State;
+use super::node::State;
 use crate::exchange::{Allowed, Place, SeriesVerdict};
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;

@@ -1,7 +1,7 @@
 //! What is made durable of a partner's feed, and of its receipts for ours.
 
 use super::injected::Injected;
-use super::world::{Node, Said};
+use super::node::{Node, Said};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Ring;

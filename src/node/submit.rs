@@ -94,7 +94,7 @@ impl RecordSigner {
         let keys = card.map_or(&[][..], |card| &card.record_keys[..]);
         let Some(key) = keys.iter().find(|key| key.key.id() == self.key_id) else {
             return Err(NodeError::Unavailable(format!(
-                "this node's card names no record key {}; issue a card with it",
+                "this node's card names no record key {}; bring back keys/ and card.txt from one backup",
                 self.key_id
             )));
         };
@@ -102,8 +102,8 @@ impl RecordSigner {
             return Ok(());
         }
         Err(NodeError::Unavailable(format!(
-            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock right, or \
-             issue a card with another record key, then try again",
+            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock \
+             right if it is wrong; else a card with another record key is wanted",
             self.key_id, key.from, key.until
         )))
     }

@@ -10,7 +10,7 @@ use super::failure::{Check, Fault};
 use super::report::Remark;
 use crate::ident::Timestamp;
 use crate::merkle::CosignatureTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Clocks of agencies without a common source differ by minutes.
 const SKEW_MS_MAX: i64 = 15 * 60 * 1_000;
@@ -80,6 +80,7 @@ impl SignedTimes {
 
     /// Refuses times that most of the signers contradict by more than a day.
     pub(super) fn check(&self) -> Result<(), Fault> {
+        let all = self.0.keys().map(|signer| agency_of(signer)).collect::<BTreeSet<_>>().len();
         for direction in [TimeDifference::JournalAhead, TimeDifference::JournalBehind] {
             let contradicting: Vec<_> = self
                 .0
@@ -87,12 +88,13 @@ impl SignedTimes {
                 .map(|(signer, times)| (signer, times.of(direction)))
                 .filter(|(_, largest)| largest.ms > FALSE_MS_MIN)
                 .collect();
+            let agencies = contradicting.iter().map(|(signer, _)| agency_of(signer));
+            let count = agencies.collect::<BTreeSet<_>>().len();
             if let Some((signer, largest)) = contradicting.first()
-                && contradicting.len() * 2 > self.0.len()
+                && count * 2 > all
             {
-                let (count, all) = (contradicting.len(), self.0.len());
                 let found = format!(
-                    "{} {signer} by {} at entry {}; {count} of {all} signers contradict",
+                    "{} {signer} by {} at entry {}; {count} of {all} agencies contradict",
                     direction.name(),
                     in_words(largest.ms),
                     largest.entry
@@ -125,6 +127,11 @@ impl TimeDifference {
             Self::JournalBehind => "the journal is behind",
         }
     }
+}
+
+/// The agency of a signer, whose keys are called `agency/receipts` and `agency/witness`: it counts once.
+fn agency_of(signer: &str) -> &str {
+    signer.split_once('/').map_or(signer, |(agency, _)| agency)
 }
 
 /// A difference of times for people.
@@ -174,6 +181,8 @@ mod tests {
         assert_eq!(verdict(&[ahead("a")]), (Some(Check::SignedTime), 1));
         assert_eq!(verdict(&[behind("a"), behind("b"), sound("c")]).0, Some(Check::SignedTime));
         assert_eq!(verdict(&[ahead("a"), sound("b")]), (None, 1));
+        let lies = [ahead("a/receipts"), ahead("a/witness"), sound("b/receipts")];
+        assert_eq!(verdict(&lies).0, None, "one agency with two keys is one");
         assert_eq!(verdict(&[ahead("a"), behind("b")]).0, None);
         assert_eq!(verdict(&[("a", 0, 23 * HOUR, 24 * HOUR)]), (None, 1));
     }

@@ -314,9 +314,13 @@ impl Feed {
 
     /// The note of a published head with the recipient's cosignature.
     pub(super) fn receipt(&self, note: &[u8], by: &Cosigner) -> Vec<u8> {
+        self.receipt_at(note, by, start_of_day())
+    }
+
+    pub(super) fn receipt_at(&self, note: &[u8], by: &Cosigner, at: Timestamp) -> Vec<u8> {
         let log = NoteVerifier::from(&self.log);
         let opened = SignedCheckpoint::open(note, &log, &[], &self.origin).unwrap();
-        let line = by.cosign(opened.checkpoint(), start_of_day().into());
+        let line = by.cosign(opened.checkpoint(), at.into());
         opened.with_cosignature(line, &NoteVerifier::from(by)).unwrap().to_bytes()
     }
 

@@ -16,10 +16,14 @@ use super::pair::{OwnLine, Pair};
 use super::receiving::{ReceivedBatch, Receiving};
 use super::sending::Sending;
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed, Witnessing};
+use crate::clock::LEAD_MS_MAX;
 use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
-use crate::merkle::{Cosigner, Frontier, ShownCheckpoint};
+use crate::merkle::{CosignatureTime, Cosigner, Frontier, Note, ShownCheckpoint};
 use crate::pb;
 use crate::pb::exchange_frame::Body;
+
+/// The longest name of an agency; of what a peer calls itself beyond that nothing is kept.
+const AGENCY_CHARS_SHOWN: usize = 100;
 
 /// What this node durably holds of the two feeds when a stream begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -408,7 +412,8 @@ impl Flow {
         }
         let wanted = context.pair.partner.agency();
         if agency != wanted.as_str() {
-            return Err(Refusal::Agency { found: agency, wanted: wanted.clone() }.into());
+            let found = agency.chars().take(AGENCY_CHARS_SHOWN).collect();
+            return Err(Refusal::Agency { found, wanted: wanted.clone() }.into());
         }
         let (own, accepted) = (context.pair.own.generation(), context.pair.partner.generation());
         if generation != accepted.to_wire() {
@@ -416,6 +421,9 @@ impl Flow {
         }
         if partner_generation != own.to_wire() {
             return Err(Refusal::OwnGeneration { found: partner_generation.max(1), own }.into());
+        }
+        for note in [&receipt_note, &witnessed_note] {
+            refuse_ahead(note, context)?;
         }
         self.sending.hello(&receipt_note, context.pair, out)?;
         self.receiving.hello(TreeSize::new(receipted), &receipted_note, context.pair, out)?;
@@ -452,9 +460,15 @@ impl Flow {
     ) -> Result<(), Fault> {
         match body {
             Body::FeedBatch(batch) => self.receiving.batch(batch, context.pair, out),
-            Body::Receipt(receipt) => self.sending.receipt(receipt, context.pair, out),
+            Body::Receipt(receipt) => {
+                refuse_ahead(&receipt.note, context)?;
+                self.sending.receipt(receipt, context.pair, out)
+            }
             Body::AddCheckpoint(request) => Ok(self.witnessing.shown(request, out)?),
-            Body::CheckpointAnswer(answer) => self.witnessing.answer(&answer, context.pair, out),
+            Body::CheckpointAnswer(answer) => {
+                refuse_ahead(&answer.note, context)?;
+                self.witnessing.answer(&answer, context.pair, out)
+            }
             Body::AcceptanceNotice(notice) => {
                 out.push(Output::AcceptanceNoticed(notice.changes));
                 Ok(())
@@ -504,6 +518,20 @@ impl Flow {
             // The states take these themselves.
             Input::Frame(_) | Input::Loaded { .. } | Input::Drain => Ok(()),
         }
+    }
+}
+
+/// Refuses the partner's signature from more than a day ahead: what it vouches for would be believed
+/// until then. A note that has another form is refused where it is opened.
+fn refuse_ahead(note: &[u8], context: &Context<'_>) -> Result<(), Misbehaviour> {
+    let Ok(note) = Note::parse(note) else { return Ok(()) };
+    let partner = &context.pair.partner;
+    let cosigners = [partner.receipts().name(), partner.witness().name()];
+    let latest = CosignatureTime::from(context.now.plus_ms(LEAD_MS_MAX));
+    let lines = note.signatures().iter().filter(|line| cosigners.contains(&line.name()));
+    match lines.filter_map(CosignatureTime::of_line).find(|signed| *signed > latest) {
+        Some(signed) => Err(Misbehaviour::SignedAhead { signed }),
+        None => Ok(()),
     }
 }
 

@@ -503,6 +503,24 @@ fn a_receipt_by_a_wrong_key_is_refused() {
 }
 
 #[test]
+fn a_receipt_signed_more_than_a_day_ahead_is_refused() {
+    let scene = Scene::new(1);
+    let note = &scene.feed.heads[0].1;
+    for (hours, is_refused) in [(23, false), (25, true), (24 * 365, true)] {
+        let at = start_of_day().plus_ms(hours * 3_600_000);
+        let signed = scene.feed.receipt_at(note, &scene.b.receipts, at);
+        let out = scene.sender(0).handle(frame(hello(&scene.b, signed, 0)), start_of_day());
+        let is_ahead = |output: &Output| {
+            let Output::Close(Closing::Fault(Fault::PeerMisbehaved(found))) = output else {
+                return false;
+            };
+            matches!(found, Misbehaviour::SignedAhead { .. })
+        };
+        assert_eq!(out.iter().any(is_ahead), is_refused, "{hours} hours");
+    }
+}
+
+#[test]
 fn a_receipt_out_of_order_is_refused() {
     let scene = Scene::new(3);
     let (mut session, out) = scene.sender_after_hello(0);
@@ -589,6 +607,10 @@ fn a_peer_of_another_name_or_protocol_is_refused() {
     let scene = Scene::new(0);
     let found = fault(&mut scene.sender(0), frame(hello(&scene.c, Vec::new(), 0)));
     assert!(matches!(found, Fault::PeerRefused(Refusal::Agency { .. })));
+    let Body::Hello(sound) = hello(&scene.b, Vec::new(), 0) else { panic!("a hello") };
+    let long = pb::Hello { agency: "x".repeat(1 << 20), ..sound };
+    let found = fault(&mut scene.sender(0), frame(Body::Hello(long)));
+    assert!(found.to_string().len() < 1_000 && format!("{found:?}").len() < 1_000);
     let later = pb::Hello { protocol: 2, ..pb::Hello::default() };
     let found = fault(&mut scene.sender(0), frame(Body::Hello(later)));
     assert_eq!(found, Refusal::Protocol(2).into());

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 /// Receipts whose delay is kept for the median in `status`.
 const DELAYS_MAX: usize = 1_024;
 
+/// Bytes of an error that are kept for people. A partner's words may be in it.
+const ERROR_BYTES_MAX: usize = 1_024;
+
 /// How the exchange with a partner stands, for people.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
@@ -60,7 +63,8 @@ impl Links {
         })
     }
 
-    pub(super) fn failed(&self, agency: &AgencyName, error: String) {
+    pub(super) fn failed(&self, agency: &AgencyName, mut error: String) {
+        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
         self.with(agency, |link| link.health.last_error = error);
     }
 

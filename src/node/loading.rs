@@ -69,12 +69,18 @@ fn envelope_for(
         return Ok(pb::Envelope::default());
     };
     let slots = SlotMask::from_bits(entry.open_slots);
-    Ok(match discloser.verdict(&record, marks)?.allowed {
-        Allowed::Slots { open, erased } | Allowed::Kept { open, erased }
-            if slots.without(open).without(erased).is_empty() =>
+    let (open, erased) = match discloser.verdict(&record, marks)?.allowed {
+        Allowed::Slots { open, erased } => (open, erased),
+        // It may keep what it has. What the feed takes back further on is not given again for that.
+        Allowed::Kept { open, erased }
+            if discloser.disclosure(&id)?.is_some_and(|told| told.disclosed.is_live()) =>
         {
-            record.redacted(slots.and(open))
+            (open, erased)
         }
-        _ => pb::Envelope::default(),
+        _ => return Ok(pb::Envelope::default()),
+    };
+    Ok(match slots.without(open).without(erased).is_empty() {
+        true => record.redacted(slots.and(open)),
+        false => pb::Envelope::default(),
     })
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A policy under which nothing is shared.
 const NOTHING: usize = 4;
 
-fn draft(number: usize, label: &str) -> Draft {
+pub(super) fn draft(number: usize, label: &str) -> Draft {
     let marking = pb::Marking {
         tlp: pb::Tlp::Green.into(),
         pap: pb::Pap::Green.into(),

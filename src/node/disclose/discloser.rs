@@ -9,7 +9,7 @@ use crate::exchange::{Allowed, Disclosed};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentState;
-use crate::journal::index::{Disclosure, Marks};
+use crate::journal::index::{Disclosure, Marks, SeriesHead};
 use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
@@ -188,7 +188,10 @@ impl Discloser {
     }
 
     /// What was disclosed of a record in the present feed, in this very step too.
-    pub(super) fn disclosure(&self, id: &RecordId) -> Result<Option<Disclosure>, JournalError> {
+    pub(in crate::node) fn disclosure(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<Disclosure>, JournalError> {
         match self.shown.get(id) {
             Some(disclosure) => Ok(Some(*disclosure)),
             None => self.view.disclosure(self.feed, id),
@@ -343,7 +346,7 @@ impl Discloser {
             return Ok(false);
         }
         self.asking.push(series);
-        let seen = self.sees_any_of(series);
+        let seen = self.sees_original(series);
         self.asking.pop();
         let seen = seen?;
         // Within a question about another series, "no" may only mean that this is a circle.
@@ -353,13 +356,21 @@ impl Discloser {
         Ok(seen)
     }
 
-    fn sees_any_of(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+    /// Returns whether the partner may know of what a reference means: of agencies with records under
+    /// one series id, the one whose was here first. The others copied the id, and neither show nor hide
+    /// with their copy what hangs on the original.
+    fn sees_original(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        let mut first: Option<(u64, AgencyName, SeriesHead)> = None;
         for (originator, head) in self.view.series_by_originator(series)? {
-            if self.sees_series_of(series, &originator, &head)? {
-                return Ok(true);
+            let Some(begin) = self.begin_of(series, &originator, &head)? else { continue };
+            if first.as_ref().is_none_or(|(before, ..)| begin < *before) {
+                first = Some((begin, originator, head));
             }
         }
-        Ok(false)
+        match first {
+            Some((_, originator, head)) => self.sees_series_of(series, &originator, &head),
+            None => Ok(false),
+        }
     }
 
     /// Returns whether the partner's sight of a series turned since it had a revision in use, or had none.

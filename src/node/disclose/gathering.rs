@@ -42,6 +42,8 @@ pub(super) struct Found {
     pub(super) reached: u64,
     /// More depends on what was found than one step looks at: everything is to be looked at again.
     pub(super) rescan: bool,
+    /// Records are owed again because the partner says that they came without their content.
+    pub(super) lapsed: bool,
     pub(super) denied: BTreeMap<String, u64>,
     pub(super) erred: u64,
     /// Records that the brake holds, by what is unusual about them.
@@ -121,6 +123,10 @@ impl Gathering {
 
     pub(super) const fn rescan(&mut self) {
         self.found.rescan = true;
+    }
+
+    pub(super) const fn lapse(&mut self) {
+        self.found.lapsed = true;
     }
 
     pub(super) fn finish(mut self) -> Found {

@@ -87,7 +87,7 @@ fn own() -> AgencyName {
     "npa.go.jp".parse().unwrap()
 }
 
-fn partner() -> AgencyName {
+pub(super) fn partner() -> AgencyName {
     "jc3.or.jp".parse().unwrap()
 }
 
@@ -362,7 +362,16 @@ impl Story {
     }
 
     pub(super) fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
-        let sealed = draft.seal(own(), place, now(), || {
+        self.sign_as(own(), draft, place)
+    }
+
+    pub(super) fn sign_as(
+        &mut self,
+        originator: AgencyName,
+        draft: Draft,
+        place: Place,
+    ) -> Arc<Verified> {
+        let sealed = draft.seal(originator, place, now(), || {
             self.salts += 1;
             self.salts.to_be_bytes()
         });

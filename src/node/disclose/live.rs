@@ -34,8 +34,10 @@ enum Considered {
         id: RecordId,
         order: pb::ErasureOrder,
     },
-    /// Records that the partner got no envelope for, or that the brake held and two persons released.
+    /// Records that the brake held and two persons released.
     Again(Vec<RecordId>),
+    /// Records that the partner says it got no envelope for.
+    Lapsed(Vec<RecordId>),
     Consent(ConsentNews),
     /// Duties that are repeated because the partner refused them, while everything is looked at again for
     /// the records that it refused.
@@ -95,6 +97,10 @@ impl Discloser {
             }
             Some(Considered::Erasure { id, order }) => gathering.erase(self, id, order)?,
             Some(Considered::Again(ids)) => self.look_at_all(ids, gathering)?,
+            Some(Considered::Lapsed(ids)) => {
+                gathering.lapse();
+                self.look_at_all(ids, gathering)?;
+            }
             Some(Considered::Consent(ConsentNews::Said(said))) => gathering.say(self, &said),
             Some(Considered::Consent(ConsentNews::Record(id))) => {
                 self.look_at_all(vec![id], gathering)?;
@@ -292,7 +298,7 @@ impl Discloser {
                 let entries = self.view.not_taken_entries(self.feed, &receipt.exceptions)?;
                 let lapsed = entries.iter().filter(|entry| entry.reason == Reason::NotSupplied);
                 let ids: Vec<_> = lapsed.map(|entry| entry.record).collect();
-                return Ok((!ids.is_empty()).then_some(Considered::Again(ids)));
+                return Ok((!ids.is_empty()).then_some(Considered::Lapsed(ids)));
             }
             Event::RefusedOffered(offered) if offered.partner == self.agency.as_str() => {
                 return self.on_offer(&offered).map(Some);

@@ -15,6 +15,8 @@ mod series;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod series_tests;
+#[cfg(test)]
 pub(in crate::node) mod interference_tests;
 
 pub(super) use discloser::Discloser;
@@ -33,7 +35,7 @@ use brake::hold_back;
 use discloser::Basis;
 use gathering::{Found, Run};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Journal entries considered in one step; between steps the task looks at what changed.
 const STEP_ENTRIES: u64 = 2_048;
@@ -65,6 +67,28 @@ impl Retries {
             1 => Duration::ZERO,
             tries => Self::MAX.min(Self::FIRST * 2_u32.saturating_pow(tries.min(16) - 2)),
         }
+    }
+}
+
+/// Steps with records that came without their content, by the partner's word. Policy may have changed
+/// between two moments, so the first are owed again at once; a partner that goes on saying so waits
+/// ever longer, and its feed and our disk do not grow by its word alone.
+#[derive(Debug, Default)]
+struct Lapses {
+    pauses: Retries,
+    last: Option<Instant>,
+}
+
+impl Lapses {
+    /// After so long without any, the next counts as the first.
+    const FORGOTTEN: Duration = Duration::from_secs(600);
+
+    fn pause(&mut self, now: Instant) -> Duration {
+        let since = self.last.replace(now).map(|last| now.saturating_duration_since(last));
+        if since.is_none_or(|since| since > Self::FORGOTTEN) {
+            self.pauses = Retries::default();
+        }
+        self.pauses.pause()
     }
 }
 
@@ -126,7 +150,7 @@ impl Node {
         let mut looks = tokio::time::interval(RESCAN_LOOK_EVERY);
         let mut held: Option<Discloser> = None;
         let mut progress = self.written(agency);
-        let mut retries = Retries::default();
+        let (mut retries, mut lapses) = (Retries::default(), Lapses::default());
         // The first entry since the start that damage kept from being decided.
         let mut undecided: Option<u64> = None;
         tokio::select! {
@@ -154,16 +178,21 @@ impl Node {
                     if basis.rules == since && !is_paused {
                         let (discloser, found) = self.look(discloser, part).await?;
                         held = Some(discloser);
-                        let after = part.after(progress, &found);
+                        let (after, lapsed) = (part.after(progress, &found), found.lapsed);
                         undecided = undecided.into_iter().chain(found.damaged).min();
-                        if self.publish(agency, found, after.before(undecided), basis).await? {
+                        let published = self.publish(agency, found, after.before(undecided), basis);
+                        let pause = if published.await? {
                             progress = after;
                             retries = Retries::default();
-                            continue;
-                        }
-                        tokio::select! {
-                            () = tokio::time::sleep(retries.pause()) => {}
-                            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+                            lapsed.then(|| lapses.pause(Instant::now())).unwrap_or_default()
+                        } else {
+                            retries.pause()
+                        };
+                        if !pause.is_zero() {
+                            tokio::select! {
+                                () = tokio::time::sleep(pause) => {}
+                                _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+                            }
                         }
                         continue;
                     }
@@ -340,6 +369,16 @@ mod tests {
         let pauses: Vec<_> = (0..12).map(|_| retries.pause().as_millis()).collect();
         assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000]);
         assert_eq!(Retries(u32::MAX).pause(), Retries::MAX);
+    }
+
+    #[test]
+    fn a_partner_that_goes_on_saying_that_content_is_missing_waits_ever_longer() {
+        let (mut lapses, now) = (Lapses::default(), Instant::now());
+        let pauses: Vec<_> = (0..12).map(|_| lapses.pause(now).as_millis()).collect();
+        assert_eq!((pauses[0], pauses[1], pauses[11]), (0, 10, 5_000));
+        assert_eq!(lapses.pause(now + Lapses::FORGOTTEN), Retries::MAX);
+        let later = now + 2 * Lapses::FORGOTTEN + Duration::from_secs(1);
+        assert_eq!(lapses.pause(later), Duration::ZERO);
     }
 
     #[test]

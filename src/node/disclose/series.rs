@@ -115,6 +115,22 @@ impl Discloser {
         Ok(marks.with_retracted(fate.retracted.is_some()))
     }
 
+    /// Returns the journal index of the first record of a series that was here at the time that is asked
+    /// about; `None` if none was.
+    pub(super) fn begin_of(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+        head: &SeriesHead,
+    ) -> Result<Option<u64>, JournalError> {
+        let members = self.members(series, originator)?;
+        if let Some(first) = members.iter().map(|member| member.journal_index).min() {
+            return Ok(Some(first));
+        }
+        let place = self.view.place(&head.id)?.map(|place| place.journal_index);
+        Ok(place.filter(|index| self.size.is_none_or(|size| *index < size)))
+    }
+
     /// Returns whether the partner may know of a series of one agency.
     pub(super) fn sees_series_of(
         &mut self,

@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const SECRET: &str = "qzxvictimname";
 const SALT: [u8; 16] = *b"saltthatmustgo!!";
 /// Slots of an indicator.
-const VALUE: u32 = 1 << 2;
-const TITLE: u32 = 1 << 7;
+pub(super) const VALUE: u32 = 1 << 2;
+pub(super) const TITLE: u32 = 1 << 7;
 
 /// A disk that, once told, lets nothing be written at the start of a file: batches go on, the first
 /// step of an overwriting does not.
@@ -47,14 +47,14 @@ impl Disk for NoOverwriting {
     }
 }
 
-struct Journal {
-    ledger: Ledger,
+pub(super) struct Journal {
+    pub(super) ledger: Ledger,
     writer: Writer,
     report: StartReport,
     runtime: tokio::runtime::Runtime,
 }
 
-fn signing() -> Signing {
+pub(super) fn signing() -> Signing {
     Signing {
         agency: "npa.go.jp".parse().unwrap(),
         journal_key: SigningKey::from_bytes(&[2; 32]),
@@ -62,7 +62,7 @@ fn signing() -> Signing {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
 }
 
@@ -79,11 +79,11 @@ fn open_with(dir: &Path, engine: EngineKind, disk: Arc<dyn Disk>) -> Journal {
     Journal { ledger, writer, report, runtime }
 }
 
-fn open(dir: &Path, engine: EngineKind) -> Journal {
+pub(super) fn open(dir: &Path, engine: EngineKind) -> Journal {
     open_with(dir, engine, Arc::new(SystemDisk))
 }
 
-fn indicator() -> Arc<Verified> {
+pub(super) fn indicator() -> Arc<Verified> {
     let marking = pb::Marking {
         tlp: pb::Tlp::Green.into(),
         pap: pb::Pap::Green.into(),
@@ -122,11 +122,11 @@ fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
     Arc::new(Verified::from_store(envelope.header, signature, slots).unwrap())
 }
 
-fn partner() -> AgencyName {
+pub(super) fn partner() -> AgencyName {
     "jc3.or.jp".parse().unwrap()
 }
 
-fn ground() -> Ground {
+pub(super) fn ground() -> Ground {
     Ground {
         basis: ErasureBasis::Led16,
         authority: "DPO 7/26".to_owned(),
@@ -138,7 +138,7 @@ fn ground() -> Ground {
 
 impl Journal {
     /// Adds the partner under number 1.
-    fn add_partner(&self) {
+    pub(super) fn add_partner(&self) {
         let mut card = cards::sample();
         card.agency = partner();
         let identity = SecretKey::from_seed(Role::Identity, 1);
@@ -153,25 +153,25 @@ impl Journal {
         self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
     }
 
-    fn commit(
+    pub(super) fn commit(
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
     ) {
         self.runtime.block_on(self.ledger.commit(job)).unwrap();
     }
 
-    fn accept(&self, record: &Arc<Verified>) {
+    pub(super) fn accept(&self, record: &Arc<Verified>) {
         let record = Arc::clone(record);
         self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
     }
 
-    fn finds(&self, word: &str) -> usize {
+    pub(super) fn finds(&self, word: &str) -> usize {
         let range = KeyRange::prefix(search::word_term(word));
         self.ledger.view().index().scan(Table::Search, &range, Order::Ascending).count()
     }
 
     /// Stops as a clean stop does.
-    fn stop(self) {
+    pub(super) fn stop(self) {
         drop(self.ledger);
         drop(self.runtime);
         self.writer.join().unwrap();

@@ -41,6 +41,8 @@ pub mod witnessing;
 pub mod words;
 
 #[cfg(test)]
+mod duty_tests;
+#[cfg(test)]
 mod erase_tests;
 #[cfg(test)]
 mod loss_tests;

@@ -205,10 +205,14 @@ impl Transaction<'_> {
         Ok(self.group.records.contains_key(id) || self.view.place(id)?.is_some())
     }
 
-    /// A record as it is known so far.
+    /// A record as it is in use so far: without the slots that were taken back, here or before.
     pub fn record(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
-        match self.group.records.get(id) {
-            Some(staged) => Ok(Some(Arc::clone(&staged.record))),
+        if let Some(staged) = self.group.records.get(id) {
+            return Ok(Some(Arc::clone(&staged.record)));
+        }
+        match self.group.marked.get(id) {
+            // The index does not know yet what a retraction of this group took back.
+            Some(place) => self.view.record_at(*place).map(|record| Some(Arc::new(record))),
             None => self.view.record(id),
         }
     }

@@ -309,8 +309,13 @@ impl View {
         id: &RecordId,
     ) -> Result<Option<(RecordPlace, Verified)>, JournalError> {
         let Some(place) = self.place(id)? else { return Ok(None) };
+        Ok(Some((place, self.record_at(place)?)))
+    }
+
+    /// A record as it is in use by this place, whether the index has it or not.
+    pub(super) fn record_at(&self, place: RecordPlace) -> Result<Verified, JournalError> {
         let (_, event) = self.event(place.journal_index)?;
-        Ok(Some((place, self.assemble(place, event)?)))
+        self.assemble(place, event)
     }
 
     /// A record with how it came to be here.

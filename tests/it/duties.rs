@@ -96,6 +96,27 @@ async fn a_forged_erasure_in_the_batch_of_its_record_is_refused_and_tells_nothin
 }
 
 #[tokio::test]
+async fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = RunningNode::fresh(dir.path(), "npa.example", "police", CORE_ONLY).await;
+    node.apply_policy(CORE_ONLY).await;
+    let mut partner = Impostor::enrolled_at(PARTNER, &node).await;
+    let record = partner.record(indicator("again.example", ""));
+    let id = record_id(&record.header);
+    let given = (shown(FeedAction::Disclose, &record), record.clone());
+    let narrowed = || (duty(FeedAction::Retract, id, VALUE), pb::Envelope::default());
+    let widened = (shown(FeedAction::Revise, &record), record.clone());
+    for (entries, open) in
+        [(vec![given], true), (vec![narrowed(), widened], true), (vec![narrowed()], false)]
+    {
+        let batch = partner.batch_of(entries);
+        assert_eq!(partner.deliver(batch).await.exceptions, []);
+        assert_eq!(is_open(&view(&node, &id).await), open);
+    }
+    audited(&node);
+}
+
+#[tokio::test]
 async fn whoever_took_a_record_takes_its_withdrawal_whatever_is_accepted_by_then() {
     let dir = tempfile::tempdir().unwrap();
     let node = RunningNode::fresh(dir.path(), "npa.example", "police", CORE_ONLY).await;

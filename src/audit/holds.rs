@@ -27,6 +27,8 @@ pub(super) struct Holds {
     named: BTreeMap<RowNumber, OfPartners>,
     /// Slots that our feed to a partner orders erased.
     ordered: BTreeMap<RowNumber, OfPartners>,
+    /// Those of them that the partner's feed reported erased.
+    reported: BTreeMap<RowNumber, OfPartners>,
     /// A hold has ended, and these slots must be erased next.
     due: Option<(RowNumber, SlotMask)>,
 }
@@ -36,6 +38,12 @@ impl Holds {
     pub(super) fn waiting_for(&self, row: RowNumber, partner: &str) -> SlotMask {
         let agency = partner.parse::<AgencyName>().ok();
         agency.map(|agency| of(&self.waiting, row, &agency)).unwrap_or_default()
+    }
+
+    /// The slots of a record that a partner's feed reported erased.
+    pub(super) fn reported_by(&self, row: RowNumber, partner: &str) -> SlotMask {
+        let agency = partner.parse::<AgencyName>().ok();
+        agency.map(|agency| of(&self.reported, row, &agency)).unwrap_or_default()
     }
 
     /// Every entry while something is due must erase it; `None` is an entry of another sort.
@@ -279,8 +287,12 @@ impl Audit {
         self.claim_slots(&claim, reported.slots)?;
         let row = self.row_of(&reported.record_id)?;
         let agency = reported.partner.parse::<AgencyName>().ok();
-        let ordered = agency.map(|agency| of(&self.holds.ordered, row, &agency));
+        let ordered = agency.as_ref().map(|agency| of(&self.holds.ordered, row, agency));
         let ordered = ordered.unwrap_or_default();
-        within("slots that its feed orders erased", ordered, reported.slots).map(drop)
+        let slots = within("slots that its feed orders erased", ordered, reported.slots)?;
+        if let Some(agency) = agency {
+            add(&mut self.holds.reported, row, agency, slots);
+        }
+        Ok(())
     }
 }

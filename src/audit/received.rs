@@ -3,6 +3,7 @@
 //! gone, and whatever claims to have come from an entry came from that one.
 
 use super::failure::{Check, Fault};
+use super::holdings::RowNumber;
 use super::ledger::Audit;
 use super::partners::Partner;
 use crate::exchange::FOREIGN_ENTRY_BYTES_MAX;
@@ -177,7 +178,10 @@ impl Audit {
         }
         for (index, entry) in (arriving.start..).zip(&arriving.entries) {
             match refused.get(&index) {
-                None => self.check_taken(index, entry, arriving.claimed.contains(&index))?,
+                None => {
+                    let is_claimed = arriving.claimed.contains(&index);
+                    self.check_taken(&received.partner, index, entry, is_claimed)?;
+                }
                 Some(pb::ExceptionReason::HeldAsEvidence) => {
                     self.check_waits(&received.partner, index, entry)?;
                 }
@@ -207,22 +211,30 @@ impl Audit {
         Err(fault(expected, format!("no entry about slots {:#x}", missing.bits())))
     }
 
+    /// Returns whether entries say of all these slots that the partner reported their erasure.
+    fn has_reported(&self, partner: &str, number: RowNumber, slots: u32) -> bool {
+        let slots = SlotMask::from_bits(slots);
+        let reported = self.holds.reported_by(number, partner);
+        !slots.is_empty() && slots.without(reported).is_empty()
+    }
+
     fn check_taken(
         &self,
+        partner: &str,
         index: u64,
         entry: &pb::FeedEntry,
         is_claimed: bool,
     ) -> Result<(), Fault> {
         let id = RecordId::try_from(&entry.record_id[..])
             .map_err(|error| fault(format!("a record id at entry {index}"), error))?;
-        let held = self.holdings.find(&id).map(|(_, row)| row);
+        let held = self.holdings.find(&id);
         match (entry.action(), held) {
             (FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw, None) => {
                 let expected =
                     format!("record {id}, which entry {index} brought and was receipted");
                 Err(fault(expected, "no acceptance of it"))
             }
-            (FeedAction::Erase, Some(row)) => {
+            (FeedAction::Erase, Some((_, row))) => {
                 let ordered = entry.order.as_ref().map_or(0, |order| order.slots);
                 let left = row.open.and(SlotMask::from_bits(ordered));
                 if left.is_empty() {
@@ -230,6 +242,12 @@ impl Audit {
                 }
                 let expected = format!("the erasure of record {id} that entry {index} orders");
                 Err(fault(expected, format!("slots {:#x} still open", left.bits())))
+            }
+            // A report that has nothing new leads to no entry.
+            (FeedAction::Erased, Some((number, _)))
+                if self.has_reported(partner, number, entry.open_slots) =>
+            {
+                Ok(())
             }
             (FeedAction::Erased | FeedAction::ConsentRequest | FeedAction::Consent, _)
                 if !is_claimed =>

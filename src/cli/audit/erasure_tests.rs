@@ -1,13 +1,13 @@
 //! The grounds of erasures, told by a node that lies.
 
-use super::fixtures::{Node, Party, at, id_bytes};
+use super::fixtures::{Node, Party, at, feed_entry, id_bytes, received};
 use super::tests::verified;
 use crate::audit::{Check, Remark, Report};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
 use crate::journal::transaction::{Origin, Transaction};
-use crate::pb::{self, journal_entry::Event};
+use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -166,4 +166,33 @@ fn a_part_of_an_erasure_is_accepted_as_pending_and_the_whole_as_complete() {
     // What is left is not complete, and what is complete is over.
     assert_eq!(check(&erased_in_parts(&[0b010], true, 0)), Some(Check::Erasure));
     assert_eq!(check(&erased_in_parts(&[0b010], true, 0b100)), Some(Check::Erasure));
+}
+
+/// The check that fails after the partner reports these slots of one of our records erased so often in
+/// one batch, with those of before that [`Node::erased`] has of the second record.
+fn reported_again(place: usize, slots: u32, times: usize) -> Option<Check> {
+    let node = Node::erased();
+    let record = Arc::clone(&node.records[place]);
+    let entries = vec![feed_entry(FeedAction::Erased, &record, slots, 1); times];
+    let agency = Party::partner().agency;
+    node.commit(move |t| {
+        let number = t.state().partners[&agency].number;
+        received(t, &entries, &[], |t, start| {
+            (start..).take(times).try_for_each(|index| {
+                let ordered = t.ordered(&record.id(), number)?;
+                let named = SlotMask::from_bits(slots).and(ordered);
+                t.report_erased(&record.id(), named, (&agency, number, index))
+            })
+        })
+    });
+    verified(&node).failure.map(|failure| failure.fault.check)
+}
+
+#[test]
+fn an_erasure_that_a_partner_reports_again_needs_no_entry_of_its_own() {
+    assert_eq!(reported_again(1, 0b110, 1), None);
+    assert_eq!(reported_again(1, 0b010, 3), None);
+    // What was never reported, or never ordered, is not covered by what was.
+    assert_eq!(reported_again(1, 0b1110, 1), Some(Check::ReceivedFeed));
+    assert_eq!(reported_again(0, 0b110, 2), Some(Check::ReceivedFeed));
 }

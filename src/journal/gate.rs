@@ -2,8 +2,8 @@
 //!
 //! A node that runs on an old copy of its directory would sign a second root for a size. So whoever
 //! starts the journal may hold the gate until it is known that nothing is missing, and shuts it when
-//! something is. A wall clock that is not believed holds it too. Every job passes here; there is no
-//! other way to the writer.
+//! something is. A wall clock that is not believed holds it too. Every job that stages anything passes
+//! here; there is no other way to the writer.
 
 use std::sync::Arc;
 use std::time::Duration;

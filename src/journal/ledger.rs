@@ -86,6 +86,20 @@ impl Ledger {
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<oneshot::Receiver<Answered<T>>, JournalError> {
         self.gate.pass().await?;
+        self.send(job).await
+    }
+
+    /// Waits until everything that was enqueued before is durable and can be read. It waits at no gate,
+    /// because it stages nothing.
+    pub async fn settled(&self) -> Result<(), JournalError> {
+        let answered = self.send(|_| Ok(())).await?;
+        answered.await.map_err(|_| JournalError::Stopped)?.map(drop)
+    }
+
+    async fn send<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Answered<T>>, JournalError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             let (value, staged) = match job(transaction) {

@@ -258,6 +258,9 @@ impl<'a> Driver<'a> {
         outbound: mpsc::Sender<pb::ExchangeFrame>,
         mut replaced: watch::Receiver<bool>,
     ) -> Result<Closing, End> {
+        // Receipts that the stream before recorded may still wait for their turn; without them this one
+        // would ask for them again.
+        node.ledger.settled().await?;
         let pair = node.pair(agency)?;
         let generation = pair.partner.generation();
         let snapshot = node.view().snapshot();
@@ -605,7 +608,7 @@ impl<'a> Driver<'a> {
         };
         let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
         let (agency, generation) = (self.agency.clone(), self.generation);
-        // Durable in its turn; nothing waits for it, since the partner has the receipt too.
+        // Durable in its turn; on this stream nothing waits for it, since the partner has the receipt too.
         let _in_turn = self
             .node
             .ledger

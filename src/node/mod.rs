@@ -25,6 +25,8 @@ mod judge;
 mod keyring;
 pub mod limits;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod links;
 mod loading;
 mod onboarding;

@@ -8,6 +8,7 @@ use super::index::{RecordPlace, SeriesHead};
 use super::search;
 use super::state::FeedNumber;
 use super::tag::Tag;
+use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb;
 use crate::record::erasure::ErasureBasis;
@@ -157,24 +158,10 @@ pub fn excepted_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
     tagged(EXCEPTED, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
-/// Keeps the exceptions of a receipt that speak of duties.
-pub fn put_exceptions(
-    feed: FeedNumber,
-    exceptions: &[pb::FeedException],
-    changes: &mut Vec<Change>,
-) {
-    for exception in exceptions {
-        if matches!(
-            exception.reason(),
-            pb::ExceptionReason::HeldAsEvidence
-                | pb::ExceptionReason::NotOrdered
-                | pb::ExceptionReason::Signature
-                | pb::ExceptionReason::Malformed
-        ) {
-            let key = excepted_key(feed, exception.index);
-            changes.push(change(key, exception.reason.to_be_bytes().to_vec()));
-        }
-    }
+/// The index change of a duty in our feed that a partner did not carry out.
+pub fn put_excepted(feed: FeedNumber, feed_index: u64, reason: Reason) -> Change {
+    let reason = i32::from(pb::ExceptionReason::from(reason));
+    change(excepted_key(feed, feed_index), reason.to_be_bytes().to_vec())
 }
 
 pub fn excepted(value: &[u8]) -> Result<pb::ExceptionReason, JournalError> {

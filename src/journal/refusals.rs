@@ -5,6 +5,7 @@
 
 use super::JournalError;
 use super::entry;
+use super::erasure_index;
 use super::index::{self, Disclosure};
 use super::state::{FeedNumber, PartnerRecord, State};
 use super::tag::Tag;
@@ -73,6 +74,9 @@ pub(super) fn put_not_taken(
     changes: &mut Vec<Change>,
 ) -> Option<Disclosure> {
     let NotTaken { feed_index, record, action, reason } = *entry;
+    if matches!(action, FeedAction::Retract | FeedAction::Erase) {
+        changes.push(erasure_index::put_excepted(feed, feed_index, reason));
+    }
     match action {
         FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
             let after = known.and_then(|known| known.not_taken_at(feed_index, reason))?;
@@ -262,11 +266,6 @@ impl Transaction<'_> {
             let feed = partner.feed;
             // Only rises, so that the last receipt with a refusal has the greatest.
             receipt.acceptance = receipt.acceptance.max(partner.offering.refused_under);
-            super::erasure_index::put_exceptions(
-                feed,
-                &receipt.exceptions,
-                &mut self.group.changes,
-            );
             for entry in self.view.not_taken_entries(feed, &receipt.exceptions)? {
                 let known = self.disclosure(feed, &entry.record)?;
                 let after = put_not_taken(feed, &entry, known, &mut self.group.changes);

@@ -464,7 +464,6 @@ impl<'a> Step<'a> {
 
     fn receipt(&mut self, receipt: &pb::ReceiptReceived) -> Result<(), JournalError> {
         let Some(feed) = self.feed_of(&receipt.partner, &receipt.note) else { return Ok(()) };
-        erasure_index::put_exceptions(feed, &receipt.exceptions, &mut self.changes);
         for entry in self.view.not_taken_entries(feed, &receipt.exceptions)? {
             let known = match self.disclosures.get(&(feed, entry.record)) {
                 Some(known) => Some(*known),

@@ -2,7 +2,7 @@
 //! and that the head is one the journal had.
 //!
 //! Roots of older sizes are computed from the last leaves alone; a cosignature that comes later than
-//! [`LEAVES_KEPT`] entries after its checkpoint is verified and not compared, and counted as such.
+//! [`LEAVES_KEPT`] entries after its checkpoint is verified and not compared, and counts for no quorum.
 
 use super::card::Card;
 use super::failure::{Check, Fault};

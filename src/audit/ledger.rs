@@ -407,9 +407,14 @@ impl Audit {
         let cosigned = cosigned_head(&received.note, name, &self.own, partner, added)?;
         let made = self.recent.check(cosigned.head, self.frontier.size())?;
         self.counts.cosignatures += 1;
-        self.counts.old_cosignatures += u64::from(made.is_none());
         self.times.take(name, cosigned.at, made, entry);
-        self.witnesses.received(name, &cosigned, entry.1);
+        match made {
+            Some(_) => self.witnesses.received(name, &cosigned, entry.1),
+            None => {
+                self.counts.old_cosignatures += 1;
+                self.witnesses.received_late(name, &cosigned, entry.1);
+            }
+        }
         Ok(())
     }
 

@@ -161,7 +161,7 @@ impl fmt::Display for Remark {
             ),
             Self::OldCosignatures { count } => write!(
                 f,
-                "{} cosignatures came long after their checkpoints: verified and not compared",
+                "{} cosignatures came long after their checkpoints: verified, not compared, and not counted for a quorum",
                 grouped(*count)
             ),
             Self::CompromisedKeys { records } => write!(
@@ -304,6 +304,8 @@ pub enum NotCounted {
     OwnKey,
     /// The key of another witness.
     KeyOf(String),
+    /// No checkpoint that it cosigned was compared with the history: each cosignature came too late.
+    Late,
 }
 
 impl fmt::Display for NotCounted {
@@ -311,6 +313,7 @@ impl fmt::Display for NotCounted {
         match self {
             Self::OwnKey => f.write_str("a key of the agency's own"),
             Self::KeyOf(name) => write!(f, "the key of {name}"),
+            Self::Late => f.write_str("its cosignatures came too late to be compared"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Witnesses of this journal, and this agency as the witness of other logs.
 //!
 //! A witness's cosignature covers everything before the checkpoint that it cosigned, so the newest
-//! of each counts. Whose keys they are that the journal names is for the auditor to judge.
+//! of each counts. One that came too late to be compared with the history counts for nothing. Whose
+//! keys they are that the journal names is for the auditor to judge.
 
 use super::card::Card;
 use super::cosigned::Cosigned;
@@ -39,8 +40,10 @@ struct Commit {
 /// The checkpoints that one witness cosigned.
 #[derive(Debug)]
 struct Received {
-    /// The newest checkpoint and when its cosignature came in.
-    newest: (u64, Timestamp),
+    /// The newest checkpoint that was compared with the history, and when its cosignature came in.
+    compared: Option<(u64, Timestamp)>,
+    /// The newest one that came too late for that.
+    late: Option<(u64, Timestamp)>,
     /// Every key that cosigned under this name.
     keys: Vec<VerifyingKey>,
 }
@@ -106,17 +109,25 @@ impl Witnesses {
         self.given.get(origin).copied().unwrap_or(TreeHead::EMPTY)
     }
 
-    /// A witness cosigned a head of this journal.
+    /// A witness cosigned a head that this journal had.
     pub(super) fn received(&mut self, witness: &str, cosigned: &Cosigned, at: Timestamp) {
-        let none = || Received { newest: (0, at), keys: Vec::new() };
+        let known = self.received_from(witness, cosigned);
+        known.compared = newer(known.compared, (cosigned.head.size.get(), at));
+    }
+
+    /// A witness cosigned a head that is too old to be compared with this journal.
+    pub(super) fn received_late(&mut self, witness: &str, cosigned: &Cosigned, at: Timestamp) {
+        let known = self.received_from(witness, cosigned);
+        known.late = newer(known.late, (cosigned.head.size.get(), at));
+    }
+
+    fn received_from(&mut self, witness: &str, cosigned: &Cosigned) -> &mut Received {
+        let none = || Received { compared: None, late: None, keys: Vec::new() };
         let known = self.received.entry(witness.to_owned()).or_insert_with(none);
-        let size = cosigned.head.size.get();
-        if size > known.newest.0 {
-            known.newest = (size, at);
-        }
         if !known.keys.contains(&cosigned.key) {
             known.keys.push(cosigned.key);
         }
+        known
     }
 
     /// The witnesses by name, with what they cosigned and why one does not count. One key under several
@@ -124,20 +135,22 @@ impl Witnesses {
     fn standing(&self, own: &[Card]) -> Vec<(&str, (u64, Timestamp), Option<NotCounted>)> {
         let own: Vec<VerifyingKey> = own.iter().flat_map(Card::keys).collect();
         let mut newest_first: Vec<_> = self.received.iter().collect();
-        newest_first.sort_by_key(|(_, received)| Reverse(received.newest.0));
+        newest_first.sort_by_key(|(_, received)| Reverse((received.compared, received.late)));
         let mut seen: Vec<(&VerifyingKey, &str)> = Vec::new();
         let mut standing = Vec::with_capacity(newest_first.len());
-        for (name, Received { newest, keys }) in newest_first {
+        for (name, Received { compared, late, keys }) in newest_first {
+            let Some(newest) = compared.or(*late) else { continue };
             let other = seen.iter().find(|(key, _)| keys.contains(key));
             let not_counted = match other {
                 _ if keys.iter().any(|key| own.contains(key)) => Some(NotCounted::OwnKey),
                 Some((_, other)) => Some(NotCounted::KeyOf((*other).to_owned())),
+                None if compared.is_none() => Some(NotCounted::Late),
                 None => None,
             };
             // A name that does not count ties its further keys to the one that does.
             let counted = other.map_or(name.as_str(), |(_, counted)| counted);
             seen.extend(keys.iter().map(|key| (key, counted)));
-            standing.push((name.as_str(), *newest, not_counted));
+            standing.push((name.as_str(), newest, not_counted));
         }
         standing
     }
@@ -237,6 +250,11 @@ impl Witnesses {
     }
 }
 
+/// The newer of two checkpoints; of one size the first.
+fn newer(known: Option<(u64, Timestamp)>, found: (u64, Timestamp)) -> Option<(u64, Timestamp)> {
+    known.filter(|known| known.0 >= found.0).or(Some(found))
+}
+
 fn is_old(commit: &Commit, now: Timestamp) -> bool {
     now.unix_ms() - commit.at.unix_ms() > LAG_MS_MAX
 }
@@ -299,6 +317,20 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(reached), [30, 20, 19, 0]);
         let is_reached = |wanted| witnesses.quorum(wanted, minute(62), &[]).is_reached();
         assert_eq!([0, 1, 2, 3].map(is_reached), [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_cosignature_that_was_not_compared_with_the_history_counts_for_no_quorum() {
+        let mut witnesses = journal(63);
+        witnesses.received_late("a", &cosigned(40, 1), minute(62));
+        witnesses.received("b", &cosigned(30, 2), minute(62));
+        witnesses.received_late("b", &cosigned(50, 2), minute(62));
+        witnesses.received_late("c", &cosigned(60, 2), minute(62));
+        let reached = |wanted| witnesses.quorum(wanted, minute(62), &[]).reached;
+        assert_eq!([1, 2].map(reached), [30, 0]);
+        let counts = witnesses.counts(&[]).into_iter().map(|count| (count.size, count.not_counted));
+        let of_b = Some(NotCounted::KeyOf("b".to_owned()));
+        assert!(counts.eq([(40, Some(NotCounted::Late)), (30, None), (60, of_b)]));
     }
 
     #[test]

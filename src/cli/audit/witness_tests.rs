@@ -161,6 +161,32 @@ fn a_quorum_counts_witnesses_and_not_cosignatures() {
     assert_eq!(with(2).failure.unwrap().fault.check, Check::Quorum);
 }
 
+#[test]
+fn a_cosignature_that_comes_too_late_to_be_compared_counts_for_no_quorum() {
+    // More entries than the auditor keeps leaves of.
+    const LATER: usize = 18_000;
+    let partner = Party::partner();
+    let mut node = Node::new();
+    node.submit(0..2);
+    node.commit(|t| {
+        let confirmed = pb::ClockConfirmed { client: "admin".into(), ..Default::default() };
+        (0..LATER).try_for_each(|_| t.append(Event::ClockConfirmed(confirmed.clone())).map(drop))
+    });
+    let name = "cert.example/witness";
+    let note = partner.cosign(name, &forged_checkpoint(3));
+    append(
+        &node,
+        Event::CosignatureReceived(pb::CosignatureReceived { witness: name.into(), note }),
+    );
+    let report = with_quorum(&node, 1);
+    assert_eq!(report.failure.map(|failure| failure.fault.check), Some(Check::Quorum));
+    assert_eq!(report.counts.old_cosignatures, 1);
+    let text = verified(&node).to_string();
+    assert!(text.contains("does not count: its cosignatures came too late"), "{text}");
+    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    assert_eq!(with_quorum(&node, 1).failure, None);
+}
+
 /// A node whose newest checkpoint is cosigned under these names, each by the witness key of a party and
 /// so much later than the journal says. All but the partner's own name are added as witnesses first.
 fn witnessed(by: &[(&str, &Party, i64)]) -> Node {

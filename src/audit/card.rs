@@ -146,6 +146,14 @@ impl Card {
         self.agency == other.agency && self.identity == other.identity
     }
 
+    /// Tells if both cards are signed by one identity under one serial and differ. After a loss a
+    /// generation may use a serial of the lost one again.
+    pub(super) fn is_contradicted_by(&self, other: &Self) -> bool {
+        self.is_same_identity(other)
+            && (self.serial, self.generation) == (other.serial, other.generation)
+            && self.payload != other.payload
+    }
+
     /// Whether this card names `before` as the one before it.
     pub(super) fn follows(&self, before: &Self) -> bool {
         let hash = Sha256::new().chain_update(HASH_TAG).chain_update(&before.payload).finalize();

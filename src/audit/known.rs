@@ -1,9 +1,10 @@
-//! The checkpoint that the auditor holds from before: one of this journal that its agency signed is held
-//! against the history, and any other one says nothing.
+//! The checkpoint that the auditor holds from before: one of this journal that its agency signed is compared
+//! with the history, and any other one shows nothing. The agency signed it with a key on a card in the
+//! journal, or on the card that the auditor holds: a rewritten history may lack that card.
 
 use super::failure::{Check, Fault};
 use super::feed::shown;
-use super::ledger::Audit;
+use super::ledger::{Anchor, Audit, KnownCheckpoint};
 use crate::ident::{AgencyName, Generation};
 use crate::merkle::TreeHead;
 
@@ -29,7 +30,9 @@ impl Audit {
             let journal = self.journal.as_ref()?;
             Some(journal.head(known.note(), Check::KnownCheckpoint).map(drop))
         });
-        if let Some(Err(fault)) = signed {
+        if let Some(Err(fault)) = signed
+            && !self.is_signed_by_held_card(known)
+        {
             let agency = self.agency.as_ref().map_or("the agency", AgencyName::as_str);
             let found = fault.found;
             self.unusable = Some(format!("the journal key of {agency} did not sign it: {found}"));
@@ -43,5 +46,14 @@ impl Audit {
             None => format!("a journal of size {}", self.checkpoint.size),
         };
         Err(Fault::new(Check::KnownCheckpoint, shown(known.head()), found))
+    }
+
+    /// Tells if the journal key on the card that the auditor holds signed the checkpoint. That card is of
+    /// the same identity as those in the journal, which was checked with each of them.
+    fn is_signed_by_held_card(&self, known: &KnownCheckpoint) -> bool {
+        match &self.expectations.anchor {
+            Anchor::Card(card) => card.checkpoint(known.note()).is_ok(),
+            Anchor::Directory | Anchor::Number(_) => false,
+        }
     }
 }

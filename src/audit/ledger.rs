@@ -50,8 +50,15 @@ pub enum Anchor {
 }
 
 impl Anchor {
-    /// Checks that a card of the agency is of the identity that the auditor knows.
+    /// Checks that a card of the agency is of the identity that the auditor knows, and does not contradict the
+    /// card that the auditor holds.
     pub(super) fn check(&self, card: &Card) -> Result<(), Fault> {
+        if let Self::Card(known) = self
+            && known.is_contradicted_by(card)
+        {
+            let expected = format!("the card {} of {} that you hold", known.serial, known.agency);
+            return Err(Fault::new(Check::OwnCard, expected, "another card of the same serial"));
+        }
         let wanted = match self {
             Self::Number(number) if *number != card.number() => *number,
             Self::Card(known) if !known.is_same_identity(card) => known.number(),

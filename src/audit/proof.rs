@@ -77,7 +77,7 @@ impl<'a> Proof<'a> {
         let originator = signed.header().originator.clone();
         let history = self.history(&originator)?;
         let newest = history.newest();
-        anchor.check(newest)?;
+        history.newest_first().try_for_each(|card| anchor.check(card))?;
         if matches!(anchor, Anchor::Directory) {
             let number = newest.number();
             self.unchecked.push(Unchecked::Identity { agency: originator.clone(), number });

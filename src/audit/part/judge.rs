@@ -582,7 +582,7 @@ impl<'a, F: Folder> Part<'a, F> {
         History::check(agency, &self.own_signed)
             .map_err(|found| fault(&"sound cards of the agency", &found))?;
         let newest = self.own.last().ok_or_else(|| fault(&"a card of the agency", &"none"))?;
-        anchor.check(newest).map_err(|fault| Failure {
+        self.own.iter().rev().try_for_each(|card| anchor.check(card)).map_err(|fault| Failure {
             place: Place::History,
             entry: None,
             fault,

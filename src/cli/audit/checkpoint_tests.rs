@@ -6,6 +6,7 @@ use crate::cli::error::Exit;
 use crate::cli::verify::{outcome, unreadable};
 use crate::ident::TreeSize;
 use crate::merkle::{TreeHead, leaf_hash};
+use crate::partner::Role;
 
 /// A node, and the report on it with a checkpoint from a file with these bytes.
 fn verified_with(note: &[u8]) -> Result<Report, AuditError> {
@@ -43,6 +44,55 @@ fn only_a_checkpoint_that_the_agency_signed_can_contradict_its_journal() {
     }
     let forged = verified_with(&forged_checkpoint(3)).unwrap();
     assert_eq!(exit(&forged), Some(Exit::VerificationFailed));
+}
+
+/// A card of the node's agency with the journal key of another party, so many serials later.
+fn rekeyed(later: u64, by: &Party) -> String {
+    let own = Party::own();
+    let mut card = own.card().card().clone();
+    card.serial += later;
+    card.journal_key = *by.key(Role::Journal).public();
+    card.seal(&own.key(Role::Identity)).unwrap().to_armour().unwrap()
+}
+
+#[test]
+fn a_held_card_of_a_serial_that_the_journal_has_in_another_form_contradicts_it() {
+    let node = Node::new();
+    let file = node.path().join("held.txt");
+    let with = |card: String| {
+        std::fs::write(&file, card).unwrap();
+        let options = AuditOptions { card: Some(file.clone()), ..AuditOptions::default() };
+        verify_directory(node.path(), &options).unwrap()
+    };
+    assert_eq!(with(Party::own().card().to_armour().unwrap()).failure, None);
+    assert_eq!(with(rekeyed(1, &Party::stranger())).failure, None);
+    let report = with(rekeyed(0, &Party::stranger()));
+    assert_eq!(exit(&report), Some(Exit::VerificationFailed));
+    assert_eq!(report.failure.unwrap().fault.check, Check::OwnCard);
+}
+
+#[test]
+fn a_held_checkpoint_by_the_key_on_the_held_card_contradicts_a_journal_under_another_key() {
+    let mut node = Node::new();
+    node.submit(0..2);
+    let stranger = Party::stranger();
+    let (card, note) = (node.path().join("held.txt"), node.path().join("held.note"));
+    std::fs::write(&card, rekeyed(1, &stranger)).unwrap();
+    let with = |head: TreeHead, card: Option<&PathBuf>| {
+        std::fs::write(&note, stranger.signing().sign("npa.go.jp/journal", head).unwrap()).unwrap();
+        let checkpoint = Some(note.clone());
+        let options = AuditOptions { card: card.cloned(), checkpoint, ..AuditOptions::default() };
+        verify_directory(node.path(), &options).unwrap()
+    };
+    for size in [3, 1_000] {
+        let head = TreeHead { size: TreeSize::new(size), root: leaf_hash(b"another") };
+        let report = with(head, Some(&card));
+        assert_eq!(exit(&report), Some(Exit::VerificationFailed), "{size}");
+        assert_eq!(report.failure.unwrap().fault.check, Check::KnownCheckpoint, "{size}");
+        assert_eq!(exit(&with(head, None)), Some(Exit::Usage), "{size}");
+    }
+    let newest = verify_directory(node.path(), &AuditOptions::default()).unwrap().checkpoint;
+    assert_eq!(exit(&with(newest, Some(&card))), None);
 }
 
 #[test]

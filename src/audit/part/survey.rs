@@ -192,8 +192,8 @@ pub(super) fn case_reference(kind: Kind, content: &Content) -> Option<String> {
 struct Acts {
     /// The records of each act, by the index of its proposal.
     records: HashMap<u64, HashSet<RecordId>>,
-    /// The proposal that each decision is about, by the index of the decision.
-    decisions: HashMap<u64, u64>,
+    /// The proposal that each decision or end of an erasure is about, by the index of that entry.
+    followed: HashMap<u64, u64>,
     /// Proposals that something from the time that is asked for speaks of.
     asked: HashSet<u64>,
 }
@@ -212,7 +212,7 @@ impl Acts {
         is_taken: impl Fn(&RecordId) -> bool,
         neighbours: &[Option<u64>],
     ) -> HashSet<u64> {
-        let beside = neighbours.iter().flatten().filter_map(|index| self.decisions.get(index));
+        let beside = neighbours.iter().flatten().filter_map(|index| self.followed.get(index));
         self.asked.extend(beside);
         let about = self.records.iter().filter(|(_, records)| records.iter().any(&is_taken));
         self.asked.extend(about.map(|(proposal, _)| proposal));
@@ -382,10 +382,11 @@ impl Survey {
                 self.acts.note(index, id, is_asked);
             }
             Event::ActDecided(decided) => {
-                self.acts.decisions.insert(index, decided.proposal);
+                self.acts.followed.insert(index, decided.proposal);
                 self.acts.note(decided.proposal, None, is_asked);
             }
             Event::ErasureCompleted(completed) => {
+                self.acts.followed.insert(index, completed.proposal);
                 self.acts.note(completed.proposal, None, is_asked);
             }
             _ => {}

@@ -124,7 +124,8 @@ impl<S: Sink> PartWriter<S> {
     fn wants(&mut self, event: &Event, at: Timestamp) -> Result<Wanted, PartError> {
         let is_neighbour = self.plan.neighbours.contains(&Some(self.index));
         let is_wanted = self.plan.selection.has(at) || self.is_about(event);
-        if is_wanted {
+        // A reader checks the signatures of a neighbour too.
+        if is_wanted || is_neighbour {
             self.needs(event)?;
         }
         Ok(match (is_wanted, is_neighbour) {

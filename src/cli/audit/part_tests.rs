@@ -1,7 +1,7 @@
 //! Parts of a real journal are verified, and then changed in every way that we know.
 
 use super::exported::Directory;
-use super::fixtures::{Node, Party, feed_entry, id_bytes};
+use super::fixtures::{Node, Party, feed_entry, frames, id_bytes};
 use super::*;
 use crate::audit::{PartReport, Selection, verify_part};
 use crate::cli::export::{ExportFault, export_part};
@@ -142,6 +142,45 @@ fn of_every_time_the_entries_are_all_there_and_one_left_out_is_missed() {
             |text| text.replace(&before, &before.replace(&format!("{here} of"), &after)),
         );
         assert!(checked(&dir, &Anchor::Directory).is_err(), "{path} was left out");
+    }
+}
+
+/// The entries of a node's journal.
+fn entries(node: &Node) -> Vec<pb::JournalEntry> {
+    let frames = node.segments().iter().flat_map(|segment| frames(segment)).collect::<Vec<_>>();
+    let entries = frames.iter().filter(|frame| frame.kind == 1);
+    entries.map(|frame| prost::Message::decode(&frame.payload[..]).unwrap()).collect()
+}
+
+#[test]
+fn a_part_between_any_two_times_of_a_sound_journal_holds() {
+    use pb::journal_entry::Event;
+    let mut node = Node::erased();
+    let is_erase = |entry: &pb::JournalEntry| match &entry.event {
+        Some(Event::ActProposed(proposed)) => {
+            matches!(proposed.act.as_ref().unwrap().act, Some(pb::act::Act::Erase(_)))
+        }
+        _ => false,
+    };
+    let proposal = entries(&node).iter().position(is_erase).unwrap() as u64;
+    node.commit(move |t| t.append(Event::ErasureCompleted(pb::ErasureCompleted { proposal })));
+    node.submit(10..11);
+    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[5], 0b10, 1)]);
+    node.submit(11..12);
+    node.take_receipt();
+    node.submit(12..13);
+    assert_eq!(verify_directory(node.path(), &AuditOptions::default()).unwrap().failure, None);
+    let mut times: Vec<_> = entries(&node).iter().map(|entry| entry.at_ms).collect();
+    times.dedup();
+    assert!(times.len() > 12, "{times:?}");
+    let at = |ms: u64| Timestamp::from_unix_ms(ms as i64).unwrap();
+    for (place, pair) in times.windows(2).enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("part");
+        let selection = Selection::Time { from: Some(at(pair[0])), to: Some(at(pair[1])) };
+        export_part(node.path(), &out, selection, &AtomicBool::new(false)).unwrap();
+        let report = checked(&out, &Anchor::Directory);
+        assert!(report.is_ok_and(|report| report.is_complete), "from time {place}");
     }
 }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Verifies an export of a liaison node without the program that made it.
-Checked: entries, tiles, roots and signed checkpoints of the journal and of every feed; signatures and slots of all
-records, what erasures left of them, orders to erase and consents, with the keys on the cards. Not checked, but by
-`liaison audit verify`: policy, receipts, order of events, the grounds of erasures.
+Checked: entries, tiles, roots and signed checkpoints of the journal and of every feed that the journal published;
+signatures and slots of all records, what erasures left of them, orders to erase and consents, with the keys on the
+cards. Not checked, but by `liaison audit verify`: policy, receipts, order of events, the grounds of erasures. Compare
+the number that is printed with the agency's over a second channel: without that, the folder alone names the identity.
 Formats: docs/FORMATS.md. Usage: verify_export.py FOLDER (Python 3.11 and the package cryptography)"""
 
 import base64, hashlib, pathlib, sys
@@ -40,14 +41,29 @@ def signed(key, signature, text, what):
     except InvalidSignature:
         need(False, f"{what}: the signature does not hold")
 
+DAMM = ("0317598642", "7092154863", "4206871359", "1750983426", "6123045978", "3674209581", "5869720134", "8945362017",
+        "9438617205", "2581436790")
+
+def number(identity, agency):
+    """The 30 digits of an agency: after each nine of them a check digit."""
+    rest, digits = int.from_bytes(sha(b"liaison/number/v1\0", identity, agency.encode())[:16]), ""
+    for _ in range(3):
+        rest, nine = divmod(rest, 10 ** 9)
+        check = 0
+        for digit in f"{nine:09}":
+            check = int(DAMM[check][int(digit)])
+        digits = f"{nine:09}{check}{digits}"
+    return " ".join(digits[at:at + 5] for at in range(0, 30, 5))
+
 def card(path):
-    """The agency of a card, the generation of its logs, its journal key and its record keys (id -> key)."""
+    """The agency of a card, the generation of its logs, its journal key, its record keys (id -> key) and its number."""
     lines = path.read_text("ascii").split("\n")
     wrapped = message(base64.b64decode("".join(lines[1:-2])))
     inner = message(wrapped[1])
     signed(inner[12], wrapped[2], b"liaison/card/v1\0" + wrapped[1], path)
     keys = [message(value)[1] for number, value in fields(wrapped[1]) if number == 13]
-    return inner[2].decode(), inner.get(19, 1), inner[14], {sha(b"liaison/key/v1\0\x01", key)[:16]: key for key in keys}
+    agency, record_keys = inner[2].decode(), {sha(b"liaison/key/v1\0\x01", key)[:16]: key for key in keys}
+    return agency, inner.get(19, 1), inner[14], record_keys, number(inner[12], agency)
 
 def tile_file(folder, row, number, width):
     groups = f"{number:,}".split(",")  # groups of three digits
@@ -73,7 +89,7 @@ def head(note, log, generation, own):
     origin = log if generation == 1 else f"{log}/{generation}"
     need(name == origin, f"a checkpoint of {name}, wanted {origin}")
     blob = next(base64.b64decode(line.split()[2]) for line in lines.splitlines() if line.split()[1] == origin)
-    key_of = {sha(origin.encode(), b"\n\x01", key)[:4]: key for _, of, key, _ in own if of == generation}
+    key_of = {sha(origin.encode(), b"\n\x01", key)[:4]: key for _, of, key, *_ in own if of == generation}
     signed(key_of[blob[:4]], blob[4:], (text + "\n").encode(), f"checkpoint of {origin}")
     return int(size), base64.b64decode(root)
 
@@ -173,6 +189,8 @@ class Journal:
     def __init__(self, agency, keys, own):
         self.agency, self.keys, self.own = agency, keys, own
         self.records, self.lost, self.erasures, self.statements, self.unknown = {}, [], 0, 0, 0
+        # The newest note of each feed that was published or receipted, with its size, by the feed's origin.
+        self.feeds = {}
 
     def take(self, at, leaves, entry, content):
         [(event, body)] = [(number, message(value)) for number, value in fields(entry) if number > 1]
@@ -191,6 +209,11 @@ class Journal:
                 self.erasures += 1
             if order := body.get({18: 8, 19: 7}.get(event)):
                 self.unknown += not check_order(message(order), record, self.keys)
+        elif event in (5, 7):
+            origin, size = body[2].decode().split("\n")[:2]
+            partner = body[1].decode()
+            need(origin.split("/")[:3] == [self.agency, "feed", partner], f"entry {at}: not the feed to {partner}")
+            self.feeds[origin] = max(self.feeds.get(origin, (-1, "")), (int(size), body[2].decode()))
         elif event in (34, 35):
             other, own = body[1], self.agency.encode()
             originator, holder = (own, other) if event == 34 else (other, own)
@@ -203,8 +226,10 @@ class Journal:
 
 def main(folder):
     own = [card(path) for path in sorted((folder / "cards").iterdir())]
-    agency, generation, _, own_keys = own[-1]
-    keys = {name: found for name, _, _, found in map(card, (folder / "partners").glob("*.txt"))} | {agency: own_keys}
+    agency, generation, _, own_keys, own_number = own[-1]
+    need({(name, of) for name, *_, of in own} == {(agency, own_number)}, "the agency's cards are of several identities")
+    cards = map(card, (folder / "partners").glob("*.txt"))
+    keys = {name: found for name, _, _, found, _ in cards} | {agency: own_keys}
     journal = Journal(agency, keys, own)
     for number, leaves, bundle in log(folder, f"{agency}/journal", generation, own):
         contents = parts(tile_file(folder, "content", number, len(bundle)).read_bytes(), 4)
@@ -213,12 +238,19 @@ def main(folder):
     gone = [record for record in journal.records.values() if record.is_overwritten]
     need(not gone, "content of a record is gone without an entry that erased it")
     need(generation == len(journal.lost) + 1, "another generation than the journal tells of")
-    feeds = [path.parent.relative_to(folder).parts for path in (folder / "feed").glob("**/checkpoint")]
-    logs = [log(folder.joinpath(*feed), f"{agency}/feed/{feed[1]}", int(*feed[2:] or [1]), own) for feed in feeds]
-    disclosures = sum(len(bundle) for entries in logs for _, _, bundle in entries)
-    print(f"OK {agency}: {len(leaves)} entries, {len(journal.records)} records, {journal.erasures} erasures,",
-          f"{journal.statements} statements about consent, {journal.unknown} signatures by unknown keys,",
-          f"{disclosures} entries in {len(feeds)} feeds",
+    disclosures = 0
+    for origin, (_, note) in sorted(journal.feeds.items()):
+        path, (partner, *of) = folder / origin.removeprefix(agency + "/"), origin.split("/")[2:]
+        feed = f"{agency}/feed/{partner}", int(*of or [1]), own
+        need((path / "checkpoint").is_file(), f"{path}: the journal published this feed, and it is not here")
+        held = head((path / "checkpoint").read_text("utf-8"), *feed)
+        need(held == head(note, *feed), f"{path} is not the newest feed that the journal published")
+        disclosures += sum(len(bundle) for _, _, bundle in log(path, *feed))
+    here = len(list((folder / "feed").glob("**/checkpoint")))
+    need(here == len(journal.feeds), f"{here} feeds are here, and the journal published {len(journal.feeds)}")
+    print(f"OK {agency} ({own_number}): {len(leaves)} entries, {len(journal.records)} records,",
+          f"{journal.erasures} erasures, {journal.statements} statements about consent,",
+          f"{journal.unknown} signatures by unknown keys, {disclosures} entries in {here} feeds",
           *(f"; later entries were lost at {at}" for at in journal.lost))
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb;
 
 use crate::erasure::{EVERYTHING, NAME, carried_out, erase, victim};
-use crate::fixture::{CORE_ONLY, RunningNode, canary, introduce, settled};
+use crate::fixture::{CORE_ONLY, RunningNode, canary, indicator, introduce, settled};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_export.py");
 
@@ -76,6 +76,35 @@ fn contents(path: &Path) -> Vec<Vec<u8>> {
 
 fn length_prefix(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap().to_be_bytes()
+}
+
+#[tokio::test]
+async fn an_export_without_the_newest_feed_that_its_journal_published_is_refused_by_the_script() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", CORE_ONLY).await;
+    let cert = RunningNode::fresh(dir.path(), "cert.example", "cert", CORE_ONLY).await;
+    introduce(&[&police, &cert]).await;
+    let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+    for (value, out) in [("one.example", &before), ("two.example", &after)] {
+        police.submit(vec![indicator(value, "seen")]).await;
+        settled(&[&police, &cert]).await;
+        export(&police.dir, out);
+    }
+    let number = verify_directory(&after, &AuditOptions::default()).unwrap().number.unwrap();
+    let (is_taken, words) = script(&after);
+    assert!(is_taken && words.contains(&format!("({number})")), "{words}");
+    let feed = after.join("feed/cert.example");
+    let newest = dir.path().join("newest");
+    std::fs::rename(&feed, &newest).unwrap();
+    let (is_taken, words) = script(&after);
+    assert!(!is_taken && words.contains("it is not here"), "{words}");
+    std::fs::rename(before.join("feed/cert.example"), &feed).unwrap();
+    let (is_taken, words) = script(&after);
+    assert!(!is_taken && words.contains("not the newest feed"), "{words}");
+    std::fs::rename(&feed, after.join("feed/other.example")).unwrap();
+    std::fs::rename(&newest, &feed).unwrap();
+    let (is_taken, words) = script(&after);
+    assert!(!is_taken && words.contains("2 feeds are here"), "{words}");
 }
 
 #[tokio::test]

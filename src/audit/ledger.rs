@@ -479,8 +479,10 @@ impl Audit {
             return Err(Fault::new(Check::OwnCard, agency, &card.agency));
         }
         self.expectations.anchor.check(card)?;
-        let beside = self.expectations.directory_card.iter().chain(self.own.first());
-        match beside.into_iter().find(|other| !other.is_same_identity(card)) {
+        // A file of another agency's is a remark: the directory holds what somebody put there.
+        let beside = self.expectations.directory_card.iter();
+        let mut beside = beside.filter(|file| file.agency == card.agency).chain(self.own.first());
+        match beside.find(|other| !other.is_same_identity(card)) {
             Some(other) => Err(fault(other.number())),
             None => Ok(()),
         }
@@ -605,6 +607,10 @@ impl Audit {
         }
         match (&self.expectations.directory_card, self.own.last()) {
             (None, _) => remarks.push(Remark::NoCardFile),
+            (Some(file), Some(last)) if file.agency != last.agency => {
+                let why = format!("it is of {}", file.agency);
+                remarks.push(Remark::CardFileUnusable { why });
+            }
             (Some(file), Some(last)) if file.payload != last.payload => {
                 remarks.push(Remark::CardFileDiffers { file: file.serial, journal: last.serial });
             }

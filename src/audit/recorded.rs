@@ -31,6 +31,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Tells if a node gives a leaf file that name.
+    pub fn is_leaf_file(name: &str) -> bool {
+        let feed = name.strip_prefix("feed-").and_then(|name| name.strip_suffix(".leaves"));
+        name == JOURNAL_LEAVES || feed.is_some_and(|number| number.parse::<u16>().is_ok())
+    }
+
     /// The leaf file of this name and length, with its last whole record.
     pub fn leaf_file(name: &str, bytes: u64, last: Option<[u8; LEAF_RECORD_BYTES]>) -> Self {
         let entries = (name == JOURNAL_LEAVES).then_some(bytes / LEAF_RECORD_BYTES as u64);

@@ -28,6 +28,10 @@ pub enum Remark {
     /// Nobody told the auditor the number, so whoever made the directory chose the key.
     TrustsDirectory,
     NoCardFile,
+    /// The card file is not a card, or another agency's.
+    CardFileUnusable {
+        why: String,
+    },
     CardFileDiffers {
         file: u64,
         journal: u64,
@@ -112,6 +116,7 @@ impl Remark {
         match self {
             Self::TrustsDirectory => "trusts_directory",
             Self::NoCardFile => "no_card_file",
+            Self::CardFileUnusable { .. } => "card_file_unusable",
             Self::CardFileDiffers { .. } => "card_file_differs",
             Self::TornTail { .. } => "torn_tail",
             Self::UnknownOriginators { .. } => "unknown_originators",
@@ -140,6 +145,9 @@ impl fmt::Display for Remark {
                 "trusts the card in the directory; give the agency's number or its card to be sure",
             ),
             Self::NoCardFile => f.write_str("there is no card file in the directory"),
+            Self::CardFileUnusable { why } => {
+                write!(f, "the card file in the directory is not used: {why}")
+            }
             Self::CardFileDiffers { file, journal } => write!(
                 f,
                 "the card file has serial {file}, the last card in the journal has {journal}"

@@ -5,13 +5,12 @@
 //! order, so that what is reported never depends on the threads.
 
 use crate::audit::{
-    Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, Card, CardFault, Check, Chunk, Ending,
-    Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, MANIFEST,
+    Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, CHECKPOINT, Card, CardFault, Check, Chunk,
+    Ending, Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, MANIFEST,
     NotACheckpoint, Number, NumberForm, Place, Remark, Report, examine, walk,
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
-use crate::policy::is_examples;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,9 +23,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const QUEUE_MAX: usize = 8;
 /// More threads would wait for the one that judges.
 const EXAMINERS_MAX: usize = 8;
-/// Files and bytes of a policy bundle: a node refuses larger ones.
-const BUNDLE_FILES_MAX: usize = 256;
-const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
 /// What the auditor brings along.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -60,6 +56,7 @@ pub enum AuditError {
     Part(PathBuf),
 }
 
+mod bundles;
 pub(super) mod exported;
 pub(super) mod recorded;
 
@@ -87,28 +84,42 @@ pub fn verify_with(
     if exported::is_export(dir) {
         return exported::verify(dir, expectations);
     }
-    expectations.policies = policies(&dir.join("policies"))?;
-    let card = match card_file(&dir.join("card.txt"))? {
-        Ok(card) => card,
-        Err(fault) => return Ok(refused(expectations, fault)),
+    let (policies, mut foreign) = bundles::read(&dir.join("policies"))?;
+    expectations.policies = policies;
+    let saved = [CHECKPOINT, exported::TILES, MANIFEST].into_iter().map(str::to_owned);
+    foreign.extend(saved.filter(|name| dir.join(name).exists()));
+    let (card, unusable) = match card_file(&dir.join("card.txt"))? {
+        Ok(card) => (card, None),
+        Err(fault) => (None, Some(fault.found)),
     };
     expectations.directory_card = card;
     let store = dir.join("store");
     let segments = store.join("segments");
     let recorded = recorded::recorded_in(&store)?;
-    let (numbers, foreign) = segment_numbers(&segments)?;
+    let (numbers, beside) = segment_numbers(&segments)?;
+    foreign.extend(beside);
     let mut report = verify(expectations, &segments, &numbers).map_err(reading(&segments))?;
     recorded::compare(&mut report, &recorded, &segments, numbers.last().copied())?;
     report.remarks.extend(foreign.into_iter().map(|name| Remark::ForeignFile { name }));
+    if let Some(why) = unusable {
+        report.remarks.retain(|remark| *remark != Remark::NoCardFile);
+        report.remarks.push(Remark::CardFileUnusable { why });
+    }
     if store.join("overwrite.redo").metadata().is_ok_and(|file| file.len() > 0) {
         report.remarks.push(Remark::OverwritePending);
     }
     Ok(report)
 }
 
-/// Whether a directory is a part of an export and no node's directory.
+/// Tells if a directory is a part of an export. A node's directory, which has segments, may have a file of
+/// the same name as the manifest and has no entries in files of their own.
 pub(super) fn is_part(dir: &Path) -> bool {
-    dir.join(MANIFEST).exists()
+    dir.join(MANIFEST).exists() && (dir.join("journal").exists() || !has_segments(dir))
+}
+
+/// Tells if a directory has what a node's journal is in.
+fn has_segments(dir: &Path) -> bool {
+    dir.join("store").join("segments").is_dir()
 }
 
 fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
@@ -166,11 +177,11 @@ pub(super) fn kind_of(bytes: &[u8]) -> String {
 
 /// The card beside the journal; `None` if there is none.
 fn card_file(path: &Path) -> Result<Result<Option<Card>, Fault>, AuditError> {
-    let bytes = match read(path, CARD_TEXT_BYTES_MAX as u64) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
-        Err(error) => return Err(reading(path)(error)),
-    };
+    // Opening a pipe would wait for whoever writes to it.
+    if !path.is_file() {
+        return Ok(Ok(None));
+    }
+    let bytes = read(path, CARD_TEXT_BYTES_MAX as u64).map_err(reading(path))?;
     let card = Card::from_text(&String::from_utf8_lossy(&bytes));
     Ok(card.map(Some).map_err(|fault| Fault {
         check: Check::DirectoryCard,
@@ -186,25 +197,7 @@ fn refused(expectations: Expectations, fault: Fault) -> Report {
 
 /// The files of each bundle kept in the directory, by the hash in its name.
 pub(super) fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, AuditError> {
-    let mut found = BTreeMap::new();
-    for path in entries(dir)? {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let Some(named) = name.and_then(|name| name.parse::<BundleHash>().ok()) else { continue };
-        found.insert(named, bundle(&path)?);
-    }
-    Ok(found)
-}
-
-fn bundle(dir: &Path) -> Result<BundleFiles, AuditError> {
-    let mut files = BTreeMap::new();
-    for path in entries(dir)?.into_iter().take(BUNDLE_FILES_MAX) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".cedar") || is_examples(&name) {
-            let bytes = read(&path, BUNDLE_BYTES_MAX).map_err(reading(&path))?;
-            files.insert(name, bytes);
-        }
-    }
-    Ok(files)
+    bundles::read(dir).map(|(policies, _)| policies)
 }
 
 /// What is in a directory; nothing if it is not there.
@@ -319,6 +312,8 @@ mod consent_tests;
 mod erasure_tests;
 #[cfg(test)]
 mod export_tests;
+#[cfg(test)]
+mod foreign_tests;
 #[cfg(test)]
 pub(super) mod fixtures;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The files of an export, read and examined by several threads and judged by one.
 
-use super::{AuditError, card_file, examiners, reading, refused};
+use super::{AuditError, card_file, examiners, has_segments, reading, refused};
 use crate::audit::{
     CARD, CARD_TEXT_BYTES_MAX, CHECKPOINT, ExaminedBundle, Expectations, ExportAudit, Folder,
     Remark, Report, examine_bundle, read_bundle,
@@ -19,6 +19,9 @@ const QUEUE_MAX: usize = 4;
 
 /// Files of a folder that are named in a remark at the most.
 pub(crate) const FOREIGN_MAX: usize = 32;
+
+/// The folder with the tiles of the journal.
+pub(super) const TILES: &str = "tile";
 
 /// A folder on this machine, with the files that were asked for.
 #[derive(Debug)]
@@ -71,7 +74,12 @@ pub(crate) fn remarks_on(foreign: Vec<String>) -> impl Iterator<Item = Remark> {
 impl Folder for Directory {
     fn read(&self, path: &str, bytes_max: u64) -> io::Result<Option<Bytes>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        let mut file = match File::open(self.dir.join(path)) {
+        let path = self.dir.join(path);
+        // Opening a pipe would wait for whoever writes to it.
+        if path.exists() && !path.is_file() {
+            return Ok(None);
+        }
+        let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -91,11 +99,14 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
-/// Whether a directory is an export. One that lacks a part of it is a damaged export; a node's directory
-/// has neither a checkpoint nor tiles.
+/// Tells if a directory is an export. One that lacks a part of it is a damaged export. In a node's directory,
+/// which has segments, somebody may have saved a checkpoint or tiles.
 pub(super) fn is_export(dir: &Path) -> bool {
-    let has = |name: &str| dir.join(name).exists();
-    has(CHECKPOINT) || has("tile")
+    match [CHECKPOINT, TILES].map(|name| dir.join(name).exists()) {
+        [true, true] => true,
+        [false, false] => false,
+        _ => !has_segments(dir),
+    }
 }
 
 pub(super) fn verify(dir: &Path, mut expectations: Expectations) -> Result<Report, AuditError> {

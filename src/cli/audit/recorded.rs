@@ -22,7 +22,10 @@ pub(in crate::cli) fn recorded_in(store: &Path) -> Result<Vec<Recorded>, AuditEr
     for entry in entries {
         let path = entry.map_err(reading(store))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".leaves") {
+        if !path.is_file() {
+            continue;
+        }
+        if Recorded::is_leaf_file(&name) {
             found.push(leaf_file(&path, &name).map_err(reading(&path))?);
         } else if name == LOSS_FILE {
             let text = super::read_text(&path, LOSS_BYTES_MAX)?;

@@ -205,18 +205,6 @@ fn the_number_and_the_card_pin_the_agency() {
     assert!(matches!(verify_directory(node.path(), &misheard), Err(AuditError::Number(_))));
 }
 
-#[test]
-fn a_card_file_of_another_identity_or_of_noise_fails() {
-    let node = Node::full();
-    let path = node.path().join("card.txt");
-    std::fs::write(&path, Party::partner().card().to_armour().unwrap()).unwrap();
-    assert_eq!(failed_check(&verified(&node)), Check::OwnCard);
-    std::fs::write(&path, "no card").unwrap();
-    assert_eq!(failed_check(&verified(&node)), Check::DirectoryCard);
-    std::fs::remove_file(&path).unwrap();
-    assert!(verified(&node).remarks.contains(&Remark::NoCardFile));
-}
-
 /// Positions spread over all segments.
 fn positions(most: usize) -> Vec<(usize, usize)> {
     let all: Vec<_> = SEGMENTS

@@ -59,6 +59,7 @@ pub enum AuditError {
 mod bundles;
 pub(super) mod exported;
 pub(super) mod recorded;
+mod rereading;
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
     let path = path.to_owned();
@@ -66,7 +67,7 @@ fn reading(path: &Path) -> impl FnOnce(io::Error) -> AuditError {
 }
 
 /// Verifies the node's directory `dir`, or the export that it is. The node may run; what it writes
-/// meanwhile may show as an unfinished write.
+/// meanwhile may show as an unfinished write, and what it overwrites is read again.
 pub fn verify_directory(dir: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
     verify_with(dir, options, None)
 }
@@ -77,13 +78,26 @@ pub fn verify_with(
     options: &AuditOptions,
     ledger: Option<LedgerFilter>,
 ) -> Result<Report, AuditError> {
-    let mut expectations = Expectations { ledger, ..expectations(options)? };
+    let expectations = Expectations { ledger, ..expectations(options)? };
     if is_part(dir) {
         return Err(AuditError::Part(dir.to_owned()));
     }
     if exported::is_export(dir) {
         return exported::verify(dir, expectations);
     }
+    let segments = dir.join("store").join("segments");
+    rereading::settled(
+        || rereading::state(&segments),
+        || verify_node(dir, &segments, expectations.clone()),
+    )
+}
+
+/// Verifies the directory of a node.
+fn verify_node(
+    dir: &Path,
+    segments: &Path,
+    mut expectations: Expectations,
+) -> Result<Report, AuditError> {
     let (policies, mut foreign) = bundles::read(&dir.join("policies"))?;
     expectations.policies = policies;
     let saved = [CHECKPOINT, exported::TILES, MANIFEST].into_iter().map(str::to_owned);
@@ -94,12 +108,11 @@ pub fn verify_with(
     };
     expectations.directory_card = card;
     let store = dir.join("store");
-    let segments = store.join("segments");
     let recorded = recorded::recorded_in(&store)?;
-    let (numbers, beside) = segment_numbers(&segments)?;
+    let (numbers, beside) = segment_numbers(segments)?;
     foreign.extend(beside);
-    let mut report = verify(expectations, &segments, &numbers).map_err(reading(&segments))?;
-    recorded::compare(&mut report, &recorded, &segments, numbers.last().copied())?;
+    let mut report = verify(expectations, segments, &numbers).map_err(reading(segments))?;
+    recorded::compare(&mut report, &recorded, segments, numbers.last().copied())?;
     report.remarks.extend(foreign.into_iter().map(|name| Remark::ForeignFile { name }));
     if let Some(why) = unusable {
         report.remarks.retain(|remark| *remark != Remark::NoCardFile);

@@ -1,14 +1,14 @@
 //! Host names by UTS-46 (non-transitional), to lower-case ASCII.
 //!
-//! Stricter than the URL standard: only letters, digits, `-` and `_`, DNS lengths, two labels or
-//! more. Hyphens may stand anywhere and `_` is let through, because real malicious names have them.
+//! Stricter than the URL standard: only letters, digits, `-` and `_`, of other scripts what IDNA 2008
+//! admits, DNS lengths, two labels or more. Hyphens may stand anywhere and `_` is let through, because real malicious names have them.
 
 use std::borrow::Cow;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
-use super::{Normalised, text};
+use super::{Normalised, idna2008, text};
 
 /// RFC 1035, section 2.3.4, less the length bytes of first and root label.
 const NAME_BYTES_MAX: usize = 253;
@@ -39,17 +39,39 @@ pub(super) fn ascii_name(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> 
 /// Lower-case ASCII without punycode is its own UTS-46 form, if its lengths are right.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
-        && !text.split('.').any(|label| label.starts_with("xn--"))
+        && !has_punycode(text)
 }
 
-fn uts46(text: &str) -> Result<Cow<'_, str>, &'static str> {
+fn has_punycode(name: &str) -> bool {
+    name.split('.').any(|label| label.starts_with("xn--"))
+}
+
+fn uts46(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
     if let Some(reason) = mistaken_for(text) {
-        return Err(reason);
+        return Err(reason.into());
     }
-    Uts46::new().to_ascii(text.as_bytes(), DENIED, Hyphens::Allow, DnsLength::Ignore).map_err(|_| {
-        "it is no internationalised name by UTS-46; only letters, digits, - and _ are taken, and \
-         a label xn-- must hold valid punycode"
-    })
+    let uts46 = Uts46::new();
+    let name = uts46.to_ascii(text.as_bytes(), DENIED, Hyphens::Allow, DnsLength::Ignore).map_err(
+        |_| {
+            "it is not an internationalised name by UTS-46; only letters, digits, - and _ are \
+             taken, and a label xn-- must hold valid punycode"
+        },
+    )?;
+    if has_punycode(&name) {
+        let (unicode, _) = uts46.to_unicode(name.as_bytes(), DENIED, Hyphens::Allow);
+        if let Some(found) = idna2008::disallowed(&unicode) {
+            return Err(not_admitted(found).into());
+        }
+    }
+    Ok(name)
+}
+
+fn not_admitted(found: char) -> String {
+    format!(
+        "a host name has no {found:?} (U+{:04X}) there: IDNA 2008 admits letters, marks and digits; \
+         remove quotes, brackets and punctuation around it",
+        u32::from(found)
+    )
 }
 
 fn without_root_dot(name: Cow<'_, str>) -> Cow<'_, str> {

@@ -3,7 +3,7 @@
 //! The case of a local part is kept, because only its own host knows whether it matters (RFC 5321,
 //! section 2.4).
 
-use super::{Normalised, domain, text};
+use super::{Normalised, domain, idna2008, text};
 
 /// RFC 5321, section 4.5.3.1.1.
 const LOCAL_BYTES_MAX: usize = 64;
@@ -30,7 +30,8 @@ pub(super) fn normalise(input: &str) -> Normalised {
     Ok(format!("{local}@{host}"))
 }
 
-/// Atoms and dots (RFC 5322, section 3.2.3; RFC 6531 for other scripts). Dots may stand anywhere:
+/// Atoms and dots (RFC 5322, section 3.2.3); of other scripts (RFC 6531) letters, marks and digits, so
+/// that no quotes or brackets around an address become part of it. Dots may stand anywhere:
 /// Japanese mobile carriers gave out addresses such as `a..b.@carrier`.
 fn check_local(local: &str) -> Result<(), String> {
     if !(1..=LOCAL_BYTES_MAX).contains(&local.len()) {
@@ -39,8 +40,11 @@ fn check_local(local: &str) -> Result<(), String> {
             "the part before the @ has {found} bytes, 1 to {LOCAL_BYTES_MAX} are possible"
         ));
     }
-    let is_atom =
-        |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let is_atom = |c: char| {
+        c.is_ascii_alphanumeric()
+            || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+            || !c.is_ascii() && idna2008::is_letter_mark_or_digit(c)
+    };
     match local.chars().find(|c| !is_atom(*c)) {
         None => Ok(()),
         Some(c) => Err(format!(

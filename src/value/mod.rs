@@ -16,6 +16,7 @@ mod email;
 mod error;
 mod guess;
 mod handle;
+mod idna2008;
 mod key;
 mod kind;
 mod number;
@@ -47,7 +48,7 @@ type Normalised = Result<String, Cow<'static, str>>;
 ///
 /// | type | normal form |
 /// |---|---|
-/// | domain | lower-case ASCII labels by UTS-46, no trailing dot: `xn--bcher-kva.example` |
+/// | domain | lower-case ASCII labels by UTS-46 of characters that IDNA 2008 admits, no trailing dot: `xn--bcher-kva.example` |
 /// | url | as the WHATWG URL standard serialises it, user, port and fragment included; percent-encoding by RFC 3986, section 6.2.2 |
 /// | ip | RFC 5952 or dotted decimal; an IPv4-mapped address is the IPv4 address, a network of one the address |
 /// | cidr | network address and prefix length, host bits cleared: `192.0.2.0/24` |

@@ -74,6 +74,33 @@ fn what_is_no_host_name_is_refused_with_the_type_to_use() {
 }
 
 #[test]
+fn quotes_brackets_and_punctuation_are_part_of_no_host_name() {
+    for (value_type, input) in [
+        (Domain, "“s1.sq.example”"),
+        (Domain, "「s2.sq.example」"),
+        (Domain, "【s3.sq.example】"),
+        (Domain, "s4.sq.example、"),
+        (Domain, "s5.sq.example…"),
+        (Domain, "i❤.sq.example"),
+        (Domain, "xn--s6-02t.sq.example"),
+        (Url, "http://s8.sq.example”"),
+        (Url, "http://“s9.sq.example/x"),
+        (Url, "tcp://s10.sq.example”:4444"),
+        (Email, "user@s14.sq.example”"),
+        (SocialHandle, "mastodon:@name@s15.sq.example”"),
+    ] {
+        refused(value_type, input, "");
+        assert!(Value::guess(input).is_err(), "{input:?}");
+    }
+    for input in ["“s1.sq.example”", "xn--s6-02t.sq.example"] {
+        refused(Domain, input, "remove quotes, brackets and punctuation");
+    }
+    refused(Email, "“user@s16.sq.example", "no name, list or quotes");
+    assert!(domain_suffix_key("「sq.example」").is_err());
+    check(Domain, "カタカナ・例.example", "xn--lcka3d1b9pq09n.example");
+}
+
+#[test]
 fn urls_are_serialised_as_the_url_standard_does() {
     check(Url, "http://example.com", "http://example.com/");
     check(Url, "HTTP://EXAMPLE.com:80/A?b#c", "http://example.com/A?b#c");

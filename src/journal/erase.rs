@@ -166,9 +166,18 @@ impl Transaction<'_> {
             client: client.to_owned(),
             ..pb::RecordRestricted::default()
         }))?;
-        self.touched.records.touch(*id, entry);
+        self.touch_hold(id, entry)?;
         self.mark(id, &located, located.place.marked(marks.with_restricted(restricted)));
         if restricted { Ok(Some(SlotMask::NONE)) } else { self.carry_out_waiting(id).map(Some) }
+    }
+
+    /// Notes a change of a hold, on which plans about the record's series rest.
+    pub(super) fn touch_hold(&mut self, id: &RecordId, entry: u64) -> Result<(), JournalError> {
+        self.touched.records.touch(*id, entry);
+        if let Some(record) = self.record(id)? {
+            self.touched.series.touch(record.header().series, entry);
+        }
+        Ok(())
     }
 
     /// Notes that a partner takes back slots of a record, or the whole. What others gave stays.

@@ -5,8 +5,9 @@
 //! the live commit and for the rebuild.
 
 use super::JournalError;
-use super::index::{self, Fields, SeriesHead};
+use super::index::{self, Fields, Marks, SeriesHead};
 use super::tag::Tag;
+use super::transaction::Transaction;
 use super::view::View;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::record::header::Header;
@@ -93,7 +94,53 @@ pub(super) fn put_superseded_record(journal_index: u64) -> Change {
     Change::put(Table::Disclosures, superseded_key(journal_index), Vec::new())
 }
 
+/// Returns the records whose marks say whether a series is under a hold: the newest, and of one that was
+/// withdrawn the newest before that.
+fn heads_of_content(
+    head: &SeriesHead,
+    members: impl FnOnce() -> Result<Vec<Member>, JournalError>,
+) -> Result<Vec<RecordId>, JournalError> {
+    if !head.is_withdrawn() {
+        return Ok(vec![head.id]);
+    }
+    let mut members = members()?;
+    members.retain(|member| member.kind != Kind::Withdrawal);
+    Ok(newest(&members).map(|member| member.id).collect())
+}
+
+impl Transaction<'_> {
+    /// Returns the record under a hold that decides the series with this head, if it is under one.
+    pub fn held_head(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+        head: &SeriesHead,
+    ) -> Result<Option<RecordId>, JournalError> {
+        for id in heads_of_content(head, || self.members(series, originator))? {
+            if self.marks(&id)?.is_some_and(Marks::is_restricted) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl View {
+    /// Returns the record under a hold that decides the series with this head, if it is under one.
+    pub fn held_head(
+        &self,
+        series: SeriesId,
+        originator: &AgencyName,
+        head: &SeriesHead,
+    ) -> Result<Option<RecordId>, JournalError> {
+        for id in heads_of_content(head, || self.members(series, originator))? {
+            if self.place(&id)?.is_some_and(|place| place.marks().is_restricted()) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the records of a series in the order of their acceptance; none if it has one only.
     pub fn members(
         &self,

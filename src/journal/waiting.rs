@@ -161,7 +161,7 @@ impl Transaction<'_> {
             order: Some(order),
             slots: named.bits(),
         }))?;
-        self.touched.records.touch(*id, entry);
+        self.touch_hold(id, entry)?;
         self.mark(id, &located, located.place.marked(marks.with_restricted(true)));
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The series that a draft goes on with: of those of one thing, the first that was not withdrawn.
 //!
 //! A withdrawal ends its series. A thing that is recorded again on purpose has a further series, whose
-//! id its originator alone can compute. What was erased from any of them stays refused in all.
+//! id its originator alone can compute. What was erased from any of them stays refused in all, and what is
+//! under a hold is neither revised nor recorded again.
 
-use crate::ident::SeriesId;
+use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::record::draft::{Draft, REINSTATEMENTS_MAX, SeriesSecret};
@@ -20,18 +21,23 @@ pub(super) enum LiveSeries {
     Exhausted,
     /// The draft fills a slot that was erased for good.
     Erased,
+    /// The draft would replace this record, which is under a hold and so neither served nor matched.
+    Held(RecordId),
 }
 
 impl LiveSeries {
-    /// `rests_on` takes every series that was looked up: the result holds while they do not change.
+    /// Looks up the series of a draft with this fingerprint. `rests_on` takes every series that was looked
+    /// up: the result holds while they do not change.
     pub(super) fn find(
-        draft: &Draft,
+        (draft, fingerprint): (&Draft, [u8; 32]),
         secret: &SeriesSecret,
         rests_on: &mut Vec<SeriesId>,
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
+        mut held_of: impl FnMut(SeriesId, &SeriesHead) -> Result<Option<RecordId>, JournalError>,
     ) -> Result<Self, JournalError> {
         let mut is_after_withdrawal = false;
+        let mut held = None;
         for reinstatements in 0..=REINSTATEMENTS_MAX {
             let series = draft.series_after(reinstatements, secret);
             rests_on.push(series);
@@ -42,11 +48,24 @@ impl LiveSeries {
                 return Ok(Self::Erased);
             }
             match head {
-                Some(head) if head.is_withdrawn() => is_after_withdrawal = true,
+                Some(head) if head.is_withdrawn() => {
+                    is_after_withdrawal = true;
+                    if draft.may_reinstate() {
+                        held = held.or(held_of(series, &head)?);
+                    }
+                }
                 None if is_after_withdrawal && !draft.may_reinstate() => {
                     return Ok(Self::Withdrawn);
                 }
-                head => return Ok(Self::Open(series, head)),
+                None => return Ok(held.map_or(Self::Open(series, None), Self::Held)),
+                // A repeat replaces nothing.
+                Some(head) if head.fingerprint == Some(fingerprint) => {
+                    return Ok(Self::Open(series, Some(head)));
+                }
+                Some(head) => {
+                    let held = held_of(series, &head)?;
+                    return Ok(held.map_or(Self::Open(series, Some(head)), Self::Held));
+                }
             }
         }
         Ok(Self::Exhausted)
@@ -71,7 +90,16 @@ mod tests {
         Erased,
         /// Withdrawn, and erased in a slot that the draft leaves empty.
         OtherSlotErased,
+        /// Under a hold.
+        Held,
+        /// Under a hold, with the content of the draft.
+        HeldAlike,
+        /// Under a hold, and withdrawn.
+        HeldWithdrawn,
     }
+
+    const FINGERPRINT: [u8; 32] = [4; 32];
+    const HELD: RecordId = RecordId::from_bytes([8; 32]);
 
     fn secret() -> SeriesSecret {
         SeriesSecret::from_bytes([9; 32])
@@ -94,13 +122,15 @@ mod tests {
     }
 
     fn head(state: SeriesState) -> SeriesHead {
+        let stands =
+            matches!(state, SeriesState::Stands | SeriesState::Held | SeriesState::HeldAlike);
         SeriesHead {
             revision: 1,
             id: RecordId::from_bytes([1; 32]),
-            kind: if state == SeriesState::Stands { Kind::Indicator } else { Kind::Withdrawal },
+            kind: if stands { Kind::Indicator } else { Kind::Withdrawal },
             conflicting: false,
             barred: matches!(state, SeriesState::Erased | SeriesState::OtherSlotErased),
-            fingerprint: None,
+            fingerprint: (state == SeriesState::HeldAlike).then_some(FINGERPRINT),
         }
     }
 
@@ -120,9 +150,22 @@ mod tests {
         };
         let mut rests_on = Vec::new();
         let head_of = |series| Ok(heads.get(&series).map(|state| head(*state)));
-        let found =
-            LiveSeries::find(&draft, &secret(), &mut rests_on, head_of, |s| Ok(barred(s))).unwrap();
-        (found, rests_on.len())
+        let held_of = |series: SeriesId, _: &SeriesHead| {
+            let is_held = matches!(
+                heads[&series],
+                SeriesState::Held | SeriesState::HeldAlike | SeriesState::HeldWithdrawn
+            );
+            Ok(is_held.then_some(HELD))
+        };
+        let found = LiveSeries::find(
+            (&draft, FINGERPRINT),
+            &secret(),
+            &mut rests_on,
+            head_of,
+            |series| Ok(barred(series)),
+            held_of,
+        );
+        (found.unwrap(), rests_on.len())
     }
 
     #[test]
@@ -142,6 +185,27 @@ mod tests {
             (&[Withdrawn, Erased], (LiveSeries::Erased, 2), (LiveSeries::Erased, 2)),
             (&[Erased, Stands], (LiveSeries::Erased, 1), (LiveSeries::Erased, 1)),
             (&[OtherSlotErased], (LiveSeries::Withdrawn, 2), open(1, None)),
+        ] {
+            assert_eq!(find(states, false), without, "{states:?}");
+            assert_eq!(find(states, true), with, "{states:?} with the flag");
+        }
+    }
+
+    #[test]
+    fn a_series_under_a_hold_is_neither_revised_nor_recorded_again() {
+        use SeriesState::{Held, HeldAlike, HeldWithdrawn, Stands, Withdrawn};
+        let open = |number, state: Option<SeriesState>| {
+            let series = draft(false).series_after(number, &secret());
+            (LiveSeries::Open(series, state.map(head)), usize::from(number) + 1)
+        };
+        let held = |looked_up| (LiveSeries::Held(HELD), looked_up);
+        for (states, without, with) in [
+            (&[Held][..], held(1), held(1)),
+            (&[HeldAlike], open(0, Some(HeldAlike)), open(0, Some(HeldAlike))),
+            (&[Withdrawn, Held], held(2), held(2)),
+            (&[HeldWithdrawn], (LiveSeries::Withdrawn, 2), held(2)),
+            (&[HeldWithdrawn, Withdrawn], (LiveSeries::Withdrawn, 3), held(3)),
+            (&[HeldWithdrawn, Stands], open(1, Some(Stands)), open(1, Some(Stands))),
         ] {
             assert_eq!(find(states, false), without, "{states:?}");
             assert_eq!(find(states, true), with, "{states:?} with the flag");

@@ -45,12 +45,24 @@ struct Drawn {
     before: Option<SeriesHead>,
 }
 
+/// The outcome of an earlier draft of the same request about one thing.
+#[derive(Clone, Copy)]
+struct Earlier {
+    series: SeriesId,
+    revision: u32,
+    id: RecordId,
+    fingerprint: [u8; 32],
+    /// A record of this plan; else the series is as the journal has it.
+    is_planned: bool,
+}
+
 impl Plan {
     pub(super) fn make(
         drafts: &[Result<Draft, DraftError>],
         grounds: &Grounds<'_>,
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
+        mut held_of: impl FnMut(SeriesId, &SeriesHead) -> Result<Option<RecordId>, JournalError>,
     ) -> Result<Self, JournalError> {
         let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
@@ -58,7 +70,7 @@ impl Plan {
         let mut rests_on = Vec::with_capacity(drafts.len());
         let mut drawn: Vec<Drawn> = Vec::with_capacity(drafts.len());
         // What earlier drafts of this very request made of their series, by the first series of the thing.
-        let mut heads: HashMap<SeriesId, (SeriesId, u32, RecordId, [u8; 32])> = HashMap::new();
+        let mut heads: HashMap<SeriesId, Earlier> = HashMap::new();
         for draft in drafts {
             let draft = match draft {
                 Ok(draft) => draft,
@@ -72,20 +84,21 @@ impl Plan {
             let here = heads.get(&first).copied();
             let contradicts = grounds.said.is_some_and(|said| {
                 said.contradicts(first, fingerprint)
-                    || here.is_some_and(|(_, _, _, before)| before != fingerprint)
+                    || here.is_some_and(|earlier| earlier.fingerprint != fingerprint)
             });
             if contradicts {
                 results.push(contradiction());
                 continue;
             }
             let live = match here {
-                Some((series, ..)) => LiveSeries::Open(series, None),
-                None => LiveSeries::find(
-                    draft,
+                Some(Earlier { series, is_planned: true, .. }) => LiveSeries::Open(series, None),
+                _ => LiveSeries::find(
+                    (draft, fingerprint),
                     grounds.secret,
                     &mut rests_on,
                     &mut head_of,
                     &mut barred_of,
+                    &mut held_of,
                 )?,
             };
             let (series, before) = match live {
@@ -102,17 +115,30 @@ impl Plan {
                     results.push(erased());
                     continue;
                 }
-            };
-            words.push((first, fingerprint));
-            let head = here
-                .map(|(_, revision, id, said)| (revision, id, Some(said)))
-                .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
-            let (outcome, place) = match head {
-                Some((revision, id, Some(said))) if said == fingerprint => {
-                    heads.insert(first, (series, revision, id, fingerprint));
-                    results.push(answer(pb::DraftOutcome::Unchanged, id, series, revision));
+                LiveSeries::Held(id) => {
+                    results.push(held(id));
                     continue;
                 }
+            };
+            let head = here
+                .map(|earlier| (earlier.revision, earlier.id, Some(earlier.fingerprint)))
+                .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
+            if let Some((revision, id, Some(said))) = head
+                && said == fingerprint
+            {
+                words.push((first, fingerprint));
+                let is_planned = here.is_some_and(|earlier| earlier.is_planned);
+                let earlier = Earlier { series, revision, id, fingerprint, is_planned };
+                heads.insert(first, earlier);
+                results.push(answer(pb::DraftOutcome::Unchanged, id, series, revision));
+                continue;
+            }
+            if let Err(error) = draft.check_marking_times(grounds.now) {
+                results.push(refusal(&error));
+                continue;
+            }
+            words.push((first, fingerprint));
+            let (outcome, place) = match head {
                 Some((revision, id, _)) => {
                     (pb::DraftOutcome::Revised, Place::after(series, revision, id))
                 }
@@ -120,7 +146,9 @@ impl Plan {
             };
             let own = grounds.own.clone();
             let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
-            heads.insert(first, (series, place.revision, sealed.id(), fingerprint));
+            let (revision, id) = (place.revision, sealed.id());
+            let earlier = Earlier { series, revision, id, fingerprint, is_planned: true };
+            heads.insert(first, earlier);
             results.push(answer(outcome, sealed.id(), series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
         }
@@ -215,6 +243,17 @@ fn erased() -> pb::DraftResult {
         reason: "it was erased, with all revisions, and may not be brought back; \
                  `liaison record erasures` says why"
             .to_owned(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn held(id: RecordId) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: format!(
+            "it is under a hold, which a new revision would end unseen; have a policy officer end the \
+             hold with `liaison record unrestrict {id} --reason TEXT`, then submit it again"
+        ),
         ..pb::DraftResult::default()
     }
 }

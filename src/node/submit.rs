@@ -9,6 +9,7 @@ use super::turns::Caller;
 use super::{Node, NodeError};
 use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
+use crate::journal::index::SeriesHead;
 use crate::journal::ledger::Committed;
 use crate::journal::state::State;
 use crate::journal::transaction::{Origin, Signing, Transaction};
@@ -286,6 +287,7 @@ impl Submission {
                 &grounds,
                 |series| tx.series_head(series, &signing.agency),
                 |series| tx.barred(series, &signing.agency),
+                |series, head| tx.held_head(series, &signing.agency, head),
             )?;
             if let Some(results) = plan.carry_out(tx, self)? {
                 return Ok(results);
@@ -307,7 +309,8 @@ impl Planner {
         let agency = &self.signing.agency;
         let head_of = |series| self.view.series_head(series, agency);
         let barred_of = |series| self.view.barred_slots(series, agency);
-        Plan::make(&task.drafts, &grounds, head_of, barred_of)
+        let held_of = |series, head: &SeriesHead| self.view.held_head(series, agency, head);
+        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of)
     }
 }
 

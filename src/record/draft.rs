@@ -196,6 +196,13 @@ impl Draft {
         times::check_ahead(&self.times, now)
     }
 
+    /// Refuses a new record whose marking has ended by the node's time: nobody would get it, or it would be
+    /// erased at once.
+    pub fn check_marking_times(&self, now: Timestamp) -> Result<(), DraftError> {
+        times::check_not_past("marking.expires_at_ms", self.marking.expires, now)?;
+        times::check_not_past("marking.retain_until_ms", self.marking.retain_until, now)
+    }
+
     pub const fn kind(&self) -> Kind {
         self.kind
     }

@@ -13,6 +13,9 @@ const EVENT_AHEAD_MS_MAX: i64 = 24 * 3_600 * 1_000;
 /// none; the year 2099 in a table stands for that, or is a mistake.
 const END_AHEAD_MS_MAX: i64 = 10 * 366 * 24 * 3_600 * 1_000;
 
+/// The most that the end of a marking may lie behind the node's time: a date alone is its first moment.
+const MARKING_BEHIND_MS_MAX: i64 = 24 * 3_600 * 1_000;
+
 /// A time of a draft by the name of its field, in milliseconds since 1970; 0 is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Named {
@@ -107,6 +110,24 @@ pub(super) fn check_ahead(times: &[Named], now: Timestamp) -> Result<(), DraftEr
     Ok(())
 }
 
+/// Refuses an end that lies behind the node's time.
+pub(super) fn check_not_past(
+    field: &'static str,
+    end: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), DraftError> {
+    match end {
+        Some(end) if end < now.plus_ms(-MARKING_BEHIND_MS_MAX) => {
+            let reason = format!(
+                "{end} lies more than a day behind the node's time, which is {now}; correct the year, or \
+                 leave the row out"
+            );
+            Err(DraftError::new(field, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +177,37 @@ mod tests {
         assert_eq!(found(&indicator(0, 0, NOW_MS + 3_650 * DAY_MS)), None);
         let result = pb::TakedownResult { acted_at_ms: in_2099, ..Default::default() };
         assert_eq!(found(&Content::TakedownResult(result)).as_deref(), Some("acted_at_ms"));
+    }
+
+    #[test]
+    fn a_marking_that_has_ended_is_refused_by_its_field() {
+        use crate::record::draft::Draft;
+        let now = Timestamp::from_unix_ms(NOW_MS as i64).unwrap();
+        let found = |expires_at_ms, retain_until_ms| {
+            let marking = pb::Marking {
+                tlp: pb::Tlp::Clear.into(),
+                pap: pb::Pap::Clear.into(),
+                expires_at_ms,
+                retain_until_ms,
+                ..Default::default()
+            };
+            let value = "d.example".to_owned();
+            let r#type = pb::ValueType::Domain.into();
+            let indicator = pb::Indicator { r#type, value, ..Default::default() };
+            let draft = pb::Draft {
+                marking: Some(marking),
+                content: Some(pb::draft::Content::Indicator(indicator)),
+                ..Default::default()
+            };
+            let checked = Draft::try_from(draft).unwrap().check_marking_times(now);
+            checked.err().map(|error| error.field)
+        };
+        let in_2006 = 1_136_073_600_000;
+        assert_eq!(found(in_2006, 0).as_deref(), Some("marking.expires_at_ms"));
+        assert_eq!(found(0, in_2006).as_deref(), Some("marking.retain_until_ms"));
+        assert_eq!(found(NOW_MS - DAY_MS, NOW_MS - DAY_MS), None, "today's date without a time");
+        assert_eq!(found(NOW_MS, NOW_MS + DAY_MS), None);
+        assert_eq!(found(0, 0), None);
     }
 
     #[test]

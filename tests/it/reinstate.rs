@@ -178,3 +178,100 @@ async fn what_was_erased_is_not_reinstated() {
     assert!(refused.reason.contains("erased"), "{}", refused.reason);
     audited(&[&police]);
 }
+
+#[tokio::test]
+async fn a_row_that_would_replace_a_record_under_a_hold_is_refused_until_the_hold_ends() {
+    const VALUE: &str = "held.example";
+    const FLAGS: [&str; 2] = ["--kind", "indicator"];
+    const AGAIN: [&str; 3] = ["--kind", "indicator", "--reinstate"];
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", ALL).await;
+    let vendor = RunningNode::fresh(dir.path(), "vendor.example", "vendor", ALL).await;
+    introduce(&[&police, &vendor]).await;
+    let file = dir.path().join("values.csv");
+    let write = |title: &str| std::fs::write(&file, format!("value,title\n{VALUE},{title}\n"));
+    let pushed = async |flags: &[&str], counts: [u64; 4]| {
+        let done = push(&police, &file, flags).await;
+        let wanted = if counts[3] > 0 { Some(7) } else { Some(0) };
+        assert_eq!((done.code, done.counts()), (wanted, counts), "{flags:?}: {}", done.told);
+    };
+    let hold = async |role: ClientRole, verb: &str, id: &str| {
+        let profile = police.profile(role);
+        let arguments = ["record", verb, id, "--reason", "exhibit 7", "--client"];
+        let output = liaison(&arguments, &[&profile]).await;
+        assert!(output.status.success(), "{output:?}");
+    };
+
+    write("one").unwrap();
+    pushed(&FLAGS, [1, 0, 0, 0]).await;
+    let id = only(&police, VALUE).await;
+    settled(&[&police, &vendor]).await;
+    hold(ClientRole::Analyst, "restrict", &id).await;
+
+    let records = police.status().await.records;
+    pushed(&FLAGS, [0, 0, 1, 0]).await;
+    write("two").unwrap();
+    pushed(&FLAGS, [0, 0, 0, 1]).await;
+    let [reason] = &reasons(&file)[..] else { panic!("one row") };
+    assert!(reason.contains(&format!("liaison record unrestrict {id}")), "{reason}");
+    pushed(&AGAIN, [0, 0, 0, 1]).await;
+    assert_eq!(police.status().await.records, records, "a refusal makes no record");
+    assert!(found(&police, VALUE, &[]).await.is_empty());
+
+    // Its withdrawal goes out, and what is held is not recorded again beside it.
+    withdraw(&police, &id).await;
+    pushed(&AGAIN, [0, 0, 0, 1]).await;
+    let [reason] = &reasons(&file)[..] else { panic!("one row") };
+    assert!(reason.contains("under a hold"), "{reason}");
+    settled(&[&police, &vendor]).await;
+    assert!(knows(&vendor, &id).await.unwrap().withdrawn);
+
+    hold(ClientRole::PolicyOfficer, "unrestrict", &id).await;
+    pushed(&AGAIN, [1, 0, 0, 0]).await;
+    let again = only(&police, VALUE).await;
+    hold(ClientRole::Analyst, "restrict", &again).await;
+    write("three").unwrap();
+    pushed(&FLAGS, [0, 0, 0, 1]).await;
+    // The index that is made again knows the hold.
+    settled(&[&police, &vendor]).await;
+    let police = police.started_anew().await;
+    let still = push(&police, &file, &FLAGS).await;
+    assert_eq!((still.code, still.counts()), (Some(7), [0, 0, 0, 1]), "{}", still.told);
+    let profile = police.profile(ClientRole::PolicyOfficer);
+    let arguments = ["record", "unrestrict", &again, "--reason", "done", "--client"];
+    assert!(liaison(&arguments, &[&profile]).await.status.success());
+    let revised = push(&police, &file, &FLAGS).await;
+    assert_eq!((revised.code, revised.counts()), (Some(0), [0, 1, 0, 0]), "{}", revised.told);
+    audited(&[&police, &vendor]);
+}
+
+#[tokio::test]
+async fn a_repeat_and_a_change_in_one_request_are_decided_by_what_the_journal_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = RunningNode::fresh(dir.path(), "police.example", "police", ALL).await;
+    introduce(&[&node]).await;
+    let first = node.submit(vec![victim("A. Victim", "")]).await.remove(0);
+    let outcomes = async |notes: &str| {
+        let drafts = vec![victim("A. Victim", ""), victim("A. Victim", notes)];
+        let results = node.submit(drafts).await;
+        results.into_iter().map(|result| result.outcome()).collect::<Vec<_>>()
+    };
+    let reason = "exhibit 8".to_owned();
+    let record_id = first.record_id.clone();
+    let hold = pb::RestrictRecordRequest { record_id, reason: reason.clone() };
+    node.analyst().await.restrict_record(hold).await.unwrap();
+    let refused = [pb::DraftOutcome::Unchanged, pb::DraftOutcome::Refused];
+    assert_eq!(outcomes("more").await, refused);
+
+    let record_id = first.record_id.clone();
+    let end = pb::UnrestrictRecordRequest { record_id, reason, erases: false };
+    let channel = node.channel(ClientRole::PolicyOfficer).await;
+    let mut officer = pb::record_service_client::RecordServiceClient::new(channel);
+    officer.unrestrict_record(end).await.unwrap();
+    let revised = [pb::DraftOutcome::Unchanged, pb::DraftOutcome::Revised];
+    assert_eq!(outcomes("more").await, revised);
+    let id: RecordId = RecordId::try_from(&first.record_id[..]).unwrap();
+    assert!(knows(&node, &id.to_string()).await.unwrap().superseded);
+    settled(&[&node]).await;
+    audited(&[&node]);
+}

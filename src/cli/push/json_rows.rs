@@ -6,7 +6,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::columns::{ColumnError, ColumnRules, Columns, REJECTED_TEXT};
+use super::columns::{ColumnError, ColumnRules, Columns, Field, REJECTED_TEXT};
+use super::lists;
 use super::rows::{Cells, ROW_BYTES_MAX, Refusal, Row, RowsError};
 
 /// Rows of an NDJSON file. Its first row settles the columns; later rows may have fewer, and a row
@@ -96,7 +97,7 @@ impl<R: Read> JsonRows<R> {
         let mut cells = Cells::new();
         for (at, (name, value)) in members.into_iter().enumerate() {
             let Some(field) = columns.meaning(at) else { continue };
-            let text = text_of(&value).map_err(|reason| Refusal::new(&name, reason))?;
+            let text = text_of(field, &value).map_err(|reason| Refusal::new(&name, reason))?;
             let text = text
                 .ok_or_else(|| Refusal::new(name, "expected text, a number or a list of texts"))?;
             if !text.is_empty() {
@@ -107,12 +108,13 @@ impl<R: Read> JsonRows<R> {
     }
 }
 
-/// Returns the text of a member; lists are joined by blanks, as tags and references are written in CSV. A
-/// number keeps its digits as they were written.
+/// Returns the text of a member, a list as a cell of CSV has it. A number keeps its digits as they were
+/// written.
 ///
 /// # Errors
-/// For a number with a point or an exponent: an identifier of digits has become another that way.
-fn text_of(member: &RawValue) -> Result<Option<String>, String> {
+/// For a number with a point or an exponent, as an identifier of digits has become another that way;
+/// and for a list that would come out of a cell as another.
+fn text_of(field: Field, member: &RawValue) -> Result<Option<String>, String> {
     let written = member.get();
     let value = serde_json::from_str(written).map_err(|error| error.to_string())?;
     Ok(match value {
@@ -126,7 +128,7 @@ fn text_of(member: &RawValue) -> Result<Option<String>, String> {
         Value::Number(_) | Value::Bool(_) => Some(written.to_owned()),
         Value::Array(items) => {
             let texts: Option<Vec<_>> = items.iter().map(|item| item.as_str()).collect();
-            texts.map(|texts| texts.join(" "))
+            texts.map(|texts| lists::joined(field, &texts)).transpose()?
         }
         Value::Object(_) => None,
     })

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use super::columns::Field;
+use super::lists;
 use super::rows::Refusal;
 use super::template::{RowCells, parse_country, parse_moment};
 use crate::cli::names::{self, WireEnum};
@@ -14,6 +15,7 @@ use crate::pb;
 use crate::record::marking::Handling;
 use crate::record::personal;
 use crate::value::ValueType;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The word for a list with nobody in it.
 const NOBODY: &str = "nobody";
@@ -48,7 +50,8 @@ pub(super) struct MarkingArgs {
     /// not a person's.
     #[arg(long, value_name = "YES|NO", value_parser = parse_flag)]
     pub(super) personal_data: Option<bool>,
-    /// Countries that personal data may go to, two letters each, separated by commas.
+    /// Countries that personal data may go to, two letters each, separated by commas. Rows without personal
+    /// data are sent without them; in a column they are refused there.
     #[arg(long, value_name = "COUNTRIES")]
     pub(super) jurisdictions: Option<CountryList>,
     /// The time from which on the rows are no longer sent to anybody. Unlike the column valid_until,
@@ -79,13 +82,12 @@ impl MarkingArgs {
         let tlp = row.word(Field::Tlp)?.or(self.tlp);
         let tlp = tlp.ok_or_else(|| Refusal::new("tlp", "there is no TLP label"))?;
         let pap = row.word(Field::Pap)?.or(self.pap).unwrap_or_else(|| pap_like(tlp));
-        let handling = list(row, Field::Handling, parse_handling)?;
+        let handling = row.parsed(Field::Handling, |text| lists::parsed(text, parse_handling))?;
         let handling = handling.as_deref().unwrap_or(&self.handling);
         let stated = row.parsed(Field::PersonalData, parse_flag)?.or(self.personal_data);
         let is_personal_by_type = personal::of_value(value_type).is_some();
         let personal_data = stated.unwrap_or(is_personal_by_type);
-        let jurisdictions = row.parsed(Field::Jurisdictions, CountryList::from_str)?;
-        let jurisdictions = jurisdictions.as_ref().or(self.jurisdictions.as_ref());
+        let jurisdictions = self.jurisdictions_of(row, personal_data)?;
         let releasable_to = row.parsed(Field::ReleasableTo, NameList::from_str)?;
         let releasable_to = releasable_to.as_ref().or(self.releasable_to.as_ref());
         let circles = row.parsed(Field::Circles, NameList::from_str)?;
@@ -107,16 +109,44 @@ impl MarkingArgs {
             no_attribution: flag(Field::NoAttribution, self.no_attribution)?,
             grading: grading.or_else(|| self.grading.clone()).map(|grading| grading.0),
             personal_data,
-            jurisdictions: match jurisdictions {
-                Some(list) if personal_data => list.0.clone(),
-                _ => Vec::new(),
-            },
+            jurisdictions,
             expires_at_ms: unix_ms(expires),
             retain_until_ms: unix_ms(retain_until),
             caveat: row.or(Field::Caveat, &self.caveat),
             foreign: Vec::new(),
             not_personal: stated == Some(false) && is_personal_by_type,
         })
+    }
+
+    /// The countries of one row: a cell binds its row, a flag those rows that it can bind.
+    fn jurisdictions_of(
+        &self,
+        row: &RowCells,
+        personal_data: bool,
+    ) -> Result<Vec<String>, Refusal> {
+        let given = row.parsed(Field::Jurisdictions, CountryList::from_str)?;
+        match given.or_else(|| self.jurisdictions.clone().filter(|_| personal_data)) {
+            None => Ok(Vec::new()),
+            Some(list) if personal_data => Ok(list.0),
+            Some(_) => Err(Refusal::new(
+                Field::Jurisdictions.name(),
+                "jurisdictions bind personal data, and the row has none by its type; state \
+                 personal_data yes, or leave the cell empty",
+            )),
+        }
+    }
+
+    /// Notes for whoever may expect more of the flags than they do.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.jurisdictions.is_some() && self.personal_data != Some(true) {
+            notes.push(
+                "note: --jurisdictions binds the rows with personal data alone; add --personal-data yes \
+                 if all rows hold some"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 }
 
@@ -130,10 +160,10 @@ pub(super) fn without_labels(
 ) -> Result<Vec<String>, Refusal> {
     let mut others = Vec::with_capacity(tags.len());
     for tag in tags {
-        if is_label::<pb::Tlp>(&tag) {
-            agrees(&tag, marking.tlp(), Field::Tlp)?;
-        } else if is_label::<pb::Pap>(&tag) {
-            agrees(&tag, marking.pap(), Field::Pap)?;
+        if let Some(word) = label_word::<pb::Tlp>(&tag) {
+            agrees(&tag, &word, marking.tlp(), Field::Tlp)?;
+        } else if let Some(word) = label_word::<pb::Pap>(&tag) {
+            agrees(&tag, &word, marking.pap(), Field::Pap)?;
         } else {
             others.push(tag);
         }
@@ -141,15 +171,26 @@ pub(super) fn without_labels(
     Ok(others)
 }
 
-/// A tag of the form `tlp:...`, in any case.
-fn is_label<E: WireEnum>(tag: &str) -> bool {
-    let scheme = E::PREFIX.trim_end_matches('_');
-    tag.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(scheme))
+/// Returns the word of a tag that is written as a label of this scheme: `tlp:red`, `TLP-RED`, `tlp：red`,
+/// `tlpred`, or the bare scheme that is left where a blank cut `TLP RED`.
+fn label_word<E: WireEnum>(tag: &str) -> Option<String> {
+    let folded = tag.nfkc().collect::<String>().to_ascii_lowercase();
+    let scheme = E::PREFIX.trim_end_matches('_').to_ascii_lowercase();
+    let is_mark = |character: char| !character.is_alphanumeric();
+    let rest = folded.trim_start_matches(is_mark).strip_prefix(&scheme)?;
+    let word = rest.trim_matches(is_mark);
+    let is_label = !rest.starts_with(char::is_alphanumeric) || names::parse::<E>(word).is_ok();
+    is_label.then(|| word.to_owned())
 }
 
-fn agrees<E: WireEnum + PartialEq>(tag: &str, marked: E, field: Field) -> Result<(), Refusal> {
+fn agrees<E: WireEnum + PartialEq>(
+    tag: &str,
+    word: &str,
+    marked: E,
+    field: Field,
+) -> Result<(), Refusal> {
     let refused = |reason| Err(Refusal::new("tags", reason));
-    match names::parse::<E>(tag) {
+    match names::parse::<E>(word) {
         Ok(found) if found == marked => Ok(()),
         Ok(_) => refused(format!(
             "the tag {tag:?} contradicts {}, the row's label; correct one of them, or give the row \
@@ -157,7 +198,7 @@ fn agrees<E: WireEnum + PartialEq>(tag: &str, marked: E, field: Field) -> Result
             names::word(marked),
             field.name()
         )),
-        Err(reason) => refused(reason),
+        Err(reason) => refused(format!("the tag {tag:?}: {reason}")),
     }
 }
 
@@ -175,20 +216,6 @@ fn unix_ms(time: Option<Timestamp>) -> u64 {
     time.map_or(0, |time| time.unix_ms().unsigned_abs())
 }
 
-/// Reads a list in a cell; `None` if the cell is empty.
-fn list<T>(
-    row: &RowCells,
-    field: Field,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<Vec<T>>, Refusal> {
-    row.parsed(field, |text| items(text).map(&parse).collect())
-}
-
-/// The items of a list, separated by commas, semicolons, bars or blanks.
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ';', '|', ' ']).filter(|item| !item.is_empty())
-}
-
 /// A list of names, or nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NameList<T>(Vec<T>);
@@ -203,15 +230,11 @@ where
         if text.eq_ignore_ascii_case(NOBODY) {
             return Ok(Self(Vec::new()));
         }
-        let names: Result<Vec<T>, String> = items(text)
-            .map(|item| item.parse().map_err(|error: T::Err| format!("{item:?}: {error}")))
-            .collect();
-        match names? {
-            names if names.is_empty() => {
-                Err(format!("an empty list; write {NOBODY} for a list with nobody in it"))
-            }
-            names => Ok(Self(names)),
+        if lists::items(text).next().is_none() {
+            return Err(format!("an empty list; write {NOBODY} for a list with nobody in it"));
         }
+        let name = |item: &str| item.parse().map_err(|error| format!("{item:?}: {error}"));
+        lists::parsed(text, name).map(Self)
     }
 }
 
@@ -223,7 +246,7 @@ impl FromStr for CountryList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        items(text).map(parse_country).collect::<Result<_, _>>().map(Self)
+        lists::parsed(text, parse_country).map(Self)
     }
 }
 
@@ -344,6 +367,69 @@ mod tests {
         let clear = MarkingArgs { tlp: Some(pb::Tlp::Clear), ..MarkingArgs::default() };
         let clear = clear.of_row(&row(&[]), ValueType::Domain).unwrap();
         assert!(without_labels(vec!["tlp:white".to_owned()], &clear).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_tag_is_a_label_in_every_form_that_people_write() {
+        let marking = green().of_row(&row(&[]), ValueType::Domain).unwrap();
+        let kept = |tag: &str| without_labels(vec![tag.to_owned()], &marking);
+        for label in
+            ["tlp:red", "TLP-RED", "tlp_red", "tlp：red", "ＴＬＰ:RED", "tlp=\"red\"", "tlpred"]
+        {
+            assert!(kept(label).unwrap_err().reason.contains("contradicts green"), "{label}");
+        }
+        for label in ["tlp:amber+strict", "TLP/AMBER-STRICT", "#tlp:amber", "[PAP:RED]", "pap-red"]
+        {
+            assert!(kept(label).is_err(), "{label}");
+        }
+        // The first word of `TLP RED` in a list that blanks separate.
+        for cut in ["TLP", "pap", "TLP:", "tlp-violet"] {
+            assert!(kept(cut).unwrap_err().reason.contains(&format!("{cut:?}")), "{cut}");
+        }
+        for label in ["tlp:green", "TLP-GREEN", "tlp：green", "pap green"] {
+            assert_eq!(kept(label).unwrap(), [""; 0], "{label}");
+        }
+        for other in ["botnet", "paper", "red", "http-tlp"] {
+            assert_eq!(kept(other).unwrap(), [other], "{other}");
+        }
+    }
+
+    #[test]
+    fn a_cell_of_separators_does_not_undo_its_flag() {
+        let strict = MarkingArgs {
+            handling: vec![Handling::H2],
+            jurisdictions: Some("JP".parse().unwrap()),
+            personal_data: Some(true),
+            ..green()
+        };
+        for (field, name) in [
+            (Field::Handling, "handling"),
+            (Field::Jurisdictions, "jurisdictions"),
+            (Field::ReleasableTo, "releasable_to"),
+            (Field::Circles, "circles"),
+        ] {
+            for text in [";", ",", "| ;"] {
+                let refusal = strict.of_row(&row(&[(field, text)]), ValueType::Domain).unwrap_err();
+                assert_eq!(refusal.column, name, "{text:?}");
+            }
+        }
+        assert!(CountryList::from_str(";").is_err());
+    }
+
+    #[test]
+    fn jurisdictions_that_would_bind_nothing_are_refused_in_a_cell_and_noted_of_a_flag() {
+        let cells = [(Field::Jurisdictions, "JP")];
+        let refusal = green().of_row(&row(&cells), ValueType::Domain).unwrap_err();
+        assert_eq!(refusal.column, "jurisdictions");
+        assert!(refusal.reason.contains("personal_data yes"), "{}", refusal.reason);
+        let stated = [cells[0], (Field::PersonalData, "yes")];
+        let marking = green().of_row(&row(&stated), ValueType::Domain).unwrap();
+        assert_eq!(marking.jurisdictions, ["JP"]);
+        assert_eq!(green().of_row(&row(&cells), ValueType::Phone).unwrap().jurisdictions, ["JP"]);
+        let japan = MarkingArgs { jurisdictions: Some("JP".parse().unwrap()), ..green() };
+        assert!(japan.notes()[0].contains("--personal-data yes"));
+        assert!(MarkingArgs { personal_data: Some(true), ..japan }.notes().is_empty());
+        assert!(green().notes().is_empty());
     }
 
     #[test]

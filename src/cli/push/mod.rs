@@ -11,6 +11,7 @@ mod heard;
 mod input;
 mod json_rows;
 mod ledger;
+mod lists;
 mod marking;
 mod raw_rows;
 mod rejects;
@@ -82,8 +83,8 @@ Files that are written beside FILE:
 /// tags, reference, group, role, title, confidence, operation; and for the marking tlp, pap,
 /// releasable_to, circles, handling, caveat, personal_data, jurisdictions, expires, retain_until,
 /// no_notify, no_attribution, grading. Flags give what is the same for all rows; a cell that is not
-/// empty wins over its flag. valid_until says until when a value is of use; expires ends its
-/// disclosure; retain_until ends its storage.
+/// empty wins over its flag. A time without a zone is taken as UTC. valid_until says until when a
+/// value is of use; expires ends its disclosure; retain_until ends its storage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PushArgs {
@@ -156,9 +157,12 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     let rows = args.rows(input)?;
     for name in rows.without_place() {
         let kind = names::word(args.kind);
-        context
-            .output
-            .note(&format!("note: column {name:?} has no place in a {kind} and is left out"));
+        context.output.note(&format!(
+            "note: column {name:?} has no place in rows of kind {kind} and is left out"
+        ));
+    }
+    for note in args.marking.notes() {
+        context.output.note(&note);
     }
     if args.dry_run {
         let file_bytes = identity.map(|identity| identity.bytes);

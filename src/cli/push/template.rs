@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::columns::Field;
+use super::lists;
 use super::marking::{self, MarkingArgs};
 use super::rows::{Cells, Refusal};
 use crate::cli::names;
@@ -100,7 +101,7 @@ impl Template {
             valid_until_ms: row.time(Field::ValidUntil)?,
             title: row.text(Field::Title),
             source: row.or(Field::Source, &self.source),
-            references: references(row),
+            references: references(row)?,
             reporter: row.text(Field::Reporter),
             notes: notes(row),
             cases: self.cases(row)?,
@@ -135,8 +136,7 @@ impl Template {
     }
 
     fn labels(&self, row: &RowCells) -> Vec<String> {
-        let tags = row.cell(Field::Tags).unwrap_or_default();
-        let tags = tags.split([' ', ';', ',', '|']).filter(|tag| !tag.is_empty());
+        let tags = lists::items(row.cell(Field::Tags).unwrap_or_default());
         let mut labels: Vec<String> =
             tags.map(str::to_owned).chain(self.labels.iter().cloned()).collect();
         labels.sort();
@@ -176,16 +176,17 @@ pub(super) fn parse_country(text: &str) -> Result<String, String> {
 }
 
 /// References, and the group when it is one.
-fn references(row: &RowCells) -> Vec<String> {
-    let listed = row.cell(Field::Reference).unwrap_or_default().split_whitespace();
+fn references(row: &RowCells) -> Result<Vec<String>, Refusal> {
+    let listed = lists::references(row.cell(Field::Reference).unwrap_or_default());
+    let listed = listed.map_err(|reason| Refusal::new(Field::Reference.name(), reason))?;
     let group = row.cell(Field::Group).filter(|group| group.contains("://"));
     let mut references: Vec<String> = Vec::new();
-    for reference in listed.chain(group) {
+    for reference in listed.into_iter().chain(group) {
         if !references.iter().any(|known| known == reference) {
             references.push(reference.to_owned());
         }
     }
-    references
+    Ok(references)
 }
 
 /// Notes, and the group when it is words.

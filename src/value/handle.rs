@@ -73,7 +73,7 @@ pub(super) fn normalise_remote_access(text: &str) -> Normalised {
         Some((product, id)) => (Some(platform_name(product)?), id),
         None => (None, text),
     };
-    number::refuse_decimal(id)?;
+    number::refuse_spreadsheet(id)?;
     let digits: String = id.chars().filter(|c| !matches!(c, ' ' | '-' | '.')).collect();
     if !digits.bytes().all(|b| b.is_ascii_digit()) || !REMOTE_ACCESS_DIGITS.contains(&digits.len())
     {
@@ -87,16 +87,17 @@ pub(super) fn normalise_remote_access(text: &str) -> Normalised {
 
 /// An opaque identifier without spaces.
 pub(super) fn normalise_token(text: &str) -> Normalised {
-    number::refuse_decimal(text)?;
+    number::refuse_spreadsheet(text)?;
     within(text, HANDLE_BYTES_MAX)
 }
 
 pub(super) fn normalise_user_agent(text: &str) -> Normalised {
+    number::refuse_cell(text)?;
     within(text, USER_AGENT_BYTES_MAX)
 }
 
 pub(super) fn normalise_sms_sender(text: &str) -> Normalised {
-    number::refuse_decimal(text)?;
+    number::refuse_spreadsheet(text)?;
     let digits = text.strip_prefix('+').unwrap_or(text);
     let sound = if digits.bytes().all(|b| b.is_ascii_digit()) {
         SENDER_DIGITS.contains(&digits.len())

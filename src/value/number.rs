@@ -1,13 +1,18 @@
 //! Identifiers of digits that a spreadsheet took for a number.
 //!
-//! Without its point, `123456789.0` names another computer, and `8.1312E+11` has lost its digits.
-//! Neither is ever interpreted.
+//! Without its point, `123456789.5` names another computer, and `8.1312E+11` has lost its digits. A cell
+//! that shows an error or a formula is not the identifier. None of them is ever interpreted.
 
 use std::borrow::Cow;
 
-/// Refuses digits with a decimal part of zeros, or with an exponent. Points that group digits stand
-/// more than once, or before other digits than zeros.
-pub(super) fn refuse_decimal(text: &str) -> Result<(), Cow<'static, str>> {
+/// Digits that stand together before the first point of a number that points group, at the most. With more,
+/// a point is a decimal one.
+const GROUP_DIGITS_MAX: usize = 4;
+
+/// Refuses digits with a decimal part or with an exponent, formulas and the errors of cells. Points that
+/// group digits stand more than once, or behind few digits and before others than zeros.
+pub(super) fn refuse_spreadsheet(text: &str) -> Result<(), Cow<'static, str>> {
+    refuse_cell(text)?;
     let digits = text.strip_prefix('+').unwrap_or(text);
     if is_decimal(digits) || is_scientific(digits) {
         return Err(
@@ -19,15 +24,37 @@ pub(super) fn refuse_decimal(text: &str) -> Result<(), Cow<'static, str>> {
     Ok(())
 }
 
+/// Refuses a formula and the error of a cell.
+pub(super) fn refuse_cell(text: &str) -> Result<(), &'static str> {
+    if text.starts_with('=') || is_cell_error(text) {
+        return Err(
+            "a spreadsheet has put a formula or an error there; enter the text itself and \
+                    export it anew",
+        );
+    }
+    Ok(())
+}
+
 fn is_decimal(text: &str) -> bool {
     let mut parts = text.split(['.', ',']);
-    let (Some(whole), Some(zeros), None) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(whole), Some(fraction), None) = (parts.next(), parts.next(), parts.next()) else {
         return false;
     };
     whole.bytes().any(|b| b.is_ascii_digit())
         && whole.bytes().all(|b| b.is_ascii_digit() || b == b' ')
-        && !zeros.is_empty()
-        && zeros.bytes().all(|b| b == b'0')
+        && !fraction.is_empty()
+        && fraction.bytes().all(|b| b.is_ascii_digit())
+        && (fraction.bytes().all(|b| b == b'0')
+            || whole.split(' ').any(|group| group.len() > GROUP_DIGITS_MAX))
+}
+
+/// `#N/A`, `#REF!`, `#NAME?` and the like.
+fn is_cell_error(text: &str) -> bool {
+    let Some(name) = text.strip_prefix('#') else { return false };
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b"/0_".contains(&b))
+    };
+    name == "N/A" || name.strip_suffix(['!', '?']).is_some_and(is_name)
 }
 
 fn is_scientific(text: &str) -> bool {
@@ -39,7 +66,7 @@ fn is_scientific(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::refuse_decimal;
+    use super::refuse_spreadsheet;
 
     #[test]
     fn what_a_spreadsheet_made_of_an_identifier_is_refused() {
@@ -54,8 +81,20 @@ mod tests {
             "123 456 789.0",
             "8,13E+11",
             "5E-3",
+            "123456789.5",
+            "123456789,5",
+            "987654321.123456",
+            "12345.678",
+            "=\"56767\"",
+            "=\"123-456-7890\"",
+            "=A1+B2",
+            "#N/A",
+            "#REF!",
+            "#NAME?",
+            "#DIV/0!",
+            "#VALUE!",
         ] {
-            assert!(refuse_decimal(text).is_err(), "{text}");
+            assert!(refuse_spreadsheet(text).is_err(), "{text}");
         }
     }
 
@@ -73,8 +112,14 @@ mod tests {
             "",
             ".0",
             "1.2.0",
+            "123.456789",
+            "1234.5678",
+            "123 456.789",
+            "#winner",
+            "#1",
+            "N/A",
         ] {
-            assert!(refuse_decimal(text).is_ok(), "{text}");
+            assert!(refuse_spreadsheet(text).is_ok(), "{text}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Normalised, number};
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 pub(super) fn normalise(input: &str) -> Normalised {
-    number::refuse_decimal(input)?;
+    number::refuse_spreadsheet(input)?;
     let text: String = input.chars().map(narrow).filter(|c| !is_grouping(*c)).collect();
     let normal = e164(&text)?;
     // Where the plan lets a prefix be dropped, another may come to light behind it.

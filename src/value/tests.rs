@@ -332,6 +332,12 @@ fn the_other_identifiers_are_bounded_and_kept() {
     check(RemoteAccessId, "AnyDesk: 123 456 789", "anydesk:123456789");
     refused(RemoteAccessId, "12345", "6 to 12 digits");
     refused(RemoteAccessId, "name@ad", "6 to 12 digits");
+    refused(RemoteAccessId, "123456789.5", "a spreadsheet");
+    for cell in ["=\"56767\"", "#N/A", "#REF!", "=\"123-456-7890\""] {
+        for value_type in [AppId, AdAccount, SmsSender, UserAgent] {
+            refused(value_type, cell, "a spreadsheet");
+        }
+    }
     check(AppId, "com.Example.Support", "com.Example.Support");
     refused(AppId, "a b", "byte 1");
     check(AdAccount, "123-456-7890", "123-456-7890");

@@ -7,11 +7,10 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
-use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::utf16::{ByteOrder, Utf16};
 use crate::cli::schema::hex;
 
 /// Bytes at the beginning of the file that identify it, besides its size and time.
@@ -34,7 +33,7 @@ pub(super) struct Input {
 }
 
 /// The reader of an input as UTF-8.
-pub(super) type Text = DecodeReaderBytes<io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>, Vec<u8>>;
+pub(super) type Text = Box<dyn Read + Send>;
 
 impl Input {
     /// Opens a file, or standard input for `-`, and reads its first bytes.
@@ -70,16 +69,19 @@ impl Input {
     /// Reads UTF-16 with a byte order mark as UTF-8 and drops the mark; other bytes pass as they are,
     /// and a cell that is not UTF-8 is refused with its row.
     pub(super) fn into_text(self) -> Text {
-        let encoding: Option<&'static Encoding> = match self.head[..] {
-            [0xFF, 0xFE, ..] => Some(UTF_16LE),
-            [0xFE, 0xFF, ..] => Some(UTF_16BE),
-            _ => None,
+        let (mark_bytes, order) = match self.head[..] {
+            [0xFF, 0xFE, ..] => (2, Some(ByteOrder::Little)),
+            [0xFE, 0xFF, ..] => (2, Some(ByteOrder::Big)),
+            [0xEF, 0xBB, 0xBF, ..] => (3, None),
+            _ => (0, None),
         };
-        DecodeReaderBytesBuilder::new()
-            .encoding(encoding)
-            .utf8_passthru(true)
-            .strip_bom(true)
-            .build(Cursor::new(self.head).chain(self.rest))
+        let mut head = Cursor::new(self.head);
+        head.set_position(mark_bytes);
+        let bytes = head.chain(self.rest);
+        match order {
+            Some(order) => Box::new(Utf16::new(bytes, order)),
+            None => Box::new(bytes),
+        }
     }
 }
 
@@ -99,6 +101,25 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     name.into()
+}
+
+/// Receipts of inputs without a name that are kept in one directory.
+const NAMELESS_RECEIPTS_MAX: u32 = 10_000;
+
+/// The path of the receipt. Pushes from standard input share no file: an earlier receipt stays, as nobody
+/// could write it again.
+pub(super) fn receipt_beside(path: &Path) -> PathBuf {
+    receipt_name(path, Path::exists)
+}
+
+fn receipt_name(path: &Path, exists: impl Fn(&Path) -> bool) -> PathBuf {
+    let first = beside(path, "receipt.json");
+    if first != Path::new("stdin.receipt.json") || !exists(&first) {
+        return first;
+    }
+    let mut later = (2..NAMELESS_RECEIPTS_MAX)
+        .map(|number| PathBuf::from(format!("stdin.{number}.receipt.json")));
+    later.find(|path| !exists(path)).unwrap_or(first)
 }
 
 #[cfg(test)]
@@ -125,6 +146,20 @@ mod tests {
         assert_eq!(text_of(&utf16(0xFEFF, u16::to_le_bytes)), "value\nä.example\n");
         assert_eq!(text_of(&utf16(0xFEFF, u16::to_be_bytes)), "value\nä.example\n");
         assert_eq!(text_of(b"\xef\xbb\xbfvalue\n"), "value\n");
+    }
+
+    #[test]
+    fn the_receipt_of_an_earlier_push_from_standard_input_stays() {
+        let named = |path: &str, exists: &[&str]| {
+            let exists = |path: &Path| exists.iter().any(|known| path == Path::new(known));
+            receipt_name(Path::new(path), exists)
+        };
+        let (one, two) = ("stdin.receipt.json", "stdin.2.receipt.json");
+        assert_eq!(named("-", &[]), Path::new(one));
+        assert_eq!(named("-", &[one]), Path::new(two));
+        assert_eq!(named("/dev/fd/63", &[one, two]), Path::new("stdin.3.receipt.json"));
+        // A file's receipt is about the file, and the newest stands for it.
+        assert_eq!(named("a/f.csv", &["a/f.csv.receipt.json"]), Path::new("a/f.csv.receipt.json"));
     }
 
     #[test]

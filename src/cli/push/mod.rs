@@ -22,6 +22,7 @@ mod stream;
 mod summary;
 mod template;
 mod unknown_cases;
+mod utf16;
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,8 @@ Examples:
     export-results | liaison push - --format ndjson --tlp green --receipt receipt.json
 
 Files that are written beside FILE:
-  FILE.receipt.json   the node's signed receipt
+  FILE.receipt.json   the node's signed receipt; of stdin stdin.receipt.json, or the next name
+                      that is free: stdin.2.receipt.json
   FILE.rejected.csv   rows that were not taken: line, column, reason, and the row as it came;
                       correct it and push it (FILE.rejected.ndjson for NDJSON)
   FILE.dry-run.csv    the same report after --dry-run
@@ -325,7 +327,7 @@ fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
 
 impl PushArgs {
     fn receipt_path(&self) -> PathBuf {
-        self.receipt.clone().unwrap_or_else(|| self.beside("receipt.json"))
+        self.receipt.clone().unwrap_or_else(|| input::receipt_beside(&self.file))
     }
 
     /// Checks that receipt and report can be written where they belong.

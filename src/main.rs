@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use liaison::cli::{self, Cli, error::CliError};
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
@@ -18,7 +17,7 @@ static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 const LOG_VARIABLE: &str = "LIAISON_LOG";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {

@@ -109,7 +109,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
             format!("{} ({})", proposed.client, proposed.role),
             what,
             about,
-            act.wanted_roles.join(" and "),
+            waits_for(act),
         ];
         table.row(cells);
     }
@@ -260,6 +260,11 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
     }
 }
 
+/// The roles that must each still approve an act.
+pub(super) fn waits_for(act: &pb::ActView) -> String {
+    act.wanted_roles.join(" and ")
+}
+
 fn text(view: &pb::ActView) -> String {
     let proposed = view.proposed.clone().unwrap_or_default();
     let (what, about) = summary(view);
@@ -280,7 +285,7 @@ fn text(view: &pb::ActView) -> String {
         ("asked at", time_text(view.proposed_at_ms)),
         ("until", time_text(proposed.expires_at_ms)),
         ("decisions", decisions.collect::<Vec<_>>().join(", ")),
-        ("waits for", view.wanted_roles.join(" and ")),
+        ("waits for", waits_for(view)),
     ])
 }
 

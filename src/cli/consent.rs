@@ -416,7 +416,7 @@ async fn propose(
             ("may", may.clone()),
             ("of", of.clone()),
             ("until", until.clone()),
-            ("waits for", act.wanted_roles.join(" or ")),
+            ("waits for", super::acts::waits_for(&act)),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })

@@ -93,7 +93,7 @@ pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), Cli
         facts([
             ("act", act.proposal.to_string()),
             ("slots", slots_text(slots)),
-            ("waits for", act.wanted_roles.join(" or ")),
+            ("waits for", super::acts::waits_for(&act)),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })

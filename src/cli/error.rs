@@ -205,7 +205,7 @@ impl CliError {
             }
             Self::Node { source, .. } => node_fix(source.code()).map(str::to_owned),
             Self::Answer(_) => Some("compare `liaison --version` with the node's".into()),
-            Self::NotFound { .. } => Some("check the identifier; `liaison query` finds ids".into()),
+            Self::NotFound { .. } => Some(NOT_FOUND_FIX.into()),
             Self::Verification { .. } => {
                 Some("keep what you have and raise an incident; do not try again".into())
             }
@@ -303,6 +303,10 @@ fn node_cause(status: &tonic::Status) -> String {
     }
 }
 
+/// The way on from an id or name that is not known. A node's answer does not name the sort of thing.
+const NOT_FOUND_FIX: &str = "compare it with what is here: `liaison query` lists records and cases, \
+    `liaison acts list`, `liaison policy log` and `liaison partner list` the rest";
+
 const fn node_fix(code: Code) -> Option<&'static str> {
     match code {
         Code::Unauthenticated => {
@@ -311,7 +315,7 @@ const fn node_fix(code: Code) -> Option<&'static str> {
         Code::PermissionDenied => {
             Some("use a profile whose role may do this (--client FILE), or ask the policy officer")
         }
-        Code::NotFound => Some("check the identifier; `liaison query` finds ids"),
+        Code::NotFound => Some(NOT_FOUND_FIX),
         Code::Unavailable | Code::Aborted | Code::Cancelled => {
             Some("try again; nothing that was acknowledged is lost")
         }

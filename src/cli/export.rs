@@ -38,7 +38,7 @@ Examples:
   liaison audit export --out npa-export --client auditor.client
   liaison audit export npa --out november --from 2026-11-01 --to 2026-12-01
   liaison audit export npa --out for-the-court --case NPA-2026-0417
-  liaison audit verify npa-export --identity '41822 09377 55120 83014 26790 71158'
+  liaison audit verify npa-export --identity '41822 09379 55120 83013 26790 71154'
 
 Without a directory the node of the client profile is asked (role auditor). What it sends is
 written beside the folder first, about as large as the folder, and goes again; the folder appears

@@ -49,10 +49,12 @@ mod watch_log;
 mod why_not;
 mod witness;
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tonic::transport::Channel;
 
 use connection::Role;
@@ -71,6 +73,25 @@ pub struct Cli {
     pub global: GlobalOptions,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line and the environment; an error or a wish for help ends the process.
+    pub fn read() -> Self {
+        let command = without_empty_variables(Self::command(), |name| std::env::var_os(name));
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// An environment variable that is set to nothing counts as one that is not set.
+fn without_empty_variables(
+    command: clap::Command,
+    value_of: impl Fn(&OsStr) -> Option<OsString>,
+) -> clap::Command {
+    command.mut_args(|arg| match arg.get_env().and_then(&value_of) {
+        Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+        _ => arg,
+    })
 }
 
 /// Options that every command takes.
@@ -277,6 +298,14 @@ fn directory(context: &Context) -> Result<PathBuf, CliError> {
     })
 }
 
+/// For arguments whose absence asks for everything: an empty shell variable must not.
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty; give a value, or leave the argument out".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// For flags that take a time: RFC 3339, or a date which means its midnight in UTC.
 fn parse_time(text: &str) -> Result<crate::ident::Timestamp, String> {
     text.parse().map_err(|error: crate::ident::IdentError| error.to_string())
@@ -285,7 +314,6 @@ fn parse_time(text: &str) -> Result<crate::ident::Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -300,6 +328,56 @@ mod tests {
             };
             let shown = has_example(command) || command.get_subcommands().all(has_example);
             assert!(shown, "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn an_argument_that_would_ask_for_everything_if_it_were_left_out_is_not_empty() {
+        for arguments in [
+            &["query", ""][..],
+            &["query", " "],
+            &["query", "--case", ""],
+            &["query", "--domain", ""],
+            &["query", "--network", ""],
+            &["query", "--text", ""],
+            &["takedown", "status", ""],
+            &["push", "f.csv", "--case", ""],
+        ] {
+            let parsed = Cli::try_parse_from(["liaison"].iter().chain(arguments));
+            let error = parsed.map(drop).unwrap_err().to_string();
+            assert!(error.contains("it is empty"), "{arguments:?}: {error}");
+        }
+        assert!(Cli::try_parse_from(["liaison", "takedown", "status"]).is_ok());
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_if_it_were_not_set() {
+        let variable = |value: Option<&str>| {
+            let command = without_empty_variables(Cli::command(), |_| value.map(OsString::from));
+            let dir = command.get_arguments().find(|arg| arg.get_id() == "dir").cloned().unwrap();
+            dir.get_env().map(|name| name.to_owned())
+        };
+        assert_eq!(variable(Some("")), None);
+        assert_eq!(variable(Some("/srv/npa")), Some("LIAISON_DIR".into()));
+        assert_eq!(variable(None), Some("LIAISON_DIR".into()));
+    }
+
+    /// All help texts that stand behind the options of a command and those below it.
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        found.extend(command.get_after_help().map(ToString::to_string));
+        command.get_subcommands().for_each(|command| examples(command, found));
+    }
+
+    #[test]
+    fn the_numbers_in_examples_have_sound_check_digits() {
+        let mut texts = Vec::new();
+        examples(&Cli::command(), &mut texts);
+        let numbers: Vec<&str> =
+            texts.iter().flat_map(|text| text.split("--identity '").skip(1)).collect();
+        assert!(numbers.len() >= 3, "{numbers:?}");
+        for number in numbers {
+            let number = number.split('\'').next().unwrap();
+            assert!(number.parse::<crate::partner::HeardNumber>().is_ok(), "{number}");
         }
     }
 

@@ -393,7 +393,7 @@ fn applied_text(answer: &pb::ApplyPolicyResponse) -> String {
         ("proposed", format!("act {proposal}; nothing has changed yet")),
         bundle,
         ("change", change_text(answer.change()).to_owned()),
-        ("waits for", act.wanted_roles.join(" and ")),
+        ("waits for", acts::waits_for(act)),
     ]);
     format!(
         "{text}\n\nThey look at it with `liaison acts show {proposal}` and approve it with `liaison acts approve {proposal}`."

@@ -30,7 +30,7 @@ use crate::record::slots::{SlotMask, SlotNumber};
 /// Write the proof of one record: the record, its place in the journal, receipts, and cards.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  liaison audit prove 9f31c2…(64 digits) --dir npa\n  liaison audit prove 9f31c2… --withhold notes --file for-the-court.liaison-proof\n  liaison audit verify for-the-court.liaison-proof --identity '41822 09377 55120 83014 26790 71158'"
+    after_help = "Examples:\n  liaison audit prove 9f31c2…(64 digits) --dir npa\n  liaison audit prove 9f31c2… --withhold notes --file for-the-court.liaison-proof\n  liaison audit verify for-the-court.liaison-proof --identity '41822 09379 55120 83013 26790 71154'"
 )]
 pub struct ProveArgs {
     /// Record id, or its first digits, six at the least.

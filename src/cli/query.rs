@@ -9,7 +9,7 @@ use super::output::Format;
 use super::query_hint::nothing_found;
 use super::record_view::RecordText;
 use super::table::Table;
-use super::{Context, case, names, parse_time};
+use super::{Context, case, names, not_empty, parse_time};
 use crate::ident::{AgencyName, Timestamp};
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
@@ -31,15 +31,16 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct QueryArgs {
     /// A value of any type, as people write it; defanged forms are understood.
+    #[arg(value_parser = not_empty)]
     pub(super) value: Option<String>,
     /// This domain and everything below it.
-    #[arg(long)]
+    #[arg(long, value_parser = not_empty)]
     domain: Option<String>,
     /// Addresses and networks within this network, and networks that contain it.
-    #[arg(long)]
+    #[arg(long, value_parser = not_empty)]
     network: Option<String>,
     /// Reference or series id of a case; of the id the first digits are enough, six at the least.
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_parser = not_empty)]
     pub(super) case: Option<String>,
     /// Only this kind, for example indicator.
     #[arg(long, value_parser = names::parse::<pb::Kind>)]
@@ -54,7 +55,7 @@ pub struct QueryArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// Words that must all occur in titles or notes.
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", value_parser = not_empty)]
     pub(super) text: Option<String>,
     /// Superseded revisions too.
     #[arg(long)]
@@ -200,7 +201,8 @@ pub(super) fn table() -> Table {
 
 /// A record as a row of that table.
 pub(super) fn row(record: &RecordText) -> [String; 7] {
-    let remarks = record.remarks().into_iter().map(str::to_owned).chain(record.handling());
+    let remarks = record.remarks().into_iter().map(str::to_owned);
+    let remarks = remarks.chain(record.erased()).chain(record.handling());
     let remarks: String = remarks.map(|remark| format!(" [{remark}]")).collect();
     [
         record.created(),
@@ -225,8 +227,8 @@ mod tests {
         table.row(row(&RecordText::from_view(&view())));
         assert_eq!(
             table.to_text(),
-            "CREATED                   KIND             ORIGINATOR   TLP           WHAT                                  CONFIDENCE  ID\n\
-             2025-11-22T08:26:40.000Z  takedown-result  dcu.example  AMBER+STRICT  domain evil.example down [withdrawn]          80  cdcdcdcdcdcd"
+            "CREATED                   KIND             ORIGINATOR   TLP           WHAT                                                    CONFIDENCE  ID\n\
+             2025-11-22T08:26:40.000Z  takedown-result  dcu.example  AMBER+STRICT  domain evil.example down [withdrawn] [erased: country]          80  cdcdcdcdcdcd"
         );
     }
 

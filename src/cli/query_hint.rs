@@ -24,9 +24,12 @@ fn about_value(text: &str) -> String {
         );
     }
     if let Some((host, port)) = host_and_port(text) {
+        // An IPv6 address stands in brackets before a port, and nowhere else.
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let flag = if is(ValueType::Ip, host) { "--network" } else { "--domain" };
         return format!(
-            "{text} is a host with a port, and records have the host or a URL; ask for {host}, for \
-             --domain {host}, or for a URL such as tcp://{host}:{port}"
+            "{text} is a host with a port, and records have the host or a URL; ask for {bare}, for \
+             {flag} {bare}, or for a URL such as tcp://{host}:{port}"
         );
     }
     let readings = readings(text);
@@ -92,7 +95,13 @@ mod tests {
     fn a_search_that_finds_nothing_says_what_to_ask_instead() {
         for (arguments, part) in [
             (&["evil.example:8080"][..], "a host with a port, and records have the host or a URL"),
-            (&["192.0.2.1:443"], "--domain 192.0.2.1, or for a URL such as tcp://192.0.2.1:443"),
+            (&["evil.example:8080"], "for --domain evil.example, or"),
+            (&["192.0.2.1:443"], "--network 192.0.2.1, or for a URL such as tcp://192.0.2.1:443"),
+            (
+                &["[2001:db8::77]:443"],
+                "ask for 2001:db8::77, for --network 2001:db8::77, or for a URL such as \
+                 tcp://[2001:db8::77]:443",
+            ),
             (&["*.evil.example"], "--domain evil.example"),
             (&["64500"], "looked for asn AS64500, app-id 64500"),
             (&["81312345678"], "begins with + and the country code"),

@@ -12,6 +12,9 @@ use crate::pb;
 /// Hexadecimal digits of an id in a table; the whole is in the JSON.
 pub(super) const SHORT_ID_DIGITS: usize = 12;
 
+/// Erased fields that a line of a table names; of more it gives the number.
+const ERASED_NAMES_MAX: usize = 3;
+
 /// A record view, read once.
 pub(super) struct RecordText {
     pub(super) id: String,
@@ -128,6 +131,17 @@ impl RecordText {
             .into_iter()
             .filter(|name| self.view[*name] == Value::Bool(true))
             .collect()
+    }
+
+    /// A remark about fields that were erased, so that no table shows one as empty.
+    pub(super) fn erased(&self) -> Option<String> {
+        match &self.slots_in("erased")[..] {
+            [] => None,
+            names if names.len() <= ERASED_NAMES_MAX => {
+                Some(format!("erased: {}", names.join(", ")))
+            }
+            names => Some(format!("erased: {} fields", names.len())),
+        }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -256,6 +270,7 @@ pub(crate) mod tests {
         assert_eq!(states, ["open", "open", "empty", "open", "withheld", "erased"]);
         assert_eq!(text.slots_in("withheld"), ["provider"]);
         assert_eq!(text.slots_in("erased"), ["country"]);
+        assert_eq!(text.erased().as_deref(), Some("erased: country"));
         assert_eq!(text.slots[1].class, "core");
     }
 

@@ -148,7 +148,7 @@ async fn propose(args: BundleArgs, released: bool, context: &Context) -> Result<
             ("partner", partner.to_string()),
             ("held for", held_for.to_string()),
             ("records", grouped(records)),
-            ("waits for", act.wanted_roles.join(" or ")),
+            ("waits for", super::acts::waits_for(&act)),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })

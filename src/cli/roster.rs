@@ -204,8 +204,12 @@ pub(super) fn outcome(act: Option<&pb::ActView>) -> String {
     act.map_or_else(
         || "in force".to_owned(),
         |act| {
-            let (number, roles) = (act.proposal, act.wanted_roles.join(" or "));
-            format!("waits for a second person ({roles}): liaison acts approve {number}")
+            let (number, roles) = (act.proposal, super::acts::waits_for(act));
+            let persons = match act.wanted_roles.len() {
+                0 | 1 => "a second person",
+                _ => "further persons",
+            };
+            format!("waits for {persons} ({roles}): liaison acts approve {number}")
         },
     )
 }
@@ -248,6 +252,12 @@ mod tests {
         assert_eq!(
             outcome(Some(&act)),
             "waits for a second person (policy-officer): liaison acts approve 17"
+        );
+        let both = vec!["data-protection-officer".into(), "policy-officer".into()];
+        assert_eq!(
+            outcome(Some(&pb::ActView { wanted_roles: both, ..act })),
+            "waits for further persons (data-protection-officer and policy-officer): liaison acts \
+             approve 17"
         );
     }
 }

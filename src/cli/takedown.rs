@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::output::Format;
 use super::schema::{self, Absent};
 use super::table::{Table, facts, grouped};
-use super::{Context, case};
+use super::{Context, case, not_empty};
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
 
@@ -22,6 +22,7 @@ pub enum TakedownCommand {
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     /// Reference of the case, or its series id or the first digits of that; all results without one.
+    #[arg(value_parser = not_empty)]
     case: Option<String>,
     /// What to count by.
     #[arg(long, value_enum, default_value = "status")]

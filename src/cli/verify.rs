@@ -32,7 +32,7 @@ pub enum AuditCommand {
 /// checkpoints, feeds, receipts and every disclosure against its policy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  liaison audit verify npa --identity '41822 09377 55120 83014 26790 71158'\n  liaison audit verify 9f31c2….liaison-proof --card originator.txt\n\nFor a proof, number and card are the originator's. Exit code 6 means that verification failed, and nothing else."
+    after_help = "Example:\n  liaison audit verify npa --identity '41822 09379 55120 83013 26790 71154'\n  liaison audit verify 9f31c2….liaison-proof --card originator.txt\n\nFor a proof, number and card are the originator's. Exit code 6 means that verification failed, and nothing else."
 )]
 pub struct VerifyArgs {
     /// The node's directory, a copy of it, an export or a part, or a proof that `audit prove` wrote.

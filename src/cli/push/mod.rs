@@ -111,7 +111,7 @@ pub struct PushArgs {
     #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(0..=100))]
     confidence: u32,
     /// Reference of the case.
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_parser = crate::cli::not_empty)]
     case: Option<String>,
     /// Type of all values, where there is no column type.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
@@ -172,7 +172,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     }
     // Before anything is sent: a row that the node took without a receipt cannot be shown to anybody.
     args.check_room()?;
-    let channel = context.channel(&[Role::VendorTool, Role::Analyst]).await?;
+    let channel = context.channel(&args.natural_roles()).await?;
     let mut template = args.template();
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
         template.case_series = Some(case::series_of(reference, channel.clone(), context).await?);
@@ -326,6 +326,15 @@ fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
 }
 
 impl PushArgs {
+    /// The roles that may push, the most fitting first: an indicator's case is looked up, which a vendor tool
+    /// may not.
+    const fn natural_roles(&self) -> [Role; 2] {
+        match (self.kind, &self.case) {
+            (pb::Kind::Indicator, Some(_)) => [Role::Analyst, Role::VendorTool],
+            _ => [Role::VendorTool, Role::Analyst],
+        }
+    }
+
     fn receipt_path(&self) -> PathBuf {
         self.receipt.clone().unwrap_or_else(|| input::receipt_beside(&self.file))
     }

@@ -390,3 +390,16 @@ async fn a_file_of_bad_rows_only_needs_no_answer() {
     assert_eq!(error.exit().code(), 7);
     assert!(!bench.path("f.csv.receipt.json").exists());
 }
+
+#[test]
+fn a_push_of_indicators_with_a_case_takes_an_analysts_profile_first() {
+    let first = |more: &[&str]| {
+        let words = ["liaison", "push", "f.csv", "--tlp", "amber"];
+        let cli = Cli::try_parse_from(words.iter().chain(more)).unwrap();
+        let Command::Push(args) = cli.command else { panic!() };
+        args.natural_roles()[0]
+    };
+    assert_eq!(first(&["--kind", "indicator", "--case", "OP-1"]), Role::Analyst);
+    assert_eq!(first(&["--kind", "indicator"]), Role::VendorTool);
+    assert_eq!(first(&["--case", "OP-1"]), Role::VendorTool);
+}

@@ -393,6 +393,7 @@ async fn propose(
         .await
         .map_err(CliError::node("propose the consent"))?;
     let act = answer.into_inner().act.unwrap_or_default();
+    let waits_for = super::acts::waits_for(&act);
     let proposed = act.proposed.unwrap_or_default().act.and_then(|act| act.act);
     let Some(pb::act::Act::GrantConsent(granted)) = proposed else {
         let fix = "is the node of another version? `liaison acts list` shows the act";
@@ -416,7 +417,7 @@ async fn propose(
             ("may", may.clone()),
             ("of", of.clone()),
             ("until", until.clone()),
-            ("waits for", super::acts::waits_for(&act)),
+            ("waits for", waits_for.clone()),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })

@@ -355,7 +355,7 @@ mod tests {
         let variable = |value: Option<&str>| {
             let command = without_empty_variables(Cli::command(), |_| value.map(OsString::from));
             let dir = command.get_arguments().find(|arg| arg.get_id() == "dir").cloned().unwrap();
-            dir.get_env().map(|name| name.to_owned())
+            dir.get_env().map(ToOwned::to_owned)
         };
         assert_eq!(variable(Some("")), None);
         assert_eq!(variable(Some("/srv/npa")), Some("LIAISON_DIR".into()));

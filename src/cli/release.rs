@@ -129,6 +129,7 @@ async fn propose(args: BundleArgs, released: bool, context: &Context) -> Result<
         .map_err(CliError::node("propose the decision"))?
         .into_inner();
     let act = answer.act.unwrap_or_default();
+    let waits_for = super::acts::waits_for(&act);
     let proposed = act.proposed.unwrap_or_default().act.and_then(|act| act.act);
     let records = match proposed {
         Some(pb::act::Act::Release(release)) => release.records,
@@ -148,7 +149,7 @@ async fn propose(args: BundleArgs, released: bool, context: &Context) -> Result<
             ("partner", partner.to_string()),
             ("held for", held_for.to_string()),
             ("records", grouped(records)),
-            ("waits for", super::acts::waits_for(&act)),
+            ("waits for", waits_for.clone()),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })

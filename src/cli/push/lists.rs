@@ -29,7 +29,7 @@ pub(super) fn references(text: &str) -> Result<Vec<&str>, String> {
     let found: Vec<&str> = text.split_whitespace().collect();
     let is_url = |reference: &&str| reference.contains("://");
     match found.iter().find(|reference| !is_url(reference)) {
-        Some(part) if found.iter().any(|reference| is_url(&reference)) => Err(format!(
+        Some(part) if found.iter().any(|reference| is_url(reference)) => Err(format!(
             "blanks separate references, and {part:?} has no scheme; write a blank in a URL as %20, \
              and other words in the notes"
         )),

@@ -184,7 +184,7 @@ impl Node {
                         let pause = if published.await? {
                             progress = after;
                             retries = Retries::default();
-                            lapsed.then(|| lapses.pause(Instant::now())).unwrap_or_default()
+                            if lapsed { lapses.pause(Instant::now()) } else { Duration::ZERO }
                         } else {
                             retries.pause()
                         };

@@ -89,7 +89,9 @@ impl Transaction<'_> {
             superseded: &superseded,
         };
         if let Some(head) = erasure.put(head, &mut self.group.changes) {
-            self.group.series.insert((header.series, header.originator.clone()), head);
+            let series = (header.series, header.originator.clone());
+            self.group.barred.insert(series.clone(), erasure.barred_after());
+            self.group.series.insert(series, head);
         }
         let staged = StagedRecord {
             record: erased,
@@ -135,12 +137,8 @@ impl Transaction<'_> {
         series: SeriesId,
         originator: &AgencyName,
     ) -> Result<SlotMask, JournalError> {
-        let key = erasure_index::barred_key(series, originator);
-        let of_group = self.group.changes.iter().rev().find(|change| {
-            change.table == Table::Disclosures && *change.key == *key && change.value.is_some()
-        });
-        match of_group.and_then(|change| change.value.as_deref()) {
-            Some(value) => erasure_index::slots_of(value),
+        match self.group.barred.get(&(series, originator.clone())) {
+            Some(slots) => Ok(*slots),
             None => self.view.barred_slots(series, originator),
         }
     }

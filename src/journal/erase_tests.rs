@@ -28,6 +28,8 @@ const SALT: [u8; 16] = *b"saltthatmustgo!!";
 /// Slots of an indicator.
 pub(super) const VALUE: u32 = 1 << 2;
 pub(super) const TITLE: u32 = 1 << 7;
+/// It is empty.
+const NOTES: u32 = 1 << 11;
 
 /// A disk that, once told, lets nothing be written at the start of a file: batches go on, the first
 /// step of an overwriting does not.
@@ -263,6 +265,63 @@ fn one_field_goes_and_the_others_are_still_found() {
     let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
     assert_eq!(kept.record.erased_slots().bits(), VALUE | 1 << 3);
     assert_eq!(kept.erasures.len(), 2);
+}
+
+#[test]
+fn an_erasure_changes_no_search_term_but_those_of_what_it_erases() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let record = indicator();
+    journal.accept(&record);
+    let id = record.id();
+    journal.commit(move |tx| {
+        tx.erase(&id, SlotMask::from_bits(NOTES), &ground())?;
+        let searched = |tx: &Transaction<'_>| {
+            let changes = tx.group.changes.iter();
+            let terms = changes.filter(|change| change.table == Table::Search);
+            terms.map(|change| change.value.is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(searched(tx), [false; 0], "an empty slot has no terms");
+        tx.erase(&id, SlotMask::from_bits(TITLE), &ground())?;
+        assert_eq!(searched(tx), [false; 2], "the two words go and nothing is put again");
+        Ok(())
+    });
+    assert_eq!((journal.finds(SECRET), journal.finds("kept"), journal.finds("words")), (1, 0, 0));
+}
+
+#[test]
+fn slots_erased_by_a_job_are_barred_for_the_next_one_unless_the_job_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let record = indicator();
+    journal.accept(&record);
+    let id = record.id();
+    let barred = {
+        let header = record.header();
+        let (series, originator) = (header.series, header.originator.clone());
+        move |tx: &Transaction<'_>| tx.barred(series, &originator).map(SlotMask::bits)
+    };
+    let (in_job, in_next) = (barred.clone(), barred.clone());
+    journal.runtime.block_on(async {
+        let refused = journal.ledger.enqueue(move |tx| {
+            tx.erase(&id, SlotMask::from_bits(NOTES), &ground())?;
+            assert_eq!(in_job(tx)?, NOTES);
+            Err::<(), _>(super::JournalError::EntryTooLarge { found: 1 })
+        });
+        let refused = refused.await.unwrap();
+        let erased = journal.ledger.enqueue(move |tx| {
+            assert_eq!(in_next(tx)?, 0, "what the refused job staged was taken back");
+            tx.erase(&id, SlotMask::from_bits(TITLE), &ground())?;
+            tx.erase(&id, SlotMask::from_bits(VALUE), &ground()).map(drop)
+        });
+        let erased = erased.await.unwrap();
+        assert!(refused.await.unwrap().is_err());
+        erased.await.unwrap().unwrap();
+    });
+    journal.commit(move |tx| {
+        assert_eq!(barred(tx)?, TITLE | VALUE);
+        Ok(())
+    });
 }
 
 #[test]

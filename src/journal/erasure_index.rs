@@ -4,7 +4,7 @@
 //! field ever stands in these keys or values.
 
 use super::JournalError;
-use super::index::{RecordPlace, SeriesHead};
+use super::index::{self, RecordPlace, SeriesHead};
 use super::search;
 use super::state::FeedNumber;
 use super::tag::Tag;
@@ -17,7 +17,6 @@ use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{Change, Marker, Position, Table};
 use prost::Message as _;
-use std::collections::BTreeSet;
 
 const SUPERSEDED: u8 = Tag::Superseded as u8;
 const ERASURE_OF: u8 = Tag::ErasureOf as u8;
@@ -310,35 +309,41 @@ impl Erasure<'_> {
         if head.id == *self.id {
             head.fingerprint = None;
         }
-        // Past its time a value may be collected anew; for any other ground it may not.
-        if self.note.basis != ErasureBasis::Retention {
+        if self.bars() {
             head.barred = true;
-            let barred = self.barred.or(self.note.slots).bits().to_be_bytes().to_vec();
+            let barred = self.barred_after().bits().to_be_bytes().to_vec();
             changes.push(change(barred_key(*series, originator), barred));
         }
-        changes.push(super::index::put_series(*series, originator, &head));
+        changes.push(index::put_series(*series, originator, &head));
         Some(head)
     }
 
+    /// Past its time a value may be collected anew; for any other ground it may not.
+    fn bars(&self) -> bool {
+        self.note.basis != ErasureBasis::Retention
+    }
+
+    /// Returns the slots of the series that may not come back from now on.
+    pub fn barred_after(&self) -> SlotMask {
+        if self.bars() { self.barred.or(self.note.slots) } else { self.barred }
+    }
+
+    /// Where the content before is known, the index has its terms, and those that are left stay as they
+    /// are. Empty slots have none.
     fn put_terms(&self, changes: &mut Vec<Change>) {
-        let after = self.after.map(terms).unwrap_or_default();
-        let before = self.before.map(terms).unwrap_or_default();
-        for term in before.difference(&after) {
-            let key = search::key(term.clone(), self.accepted);
-            changes.push(Change::delete(Table::Search, key));
-        }
-        for term in after {
-            changes.push(Change::put(Table::Search, search::key(term, self.accepted), Vec::new()));
+        match (self.before, self.after) {
+            (Some(before), Some(after)) => {
+                if !before.is_empty(self.note.slots) {
+                    index::put_terms_after(before, after, self.accepted, changes);
+                }
+            }
+            (Some(before), None) => search::terms_of(before, |term| {
+                changes.push(Change::delete(Table::Search, search::key(term, self.accepted)));
+            }),
+            (None, Some(after)) => index::put_terms(after, self.accepted, changes),
+            (None, None) => {}
         }
     }
-}
-
-fn terms(record: &Verified) -> BTreeSet<Vec<u8>> {
-    let mut terms = BTreeSet::new();
-    search::terms_of(record, |term| {
-        terms.insert(term);
-    });
-    terms
 }
 
 /// The place of a record once it was erased.

@@ -104,6 +104,7 @@ impl Group {
         self.disclosures.mark();
         self.marked.mark();
         self.provenance.mark();
+        self.barred.mark();
         self.replaced = Replaced::default();
         Savepoint {
             frontier: frontier.clone(),
@@ -145,6 +146,7 @@ impl Group {
         self.disclosures.take_back();
         self.marked.take_back();
         self.provenance.take_back();
+        self.barred.take_back();
         let Replaced { feeds, superseded } = std::mem::take(&mut self.replaced);
         for (number, before) in feeds.into_iter().rev() {
             match (before, self.feeds.get_mut(&number)) {

@@ -126,6 +126,8 @@ pub(super) struct Group {
     pub(super) marked: StagedMap<RecordId, RecordPlace>,
     /// The slots that partners gave of records that are here by another's leave.
     pub(super) provenance: StagedMap<(RecordId, PartnerNumber), SlotMask>,
+    /// The slots of series that may not come back, where the group erased some.
+    pub(super) barred: StagedMap<(SeriesId, AgencyName), SlotMask>,
     /// Content that an erasure would have to overwrite too.
     pub(super) superseded: Vec<(RecordId, OldFrame)>,
     /// Content to be overwritten once the group is durable.
@@ -156,6 +158,7 @@ impl Group {
         self.changes.clear();
         self.marked.clear();
         self.provenance.clear();
+        self.barred.clear();
         self.superseded.clear();
         self.overwrites.clear();
         self.replaced = Replaced::default();

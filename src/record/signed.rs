@@ -372,6 +372,12 @@ impl Verified {
         }
     }
 
+    /// Returns whether none of these slots has content here: each is empty, withheld or erased.
+    pub fn is_empty(&self, slots: SlotMask) -> bool {
+        let has_content = |slot: &SlotNumber| self.slot_bytes(*slot).is_some();
+        !SlotNumber::of(self.kind()).any(|slot| slots.contains(slot) && has_content(&slot))
+    }
+
     fn row_with(&self, rule: impl Fn(Rule) -> bool) -> Option<&Bytes> {
         let number = SlotNumber::of(self.kind()).find(|slot| rule(slot.spec(self.kind()).rule))?;
         self.slot_bytes(number)

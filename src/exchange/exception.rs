@@ -25,6 +25,8 @@ pub enum Reason {
     HeldAsEvidence,
     /// The duty was not ordered by somebody who may order it.
     NotOrdered,
+    /// The batch had made the receiver write as much as one batch may before the entry's turn came.
+    OverLimit,
 }
 
 impl Reason {
@@ -32,7 +34,11 @@ impl Reason {
     /// nothing was sent, or where a hold keeps a duty.
     pub const fn is_refusal(self) -> bool {
         match self {
-            Self::Malformed | Self::Signature | Self::Policy | Self::NotOrdered => true,
+            Self::Malformed
+            | Self::Signature
+            | Self::Policy
+            | Self::NotOrdered
+            | Self::OverLimit => true,
             Self::NotSupplied | Self::HeldAsEvidence => false,
         }
     }
@@ -103,6 +109,7 @@ impl From<Reason> for pb::ExceptionReason {
             Reason::NotSupplied => Self::NotSupplied,
             Reason::HeldAsEvidence => Self::HeldAsEvidence,
             Reason::NotOrdered => Self::NotOrdered,
+            Reason::OverLimit => Self::OverLimit,
         }
     }
 }
@@ -128,6 +135,7 @@ impl TryFrom<i32> for Reason {
             Ok(pb::ExceptionReason::NotSupplied) => Self::NotSupplied,
             Ok(pb::ExceptionReason::HeldAsEvidence) => Self::HeldAsEvidence,
             Ok(pb::ExceptionReason::NotOrdered) => Self::NotOrdered,
+            Ok(pb::ExceptionReason::OverLimit) => Self::OverLimit,
             Ok(pb::ExceptionReason::Unspecified) | Err(_) => {
                 return Err(ExceptionError::Reason(reason));
             }

@@ -293,6 +293,11 @@ impl Transaction<'_> {
         Ok(self.located(id)?.and_then(|located| located.place.given))
     }
 
+    /// Bytes that the jobs of this group staged so far; a job takes the difference to when it began.
+    pub fn staged_bytes(&self) -> usize {
+        self.group.batch.bytes()
+    }
+
     pub(super) fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
         let frame = self.group.batch.len();
         self.group.batch.content(&[content])?;

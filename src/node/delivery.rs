@@ -421,6 +421,10 @@ fn exception_in_words(reason: pb::ExceptionReason, agency: &AgencyName) -> (&'st
         Reason::NotOrdered => {
             ("the duty was not ordered by its originator", format!("ask {agency}"))
         }
+        Reason::OverLimit => (
+            "the batch asked it to write more than one batch may",
+            "nothing: it is offered again".to_owned(),
+        ),
     }
 }
 

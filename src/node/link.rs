@@ -115,6 +115,7 @@ impl Node {
                 Reason::NotSupplied => "record not supplied",
                 Reason::HeldAsEvidence => "duty on a record under a hold",
                 Reason::NotOrdered => "duty without an order",
+                Reason::OverLimit => "entry beyond what one batch may make this node write",
             });
         }
     }

@@ -1,18 +1,19 @@
 //! A batch of the feed to a partner at the moment of sending: what policy still allows of each entry.
 
 use super::disclose::Discloser;
-use crate::exchange::{Allowed, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
+use crate::ident::RecordId;
 use crate::journal::entry;
 use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::record::slots::SlotMask;
-use bytes::Bytes;
 use prost::Message as _;
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
-/// policy still allows of each record now.
+/// policy still allows of each record now. What the partner writes again counts as if it were sent; where the
+/// first head is beyond that, the run ends there: it was within that when it was published.
 pub(super) fn load_batch(
     view: &View,
     feed: FeedNumber,
@@ -23,32 +24,44 @@ pub(super) fn load_batch(
     let missing = || JournalError::Index(format!("no feed head above {start}"));
     let (mut end, mut note) = view.feed_head(feed, start, most)?.ok_or_else(missing)?;
     discloser.begin();
-    let mut batch = fill_batch(view, feed, discloser, start..end, note)?;
-    while batch.encoded_len() > BATCH_BYTES_MAX {
-        let smaller = view.feed_head(feed, start, end - 1)?.ok_or_else(missing)?;
-        (end, note) = smaller;
-        batch = fill_batch(view, feed, discloser, start..end, note)?;
+    let mut spacing = HeadSpacing::default();
+    let mut is_full = false;
+    let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
+    for (index, bytes) in (start..).zip(view.feed_entries(feed, start..end)?) {
+        let entry = entry::decode_feed(index, &bytes)?;
+        // A damaged record is not sent either; the partner says so, and gets it once it can be read.
+        let envelope = unless_damaged(envelope_for(view, discloser, &entry))?.unwrap_or_default();
+        let content = envelope.encoded_len().max(bytes_written_again(view, &entry)?);
+        let beyond = bytes.len().saturating_sub(RECORD_ENTRY_BYTES_MAX);
+        is_full |= !spacing.admits_bytes(content + beyond);
+        if is_full && let Some(head) = view.feed_head(feed, start, index)? {
+            (end, note) = head;
+            break;
+        }
+        entries.push(bytes);
+        envelopes.push(envelope);
     }
-    Ok((batch, view.feed(feed)?.root_at(end)?))
+    let count = usize::try_from(end - start).unwrap_or(usize::MAX);
+    entries.truncate(count);
+    envelopes.truncate(count);
+    Ok((pb::FeedBatch { start, entries, envelopes, note }, view.feed(feed)?.root_at(end)?))
 }
 
-fn fill_batch(
-    view: &View,
-    feed: FeedNumber,
-    discloser: &mut Discloser,
-    range: std::ops::Range<u64>,
-    note: Bytes,
-) -> Result<pb::FeedBatch, JournalError> {
-    let start = range.start;
-    let entries = view.feed_entries(feed, range)?;
-    let mut envelopes = Vec::with_capacity(entries.len());
-    for (index, bytes) in (start..).zip(&entries) {
-        let entry = entry::decode_feed(index, bytes)?;
-        // A damaged record is not sent either; the partner says so, and gets it once it can be read.
-        let envelope = unless_damaged(envelope_for(view, discloser, &entry))?;
-        envelopes.push(envelope.unwrap_or_default());
+/// The most bytes of a record that an entry makes the partner write again, beside what is sent of it. An order
+/// to erase, or more of a record, needs nothing of one that cannot be read here.
+fn bytes_written_again(view: &View, entry: &pb::FeedEntry) -> Result<usize, JournalError> {
+    match entry.action() {
+        pb::FeedAction::Erase | pb::FeedAction::Revise => {
+            envelope_bytes_max(view, &entry::record_id(&entry.record_id)?)
+        }
+        _ => Ok(0),
     }
-    Ok(pb::FeedBatch { start, entries, envelopes, note })
+}
+
+/// Bytes of an envelope with everything that is here of a record; 0 if it is not here or cannot be read.
+pub(super) fn envelope_bytes_max(view: &View, id: &RecordId) -> Result<usize, JournalError> {
+    let here = unless_damaged(view.record(id))?.flatten();
+    Ok(here.map_or(0, |record| record.envelope_bytes_max()))
 }
 
 /// The moment of sending: what was disclosed goes only if policy allows all of it now. Otherwise the
@@ -83,4 +96,90 @@ fn envelope_for(
         true => record.redacted(slots.and(open)),
         false => pb::Envelope::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::BATCH_BYTES_MAX;
+    use crate::ident::KeyId;
+    use crate::journal::transaction::Origin;
+    use crate::node::disclose::interference_tests::{Store, now, partner, secret};
+    use crate::pb::draft::Content;
+    use crate::record::draft::{self, Draft, Place};
+    use bytes::Bytes;
+    use ed25519_dalek::SigningKey;
+    use std::sync::Arc;
+
+    const TEXT_BYTES: usize = 45_000;
+    const RECORDS: u8 = 60;
+
+    /// Accepts a large record; gives an entry that orders the title of it erased.
+    fn order(store: &Store, n: u8) -> pb::FeedEntry {
+        let marking = pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        };
+        let note = pb::Note { text: "x".repeat(TEXT_BYTES), ..pb::Note::default() };
+        let draft = pb::Draft {
+            marking: Some(marking),
+            key: format!("note {n}"),
+            content: Some(Content::Note(note)),
+            ..pb::Draft::default()
+        };
+        let draft = Draft::try_from(draft).unwrap();
+        let place = Place::first(draft.series(&secret()));
+        let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || [n; 16]);
+        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        let record = draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0);
+        let id = record.id();
+        let record = Arc::new(record);
+        store.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+        pb::FeedEntry {
+            action: pb::FeedAction::Erase.into(),
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            open_slots: 0b10,
+            policy_version: 1,
+            at_ms: now().unix_ms().unsigned_abs(),
+            ..pb::FeedEntry::default()
+        }
+    }
+
+    fn publish(store: &Store, entries: Vec<pb::FeedEntry>) {
+        let progress = store.written();
+        store.commit(move |tx| tx.publish(&partner(), &entries, None, progress, 0));
+    }
+
+    /// Entries of each batch from an index on.
+    fn batches(store: &mut Store, mut from: u64, end: u64) -> Vec<usize> {
+        let (_, mut discloser) = store.take_discloser();
+        let (view, mut counts) = (store.ledger.view(), Vec::new());
+        while from < end {
+            let (batch, _) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
+            counts.push(batch.entries.len());
+            from += batch.entries.len() as u64;
+        }
+        counts
+    }
+
+    #[test]
+    fn a_batch_ends_before_it_makes_the_partner_write_more_again_than_a_batch_may_hold() {
+        let mut store = Store::new();
+        store.change_partner(true);
+        let orders: Vec<_> = (1..=RECORDS).map(|n| order(&store, n)).collect();
+        for order in &orders {
+            publish(&store, vec![order.clone()]);
+        }
+        let end = u64::from(RECORDS);
+        let counts = batches(&mut store, 0, end);
+        assert_eq!(counts.iter().sum::<usize>(), orders.len());
+        assert!(counts.iter().all(|count| count * TEXT_BYTES <= BATCH_BYTES_MAX), "{counts:?}");
+        assert_eq!(counts.len(), 2, "{counts:?}");
+
+        // Where there is no earlier head, the feed still goes on.
+        publish(&store, orders.clone());
+        publish(&store, orders[..1].to_vec());
+        assert_eq!(batches(&mut store, end, 2 * end + 1), [orders.len(), 1]);
+    }
 }

@@ -267,6 +267,7 @@ const fn reason_in_words(reason: pb::ExceptionReason) -> &'static str {
         Reason::NotSupplied => "not supplied",
         Reason::HeldAsEvidence => "held as evidence",
         Reason::NotOrdered => "not ordered",
+        Reason::OverLimit => "more than one batch may make it write",
     }
 }
 

@@ -4,6 +4,7 @@
 //! before the receipt for the batch can leave. What is not carried out is an exception of the receipt.
 
 use super::consents;
+use super::erase::PartLimit;
 use super::keyring::Keys;
 use super::policies::{Rules, record_facts};
 use crate::exchange::{
@@ -23,12 +24,25 @@ use crate::policy::{Moment, PartnerFacts};
 use crate::record::header::Header;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
+use crate::record::stored;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Verdicts on acceptance kept; then all are forgotten.
 const ACCEPTS_MAX: usize = 16_384;
+
+/// Bytes that one batch makes the writer stage before the entries left are refused; the entry that is carried
+/// out then may come on top. New records alone never come to so many: an envelope is stored about twice.
+const STAGED_BYTES_MAX: usize = PartLimit::OF_A_JOB.bytes;
+
+/// Bytes of the records that the orders of one batch make the writer read: 1,024 of 64 KiB. An order that has
+/// nothing to erase makes it write nothing.
+const READ_BYTES_MAX: usize = 64 << 20;
+
+/// The text of the refusal.
+const OVER_LIMIT: &str =
+    "the entries before it in the batch make this node write as much as one batch may";
 
 /// What this node decides on the records that a partner sends.
 pub(super) struct Accepting {
@@ -99,6 +113,10 @@ struct Taking<'a, 'tx> {
     refused: Vec<Exception>,
     also_given: Vec<AlsoGiven>,
     erased: bool,
+    /// Bytes that were staged when the job began.
+    begun_at: usize,
+    /// Bytes of the records that its orders read.
+    read: usize,
 }
 
 pub(super) fn take_in(
@@ -113,9 +131,11 @@ pub(super) fn take_in(
     if held.is_none_or(|held| held.get() != checked.start.get()) {
         return Ok(TakenIn::Overtaken);
     }
+    let begun_at = tx.staged_bytes();
     tx.receive_entries(agency, checked.start.get(), &checked.entries)?;
     let (keys, refused, also_given) = (OnceCell::new(), Vec::new(), Vec::new());
-    let mut taking = Taking { tx, agency, number, keys, refused, also_given, erased: false };
+    let mut taking =
+        Taking { tx, agency, number, keys, refused, also_given, erased: false, begun_at, read: 0 };
     let mut incoming = incoming.into_iter();
     for taken in checked.taken {
         taking.take(taken, &mut incoming)?;
@@ -160,6 +180,9 @@ impl Taking<'_, '_> {
             }
             (FeedAction::Erased, _) => self.on_report(&entry, at)?,
             (_, Some(record)) => match incoming.next() {
+                Some(incoming) if incoming.feed_index == index.get() && self.is_full() => {
+                    over_limit()
+                }
                 Some(incoming) if incoming.feed_index == index.get() => {
                     let duty = self.on_record(record.header(), is_accepted)?;
                     if duty == Duty::CarryOut {
@@ -183,18 +206,28 @@ impl Taking<'_, '_> {
         self.refused.push(Exception::new(index, reason, detail));
     }
 
+    /// Whether what may make the writer write a record anew is refused from here on, so that a batch never comes
+    /// to more than a job may stage and is never in the way of others for long. Whoever sent it sends it again.
+    fn is_full(&self) -> bool {
+        self.tx.staged_bytes() - self.begun_at >= STAGED_BYTES_MAX || self.read >= READ_BYTES_MAX
+    }
+
     fn keys(&self) -> &Keys {
         self.keys.get_or_init(|| Keys::of(self.tx.state()))
     }
 
     /// Erases everything that is ordered, also what never came: so it can't come later.
     fn on_order(&mut self, entry: &FeedEntry, at: At<'_>) -> Result<Duty, JournalError> {
+        if self.is_full() {
+            return Ok(over_limit());
+        }
         let id = &entry.record;
         let gave = self.tx.given_by(id, self.number)?;
         let held = match gave {
             Some(_) => self.tx.record(id)?.zip(self.tx.marks(id)?),
             None => None,
         };
+        self.read += held.as_ref().map_or(0, |(record, _)| stored::encoded_len(record));
         let given = held.as_ref().map(|(record, marks)| GivenRecord {
             header: record.header(),
             erased: record.erased_slots(),
@@ -251,6 +284,10 @@ impl Taking<'_, '_> {
             && self.tx.series_given_by(header.series, &header.originator, self.number)?;
         Ok(judge_withdrawal(is_accepted, gave_series))
     }
+}
+
+fn over_limit() -> Duty {
+    Duty::Refused(Reason::OverLimit, OVER_LIMIT.to_owned())
 }
 
 /// The partner, its number, and the index in its feed.

@@ -4,9 +4,10 @@ use super::brake::Braked;
 use super::discloser::Discloser;
 use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::{RecordId, SeriesId};
+use crate::journal::JournalError;
 use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
-use crate::journal::{JournalError, unless_damaged};
+use crate::node::loading::envelope_bytes_max;
 use crate::pb;
 use crate::policy::{Reasons, Sorts};
 use crate::record::consent::CONSENT_BYTES_MAX;
@@ -225,8 +226,7 @@ impl Gathering {
         let duty = pb::FeedEntry { order: Some(order), ..duty };
         // The partner writes again what is left of it, so a batch holds no more of that than of records.
         // The duty needs nothing of a record that cannot be read here.
-        let here = unless_damaged(discloser.view.record(&id))?.flatten();
-        let left = here.map_or(0, |record| record.envelope_bytes_max());
+        let left = envelope_bytes_max(&discloser.view, &id)?;
         self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }
@@ -242,7 +242,8 @@ impl Gathering {
         let slots = SlotMask::from_bits(refused.open_slots);
         let duty = entry(discloser, refused.action(), &id, slots);
         let duty = pb::FeedEntry { order: refused.order, ..duty };
-        self.push(discloser, id, duty, before, None);
+        let left = envelope_bytes_max(&discloser.view, &id)?;
+        self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }
 

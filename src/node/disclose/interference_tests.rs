@@ -87,7 +87,7 @@ fn own() -> AgencyName {
     "npa.go.jp".parse().unwrap()
 }
 
-pub(super) fn partner() -> AgencyName {
+pub(in crate::node) fn partner() -> AgencyName {
     "jc3.or.jp".parse().unwrap()
 }
 
@@ -171,7 +171,7 @@ impl Store {
         self.runtime.block_on(work)
     }
 
-    fn change_partner(&self, client: bool) {
+    pub(in crate::node) fn change_partner(&self, client: bool) {
         let mut card = cards::sample();
         card.agency = partner();
         let identity = SecretKey::from_seed(Role::Identity, 1);
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// The discloser of before, unless rules are others now.
-    fn take_discloser(&mut self) -> (u64, Discloser) {
+    pub(in crate::node) fn take_discloser(&mut self) -> (u64, Discloser) {
         let state = Arc::clone(&self.ledger.view().snapshot().state);
         let since = state.rules_since(&partner());
         let held = self.discloser.take().filter(|(of, _)| *of == since);
@@ -273,7 +273,7 @@ impl Store {
         self.discloser = Some((since, discloser));
     }
 
-    pub(super) fn written(&self) -> Progress {
+    pub(in crate::node) fn written(&self) -> Progress {
         let snapshot = self.ledger.view().snapshot();
         snapshot.state.partners[&partner()].published.progress
     }

@@ -2,15 +2,19 @@
 //! of the node, at once or at its next start.
 
 use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::exchange::{FeedAction, FeedEntry};
 use liaison::merkle::Cosigner;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::witness_service_client::WitnessServiceClient;
 use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
+use liaison::record::commit::record_id;
+use liaison::record::slots::SlotMask;
 use tonic::Code;
 
 use crate::fixture::{CORE_ONLY, RunningNode, draft, eventually, introduce, settled};
+use crate::impostor::{Impostor, duty};
 
 /// Bytes beyond what a journal entry may have.
 const TOO_LONG: usize = 70_000;
@@ -86,6 +90,61 @@ async fn an_erasure_of_a_thousand_revisions_is_carried_out_and_the_node_starts_a
     settled(&[&a, &b]).await;
     let path = b.dir.clone();
     b.kill().await;
+    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+}
+
+/// An indicator of some 60 KB, in its references and notes.
+fn large(number: usize) -> pb::Draft {
+    let reference = |n| format!("{n}/{}", "r".repeat(2_000));
+    let content = pb::Indicator {
+        r#type: pb::ValueType::Domain.into(),
+        value: format!("large{number}.example"),
+        references: (0..22).map(reference).collect(),
+        notes: "n".repeat(16_000),
+        ..pb::Indicator::default()
+    };
+    draft("", Content::Indicator(content))
+}
+
+/// Large records, and slots of them that are erased one by one: each time what is left is written again.
+const LARGE: usize = 20;
+const SMALL_SLOTS: [u32; 8] = [3, 4, 5, 6, 7, 8, 10, 12];
+
+#[tokio::test]
+async fn orders_beyond_what_one_batch_may_make_a_node_write_are_refused_and_taken_when_they_come_again()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let node = RunningNode::fresh(dir.path(), "npa.example", "police", CORE_ONLY).await;
+    node.apply_policy(CORE_ONLY).await;
+    let mut partner = Impostor::enrolled_at("impostor.example", &node).await;
+    let records: Vec<_> = (0..LARGE).map(|number| partner.record(large(number))).collect();
+    let batch = partner.batch(records.clone());
+    assert_eq!(partner.deliver(batch).await.exceptions, []);
+    let mut orders = Vec::new();
+    for slots in SMALL_SLOTS.map(|slot| SlotMask::from_bits(1 << slot)) {
+        for id in records.iter().map(|record| record_id(&record.header)) {
+            let order = Some(partner.order(&id, slots));
+            let entry = FeedEntry { order, ..duty(FeedAction::Erase, id, slots) };
+            orders.push((entry, pb::Envelope::default()));
+        }
+    }
+    let batch = partner.batch_of(orders.clone());
+    let exceptions = partner.deliver(batch).await.exceptions;
+    assert!((1..orders.len() / 2).contains(&exceptions.len()), "{}", exceptions.len());
+    let first = partner.size() - exceptions.len();
+    for (index, exception) in (first as u64..).zip(&exceptions) {
+        let found = (exception.index, exception.reason());
+        assert_eq!(found, (index, pb::ExceptionReason::OverLimit), "{}", exception.detail);
+    }
+    let left = orders[orders.len() - exceptions.len()..].to_vec();
+    let batch = partner.batch_of(left);
+    assert_eq!(partner.deliver(batch).await.exceptions, []);
+    // Where everything is erased there is nothing to write.
+    let batch = partner.batch_of(orders);
+    assert_eq!(partner.deliver(batch).await.exceptions, []);
+    let path = node.dir.clone();
+    node.kill().await;
     let report = verify_directory(&path, &AuditOptions::default()).unwrap();
     assert!(report.failure.is_none(), "{:?}", report.failure);
 }

@@ -27,7 +27,7 @@ pub(super) fn parsed<T>(
 /// If only some have a scheme: a URL with a blank in it was cut.
 pub(super) fn references(text: &str) -> Result<Vec<&str>, String> {
     let found: Vec<&str> = text.split_whitespace().collect();
-    let is_url = |reference: &&str| reference.contains("://");
+    let is_url = |reference: &str| reference.contains("://");
     match found.iter().find(|reference| !is_url(reference)) {
         Some(part) if found.iter().any(|reference| is_url(reference)) => Err(format!(
             "blanks separate references, and {part:?} has no scheme; write a blank in a URL as %20, \

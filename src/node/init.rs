@@ -153,7 +153,7 @@ impl<'a> Making<'a> {
 fn make(dir: &Path, config: &Config, now: Timestamp) -> Result<VerifiedCard, NodeError> {
     let names = config.names()?;
     let keys = NodeKeys::create(dir).map_err(|error| NodeError::start("keys", error))?;
-    let authority = Authority::load_or_create(dir, &names, now)
+    let authority = Authority::create(dir, &names, now)
         .map_err(|error| NodeError::start("certification authority", error))?;
     let card = issue_card(config, &keys, &authority, now, None)?;
     let armour = card.to_armour().map_err(|error| NodeError::start("card", error))?;
@@ -221,7 +221,7 @@ pub fn issue_client(
     now: Timestamp,
 ) -> Result<PathBuf, NodeError> {
     let config = Config::load(dir)?;
-    let authority = Authority::load_or_create(dir, &config.names()?, now)
+    let authority = Authority::load(dir, now)
         .map_err(|error| NodeError::start("certification authority", error))?;
     let issued = authority
         .issue_client(name, role, now)

@@ -223,7 +223,7 @@ impl Node {
             Guard::new(ledger.gate().clone(), &ledger.view().snapshot().state, &config.guard);
         time.begin(ledger.gate(), ledger.view());
         let (names, now) = (config.names()?, time.certificate_time());
-        let authority = Authority::load_or_create(dir, &names, now)
+        let authority = Authority::load(dir, now)
             .map_err(|error| NodeError::start("certification authority", error))?;
         let certificate = NodeCertificate::load_or_create(dir, names, &authority, now)
             .map_err(|error| NodeError::start("certificate", error))?;

@@ -46,6 +46,12 @@ pub enum AuthorityError {
     Make(#[from] rcgen::Error),
     #[error("the operating system gave no randomness")]
     Randomness(#[source] getrandom::Error),
+    #[error(
+        "{} is missing: the card names the authority that it held, and every partner and client would refuse \
+         this node with another; bring tls/ back from the backup",
+        path.display()
+    )]
+    Absent { path: PathBuf },
     #[error("{} does not hold exactly one certificate and its PKCS#8 key in PEM", path.display())]
     Pem { path: PathBuf },
     #[error("{} holds a certificate that cannot be used", path.display())]
@@ -108,23 +114,27 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Loads the authority from `dir/tls/ca.pem`, or makes it there.
-    pub fn load_or_create(
-        dir: &Path,
-        names: &NodeNames,
-        now: Timestamp,
-    ) -> Result<Self, AuthorityError> {
-        let path = tls_dir(dir).join("ca.pem");
+    /// Makes the authority of a new node in `dir/tls/ca.pem`. Nothing else makes one: the card names it, so a
+    /// second one would be trusted by nobody.
+    pub fn create(dir: &Path, names: &NodeNames, now: Timestamp) -> Result<Self, AuthorityError> {
         private_dir(&tls_dir(dir))?;
-        let text = match read_secret(&path) {
-            Ok(text) => text,
-            Err(found) if found.is_absent() => {
-                let text = make_authority(names, now)?;
-                create_secret(&path, &text)?;
-                text
+        let path = authority_path(dir);
+        let text = make_authority(names, now)?;
+        create_secret(&path, &text)?;
+        Self::from_pem(&path, &text)
+    }
+
+    /// Loads the authority from `dir/tls/ca.pem`.
+    pub fn load(dir: &Path, now: Timestamp) -> Result<Self, AuthorityError> {
+        let path = authority_path(dir);
+        let text = read_secret(&path).map_err(|found| {
+            if found.is_absent() {
+                AuthorityError::Absent { path: path.clone() }
+            } else {
+                found.into()
             }
-            Err(found) => return Err(found.into()),
-        };
+        })?;
+        private_dir(&tls_dir(dir))?;
         let authority = Self::from_pem(&path, &text)?;
         if authority.expires_at <= now {
             return Err(AuthorityError::Expired(authority.expires_at));
@@ -228,6 +238,10 @@ impl fmt::Debug for IssuedClient {
 /// Where the authority and the node's certificate lie under the node's directory.
 pub fn tls_dir(dir: &Path) -> PathBuf {
     dir.join("tls")
+}
+
+fn authority_path(dir: &Path) -> PathBuf {
+    tls_dir(dir).join("ca.pem")
 }
 
 fn make_authority(names: &NodeNames, now: Timestamp) -> Result<Zeroizing<String>, AuthorityError> {

@@ -54,7 +54,7 @@ impl Node {
     fn at(name: &str, now: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let names = names(name, &["localhost", "127.0.0.1"]);
-        let authority = Authority::load_or_create(dir.path(), &names, now).unwrap();
+        let authority = Authority::create(dir.path(), &names, now).unwrap();
         let certificate =
             NodeCertificate::load_or_create(dir.path(), names, &authority, now).unwrap();
         Self { dir, authority, certificate }
@@ -578,7 +578,7 @@ fn what_was_created_is_loaded_again_and_is_for_its_owner_alone() {
     let node = Node::new("a.example");
     let dir = node.dir.path();
     let names = node.certificate.names().clone();
-    let authority = Authority::load_or_create(dir, &names, now()).unwrap();
+    let authority = Authority::load(dir, now()).unwrap();
     assert_eq!(authority.certificate(), node.authority.certificate());
     let again = NodeCertificate::load_or_create(dir, names, &authority, now()).unwrap();
     assert_eq!(again.expires_at(), node.certificate.expires_at());
@@ -591,15 +591,14 @@ fn what_was_created_is_loaded_again_and_is_for_its_owner_alone() {
     }
     let error = ClientProfile::load(&profile).unwrap_err().to_string();
     assert!(error.contains("chmod 0600"), "{error}");
-    let names = node.certificate.names();
-    assert!(Authority::load_or_create(dir, names, now()).is_err());
+    assert!(Authority::load(dir, now()).is_err());
 }
 
 #[test]
 fn an_authority_cannot_certify_names_that_it_was_not_made_for() {
     let dir = tempfile::tempdir().unwrap();
     let old = names("a.example", &["node.a.example"]);
-    let authority = Authority::load_or_create(dir.path(), &old, now()).unwrap();
+    let authority = Authority::create(dir.path(), &old, now()).unwrap();
     for other in [names("b.example", &[]), names("a.example", &["10.0.0.1"])] {
         let failed = NodeCertificate::load_or_create(dir.path(), other, &authority, now());
         assert!(matches!(failed.unwrap_err(), AuthorityError::Unsound(_)));
@@ -608,12 +607,23 @@ fn an_authority_cannot_certify_names_that_it_was_not_made_for() {
 }
 
 #[test]
+fn an_authority_that_is_missing_is_not_made_anew() {
+    let node = Node::new("a.example");
+    let dir = node.dir.path();
+    std::fs::remove_dir_all(dir.join("tls")).unwrap();
+    let failed = Authority::load(dir, now()).unwrap_err();
+    assert!(matches!(failed, AuthorityError::Absent { .. }), "{failed}");
+    assert!(failed.to_string().contains("bring tls/ back from the backup"), "{failed}");
+    assert!(!dir.join("tls").exists());
+}
+
+#[test]
 fn an_authority_that_ran_out_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let names = names("a.example", &[]);
-    Authority::load_or_create(dir.path(), &names, now()).unwrap();
+    Authority::create(dir.path(), &names, now()).unwrap();
     let later = now().plus_ms(days(6 * 365));
-    let failed = Authority::load_or_create(dir.path(), &names, later).unwrap_err();
+    let failed = Authority::load(dir.path(), later).unwrap_err();
     assert!(matches!(failed, AuthorityError::Expired(_)));
 }
 

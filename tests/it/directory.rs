@@ -104,6 +104,26 @@ async fn an_init_that_fails_leaves_nothing_behind() {
     assert!(liaison(&init("node.example:7443"), &[&dir]).await.status.success());
 }
 
+#[tokio::test]
+async fn a_copy_without_its_authority_does_not_start_and_names_what_to_bring_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join(AGENCY);
+    make(&dir, AGENCY, "police", CORE_ONLY);
+    std::fs::rename(dir.join("tls"), parent.path().join("tls")).unwrap();
+    for command in
+        [&["serve", "--dir"][..], &["client", "issue", "x", "--role", "analyst", "--dir"]]
+    {
+        let output = liaison(command, &[&dir]).await;
+        assert_eq!(output.status.code(), Some(9), "{}", words(&output));
+        let text = words(&output);
+        assert!(
+            text.contains("tls/ca.pem is missing") && text.contains("bring tls/ back"),
+            "{text}"
+        );
+        assert!(!dir.join("tls").exists());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_in_a_relative_directory_compares_policies() {
     let parent = tempfile::tempdir().unwrap();
@@ -315,7 +335,7 @@ async fn a_second_start_touches_nothing_of_a_node_that_runs() {
     std::fs::create_dir(&other_generation).unwrap();
     let second = liaison(&["serve", "--dir"], &[&node.dir]).await;
     assert_eq!(second.status.code(), Some(9));
-    assert!(words(&second).contains("in use by another process"), "{}", words(&second));
+    assert!(words(&second).contains("stop it first"), "{}", words(&second));
     assert!(!words(&second).contains("made again"), "{}", words(&second));
     assert!(other_generation.exists());
     node.kill().await;

@@ -50,7 +50,7 @@ impl Impostor {
         let config = config(agency, "other", false);
         let (names, issued) = (config.names().unwrap(), now().plus_ms(-days * DAY_MS));
         let keys = NodeKeys::create(dir.path()).unwrap();
-        let authority = Authority::load_or_create(dir.path(), &names, issued).unwrap();
+        let authority = Authority::create(dir.path(), &names, issued).unwrap();
         let certificate =
             NodeCertificate::load_or_create(dir.path(), names, &authority, issued).unwrap();
         let card = init::issue_card(&config, &keys, &authority, now(), None).unwrap();

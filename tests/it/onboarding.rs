@@ -85,7 +85,7 @@ async fn sector_and_country_are_what_was_agreed_whatever_the_card_says() {
     config.country = "FR".to_owned();
     let keys = NodeKeys::load(&other).unwrap();
     let now = fixture::now();
-    let authority = Authority::load_or_create(&other, &config.names().unwrap(), now).unwrap();
+    let authority = Authority::load(&other, now).unwrap();
     let newer = init::issue_card(&config, &keys, &authority, now, Some(&card)).unwrap();
     let taken = add(&police, &newer, None).await.unwrap();
     assert_eq!(police.partner(CERT).await.facts, Some(agreed.clone()), "not yet");

@@ -7,7 +7,6 @@ mod what;
 mod who;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -20,12 +19,12 @@ use super::policy_difference::{change_text, difference_text};
 use super::policy_log::{self, LogArgs};
 use super::progress::Progress;
 use super::schema::{self, Absent, hex};
-use super::table::facts;
+use super::table::{counted, facts};
 use super::{Context, acts, parse_time};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::pb::policy_service_client::PolicyServiceClient;
-use crate::policy::{Bundle, Vocabulary, examples, is_examples};
+use crate::policy::{Vocabulary, is_examples, load_proposed};
 
 pub(super) type Client = PolicyServiceClient<tonic::transport::Channel>;
 
@@ -255,13 +254,8 @@ async fn check(
 
 /// The same without a node.
 fn check_here(files: Vec<pb::PolicyFile>, context: &Context) -> Result<String, CliError> {
-    let named = files.iter().map(|file| (file.name.clone(), file.text.clone()));
-    let checked = Bundle::load(named, &Vocabulary::default()).map(Arc::new).and_then(|bundle| {
-        let named = files.iter().map(|file| (file.name.as_str(), file.text.as_str()));
-        let found = examples::run(named, &bundle).into_findings();
-        if found.is_empty() { Ok(bundle) } else { Err(found) }
-    });
-    match checked {
+    let named = files.iter().map(|file| (file.name.as_str(), file.text.as_str()));
+    match load_proposed(&named.collect::<Vec<_>>(), &Vocabulary::default()) {
         Ok(bundle) => Ok(hex(bundle.hash().as_bytes())),
         Err(found) => {
             let findings: Vec<_> = found.into_iter().map(pb::PolicyFinding::from).collect();
@@ -272,7 +266,10 @@ fn check_here(files: Vec<pb::PolicyFile>, context: &Context) -> Result<String, C
 
 /// Shows findings; what to say of them.
 fn refused(findings: &[pb::PolicyFinding], context: &Context) -> Result<CliError, CliError> {
-    let found = format!("the bundle has {} findings; nothing was changed", findings.len());
+    let found = format!(
+        "the bundle has {}; nothing was changed",
+        counted(findings.len() as u64, "finding")
+    );
     let documents: Vec<Value> = findings
         .iter()
         .map(|finding| schema::to_json("PolicyFinding", finding, Absent::Shown))

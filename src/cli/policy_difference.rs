@@ -5,7 +5,7 @@
 
 use super::names::word_of_number;
 use super::schema::{hex, time_text};
-use super::table::grouped;
+use super::table::{counted, grouped};
 use crate::pb;
 
 /// Digits of a record id or a hash that are shown; the whole is in the JSON.
@@ -14,12 +14,6 @@ pub(super) const SHORT_DIGITS: usize = 12;
 /// The first digits of an id or hash.
 pub(super) fn short(bytes: &[u8]) -> String {
     hex(bytes).chars().take(SHORT_DIGITS).collect()
-}
-
-/// `1 record`, `2,000 records`.
-fn counted(number: u64, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", grouped(number))
 }
 
 /// What a change is, and whose approval it takes.

@@ -65,6 +65,16 @@ fn shown(cell: &str) -> String {
     text.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
 }
 
+/// `1 record`, `2,000 records`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    let number_text = grouped(number);
+    match what.strip_suffix('y') {
+        _ if number == 1 => format!("1 {what}"),
+        Some(stem) => format!("{number_text} {stem}ies"),
+        None => format!("{number_text} {what}s"),
+    }
+}
+
 /// 1234567 as 1,234,567.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -88,6 +98,15 @@ mod tests {
         table.row(["a".to_owned(), "1".to_owned()]);
         table.row(["long name".to_owned(), "12,345".to_owned()]);
         assert_eq!(table.to_text(), "NAME        COUNT\na               1\nlong name  12,345");
+    }
+
+    #[test]
+    fn a_number_agrees_with_its_noun() {
+        assert_eq!(
+            [0, 1, 2_000].map(|n| counted(n, "record")),
+            ["0 records", "1 record", "2,000 records"]
+        );
+        assert_eq!([1, 2].map(|n| counted(n, "feed entry")), ["1 feed entry", "2 feed entries"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::journal::transaction::Transaction;
 use crate::pb;
 use crate::policy::{
     Bundle, Compiled, Consents, Decision, Finding, Moment, PartnerFacts, RecordFacts, Vocabulary,
-    examples,
+    load_proposed,
 };
 use crate::record::header::Header;
 use std::collections::BTreeMap;
@@ -223,10 +223,8 @@ impl Node {
         &self,
         files: &[pb::PolicyFile],
     ) -> Result<Arc<Bundle>, Vec<Finding>> {
-        let bundle = Arc::new(Bundle::load(texts(files), &self.vocabulary())?);
         let named = files.iter().map(|file| (file.name.as_str(), file.text.as_str()));
-        let found = examples::run(named, &bundle).into_findings();
-        if found.is_empty() { Ok(bundle) } else { Err(found) }
+        load_proposed(&named.collect::<Vec<_>>(), &self.vocabulary())
     }
 
     /// Checks a bundle against the partners and circles of this node.

@@ -27,6 +27,7 @@ mod lint;
 mod memo;
 mod moment;
 mod parts;
+mod proposed;
 #[cfg(feature = "prove")]
 mod prove;
 mod select;
@@ -72,6 +73,7 @@ pub use finding::{Finding, Report};
 pub use hold::{Hold, hold, retention_ended};
 pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
 pub use moment::Moment;
+pub use proposed::load_proposed;
 #[cfg(feature = "prove")]
 pub use prove::{Change, Counterexample, Proof, ProveError, Proved, Prover};
 pub use select::{Selected, Selector};

@@ -38,6 +38,35 @@ pub enum LedgerAction {
     Refused,
 }
 
+/// The state of the partner's receipt for an entry of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptState {
+    Missing,
+    /// The receipt covers the entry, and the partner holds the record.
+    Taken,
+    /// The receipt covers the entry and says that the partner does not hold the record.
+    NotTaken,
+}
+
+impl ReceiptState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "no",
+            Self::Taken => "yes",
+            Self::NotTaken => "not taken",
+        }
+    }
+}
+
+/// A name in a filter that nothing in the history has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnknownName {
+    /// With the partners that the history has.
+    Partner(Vec<AgencyName>),
+    Record,
+    Case,
+}
+
 /// One entry of a feed, or of the journal about what is held back from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
@@ -52,8 +81,7 @@ pub struct Disclosure {
     pub slots: SlotMask,
     pub policy_version: u64,
     pub at: Timestamp,
-    /// The partner's receipt covers it.
-    pub is_receipted: bool,
+    pub receipt: ReceiptState,
 }
 
 impl Disclosure {
@@ -94,7 +122,7 @@ impl Disclosure {
             "kind": self.kind.name(),
             "fields": self.fields(),
             "policy_version": self.policy_version.to_string(),
-            "receipted": self.is_receipted,
+            "receipt": self.receipt.name(),
         })
     }
 }
@@ -109,6 +137,8 @@ pub(super) struct Disclosures {
     /// Entries of the present feeds that the partner did not take, whatever its receipts cover.
     not_taken: BTreeSet<(AgencyName, u64)>,
     case: Case,
+    /// A record was accepted that the filter names.
+    is_record_known: bool,
 }
 
 /// Records of the case that is asked about; a reference may come before what it refers to.
@@ -121,13 +151,22 @@ struct Case {
 impl Disclosures {
     pub(super) fn new(filter: LedgerFilter) -> Self {
         let not_taken = BTreeSet::new();
-        Self { filter, rows: Vec::new(), ended: 0, not_taken, case: Case::default() }
+        Self {
+            filter,
+            rows: Vec::new(),
+            ended: 0,
+            not_taken,
+            case: Case::default(),
+            is_record_known: false,
+        }
     }
 
     /// A record was accepted.
     pub(super) fn accept(&mut self, signed: &Attested, content: &Content) {
-        let Some(wanted) = &self.filter.case else { return };
         let (id, series) = (signed.id(), signed.header().series);
+        self.is_record_known |=
+            self.filter.record.as_ref().is_some_and(|prefix| prefix.begins(id.as_bytes()));
+        let Some(wanted) = &self.filter.case else { return };
         if signed.header().kind == Kind::Case {
             let reference = content
                 .slots
@@ -166,7 +205,7 @@ impl Disclosures {
             slots: SlotMask::NONE,
             policy_version,
             at,
-            is_receipted: false,
+            receipt: ReceiptState::Missing,
         });
     }
 
@@ -192,25 +231,45 @@ impl Disclosures {
     pub(super) fn succeed(&mut self, receipted: impl Fn(&AgencyName) -> u64) {
         for row in &mut self.rows[self.ended..] {
             let receipted = receipted(&row.partner);
-            let is_held = |index: u64| {
-                index < receipted && !self.not_taken.contains(&(row.partner.clone(), index))
+            row.receipt = match row.feed_index {
+                Some(index) if self.not_taken.contains(&(row.partner.clone(), index)) => {
+                    ReceiptState::NotTaken
+                }
+                Some(index) if index < receipted => ReceiptState::Taken,
+                _ => ReceiptState::Missing,
             };
-            row.is_receipted = row.feed_index.is_some_and(is_held);
         }
         self.not_taken.clear();
         self.ended = self.rows.len();
     }
 
-    /// What was asked for. `receipted` tells how many entries a partner has receipted.
-    pub(super) fn finish(mut self, receipted: impl Fn(&AgencyName) -> u64) -> Vec<Disclosure> {
+    /// Returns the rows, and the first name in the filter that the history does not have. `receipted` gives the number
+    /// of entries that a partner has receipted.
+    pub(super) fn finish(
+        mut self,
+        receipted: impl Fn(&AgencyName) -> u64,
+        partners: Vec<AgencyName>,
+    ) -> (Vec<Disclosure>, Option<UnknownName>) {
         self.succeed(receipted);
-        let Self { filter, mut rows, ended: _, not_taken: _, case } = self;
+        let unknown = self.unknown(partners);
+        let Self { filter, mut rows, case, .. } = self;
         if filter.case.is_some() {
             let Case { series, records } = case;
             let members: BTreeSet<RecordId> =
                 series.iter().filter_map(|series| records.get(series)).flatten().copied().collect();
             rows.retain(|row| members.contains(&row.record));
         }
-        rows
+        (rows, unknown)
+    }
+
+    fn unknown(&self, partners: Vec<AgencyName>) -> Option<UnknownName> {
+        let LedgerFilter { partner, record, case, from: _, to: _ } = &self.filter;
+        if partner.as_ref().is_some_and(|partner| !partners.contains(partner)) {
+            return Some(UnknownName::Partner(partners));
+        }
+        if record.is_some() && !self.is_record_known {
+            return Some(UnknownName::Record);
+        }
+        (case.is_some() && self.case.series.is_empty()).then_some(UnknownName::Case)
     }
 }

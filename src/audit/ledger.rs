@@ -7,7 +7,7 @@ use super::acts::Acts;
 use super::card::{Card, Number};
 use super::consents::Untold;
 use super::cosigned::{Recent, cosigned_head};
-use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter};
+use super::disclosures::{Disclosure, Disclosures, LedgerAction, LedgerFilter, ReceiptState};
 use super::examine::{Examined, Found, Told};
 use super::failure::{Check, Failure, Fault, Place};
 use super::holdings::Holdings;
@@ -397,7 +397,7 @@ impl Audit {
                 slots: SlotMask::from_bits(entry.open_slots),
                 policy_version: entry.policy_version,
                 at,
-                is_receipted: false,
+                receipt: ReceiptState::Missing,
             });
         }
     }
@@ -580,6 +580,13 @@ impl Audit {
         Some(self.witnesses.quorum(wanted, self.last_at?, &self.own))
     }
 
+    /// The most witnesses, fewer than `wanted`, that cosigned what a quorum must cover.
+    fn cosigners(&self, wanted: usize) -> usize {
+        let Some(end) = self.last_at else { return 0 };
+        let is_reached = |count: &usize| self.witnesses.quorum(*count, end, &self.own).is_reached();
+        (1..wanted).take_while(is_reached).last().unwrap_or_default()
+    }
+
     fn check_end(&mut self) -> Result<(), Fault> {
         if let Some((_, head)) = self.early.first() {
             let found = format!("a checkpoint of size {} and no card", head.size);
@@ -595,8 +602,15 @@ impl Audit {
         if let Some(quorum) = self.quorum()
             && !quorum.is_reached()
         {
-            let expected = format!("{} entries cosigned by {}", quorum.must, quorum.wanted);
-            return Err(Fault::new(Check::Quorum, expected, format!("{} entries", quorum.reached)));
+            let expected =
+                format!("{} entries cosigned by {} witnesses", quorum.must, quorum.wanted);
+            let found = format!(
+                "at most {} cosigned them; {} cosigned {} entries",
+                self.cosigners(quorum.wanted),
+                quorum.wanted,
+                quorum.reached
+            );
+            return Err(Fault::new(Check::Quorum, expected, found));
         }
         self.check_known()
     }
@@ -644,10 +658,13 @@ impl Audit {
     }
 
     fn report(mut self, remarks: Vec<Remark>) -> Report {
-        let disclosures = self
-            .disclosures
-            .take()
-            .map(|disclosures| disclosures.finish(|agency| self.partners.receipted(agency)));
+        let (disclosures, unknown) = match self.disclosures.take() {
+            Some(disclosures) => {
+                let partners = self.partners.iter().map(|(name, _)| name.clone()).collect();
+                disclosures.finish(|agency| self.partners.receipted(agency), partners)
+            }
+            None => (Vec::new(), None),
+        };
         let feeds = self.partners.feeds().map(|(name, feed, received)| FeedCount {
             name,
             size: feed.size(),
@@ -673,7 +690,8 @@ impl Audit {
             counts: Counts { decided: self.policy.decided, ..self.counts },
             remarks,
             failure: self.failure,
-            disclosures: disclosures.unwrap_or_default(),
+            disclosures,
+            unknown,
         }
     }
 }

@@ -56,7 +56,7 @@ mod walk;
 mod witnesses;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
-pub use disclosures::{Disclosure, LedgerAction, LedgerFilter};
+pub use disclosures::{Disclosure, LedgerAction, LedgerFilter, ReceiptState, UnknownName};
 pub use examine::{Examined, examine};
 pub use export::{
     CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,

@@ -1,7 +1,7 @@
 //! What an audit found, for people and for programs.
 
 use super::card::Number;
-use super::disclosures::Disclosure;
+use super::disclosures::{Disclosure, UnknownName};
 use super::failure::{Failure, Place};
 use super::feed::shown;
 use super::feed_name::FeedName;
@@ -365,6 +365,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// The disclosure ledger, if it was asked for.
     pub disclosures: Vec<Disclosure>,
+    /// A name in the ledger's filter that the history does not have.
+    pub unknown: Option<UnknownName>,
 }
 
 impl Report {
@@ -394,6 +396,7 @@ impl Report {
             remarks,
             failure,
             disclosures: _,
+            unknown: _,
         } = self;
         let text = |count: u64| count.to_string();
         let head =
@@ -481,11 +484,11 @@ impl Report {
         let day = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
         writeln!(
             f,
-            "journal    {agency}, {} … {}, {} records, {} disclosures",
+            "journal    {agency}, {} … {}, {}, {}",
             day(self.first_at),
             day(self.last_at),
-            grouped(self.records),
-            grouped(self.disclosures()),
+            counted(self.records, "record"),
+            counted(self.disclosures(), "disclosure"),
         )?;
         match &self.number {
             Some(number) => writeln!(f, "number     {number}"),
@@ -497,16 +500,20 @@ impl Report {
         let Counts { originators, signatures, unknown_originator, batches, .. } = &self.counts;
         writeln!(
             f,
-            "signatures ✓ {} records, {} originators, {} of unknown originators",
-            grouped(*signatures),
-            originators.len(),
+            "signatures ✓ {}, {}, {} of unknown originators",
+            counted(*signatures, "record"),
+            counted(originators.len() as u64, "originator"),
             grouped(*unknown_originator),
         )?;
         writeln!(
             f,
-            "tree       ✓ root recomputed at size {} equals the checkpoint, as at all {} before",
+            "tree       ✓ root recomputed at size {} equals the checkpoint{}",
             grouped(self.checkpoint.size.get()),
-            grouped(batches.saturating_sub(1)),
+            match batches.saturating_sub(1) {
+                // An export has the newest checkpoint alone.
+                0 => String::new(),
+                before => format!(", as at {} before", counted(before, "checkpoint")),
+            },
         )?;
         match self.known.as_ref().filter(|_| self.unusable.is_none()) {
             Some(known) => writeln!(
@@ -528,14 +535,14 @@ impl Report {
         self.feeds.iter().try_for_each(|feed| {
             writeln!(
                 f,
-                "feed       ✓ {}: {} entries, {} receipted, {} not taken{}; {} received",
+                "feed       ✓ {}: {}, {} receipted, {} not taken{}; {} received",
                 feed.name,
-                grouped(feed.size),
+                entries(feed.size),
                 grouped(feed.receipted),
                 grouped(feed.exceptions),
                 match feed.refused {
                     0 => String::new(),
-                    refused => format!(", {} records refused to this day", grouped(refused)),
+                    refused => format!(", {} refused to this day", counted(refused, "record")),
                 },
                 grouped(feed.received),
             )
@@ -557,9 +564,10 @@ impl Report {
         match &self.quorum {
             Some(quorum) => writeln!(
                 f,
-                "quorum     ✓ {} witnesses cover {} entries",
-                quorum.wanted,
-                grouped(quorum.reached.min(self.checkpoint.size.get())),
+                "quorum     ✓ {} {} {}",
+                counted(quorum.wanted as u64, "witness"),
+                if quorum.wanted == 1 { "covers" } else { "cover" },
+                entries(quorum.reached.min(self.checkpoint.size.get())),
             ),
             None => Ok(()),
         }
@@ -594,6 +602,20 @@ impl fmt::Display for Report {
             (Verdict::Failed, _) => writeln!(f, "FAILED"),
         }
     }
+}
+
+/// `1 record`, `2,000 records`.
+fn counted(number: u64, one: &str) -> String {
+    let plural = match one {
+        _ if number == 1 => "",
+        "witness" => "es",
+        _ => "s",
+    };
+    format!("{} {one}{plural}", grouped(number))
+}
+
+fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(number)) }
 }
 
 /// A number with commas between thousands.

@@ -46,6 +46,8 @@ pub struct AuditOptions {
 pub enum AuditError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the card {}", path.display())]
+    CardFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Number(#[from] NumberForm),
     #[error("{} is {kind} and not a card", path.display())]
@@ -163,7 +165,8 @@ pub(super) fn anchor(options: &AuditOptions) -> Result<Anchor, AuditError> {
 
 /// A card that the auditor brings along.
 pub(super) fn read_card(path: &Path) -> Result<Card, AuditError> {
-    let bytes = read(path, CARD_TEXT_BYTES_MAX as u64).map_err(reading(path))?;
+    let bytes = read(path, CARD_TEXT_BYTES_MAX as u64)
+        .map_err(|source| AuditError::CardFile { path: path.to_owned(), source })?;
     Card::from_text(&String::from_utf8_lossy(&bytes)).map_err(|source| AuditError::Card {
         path: path.to_owned(),
         kind: kind_of(&bytes),

@@ -6,16 +6,19 @@ use tonic::transport::Channel;
 
 use super::connection::{ANSWER_BYTES_MAX, Role};
 use super::error::{CliError, Exit};
-use super::given_id::series_at_node;
+use super::given_id::{first_digits, series_at_node};
 use super::output::Format;
 use super::record_view::RecordText;
 use super::schema::{hex, time_text};
-use super::table::{Table, facts, grouped};
+use super::table::{Table, counted, facts, grouped};
 use super::{Context, names, parse_time};
 use crate::ident::{AgencyName, IdPrefix, SeriesId, Timestamp};
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
 use crate::pb::record_service_client::RecordServiceClient;
+
+/// Events of one time line at the most; the node gives no more.
+const EVENTS_MAX: i64 = 10_000;
 
 /// Open, show and follow cases.
 #[derive(Debug, clap::Subcommand)]
@@ -28,7 +31,7 @@ pub enum CaseCommand {
     /// Show a case and how many records belong to it.
     #[command(after_help = "Example:\n  liaison case show OP-1187")]
     Show(CaseArgs),
-    /// Show what is known of a case, oldest first.
+    /// Show what is known of a case, oldest first; of more than --limit the newest.
     #[command(after_help = "Example:\n  liaison case timeline OP-1187 --limit 10000 -o json")]
     Timeline(CaseArgs),
 }
@@ -90,7 +93,7 @@ pub struct CaseArgs {
     /// Reference or series id of the case; of the id the first digits are enough, six at the least.
     case: String,
     /// Events at most.
-    #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=EVENTS_MAX))]
     limit: u32,
 }
 
@@ -140,7 +143,7 @@ pub(super) async fn named(
     channel: &Channel,
     context: &Context,
 ) -> Result<String, CliError> {
-    let digits = text.to_ascii_lowercase();
+    let digits = first_digits(text);
     if digits.len() >= 2 * SeriesId::BYTES || digits.parse::<IdPrefix>().is_err() {
         return Ok(text.to_owned());
     }
@@ -171,7 +174,10 @@ pub(super) async fn reference_of(
     let case = RecordText::from_view(&answer.case.unwrap_or_default());
     match case.content.get("reference") {
         Some(Value::String(reference)) => Ok(reference.clone()),
-        _ => Err(CliError::NotFound { what: format!("the reference of case {named}") }),
+        _ => Err(CliError::not_found(
+            format!("the reference of case {named} is not shown here"),
+            "liaison query --kind case",
+        )),
     }
 }
 
@@ -244,6 +250,7 @@ async fn read(
         .await
         .map(tonic::Response::into_inner)
         .map_err(CliError::node(format!("read case {case:?}")))
+        .map_err(|error| error.with_fix(tonic::Code::NotFound, "liaison query --kind case"))
 }
 
 async fn read_for(args: &CaseArgs, context: &Context) -> Result<pb::GetTimelineResponse, CliError> {
@@ -263,6 +270,10 @@ async fn show(args: &CaseArgs, context: &Context) -> Result<(), CliError> {
 
 async fn timeline(args: &CaseArgs, context: &Context) -> Result<(), CliError> {
     let answer = read_for(args, context).await?;
+    let left_out = left_out(&answer);
+    if left_out > 0 {
+        context.output.note(&left_out_text(left_out));
+    }
     match context.output.format() {
         Format::Table => context.output.table(&events_table(&answer.events)),
         Format::Ndjson => answer
@@ -275,9 +286,24 @@ async fn timeline(args: &CaseArgs, context: &Context) -> Result<(), CliError> {
             let totals = totals_json(&answer.totals);
             context
                 .output
-                .document(json!({"case": case.to_json(), "events": events, "totals": totals}))
+                .document(json!({"case": case.to_json(), "events": events, "totals": totals,
+                    "left_out": left_out}))
         }
     }
+}
+
+/// Returns how many records of the case are not among the events.
+fn left_out(answer: &pb::GetTimelineResponse) -> u64 {
+    let all: u64 = answer.totals.iter().map(|count| count.count).sum();
+    all.saturating_sub(answer.events.len() as u64)
+}
+
+fn left_out_text(left_out: u64) -> String {
+    format!(
+        "{} left out, indicators and takedown results before others and the oldest first; --limit up to \
+         {EVENTS_MAX} shows more",
+        counted(left_out, "record")
+    )
 }
 
 fn case_text(case: &RecordText, totals: &[pb::Count]) -> String {
@@ -338,6 +364,20 @@ fn event_json(event: &pb::TimelineEvent) -> Value {
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn what_a_time_line_leaves_out_is_counted() {
+        let count = |name: &str, count| pb::Count { name: name.into(), count };
+        let answer = pb::GetTimelineResponse {
+            events: vec![pb::TimelineEvent::default(); 3],
+            totals: vec![count("takedown-result", 2_146), count("subject", 2)],
+            ..Default::default()
+        };
+        assert_eq!(left_out(&answer), 2_145);
+        let text = left_out_text(2_145);
+        assert!(text.starts_with("2,145 records left out") && text.contains("--limit up to 10000"));
+        assert_eq!(left_out(&pb::GetTimelineResponse::default()), 0);
+    }
 
     #[test]
     fn flags_become_a_draft_of_a_case() {

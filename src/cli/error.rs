@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::store::{Remedy, SystemFault};
+use crate::journal::JournalError;
+use crate::node::NodeError;
+use crate::store::{Remedy, StoreError, SystemFault};
 
 /// What the process says to its caller. The numbers are part of the tool's promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +117,8 @@ pub enum CliError {
     /// The node answered something that its own protocol does not allow.
     #[error("the node's answer is not understood: {0}")]
     Answer(String),
-    #[error("{what} is not there")]
-    NotFound { what: String },
+    #[error("{found}")]
+    NotFound { found: String, fix: String },
     /// Something signed or proven does not hold.
     #[error("verification failed: {found}")]
     Verification { found: String },
@@ -140,10 +142,13 @@ pub enum CliError {
     Other { doing: String, exit: Exit, fix: String, source: Source },
 }
 
-impl From<crate::node::NodeError> for CliError {
-    fn from(error: crate::node::NodeError) -> Self {
+impl From<NodeError> for CliError {
+    fn from(error: NodeError) -> Self {
+        if let Some(taken) = taken(&error) {
+            return taken;
+        }
         let fix = match &error {
-            crate::node::NodeError::System { fault, .. } => Some(fault.remedy.here),
+            NodeError::System { fault, .. } => Some(fault.remedy.here),
             other => SystemFault::find(other).map(|fault| fault.remedy.here),
         };
         let fix = fix.unwrap_or("put right what is named, then run it again");
@@ -151,9 +156,40 @@ impl From<crate::node::NodeError> for CliError {
     }
 }
 
+/// Returns the error of a directory that another process works on.
+fn taken(error: &NodeError) -> Option<CliError> {
+    let NodeError::Journal(JournalError::Store(StoreError::Locked { path })) = error else {
+        return None;
+    };
+    let store = path.parent().unwrap_or(path);
+    let dir = store.parent().unwrap_or(store).display();
+    Some(CliError::Precondition {
+        found: format!("a node, or another command, works on {dir} already"),
+        fix: "stop it first; one process at a time uses a node's directory".to_owned(),
+    })
+}
+
 impl CliError {
     pub fn usage(found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Usage { found: found.into(), fix: fix.into() }
+    }
+
+    pub fn not_found(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::NotFound { found: found.into(), fix: fix.into() }
+    }
+
+    /// Replaces the next step after a node's answer of this code by one that fits the command.
+    #[must_use]
+    pub fn with_fix(self, code: Code, fix: impl Into<String>) -> Self {
+        match self {
+            Self::Node { doing, source } if source.code() == code => Self::Other {
+                doing: format!("cannot {doing}"),
+                exit: Exit::from_grpc(code),
+                fix: fix.into(),
+                source: node_cause(&source).into(),
+            },
+            other => other,
+        }
     }
 
     /// For `map_err`: what was being done with which file.
@@ -197,6 +233,7 @@ impl CliError {
             | Self::Refused { fix, .. }
             | Self::Precondition { fix, .. }
             | Self::Interrupted { fix, .. }
+            | Self::NotFound { fix, .. }
             | Self::PartlyDone { fix, .. }
             | Self::Other { fix, .. } => Some(fix.clone()).filter(|fix| !fix.is_empty()),
             Self::File { source, .. } => Remedy::of(source).map(|remedy| remedy.here.to_owned()),
@@ -205,7 +242,6 @@ impl CliError {
             }
             Self::Node { source, .. } => node_fix(source.code()).map(str::to_owned),
             Self::Answer(_) => Some("compare `liaison --version` with the node's".into()),
-            Self::NotFound { .. } => Some(NOT_FOUND_FIX.into()),
             Self::Verification { .. } => {
                 Some("keep what you have and raise an incident; do not try again".into())
             }
@@ -253,6 +289,13 @@ impl CliError {
     /// The lines for people: error, cause, fix, and where to read on.
     pub fn to_text(&self) -> String {
         let exit = self.exit();
+        if let Self::Interrupted { kept, fix } = self {
+            // The user wanted it: nothing went wrong.
+            return match fix.as_str() {
+                "" => format!("stopped; {kept}"),
+                fix => format!("stopped; {kept}\n  go on: {fix}"),
+            };
+        }
         let mut text = format!("error[{}]: {self}", exit.word());
         if let Some(cause) = self.cause() {
             text.push_str(&format!("\n  cause: {cause}"));
@@ -396,13 +439,11 @@ mod tests {
     #[test]
     fn the_reason_of_the_operating_system_is_named_with_what_to_do() {
         let full = std::io::Error::from(rustix::io::Errno::NOSPC);
-        let error = crate::node::NodeError::Journal(crate::journal::JournalError::Store(
-            crate::store::StoreError::Io {
-                action: "append to",
-                path: "/x/1.seg".into(),
-                source: full,
-            },
-        ));
+        let error = NodeError::Journal(JournalError::Store(StoreError::Io {
+            action: "append to",
+            path: "/x/1.seg".into(),
+            source: full,
+        }));
         let text = CliError::from(error).to_text();
         assert!(text.contains("cannot append to /x/1.seg: No space left on device"), "{text}");
         assert!(text.contains("free some space"), "{text}");
@@ -410,11 +451,42 @@ mod tests {
         let text = CliError::file("write", Path::new("receipt.json"))(read_only).to_text();
         assert!(text.contains("Read-only file system") && text.contains("mount"), "{text}");
         let many = std::io::Error::from(rustix::io::Errno::MFILE);
-        let text = CliError::from(crate::node::NodeError::start("policies", many)).to_text();
+        let text = CliError::from(NodeError::start("policies", many)).to_text();
         assert!(
             text.contains("policies: Too many open files") && text.contains("ulimit"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_directory_that_is_in_use_is_named_with_what_to_do() {
+        let path = "/var/lib/npa/store/LOCK".into();
+        let store = JournalError::Store(StoreError::Locked { path });
+        let error = CliError::from(NodeError::Journal(store));
+        assert_eq!(error.exit(), Exit::Precondition);
+        let text = error.to_text();
+        assert!(text.contains("works on /var/lib/npa already\n  fix:   stop it first"), "{text}");
+    }
+
+    #[test]
+    fn a_command_may_give_a_nodes_answer_another_next_step() {
+        let error = node_error(Code::NotFound).with_fix(Code::NotFound, "liaison acts list");
+        let text = error.to_text();
+        assert_eq!(error.exit(), Exit::NotFound);
+        assert!(text.starts_with(
+            "error[not-found]: cannot read the record\n  cause: the node answered: because"
+        ));
+        assert!(text.contains("fix:   liaison acts list"), "{text}");
+        let other = node_error(Code::Internal).with_fix(Code::NotFound, "liaison acts list");
+        assert_eq!(other.fix(), None);
+    }
+
+    #[test]
+    fn a_stop_that_the_user_wanted_is_not_shown_as_an_error() {
+        let fix = "liaison watch --from 7".to_owned();
+        let stopped = CliError::Interrupted { kept: "all is shown".to_owned(), fix };
+        assert_eq!(stopped.to_text(), "stopped; all is shown\n  go on: liaison watch --from 7");
+        assert_eq!(stopped.exit().code(), 130);
     }
 
     #[test]

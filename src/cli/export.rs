@@ -15,6 +15,7 @@ use super::audit::{
 use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::given_id::GivenId;
+use super::table::counted;
 use super::{interrupt, parse_time};
 use crate::audit::{
     Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
@@ -287,9 +288,14 @@ fn show(summary: &Summary, is_verified: bool, context: &Context) -> Result<(), C
     context.output.either(value, || {
         let entries: u64 = feeds.values().sum();
         format!(
-            "{size} journal entries, {entries} entries of {} feeds, {cards} cards, {policies} \
-             policies; {files} files, {bytes} bytes{}",
-            feeds.len(),
+            "{}, {} of {}, {}, {}; {}, {}{}",
+            counted(*size, "journal entry"),
+            counted(entries, "entry"),
+            counted(feeds.len() as u64, "feed"),
+            counted(*cards, "card"),
+            counted(*policies, "policy"),
+            counted(*files, "file"),
+            counted(*bytes, "byte"),
             if is_verified { "; verified" } else { "" }
         )
     })

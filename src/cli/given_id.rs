@@ -34,7 +34,7 @@ impl<T> FromStr for Given<T> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.to_ascii_lowercase();
+        let digits = first_digits(text);
         match digits.parse() {
             Ok(prefix) => Ok(Self { digits, prefix, of: PhantomData }),
             Err(error) => Err(format!("{error}")),
@@ -42,10 +42,21 @@ impl<T> FromStr for Given<T> {
     }
 }
 
+/// Returns the digits of an id as tables print it, without the mark at its end that more follow.
+pub(super) fn first_digits(text: &str) -> String {
+    let digits = text.strip_suffix('…').or_else(|| text.strip_suffix("..."));
+    digits.unwrap_or(text).to_ascii_lowercase()
+}
+
 impl<T: FromStr> Given<T> {
     /// The whole id, if it was given whole.
     pub(super) fn whole(&self) -> Option<T> {
         self.digits.parse().ok()
+    }
+
+    /// The digits that were given.
+    pub(super) fn digits(&self) -> &str {
+        &self.digits
     }
 
     pub(super) const fn prefix(&self) -> &IdPrefix {
@@ -182,7 +193,10 @@ impl TryFrom<pb::FindRecordIdsResponse> for Found {
 fn only<T: Display + Copy>(digits: &str, what: &str, ids: &[T], more: bool) -> Result<T, CliError> {
     match ids {
         [id] if !more => Ok(*id),
-        [] => Err(CliError::NotFound { what: format!("{what} whose id begins with {digits}") }),
+        [] => Err(CliError::not_found(
+            format!("{what} whose id begins with {digits} was not found"),
+            "check the digits; `liaison query` finds ids",
+        )),
         _ => Err(ambiguous(digits, ids, more)),
     }
 }
@@ -224,6 +238,17 @@ mod tests {
         assert_eq!(several.exit().code(), 2);
         let text = several.to_string();
         assert!(text.contains("abab07, ") && text.contains("abab08, and more"), "{text}");
+    }
+
+    #[test]
+    fn an_id_is_taken_as_tables_print_it() {
+        let plain: GivenId = "9f31c2aa".parse().unwrap();
+        for printed in ["9f31c2aa…", "9F31C2AA...", "9f31c2aa"] {
+            assert_eq!(printed.parse::<GivenId>().unwrap(), plain, "{printed}");
+        }
+        for wrong in ["9f31c2aa……", "9f31c2aa..", "…9f31c2aa", "9f31c…"] {
+            assert!(wrong.parse::<GivenId>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

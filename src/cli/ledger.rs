@@ -8,9 +8,10 @@ use super::error::CliError;
 use super::given_id::GivenId;
 use super::output::Format;
 use super::parse_time;
+use super::policy_difference::short;
 use super::table::Table;
 use super::verify::{show, unreadable};
-use crate::audit::{Disclosure, LedgerFilter};
+use crate::audit::{Disclosure, LedgerFilter, UnknownName};
 use crate::ident::{AgencyName, Timestamp};
 use clap::Args;
 use serde_json::{Value, json};
@@ -56,6 +57,9 @@ pub(super) fn run(args: &LedgerArgs, context: &Context) -> Result<(), CliError> 
     if report.failure.is_some() {
         return show(&report, context);
     }
+    if let Some(unknown) = &report.unknown {
+        return Err(not_found(unknown, args));
+    }
     let rows = &report.disclosures;
     if let Some(given) = args.record.as_ref().filter(|_| !rows.is_empty()) {
         given.among("a record", rows.iter().map(|row| row.record))?;
@@ -72,6 +76,35 @@ pub(super) fn run(args: &LedgerArgs, context: &Context) -> Result<(), CliError> 
     }
 }
 
+/// A name that was mistyped must not read as if nothing had been disclosed.
+fn not_found(unknown: &UnknownName, args: &LedgerArgs) -> CliError {
+    let named = |given: Option<String>| given.unwrap_or_default();
+    match unknown {
+        UnknownName::Partner(partners) => {
+            let asked = named(args.partner.as_ref().map(ToString::to_string));
+            let all = match &partners[..] {
+                [] => "none".to_owned(),
+                all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            };
+            CliError::not_found(
+                format!("{asked} is not a partner in this history; it has {all}"),
+                "name one of them with --partner",
+            )
+        }
+        UnknownName::Record => CliError::not_found(
+            format!(
+                "no record in this history has an id that begins with {}",
+                named(args.record.as_ref().map(|given| given.digits().to_owned()))
+            ),
+            "check the digits; without --record all disclosures are listed",
+        ),
+        UnknownName::Case => CliError::not_found(
+            format!("no case in this history has the reference {:?}", named(args.case.clone())),
+            "check the reference; without --case all disclosures are listed",
+        ),
+    }
+}
+
 fn table(rows: &[Disclosure]) -> Table {
     let header = ["when", "partner", "action", "record", "kind", "fields", "policy", "receipt"];
     let mut table = Table::new(header);
@@ -80,11 +113,11 @@ fn table(rows: &[Disclosure]) -> Table {
             row.at.to_string(),
             row.partner.to_string(),
             row.action_name().to_owned(),
-            row.record.to_string(),
+            short(row.record.as_bytes()),
             row.kind.name().to_owned(),
             row.fields().join(", "),
             row.policy_version.to_string(),
-            if row.is_receipted { "yes" } else { "no" }.to_owned(),
+            row.receipt.name().to_owned(),
         ]);
     }
     table

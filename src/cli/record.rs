@@ -184,7 +184,7 @@ pub(super) async fn read(
         .into_inner();
     match answer.record {
         Some(_) => Ok((answer, asked)),
-        None => Err(CliError::NotFound { what: "the record".into() }),
+        None => Err(CliError::not_found("the record is not here", "`liaison query` finds ids")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `liaison takedown`: what came of takedowns, in totals.
 
 use super::connection::Role;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::Format;
 use super::schema::{self, Absent};
 use super::table::{Table, facts, grouped};
@@ -64,12 +64,20 @@ pub(super) async fn run(command: TakedownCommand, context: &Context) -> Result<(
         Some(case) => case::reference_of(case, &channel, context).await?,
         None => String::new(),
     };
-    let totals = CaseServiceClient::new(channel)
-        .get_takedown_status(context.request(pb::GetTakedownStatusRequest { case_reference }))
+    let request = pb::GetTakedownStatusRequest { case_reference: case_reference.clone() };
+    let totals = CaseServiceClient::new(channel.clone())
+        .get_takedown_status(context.request(request))
         .await
         .map_err(CliError::node("count the takedown results"))?
         .into_inner();
     context.output.note_damaged(totals.damaged, "results");
+    if totals.total == 0 && totals.damaged == 0 && !case_reference.is_empty() {
+        known(
+            &case_reference,
+            case::is_recorded(&case_reference, channel, context).await,
+            context,
+        )?;
+    }
     if context.output.format() != Format::Table {
         let document = schema::to_json("GetTakedownStatusResponse", &totals, Absent::Shown);
         return context.output.document(document);
@@ -77,6 +85,29 @@ pub(super) async fn run(command: TakedownCommand, context: &Context) -> Result<(
     context.output.table(&table(args.by, &totals))?;
     context.output.text("")?;
     context.output.text(&facts([("total", grouped(totals.total))]))
+}
+
+/// A reference that was mistyped must not read as a case without results.
+fn known(
+    reference: &str,
+    recorded: Result<bool, CliError>,
+    context: &Context,
+) -> Result<(), CliError> {
+    match recorded {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::not_found(
+            format!("there is no case {reference:?} here, and no result that names it"),
+            "liaison query --kind case",
+        )),
+        // A vendor tool reads no cases.
+        Err(error) if error.exit() == Exit::Refused => {
+            context
+                .output
+                .note(&format!("no result names case {reference:?}; check the reference"));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn table(by: By, totals: &pb::GetTakedownStatusResponse) -> Table {
@@ -88,18 +119,29 @@ fn table(by: By, totals: &pb::GetTakedownStatusResponse) -> Table {
     table
 }
 
-/// Tenths of a percent.
+/// Tenths of a percent, rounded.
 fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return String::new();
     }
-    let permille = u128::from(part) * 1000 / u128::from(whole);
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    let permille = (part * 2000 + whole) / (2 * whole);
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reference_that_nothing_has_is_not_found() {
+        let context = Context::new(crate::cli::GlobalOptions::for_tests());
+        assert!(known("OP-1187", Ok(true), &context).is_ok());
+        let missing = known("NOCASE", Ok(false), &context).unwrap_err();
+        assert_eq!(missing.exit(), Exit::NotFound);
+        let forbidden = CliError::node("read")(tonic::Status::permission_denied("no"));
+        assert!(known("NOCASE", Err(forbidden), &context).is_ok());
+    }
 
     #[test]
     fn totals_have_counts_and_shares() {
@@ -114,7 +156,7 @@ mod tests {
         assert_eq!(
             table(By::Status, &totals).to_text(),
             "STATUS   RESULTS   SHARE\n\
-             down      64,000  96.9 %\n\
+             down      64,000  97.0 %\n\
              refused    2,000   3.0 %"
         );
     }

@@ -137,6 +137,16 @@ pub(super) fn outcome(report: &Report) -> Result<(), CliError> {
 /// The error of a failed check. Whoever named another identity than that of the history has the wrong
 /// number or the wrong history; nothing that was signed contradicts itself.
 pub(super) fn refused(fault: &Fault, found: String) -> CliError {
+    if fault.check == Check::Quorum {
+        return CliError::Other {
+            doing: fault.check.to_string(),
+            exit: Exit::VerificationFailed,
+            fix:
+                "ask the agency for cosignatures of more witnesses, or ask for fewer with --quorum"
+                    .to_owned(),
+            source: Box::new(fault.clone()),
+        };
+    }
     if fault.check != Check::Identity {
         return CliError::Verification { found };
     }
@@ -158,6 +168,19 @@ pub(super) fn unreadable(error: AuditError) -> CliError {
         };
         return CliError::usage(found, "give the number, card or checkpoint of the agency");
     }
+    if let AuditError::CardFile { path, source } = error {
+        let exit = match source.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Failed,
+        };
+        return CliError::Other {
+            doing: format!("cannot read the card {}", path.display()),
+            exit,
+            fix: "check the path; the agency sends its card, which `liaison partner card` writes there"
+                .to_owned(),
+            source: Box::new(source),
+        };
+    }
     CliError::Other {
         doing: "the history cannot be read".to_owned(),
         exit: Exit::Failed,
@@ -166,5 +189,37 @@ pub(super) fn unreadable(error: AuditError) -> CliError {
               and tile"
                 .to_owned(),
         source: Box::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::audit::read_card;
+
+    #[test]
+    fn a_missing_card_is_named_and_not_the_history() {
+        let error = unreadable(read_card(Path::new("/nowhere/npa.card")).unwrap_err());
+        assert_eq!(error.exit(), Exit::NotFound);
+        let text = error.to_text();
+        assert!(text.contains("cannot read the card /nowhere/npa.card"), "{text}");
+        assert!(text.contains("fix:   check the path"), "{text}");
+    }
+
+    #[test]
+    fn too_few_witnesses_are_no_incident() {
+        let fault = Fault {
+            check: Check::Quorum,
+            expected: "2 witnesses".to_owned(),
+            found: "at most 1 cosigned".to_owned(),
+        };
+        let error = refused(&fault, fault.to_string());
+        assert_eq!(error.exit(), Exit::VerificationFailed);
+        let text = error.to_text();
+        assert!(
+            text.contains("at most 1 cosigned") && text.contains("fewer with --quorum"),
+            "{text}"
+        );
+        assert!(!text.contains("incident"), "{text}");
     }
 }

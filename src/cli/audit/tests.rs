@@ -5,7 +5,7 @@ use super::fixtures::{
     no_record,
 };
 use super::*;
-use crate::audit::{self, Disclosure, Verdict, bundle_hash};
+use crate::audit::{self, Disclosure, ReceiptState, UnknownName, Verdict, bundle_hash};
 use crate::exchange::WHOLE_RECORD;
 use crate::journal::erase::Ground;
 use crate::journal::progress::{Progress, Rescan};
@@ -741,7 +741,9 @@ fn the_ledger_says_who_received_which_fields_and_whether_with_a_receipt() {
     };
     let all = rows(LedgerFilter::default());
     assert_eq!(all.len(), 10);
-    assert_eq!(all.iter().filter(|row| row.is_receipted).count(), 5, "one was refused");
+    let with = |receipt| all.iter().filter(|row| row.receipt == receipt).count();
+    assert_eq!(with(ReceiptState::Taken), 5);
+    assert_eq!(with(ReceiptState::NotTaken), 1, "one was refused");
     assert_eq!(all[0].fields(), ["type", "value"]);
     assert_eq!((all[0].action_name(), all[3].action_name()), ("disclose", "revise"));
     let record = node.records[1].id();
@@ -761,6 +763,29 @@ fn the_ledger_says_who_received_which_fields_and_whether_with_a_receipt() {
         at: "2026-03-01".into(),
     });
     assert!(html.contains("The history holds") && html.contains("cert.example"), "{html}");
+}
+
+#[test]
+fn a_name_that_the_history_does_not_have_is_told_from_one_without_disclosures() {
+    let mut node = Node::full();
+    node.submit(200..201);
+    let unknown =
+        |filter| verify_with(node.path(), &AuditOptions::default(), Some(filter)).unwrap().unknown;
+    assert_eq!(unknown(LedgerFilter::default()), None);
+    let partner = Some(Party::own().agency);
+    let all = vec![Party::partner().agency];
+    let found = unknown(LedgerFilter { partner, ..LedgerFilter::default() });
+    assert_eq!(found, Some(UnknownName::Partner(all)));
+    let record = |prefix: &str| {
+        let record = Some(prefix.parse().unwrap());
+        unknown(LedgerFilter { record, ..LedgerFilter::default() })
+    };
+    assert_eq!(record("deadbeef"), Some(UnknownName::Record));
+    let undisclosed = node.records.last().unwrap().id().to_string();
+    assert_eq!(record(&undisclosed), None);
+    let case = Some("NPA-1".to_owned());
+    let found = unknown(LedgerFilter { case, ..LedgerFilter::default() });
+    assert_eq!(found, Some(UnknownName::Case));
 }
 
 #[test]

@@ -157,8 +157,10 @@ fn a_quorum_counts_witnesses_and_not_cosignatures() {
     let report = with(1);
     assert_eq!(report.failure, None);
     assert_eq!(report.witnesses[0].name, "cert.example/witness");
-    assert!(report.to_string().contains("quorum     ✓ 1 witnesses cover"), "{report}");
-    assert_eq!(with(2).failure.unwrap().fault.check, Check::Quorum);
+    assert!(report.to_string().contains("quorum     ✓ 1 witness covers"), "{report}");
+    let fault = with(2).failure.unwrap().fault;
+    assert_eq!(fault.check, Check::Quorum);
+    assert!(fault.found.starts_with("at most 1 cosigned them; 2 cosigned 0"), "{}", fault.found);
 }
 
 #[test]

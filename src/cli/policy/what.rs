@@ -5,8 +5,9 @@ use crate::cli::Context;
 use crate::cli::connection::Role;
 use crate::cli::error::CliError;
 use crate::cli::output::Format;
+use crate::cli::policy_difference::short;
 use crate::cli::progress::Progress;
-use crate::cli::schema::{self, Absent, hex, time_text};
+use crate::cli::schema::{self, Absent, time_text};
 use crate::cli::table::{Table, facts, grouped};
 use crate::ident::AgencyName;
 use crate::pb;
@@ -114,7 +115,7 @@ fn table(by: By, sight: &pb::PartnerSight) -> Table {
     let mut table = Table::new([by.title(), "records", "for instance"]).right(&[1]);
     for count in by.counts(sight) {
         let name = if count.name.is_empty() { "(none)" } else { &count.name };
-        let sample = count.samples.first().map(|id| hex(id)).unwrap_or_default();
+        let sample = count.samples.first().map(|id| short(id)).unwrap_or_default();
         table.row([name.to_owned(), grouped(count.count), sample]);
     }
     table
@@ -149,7 +150,7 @@ mod tests {
         );
         assert_eq!(
             table(By::Operation, &sight).to_text(),
-            format!("OPERATION  RECORDS  FOR INSTANCE\n(none)      66,000  {}", "ab".repeat(32))
+            format!("OPERATION  RECORDS  FOR INSTANCE\n(none)      66,000  {}", "ab".repeat(6))
         );
     }
 }

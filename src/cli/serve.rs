@@ -3,7 +3,9 @@
 use super::error::{CliError, Exit};
 use super::{Context, directory};
 use crate::http;
+use crate::node::config::Config;
 use crate::node::{Addresses, Node, TimeSource};
+use crate::partner::Card;
 use crate::rpc;
 use crate::tls::{Acceptor, Gate};
 use clap::Args;
@@ -36,6 +38,11 @@ pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliErr
     }
     if report.rebuilt {
         context.output.note("made the index again from the segments");
+    }
+    if let Ok(card) = node.own_card() {
+        for difference in differences(node.config(), card.card()) {
+            context.output.note(&difference);
+        }
     }
     let gates = (Gate::partners(node.trust()), Gate::clients(node.authority()).map_err(tls)?);
     let partners = listen(&node, &node.config().listen.partners, gates.0).await?;
@@ -95,6 +102,27 @@ pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliErr
         .map_err(crate::journal::JournalError::from)
         .map_err(crate::node::NodeError::from)?;
     outcome
+}
+
+/// Returns what liaison.toml says otherwise than the card. A changed file changes no card.
+fn differences(config: &Config, card: &Card) -> Vec<String> {
+    let card_addresses: Vec<String> = card.addresses.iter().map(ToString::to_string).collect();
+    let all = [
+        ("addresses", config.addresses.join(", "), card_addresses.join(", ")),
+        ("sector", config.sector.clone(), card.sector.to_string()),
+        ("country", config.country.clone(), card.country.to_string()),
+    ];
+    let differs = all.into_iter().filter(|(_, file, card)| file != card);
+    let shown = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+    differs
+        .map(|(what, file, card)| {
+            format!(
+                "{what} in liaison.toml: {}; on the card: {}; partners go by the card",
+                shown(&file),
+                shown(&card)
+            )
+        })
+        .collect()
 }
 
 /// Waits for the end of standard input; what comes before is not looked at.
@@ -180,5 +208,28 @@ fn port_ended<E: std::fmt::Display>(
     CliError::Precondition {
         found: format!("a port of the node ended: {reason}"),
         fix: "start the node again; look at the log if it ends again".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_configuration_says_otherwise_than_the_card_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = crate::cli::init::tests::config("liaison.npa.go.jp:7443", "0.0.0.0:7443");
+        let now = "2026-11-22T10:00:00Z".parse().unwrap();
+        let card = crate::node::init::init(&dir.path().join("npa"), &config, now).unwrap();
+        assert_eq!(differences(&config, card.card()), [] as [String; 0]);
+        config.sector = "cert".to_owned();
+        config.addresses.clear();
+        assert_eq!(
+            differences(&config, card.card()),
+            [
+                "addresses in liaison.toml: none; on the card: liaison.npa.go.jp:7443; partners go by the card",
+                "sector in liaison.toml: cert; on the card: police; partners go by the card",
+            ]
+        );
     }
 }

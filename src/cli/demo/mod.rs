@@ -69,6 +69,12 @@ fn directory(args: &DemoArgs, context: &Context) -> Result<(PathBuf, bool), CliE
         let name = format!("liaison-demo-{}", std::process::id());
         return Ok((std::env::temp_dir().join(name), true));
     };
+    if Config::path(dir).exists() {
+        return Err(CliError::Precondition {
+            found: format!("{} is the directory of a node", dir.display()),
+            fix: "choose another directory for the demonstration with --dir".to_owned(),
+        });
+    }
     let taken: Vec<PathBuf> =
         AGENCIES.iter().map(|agency| dir.join(agency.name)).filter(|own| own.exists()).collect();
     if let Some(own) = taken.first().filter(|_| !args.replace) {
@@ -388,4 +394,30 @@ pub(in crate::cli) async fn push(
 fn peak_memory_of(pid: Option<u32>) -> u64 {
     pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok())
         .map_or(0, |status| crate::node::peak_memory_in(&status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::GlobalOptions;
+
+    #[test]
+    fn a_demonstration_is_not_mixed_into_the_directory_of_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = GlobalOptions { dir: Some(dir.path().into()), ..GlobalOptions::for_tests() };
+        let context = Context::new(options);
+        let args = |replace| DemoArgs {
+            records: 1,
+            exit: true,
+            replace,
+            engine: crate::store::EngineKind::default(),
+        };
+        assert!(directory(&args(false), &context).is_ok());
+        std::fs::write(Config::path(dir.path()), "agency = \"npa.go.jp\"").unwrap();
+        for replace in [false, true] {
+            let error = directory(&args(replace), &context).unwrap_err();
+            assert_eq!(error.exit(), Exit::Precondition);
+            assert!(error.to_string().ends_with("is the directory of a node"), "{error}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tonic::Code;
 
 use super::Context;
 use super::connection::Role;
@@ -14,6 +15,7 @@ use super::policy_difference::{SHORT_DIGITS, change_word, difference_text, in_sh
 use super::release::rules_text;
 use super::schema::{self, Absent, hex, time_text};
 use super::table::{Table, facts, grouped};
+use crate::ident::AgencyName;
 use crate::partner::VerifiedCard;
 use crate::pb::act_service_client::ActServiceClient;
 use crate::pb::policy_service_client::PolicyServiceClient;
@@ -90,6 +92,30 @@ pub(super) async fn proposed_bundles(context: &Context) -> Result<Vec<Bytes>, Cl
     Ok(acts.iter().filter_map(bundle).collect())
 }
 
+/// Where acts are found, waiting and decided.
+const LISTS: &str = "`liaison acts list` shows those that wait; what was carried out stands in `liaison policy log`, \
+                     `liaison partner list` and `liaison record erasures`";
+
+fn with_next_step(error: CliError, act: u64) -> CliError {
+    let other = format!(
+        "another person, in a role that `liaison acts list` names, decides: liaison acts approve {act} --client THEIRS"
+    );
+    error.with_fix(Code::PermissionDenied, other).with_fix(Code::NotFound, LISTS)
+}
+
+/// Returns the number of the act that would make an agency a partner, if one waits.
+pub(super) async fn proposed_partner(
+    agency: &AgencyName,
+    context: &Context,
+) -> Result<Option<u64>, CliError> {
+    let acts = waiting(context).await?;
+    let adds = |view: &&pb::ActView| match act_of(view) {
+        Some(Act::AddPartner(act)) => addition_text(act).1 == agency.as_str(),
+        _ => false,
+    };
+    Ok(acts.iter().find(adds).map(|view| view.proposal))
+}
+
 async fn list(context: &Context) -> Result<(), CliError> {
     let acts = waiting(context).await?;
     if context.output.format() != Format::Table {
@@ -119,7 +145,9 @@ async fn list(context: &Context) -> Result<(), CliError> {
 async fn show(act: u64, context: &Context) -> Result<(), CliError> {
     let acts = waiting(context).await?;
     let found = acts.iter().find(|view| view.proposal == act);
-    let Some(act) = found else { return Err(CliError::NotFound { what: "the act".into() }) };
+    let Some(act) = found else {
+        return Err(CliError::not_found(format!("no act {act} waits for a decision"), LISTS));
+    };
     let Some(Act::ApplyPolicy(policy)) = act_of(act) else {
         return context.output.either(to_json(act), || text(act));
     };
@@ -151,7 +179,8 @@ async fn decide(args: DecideArgs, approved: bool, context: &Context) -> Result<(
     let answer = client
         .decide_act(context.long_request(pb::DecideActRequest { proposal: act, approved, reason }))
         .await
-        .map_err(CliError::node("decide on the act"))?
+        .map_err(CliError::node("decide on the act"))
+        .map_err(|error| with_next_step(error, act))?
         .into_inner();
     let outcome = match (approved, answer.carried_out) {
         (false, _) => "refused",
@@ -219,7 +248,7 @@ fn addition_text(act: &pb::AddPartnerAct) -> (String, String) {
         after: act.facts.clone(),
         reveals: act.reveals,
     });
-    (format!("add partner {agency}, number {}: {facts}", card.number()), agency)
+    (format!("add partner {agency}: {facts}; number {}", card.number()), agency)
 }
 
 /// What a partner would join, leave, or be from then on.
@@ -227,13 +256,6 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
     let before = change.before.clone().unwrap_or_default();
     let after = change.after.clone().unwrap_or_default();
     let mut said = Vec::new();
-    if before.sector != after.sector {
-        let sector = Sector::from_wire(after.sector()).map_or("none", Sector::name);
-        said.push(format!("be of sector {sector}"));
-    }
-    if before.country != after.country {
-        said.push(format!("be in country {}", after.country));
-    }
     for (word, had, has) in [
         ("circle", &before.circles, &after.circles),
         ("operation", &before.operations, &after.operations),
@@ -251,6 +273,14 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
             0 => "agreement without end".to_owned(),
             until => format!("agreement until {}", time_text(until)),
         });
+    }
+    // Circles and operations come first, because a table cuts off the end.
+    if before.sector != after.sector {
+        let sector = Sector::from_wire(after.sector()).map_or("none", Sector::name);
+        said.push(format!("be of sector {sector}"));
+    }
+    if before.country != after.country {
+        said.push(format!("be in country {}", after.country));
     }
     let text = said.join(", ");
     if change.reveals {
@@ -370,6 +400,32 @@ mod tests {
         assert!(text.contains("about      cdcdcd"), "{text}");
         assert!(text.contains("note       as agreed on 3 May"), "{text}");
         assert!(text.contains("waits for  data-protection-officer and policy-officer"), "{text}");
+    }
+
+    #[test]
+    fn an_act_that_cannot_be_decided_names_who_decides_or_where_to_look() {
+        let fix = |code| {
+            let error = CliError::node("decide on the act")(tonic::Status::new(code, "no"));
+            with_next_step(error, 2).fix().unwrap()
+        };
+        assert!(fix(Code::PermissionDenied).ends_with("liaison acts approve 2 --client THEIRS"));
+        assert!(fix(Code::NotFound).contains("liaison acts list"));
+        assert!(fix(Code::Unavailable).starts_with("try again"));
+    }
+
+    #[test]
+    fn a_circle_stands_before_what_a_table_cuts_off() {
+        let after = pb::PartnerFacts {
+            circles: vec!["fraud-desk".into()],
+            country: "JP".into(),
+            sector: pb::Sector::Police.into(),
+            ..pb::PartnerFacts::default()
+        };
+        let change = pb::ChangeFactsAct { after: Some(after), ..pb::ChangeFactsAct::default() };
+        assert_eq!(
+            facts_text(&change),
+            "join circle fraud-desk, be of sector police, be in country JP"
+        );
     }
 
     #[test]

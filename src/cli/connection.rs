@@ -63,14 +63,15 @@ fn only_profile(dir: &Path, natural: &[Role]) -> Result<PathBuf, CliError> {
                 format!("liaison client issue {role} --role {role} --dir {}", dir.display())
             },
         }),
-        [first, ..] => Err(CliError::Profile {
-            found: format!(
+        // Who acts stands in the journal, so none is taken by chance.
+        [first, ..] => Err(CliError::usage(
+            format!(
                 "there are {} profiles that can do this: {}",
                 found.len(),
                 found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
             ),
-            fix: format!("name yours, for example --client {}", first.display()),
-        }),
+            format!("name yours, for example --client {}", first.display()),
+        )),
     }
 }
 
@@ -99,7 +100,7 @@ async fn connect(path: &Path, options: &GlobalOptions) -> Result<Channel, CliErr
     let profile = ClientProfile::load(path).map_err(|error| CliError::Other {
         doing: format!("cannot use the profile {}", path.display()),
         exit: Exit::Untrusted,
-        fix: "name another with --client FILE, or have it issued again: liaison client issue NAME --role ROLE --dir DIR".into(),
+        fix: "name another with --client FILE, or have it issued again: liaison client issue NAME --role ROLE --again --dir DIR".into(),
         source: Box::new(error),
     })?;
     let dialled = tokio::time::timeout(options.timeout(), connect_client(&profile)).await;
@@ -124,7 +125,10 @@ fn not_connected(profile: &ClientProfile, error: ConnectError) -> CliError {
         other => CliError::Other {
             doing: format!("cannot connect as {} ({})", profile.name, profile.role),
             exit: Exit::Untrusted,
-            fix: format!("liaison client issue {} --role {} --dir DIR", profile.name, profile.role),
+            fix: format!(
+                "liaison client issue {} --role {} --again --dir DIR",
+                profile.name, profile.role
+            ),
             source: Box::new(other),
         },
     }
@@ -185,7 +189,7 @@ mod tests {
         for path in [first, second] {
             assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         }
-        assert_eq!(error.exit().code(), 4);
+        assert_eq!(error.exit(), Exit::Usage);
     }
 
     #[test]

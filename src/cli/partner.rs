@@ -11,8 +11,8 @@ use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::output::{Format, harmless_lines};
 use super::schema::{self, Absent, time_text};
-use super::table::{Table, facts, grouped};
-use super::{Context, names, parse_time, roster};
+use super::table::{Table, counted, facts, grouped};
+use super::{Context, acts, names, parse_time, roster};
 use crate::ident::{AgencyName, Timestamp};
 use crate::partner::{Card, HeardNumber, VerifiedCard};
 use crate::pb;
@@ -116,9 +116,9 @@ pub struct AgreeArgs {
     country: Option<Country>,
 }
 
-fn parse_sector(text: &str) -> Result<Sector, String> {
+pub(super) fn parse_sector(text: &str) -> Result<Sector, String> {
     let all = Sector::ALL.map(Sector::name).join(", ");
-    Sector::from_name(text).ok_or_else(|| format!("sectors are {all}"))
+    Sector::from_name(text).ok_or_else(|| format!("one of {all}"))
 }
 
 impl AgreeArgs {
@@ -187,7 +187,9 @@ async fn add(args: &AddArgs, context: &Context) -> Result<(), CliError> {
     let verified = verify_card(&armour, &args.card)?;
     context.output.note(&card_text(verified.card()));
     let heard = heard_number(args, context).await?;
-    check_number(&verified, &heard)?;
+    if let Err(error) = check_number(&verified, &heard) {
+        return Err(if is_own_number(&heard, context).await { own_number() } else { error });
+    }
     let request = pb::AddPartnerRequest {
         card: armour,
         number: verified.number().to_string(),
@@ -305,6 +307,22 @@ fn check_number(verified: &VerifiedCard, heard: &HeardNumber) -> Result<(), CliE
     })
 }
 
+/// Returns whether the number is that of this node; not if the node cannot be asked.
+async fn is_own_number(heard: &HeardNumber, context: &Context) -> bool {
+    let Ok(mut client) = client(context, &[Role::Admin]).await else { return false };
+    let Ok(answer) = client.get_own_card(context.request(pb::GetOwnCardRequest {})).await else {
+        return false;
+    };
+    Card::verify(&answer.into_inner().card).is_ok_and(|own| own.number().matches(heard).is_ok())
+}
+
+fn own_number() -> CliError {
+    CliError::usage(
+        "that is our own number",
+        "type the number that the partner reads to you over the telephone",
+    )
+}
+
 async fn list(context: &Context) -> Result<(), CliError> {
     let natural = [Role::Admin, Role::PolicyOfficer, Role::Auditor, Role::Analyst];
     let answer = client(context, &natural)
@@ -330,8 +348,15 @@ async fn show(args: &PartnerArgs, context: &Context) -> Result<(), CliError> {
         .await?
         .get_partner(context.request(request))
         .await
-        .map_err(CliError::node(format!("show {}", args.agency)))?
-        .into_inner();
+        .map_err(CliError::node(format!("show {}", args.agency)));
+    let answer = match answer {
+        Ok(answer) => answer.into_inner(),
+        Err(error) if error.exit() == Exit::NotFound => {
+            let act = acts::proposed_partner(&args.agency, context).await;
+            return Err(not_a_partner(&args.agency, act.ok().flatten(), error));
+        }
+        Err(error) => return Err(error),
+    };
     let document = schema::to_json("GetPartnerResponse", &answer, Absent::Shown);
     context.output.either(document, || {
         let partner = answer.partner.unwrap_or_default();
@@ -341,6 +366,17 @@ async fn show(args: &PartnerArgs, context: &Context) -> Result<(), CliError> {
         );
         format!("{}\n\n{card}\nnumber         {}", partner_text(&partner), answer.number)
     })
+}
+
+/// An agency that was proposed and not approved yet is told from one that nobody proposed.
+fn not_a_partner(agency: &AgencyName, act: Option<u64>, error: CliError) -> CliError {
+    match act {
+        Some(act) => CliError::not_found(
+            format!("{agency} is not a partner yet: it waits for approval, act {act}"),
+            format!("liaison acts show {act}"),
+        ),
+        None => error.with_fix(tonic::Code::NotFound, "liaison partner list"),
+    }
 }
 
 async fn set_state(
@@ -407,19 +443,27 @@ fn refused_text(partner: &pb::PartnerView) -> String {
     let all = |counts: &[pb::Count]| counts.iter().map(|count| count.count).sum::<u64>();
     match (all(&partner.refused), all(&partner.refused_duties)) {
         (0, 0) => String::new(),
-        (records, 0) => format!("{} records", grouped(records)),
+        (records, 0) => counted(records, "record"),
         (0, duties) => format!("{} DUTIES", grouped(duties)),
-        (records, duties) => format!("{} records, {} DUTIES", grouped(records), grouped(duties)),
+        (records, duties) => {
+            format!("{}, {} DUTIES", counted(records, "record"), grouped(duties))
+        }
     }
 }
 
 /// What the partner refused, by reason, and when it is offered again.
 pub(super) fn refused_by_reason(partner: &pb::PartnerView) -> String {
     let named = |what: &str, counts: &[pb::Count]| {
-        let named = |count: &pb::Count| format!("{} {what} ({})", grouped(count.count), count.name);
+        let named = |count: &pb::Count| {
+            let number = match what {
+                "record" => counted(count.count, what),
+                what => format!("{} {what}", grouped(count.count)),
+            };
+            format!("{number} ({})", count.name)
+        };
         counts.iter().map(named).collect::<Vec<_>>()
     };
-    let mut parts = named("records", &partner.refused);
+    let mut parts = named("record", &partner.refused);
     parts.extend(named("DUTIES", &partner.refused_duties));
     if !parts.is_empty() && partner.offered_again_ms != 0 {
         parts.push(format!("offered again at {}", time_text(partner.offered_again_ms)));
@@ -442,7 +486,7 @@ fn partner_text(partner: &pb::PartnerView) -> String {
     let until = agreed.agreement_until_ms;
     let held = match partner.held {
         0 => String::new(),
-        held => format!("{} records wait; see `liaison release list`", grouped(held)),
+        held => format!("{} held back; see `liaison release list`", counted(held, "record")),
     };
     facts([
         ("partner", partner.agency.clone()),
@@ -460,9 +504,9 @@ fn partner_text(partner: &pb::PartnerView) -> String {
         (
             "disclosed",
             format!(
-                "{} records, {} fields withheld",
-                grouped(partner.disclosed),
-                grouped(partner.fields_withheld)
+                "{}, {} withheld",
+                counted(partner.disclosed, "record"),
+                counted(partner.fields_withheld, "field")
             ),
         ),
         (
@@ -539,6 +583,25 @@ mod tests {
             "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           REFUSED  PROBLEM\n\
              jc3.or.jp  JP       active  yes        65,871     65,000         0    7  8,192 of 66,010"
         );
+    }
+
+    #[test]
+    fn an_agency_that_waits_for_approval_is_told_from_one_that_nobody_proposed() {
+        let agency = "jc3.or.jp".parse().unwrap();
+        let error = || CliError::node("show jc3.or.jp")(tonic::Status::not_found("no"));
+        let waiting = not_a_partner(&agency, Some(2), error());
+        assert_eq!(waiting.exit(), Exit::NotFound);
+        assert!(waiting.to_string().ends_with("it waits for approval, act 2"), "{waiting}");
+        let unknown = not_a_partner(&agency, None, error());
+        assert_eq!(unknown.fix().unwrap(), "liaison partner list");
+    }
+
+    #[test]
+    fn one_record_is_counted_as_one() {
+        let refused = vec![pb::Count { name: "policy".into(), count: 1 }];
+        let partner = pb::PartnerView { refused, ..partner() };
+        assert_eq!(refused_text(&partner), "1 record");
+        assert_eq!(refused_by_reason(&partner), "1 record (policy)");
     }
 
     #[test]

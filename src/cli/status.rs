@@ -193,7 +193,8 @@ const LEAD_SHOWN_MS: u64 = 60_000;
 
 fn policy_text(version: u64) -> String {
     match version {
-        0 => "none applied yet; nothing is shared".to_owned(),
+        0 => "none applied yet; nothing is shared and nothing is accepted (liaison policy new)"
+            .to_owned(),
         version => format!("version {version}"),
     }
 }
@@ -244,7 +245,7 @@ mod tests {
              running since  2025-11-22T08:26:40.000Z\n\
              records        66,000\n\
              journal size   66,010\n\
-             policy         none applied yet; nothing is shared\n\
+             policy         none applied yet; nothing is shared and nothing is accepted (liaison policy new)\n\
              index          sled, up to date\n\
              segments       3.0 MiB\n\
              peak memory    0 B\n\

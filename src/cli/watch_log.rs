@@ -159,8 +159,11 @@ fn with_evidence(failed: Failed, args: &WatchLogArgs, context: &Context) -> CliE
     let (CliError::Verification { found }, Some(note)) = (&error, note) else { return error };
     match keep_refused(&args.state, &note) {
         Ok(path) => {
-            let (path, state) = (path.display(), args.state.display());
-            bad(format!("{found}; its checkpoint is in {path}, the one before in {state}"))
+            let kept = format!("{found}; its checkpoint is in {}", path.display());
+            bad(match args.state.exists() {
+                true => format!("{kept}, the one before in {}", args.state.display()),
+                false => kept,
+            })
         }
         Err(failed) => {
             context.output.note(&format!("cannot keep the checkpoint: {failed}"));

@@ -213,6 +213,7 @@ impl Node {
         let offered_again = partner.offering.due_at(acceptance);
         let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = denials.get(agency).into_iter().flatten();
+        let has_policy = snapshot.state.policy.is_some();
         let learning = partner.usual.learning(&self.config().release.limits(), self.now());
         pb::PartnerView {
             agency: agency.to_string(),
@@ -233,7 +234,7 @@ impl Node {
             denied: denied
                 .map(|(name, count)| pb::Count { name: name.clone(), count: *count })
                 .collect(),
-            last_error: link.last_error,
+            last_error: problem(link.last_error, partner.received.exceptions, has_policy),
             receipt_ms_p50: link.receipt_ms_p50,
             rescanned,
             to_rescan,
@@ -244,6 +245,17 @@ impl Node {
             learning: learning.is_some(),
             learning_until_ms: learning.flatten().map_or(0, |end| end.unix_ms().unsigned_abs()),
         }
+    }
+}
+
+/// Returns the problem with a partner, for people. A node without a policy accepts nothing, which nobody would find
+/// at the partner that sends.
+fn problem(link: String, not_taken: u64, has_policy: bool) -> String {
+    match not_taken {
+        _ if has_policy || !link.is_empty() => link,
+        0 => link,
+        1 => "1 entry of it refused: no policy accepts it".to_owned(),
+        entries => format!("{entries} entries of it refused: no policy accepts them"),
     }
 }
 
@@ -324,4 +336,18 @@ pub(super) fn facts_for_policy(
 ) -> Result<policy::PartnerFacts, NodeError> {
     policy::PartnerFacts::agreed(agency.clone(), facts, is_active)
         .map_err(|error| NodeError::Invalid(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_no_policy_accepts_are_a_problem_until_there_is_one() {
+        let of = |not_taken, has_policy| problem(String::new(), not_taken, has_policy);
+        assert_eq!(of(1, false), "1 entry of it refused: no policy accepts it");
+        assert_eq!(of(7, false), "7 entries of it refused: no policy accepts them");
+        assert_eq!((of(0, false), of(7, true)), (String::new(), String::new()));
+        assert_eq!(problem("unreachable".to_owned(), 1, false), "unreachable");
+    }
 }

@@ -47,7 +47,7 @@ impl CaseService for Cases {
             .await?;
         found.map(Response::new).ok_or_else(|| {
             Status::not_found(format!(
-                "this node knows no case {case:?}; search with QueryRecords and kind CASE"
+                "this node knows no case {case:?}; `liaison query --kind case` lists cases"
             ))
         })
     }

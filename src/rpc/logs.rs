@@ -95,7 +95,9 @@ impl Logs {
         }
         let partner = snapshot.state.partners.get(&agency("feed", feed)?);
         let partner = partner.filter(|_| sight.names_partners()).ok_or_else(|| {
-            Status::not_found(format!("there is no partner {feed}; ListPartners shows all"))
+            Status::not_found(format!(
+                "there is no partner {feed}; `liaison partner list` shows all"
+            ))
         })?;
         Ok(Chosen {
             feed: Some(partner.feed),

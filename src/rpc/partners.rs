@@ -14,7 +14,7 @@ fn armour(card: &VerifiedCard) -> Result<String, Status> {
 }
 
 fn unknown(name: &AgencyName) -> Status {
-    Status::not_found(format!("there is no partner {name}; ListPartners shows all"))
+    Status::not_found(format!("there is no partner {name}; `liaison partner list` shows all"))
 }
 
 #[tonic::async_trait]

@@ -74,7 +74,7 @@ impl RecordService for Records {
             }
         };
         let Some((record, originator)) = found else {
-            let text = "this node holds no such record; search for it with QueryRecords";
+            let text = "this node holds no such record; `liaison query` finds records";
             return Err(Status::not_found(text));
         };
         let originator_card = self.card_of(&originator)?;

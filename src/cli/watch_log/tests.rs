@@ -97,6 +97,28 @@ async fn an_altered_entry_is_named_and_so_is_one_whose_hash_was_altered_too() {
     assert!(found.contains("lead to root") && found.contains("was signed"), "{found}");
 }
 
+#[test]
+fn evidence_names_the_checkpoint_before_only_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = WatchLogArgs {
+        export: None,
+        card: "npa.card".into(),
+        state: dir.path().join("npa.state"),
+        ca: None,
+        once: true,
+        every: 10,
+    };
+    let context = Context::new(GlobalOptions::for_tests());
+    let text = || {
+        let failed = Failed { error: bad("it shrank".to_owned()), note: Some("note".into()) };
+        with_evidence(failed, &args, &context).to_string()
+    };
+    let first = text();
+    assert!(first.ends_with("npa.state.refused"), "{first}");
+    std::fs::write(&args.state, "{}").unwrap();
+    assert!(text().ends_with(&format!("the one before in {}", args.state.display())));
+}
+
 #[tokio::test]
 async fn a_file_that_is_missing_is_bad_and_the_full_tile_may_stand_for_a_partial_one() {
     let full = exported(History::full).await;

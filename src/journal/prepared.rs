@@ -74,4 +74,9 @@ impl Prepared {
     pub const fn record(&self) -> &Arc<Verified> {
         &self.record
     }
+
+    #[cfg(test)]
+    pub(crate) fn before_head(&self) -> Option<SeriesHead> {
+        self.before.and_then(|before| before.head)
+    }
 }

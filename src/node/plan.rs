@@ -45,17 +45,6 @@ struct Drawn {
     before: Option<SeriesHead>,
 }
 
-/// The outcome of an earlier draft of the same request about one thing.
-#[derive(Clone, Copy)]
-struct Earlier {
-    series: SeriesId,
-    revision: u32,
-    id: RecordId,
-    fingerprint: [u8; 32],
-    /// A record of this plan; else the series is as the journal has it.
-    is_planned: bool,
-}
-
 impl Plan {
     pub(super) fn make(
         drafts: &[Result<Draft, DraftError>],
@@ -69,8 +58,9 @@ impl Plan {
         let mut words = Vec::with_capacity(drafts.len());
         let mut rests_on = Vec::with_capacity(drafts.len());
         let mut drawn: Vec<Drawn> = Vec::with_capacity(drafts.len());
-        // What earlier drafts of this very request made of their series, by the first series of the thing.
-        let mut heads: HashMap<SeriesId, Earlier> = HashMap::new();
+        // The series that earlier drafts of this very request went on with and what they made of it, by the
+        // first series of the thing.
+        let mut heads: HashMap<SeriesId, (SeriesId, SeriesHead)> = HashMap::new();
         for draft in drafts {
             let draft = match draft {
                 Ok(draft) => draft,
@@ -84,23 +74,24 @@ impl Plan {
             let here = heads.get(&first).copied();
             let contradicts = grounds.said.is_some_and(|said| {
                 said.contradicts(first, fingerprint)
-                    || here.is_some_and(|earlier| earlier.fingerprint != fingerprint)
+                    || here.is_some_and(|(_, head)| head.fingerprint != Some(fingerprint))
             });
             if contradicts {
                 results.push(contradiction());
                 continue;
             }
-            let live = match here {
-                Some(Earlier { series, is_planned: true, .. }) => LiveSeries::Open(series, None),
-                _ => LiveSeries::find(
-                    (draft, fingerprint),
-                    grounds.secret,
-                    &mut rests_on,
-                    &mut head_of,
-                    &mut barred_of,
-                    &mut held_of,
-                )?,
-            };
+            // A later draft of the same is held to the same limits as the first.
+            let live = LiveSeries::find(
+                (draft, fingerprint),
+                grounds.secret,
+                &mut rests_on,
+                |series| match here {
+                    Some((of, head)) if of == series => Ok(Some(head)),
+                    _ => head_of(series),
+                },
+                &mut barred_of,
+                &mut held_of,
+            )?;
             let (series, before) = match live {
                 LiveSeries::Open(series, before) => (series, before),
                 LiveSeries::Withdrawn => {
@@ -120,16 +111,10 @@ impl Plan {
                     continue;
                 }
             };
-            let head = here
-                .map(|earlier| (earlier.revision, earlier.id, Some(earlier.fingerprint)))
-                .or(before.map(|head| (head.revision, head.id, head.fingerprint)));
-            if let Some((revision, id, Some(said))) = head
-                && said == fingerprint
-            {
+            if let Some(head) = before.filter(|head| head.fingerprint == Some(fingerprint)) {
                 words.push((first, fingerprint));
-                let is_planned = here.is_some_and(|earlier| earlier.is_planned);
-                let earlier = Earlier { series, revision, id, fingerprint, is_planned };
-                heads.insert(first, earlier);
+                heads.insert(first, (series, head));
+                let SeriesHead { id, revision, .. } = head;
                 results.push(answer(pb::DraftOutcome::Unchanged, id, series, revision));
                 continue;
             }
@@ -138,18 +123,18 @@ impl Plan {
                 continue;
             }
             words.push((first, fingerprint));
-            let (outcome, place) = match head {
-                Some((revision, id, _)) => {
-                    (pb::DraftOutcome::Revised, Place::after(series, revision, id))
+            let (outcome, place) = match before {
+                Some(head) => {
+                    (pb::DraftOutcome::Revised, Place::after(series, head.revision, head.id))
                 }
                 None => (pb::DraftOutcome::Created, Place::first(series)),
             };
             let own = grounds.own.clone();
             let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
-            let (revision, id) = (place.revision, sealed.id());
-            let earlier = Earlier { series, revision, id, fingerprint, is_planned: true };
-            heads.insert(first, earlier);
-            results.push(answer(outcome, sealed.id(), series, place.revision));
+            let (id, said) = (sealed.id(), Some(fingerprint));
+            let head = SeriesHead::after_header(before, sealed.header(), id, said);
+            heads.insert(first, (series, head));
+            results.push(answer(outcome, id, series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
         }
         let records = sign(drawn, grounds, &mut random)?;
@@ -289,5 +274,102 @@ impl Randomness {
         let taken = taken.try_into().expect("so many bytes were split off");
         self.drawn.truncate(rest.len());
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::KeyId;
+    use crate::record::kind::Kind;
+    use crate::record::slots::SlotNumber;
+    use ed25519_dalek::SigningKey;
+
+    fn secret() -> SeriesSecret {
+        SeriesSecret::from_bytes([9; 32])
+    }
+
+    fn draft(notes: &str) -> Draft {
+        let marking = pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        };
+        let indicator = pb::Indicator {
+            value: "evil.example".to_owned(),
+            notes: notes.to_owned(),
+            ..pb::Indicator::default()
+        };
+        let wire = pb::Draft {
+            marking: Some(marking),
+            content: Some(pb::draft::Content::Indicator(indicator)),
+            ..pb::Draft::default()
+        };
+        Draft::try_from(wire).unwrap()
+    }
+
+    fn head(fingerprint: [u8; 32], barred: bool) -> SeriesHead {
+        SeriesHead {
+            revision: 1,
+            id: RecordId::from_bytes([1; 32]),
+            kind: Kind::Indicator,
+            conflicting: false,
+            barred,
+            fingerprint: Some(fingerprint),
+        }
+    }
+
+    /// The plan for drafts of one thing that has this newest record, and these slots erased for good.
+    fn plan(drafts: &[&str], head: SeriesHead, barred: SlotMask) -> Plan {
+        let signer = RecordSigner::of(SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        let (own, secret) = ("npa.go.jp".parse().unwrap(), secret());
+        let grounds = Grounds {
+            own: &own,
+            secret: &secret,
+            signer: &signer,
+            said: None,
+            now: Timestamp::from_unix_ms(1_772_323_200_000).unwrap(),
+            size: 5,
+        };
+        let first = draft("").series(&secret);
+        let drafts: Vec<_> = drafts.iter().map(|notes| Ok(draft(notes))).collect();
+        let head_of = |series| Ok((series == first).then_some(head));
+        let barred_of = |series| Ok(if series == first { barred } else { SlotMask::NONE });
+        Plan::make(&drafts, &grounds, head_of, barred_of, |_, _| Ok(None)).unwrap()
+    }
+
+    fn outcomes(plan: &Plan) -> Vec<pb::DraftOutcome> {
+        plan.results.iter().map(pb::DraftResult::outcome).collect()
+    }
+
+    #[test]
+    fn what_was_erased_does_not_come_back_in_a_later_draft_of_one_request() {
+        use pb::DraftOutcome::{Refused, Revised, Unchanged};
+        let is_notes = |number: &SlotNumber| number.spec(Kind::Indicator).name == "notes";
+        let notes = SlotNumber::of(Kind::Indicator).find(is_notes).unwrap();
+        let barred = SlotMask::NONE.with(notes);
+        let erased = head([0; 32], true);
+        assert_eq!(outcomes(&plan(&["", "erased"], erased, barred)), [Revised, Refused]);
+        let same = head(draft("").fingerprint(&secret()), true);
+        let plan = plan(&["", "erased", ""], same, barred);
+        assert_eq!(outcomes(&plan), [Unchanged, Refused, Unchanged]);
+        assert!(plan.results[1].reason.contains("erased"), "{}", plan.results[1].reason);
+        assert!(plan.records.is_empty());
+    }
+
+    #[test]
+    fn a_later_draft_of_one_request_revises_what_the_first_found_or_made() {
+        use pb::DraftOutcome::{Revised, Unchanged};
+        let known = head(draft("one").fingerprint(&secret()), false);
+        let plan = plan(&["one", "two", "two", "three"], known, SlotMask::NONE);
+        assert_eq!(outcomes(&plan), [Unchanged, Revised, Unchanged, Revised]);
+        let revisions: Vec<u32> = plan.results.iter().map(|result| result.revision).collect();
+        assert_eq!(revisions, [1, 2, 2, 3]);
+        let previous: Vec<_> =
+            plan.records.iter().map(|record| record.record().header().previous).collect();
+        assert_eq!(previous, [Some(known.id), Some(plan.records[0].record().id())]);
+        // The writer takes the head as it is given while nothing touched the series.
+        let given = plan.records[0].before_head();
+        assert_eq!(given, Some(known));
     }
 }

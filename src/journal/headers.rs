@@ -71,7 +71,10 @@ impl View {
 }
 
 /// What was accepted was in its one encoding, so that is not looked at again.
-fn header_of(index: u64, accepted: &pb::RecordAccepted) -> Result<AcceptedHeader, JournalError> {
+pub(super) fn header_of(
+    index: u64,
+    accepted: &pb::RecordAccepted,
+) -> Result<AcceptedHeader, JournalError> {
     let broken = |reason: String| JournalError::Entry { index, reason };
     let wire = pb::Header::decode(accepted.header.clone())
         .map_err(|error| broken(format!("it holds no header: {error}")))?;

@@ -26,6 +26,7 @@ pub mod query;
 pub mod refusals;
 mod replay;
 pub mod retractions;
+pub mod revisions;
 pub mod search;
 pub mod series;
 mod staged;

@@ -39,6 +39,7 @@ mod plan;
 mod policies;
 mod quota;
 pub mod receipt;
+mod reinstatement;
 pub mod releases;
 mod retention;
 mod rosters;

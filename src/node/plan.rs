@@ -4,11 +4,13 @@
 //! if nothing that it rests on has changed since. It writes nothing.
 
 use super::live_series::LiveSeries;
+use super::reinstatement::{self, NotReinstated};
 use super::submit::{RecordSigner, Said, Submission};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};
+use crate::journal::revisions::Revision;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::pb;
 use crate::record::draft::{Draft, DraftError, Place, REINSTATEMENTS_MAX, Sealed, SeriesSecret};
@@ -52,6 +54,7 @@ impl Plan {
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
         mut held_of: impl FnMut(SeriesId, &SeriesHead) -> Result<Option<RecordId>, JournalError>,
+        mut revisions_of: impl FnMut(SeriesId) -> Result<Option<Vec<Revision>>, JournalError>,
     ) -> Result<Self, JournalError> {
         let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
@@ -111,6 +114,14 @@ impl Plan {
                     continue;
                 }
             };
+            if before.is_none() && series != first {
+                let (secret, now) = (grounds.secret, grounds.now);
+                let checked = reinstatement::check(draft, series, secret, now, &mut revisions_of)?;
+                if let Err(reason) = checked {
+                    results.push(not_reinstated(reason));
+                    continue;
+                }
+            }
             if let Some(head) = before.filter(|head| head.fingerprint == Some(fingerprint)) {
                 words.push((first, fingerprint));
                 heads.insert(first, (series, head));
@@ -207,6 +218,14 @@ fn withdrawn() -> pb::DraftResult {
             "it was withdrawn, and a withdrawal ends its series; to record it again on purpose, \
                  submit it with --reinstate"
                 .to_owned(),
+        ..pb::DraftResult::default()
+    }
+}
+
+fn not_reinstated(reason: NotReinstated) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: reason.to_string(),
         ..pb::DraftResult::default()
     }
 }
@@ -335,7 +354,8 @@ mod tests {
         let drafts: Vec<_> = drafts.iter().map(|notes| Ok(draft(notes))).collect();
         let head_of = |series| Ok((series == first).then_some(head));
         let barred_of = |series| Ok(if series == first { barred } else { SlotMask::NONE });
-        Plan::make(&drafts, &grounds, head_of, barred_of, |_, _| Ok(None)).unwrap()
+        let revisions_of = |_| Ok(Some(Vec::new()));
+        Plan::make(&drafts, &grounds, head_of, barred_of, |_, _| Ok(None), revisions_of).unwrap()
     }
 
     fn outcomes(plan: &Plan) -> Vec<pb::DraftOutcome> {

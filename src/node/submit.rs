@@ -236,6 +236,14 @@ impl Node {
                     let text = "it is withdrawn already".to_owned();
                     return Ok(Err(NodeError::Precondition(text)));
                 }
+                if let Some(held) = tx.held_revision((header.series, &own), id)? {
+                    let text = format!(
+                        "record {held} of its series is under a hold, which a withdrawal would end unseen; \
+                         have a policy officer end the hold with `liaison record unrestrict {held} \
+                         --reason TEXT`, then withdraw it"
+                    );
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
                 if let Err(error) = signer.check(tx.state(), tx.now()) {
                     return Ok(Err(error));
                 }
@@ -288,6 +296,7 @@ impl Submission {
                 |series| tx.series_head(series, &signing.agency),
                 |series| tx.barred(series, &signing.agency),
                 |series, head| tx.held_head(series, &signing.agency, head),
+                |series| tx.revisions(series, &signing.agency),
             )?;
             if let Some(results) = plan.carry_out(tx, self)? {
                 return Ok(results);
@@ -310,7 +319,8 @@ impl Planner {
         let head_of = |series| self.view.series_head(series, agency);
         let barred_of = |series| self.view.barred_slots(series, agency);
         let held_of = |series, head: &SeriesHead| self.view.held_head(series, agency, head);
-        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of)
+        let revisions_of = |series| self.view.revisions(series, agency);
+        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of, revisions_of)
     }
 }
 

@@ -207,6 +207,10 @@ impl Draft {
         self.kind
     }
 
+    pub const fn marking(&self) -> &Marking {
+        &self.marking
+    }
+
     /// Returns whether it may begin a new series where its series was withdrawn.
     pub const fn may_reinstate(&self) -> bool {
         self.reinstate

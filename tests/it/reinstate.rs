@@ -6,12 +6,13 @@ use std::path::Path;
 use bytes::Bytes;
 use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::RecordId;
+use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use serde_json::Value;
 
 use crate::erasure::{NAME, carried_out, erase, victim};
-use crate::fixture::{CORE_ONLY, RunningNode, eventually, introduce, liaison, settled};
+use crate::fixture::{CORE_ONLY, RunningNode, eventually, indicator, introduce, liaison, settled};
 use crate::push::push;
 
 /// Shares whatever the guardrails let through.
@@ -151,6 +152,57 @@ async fn a_withdrawn_value_is_recorded_again_with_the_flag_and_refused_without()
 }
 
 #[tokio::test]
+async fn neither_a_marking_nor_a_hold_ends_with_a_withdrawal() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", ALL).await;
+    let submit = async |tlp: pb::Tlp, reinstate| {
+        let mut draft = pb::Draft { reinstate, ..indicator("braked.example", "") };
+        draft.marking.as_mut().unwrap().tlp = tlp.into();
+        let request = pb::SubmitRecordsRequest { drafts: vec![draft] };
+        let answer = police.analyst().await.submit_records(request).await.unwrap();
+        answer.into_inner().results.remove(0)
+    };
+    let text = |id: &Bytes| RecordId::try_from(&id[..]).unwrap().to_string();
+    let first = submit(pb::Tlp::Amber, false).await.record_id;
+    let looser = submit(pb::Tlp::Green, false).await;
+    assert_eq!(looser.outcome(), pb::DraftOutcome::Revised, "it waits at the brake");
+    withdraw(&police, &text(&looser.record_id)).await;
+    let refused = submit(pb::Tlp::Green, true).await;
+    assert_eq!(refused.outcome(), pb::DraftOutcome::Refused);
+    assert!(refused.reason.contains(&text(&first)), "{}", refused.reason);
+
+    // Under the marking of before it comes back, and its looser revision is a revision again.
+    let again = submit(pb::Tlp::Amber, true).await;
+    assert_eq!(again.outcome(), pb::DraftOutcome::Created, "{}", again.reason);
+    let again = submit(pb::Tlp::Green, true).await;
+    assert_eq!((again.outcome(), again.revision), (pb::DraftOutcome::Revised, 2));
+
+    let hold = pb::RestrictRecordRequest {
+        record_id: again.record_id.clone(),
+        reason: "exhibit 7".to_owned(),
+    };
+    police.analyst().await.restrict_record(hold).await.unwrap();
+    let end = pb::WithdrawRecordRequest {
+        record_id: again.record_id.clone(),
+        reason: pb::WithdrawalReason::Error.into(),
+        explanation: String::new(),
+    };
+    let refused = police.analyst().await.withdraw_record(end.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    let next = format!("liaison record unrestrict {}", text(&again.record_id));
+    assert!(refused.message().contains(&next), "{refused}");
+    let unrestrict = pb::UnrestrictRecordRequest {
+        record_id: again.record_id.clone(),
+        reason: "closed".to_owned(),
+        ..pb::UnrestrictRecordRequest::default()
+    };
+    let channel = police.channel(ClientRole::PolicyOfficer).await;
+    RecordServiceClient::new(channel).unrestrict_record(unrestrict).await.unwrap();
+    police.analyst().await.withdraw_record(end).await.unwrap();
+    audited(&[&police]);
+}
+
+#[tokio::test]
 async fn what_was_erased_is_not_reinstated() {
     let dir = tempfile::tempdir().unwrap();
     let police = RunningNode::fresh(dir.path(), "police.example", "police", CORE_ONLY).await;
@@ -218,8 +270,10 @@ async fn a_row_that_would_replace_a_record_under_a_hold_is_refused_until_the_hol
     assert_eq!(police.status().await.records, records, "a refusal makes no record");
     assert!(found(&police, VALUE, &[]).await.is_empty());
 
-    // Its withdrawal goes out, and what is held is not recorded again beside it.
+    // Its series is not withdrawn meanwhile, and a hold that comes after the withdrawal counts too.
+    hold(ClientRole::PolicyOfficer, "unrestrict", &id).await;
     withdraw(&police, &id).await;
+    hold(ClientRole::Analyst, "restrict", &id).await;
     pushed(&AGAIN, [0, 0, 0, 1]).await;
     let [reason] = &reasons(&file)[..] else { panic!("one row") };
     assert!(reason.contains("under a hold"), "{reason}");

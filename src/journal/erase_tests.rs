@@ -464,3 +464,49 @@ fn records_are_due_by_their_time_and_no_longer_once_erased() {
     let due = journal.ledger.view().retention_due(None, now(), 9).unwrap();
     assert!(due.is_empty());
 }
+
+#[test]
+fn what_was_overwritten_since_its_place_was_read_is_read_at_its_new_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let record = indicator();
+    journal.accept(&record);
+    let view = journal.ledger.view();
+    let before = view.place(&record.id()).unwrap().unwrap();
+    erase(&journal, record.id(), SlotMask::from_bits(TITLE));
+    let (place, content) = view.content(&record.id(), before).unwrap();
+    assert_ne!(place.content, before.content);
+    assert!(place.marks().is_erased());
+    assert!(crate::record::stored::read(&content).is_ok());
+}
+
+#[test]
+fn a_reader_during_an_erasure_finds_the_record_before_or_after_it() {
+    const ERASURES: u32 = 12;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let record = indicator();
+    journal.accept(&record);
+    let view = Arc::clone(journal.ledger.view());
+    let (id, done) = (record.id(), Arc::new(AtomicBool::new(false)));
+    let is_done = Arc::clone(&done);
+    let reader = std::thread::spawn(move || {
+        let mut erased = SlotMask::NONE;
+        loop {
+            let last = is_done.load(Ordering::Acquire);
+            let (place, record) = view.placed_record(&id).unwrap().unwrap();
+            let found = record.erased_slots();
+            assert!(erased.without(found).is_empty(), "what was erased does not come back");
+            assert_eq!(place.marks().is_erased(), !found.is_empty());
+            erased = found;
+            if last {
+                return erased;
+            }
+        }
+    });
+    for slot in 0..ERASURES {
+        erase(&journal, id, SlotMask::from_bits(1 << slot));
+    }
+    done.store(true, Ordering::Release);
+    assert_eq!(reader.join().unwrap().bits(), (1 << ERASURES) - 1);
+}

@@ -280,6 +280,9 @@ impl Writing {
         let appended = self.segments.append(&mut self.group.batch, &note)?;
         // The entries of erasures are durable; the index hears of them when the bytes are gone.
         let gone = self.group.to_overwrite(&appended.positions);
+        let view = Arc::clone(&self.view);
+        let _erasing =
+            (!gone.is_empty()).then(|| view.erasing.lock().unwrap_or_else(PoisonError::into_inner));
         self.segments.erase_content(&gone, crate::record::stored::KEPT_BYTES)?;
         self.publish(&appended.positions, appended.end, head.size.get(), note)
     }

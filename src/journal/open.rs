@@ -310,6 +310,7 @@ fn catch_up(
             note: Bytes::new(),
         }),
         recent: Mutex::new(Recent::default()),
+        erasing: Mutex::default(),
     };
     let end = segments.end();
     let mut replay = Replay::new(&view, signing, segments, state);

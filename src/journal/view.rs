@@ -10,6 +10,7 @@ use super::state_keys::cards_key;
 use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::RecordStatus;
+use crate::record::commit::record_id;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::record::stored;
@@ -70,6 +71,8 @@ pub struct View {
     pub(super) feeds: RwLock<HashMap<FeedNumber, Arc<Log>>>,
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) recent: Mutex<Recent>,
+    /// Held from before content is overwritten until the index has its new place.
+    pub(super) erasing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -266,7 +269,7 @@ impl View {
         drop(recent);
         let Some(place) = self.place(id)? else { return Ok(None) };
         let (_, event) = self.event(place.journal_index)?;
-        self.assemble(place, event).map(|record| Some(Arc::new(record)))
+        self.assemble(place, event).map(|(_, record)| Some(Arc::new(record)))
     }
 
     /// A record as it is in use, with its marks.
@@ -284,23 +287,50 @@ impl View {
         Ok(found.map(|(place, record)| (Arc::new(record), place.marks())))
     }
 
-    fn assemble(&self, place: RecordPlace, event: Event) -> Result<Verified, JournalError> {
+    /// Makes the record of an acceptance, with the place where its content was found.
+    fn assemble(
+        &self,
+        place: RecordPlace,
+        event: Event,
+    ) -> Result<(RecordPlace, Verified), JournalError> {
         let broken = |reason: String| JournalError::Entry { index: place.journal_index, reason };
         let Event::RecordAccepted(accepted) = event else {
             return Err(broken("it accepts no record".to_owned()));
         };
-        let frame = self.segments.read(place.content)?;
-        if frame.kind != FrameKind::Content {
-            return Err(broken(format!("no content lies at {}", place.content)));
-        }
-        let (_, slots) = stored::read(&frame.payload).map_err(|error| broken(error.to_string()))?;
+        let (place, content) = self.content(&record_id(&accepted.header), place)?;
+        let (_, slots) = stored::read(&content).map_err(|error| broken(error.to_string()))?;
         let signature = accepted.signature.unwrap_or_default();
         let record = Verified::from_store(accepted.header, signature, slots)
             .map_err(|error| broken(error.to_string()))?;
-        match place.retracted_slots() {
-            SlotMask::NONE => Ok(record),
-            retracted => Ok(record.withholding(retracted)),
+        Ok(match place.retracted_slots() {
+            SlotMask::NONE => (place, record),
+            retracted => (place, record.withholding(retracted)),
+        })
+    }
+
+    /// Reads the content of a record that had this place, with the place that it has now. An erasure
+    /// overwrites content before the index has its new place; a reader in between waits for that.
+    pub(super) fn content(
+        &self,
+        id: &RecordId,
+        place: RecordPlace,
+    ) -> Result<(RecordPlace, Bytes), JournalError> {
+        let content = self.content_at(&place)?;
+        if stored::overwritten(&content).is_none() {
+            return Ok((place, content));
         }
+        let _none_goes_on = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.place(id)?.unwrap_or(place);
+        Ok((place, self.content_at(&place)?))
+    }
+
+    fn content_at(&self, place: &RecordPlace) -> Result<Bytes, JournalError> {
+        let frame = self.segments.read(place.content)?;
+        if frame.kind == FrameKind::Content {
+            return Ok(frame.payload);
+        }
+        let reason = format!("no content lies at {}", place.content);
+        Err(JournalError::Entry { index: place.journal_index, reason })
     }
 
     /// A record as it is in use, with its place.
@@ -309,13 +339,14 @@ impl View {
         id: &RecordId,
     ) -> Result<Option<(RecordPlace, Verified)>, JournalError> {
         let Some(place) = self.place(id)? else { return Ok(None) };
-        Ok(Some((place, self.record_at(place)?)))
+        let (_, event) = self.event(place.journal_index)?;
+        self.assemble(place, event).map(Some)
     }
 
     /// A record as it is in use by this place, whether the index has it or not.
     pub(super) fn record_at(&self, place: RecordPlace) -> Result<Verified, JournalError> {
         let (_, event) = self.event(place.journal_index)?;
-        self.assemble(place, event)
+        self.assemble(place, event).map(|(_, record)| record)
     }
 
     /// A record with how it came to be here.
@@ -330,7 +361,8 @@ impl View {
             Event::RecordAccepted(accepted) => accepted.client.clone(),
             _ => String::new(),
         };
-        let record = Arc::new(self.assemble(place, event)?);
+        let (place, record) = self.assemble(place, event)?;
+        let record = Arc::new(record);
         let snapshot = self.snapshot();
         let partner = place.partner().and_then(|number| {
             snapshot.state.partner_by_number(number).map(|(agency, _)| agency.clone())
@@ -347,7 +379,7 @@ impl View {
     pub fn accepted_at(&self, journal_index: u64) -> Result<Option<Kept>, JournalError> {
         let (_, event) = self.event(journal_index)?;
         let Event::RecordAccepted(accepted) = event else { return Ok(None) };
-        self.kept(&crate::record::commit::record_id(&accepted.header))
+        self.kept(&record_id(&accepted.header))
     }
 
     /// The exact bytes of an entry of the journal.

@@ -68,6 +68,15 @@ impl Links {
         self.with(agency, |link| link.health.last_error = error);
     }
 
+    /// Clears a fault unless another was shown since.
+    pub(super) fn recovered(&self, agency: &AgencyName, error: &str) {
+        self.with(agency, |link| {
+            if link.health.last_error == error {
+                link.health.last_error.clear();
+            }
+        });
+    }
+
     pub(super) fn progressed(&self, agency: &AgencyName, progress: Progress) {
         self.with(agency, |link| link.health.progress = Some(progress));
         self.walked.send_replace(());

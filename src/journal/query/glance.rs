@@ -15,7 +15,6 @@ use crate::record::kind::Kind;
 use crate::record::marking::Tlp;
 use crate::record::signed::Slot;
 use crate::record::stored;
-use crate::store::FrameKind;
 use prost::Message as _;
 
 /// The header of a record, as far as totals need it.
@@ -106,12 +105,9 @@ impl Glance {
         if !marks.is_usable() || !sight.counts(&status) {
             return Ok(None);
         }
-        let frame = view.segments().read(place.content)?;
-        if frame.kind != FrameKind::Content {
-            return Err(broken(format!("no content lies at {}", place.content)));
-        }
-        let (_, slots) = stored::read(&frame.payload).map_err(|e| broken(e.to_string()))?;
-        let mut joined = Vec::with_capacity(frame.payload.len());
+        let (_, content) = view.content(&self.id, place)?;
+        let (_, slots) = stored::read(&content).map_err(|e| broken(e.to_string()))?;
+        let mut joined = Vec::with_capacity(content.len());
         for slot in &slots {
             if let Slot::Open { bytes, .. } = slot {
                 joined.extend_from_slice(bytes);

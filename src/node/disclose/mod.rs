@@ -21,6 +21,7 @@ pub(in crate::node) mod interference_tests;
 
 pub(super) use discloser::Discloser;
 
+use super::links::Links;
 use super::{Node, NodeError};
 use crate::exchange::{LAG_ENTRIES_MAX, Lag};
 use crate::ident::AgencyName;
@@ -92,6 +93,35 @@ impl Lapses {
     }
 }
 
+/// A fault that disclosing to a partner stopped at. It is shown until a step succeeds again.
+#[derive(Debug, Default)]
+struct Problem {
+    text: String,
+    retries: Retries,
+}
+
+impl Problem {
+    /// Shows the fault and returns the pause before the next try. The log has it once, however often it
+    /// comes back.
+    fn begin(&mut self, links: &Links, agency: &AgencyName, error: &NodeError) -> Duration {
+        let text = format!("disclosing stopped and is tried again: {error}");
+        if text != self.text {
+            tracing::error!(partner = %agency, %error, "disclosing has stopped and is tried again");
+            *self = Self { text: text.clone(), retries: Retries::default() };
+        }
+        links.failed(agency, text);
+        self.retries.pause()
+    }
+
+    fn end(&mut self, links: &Links, agency: &AgencyName) {
+        if !self.text.is_empty() {
+            tracing::info!(partner = %agency, "disclosing goes on");
+            links.recovered(agency, &self.text);
+            *self = Self::default();
+        }
+    }
+}
+
 /// A part of the journal to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -126,8 +156,10 @@ fn is_due(written: Progress, now: Progress) -> bool {
 impl Node {
     /// Walks the journal for one partner until the node stops or the partner is revoked.
     pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
+        let mut stopping = self.stopping();
+        let mut problem = Problem::default();
         loop {
-            match self.disclose_until_stopped(&agency).await {
+            match self.disclose_until_stopped(&agency, &mut problem).await {
                 // It goes on once the gate is open.
                 Err(NodeError::Journal(JournalError::Closed(
                     Closed::Held | Closed::Doubted(_),
@@ -135,15 +167,21 @@ impl Node {
                 // Whoever shut the gate told why.
                 Ok(()) | Err(NodeError::Journal(JournalError::Closed(Closed::Shut(_)))) => return,
                 Err(error) => {
-                    tracing::error!(partner = %agency, %error, "disclosing has ended");
-                    self.links.failed(&agency, error.to_string());
-                    return;
+                    let pause = problem.begin(&self.links, &agency, &error);
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stopping.wait_for(|stop| *stop) => return,
+                    }
                 }
             }
         }
     }
 
-    async fn disclose_until_stopped(&self, agency: &AgencyName) -> Result<(), NodeError> {
+    async fn disclose_until_stopped(
+        &self,
+        agency: &AgencyName,
+        problem: &mut Problem,
+    ) -> Result<(), NodeError> {
         let mut grown = self.grown();
         let mut rules_changed = self.rules_changed.subscribe();
         let mut stopping = self.stopping();
@@ -184,6 +222,7 @@ impl Node {
                         let pause = if published.await? {
                             progress = after;
                             retries = Retries::default();
+                            problem.end(&self.links, agency);
                             if lapsed { lapses.pause(Instant::now()) } else { Duration::ZERO }
                         } else {
                             retries.pause()
@@ -199,6 +238,7 @@ impl Node {
                     held = Some(discloser);
                 }
             }
+            problem.end(&self.links, agency);
             tokio::select! {
                 _ = grown.changed() => {}
                 _ = rules_changed.changed() => {}
@@ -379,6 +419,29 @@ mod tests {
         assert_eq!(lapses.pause(now + Lapses::FORGOTTEN), Retries::MAX);
         let later = now + 2 * Lapses::FORGOTTEN + Duration::from_secs(1);
         assert_eq!(lapses.pause(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_fault_of_disclosing_is_shown_until_a_step_succeeds_and_is_tried_again_ever_later() {
+        let (links, agency) = (Links::default(), "jc3.or.jp".parse().unwrap());
+        let fault = |reason: &str| {
+            NodeError::Journal(JournalError::Entry { index: 7, reason: reason.to_owned() })
+        };
+        let mut problem = Problem::default();
+        problem.end(&links, &agency);
+        for pause in [0, 10, 20] {
+            let found = problem.begin(&links, &agency, &fault("left over"));
+            assert_eq!(found, Duration::from_millis(pause));
+        }
+        assert!(links.health(&agency).last_error.contains("entry 7 cannot be read: left over"));
+        assert_eq!(problem.begin(&links, &agency, &fault("other")), Duration::ZERO);
+        problem.end(&links, &agency);
+        assert_eq!(links.health(&agency).last_error, "");
+        // Another fault of the link stays.
+        problem.begin(&links, &agency, &fault("again"));
+        links.failed(&agency, "no route".to_owned());
+        problem.end(&links, &agency);
+        assert_eq!(links.health(&agency).last_error, "no route");
     }
 
     #[test]

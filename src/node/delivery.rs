@@ -4,7 +4,7 @@
 //! ends the walk; what lies behind it is not looked at.
 
 use super::consents;
-use super::judge::{Judged, hold_in_words, lag_of};
+use super::judge::{Judged, hold_in_words, lag_of, sees_content};
 use super::partners::unknown;
 use super::past::Setting;
 use super::{Node, NodeError};
@@ -17,6 +17,7 @@ use crate::journal::progress::Progress;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
 use crate::pb;
+use crate::policy::Sight;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotNumber;
 
@@ -52,6 +53,8 @@ const STEPS: [(&str, Look); 14] = [
 struct Walk<'a> {
     node: &'a Node,
     agency: &'a AgencyName,
+    /// What the client that asks may see.
+    sight: &'a Sight,
     id: RecordId,
     partner: PartnerRecord,
     setting: Setting,
@@ -92,6 +95,7 @@ impl Node {
         &self,
         id: RecordId,
         agency: &AgencyName,
+        sight: &Sight,
     ) -> Result<pb::ExplainDeliveryResponse, NodeError> {
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
@@ -106,7 +110,7 @@ impl Node {
         let disclosure = self.view().disclosure(setting.feed, &id)?;
         let disclosure = disclosure.filter(|known| !known.disclosed.is_earlier);
         let partner = partner.clone();
-        let walk = Walk { node: self, agency, id, partner, setting, here, disclosure };
+        let walk = Walk { node: self, agency, sight, id, partner, setting, here, disclosure };
         walked(&walk)
     }
 }
@@ -291,11 +295,14 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     if let Some(series) = &judged.series {
         return passed(series.clone());
     }
+    if !sees_content(walk.sight, kept) {
+        return passed("you may see its header alone, so what it refers to is not shown");
+    }
     let permitted = judged.permitted.unwrap_or_default();
     let hidden = kept.record.slots_in(judged.decision.revealed).and(judged.here).without(permitted);
     let mut reasons = Vec::new();
     for slot in SlotNumber::of(kept.record.kind()).filter(|slot| hidden.contains(*slot)) {
-        let reason = walk.node.hidden_references(&walk.setting, kept, slot)?;
+        let reason = walk.node.hidden_references(&walk.setting, kept, slot, walk.sight)?;
         reasons.push(format!("{} is withheld: {reason}", slot.spec(kept.record.kind()).name));
     }
     // The record goes without these fields, and they follow when that changes.

@@ -10,7 +10,7 @@ use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
 use crate::pb;
 use crate::policy::{
-    Account, ClassAccount, Condition, Decision, Explanation, Outcome, State, explain,
+    Account, ClassAccount, Condition, Decision, Explanation, Outcome, Sight, State, explain,
 };
 use crate::record::kind::{ClassSet, Kind};
 use crate::record::slots::SlotNumber;
@@ -26,6 +26,7 @@ impl Node {
         id: RecordId,
         agency: &AgencyName,
         at: Option<Timestamp>,
+        sight: &Sight,
     ) -> Result<pb::ExplainDecisionResponse, NodeError> {
         let setting = match at {
             None => self.setting(agency)?,
@@ -35,7 +36,7 @@ impl Node {
         let judged = self.judge(&setting, &kept)?;
         let facts = setting.facts_of(&id, kept.record.header());
         let explanation = explain(&setting.rules.compiled, &setting.facts, &facts, &setting.moment);
-        let fields = self.field_accounts(&setting, &kept, &judged, &explanation)?;
+        let fields = self.field_accounts(&setting, &kept, &judged, (&explanation, sight))?;
         let mut remarks = self.remarks_on(&setting, &kept, &judged)?;
         remarks.extend(remarks_of_pair(&setting, &kept, &judged));
         let missing = consents::missing(self, &setting, &kept, &judged);
@@ -72,12 +73,13 @@ impl Node {
         setting: &Setting,
         kept: &Kept,
         judged: &Judged,
-        explanation: &Explanation,
+        (explanation, sight): (&Explanation, &Sight),
     ) -> Result<Vec<pb::FieldAccount>, NodeError> {
         let kind = kept.record.kind();
         SlotNumber::of(kind)
             .map(|slot| {
-                let (fate, reason) = self.field_fate(setting, kept, judged, explanation, slot)?;
+                let (fate, reason) =
+                    self.field_fate(setting, kept, judged, (explanation, sight), slot)?;
                 let spec = slot.spec(kind);
                 Ok(pb::FieldAccount {
                     field: spec.name.to_owned(),
@@ -94,7 +96,7 @@ impl Node {
         setting: &Setting,
         kept: &Kept,
         judged: &Judged,
-        explanation: &Explanation,
+        (explanation, sight): (&Explanation, &Sight),
         slot: SlotNumber,
     ) -> Result<(pb::FieldFate, String), NodeError> {
         let record = &kept.record;
@@ -115,7 +117,7 @@ impl Node {
             return Ok((pb::FieldFate::ClassWithheld, series.clone()));
         }
         if judged.decision.revealed.contains(class) {
-            let reason = self.hidden_references(setting, kept, slot)?;
+            let reason = self.hidden_references(setting, kept, slot, sight)?;
             return Ok((pb::FieldFate::ReferenceWithheld, reason));
         }
         let account = explanation.classes.iter().find(|account| account.class == class);

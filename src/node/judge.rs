@@ -14,7 +14,7 @@ use crate::journal::index::Marks;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
 use crate::pb;
-use crate::policy::Decision;
+use crate::policy::{Decision, Sight, Visibility};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -149,13 +149,19 @@ impl Node {
         }))
     }
 
-    /// What a slot refers to and the partner may not see, in words.
+    /// What a slot refers to and the partner may not see, in words. References are content: they are named
+    /// to those alone who may see the record's.
     pub(super) fn hidden_references(
         &self,
         setting: &Setting,
         kept: &Kept,
         slot: SlotNumber,
+        sight: &Sight,
     ) -> Result<String, NodeError> {
+        let mut text = format!("it refers to what {} may not see", setting.agency);
+        if !sees_content(sight, kept) {
+            return Ok(text);
+        }
         let mut named = Vec::new();
         let Some(mut discloser) = discloser(self, setting) else { return Ok(String::new()) };
         for series in kept.record.references(slot) {
@@ -179,7 +185,6 @@ impl Node {
         }
         let more = named.len().saturating_sub(REFERENCES_MAX);
         named.truncate(REFERENCES_MAX);
-        let mut text = format!("it refers to what {} may not see", setting.agency);
         if !named.is_empty() {
             text.push_str(&format!(": {}", named.join(", ")));
         }
@@ -230,6 +235,11 @@ impl Node {
 pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(String, String)> {
     let lagging = Lag::of(partner.published.size, partner.receipted).check().err()?;
     Some((lagging.to_string(), format!("find out why {agency} gives no receipts: liaison status")))
+}
+
+/// Returns whether a client may see the content of a record.
+pub(super) fn sees_content(sight: &Sight, kept: &Kept) -> bool {
+    sight.of_record(&kept.status()) == Visibility::Content
 }
 
 /// The one way to the decision of the feed.

@@ -7,6 +7,7 @@ use super::{Context, refusal};
 use crate::journal::JournalError;
 use crate::node::Survey;
 use crate::pb;
+use crate::policy::Sight;
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -39,10 +40,11 @@ fn stepped(mut survey: Survey) -> Result<Survey, JournalError> {
 pub(super) async fn delivery(
     context: &Context,
     request: pb::ExplainDeliveryRequest,
+    sight: Sight,
 ) -> Result<pb::ExplainDeliveryResponse, Status> {
     let id = super::record_id(&request.record_id)?;
     let partner = super::agency("partner", &request.partner)?;
     let node = std::sync::Arc::clone(&context.node);
-    let walked = context.read(move |_| Ok(node.delivery(id, &partner))).await?;
+    let walked = context.read(move |_| Ok(node.delivery(id, &partner, &sight))).await?;
     walked.map_err(|error| refusal::of_node(&error))
 }

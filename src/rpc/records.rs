@@ -201,7 +201,8 @@ impl RecordService for Records {
         &self,
         request: Request<pb::ExplainDeliveryRequest>,
     ) -> Result<Response<pb::ExplainDeliveryResponse>, Status> {
-        explain::delivery(&self.0, request.into_inner()).await.map(Response::new)
+        let sight = sight_of(&request)?;
+        explain::delivery(&self.0, request.into_inner(), sight).await.map(Response::new)
     }
 }
 

@@ -2,7 +2,7 @@
 //! everybody, of one partner and everything, and of the way from acceptance to receipt.
 
 use bytes::Bytes;
-use liaison::ident::Timestamp;
+use liaison::ident::{RecordId, Timestamp};
 use liaison::pb::policy_service_client::PolicyServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content};
@@ -326,4 +326,41 @@ async fn a_past_decision_is_explained_with_the_policy_and_the_partner_of_then() 
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn what_a_sealed_record_refers_to_is_named_to_those_alone_who_may_see_its_content() {
+    let Pair { police, cert, _dir } = pair().await;
+    let (hidden, series) = submit(&police, with_tlp(pb::Tlp::Amber, case("NPA-7"))).await;
+    let (id, _) = submit(&police, indicator("refers.example", &[&series])).await;
+    fixture::settled(&[&police, &cert]).await;
+    let named = RecordId::try_from(&hidden[..]).unwrap().to_string();
+    let asked = async |role: ClientRole| {
+        let request =
+            pb::ExplainDeliveryRequest { record_id: id.clone(), partner: CERT.to_owned() };
+        let mut client = RecordServiceClient::new(police.channel(role).await);
+        let way = client.explain_delivery(request).await.unwrap().into_inner();
+        let step = way.steps.into_iter().find(|step| step.name == "references").unwrap();
+        assert_eq!(step.state(), pb::DeliveryState::Passed, "{step:?}");
+        let request = pb::ExplainDecisionRequest {
+            record_id: id.clone(),
+            partner: CERT.to_owned(),
+            at_ms: 0,
+        };
+        let mut client = PolicyServiceClient::new(police.channel(role).await);
+        let decision = client.explain_decision(request).await.unwrap().into_inner();
+        (step.detail, decision.text)
+    };
+    for role in [ClientRole::Analyst, ClientRole::PolicyOfficer] {
+        let (way, decision) = asked(role).await;
+        assert!(way.contains(&named), "{role}: {way}");
+        assert!(decision.contains(&named), "{role}: {decision}");
+    }
+    let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
+    records(&police).await.restrict_record(hold).await.unwrap();
+    let (way, decision) = asked(ClientRole::Analyst).await;
+    assert!(!way.contains(&named) && !way.contains("cases"), "{way}");
+    assert!(!decision.contains(&named), "{decision}");
+    let (way, _) = asked(ClientRole::PolicyOfficer).await;
+    assert!(way.contains(&named), "{way}");
 }

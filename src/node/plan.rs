@@ -7,22 +7,28 @@ use super::live_series::LiveSeries;
 use super::reinstatement::{self, NotReinstated};
 use super::submit::{RecordSigner, Said, Submission};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
-use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::revisions::Revision;
 use crate::journal::transaction::{Origin, Transaction};
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
+use crate::policy::Sight;
 use crate::record::draft::{Draft, DraftError, Place, REINSTATEMENTS_MAX, Sealed, SeriesSecret};
+use crate::record::marking::Tlp;
 use crate::record::slots::SlotMask;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+const NOT_PERMITTED: &str = "it is not permitted to this client; ask a policy officer";
 
 /// In whose name, when, and from which journal a plan is made.
 pub(super) struct Grounds<'a> {
     pub(super) own: &'a AgencyName,
     pub(super) secret: &'a SeriesSecret,
     pub(super) signer: &'a RecordSigner,
+    /// What the client that submits may see and replace.
+    pub(super) sight: &'a Sight,
     pub(super) said: Option<&'a Said>,
     pub(super) now: Timestamp,
     /// Size of the journal before any series was looked up.
@@ -55,6 +61,7 @@ impl Plan {
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
         mut held_of: impl FnMut(SeriesId, &SeriesHead) -> Result<Option<RecordId>, JournalError>,
         mut revisions_of: impl FnMut(SeriesId) -> Result<Option<Vec<Revision>>, JournalError>,
+        mut revision_of: impl FnMut(&RecordId) -> Result<Option<Revision>, JournalError>,
     ) -> Result<Self, JournalError> {
         let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
@@ -110,10 +117,27 @@ impl Plan {
                     continue;
                 }
                 LiveSeries::Held(id) => {
-                    results.push(held(id));
+                    let known = unless_damaged(revision_of(&id))?.flatten();
+                    let is_permitted =
+                        known.is_none_or(|known| grounds.sight.may_replace(&known.status()));
+                    results.push(if is_permitted { held(id) } else { not_permitted() });
                     continue;
                 }
             };
+            if let Some(head) = before {
+                // What says the same is marked the same.
+                let says_other = head.fingerprint != Some(fingerprint);
+                let may_be_red = says_other || draft.marking().tlp == Tlp::Red;
+                let known = if may_be_red { revision_of(&head.id) } else { Ok(None) };
+                let Some(known) = unless_damaged(known)? else {
+                    results.push(damaged(head.id));
+                    continue;
+                };
+                if known.is_some_and(|known| !grounds.sight.may_replace(&known.status())) {
+                    results.push(not_permitted());
+                    continue;
+                }
+            }
             if before.is_none() && series != first {
                 let (secret, now) = (grounds.secret, grounds.now);
                 let checked = reinstatement::check(draft, series, secret, now, &mut revisions_of)?;
@@ -262,6 +286,31 @@ fn held(id: RecordId) -> pb::DraftResult {
     }
 }
 
+fn damaged(id: RecordId) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: format!(
+            "the entry of the newest record of it, {id}, is damaged, so nothing can revise it; bring back the \
+             newest copy of the node's directory"
+        ),
+        ..pb::DraftResult::default()
+    }
+}
+
+/// The answer for a value of which another client's TLP:RED record is here: it tells no more than it must.
+fn not_permitted() -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: NOT_PERMITTED.to_owned(),
+        ..pb::DraftResult::default()
+    }
+}
+
+/// Returns how many drafts were refused because their client may not replace a record.
+pub(super) fn count_not_permitted(results: &[pb::DraftResult]) -> usize {
+    results.iter().filter(|result| result.reason == NOT_PERMITTED).count()
+}
+
 fn contradiction() -> pb::DraftResult {
     pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
@@ -300,6 +349,8 @@ impl Randomness {
 mod tests {
     use super::*;
     use crate::ident::KeyId;
+    use crate::journal::index::Marks;
+    use crate::policy::ClientRole;
     use crate::record::kind::Kind;
     use crate::record::slots::SlotNumber;
     use ed25519_dalek::SigningKey;
@@ -338,24 +389,39 @@ mod tests {
         }
     }
 
-    /// The plan for drafts of one thing that has this newest record, and these slots erased for good.
     fn plan(drafts: &[&str], head: SeriesHead, barred: SlotMask) -> Plan {
+        let drafts: Vec<_> = drafts.iter().map(|notes| draft(notes)).collect();
+        plan_after(drafts, head, barred, None)
+    }
+
+    /// The plan for drafts of one thing that has this newest record, submitted as given, and these slots
+    /// erased for good.
+    fn plan_after(
+        drafts: Vec<Draft>,
+        head: SeriesHead,
+        barred: SlotMask,
+        submitted: Option<Revision>,
+    ) -> Plan {
         let signer = RecordSigner::of(SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
         let (own, secret) = ("npa.go.jp".parse().unwrap(), secret());
         let grounds = Grounds {
             own: &own,
             secret: &secret,
             signer: &signer,
+            sight: &Sight::new(ClientRole::VendorTool, "tool"),
             said: None,
             now: Timestamp::from_unix_ms(1_772_323_200_000).unwrap(),
             size: 5,
         };
         let first = draft("").series(&secret);
-        let drafts: Vec<_> = drafts.iter().map(|notes| Ok(draft(notes))).collect();
+        let drafts: Vec<_> = drafts.into_iter().map(Ok).collect();
         let head_of = |series| Ok((series == first).then_some(head));
         let barred_of = |series| Ok(if series == first { barred } else { SlotMask::NONE });
         let revisions_of = |_| Ok(Some(Vec::new()));
-        Plan::make(&drafts, &grounds, head_of, barred_of, |_, _| Ok(None), revisions_of).unwrap()
+        let revision_of = |id: &RecordId| Ok(submitted.clone().filter(|known| known.id == *id));
+        let held_of = |_, _: &SeriesHead| Ok(None);
+        Plan::make(&drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
+            .unwrap()
     }
 
     fn outcomes(plan: &Plan) -> Vec<pb::DraftOutcome> {
@@ -375,6 +441,29 @@ mod tests {
         assert_eq!(outcomes(&plan), [Unchanged, Refused, Unchanged]);
         assert!(plan.results[1].reason.contains("erased"), "{}", plan.results[1].reason);
         assert!(plan.records.is_empty());
+    }
+
+    #[test]
+    fn a_red_record_of_another_client_is_not_revised_and_the_refusal_names_none() {
+        use pb::DraftOutcome::{Refused, Revised, Unchanged};
+        let mut red = draft("one");
+        red.set_tlp(Tlp::Red);
+        let head = head(red.fingerprint(&secret()), false);
+        let after = |client: &str| {
+            let (id, marking) = (head.id, red.marking().clone());
+            let known =
+                Revision { id, marking, marks: Marks::default(), client: client.to_owned() };
+            let drafts = vec![red.clone(), draft("one"), draft("two")];
+            plan_after(drafts, head, SlotMask::NONE, Some(known))
+        };
+        let refused = after("tanaka");
+        assert_eq!(outcomes(&refused), [Refused; 3]);
+        assert_eq!(count_not_permitted(&refused.results), 3);
+        for result in &refused.results {
+            assert!(result.record_id.is_empty() && result.series.is_empty(), "{result:?}");
+            assert_eq!((result.revision, result.reason.as_str()), (0, NOT_PERMITTED));
+        }
+        assert_eq!(outcomes(&after("tool")), [Unchanged, Revised, Revised]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
 //! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
-use super::plan::{Grounds, Plan, Randomness};
+use super::acts::Client;
+use super::plan::{Grounds, Plan, Randomness, count_not_permitted};
 use super::quota::{Charge, DayLimits, RECORD_BYTES};
 use super::turns::Caller;
 use super::{Node, NodeError};
@@ -15,6 +16,7 @@ use crate::journal::state::State;
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::journal::view::View;
 use crate::pb;
+use crate::policy::Sight;
 use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
 use crate::record::signed::{KEY_END_MARGIN_MS, Verified};
 use ed25519_dalek::SigningKey;
@@ -128,7 +130,7 @@ impl Node {
     /// holds up no other. With `said`, a draft that contradicts one before it is refused.
     pub async fn submit(
         &self,
-        client: &str,
+        client: &Client,
         drafts: Vec<pb::Draft>,
         said: Option<Said>,
     ) -> Result<Submitted, NodeError> {
@@ -138,10 +140,11 @@ impl Node {
                 drafts.len()
             )));
         }
-        self.charge(client, &drafts)?;
-        let _turn = self.turn(Caller::Client(client), drafts.len() as u64).await;
+        self.charge(&client.name, &drafts)?;
+        let _turn = self.turn(Caller::Client(&client.name), drafts.len() as u64).await;
         let planner = self.planner();
-        let (client, signer) = (client.to_owned(), self.record_signer());
+        let sight = Sight::new(client.role, &client.name);
+        let (client, signer) = (client.name.clone(), self.record_signer());
         signer.check(&self.view().snapshot().state, self.now())?;
         let (task, first) = beside(move || {
             let now = planner.now;
@@ -150,7 +153,7 @@ impl Node {
                 draft.check_times(now).map(|()| draft)
             };
             let drafts = drafts.into_iter().map(draft).collect();
-            let task = Arc::new(Submission { drafts, client, signer, said });
+            let task = Arc::new(Submission { drafts, client, sight, signer, said });
             let plan = planner.plan(&task)?;
             Ok((task, plan))
         })
@@ -172,11 +175,18 @@ impl Node {
             let (results, committed) =
                 self.ledger.commit(move |tx| plan.carry_out(tx, &task)).await?;
             if let Some(results) = results {
-                return Ok(Submitted { results, committed });
+                return Ok(self.submitted(results, committed));
             }
         }
         let (results, committed) = self.ledger.commit(move |tx| task.decide_within(tx)).await?;
-        Ok(Submitted { results, committed })
+        Ok(self.submitted(results, committed))
+    }
+
+    fn submitted(&self, results: Vec<pb::DraftResult>, committed: Committed) -> Submitted {
+        for _ in 0..count_not_permitted(&results) {
+            self.refused("TLP:RED record of another client");
+        }
+        Submitted { results, committed }
     }
 
     /// Counts drafts for their client, unless it has used up its day.
@@ -207,13 +217,14 @@ impl Node {
     /// Signs the withdrawal of one of this agency's own records.
     pub async fn withdraw(
         &self,
-        client: &str,
+        client: &Client,
         id: RecordId,
         reason: pb::WithdrawalReason,
         explanation: String,
     ) -> Result<(RecordId, Committed), NodeError> {
         let own = self.agency().clone();
-        let (client, signer) = (client.to_owned(), self.record_signer());
+        let sight = Sight::new(client.role, &client.name);
+        let (client, signer) = (client.name.clone(), self.record_signer());
         let (outcome, committed) = self
             .ledger
             .commit(move |tx| {
@@ -226,6 +237,10 @@ impl Node {
                     let text =
                         format!("only {}, its originator, can withdraw it", header.originator);
                     return Ok(Err(NodeError::Refused(text)));
+                }
+                let revision = tx.revision(&id)?;
+                if revision.is_some_and(|known| !sight.may_replace(&known.status())) {
+                    return Ok(Err(red_of_another()));
                 }
                 let head = tx.series_head(header.series, &own)?;
                 if let Some(head) = head.filter(|head| head.id != id) {
@@ -262,14 +277,24 @@ impl Node {
                 Ok(Ok(id))
             })
             .await?;
+        if matches!(outcome, Err(NodeError::Refused(_))) {
+            self.refused("withdrawal");
+        }
         Ok((outcome?, committed))
     }
+}
+
+fn red_of_another() -> NodeError {
+    let text = "it is marked TLP:RED, and another client submitted it: only that client may withdraw it; \
+                otherwise have it erased with `liaison record erase`";
+    NodeError::Refused(text.to_owned())
 }
 
 /// Drafts of one request and who sent them.
 pub(super) struct Submission {
     drafts: Vec<Result<Draft, DraftError>>,
     pub(super) client: String,
+    sight: Sight,
     signer: RecordSigner,
     pub(super) said: Option<Said>,
 }
@@ -277,8 +302,8 @@ pub(super) struct Submission {
 impl Submission {
     fn grounds<'a>(&'a self, signing: &'a Signing, now: Timestamp, size: u64) -> Grounds<'a> {
         let Signing { agency, series_secret, .. } = signing;
-        let (signer, said) = (&self.signer, self.said.as_ref());
-        Grounds { own: agency, secret: series_secret, signer, said, now, size }
+        let (signer, said, sight) = (&self.signer, self.said.as_ref(), &self.sight);
+        Grounds { own: agency, secret: series_secret, signer, sight, said, now, size }
     }
 
     /// Plans within the writer, where nothing can come between a plan and its execution. Only what
@@ -297,6 +322,7 @@ impl Submission {
                 |series| tx.barred(series, &signing.agency),
                 |series, head| tx.held_head(series, &signing.agency, head),
                 |series| tx.revisions(series, &signing.agency),
+                |id| tx.revision(id),
             )?;
             if let Some(results) = plan.carry_out(tx, self)? {
                 return Ok(results);
@@ -320,7 +346,8 @@ impl Planner {
         let barred_of = |series| self.view.barred_slots(series, agency);
         let held_of = |series, head: &SeriesHead| self.view.held_head(series, agency, head);
         let revisions_of = |series| self.view.revisions(series, agency);
-        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of, revisions_of)
+        let revision_of = |id: &RecordId| self.view.revision(id);
+        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
     }
 }
 

@@ -70,6 +70,13 @@ impl Sight {
         }
     }
 
+    /// Returns whether the client may replace a record by a revision or withdraw it. A TLP:RED record is for
+    /// the client that submitted it: nobody else takes it over who may not even see it.
+    pub fn may_replace(&self, record: &RecordStatus<'_>) -> bool {
+        let is_own = !record.submitted_by.is_empty() && record.submitted_by == self.client;
+        record.tlp != Tlp::Red || is_own || self.of_record(record) == Visibility::Content
+    }
+
     /// Returns whether a record counts in totals and time lines: nobody uses what is sealed, and of a
     /// TLP:RED record not even a number goes to those who may not see it.
     pub fn counts(&self, record: &RecordStatus<'_>) -> bool {
@@ -131,6 +138,18 @@ mod tests {
         assert_eq!(of(ClientRole::Analyst, held), Visibility::Header);
         let nobodys = RecordStatus { submitted_by: "", ..red };
         assert_eq!(Sight::new(ClientRole::Analyst, "").of_record(&nobodys), Visibility::Header);
+    }
+
+    #[test]
+    fn a_red_record_is_replaced_by_the_client_that_submitted_it_alone() {
+        for role in [ClientRole::Analyst, ClientRole::VendorTool] {
+            let may = |record| Sight::new(role, "tanaka").may_replace(&record);
+            assert!(may(PLAIN), "{role}");
+            let red = RecordStatus { tlp: Tlp::Red, ..PLAIN };
+            assert!(!may(red), "{role}");
+            assert!(!may(RecordStatus { submitted_by: "", ..red }), "{role}");
+            assert!(may(RecordStatus { submitted_by: "tanaka", ..red }), "{role}");
+        }
     }
 
     #[test]

@@ -211,6 +211,11 @@ impl Draft {
         &self.marking
     }
 
+    #[cfg(test)]
+    pub(crate) const fn set_tlp(&mut self, tlp: super::marking::Tlp) {
+        self.marking.tlp = tlp;
+    }
+
     /// Returns whether it may begin a new series where its series was withdrawn.
     pub const fn may_reinstate(&self) -> bool {
         self.reinstate

@@ -2,8 +2,8 @@
 
 use super::submission::{self, check_drafts};
 use super::{
-    Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, explain, record_id, refusal, sight_of,
-    watch,
+    Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, explain, person_of, record_id,
+    refusal, sight_of, watch,
 };
 use crate::ident::{AgencyName, IdPrefix, SeriesId};
 use crate::journal::JournalError;
@@ -15,6 +15,7 @@ use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_server::RecordService;
 use crate::policy::{Sight, Visibility};
 use bytes::Bytes;
+use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -33,7 +34,7 @@ impl RecordService for Records {
         &self,
         request: Request<pb::SubmitRecordsRequest>,
     ) -> Result<Response<pb::SubmitRecordsResponse>, Status> {
-        let client = client_of(&request)?;
+        let client = person_of(&request)?;
         let pb::SubmitRecordsRequest { drafts } = request.into_inner();
         check_drafts(drafts.len(), UNARY_DRAFTS_MAX)?;
         let submitted = self.0.node.submit(&client, drafts, None).await;
@@ -48,7 +49,7 @@ impl RecordService for Records {
         &self,
         request: Request<Streaming<pb::StreamRecordsRequest>>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        let client = client_of(&request)?.into();
+        let client = Arc::new(person_of(&request)?);
         let answers = submission::answers(self.0.clone(), client, request.into_inner());
         Ok(Response::new(Box::pin(answers)))
     }
@@ -130,7 +131,7 @@ impl RecordService for Records {
         &self,
         request: Request<pb::WithdrawRecordRequest>,
     ) -> Result<Response<pb::WithdrawRecordResponse>, Status> {
-        let client = client_of(&request)?;
+        let client = person_of(&request)?;
         let request = request.into_inner();
         let id = record_id(&request.record_id)?;
         let reason = match pb::WithdrawalReason::try_from(request.reason) {
@@ -254,11 +255,11 @@ fn matches(
     sight: Sight,
 ) -> impl Stream<Item = Result<pb::QueryRecordsResponse, Status>> + Send {
     async_stream::try_stream! {
-        let filter = std::sync::Arc::new(filter);
+        let filter = Arc::new(filter);
         let (mut left, mut below, mut last) = (page.size, page.before, page.before);
         let (mut next_page_token, mut damaged) = (String::new(), 0);
         loop {
-            let asked = std::sync::Arc::clone(&filter);
+            let asked = Arc::clone(&filter);
             // Behind a full page one more match tells whether there is another page.
             let most = left.max(1);
             let step = context.read(move |view| view.search_step(&asked, below, most)).await?;

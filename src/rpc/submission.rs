@@ -4,7 +4,7 @@ use super::in_order::InOrder;
 use super::{Context, STREAM_DRAFTS_MAX, refusal};
 use crate::ident::RecordId;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::node::{NodeError, Said, Submitted};
+use crate::node::{Client, NodeError, Said, Submitted};
 use crate::pb::{self, DraftOutcome};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ enum Next {
 /// what was answered before it is durable.
 pub(super) fn answers(
     context: Context,
-    client: Arc<str>,
+    client: Arc<Client>,
     mut requests: Streaming<pb::StreamRecordsRequest>,
 ) -> impl Stream<Item = Result<pb::StreamRecordsResponse, Status>> + Send {
     async_stream::try_stream! {
@@ -102,7 +102,7 @@ pub(super) fn answers(
 
 async fn submit(
     context: Context,
-    client: Arc<str>,
+    client: Arc<Client>,
     request: pb::StreamRecordsRequest,
     said: Said,
 ) -> Result<Submitted, Status> {

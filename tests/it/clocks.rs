@@ -44,7 +44,11 @@ impl Set {
     }
 
     async fn submit(&self, draft: pb::Draft) -> Result<pb::DraftResult, NodeError> {
-        let mut submitted = self.node.submit("desk", vec![draft], None).await?;
+        let desk = liaison::node::Client {
+            name: "desk".to_owned(),
+            role: liaison::policy::ClientRole::Analyst,
+        };
+        let mut submitted = self.node.submit(&desk, vec![draft], None).await?;
         Ok(submitted.results.remove(0))
     }
 

@@ -350,3 +350,42 @@ async fn an_act_that_does_not_concern_a_role_is_answered_like_one_that_is_not_th
     // A role that the act concerns is told why it may not decide.
     assert_eq!(decided(ClientRole::Analyst, proposal, true).await.0, Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_red_record_is_neither_revised_nor_withdrawn_by_another_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(dir.path(), "police.example", "police", TAKES).await;
+    let submit = async |role: ClientRole, value: &str, tlp: pb::Tlp, confidence: u32| {
+        let mut draft = pb::Draft { confidence, ..indicator(value, "") };
+        draft.marking.as_mut().unwrap().tlp = tlp.into();
+        let request = pb::SubmitRecordsRequest { drafts: vec![draft] };
+        let mut client = RecordServiceClient::new(police.channel(role).await);
+        client.submit_records(request).await.unwrap().into_inner().results.remove(0)
+    };
+    use ClientRole::{Analyst, VendorTool};
+    use pb::DraftOutcome::{Created, Refused, Revised};
+    let own = submit(Analyst, "own.example", pb::Tlp::Red, 80).await;
+    assert_eq!(own.outcome(), Created);
+    let refused = submit(VendorTool, "own.example", pb::Tlp::Green, 70).await;
+    assert_eq!((refused.outcome(), refused.revision), (Refused, 0));
+    assert!(refused.record_id.is_empty() && refused.series.is_empty(), "{refused:?}");
+    assert!(refused.reason.contains("not permitted"), "{}", refused.reason);
+    assert_eq!(submit(VendorTool, "own.example", pb::Tlp::Red, 80).await.outcome(), Refused);
+    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(own.record_id)) };
+    let view = police.analyst().await.get_record(request).await.unwrap().into_inner();
+    assert!(!view.record.unwrap().superseded);
+    assert_eq!(submit(Analyst, "own.example", pb::Tlp::Red, 70).await.outcome(), Revised);
+    // What is not TLP:RED is revised by whoever submits the value.
+    assert_eq!(submit(Analyst, "other.example", pb::Tlp::Green, 80).await.outcome(), Created);
+    assert_eq!(submit(VendorTool, "other.example", pb::Tlp::Green, 70).await.outcome(), Revised);
+
+    let tools = submit(VendorTool, "tool.example", pb::Tlp::Red, 80).await;
+    let request = pb::WithdrawRecordRequest {
+        record_id: tools.record_id,
+        reason: pb::WithdrawalReason::Error.into(),
+        explanation: String::new(),
+    };
+    let refused = police.analyst().await.withdraw_record(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("liaison record erase"), "{refused}");
+}

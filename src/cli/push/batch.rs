@@ -5,6 +5,7 @@ use std::io::Read;
 use prost::Message;
 use tokio::sync::mpsc;
 
+use super::earlier_rows::EarlierRows;
 use super::rows::{Refusal, Rows, RowsError};
 use super::template::Template;
 use super::unknown_cases::reference_of;
@@ -14,7 +15,8 @@ use crate::pb;
 /// Drafts in one request. The node takes 1,024; smaller ones keep progress smooth.
 pub(super) const BATCH_DRAFTS_MAX: usize = 512;
 
-/// Encoded drafts in one request, below the 4 MiB that gRPC servers take by default.
+/// Encoded drafts and rows as they came in one portion; so its request is below the 4 MiB that gRPC
+/// servers take by default.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Rows in one portion, so that a file of bad rows does not become one portion.
@@ -36,27 +38,30 @@ pub(super) struct Batch {
     pub(super) drafts: Vec<pb::Draft>,
     /// How many drafts there are, also after they were handed to the wire.
     pub(super) draft_count: usize,
+    /// Columns without a place in the kind that stood in no row before.
+    pub(super) without_place: Vec<String>,
     /// Bytes of the file up to the end of this portion.
     pub(super) bytes_read: u64,
-    encoded_bytes: usize,
+    /// What it keeps: encoded drafts, and the rows as they came.
+    kept_bytes: usize,
 }
 
 impl Batch {
     fn is_full(&self) -> bool {
         self.drafts.len() >= BATCH_DRAFTS_MAX
-            || self.encoded_bytes >= BATCH_BYTES_MAX
+            || self.kept_bytes >= BATCH_BYTES_MAX
             || self.rows.len() >= BATCH_ROWS_MAX
     }
 }
 
-/// Reads everything after the first `skip` rows into portions until nobody takes them any more.
+/// Reads everything after the settled rows into portions until nobody takes them any more.
 pub(super) fn read_all<R: Read>(
     mut rows: Rows<R>,
     template: &Template,
-    skip: u64,
+    earlier: EarlierRows,
     portions: &mpsc::Sender<Result<Batch, CliError>>,
 ) {
-    let result = read_portions(&mut rows, template, skip, portions);
+    let result = read_portions(&mut rows, template, earlier, portions);
     if let Err(error) = result {
         // Nobody takes portions any more: nobody wants to know.
         let _ = portions.blocking_send(Err(not_readable(error)));
@@ -66,17 +71,20 @@ pub(super) fn read_all<R: Read>(
 fn read_portions<R: Read>(
     rows: &mut Rows<R>,
     template: &Template,
-    skip: u64,
+    mut earlier: EarlierRows,
     portions: &mpsc::Sender<Result<Batch, CliError>>,
 ) -> Result<(), RowsError> {
-    for _ in 0..skip {
-        if rows.next()?.is_none() {
-            return Ok(());
-        }
+    let mut noted = rows.without_place().len();
+    for _ in 0..earlier.count() {
+        let Some(row) = rows.next()? else { return Ok(()) };
+        let line = row.line;
+        earlier.add(row, template).map_err(|source| RowsError::Read { line, source })?;
     }
     loop {
         let mut batch = Batch::default();
-        let filled = fill(&mut batch, rows, template);
+        let filled = fill(&mut batch, rows, template, &earlier);
+        batch.without_place = rows.without_place()[noted..].to_vec();
+        noted += batch.without_place.len();
         let wanted = send(batch, rows.bytes_read(), portions);
         // What was read before a fault is still sent.
         if filled? == Filled::ToTheEnd || !wanted {
@@ -95,13 +103,16 @@ fn fill<R: Read>(
     batch: &mut Batch,
     rows: &mut Rows<R>,
     template: &Template,
+    earlier: &EarlierRows,
 ) -> Result<Filled, RowsError> {
     while !batch.is_full() {
         let Some(row) = rows.next()? else { return Ok(Filled::ToTheEnd) };
+        batch.kept_bytes += row.original.as_slice().len();
         let judged = row.cells.and_then(|cells| template.draft(cells));
+        let judged = judged.and_then(|draft| earlier.check(draft));
         let (case_reference, refusal) = match judged {
             Ok(draft) => {
-                batch.encoded_bytes += draft.encoded_len();
+                batch.kept_bytes += draft.encoded_len();
                 let case_reference = reference_of(&draft);
                 batch.drafts.push(draft);
                 (case_reference, None)
@@ -134,6 +145,7 @@ pub(super) fn not_readable(error: RowsError) -> CliError {
         RowsError::Columns(columns) => columns.fix(),
         RowsError::RowTooLong { .. } => "look for a quote that is opened and never closed".into(),
         RowsError::HeaderText => "save the file as UTF-8".into(),
+        RowsError::Header { .. } => "correct that line; nothing was sent".into(),
         RowsError::Read { .. } => "check the file, then run the same command to go on".into(),
     };
     match error {
@@ -144,5 +156,36 @@ pub(super) fn not_readable(error: RowsError) -> CliError {
             source: Box::new(source),
         },
         other => CliError::usage(other.to_string(), fix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::push::rows::{FileFormat, ROW_BYTES_MAX};
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn a_portion_of_long_rows_is_bounded_by_what_it_keeps() {
+        let row = format!("a.example,{}\n", "x".repeat(ROW_BYTES_MAX / 2));
+        let file = format!("value,colour\n{}", row.repeat(8));
+        let words = ["liaison", "push", "f.csv", "--tlp", "amber", "--ignore-unknown"];
+        let Command::Push(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
+        let template = args.template();
+        let mut rows = Rows::open(FileFormat::Csv, file.as_bytes(), args.rules()).unwrap();
+        let mut rows_read = 0;
+        loop {
+            let mut batch = Batch::default();
+            let filled = fill(&mut batch, &mut rows, &template, &EarlierRows::default()).unwrap();
+            let kept: usize = batch.rows.iter().map(|row| row.original.as_slice().len()).sum();
+            assert!(kept <= BATCH_BYTES_MAX + ROW_BYTES_MAX, "{kept}");
+            rows_read += batch.rows.len();
+            if filled == Filled::ToTheEnd {
+                break;
+            }
+        }
+        assert_eq!(rows_read, 8);
     }
 }

@@ -194,10 +194,12 @@ pub(super) const REJECTION_COLUMNS: [&str; 3] =
 /// The member of a report in NDJSON that holds a line that is not a JSON object.
 pub(super) const REJECTED_TEXT: &str = "rejected_row";
 
-/// Reports whether a column comes from a report of rejected rows.
-pub(super) fn is_of_a_report(name: &str) -> bool {
-    let name = folded(name);
-    name == REJECTED_TEXT || REJECTION_COLUMNS.contains(&name.as_str())
+/// Returns how many columns a report of rejected rows has put in front: all of its own in their order, or
+/// none. One of these names alone, or elsewhere, is a column of the file's author.
+pub(super) fn report_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
+    let mut names = names.into_iter().map(folded);
+    let are_in_front = REJECTION_COLUMNS.iter().all(|of| names.next().as_deref() == Some(*of));
+    if are_in_front { REJECTION_COLUMNS.len() } else { 0 }
 }
 
 /// How the user wants columns to be read.
@@ -261,16 +263,27 @@ pub(super) struct Columns {
 impl Columns {
     /// Settles what the names of a header mean.
     pub(super) fn resolve(names: &[String], rules: &ColumnRules) -> Result<Self, ColumnError> {
+        let of_a_report = report_columns(names.iter().map(String::as_str));
+        Self::resolve_after(of_a_report, names, rules)
+    }
+
+    /// The same where the first names are those of a report of rejected rows and are not read.
+    pub(super) fn resolve_after(
+        of_a_report: usize,
+        names: &[String],
+        rules: &ColumnRules,
+    ) -> Result<Self, ColumnError> {
         if names.iter().all(|name| name.trim().is_empty()) {
             return Err(ColumnError::Empty);
         }
         if names.len() > COLUMNS_MAX {
             return Err(ColumnError::TooMany(names.len()));
         }
-        if let Some(absent) = rules.map.keys().find(|name| !names.contains(name)) {
+        let (skipped, read) = names.split_at(of_a_report.min(names.len()));
+        if let Some(absent) = rules.map.keys().find(|name| !read.contains(name)) {
             return Err(ColumnError::MappedColumnAbsent(absent.clone()));
         }
-        let columns = Self::meanings_of(names, rules)?;
+        let columns = Self::meanings_of(skipped.len(), read, rules)?;
         columns.check_duplicates(names)?;
         if !columns.meanings.contains(&Some(Field::Value)) {
             return Err(ColumnError::NoValue(names.to_vec()));
@@ -290,8 +303,12 @@ impl Columns {
         self.meanings.len()
     }
 
-    fn meanings_of(names: &[String], rules: &ColumnRules) -> Result<Self, ColumnError> {
-        let mut columns = Self { meanings: Vec::new(), without_place: Vec::new() };
+    fn meanings_of(
+        skipped: usize,
+        names: &[String],
+        rules: &ColumnRules,
+    ) -> Result<Self, ColumnError> {
+        let mut columns = Self { meanings: vec![None; skipped], without_place: Vec::new() };
         let mut unknown = Vec::new();
         for name in names {
             let field = rules.map.get(name).copied().or_else(|| Field::from_name(name));
@@ -301,7 +318,7 @@ impl Columns {
                     columns.meanings.push(None);
                 }
                 // A cell of a column without a name is refused with its row, unless it is empty.
-                None if !is_of_a_report(name) && !name.is_empty() => {
+                None if !name.is_empty() => {
                     unknown.push(name.clone());
                     columns.meanings.push(None);
                 }
@@ -425,5 +442,21 @@ mod tests {
         let columns = Columns::resolve(&header, &rules(Kind::TakedownResult)).unwrap();
         assert_eq!(columns.meaning(2), None);
         assert_eq!(columns.meaning(4), Some(Field::Reason));
+    }
+
+    #[test]
+    fn a_column_of_the_author_with_a_name_of_a_report_is_no_part_of_a_report() {
+        let mut rules = rules(Kind::TakedownResult);
+        let own = names("value,rejected_reason");
+        let unknown = ColumnError::Unknown(vec!["rejected_reason".into()]);
+        assert_eq!(Columns::resolve(&own, &rules), Err(unknown));
+        rules.map = HashMap::from([parse_mapping("rejected_reason=reason").unwrap()]);
+        assert_eq!(Columns::resolve(&own, &rules).unwrap().meaning(1), Some(Field::Reason));
+        let header = "rejected_line,rejected_column,rejected_reason,value";
+        let report = Columns::resolve(&names(&format!("{header},rejected_reason")), &rules);
+        let report = report.unwrap();
+        assert_eq!((report.meaning(2), report.meaning(4)), (None, Some(Field::Reason)));
+        let absent = ColumnError::MappedColumnAbsent("rejected_reason".into());
+        assert_eq!(Columns::resolve(&names(header), &rules), Err(absent));
     }
 }

@@ -21,12 +21,17 @@ impl<R: Read> CsvRows<R> {
     pub(super) fn open(inner: R, rules: &ColumnRules) -> Result<Self, RowsError> {
         let (raw, header) = RawRows::open(inner)?;
         let header = header.ok_or(ColumnError::Empty)?;
+        if let Some(fault) = header.fault {
+            return Err(RowsError::Header { line: header.line, reason: fault.reason });
+        }
         let mut cells = csv::ReaderBuilder::new()
             .delimiter(raw.delimiter())
+            // The other byte may stand in a cell: it must not end the record there.
+            .terminator(csv::Terminator::Any(raw.line_end()))
             .has_headers(false)
             .flexible(true)
             .from_reader(OneRow::default());
-        let mut header = split(&mut cells, &header)?;
+        let mut header = split(&mut cells, &header, raw.line_end())?;
         header.truncate(
             header.iter().rposition(|name| !name.trim_ascii().is_empty()).map_or(0, |at| at + 1),
         );
@@ -53,7 +58,7 @@ impl<R: Read> CsvRows<R> {
 
     pub(super) fn next(&mut self) -> Result<Option<Row>, RowsError> {
         while let Some(raw) = self.raw.next()? {
-            let mut original = split(&mut self.cells, &raw)?;
+            let mut original = split(&mut self.cells, &raw, self.raw.line_end())?;
             let line = raw.line;
             if let Some(fault) = raw.fault {
                 return Ok(Some(Row { line, cells: Err(fault), original }));
@@ -108,8 +113,12 @@ impl<R: Read> CsvRows<R> {
 }
 
 /// Splits a raw row into its cells.
-fn split(cells: &mut csv::Reader<OneRow>, raw: &RawRow) -> Result<csv::ByteRecord, RowsError> {
-    cells.get_mut().set(&raw.text);
+fn split(
+    cells: &mut csv::Reader<OneRow>,
+    raw: &RawRow,
+    line_end: u8,
+) -> Result<csv::ByteRecord, RowsError> {
+    cells.get_mut().set(&raw.text, line_end);
     let mut record = csv::ByteRecord::new();
     cells
         .read_byte_record(&mut record)

@@ -6,9 +6,14 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::columns::{ColumnError, ColumnRules, Columns, Field, REJECTED_TEXT};
+use super::columns::{
+    ColumnError, ColumnRules, Columns, Field, REJECTED_TEXT, REJECTION_COLUMNS, report_columns,
+};
 use super::lists;
 use super::rows::{Cells, ROW_BYTES_MAX, Refusal, Row, RowsError};
+
+/// Names without a place in the kind that are remembered; there are fewer such fields.
+const WITHOUT_PLACE_MAX: usize = 64;
 
 /// Rows of an NDJSON file. Its first row settles the columns; later rows may have fewer, and a row
 /// with an unknown one is refused by itself.
@@ -32,18 +37,20 @@ impl<R: Read> JsonRows<R> {
             without_place: Vec::new(),
         };
         let Some((line, bytes)) = rows.next_line()? else { return Err(ColumnError::Empty.into()) };
-        // A line that could not be read before says nothing about the rows after it.
-        if let Ok(members) = members_of(&bytes)
-            && !members.iter().any(|(name, _)| name == REJECTED_TEXT)
-        {
+        if let Ok(members) = members_of(&bytes) {
+            let of_a_report = report_members(&members);
             let names: Vec<_> = members.into_iter().map(|(name, _)| name).collect();
-            rows.without_place = Columns::resolve(&names, &rows.rules)?.without_place;
+            // A line that could not be read before says nothing about the rows after it.
+            if of_a_report <= REJECTION_COLUMNS.len() {
+                Columns::resolve_after(of_a_report, &names, &rows.rules)?;
+            }
         }
         // From here on every row stands for itself: a mapped column may be absent.
         rows.first = Some(rows.row(line, bytes));
         Ok(rows)
     }
 
+    /// The names without a place in the kind in the rows so far.
     pub(super) fn without_place(&self) -> &[String] {
         &self.without_place
     }
@@ -83,17 +90,23 @@ impl<R: Read> JsonRows<R> {
         }
     }
 
-    fn row(&self, line: u64, bytes: Vec<u8>) -> Row {
+    fn row(&mut self, line: u64, bytes: Vec<u8>) -> Row {
         let cells = members_of(&bytes).and_then(|members| self.cells(members));
         Row { line, cells, original: csv::ByteRecord::from(vec![bytes]) }
     }
 
-    fn cells(&self, members: Members) -> Result<Cells, Refusal> {
+    fn cells(&mut self, members: Members) -> Result<Cells, Refusal> {
+        let of_a_report = report_members(&members);
         let names: Vec<_> = members.iter().map(|(name, _)| name.clone()).collect();
         let mut rules = self.rules.clone();
-        rules.map.retain(|name, _| names.contains(name));
-        let columns = Columns::resolve(&names, &rules)
+        rules.map.retain(|name, _| names[of_a_report..].contains(name));
+        let columns = Columns::resolve_after(of_a_report, &names, &rules)
             .map_err(|error| Refusal::new("", error.to_string()))?;
+        for name in &columns.without_place {
+            if self.without_place.len() < WITHOUT_PLACE_MAX && !self.without_place.contains(name) {
+                self.without_place.push(name.clone());
+            }
+        }
         let mut cells = Cells::new();
         for (at, (name, value)) in members.into_iter().enumerate() {
             let Some(field) = columns.meaning(at) else { continue };
@@ -106,6 +119,14 @@ impl<R: Read> JsonRows<R> {
         }
         Ok(cells)
     }
+}
+
+/// Returns how many members a report of rejected rows has put in front, with the one that holds a line
+/// that was not an object.
+fn report_members(members: &Members) -> usize {
+    let count = report_columns(members.iter().map(|(name, _)| name.as_str()));
+    let holds_text = members.get(count).is_some_and(|(name, _)| name == REJECTED_TEXT);
+    count + usize::from(count > 0 && holds_text)
 }
 
 /// Returns the text of a member, a list as a cell of CSV has it. A number keeps its digits as they were

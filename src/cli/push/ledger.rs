@@ -14,6 +14,9 @@ use crate::cli::progress::Progress;
 use crate::cli::schema::{self, Absent};
 use crate::pb::{self, DraftOutcome};
 
+/// The option that takes what was withdrawn.
+pub(super) const REINSTATE: &str = "--reinstate";
+
 pub(super) struct Ledger<'a> {
     position: Position,
     rejects: Rejects,
@@ -25,6 +28,8 @@ pub(super) struct Ledger<'a> {
     heard: Heard,
     case_references: CaseReferences,
     giver: Option<ReceiptGiver>,
+    /// Columns without a place in the kind that were found on the way.
+    without_place: Vec<String>,
 }
 
 impl<'a> Ledger<'a> {
@@ -45,6 +50,7 @@ impl<'a> Ledger<'a> {
             heard,
             case_references: CaseReferences::default(),
             giver: None,
+            without_place: Vec::new(),
         }
     }
 
@@ -60,6 +66,15 @@ impl<'a> Ledger<'a> {
 
     pub(super) const fn case_references(&self) -> &CaseReferences {
         &self.case_references
+    }
+
+    /// Rejected rows whose thing was withdrawn before.
+    pub(super) const fn withdrawn(&self) -> u64 {
+        self.position.withdrawn
+    }
+
+    pub(super) fn without_place(&self) -> &[String] {
+        &self.without_place
     }
 
     pub(super) fn receipts(&self) -> &[PartReceipt] {
@@ -87,6 +102,7 @@ impl<'a> Ledger<'a> {
                 batch.draft_count
             )));
         }
+        self.without_place.extend_from_slice(&batch.without_place);
         let mut results = results.iter();
         for row in &batch.rows {
             let refusal = match &row.refusal {
@@ -106,6 +122,7 @@ impl<'a> Ledger<'a> {
 
     /// Settles a portion that was only looked at.
     pub(super) fn settle_unsent(&mut self, batch: &Batch) -> Result<u64, CliError> {
+        self.without_place.extend_from_slice(&batch.without_place);
         for row in &batch.rows {
             if let Some(refusal) = &row.refusal {
                 self.reject(row.line, refusal, &row.original)?;
@@ -129,9 +146,17 @@ impl<'a> Ledger<'a> {
 
     /// Makes the account durable.
     pub(super) fn save(&mut self, now: bool) -> Result<(), CliError> {
+        self.flush()?;
+        self.write_state(now)
+    }
+
+    fn flush(&mut self) -> Result<(), CliError> {
         let path = self.rejects.path().to_owned();
-        self.position.rejected_bytes =
-            self.rejects.flush().map_err(CliError::file("write", &path))?;
+        self.position.report = self.rejects.flush().map_err(CliError::file("write", &path))?;
+        Ok(())
+    }
+
+    fn write_state(&mut self, now: bool) -> Result<(), CliError> {
         match &mut self.state {
             Some(state) if now => state.write(&self.position),
             Some(state) => state.note(&self.position),
@@ -150,10 +175,16 @@ impl<'a> Ledger<'a> {
         self.state.as_ref().map_or(Ok(()), StateFile::remove)
     }
 
-    /// The push ends before its end.
+    /// The push ends before its end. Without a settled row it leaves no state, which would stand in
+    /// the way of the right command.
     pub(super) fn break_off(&mut self) -> Result<(), CliError> {
         self.progress.finish();
-        self.save(true)
+        self.flush()?;
+        if self.counts().rows() == 0 {
+            return self.state.as_ref().map_or(Ok(()), StateFile::remove);
+        }
+        self.position.report.is_all = true;
+        self.write_state(true)
     }
 
     fn count(&mut self, result: &pb::DraftResult) -> Result<Option<Refusal>, CliError> {
@@ -164,6 +195,8 @@ impl<'a> Ledger<'a> {
             DraftOutcome::Revised => counts.revised += 1,
             DraftOutcome::Unchanged => counts.unchanged += 1,
             DraftOutcome::Refused => {
+                // The node's reason names the flag for such a row alone.
+                self.position.withdrawn += u64::from(result.reason.contains(REINSTATE));
                 return Ok(Some(Refusal::new(result.field.clone(), result.reason.clone())));
             }
             DraftOutcome::Unspecified => {

@@ -7,12 +7,14 @@
 mod batch;
 mod columns;
 mod csv_rows;
+mod earlier_rows;
 mod heard;
 mod input;
 mod json_rows;
 mod ledger;
 mod lists;
 mod marking;
+mod places;
 mod raw_rows;
 mod rejects;
 mod retry;
@@ -40,11 +42,12 @@ use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
 use crate::value::DeclaredType;
 use columns::{ColumnRules, Field};
+use earlier_rows::{EarlierRows, RejectedLines};
 use heard::ReceiptGiver;
 use input::{FileIdentity, Input};
 use ledger::Ledger;
 use marking::MarkingArgs;
-use rejects::Rejects;
+use rejects::{Rejects, Settled};
 use rows::{FileFormat, Rows};
 use state::{Position, StateFile, Subject};
 use stream::End;
@@ -76,7 +79,8 @@ Files that are written beside FILE:
   FILE.rejected.csv   rows that were not taken: line, column, reason, and the row as it came;
                       correct it and push it (FILE.rejected.ndjson for NDJSON)
   FILE.dry-run.csv    the same report after --dry-run
-  FILE.state          how far an interrupted push came; the same command goes on";
+  FILE.state          how far an interrupted push came; the same command at the same node goes
+                      on, as long as nobody changes FILE.rejected.csv before that";
 
 /// Send the rows of a CSV or NDJSON file as records.
 ///
@@ -141,7 +145,7 @@ pub struct PushArgs {
     /// record. Without this flag it is refused. What was erased stays refused.
     #[arg(long)]
     reinstate: bool,
-    /// Where the signed receipt is written.
+    /// Where the signed receipt is written. An earlier receipt there is replaced, and nothing else.
     #[arg(long, value_name = "PATH")]
     receipt: Option<PathBuf>,
     /// Begin again, whatever an interrupted push has left.
@@ -157,12 +161,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     let input = args.open()?;
     let identity = input.identity.clone();
     let rows = args.rows(input)?;
-    for name in rows.without_place() {
-        let kind = names::word(args.kind);
-        context.output.note(&format!(
-            "note: column {name:?} has no place in rows of kind {kind} and is left out"
-        ));
-    }
+    args.note_without_place(rows.without_place(), context);
     for note in args.marking.notes() {
         context.output.note(&note);
     }
@@ -171,7 +170,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
         return dry_run(args, context, rows, file_bytes).await;
     }
     // Before anything is sent: a row that the node took without a receipt cannot be shown to anybody.
-    args.check_room()?;
+    args.check_places()?;
     let channel = context.channel(&args.natural_roles()).await?;
     let mut template = args.template();
     if let (pb::Kind::Indicator, Some(reference)) = (args.kind, &args.case) {
@@ -209,21 +208,27 @@ async fn push(
 ) -> Result<(), CliError> {
     let Source { identity, rows, template } = source;
     let file_bytes = identity.as_ref().map(|identity| identity.bytes);
-    let (state, position) = args.open_state(identity)?;
+    let _lock = identity.as_ref().map(|_| places::lock(&args.file)).transpose()?;
+    let (state, position) = args.open_state(identity, &giver)?;
     let rows_before = position.counts.rows();
     if rows_before > 0 {
         context.output.note(&format!("going on after row {rows_before}"));
     }
     let rejects_path = args.report_path("rejected");
-    let rejects = Rejects::resume(&rejects_path, rows.header(), position.rejected_bytes)
-        .map_err(CliError::file("go on with", &rejects_path))?;
+    let report_bytes = position.report.bytes;
+    let rejects = Rejects::resume(&rejects_path, rows.header(), &position.report)?;
+    let rejected_lines = (report_bytes > 0)
+        .then(|| RejectedLines::open(&rejects_path, args.file_format(), report_bytes))
+        .transpose()
+        .map_err(CliError::file("read", &rejects_path))?;
     let progress =
         Progress::start(context.options.progress, file_bytes, rows_before, &context.output);
     let mut ledger = Ledger::new(position, rejects, state, progress).receipted_by(giver);
-    let portions = read_ahead(rows, template, rows_before);
+    let portions = read_ahead(rows, template, EarlierRows::new(rows_before, rejected_lines));
     let patience = context.options.timeout();
     let submitted =
         stream::submit(channel.clone(), portions, &mut ledger, interrupted, patience).await;
+    args.note_without_place(ledger.without_place(), context);
     match submitted {
         Ok(End::Complete) => {
             let completed = complete(args, context, &mut ledger);
@@ -232,11 +237,11 @@ async fn push(
         }
         Ok(End::Interrupted) => {
             ledger.break_off()?;
-            Err(broken_off(&ledger))
+            Err(summary::broken_off(&ledger))
         }
         Err(error) => {
             ledger.break_off()?;
-            Err(with_progress(error, &ledger))
+            Err(summary::with_progress(error, &ledger))
         }
     }
 }
@@ -250,6 +255,12 @@ fn complete(args: &PushArgs, context: &Context, ledger: &mut Ledger<'_>) -> Resu
             .map_err(CliError::file("write", &receipt_path))?;
     }
     ledger.finish()?;
+    if ledger.counts().rejected == 0 && ledger.rejects_path().exists() {
+        context.output.note(&format!(
+            "note: {} is the report of an earlier push; no row of this one was rejected",
+            ledger.rejects_path().display()
+        ));
+    }
     context.output.either(summary.to_json(), || summary.to_text())?;
     summary.result(&std::env::args_os().collect::<Vec<_>>())
 }
@@ -262,17 +273,18 @@ async fn dry_run(
 ) -> Result<(), CliError> {
     // Not over the report of a push that may go on.
     let rejects_path = args.report_path("dry-run");
-    let rejects = Rejects::resume(&rejects_path, rows.header(), 0)
-        .map_err(CliError::file("write", &rejects_path))?;
+    places::check_report(&rejects_path, &args.file)?;
+    let rejects = Rejects::resume(&rejects_path, rows.header(), &Settled::default())?;
     let progress = Progress::start(context.options.progress, file_bytes, 0, &context.output);
     let mut ledger = Ledger::new(Position::default(), rejects, None, progress);
     let template = Template { check_values: true, ..args.template() };
-    let mut portions = read_ahead(rows, template, 0);
+    let mut portions = read_ahead(rows, template, EarlierRows::default());
     let mut good = 0;
     while let Some(batch) = portions.recv().await {
         good += ledger.settle_unsent(&batch?)?;
     }
     ledger.finish()?;
+    args.note_without_place(ledger.without_place(), context);
     let summary = summary::DryRun { good, rejected: ledger.counts().rejected };
     context.output.either(summary.to_json(), || summary.to_text())?;
     summary.result(&args.file, ledger.rejects_path())
@@ -290,39 +302,10 @@ struct Source {
 type Portions = mpsc::Receiver<Result<batch::Batch, CliError>>;
 
 /// Reads on a thread of its own, a little ahead of the wire.
-fn read_ahead(rows: InputRows, template: Template, skip: u64) -> Portions {
+fn read_ahead(rows: InputRows, template: Template, earlier: EarlierRows) -> Portions {
     let (portions, taken) = mpsc::channel(PORTIONS_AHEAD);
-    std::thread::spawn(move || batch::read_all(rows, &template, skip, &portions));
+    std::thread::spawn(move || batch::read_all(rows, &template, earlier, &portions));
     taken
-}
-
-fn broken_off(ledger: &Ledger<'_>) -> CliError {
-    let rows = ledger.counts().rows();
-    if ledger.can_resume() {
-        return CliError::Interrupted {
-            kept: format!("{rows} rows are settled"),
-            fix: "run the same command to go on".into(),
-        };
-    }
-    CliError::Interrupted {
-        kept: format!("{rows} rows are settled"),
-        fix: "send all rows again; those that the node has are found unchanged".into(),
-    }
-}
-
-/// Says how much is safe, beside what went wrong.
-fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
-    match error {
-        CliError::Interrupted { .. } => broken_off(ledger),
-        CliError::Node { source, .. } => CliError::Node {
-            doing: format!(
-                "push on; {} rows are settled and the same command goes on after them",
-                ledger.counts().rows()
-            ),
-            source,
-        },
-        other => other,
-    }
 }
 
 impl PushArgs {
@@ -340,11 +323,17 @@ impl PushArgs {
     }
 
     /// Checks that receipt and report can be written where they belong.
-    fn check_room(&self) -> Result<(), CliError> {
-        for path in [self.receipt_path(), self.report_path("rejected")] {
-            crate::store::check_writable(&path).map_err(CliError::file("write", &path))?;
+    fn check_places(&self) -> Result<(), CliError> {
+        let (report, state) = (self.report_path("rejected"), self.beside("state"));
+        places::check(&self.file, &self.receipt_path(), &report, &state)
+    }
+
+    fn note_without_place(&self, columns: &[String], context: &Context) {
+        let kind = names::word(self.kind);
+        for name in columns {
+            let note = format!("note: column {name:?} has no place in a {kind} and is left out");
+            context.output.note(&note);
         }
-        Ok(())
     }
 
     fn open(&self) -> Result<Input, CliError> {
@@ -404,10 +393,11 @@ impl PushArgs {
     fn open_state(
         &self,
         identity: Option<FileIdentity>,
+        node: &ReceiptGiver,
     ) -> Result<(Option<StateFile>, Position), CliError> {
         let Some(identity) = identity else { return Ok((None, Position::default())) };
         let options = format!("{:?} {:?} {:?}", self.template(), self.map, self.file_format());
-        let subject = Subject::new(identity, &options);
+        let subject = Subject::new(identity, &options, node);
         let (state, position) = StateFile::open(self.beside("state"), subject, self.restart)?;
         Ok((Some(state), position))
     }

@@ -20,6 +20,8 @@ pub(super) enum RowsError {
     RowTooLong { line: u64 },
     #[error("the first line is not UTF-8")]
     HeaderText,
+    #[error("line {line}, which names the columns: {reason}")]
+    Header { line: u64, reason: String },
     #[error(transparent)]
     Columns(#[from] ColumnError),
     #[error("cannot read the row after line {line}")]
@@ -214,7 +216,63 @@ mod tests {
         assert_eq!(rows[1].line, 3);
     }
 
+    #[test]
+    fn a_later_row_of_ndjson_with_a_field_that_has_no_place_is_remembered_for_a_note() {
+        let file = b"{\"value\":\"a.example\"}\n{\"value\":\"b.example\",\"first_seen\":\"x\"}\n\
+                     {\"value\":\"c.example\",\"first_seen\":\"y\"}\n";
+        let mut rows = Rows::open(FileFormat::Ndjson, &file[..], rules()).unwrap();
+        assert!(rows.without_place().is_empty());
+        while rows.next().unwrap().is_some() {}
+        assert_eq!(rows.without_place(), ["first_seen"]);
+    }
+
+    #[test]
+    fn a_member_of_the_author_with_a_name_of_a_report_is_read_as_his() {
+        let rows = read(
+            FileFormat::Ndjson,
+            b"{\"value\":\"a.example\"}\n{\"value\":\"b.example\",\"rejected_reason\":\"x\"}\n\
+              {\"rejected_line\":2,\"rejected_column\":\"\",\"rejected_reason\":\"is bad\",\
+              \"value\":\"c.example\",\"reason\":\"x\"}\n\
+              {\"rejected_line\":2,\"rejected_column\":\"\",\"rejected_reason\":\"is bad\",\
+              \"rejected_row\":\"nonsense\"}\n",
+        );
+        let reason = |at: usize| rows[at].cells.as_ref().unwrap_err().reason.clone();
+        assert_eq!(reason(1), "unknown columns: rejected_reason");
+        assert_eq!(cell(&rows[2], Field::Reason), Some("x"));
+        assert!(reason(3).contains("there is no column value"), "{}", reason(3));
+    }
+
+    #[test]
+    fn text_behind_a_carriage_return_in_a_cell_is_neither_lost_nor_a_row() {
+        let file = b"value,notes\na.example,one\revil.example,x\nb.example,z\n\"c\rd\",y\n";
+        let rows = read(FileFormat::Csv, file);
+        let refusal = rows[0].cells.as_ref().unwrap_err();
+        assert!(refusal.reason.contains("another line end"), "{}", refusal.reason);
+        let original: Vec<_> = rows[0].original.iter().collect();
+        assert_eq!(original, [&b"a.example"[..], b"one\revil.example", b"x"]);
+        assert_eq!((rows[1].line, cell(&rows[1], Field::Value)), (3, Some("b.example")));
+        assert_eq!(cell(&rows[2], Field::Value), Some("c\rd"));
+        let old = read(FileFormat::Csv, b"value,notes\ra.example,x\rb.example,y\r");
+        assert_eq!((old.len(), cell(&old[1], Field::Notes)), (2, Some("y")));
+        let header = Rows::open(FileFormat::Csv, &b"value,\"notes\na,b\n"[..], rules());
+        assert!(matches!(header.err(), Some(RowsError::Header { line: 1, .. })));
+    }
+
     proptest! {
+        #[test]
+        fn every_character_of_a_table_is_in_one_of_its_rows(
+            text in "[z,;\"\r\n ]{0,60}",
+            end in "\r|\n|\r\n",
+        ) {
+            let file = format!("value,notes{end}{text}");
+            let rows = read(FileFormat::Csv, file.as_bytes());
+            let in_rows = rows.iter().flat_map(|row| row.original.iter().flatten());
+            prop_assert_eq!(
+                in_rows.filter(|byte| **byte == b'z').count(),
+                text.matches('z').count()
+            );
+        }
+
         #[test]
         fn no_bytes_panic_the_readers(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             for format in [FileFormat::Csv, FileFormat::Ndjson] {

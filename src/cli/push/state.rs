@@ -10,24 +10,29 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::heard::ReceiptGiver;
 use super::input::FileIdentity;
+use super::rejects::Settled;
 use crate::cli::error::CliError;
 use crate::cli::schema::hex;
 
 /// Often enough to lose little work, seldom enough to cost nothing.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
-/// The file that is pushed, and the options that it is pushed with.
+/// The file that is pushed, the node that takes it, and the options that it is pushed with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     file: FileIdentity,
     /// Over everything that shapes the drafts.
     options_sha256: String,
+    /// Over agency and receipt key: what one node has, another has not.
+    node_sha256: String,
 }
 
 impl Subject {
-    pub(super) fn new(file: FileIdentity, options: &str) -> Self {
-        Self { file, options_sha256: hex(&Sha256::digest(options.as_bytes())) }
+    pub(super) fn new(file: FileIdentity, options: &str, node: &ReceiptGiver) -> Self {
+        let node_sha256 = hex(&Sha256::digest(format!("{node:?}")));
+        Self { file, options_sha256: hex(&Sha256::digest(options.as_bytes())), node_sha256 }
     }
 }
 
@@ -50,8 +55,10 @@ impl Counts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     pub(super) counts: Counts,
-    /// Bytes of the report of rejected rows that belong to these rows.
-    pub(super) rejected_bytes: u64,
+    /// Rejected rows whose thing was withdrawn before.
+    pub(super) withdrawn: u64,
+    /// The part of the report of rejected rows that belongs to these rows.
+    pub(super) report: Settled,
     /// One for each stream that was closed in order.
     pub(super) receipts: Vec<PartReceipt>,
 }
@@ -84,7 +91,8 @@ impl StateFile {
     /// Reads how far an earlier run came; the beginning, if there was none or `restart` is asked.
     ///
     /// # Errors
-    /// A state that belongs to a file with other bytes or to a command with other options.
+    /// A state that belongs to a file with other bytes, to another node or to a command with other
+    /// options.
     pub(super) fn open(
         path: PathBuf,
         subject: Subject,
@@ -138,6 +146,9 @@ fn load(path: &Path, subject: &Subject) -> Result<Position, CliError> {
     };
     let saved: Saved =
         serde_json::from_slice(&text).map_err(|_| stale("is not a state of this tool"))?;
+    if saved.subject.node_sha256 != subject.node_sha256 {
+        return Err(stale("belongs to a push to another node"));
+    }
     if saved.subject.options_sha256 != subject.options_sha256 {
         return Err(stale("belongs to a push with other options"));
     }
@@ -164,14 +175,21 @@ mod tests {
     use super::*;
 
     fn subject(path: &Path, options: &str) -> Subject {
+        subject_at("a.example", path, options)
+    }
+
+    fn subject_at(agency: &str, path: &Path, options: &str) -> Subject {
         let identity = super::super::input::Input::open(path).unwrap().identity.unwrap();
-        Subject::new(identity, options)
+        let giver =
+            ReceiptGiver { agency: agency.parse().unwrap(), ..super::super::tests::giver() };
+        Subject::new(identity, options, &giver)
     }
 
     fn position() -> Position {
         Position {
             counts: Counts { created: 512, rejected: 3, ..Counts::default() },
-            rejected_bytes: 99,
+            withdrawn: 1,
+            report: Settled { bytes: 99, ..Settled::default() },
             receipts: Vec::new(),
         }
     }
@@ -196,6 +214,22 @@ mod tests {
         opened.remove().unwrap();
         opened.remove().unwrap();
         assert_eq!(open("x", false).unwrap().1, Position::default());
+    }
+
+    #[test]
+    fn a_push_to_another_node_does_not_go_on_with_the_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, state) = (dir.path().join("f.csv"), dir.path().join("f.csv.state"));
+        std::fs::write(&file, "value\na\n").unwrap();
+        let open = |agency, restart| {
+            StateFile::open(state.clone(), subject_at(agency, &file, ""), restart)
+        };
+        open("a.example", false).unwrap().0.write(&position()).unwrap();
+        let error = open("b.example", false).err().unwrap();
+        assert_eq!(error.exit().code(), 9);
+        assert!(error.to_string().ends_with("belongs to a push to another node"), "{error}");
+        assert_eq!(open("b.example", true).unwrap().1, Position::default());
+        assert_eq!(open("a.example", false).unwrap().1, position());
     }
 
     #[test]

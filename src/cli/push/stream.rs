@@ -21,9 +21,9 @@ use crate::cli::error::CliError;
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
 
-/// Requests without an answer. Eight of 512 drafts keep the node's group commit busy; more would
-/// only be memory.
-const UNANSWERED_MAX: usize = 8;
+/// Portions that are not settled, with or without a request that waits for its answer. Eight of 512
+/// drafts keep the node's group commit busy; more would only be memory.
+const UNSETTLED_MAX: usize = 8;
 
 /// How long an interrupted push waits for what is under way.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub(super) async fn submit(
     interrupt: impl Future<Output = ()>,
     patience: Duration,
 ) -> Result<End, CliError> {
-    let (requests, outgoing) = mpsc::channel(UNANSWERED_MAX);
+    let (requests, outgoing) = mpsc::channel(UNSETTLED_MAX);
     let mut answers = pin!(answers(channel, outgoing));
     let mut interrupt = pin!(interrupt);
     let mut flow = Flow::new(requests, patience);
@@ -121,7 +121,7 @@ impl Flow {
     }
 
     fn wants_more(&self) -> bool {
-        self.requests.is_some() && self.unanswered < UNANSWERED_MAX
+        self.requests.is_some() && self.waiting.len() < UNSETTLED_MAX
     }
 
     /// The node owes an answer or the receipt.

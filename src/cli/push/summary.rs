@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, REINSTATE};
 use super::retry;
 use super::state::{Counts, PartReceipt};
 use crate::cli::error::CliError;
@@ -20,6 +20,7 @@ pub(super) struct Summary {
     receipts: Vec<PartReceipt>,
     receipt_path: PathBuf,
     rejects_path: PathBuf,
+    withdrawn: u64,
 }
 
 impl Summary {
@@ -31,6 +32,7 @@ impl Summary {
             receipts: ledger.receipts().to_vec(),
             receipt_path: receipt_path.to_owned(),
             rejects_path: ledger.rejects_path().to_owned(),
+            withdrawn: ledger.withdrawn(),
         }
     }
 
@@ -90,10 +92,16 @@ impl Summary {
     /// `command` is the one that was typed.
     pub(super) fn result(&self, command: &[OsString]) -> Result<(), CliError> {
         let report = &self.rejects_path;
-        let fix = retry::command(command, &self.file, report).map_or_else(
+        let mut fix = retry::command(command, &self.file, report).map_or_else(
             || format!("correct the rows in {0} and push {0}", report.display()),
             |command| format!("correct the rows in {} and run: {command}", report.display()),
         );
+        if self.withdrawn > 0 {
+            fix.push_str(&format!(
+                "; {} rows are about what was withdrawn and are taken only with {REINSTATE}",
+                grouped(self.withdrawn)
+            ));
+        }
         partly_done(self.counts.rejected, self.counts.rows(), report, fix)
     }
 
@@ -134,6 +142,39 @@ impl DryRun {
     pub(super) fn result(&self, file: &Path, report: &Path) -> Result<(), CliError> {
         let fix = format!("correct these rows in {}; nothing was sent", file.display());
         partly_done(self.rejected, self.good + self.rejected, report, fix)
+    }
+}
+
+/// The error of a push that was interrupted.
+pub(super) fn broken_off(ledger: &Ledger<'_>) -> CliError {
+    let rows = ledger.counts().rows();
+    let fix = if ledger.can_resume() {
+        "run the same command to go on"
+    } else {
+        "send all rows again; those that the node has are found unchanged"
+    };
+    CliError::Interrupted { kept: format!("{rows} rows are settled"), fix: fix.into() }
+}
+
+/// Adds to an error how much is safe, and whether the same command goes on.
+pub(super) fn with_progress(error: CliError, ledger: &Ledger<'_>) -> CliError {
+    let rows = ledger.counts().rows();
+    match error {
+        CliError::Interrupted { .. } => broken_off(ledger),
+        CliError::Node { source, .. } => {
+            let doing = if rows == 0 {
+                "push; no row is settled".into()
+            } else if ledger.can_resume() {
+                format!("push on; {rows} rows are settled and the same command goes on after them")
+            } else {
+                format!(
+                    "push on; {rows} rows are settled, and input that is not a file cannot be gone on \
+                     with: send all rows again; those that the node has are found unchanged"
+                )
+            };
+            CliError::Node { doing, source }
+        }
+        other => other,
     }
 }
 

@@ -53,7 +53,7 @@ fn receipt_key() -> ed25519_dalek::SigningKey {
     ed25519_dalek::SigningKey::from_bytes(&[1; 32])
 }
 
-fn giver() -> ReceiptGiver {
+pub(super) fn giver() -> ReceiptGiver {
     let key = receipt_key().verifying_key();
     ReceiptGiver {
         agency: "dcu.example".parse().unwrap(),
@@ -245,12 +245,34 @@ impl Bench {
         more: &[&str],
         interrupted: impl Future<Output = ()>,
     ) -> Result<(), CliError> {
+        self.push_to(giver(), node, more, interrupted).await
+    }
+
+    /// A push that is interrupted at its first answer.
+    async fn push_interrupted(&self) {
+        let (answered, mut first) = mpsc::unbounded_channel();
+        let node = Node { answered: Some(answered), ..Node::default() };
+        let wish = async move {
+            first.recv().await;
+        };
+        let error = self.push(node, &[], wish).await.unwrap_err();
+        assert_eq!(error.exit().code(), 130);
+        assert!(self.path("f.csv.state").exists());
+    }
+
+    async fn push_to(
+        &self,
+        giver: ReceiptGiver,
+        node: Node,
+        more: &[&str],
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<(), CliError> {
         let args = self.args(more);
         let input = args.open()?;
         let identity = input.identity.clone();
         let source = Source { identity, rows: args.rows(input)?, template: args.template() };
         let channel = channel_to(node).await;
-        push(&args, &self.context, channel, giver(), source, interrupted).await
+        push(&args, &self.context, channel, giver, source, interrupted).await
     }
 }
 
@@ -363,6 +385,73 @@ async fn other_options_do_not_go_on_with_an_earlier_push() {
     let error = bench.push(node(), &["--status", "down"], never()).await.unwrap_err();
     assert_eq!(error.exit().code(), 9);
     bench.push(Node::default(), &["--status", "down", "--restart"], never()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_push_to_another_node_does_not_go_on_with_the_first_ones_state() {
+    let bench = Bench::new(&rows(20_000));
+    bench.push_interrupted().await;
+    let other = ReceiptGiver { agency: "other.example".parse().unwrap(), ..giver() };
+    let node = Node::default();
+    let values = Arc::clone(&node.values);
+    let error = bench.push_to(other, node, &[], never()).await.unwrap_err();
+    assert_eq!(error.exit().code(), 9);
+    assert!(error.to_string().contains("another node"), "{error}");
+    assert!(values.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_contradicts_one_before_the_interruption_is_refused() {
+    let filler: String = (0..20_000).map(|row| format!("r{row}.example,1\n")).collect();
+    // The second row was refused, so what it says binds nobody.
+    let csv = format!(
+        "value,confidence\nsame.example,1\nrefuse.example,1\nbad.example,900\n{filler}\
+         same.example,2\nrefuse.example,2\nbad.example,90\nsame.example,1\n"
+    );
+    let bench = Bench::new(&csv);
+    bench.push_interrupted().await;
+    bench.push(Node::default(), &[], never()).await.unwrap_err();
+    let report = std::fs::read_to_string(bench.path("f.csv.rejected.csv")).unwrap();
+    let rejected: Vec<&str> = report.lines().skip(1).collect();
+    assert_eq!(rejected.len(), 4, "{report}");
+    assert!(rejected[2].starts_with("20005,value,a row before the interruption"), "{report}");
+    assert_eq!(rejected[3], "20006,value,is refused,refuse.example,2");
+}
+
+#[tokio::test]
+async fn a_push_that_settles_nothing_leaves_no_state_and_promises_nothing() {
+    let bench = Bench::new(&rows(10));
+    let node = Node { cut_after: Some(0), ..Node::default() };
+    let error = bench.push(node, &[], never()).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot push; no row is settled");
+    assert!(!bench.path("f.csv.state").exists());
+    bench.push(Node::default(), &["--status", "down"], never()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pipe_that_was_cut_is_not_said_to_go_on() {
+    let bench = Bench::new(&rows(3000));
+    let args = bench.args(&[]);
+    let mut input = args.open().unwrap();
+    input.identity = None;
+    let source =
+        Source { identity: None, rows: args.rows(input).unwrap(), template: args.template() };
+    let channel = channel_to(Node { cut_after: Some(2), ..Node::default() }).await;
+    let pushed = push(&args, &bench.context, channel, giver(), source, never()).await;
+    let text = pushed.unwrap_err().to_string();
+    assert!(text.contains("send all rows again") && !text.contains("same command"), "{text}");
+}
+
+#[tokio::test]
+async fn corrections_in_the_report_of_an_interrupted_push_are_not_lost() {
+    let bench = Bench::new(&format!("value\nrefuse.example\n{}", &rows(20_000)[6..]));
+    bench.push_interrupted().await;
+    let report = bench.path("f.csv.rejected.csv");
+    let corrected = std::fs::read_to_string(&report).unwrap().replace("refuse.ex", "corrected.ex");
+    std::fs::write(&report, &corrected).unwrap();
+    let error = bench.push(Node::default(), &[], never()).await.unwrap_err();
+    assert_eq!(error.exit().code(), 9);
+    assert_eq!(std::fs::read_to_string(&report).unwrap(), corrected);
 }
 
 #[tokio::test]

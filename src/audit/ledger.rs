@@ -580,13 +580,6 @@ impl Audit {
         Some(self.witnesses.quorum(wanted, self.last_at?, &self.own))
     }
 
-    /// The most witnesses, fewer than `wanted`, that cosigned what a quorum must cover.
-    fn cosigners(&self, wanted: usize) -> usize {
-        let Some(end) = self.last_at else { return 0 };
-        let is_reached = |count: &usize| self.witnesses.quorum(*count, end, &self.own).is_reached();
-        (1..wanted).take_while(is_reached).last().unwrap_or_default()
-    }
-
     fn check_end(&mut self) -> Result<(), Fault> {
         if let Some((_, head)) = self.early.first() {
             let found = format!("a checkpoint of size {} and no card", head.size);
@@ -599,18 +592,8 @@ impl Audit {
         self.partners.check_accounted()?;
         self.partners.check_settled()?;
         self.times.check()?;
-        if let Some(quorum) = self.quorum()
-            && !quorum.is_reached()
-        {
-            let expected =
-                format!("{} entries cosigned by {} witnesses", quorum.must, quorum.wanted);
-            let found = format!(
-                "at most {} cosigned them; {} cosigned {} entries",
-                self.cosigners(quorum.wanted),
-                quorum.wanted,
-                quorum.reached
-            );
-            return Err(Fault::new(Check::Quorum, expected, found));
+        if let (Some(wanted), Some(end)) = (self.expectations.quorum, self.last_at) {
+            self.witnesses.check_quorum(wanted, end, &self.own)?;
         }
         self.check_known()
     }

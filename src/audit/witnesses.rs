@@ -250,6 +250,26 @@ impl Witnesses {
     }
 }
 
+impl Witnesses {
+    /// Checks that as many witnesses as wanted cosigned what they must; else says how many did.
+    pub(super) fn check_quorum(
+        &self,
+        wanted: usize,
+        end: Timestamp,
+        own: &[Card],
+    ) -> Result<(), Fault> {
+        let Quorum { must, reached, .. } = match self.quorum(wanted, end, own) {
+            quorum if quorum.is_reached() => return Ok(()),
+            quorum => quorum,
+        };
+        let is_reached = |count: &usize| self.quorum(*count, end, own).is_reached();
+        let most = (1..wanted).take_while(is_reached).last().unwrap_or_default();
+        let expected = format!("{must} entries cosigned by {wanted} witnesses");
+        let found = format!("at most {most} cosigned them; {wanted} cosigned {reached} entries");
+        Err(Fault::new(Check::Quorum, expected, found))
+    }
+}
+
 /// The newer of two checkpoints; of one size the first.
 fn newer(known: Option<(u64, Timestamp)>, found: (u64, Timestamp)) -> Option<(u64, Timestamp)> {
     known.filter(|known| known.0 >= found.0).or(Some(found))

@@ -79,6 +79,7 @@ mod tests {
     use crate::journal::index::Marks;
     use crate::pb;
     use crate::record::marking::Tlp;
+    use std::slice;
 
     fn time(ms: i64) -> Timestamp {
         Timestamp::from_unix_ms(ms).unwrap()
@@ -122,9 +123,9 @@ mod tests {
         let plain = marking(|_| ());
         let green = marking(|marking| marking.tlp = Tlp::Green);
         let caveat = with_caveat("ask first");
-        assert_eq!(stricter(&plain, &[plain.clone()]), None);
-        assert_eq!(stricter(&caveat, &[plain.clone()]), None, "it may be stricter");
-        assert_eq!(stricter(&plain, &[caveat.clone()]), Some(1));
+        assert_eq!(stricter(&plain, slice::from_ref(&plain)), None);
+        assert_eq!(stricter(&caveat, slice::from_ref(&plain)), None, "it may be stricter");
+        assert_eq!(stricter(&plain, slice::from_ref(&caveat)), Some(1));
         // The looser revision was held, or refused, or never looked at: it does not count.
         assert_eq!(stricter(&green, &[plain.clone(), green.clone()]), Some(1));
         assert_eq!(stricter(&plain, &[caveat.clone(), plain.clone()]), Some(1));

@@ -439,10 +439,7 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
     let clock: Clock = Arc::new(clock);
     let (node, writer, _) = Node::open(&home, clock).unwrap();
     let name = canary("late");
-    let desk = liaison::node::Client {
-        name: "desk".to_owned(),
-        role: liaison::policy::ClientRole::Analyst,
-    };
+    let desk = Client { name: "desk".to_owned(), role: ClientRole::Analyst };
     let submitted = node.submit(&desk, vec![victim(&name, "")], None).await.unwrap();
     let record_id = submitted.results[0].record_id.clone();
     let client = |name: &str, role| Client { name: name.to_owned(), role };

@@ -320,7 +320,7 @@ async fn a_repeat_and_a_change_in_one_request_are_decided_by_what_the_journal_ha
     let record_id = first.record_id.clone();
     let end = pb::UnrestrictRecordRequest { record_id, reason, erases: false };
     let channel = node.channel(ClientRole::PolicyOfficer).await;
-    let mut officer = pb::record_service_client::RecordServiceClient::new(channel);
+    let mut officer = RecordServiceClient::new(channel);
     officer.unrestrict_record(end).await.unwrap();
     let revised = [pb::DraftOutcome::Unchanged, pb::DraftOutcome::Revised];
     assert_eq!(outcomes("more").await, revised);

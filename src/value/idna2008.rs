@@ -15,7 +15,7 @@ pub(super) fn disallowed(name: &str) -> Option<char> {
 }
 
 /// Returns whether a character beyond ASCII is a letter, mark, digit or joiner that a label may have
-/// wherever it stands (RFC 5892, section 3).
+/// wherever it stands (RFC 5892, section 3). Old Hangul letters, which it excludes, are in use in names.
 pub(super) fn is_letter_mark_or_digit(character: char) -> bool {
     use GeneralCategory as Category;
     let is_exception = matches!(
@@ -23,10 +23,6 @@ pub(super) fn is_letter_mark_or_digit(character: char) -> bool {
         '\u{640}' | '\u{7fa}' | '\u{302e}' | '\u{302f}' | '\u{3031}'..='\u{3035}' | '\u{303b}'
     );
     let is_of_symbols = matches!(character, '\u{20d0}'..='\u{20ff}' | '\u{1d100}'..='\u{1d24f}');
-    let is_old_jamo = matches!(
-        character,
-        '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{d7b0}'..='\u{d7ff}'
-    );
     let is_of_category = || {
         matches!(
             CodePointMapData::<GeneralCategory>::new().get(character),
@@ -43,7 +39,7 @@ pub(super) fn is_letter_mark_or_digit(character: char) -> bool {
         character,
         '\u{6fd}' | '\u{6fe}' | '\u{f0b}' | '\u{3007}' | '\u{200c}' | '\u{200d}'
     );
-    is_added || !is_exception && !is_of_symbols && !is_old_jamo && is_of_category()
+    is_added || !is_exception && !is_of_symbols && is_of_category()
 }
 
 /// The rules of RFC 5892, appendix A, for characters that depend on the others of their label.

@@ -9,6 +9,9 @@ use super::columns::{ColumnError, ColumnRules, Columns};
 use super::raw_rows::{OneRow, RawRow, RawRows};
 use super::rows::{Cells, Refusal, Row, RowsError};
 
+const NOT_ONE_ROW: &str = "a quote is closed in the middle of a cell, so that nobody can tell where the row ends: write \
+     \"\" for a quote in a quoted cell";
+
 /// A reader of rows by columns.
 pub(super) struct CsvRows<R> {
     raw: RawRows<R>,
@@ -24,14 +27,11 @@ impl<R: Read> CsvRows<R> {
         if let Some(fault) = header.fault {
             return Err(RowsError::Header { line: header.line, reason: fault.reason });
         }
-        let mut cells = csv::ReaderBuilder::new()
-            .delimiter(raw.delimiter())
-            // The other byte may stand in a cell: it must not end the record there.
-            .terminator(csv::Terminator::Any(raw.line_end()))
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(OneRow::default());
-        let mut header = split(&mut cells, &header, raw.line_end())?;
+        let mut cells = reader_of_cells(&raw);
+        let line = header.line;
+        let Some(mut header) = split(&mut cells, &header, raw.line_end())? else {
+            return Err(RowsError::Header { line, reason: NOT_ONE_ROW.to_owned() });
+        };
         header.truncate(
             header.iter().rposition(|name| !name.trim_ascii().is_empty()).map_or(0, |at| at + 1),
         );
@@ -58,8 +58,13 @@ impl<R: Read> CsvRows<R> {
 
     pub(super) fn next(&mut self) -> Result<Option<Row>, RowsError> {
         while let Some(raw) = self.raw.next()? {
-            let mut original = split(&mut self.cells, &raw, self.raw.line_end())?;
             let line = raw.line;
+            let Some(mut original) = split(&mut self.cells, &raw, self.raw.line_end())? else {
+                self.cells = reader_of_cells(&self.raw);
+                let fault = raw.fault.unwrap_or_else(|| Refusal::new("", NOT_ONE_ROW));
+                let original = csv::ByteRecord::from(vec![raw.text]);
+                return Ok(Some(Row { line, cells: Err(fault), original }));
+            };
             if let Some(fault) = raw.fault {
                 return Ok(Some(Row { line, cells: Err(fault), original }));
             }
@@ -112,16 +117,29 @@ impl<R: Read> CsvRows<R> {
     }
 }
 
-/// Splits a raw row into its cells.
+fn reader_of_cells<R: Read>(raw: &RawRows<R>) -> csv::Reader<OneRow> {
+    csv::ReaderBuilder::new()
+        .delimiter(raw.delimiter())
+        // The other byte may stand in a cell: it must not end the record there.
+        .terminator(csv::Terminator::Any(raw.line_end()))
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(OneRow::default())
+}
+
+/// Splits a raw row into its cells. `None`: it is read as more than one row, and the reader, which holds
+/// the rest, is of no more use.
 fn split(
     cells: &mut csv::Reader<OneRow>,
     raw: &RawRow,
     line_end: u8,
-) -> Result<csv::ByteRecord, RowsError> {
+) -> Result<Option<csv::ByteRecord>, RowsError> {
+    let begin = cells.position().byte();
     cells.get_mut().set(&raw.text, line_end);
     let mut record = csv::ByteRecord::new();
     cells
         .read_byte_record(&mut record)
         .map_err(|error| RowsError::Read { line: raw.line, source: io::Error::other(error) })?;
-    Ok(record)
+    let is_whole = cells.position().byte() - begin >= raw.text.len() as u64;
+    Ok(is_whole.then_some(record))
 }

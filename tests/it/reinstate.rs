@@ -307,8 +307,9 @@ async fn a_repeat_and_a_change_in_one_request_are_decided_by_what_the_journal_ha
     let first = node.submit(vec![victim("A. Victim", "")]).await.remove(0);
     let outcomes = async |notes: &str| {
         let drafts = vec![victim("A. Victim", ""), victim("A. Victim", notes)];
-        let results = node.submit(drafts).await;
-        results.into_iter().map(|result| result.outcome()).collect::<Vec<_>>()
+        let request = pb::SubmitRecordsRequest { drafts };
+        let results = node.analyst().await.submit_records(request).await.unwrap().into_inner();
+        results.results.into_iter().map(|result| result.outcome()).collect::<Vec<_>>()
     };
     let reason = "exhibit 8".to_owned();
     let record_id = first.record_id.clone();

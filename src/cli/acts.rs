@@ -92,7 +92,7 @@ pub(super) async fn proposed_bundles(context: &Context) -> Result<Vec<Bytes>, Cl
     Ok(acts.iter().filter_map(bundle).collect())
 }
 
-/// Where acts are found, waiting and decided.
+/// Commands that list acts, waiting and decided.
 const LISTS: &str = "`liaison acts list` shows those that wait; what was carried out stands in `liaison policy log`, \
                      `liaison partner list` and `liaison record erasures`";
 

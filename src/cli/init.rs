@@ -34,7 +34,7 @@ pub struct InitArgs {
     /// Where partners reach this node, host:port; repeat for more. Without one it only dials out.
     #[arg(long = "address", value_name = "HOST:PORT")]
     addresses: Vec<String>,
-    /// Where the port for partners listens; on a loopback address nobody outside this machine reaches it.
+    /// Address of the port for partners; on a loopback address nobody outside this machine reaches it.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7443")]
     listen_partners: String,
     /// Where the port for local clients listens.

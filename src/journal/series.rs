@@ -94,18 +94,26 @@ pub(super) fn put_superseded_record(journal_index: u64) -> Change {
     Change::put(Table::Disclosures, superseded_key(journal_index), Vec::new())
 }
 
-/// Returns the records whose marks say whether a series is under a hold: the newest, and of one that was
+/// Returns the record under a hold that decides the series with this head: the newest, and of one that was
 /// withdrawn the newest before that.
-fn heads_of_content(
+fn held_of(
     head: &SeriesHead,
     members: impl FnOnce() -> Result<Vec<Member>, JournalError>,
-) -> Result<Vec<RecordId>, JournalError> {
-    if !head.is_withdrawn() {
-        return Ok(vec![head.id]);
+    marks: impl Fn(&RecordId) -> Result<Option<Marks>, JournalError>,
+) -> Result<Option<RecordId>, JournalError> {
+    let ids = if head.is_withdrawn() {
+        let mut members = members()?;
+        members.retain(|member| member.kind != Kind::Withdrawal);
+        newest(&members).map(|member| member.id).collect()
+    } else {
+        vec![head.id]
+    };
+    for id in ids {
+        if marks(&id)?.is_some_and(Marks::is_restricted) {
+            return Ok(Some(id));
+        }
     }
-    let mut members = members()?;
-    members.retain(|member| member.kind != Kind::Withdrawal);
-    Ok(newest(&members).map(|member| member.id).collect())
+    Ok(None)
 }
 
 impl Transaction<'_> {
@@ -116,12 +124,7 @@ impl Transaction<'_> {
         originator: &AgencyName,
         head: &SeriesHead,
     ) -> Result<Option<RecordId>, JournalError> {
-        for id in heads_of_content(head, || self.members(series, originator))? {
-            if self.marks(&id)?.is_some_and(Marks::is_restricted) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
+        held_of(head, || self.members(series, originator), |id| self.marks(id))
     }
 }
 
@@ -133,12 +136,8 @@ impl View {
         originator: &AgencyName,
         head: &SeriesHead,
     ) -> Result<Option<RecordId>, JournalError> {
-        for id in heads_of_content(head, || self.members(series, originator))? {
-            if self.place(&id)?.is_some_and(|place| place.marks().is_restricted()) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
+        let marks = |id: &RecordId| Ok(self.place(id)?.map(|place| place.marks()));
+        held_of(head, || self.members(series, originator), marks)
     }
 
     /// Returns the records of a series in the order of their acceptance; none if it has one only.

@@ -64,14 +64,14 @@ impl Links {
     }
 
     pub(super) fn failed(&self, agency: &AgencyName, mut error: String) {
-        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
+        error.truncate(shown(&error).len());
         self.with(agency, |link| link.health.last_error = error);
     }
 
     /// Clears a fault unless another was shown since.
     pub(super) fn recovered(&self, agency: &AgencyName, error: &str) {
         self.with(agency, |link| {
-            if link.health.last_error == error {
+            if link.health.last_error == shown(error) {
                 link.health.last_error.clear();
             }
         });
@@ -98,5 +98,25 @@ impl Links {
 
     pub(super) fn is_connected(&self, agency: &AgencyName) -> bool {
         self.with(agency, |link| link.health.connected)
+    }
+}
+
+/// The part of an error that is kept.
+fn shown(error: &str) -> &str {
+    &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_error_is_cut_and_is_cleared_by_its_whole_text() {
+        let (links, agency) = (Links::default(), "jc3.or.jp".parse().unwrap());
+        let error = "ü".repeat(ERROR_BYTES_MAX);
+        links.failed(&agency, error.clone());
+        assert_eq!(links.health(&agency).last_error.len(), ERROR_BYTES_MAX);
+        links.recovered(&agency, &error);
+        assert_eq!(links.health(&agency).last_error, "");
     }
 }

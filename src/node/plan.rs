@@ -226,6 +226,15 @@ fn answer(
     }
 }
 
+/// Refuses a draft as a whole.
+fn refused(reason: impl Into<String>) -> pb::DraftResult {
+    pb::DraftResult {
+        outcome: pb::DraftOutcome::Refused.into(),
+        reason: reason.into(),
+        ..pb::DraftResult::default()
+    }
+}
+
 fn refusal(error: &DraftError) -> pb::DraftResult {
     pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
@@ -236,74 +245,47 @@ fn refusal(error: &DraftError) -> pb::DraftResult {
 }
 
 fn withdrawn() -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason:
-            "it was withdrawn, and a withdrawal ends its series; to record it again on purpose, \
-                 submit it with --reinstate"
-                .to_owned(),
-        ..pb::DraftResult::default()
-    }
+    refused(
+        "it was withdrawn, and a withdrawal ends its series; to record it again on purpose, \
+                 submit it with --reinstate",
+    )
 }
 
 fn not_reinstated(reason: NotReinstated) -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: reason.to_string(),
-        ..pb::DraftResult::default()
-    }
+    refused(reason.to_string())
 }
 
 fn exhausted() -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: format!(
-            "it was withdrawn again after each of {REINSTATEMENTS_MAX} reinstatements, and there are no \
+    refused(format!(
+        "it was withdrawn again after each of {REINSTATEMENTS_MAX} reinstatements, and there are no \
              more; record it under another source or key"
-        ),
-        ..pb::DraftResult::default()
-    }
+    ))
 }
 
 fn erased() -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: "it was erased, with all revisions, and may not be brought back; \
-                 `liaison record erasures` says why"
-            .to_owned(),
-        ..pb::DraftResult::default()
-    }
+    refused(
+        "it was erased, with all revisions, and may not be brought back; \
+                 `liaison record erasures` says why",
+    )
 }
 
 fn held(id: RecordId) -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: format!(
-            "it is under a hold, which a new revision would end unseen; have a policy officer end the \
+    refused(format!(
+        "it is under a hold, which a new revision would end unseen; have a policy officer end the \
              hold with `liaison record unrestrict {id} --reason TEXT`, then submit it again"
-        ),
-        ..pb::DraftResult::default()
-    }
+    ))
 }
 
 fn damaged(id: RecordId) -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: format!(
-            "the entry of the newest record of it, {id}, is damaged, so nothing can revise it; bring back the \
+    refused(format!(
+        "the entry of the newest record of it, {id}, is damaged, so nothing can revise it; bring back the \
              newest copy of the node's directory"
-        ),
-        ..pb::DraftResult::default()
-    }
+    ))
 }
 
 /// The answer for a value of which another client's TLP:RED record is here: it tells no more than it must.
 fn not_permitted() -> pb::DraftResult {
-    pb::DraftResult {
-        outcome: pb::DraftOutcome::Refused.into(),
-        reason: NOT_PERMITTED.to_owned(),
-        ..pb::DraftResult::default()
-    }
+    refused(NOT_PERMITTED)
 }
 
 /// Returns how many drafts were refused because their client may not replace a record.

@@ -40,7 +40,7 @@ const REQUESTS_AHEAD: usize = 4;
 const DELAY_MS_MAX: f64 = 250.0;
 /// The number of the first result of a flood.
 const SHARED_FROM: usize = 1_000_000;
-/// How often the partner is asked for a record.
+/// Time between two questions to the partner for a record.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// The pause between two calls of an officer.
 const OFFICER_EVERY: Duration = Duration::from_millis(20);

@@ -42,7 +42,7 @@ pub(super) struct Batch {
     pub(super) without_place: Vec<String>,
     /// Bytes of the file up to the end of this portion.
     pub(super) bytes_read: u64,
-    /// What it keeps: encoded drafts, and the rows as they came.
+    /// Bytes that it keeps: encoded drafts, and the rows as they came.
     kept_bytes: usize,
 }
 

@@ -145,7 +145,7 @@ pub struct PushArgs {
     /// record. Without this flag it is refused. What was erased stays refused.
     #[arg(long)]
     reinstate: bool,
-    /// Where the signed receipt is written. An earlier receipt there is replaced, and nothing else.
+    /// File for the signed receipt. An earlier receipt there is replaced, and nothing else.
     #[arg(long, value_name = "PATH")]
     receipt: Option<PathBuf>,
     /// Begin again, whatever an interrupted push has left.

@@ -99,7 +99,7 @@ impl LineEnd {
     }
 }
 
-/// What is known of the lines ahead of the first one: none closes quotes that are open before it.
+/// State of the lines ahead of the first one: none closes quotes that are open before it.
 #[derive(Debug, Clone, Copy)]
 enum Beyond {
     /// Quotes are still open behind the last line ahead.

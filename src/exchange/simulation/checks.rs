@@ -181,7 +181,7 @@ enum Wanted {
     /// An older revision: these slots, as far as it has them already.
     AtMost(SlotMask),
     Nothing,
-    /// What it has: a hold keeps it as it is.
+    /// The slots that it has: a hold keeps them as they are.
     Unchanged,
     /// What it has, with the withdrawal.
     Withdrawn,

@@ -20,13 +20,13 @@ pub(super) enum Injected {
     WithdrawalToStrangers,
     /// A withdrawal contains the number and the id of a revision.
     WithdrawalNamesRevision,
-    /// What a partner refused counts as given.
+    /// Records that a partner refused count as given.
     RefusalForgotten,
     /// An order is carried out whoever signed it.
     ForgedOrderCarriedOut,
     /// A report is taken for an erasure that was not ordered.
     ForgedReportTaken,
-    /// What was taken back here stays with the partners that it went on to.
+    /// Records that were taken back here stay with the partners that they went on to.
     RetractionNotPassedOn,
     /// The own roster decides on records of other originators.
     OwnRosterDecides,

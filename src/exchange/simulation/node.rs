@@ -30,7 +30,7 @@ const WITNESS_EVERY_MS: i64 = 2_000;
 pub(super) type Records = BTreeMap<RecordId, Verified>;
 pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
 
-/// What a journal says, as far as feeds follow from it.
+/// An entry of a journal, as far as feeds follow from it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Said {
     /// A record was accepted or more of it came, from a partner or from a client.
@@ -39,7 +39,7 @@ pub(super) enum Said {
     Use(RecordId),
     /// Another policy or another agreement is in force.
     Rules,
-    /// What a partner refused is offered to it again, as far as its feed showed it in this range.
+    /// Records that a partner refused are offered to it again, as far as its feed showed them in this range.
     Offered(usize, std::ops::Range<u64>),
     /// Slots of a record were erased by an order, which came from a partner or was given here.
     Erased(RecordId, ErasureOrder, Option<usize>),
@@ -53,7 +53,7 @@ pub(super) enum Said {
     LetOn(Option<AgencyName>),
 }
 
-/// What is durable of a node.
+/// The durable part of a node.
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) own: AgencyName,

@@ -130,7 +130,8 @@ impl RecordPlace {
     }
 
     fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(27);
+        let given_bytes = if self.given.is_some() { 10 } else { 0 };
+        let mut out = Vec::with_capacity(17 + given_bytes);
         out.extend_from_slice(&self.journal_index.to_be_bytes());
         out.extend_from_slice(&self.content.pack().to_be_bytes());
         out.push(self.marks().0);
@@ -210,7 +211,7 @@ impl SeriesHead {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(70);
+        let mut out = Vec::with_capacity(38 + self.fingerprint.map_or(0, |bytes| bytes.len()));
         out.extend_from_slice(&self.revision.to_be_bytes());
         out.extend_from_slice(self.id.as_bytes());
         out.push(self.kind.number());
@@ -252,13 +253,12 @@ impl Disclosure {
     fn encode(self) -> Vec<u8> {
         let Disclosed { slots, given, is_retracted, is_lapsed, is_refused, is_earlier } =
             self.disclosed;
-        let mut out = self.feed_index.to_be_bytes().to_vec();
         // No mask has the first bit or the last, so flags have room there.
         let earlier = if is_earlier { Self::EARLIER } else { 0 };
-        out.extend_from_slice(&(slots.bits() | u32::from(is_retracted) | earlier).to_be_bytes());
+        let slots = slots.bits() | u32::from(is_retracted) | earlier;
         let refused = if is_refused { Self::REFUSED } else { 0 };
-        out.extend_from_slice(&(given.bits() | u32::from(is_lapsed) | refused).to_be_bytes());
-        out
+        let given = given.bits() | u32::from(is_lapsed) | refused;
+        [&self.feed_index.to_be_bytes()[..], &slots.to_be_bytes(), &given.to_be_bytes()].concat()
     }
 
     pub fn decode(value: &[u8]) -> Result<Self, JournalError> {
@@ -342,37 +342,26 @@ pub fn record_key(id: &RecordId) -> Vec<u8> {
 
 /// A series belongs to its originator: an id that another agency copied is another series.
 pub fn series_key(series: SeriesId, originator: &AgencyName) -> Vec<u8> {
-    let mut key = series.as_bytes().to_vec();
-    key.extend_from_slice(originator.as_str().as_bytes());
-    key
+    [series.as_bytes(), originator.as_str().as_bytes()].concat()
 }
 
 const DISCLOSED: u8 = Tag::Disclosed as u8;
 const HEAD: u8 = Tag::Head as u8;
 
 pub fn disclosure_key(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
-    let mut key = vec![DISCLOSED];
-    key.extend_from_slice(&feed.get().to_be_bytes());
-    key.extend_from_slice(id.as_bytes());
-    key
+    [&[DISCLOSED], &feed.get().to_be_bytes()[..], id.as_bytes()].concat()
 }
 
 /// The head of a feed at one size; the value is the index of its journal entry.
 pub fn head_key(feed: FeedNumber, size: u64) -> Vec<u8> {
-    let mut key = vec![HEAD];
-    key.extend_from_slice(&feed.get().to_be_bytes());
-    key.extend_from_slice(&size.to_be_bytes());
-    key
+    [&[HEAD], &feed.get().to_be_bytes()[..], &size.to_be_bytes()].concat()
 }
 
 const RECEIVED: u8 = Tag::Received as u8;
 
 /// What was received of a partner's feed up to a size; the value is the index of its journal entry.
 pub fn received_key(feed: FeedNumber, size: u64) -> Vec<u8> {
-    let mut key = vec![RECEIVED];
-    key.extend_from_slice(&feed.get().to_be_bytes());
-    key.extend_from_slice(&size.to_be_bytes());
-    key
+    [&[RECEIVED], &feed.get().to_be_bytes()[..], &size.to_be_bytes()].concat()
 }
 
 pub fn put_received(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
@@ -396,23 +385,9 @@ pub fn put_place(id: &RecordId, place: RecordPlace) -> Change {
     Change::put(Table::Records, record_key(id), place.encode())
 }
 
-/// The key of a search term, with room for the journal index of the record that it leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TermKey(Box<[u8]>);
-
-impl TermKey {
-    pub fn new(term: &[u8]) -> Self {
-        let mut key = vec![0; term.len() + 8].into_boxed_slice();
-        key[..term.len()].copy_from_slice(term);
-        Self(key)
-    }
-
-    pub fn put(mut self, journal_index: u64) -> Change {
-        if let Some(room) = self.0.last_chunk_mut::<8>() {
-            *room = journal_index.to_be_bytes();
-        }
-        Change::put(Table::Search, self.0, Vec::new())
-    }
+/// Lets a record be found by a search term.
+pub fn put_term(term: Vec<u8>, journal_index: u64) -> Change {
+    Change::put(Table::Search, search::key(term, journal_index), Vec::new())
 }
 
 /// Leaves a record to be found by what it says after a change only.
@@ -437,15 +412,11 @@ const RETRACTION: u8 = Tag::Retraction as u8;
 
 /// A retraction in the feed to a partner; the value is the record and the slots.
 pub fn retraction_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
-    let mut key = vec![RETRACTION];
-    key.extend_from_slice(&feed.get().to_be_bytes());
-    key.extend_from_slice(&feed_index.to_be_bytes());
-    key
+    [&[RETRACTION], &feed.get().to_be_bytes()[..], &feed_index.to_be_bytes()].concat()
 }
 
 fn put_retraction(feed: FeedNumber, id: &RecordId, feed_index: u64, slots: SlotMask) -> Change {
-    let mut value = id.as_bytes().to_vec();
-    value.extend_from_slice(&slots.bits().to_be_bytes());
+    let value = [id.as_bytes(), &slots.bits().to_be_bytes()[..]].concat();
     Change::put(Table::Disclosures, retraction_key(feed, feed_index), value)
 }
 
@@ -473,5 +444,5 @@ pub fn put_feed_entry(
 
 /// The search terms of a record.
 pub fn put_terms(record: &Verified, journal_index: u64, changes: &mut Vec<Change>) {
-    search::terms_of(record, |term| changes.push(TermKey::new(&term).put(journal_index)));
+    search::terms_of(record, |term| changes.push(put_term(term, journal_index)));
 }

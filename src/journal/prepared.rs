@@ -3,7 +3,7 @@
 //! The writer is one thread; whatever does not depend on the order of entries is done here, on the
 //! threads of those who wait.
 
-use super::index::{SeriesHead, TermKey};
+use super::index::SeriesHead;
 use super::search;
 use crate::pb;
 use crate::record::signed::Verified;
@@ -25,7 +25,8 @@ pub struct Prepared {
     pub(super) content: Vec<u8>,
     /// Its entry but for where it came from.
     pub(super) accepted: pb::RecordAccepted,
-    pub(super) terms: Vec<TermKey>,
+    /// The terms that it is found by.
+    pub(super) terms: Vec<Vec<u8>>,
     /// Looked up by the caller; the writer looks again if that is no longer sure.
     pub(super) before: Option<HeadAt>,
     /// Of a record of this node's own agency, if the caller knows it.
@@ -43,7 +44,7 @@ impl Prepared {
         let mut content = Vec::with_capacity(stored::encoded_len(&record));
         stored::write(&record, &mut content);
         let mut terms = Vec::with_capacity(16);
-        search::terms_of(&record, |term| terms.push(TermKey::new(&term)));
+        search::terms_of(&record, |term| terms.push(term));
         Self {
             content,
             accepted: pb::RecordAccepted {

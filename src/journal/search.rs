@@ -32,9 +32,18 @@ const LINKED: u8 = b'l';
 const CASE: u8 = b'r';
 const REVISION: u8 = b's';
 
-/// The part of a key before the journal index.
+/// The key of a record under a term.
 pub fn key(mut term: Vec<u8>, journal_index: u64) -> Vec<u8> {
     term.extend_from_slice(&journal_index.to_be_bytes());
+    term
+}
+
+/// A term with room for the journal index behind it, so that a key takes one allocation.
+fn term(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    let mut term = Vec::with_capacity(1 + bytes + size_of::<u64>());
+    term.push(tag);
+    parts.iter().for_each(|part| term.extend_from_slice(part));
     term
 }
 
@@ -44,52 +53,40 @@ pub fn journal_index(key: &[u8]) -> Option<u64> {
 }
 
 fn text_term(tag: u8, text: &[u8]) -> Vec<u8> {
-    let mut term = vec![tag];
     if text.len() > TERM_BYTES_MAX {
-        term.extend_from_slice(&Sha256::digest(text));
+        term(tag, &[&Sha256::digest(text), &[0]])
     } else {
-        term.extend_from_slice(text);
+        term(tag, &[text, &[0]])
     }
-    term.push(0);
-    term
 }
 
 /// Records about exactly this value.
 pub fn value_term(value: &Value) -> Vec<u8> {
-    let mut text = vec![value.value_type().number()];
-    text.extend_from_slice(value.text().as_bytes());
+    let text = [&[value.value_type().number()], value.text().as_bytes()].concat();
     text_term(VALUE, &text)
 }
 
 /// Records about a host at or below a domain; a prefix, not a whole term.
 pub fn domain_prefix(reversed: &[u8]) -> Vec<u8> {
-    let mut term = vec![DOMAIN];
-    term.extend_from_slice(&reversed[..reversed.len().min(255)]);
-    term
+    term(DOMAIN, &[&reversed[..reversed.len().min(255)]])
 }
 
 fn domain_term(reversed: &[u8]) -> Vec<u8> {
-    let mut term = domain_prefix(reversed);
-    term.push(0);
-    term
+    term(DOMAIN, &[&reversed[..reversed.len().min(255)], &[0]])
 }
 
 /// Records about exactly this address, mapped to IPv6; a range of these is a network.
 pub fn address_term(address: [u8; 16]) -> Vec<u8> {
-    let mut term = vec![ADDRESS];
-    term.extend_from_slice(&address);
-    term
+    term(ADDRESS, &[&address])
 }
 
 /// Records about exactly this network, given by [`crate::value::Network::key`].
 pub fn network_term(network: [u8; 17]) -> Vec<u8> {
-    let mut term = vec![NETWORK];
-    term.extend_from_slice(&network);
-    term
+    term(NETWORK, &[&network])
 }
 
 pub fn kind_term(kind: Kind) -> Vec<u8> {
-    vec![KIND, kind.number()]
+    term(KIND, &[&[kind.number()]])
 }
 
 pub fn originator_term(originator: &AgencyName) -> Vec<u8> {
@@ -98,9 +95,7 @@ pub fn originator_term(originator: &AgencyName) -> Vec<u8> {
 
 /// Records created at a time; a range of these is a range of times.
 pub fn created_term(unix_ms: u64) -> Vec<u8> {
-    let mut term = vec![CREATED];
-    term.extend_from_slice(&unix_ms.to_be_bytes());
-    term
+    term(CREATED, &[&unix_ms.to_be_bytes()])
 }
 
 pub fn word_term(word: &str) -> Vec<u8> {
@@ -109,9 +104,7 @@ pub fn word_term(word: &str) -> Vec<u8> {
 
 /// Records that refer to a series.
 pub fn linked_term(series: crate::ident::SeriesId) -> Vec<u8> {
-    let mut term = vec![LINKED];
-    term.extend_from_slice(series.as_bytes());
-    term
+    term(LINKED, &[series.as_bytes()])
 }
 
 /// Cases and takedown results with this reference, in whatever letter case.
@@ -121,14 +114,12 @@ pub fn case_term(reference: &str) -> Vec<u8> {
 
 /// A reference of a case as references are compared.
 pub fn folded_reference(reference: &str) -> String {
-    words::folded(reference.trim())
+    words::folded(reference.trim()).into_owned()
 }
 
 /// Revisions after the first of a series.
 pub fn revision_term(series: crate::ident::SeriesId) -> Vec<u8> {
-    let mut term = vec![REVISION];
-    term.extend_from_slice(series.as_bytes());
-    term
+    term(REVISION, &[series.as_bytes()])
 }
 
 /// Hands out every term that a record is found by.
@@ -168,8 +159,11 @@ pub fn terms_of(record: &Verified, mut put: impl FnMut(Vec<u8>)) {
 
 /// The terms of the words that a record is found by, sorted, each once.
 pub fn word_terms(content: &Content) -> Vec<Vec<u8>> {
-    let words = content.searchable_text().into_iter().flat_map(words::indexed).take(WORDS_MAX);
-    let mut terms: Vec<Vec<u8>> = words.map(|word| word_term(&word)).collect();
+    let mut terms = Vec::new();
+    for text in content.searchable_text() {
+        let folded = words::folded(text);
+        terms.extend(words::indexed(&folded).take(WORDS_MAX - terms.len()).map(word_term));
+    }
     terms.sort_unstable();
     terms.dedup();
     terms

@@ -39,6 +39,10 @@ impl<K: Eq + Hash + Clone, V: Clone> StagedMap<K, V> {
         self.map.get(key)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
     pub(super) fn contains_key(&self, key: &K) -> bool {
         self.map.contains_key(key)
     }

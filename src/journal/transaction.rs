@@ -324,7 +324,9 @@ impl Transaction<'_> {
         self.group.changes.push(index::put_series(series.0, &series.1, &head));
         self.touched.series.touch(series.0, journal_index);
         self.group.series.insert(series, head);
-        self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
+        self.group
+            .changes
+            .extend(terms.into_iter().map(|term| index::put_term(term, journal_index)));
         erasure_index::put_retention(header, &record.id(), &mut self.group.changes);
         self.touched.records.touch(record.id(), journal_index);
         let marks = match before {
@@ -416,7 +418,9 @@ impl Transaction<'_> {
             .located(&id)?
             .ok_or_else(|| JournalError::Index(format!("record {id} is extended and not there")))?;
         let journal_index = place.journal_index;
-        self.group.changes.extend(terms.into_iter().map(|term| term.put(journal_index)));
+        self.group
+            .changes
+            .extend(terms.into_iter().map(|term| index::put_term(term, journal_index)));
         self.touched.records.touch(id, extended_at);
         self.group.superseded.push((id, content));
         let given = place.given.map(|given| given.gained(number, gained));
@@ -598,7 +602,10 @@ impl Origin<'_> {
 impl Group {
     /// The changes to the index once the positions of all frames are known.
     pub(super) fn finish(&mut self, positions: &[Position]) -> Vec<Change> {
-        let mut changes = std::mem::take(&mut self.changes);
+        // The next group is mostly of the same size.
+        let next = Vec::with_capacity(self.changes.len());
+        let mut changes = std::mem::replace(&mut self.changes, next);
+        changes.reserve(self.records.len() + self.superseded.len());
         for (id, staged) in self.records.iter() {
             let place = staged.place(positions[staged.content_frame]);
             changes.push(index::put_place(id, place));

@@ -5,69 +5,80 @@
 //! cut into single characters and pairs of neighbours, which needs no dictionary, so that an index on
 //! disk never depends on the version of one.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 /// Brings a text into the one spelling by which it is compared.
-pub fn folded(text: &str) -> String {
+pub fn folded(text: &str) -> Cow<'_, str> {
     // Most texts, and folding them so costs next to nothing.
-    if text.is_ascii() { text.to_ascii_lowercase() } else { normalized(text) }
+    match text.is_ascii() {
+        true if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            Cow::Owned(text.to_ascii_lowercase())
+        }
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(normalized(text)),
+    }
 }
 
 fn normalized(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
 
-/// The words that a text is found by.
-pub fn indexed(text: &str) -> impl Iterator<Item = String> {
-    runs(&folded(text)).into_iter().flat_map(|run| {
-        if run.is_unspaced { [singles(&run.text), pairs(&run.text)].concat() } else { run.word() }
+/// The words that a folded text is found by.
+pub fn indexed(folded: &str) -> impl Iterator<Item = &str> {
+    runs(folded).flat_map(|run| {
+        let characters = run.unspaced().map(|text| singles(text).chain(pairs(text)));
+        run.word().into_iter().chain(characters.into_iter().flatten())
     })
 }
 
-/// The words that must all be in a text for a question to be met. Fewer than those that are indexed: a
-/// pair of characters contains the single ones.
-pub fn asked(text: &str) -> impl Iterator<Item = String> {
-    runs(&folded(text)).into_iter().flat_map(|run| match pairs(&run.text) {
-        pairs if run.is_unspaced && !pairs.is_empty() => pairs,
-        _ if run.is_unspaced => singles(&run.text),
-        _ => run.word(),
+/// The words that must all be in a text for a folded question to be met. Fewer than those that are
+/// indexed: a pair of characters contains the single ones.
+pub fn asked(folded: &str) -> impl Iterator<Item = &str> {
+    runs(folded).flat_map(|run| {
+        let pairs = run.unspaced().into_iter().flat_map(pairs);
+        let alone = run.unspaced().filter(|text| self::pairs(text).next().is_none());
+        run.word().into_iter().chain(pairs).chain(alone)
     })
 }
 
-/// Letters and digits of one sort in a row.
-struct Run {
+/// Letters and digits of one sort in a row, with the marks on them.
+#[derive(Debug, Clone, Copy)]
+struct Run<'a> {
     is_unspaced: bool,
-    text: String,
+    text: &'a str,
 }
 
-impl Run {
+impl<'a> Run<'a> {
     /// One letter or digit of a script with blanks is not worth a word.
-    fn word(self) -> Vec<String> {
-        if self.text.len() > 1 { vec![self.text] } else { Vec::new() }
+    fn word(self) -> Option<&'a str> {
+        (!self.is_unspaced && self.text.len() > 1).then_some(self.text)
+    }
+
+    fn unspaced(self) -> Option<&'a str> {
+        self.is_unspaced.then_some(self.text)
     }
 }
 
-fn runs(text: &str) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut goes_on = false;
-    for character in text.chars() {
-        let is_mark = !character.is_ascii() && is_combining_mark(character);
-        if !(character.is_alphanumeric() || is_mark && goes_on) {
-            goes_on = false;
-            continue;
-        }
-        match runs.last_mut().filter(|_| goes_on) {
-            Some(run) if is_mark || run.is_unspaced == is_unspaced(character) => {
-                run.text.push(character);
+fn runs(text: &str) -> impl Iterator<Item = Run<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|character: char| !character.is_alphanumeric());
+        let is_unspaced = is_unspaced(rest.chars().next()?);
+        let goes_on = |character: char| {
+            if character.is_ascii() {
+                return !is_unspaced && character.is_ascii_alphanumeric();
             }
-            _ => {
-                runs.push(Run { is_unspaced: is_unspaced(character), text: character.to_string() });
-            }
-        }
-        goes_on = true;
-    }
-    runs
+            let is_of_the_sort = self::is_unspaced(character) == is_unspaced;
+            is_combining_mark(character) || character.is_alphanumeric() && is_of_the_sort
+        };
+        let end = rest.find(|character| !goes_on(character)).unwrap_or(rest.len());
+        let (text, after) = rest.split_at(end);
+        rest = after;
+        Some(Run { is_unspaced, text })
+    })
 }
 
 /// Scripts whose words stand without blanks between them, and Korean, whose words carry their particles:
@@ -93,24 +104,25 @@ fn is_unspaced(character: char) -> bool {
     )
 }
 
-/// The characters of a run, each with the marks on it.
-fn characters(run: &str) -> Vec<String> {
-    let mut characters: Vec<String> = Vec::new();
-    for character in run.chars() {
-        match characters.last_mut().filter(|_| is_combining_mark(character)) {
-            Some(base) => base.push(character),
-            None => characters.push(character.to_string()),
-        }
-    }
-    characters
+/// The characters of a run, each with the marks on it: where it begins and ends.
+fn characters(run: &str) -> impl Iterator<Item = Range<usize>> {
+    let begins = |(_, character): &(usize, char)| !is_combining_mark(*character);
+    let starts = run.char_indices().skip(1).filter(begins).map(|(at, _)| at);
+    let mut start = 0;
+    starts.chain((!run.is_empty()).then_some(run.len())).map(move |end| {
+        let character = start..end;
+        start = end;
+        character
+    })
 }
 
-fn singles(run: &str) -> Vec<String> {
-    characters(run)
+fn singles(run: &str) -> impl Iterator<Item = &str> {
+    characters(run).map(|character| &run[character])
 }
 
-fn pairs(run: &str) -> Vec<String> {
-    characters(run).windows(2).map(<[String]>::concat).collect()
+fn pairs(run: &str) -> impl Iterator<Item = &str> {
+    let neighbours = characters(run).zip(characters(run).skip(1));
+    neighbours.map(|(first, second)| &run[first.start..second.end])
 }
 
 #[cfg(test)]
@@ -119,8 +131,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn finds(text: &str, question: &str) -> bool {
-        let there: Vec<String> = indexed(text).collect();
-        let mut asked = asked(question).peekable();
+        let (text, question) = (folded(text), folded(question));
+        let there: Vec<&str> = indexed(&text).collect();
+        let mut asked = asked(&question).peekable();
         asked.peek().is_some() && asked.all(|word| there.contains(&word))
     }
 
@@ -158,7 +171,7 @@ mod tests {
 
     #[test]
     fn words_with_blanks_stay_whole_and_single_letters_are_left_out() {
-        let words: Vec<String> = indexed("Tech-support fraud, a 7 x2").collect();
+        let words: Vec<&str> = indexed("tech-support fraud, a 7 x2").collect();
         assert_eq!(words, ["tech", "support", "fraud", "x2"]);
         assert_eq!(asked("a - !").count(), 0);
         assert_eq!(asked("हिन्दी शब्द").collect::<Vec<_>>(), ["हिन्दी", "शब्द"]);
@@ -172,7 +185,8 @@ mod tests {
 
         #[test]
         fn a_text_is_found_by_each_of_its_own_words(text in "\\PC{0,60}") {
-            let there: Vec<String> = indexed(&text).collect();
+            let text = folded(&text);
+            let there: Vec<&str> = indexed(&text).collect();
             for word in asked(&text) {
                 prop_assert!(there.contains(&word), "{word:?}");
             }

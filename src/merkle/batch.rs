@@ -42,11 +42,18 @@ impl BatchPath {
             .ok()
             .filter(|index| usize::from(*index) < BATCH_LEAVES)
             .ok_or(BatchError::Place(leaf_index))?;
-        let steps: Option<Vec<TreeHash>> =
-            path.chunks(TreeHash::BYTES).map(|step| TreeHash::try_from(step).ok()).collect();
-        let steps =
-            steps.and_then(|steps| steps.try_into().ok()).ok_or(BatchError::Path(path.len()))?;
-        Ok(Self { leaf_index: place, steps })
+        let (steps, rest) = path.as_chunks::<{ TreeHash::BYTES }>();
+        let steps: &[_; BATCH_PATH_STEPS] = steps
+            .try_into()
+            .ok()
+            .filter(|_| rest.is_empty())
+            .ok_or(BatchError::Path(path.len()))?;
+        Ok(Self { leaf_index: place, steps: steps.map(TreeHash::from_bytes) })
+    }
+
+    /// The hashes as they travel, 192 bytes.
+    pub fn to_wire(&self) -> Vec<u8> {
+        self.steps.map(|step| *step.as_bytes()).concat()
     }
 
     pub const fn leaf_index(&self) -> u8 {
@@ -195,10 +202,6 @@ mod tests {
         }
     }
 
-    fn wire(path: &BatchPath) -> Vec<u8> {
-        path.steps().iter().flat_map(|step| *step.as_bytes()).collect()
-    }
-
     #[test]
     fn every_record_of_every_batch_leads_to_the_root_of_64_leaves() {
         for count in 1..=BATCH_LEAVES {
@@ -210,7 +213,7 @@ mod tests {
             assert_eq!(tree.paths().count(), count);
             for (id, path) in ids.iter().zip(tree.paths()) {
                 assert_eq!(path.root(id), tree.root());
-                let again = BatchPath::from_wire(path.leaf_index().into(), &wire(&path));
+                let again = BatchPath::from_wire(path.leaf_index().into(), &path.to_wire());
                 assert_eq!(again, Ok(path));
             }
         }
@@ -243,7 +246,7 @@ mod tests {
         let tree = BatchTree::new(&ids, drawn(1)).unwrap();
         let path = tree.paths().nth(2).unwrap();
         for index in (0..64).filter(|index| *index != u32::from(path.leaf_index())) {
-            let moved = BatchPath::from_wire(index, &wire(&path)).unwrap();
+            let moved = BatchPath::from_wire(index, &path.to_wire()).unwrap();
             assert_ne!(moved.root(&ids[2]), tree.root());
         }
     }

@@ -86,12 +86,10 @@ impl TryFrom<pb::RecordSignature> for BatchSignature {
 
 impl From<&BatchSignature> for pb::RecordSignature {
     fn from(signature: &BatchSignature) -> Self {
-        let steps = signature.path.steps();
-        let path: Vec<u8> = steps.iter().flat_map(|hash| *hash.as_bytes()).collect();
         Self {
             key_id: Bytes::copy_from_slice(signature.key_id.as_bytes()),
             leaf_index: u32::from(signature.path.leaf_index()),
-            path: path.into(),
+            path: signature.path.to_wire().into(),
             signature: Bytes::copy_from_slice(&signature.bytes),
         }
     }
@@ -534,7 +532,11 @@ fn slots_from_wire(kind: Kind, wire: Vec<pb::Slot>) -> Result<Vec<Slot>, RecordE
     if wire.len() != wanted {
         return Err(RecordError::SlotCount { kind, found: wire.len(), wanted });
     }
-    SlotNumber::of(kind).zip(wire).map(|(number, slot)| slot_from_wire(number, slot)).collect()
+    let mut slots = Vec::with_capacity(wanted);
+    for (number, slot) in SlotNumber::of(kind).zip(wire) {
+        slots.push(slot_from_wire(number, slot)?);
+    }
+    Ok(slots)
 }
 
 fn slot_from_wire(number: SlotNumber, wire: pb::Slot) -> Result<Slot, RecordError> {

@@ -69,20 +69,26 @@ pub fn encoded_len(record: &Verified) -> usize {
 
 /// Reads what [`write`] wrote.
 pub fn read(frame: &Bytes) -> Result<(RecordId, Vec<Slot>), StoredError> {
-    let mut rest = frame.clone();
+    let mut rest = &frame[..];
     let id = RecordId::from_bytes(array(&mut rest)?);
     let [count] = array(&mut rest)?;
-    let slots = (0..count).map(|_| read_slot(&mut rest)).collect::<Result<_, _>>()?;
+    let mut slots = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        slots.push(read_slot(frame, &mut rest)?);
+    }
     if rest.is_empty() { Ok((id, slots)) } else { Err(StoredError::Trailing(rest.len())) }
 }
 
-fn read_slot(rest: &mut Bytes) -> Result<Slot, StoredError> {
+/// The bytes of an open slot share the buffer of the frame.
+fn read_slot(frame: &Bytes, rest: &mut &[u8]) -> Result<Slot, StoredError> {
     let [state] = array(rest)?;
     match state {
         OPEN => {
             let salt = array(rest)?;
             let length = u32::from_le_bytes(array(rest)?) as usize;
-            Ok(Slot::Open { salt, bytes: take(rest, length)? })
+            let (bytes, after) = rest.split_at_checked(length).ok_or(StoredError::Truncated)?;
+            *rest = after;
+            Ok(Slot::Open { salt, bytes: frame.slice_ref(bytes) })
         }
         WITHHELD => array(rest).map(Slot::Withheld),
         ERASED => array(rest).map(Slot::Erased),
@@ -90,14 +96,8 @@ fn read_slot(rest: &mut Bytes) -> Result<Slot, StoredError> {
     }
 }
 
-fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, StoredError> {
-    if rest.len() < length {
-        return Err(StoredError::Truncated);
-    }
-    Ok(rest.split_to(length))
-}
-
-fn array<const N: usize>(rest: &mut Bytes) -> Result<[u8; N], StoredError> {
-    let bytes = take(rest, N)?;
-    bytes[..].try_into().map_err(|_| StoredError::Truncated)
+fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], StoredError> {
+    let (array, after) = rest.split_first_chunk().ok_or(StoredError::Truncated)?;
+    *rest = after;
+    Ok(*array)
 }

@@ -255,12 +255,11 @@ impl Chunk {
 
     /// All changes in order; where runs disagree, the newest counts.
     pub(super) fn changes(&self) -> Vec<&Change> {
-        let mut all: Vec<(u128, &Ranked)> = self
-            .runs
-            .iter()
-            .flat_map(|run| run.sorted())
-            .map(|ranked| (ranked.rank, ranked))
-            .collect();
+        let most = self.runs.iter().map(|run| run.changes).sum();
+        let mut all: Vec<(u128, &Ranked)> = Vec::with_capacity(most);
+        for run in &self.runs {
+            all.extend(run.sorted().iter().map(|ranked| (ranked.rank, ranked)));
+        }
         if self.runs.len() > 1 {
             let order = |a: &(u128, &Ranked), b: &(u128, &Ranked)| {
                 a.0.cmp(&b.0).then_with(|| a.1.change.key.cmp(&b.1.change.key))

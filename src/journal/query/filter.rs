@@ -177,7 +177,7 @@ fn created_in(from: u64, until: u64) -> Result<Created, FilterError> {
 }
 
 fn words_in(text: &str) -> Result<Vec<String>, FilterError> {
-    let mut words: Vec<String> = words::asked(text).collect();
+    let mut words: Vec<String> = words::asked(&words::folded(text)).map(str::to_owned).collect();
     words.sort_unstable();
     words.dedup();
     match words.len() {

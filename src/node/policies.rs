@@ -42,7 +42,7 @@ impl Rules {
         let (files, bundle) = bundle_of(dir, hash).map_err(|error| {
             NodeError::Start(format!("the policy in force cannot be used: {error}"))
         })?;
-        Self::compile(state, own, Arc::new(bundle), files, hash)
+        Self::compile(state, &Compiled::new(Arc::new(bundle), own.clone(), []), files, hash)
     }
 
     /// Refuses what was looked at under these rules if the journal has put others in force.
@@ -80,10 +80,10 @@ impl Rules {
         self.hash
     }
 
+    /// The rules of a bundle for the partners as the journal says they are now.
     pub(super) fn compile(
         state: &State,
-        own: &AgencyName,
-        bundle: Arc<Bundle>,
+        before: &Compiled,
         files: Files,
         hash: Option<BundleHash>,
     ) -> Result<Self, NodeError> {
@@ -92,11 +92,12 @@ impl Rules {
             .iter()
             .map(|(agency, partner)| Ok((agency.clone(), policy_facts(agency, partner)?)))
             .collect::<Result<_, NodeError>>()?;
-        let compiled = Compiled::new(Arc::clone(&bundle), own.clone(), partners.values().cloned());
+        let compiled = Arc::new(before.with_partners(partners.values().cloned()));
+        let bundle = Arc::clone(compiled.bundle());
         let version = state.policy_version();
         let since = |agency: &AgencyName| (agency.clone(), state.rules_since(agency));
         let since = partners.keys().map(since).collect();
-        Ok(Self { version, compiled: Arc::new(compiled), partners, since, hash, bundle, files })
+        Ok(Self { version, compiled, partners, since, hash, bundle, files })
     }
 
     /// The journal entry from which these rules hold for a partner; 0 if they know none of it.
@@ -169,13 +170,7 @@ impl Node {
         let in_force = snapshot.state.policy.as_ref().map(|policy| policy.bundle_hash.clone());
         let same = in_force.as_deref() == rules.hash.as_ref().map(|hash| &hash.as_bytes()[..]);
         let fresh = if same {
-            Rules::compile(
-                &snapshot.state,
-                self.agency(),
-                Arc::clone(&rules.bundle),
-                rules.files.clone(),
-                rules.hash,
-            )?
+            Rules::compile(&snapshot.state, &rules.compiled, rules.files.clone(), rules.hash)?
         } else {
             Rules::load(&self.dir, self.agency(), &snapshot.state)?
         };

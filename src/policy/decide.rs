@@ -99,15 +99,22 @@ impl Compiled {
         own: AgencyName,
         partners: impl IntoIterator<Item = PartnerFacts>,
     ) -> Self {
-        let mut compiled = Self { bundle, own, partners: HashMap::new() };
-        for partner in partners {
-            let ready = Arc::new(PartnerPolicy::new(&compiled.bundle, &compiled.own, &partner));
-            compiled.partners.insert(partner, ready);
-        }
-        compiled
+        Self { bundle, own, partners: HashMap::new() }.with_partners(partners)
     }
 
-    pub fn bundle(&self) -> &Bundle {
+    /// The same bundle with these partners made ready. Those that are ready here are shared: whoever
+    /// keeps what was compiled before keeps little more than what changed.
+    #[must_use]
+    pub fn with_partners(&self, partners: impl IntoIterator<Item = PartnerFacts>) -> Self {
+        let ready = |partner: PartnerFacts| {
+            let policy = self.for_partner(&partner);
+            (partner, policy)
+        };
+        let partners = partners.into_iter().map(ready).collect();
+        Self { bundle: Arc::clone(&self.bundle), own: self.own.clone(), partners }
+    }
+
+    pub const fn bundle(&self) -> &Arc<Bundle> {
         &self.bundle
     }
 

@@ -316,3 +316,14 @@ proptest! {
         prop_assert!(!sample([]).decide(&partner, &record, &hour(0)).release.allowed);
     }
 }
+
+#[test]
+fn a_partner_that_did_not_change_is_not_compiled_again() {
+    let (kept, changed) = (partner(), PartnerFacts { agency: agency("b.example"), ..partner() });
+    let suspended = PartnerFacts { suspended: true, ..changed.clone() };
+    let before = sample([kept.clone(), changed.clone()]);
+    let after = before.with_partners([kept.clone(), suspended.clone()]);
+    assert!(Arc::ptr_eq(&before.for_partner(&kept), &after.for_partner(&kept)));
+    assert!(!after.partners.contains_key(&changed));
+    assert!(after.partners.contains_key(&suspended));
+}

@@ -26,7 +26,7 @@ use crate::node::policies::Rules;
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};
 use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::policy::{BrakeLimits, Bundle, Moment, Vocabulary};
+use crate::policy::{BrakeLimits, Bundle, Compiled, Moment, Vocabulary};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -218,7 +218,8 @@ impl Store {
         let held = self.discloser.take().filter(|(of, _)| *of == since);
         held.unwrap_or_else(|| {
             let bundle = Arc::clone(&BUNDLES[self.policy]);
-            let rules = Rules::compile(&state, &own(), bundle, Vec::new(), None).unwrap();
+            let rules = Rules::compile(&state, &Compiled::new(bundle, own(), []), Vec::new(), None)
+                .unwrap();
             let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
             let moment = Moment::at(now());
             let rules = Arc::new(rules);

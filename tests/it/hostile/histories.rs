@@ -24,6 +24,8 @@ const HISTORIES: u64 = 150;
 const STEPS_MAX: u64 = 6;
 /// How long the rest of a stream is read.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// Histories between two lines of a long run.
+const REPORTED_EACH: u64 = 250;
 /// Memory beyond that of an idle node: several of the largest messages.
 const MEMORY_MAX: u64 = 192 << 20;
 /// Memory of a further partner: the policy that is compiled for it.
@@ -442,7 +444,16 @@ async fn random_histories_of_a_lying_partner_leave_what_an_honest_one_would() {
         assert_eq!(found, liar.wanted, "history {number}: {:?}", liar.steps);
         let grown = memory_peak(node.pid()).saturating_sub(idle);
         let most = MEMORY_MAX + liar.frozen * PARTNER_MEMORY_MAX;
-        assert!(grown < most, "history {number}: {grown} bytes, {:?}", liar.steps);
+        assert!(
+            grown < most,
+            "history {number}: {grown} bytes with {} partners, {:?}",
+            liar.frozen,
+            liar.steps
+        );
+        if number % REPORTED_EACH == REPORTED_EACH - 1 {
+            let (done, grown, frozen) = (number + 1, grown >> 20, liar.frozen);
+            eprintln!("{done} histories, {records} records, {frozen} frozen, {grown} MiB more");
+        }
         if then == Then::Frozen {
             eventually("the partner is frozen", async || liar.impostor.open(None).await.is_err())
                 .await;

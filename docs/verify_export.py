@@ -55,9 +55,14 @@ def number(identity, agency):
         digits = f"{nine:09}{check}{digits}"
     return " ".join(digits[at:at + 5] for at in range(0, 30, 5))
 
+def read_text(path):
+    found = path.read_bytes()
+    need(b"\r" not in found, f"{path}: line ends were changed to CR LF; get the file again as binary")
+    return found.decode()
+
 def card(path):
     """The agency of a card, the generation of its logs, its journal key, its record keys (id -> key) and its number."""
-    lines = path.read_text("ascii").split("\n")
+    lines = read_text(path).split("\n")
     wrapped = message(base64.b64decode("".join(lines[1:-2])))
     inner = message(wrapped[1])
     signed(inner[12], wrapped[2], b"liaison/card/v1\0" + wrapped[1], path)
@@ -95,7 +100,7 @@ def head(note, log, generation, own):
 
 def log(folder, name, generation, own):
     """Yields the entries of a log (bundle number, leaves so far, entries), then checks what they lead to."""
-    (size, root), leaves = head((folder / "checkpoint").read_text("utf-8"), name, generation, own), []
+    (size, root), leaves = head(read_text(folder / "checkpoint"), name, generation, own), []
     for number in range((size + 255) // 256):
         width = min(256, size - number * 256)
         entries = list(parts(tile_file(folder, "tile/entries", number, width).read_bytes(), 2))
@@ -243,7 +248,7 @@ def main(folder):
         path, (partner, *of) = folder / origin.removeprefix(agency + "/"), origin.split("/")[2:]
         feed = f"{agency}/feed/{partner}", int(*of or [1]), own
         need((path / "checkpoint").is_file(), f"{path}: the journal published this feed, and it is not here")
-        held = head((path / "checkpoint").read_text("utf-8"), *feed)
+        held = head(read_text(path / "checkpoint"), *feed)
         need(held == head(note, *feed), f"{path} is not the newest feed that the journal published")
         disclosures += sum(len(bundle) for _, _, bundle in log(path, *feed))
     here = len(list((folder / "feed").glob("**/checkpoint")))

@@ -13,6 +13,8 @@ pub enum Check {
     DirectoryCard,
     /// A file that an export must have.
     ExportFile,
+    /// A text file has the line ends that it was written with.
+    LineEnds,
     /// A tile of an export holds what its entries lead to.
     Tile,
     /// Segment files run from 1 without a gap.
@@ -88,6 +90,7 @@ impl Check {
             Self::Identity => "identity",
             Self::DirectoryCard => "directory_card",
             Self::ExportFile => "export_file",
+            Self::LineEnds => "line_ends",
             Self::Tile => "tile",
             Self::SegmentSequence => "segment_sequence",
             Self::SegmentHeader => "segment_header",
@@ -146,6 +149,7 @@ impl Check {
             Self::Identity => "this is the history of another identity than the one that you named",
             Self::DirectoryCard => "the card in the directory is not sound",
             Self::ExportFile => "a file of the export is missing or not what it must be",
+            Self::LineEnds => "the line ends of a file were changed from LF to CR LF",
             Self::Tile => "a tile does not hold what the entries lead to",
             Self::SegmentSequence => "a segment file is missing",
             Self::SegmentHeader => "a segment has a wrong header",

@@ -31,6 +31,7 @@ mod holds;
 mod key_use;
 mod known;
 mod ledger;
+mod line_ends;
 mod lines;
 mod page;
 mod part;
@@ -65,6 +66,7 @@ pub use export::{
 pub use failure::{Check, Failure, Fault, Place};
 pub use feed_name::FeedName;
 pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
+pub use line_ends::changed_line_ends;
 pub use page::Occasion;
 pub use part::{
     MANIFEST, PART_FILES_MAX, PartError, PartFeed, PartReport, PartWriter, Plan, Selection, Survey,

@@ -9,6 +9,7 @@ use super::failure::{Check, Fault};
 use super::feed::slots;
 use super::holdings::{Holdings, Row, RowNumber};
 use super::ledger::Expectations;
+use super::line_ends::changed_policy;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
 use crate::exchange::{Allowed, Dealings, Place, SeriesVerdict};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
@@ -171,6 +172,10 @@ impl InForce {
             (Some(files), Some(own)) => {
                 let found = bundle_hash(files);
                 if found != hash {
+                    if let Some((name, mut fault)) = changed_policy(files, hash) {
+                        fault.found += &format!(", in {name} of policy {hash}");
+                        return Err(fault);
+                    }
                     return Err(Fault::new(Check::PolicyFiles, hash, found));
                 }
                 let loaded = expectations.loaded.get(&hash).map(Arc::clone);

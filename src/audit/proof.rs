@@ -7,6 +7,7 @@
 use super::card::{Card, CardFault};
 use super::failure::{Check, Fault};
 use super::ledger::Anchor;
+use super::line_ends::changed_line_ends;
 use super::proof_file::ProofFile;
 use super::proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
 use crate::ident::{AgencyName, Generation, KeyId, RecordId, Timestamp};
@@ -26,7 +27,9 @@ use std::error::Error;
 /// Checks a proof file; `anchor` is what the reader knows of the originator from elsewhere.
 pub fn verify_proof(bytes: &[u8], anchor: &Anchor) -> Result<ProofReport, Fault> {
     let file = ProofFile::parse(bytes).map_err(|error| {
-        Fault::new(Check::ProofForm, "a proof of liaison-proof/v1", told(&error))
+        changed_line_ends(bytes).unwrap_or_else(|| {
+            Fault::new(Check::ProofForm, "a proof of liaison-proof/v1", told(&error))
+        })
     })?;
     let mut proof = Proof::new(&file)?;
     let originator = proof.check_record(anchor)?;

@@ -301,6 +301,13 @@ fn cards_must_be_one_history_of_one_identity() {
 }
 
 #[test]
+fn changed_line_ends_of_a_proof_are_named() {
+    let text = String::from_utf8(WHOLE.to_bytes()).unwrap().replace('\n', "\r\n");
+    let fault = verify_proof(text.as_bytes(), &Anchor::Directory).unwrap_err();
+    assert_eq!(fault.check, Check::LineEnds);
+}
+
+#[test]
 fn a_changed_byte_is_refused_wherever_it_stands() {
     let bytes = WHOLE.to_bytes();
     assert!(verify_proof(&bytes, &Anchor::Directory).is_ok());

@@ -7,7 +7,7 @@
 use crate::audit::{
     Anchor, Audit, BundleFiles, CARD_TEXT_BYTES_MAX, CHECKPOINT, Card, CardFault, Check, Chunk,
     Ending, Examined, Expectations, Failure, Fault, KnownCheckpoint, LedgerFilter, MANIFEST,
-    NotACheckpoint, Number, NumberForm, Place, Remark, Report, examine, walk,
+    NotACheckpoint, Number, NumberForm, Place, Remark, Report, changed_line_ends, examine, walk,
 };
 use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
@@ -54,6 +54,8 @@ pub enum AuditError {
     Card { path: PathBuf, kind: String, source: CardFault },
     #[error("{} is {kind} and not a checkpoint", path.display())]
     Checkpoint { path: PathBuf, kind: String, source: NotACheckpoint },
+    #[error("the lines of {} end with CR LF, and no checkpoint was written so", .0.display())]
+    LineEnds(PathBuf),
     #[error("{} is a part of a journal and not the whole; audit verify checks it", .0.display())]
     Part(PathBuf),
 }
@@ -139,18 +141,18 @@ fn has_segments(dir: &Path) -> bool {
 
 fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
     let anchor = anchor(options)?;
-    let checkpoint =
-        match &options.checkpoint {
-            Some(path) => {
-                let note = Bytes::from(read(path, NOTE_BYTES_MAX as u64).map_err(reading(path))?);
-                let kind = kind_of(&note);
-                let known = KnownCheckpoint::parse(note).map_err(|source| {
-                    AuditError::Checkpoint { path: path.clone(), kind, source }
-                })?;
-                Some(known)
-            }
-            None => None,
-        };
+    let checkpoint = match &options.checkpoint {
+        Some(path) => {
+            let note = Bytes::from(read(path, NOTE_BYTES_MAX as u64).map_err(reading(path))?);
+            let (kind, changed) = (kind_of(&note), changed_line_ends(&note));
+            let known = KnownCheckpoint::parse(note).map_err(|source| match changed {
+                Some(_) => AuditError::LineEnds(path.clone()),
+                None => AuditError::Checkpoint { path: path.clone(), kind, source },
+            })?;
+            Some(known)
+        }
+        None => None,
+    };
     Ok(Expectations { anchor, checkpoint, quorum: options.quorum, ..Expectations::default() })
 }
 

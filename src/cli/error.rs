@@ -96,6 +96,10 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+/// How files arrive with the line ends that they were written with.
+pub(super) const AGAIN_AS_BINARY: &str = "get it again as binary, such as in a zip or tar file (in git: a line `* -text` in .gitattributes); raise an \
+     incident if that is refused too";
+
 /// Anything that has a source of its own.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -122,6 +126,9 @@ pub enum CliError {
     /// Something signed or proven does not hold.
     #[error("verification failed: {found}")]
     Verification { found: String },
+    /// Line ends of a file were changed on its way here.
+    #[error("verification failed: {found}")]
+    LineEnds { found: String },
     /// A policy or a rule says no.
     #[error("{found}")]
     Refused { found: String, fix: String },
@@ -215,7 +222,7 @@ impl CliError {
             Self::Connect { .. } => Exit::Unavailable,
             Self::Node { source, .. } => Exit::from_grpc(source.code()),
             Self::NotFound { .. } => Exit::NotFound,
-            Self::Verification { .. } => Exit::VerificationFailed,
+            Self::Verification { .. } | Self::LineEnds { .. } => Exit::VerificationFailed,
             Self::Refused { .. } => Exit::Refused,
             Self::PartlyDone { .. } => Exit::PartlyDone,
             Self::Precondition { .. } => Exit::Precondition,
@@ -245,6 +252,7 @@ impl CliError {
             Self::Verification { .. } => {
                 Some("keep what you have and raise an incident; do not try again".into())
             }
+            Self::LineEnds { .. } => Some(AGAIN_AS_BINARY.into()),
             Self::Output { source } => Remedy::of(source).map(|remedy| remedy.here.to_owned()),
             Self::BrokenPipe => None,
         }

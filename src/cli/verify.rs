@@ -3,7 +3,7 @@
 use super::Context;
 use super::audit::exported::{Directory, FOREIGN_MAX};
 use super::audit::{AuditError, AuditOptions, anchor, is_part, verify_directory};
-use super::error::{CliError, Exit};
+use super::error::{AGAIN_AS_BINARY, CliError, Exit};
 use super::export::{self, ExportArgs};
 use super::ledger::{self, LedgerArgs};
 use super::prove::{self, ProveArgs};
@@ -147,6 +147,9 @@ pub(super) fn refused(fault: &Fault, found: String) -> CliError {
             source: Box::new(fault.clone()),
         };
     }
+    if fault.check == Check::LineEnds {
+        return CliError::LineEnds { found };
+    }
     if fault.check != Check::Identity {
         return CliError::Verification { found };
     }
@@ -161,6 +164,9 @@ pub(super) fn refused(fault: &Fault, found: String) -> CliError {
 }
 
 pub(super) fn unreadable(error: AuditError) -> CliError {
+    if let AuditError::LineEnds(_) = error {
+        return CliError::usage(error.to_string(), AGAIN_AS_BINARY);
+    }
     if let AuditError::Number(_) | AuditError::Card { .. } | AuditError::Checkpoint { .. } = error {
         let found = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
@@ -204,6 +210,22 @@ mod tests {
         let text = error.to_text();
         assert!(text.contains("cannot read the card /nowhere/npa.card"), "{text}");
         assert!(text.contains("fix:   check the path"), "{text}");
+    }
+
+    #[test]
+    fn changed_line_ends_are_refused_with_the_way_to_the_unchanged_file() {
+        let fault = crate::audit::changed_line_ends(b"npa.go.jp/journal\r\n").unwrap();
+        let error = refused(&fault, format!("checkpoint: {fault}"));
+        assert_eq!(error.exit(), Exit::VerificationFailed);
+        let text = error.to_text();
+        for words in ["checkpoint: the line ends of a file were changed", "get it again as binary"]
+        {
+            assert!(text.contains(words), "{text}");
+        }
+        let error = unreadable(AuditError::LineEnds("held.note".into()));
+        assert_eq!(error.exit(), Exit::Usage);
+        let text = error.to_text();
+        assert!(text.contains("held.note end with CR LF") && text.contains("as binary"), "{text}");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::audit::{read, read_card};
 use super::error::{CliError, Exit, Source as Cause};
 use super::interrupt;
 use super::output::harmless;
-use super::verify::unreadable;
-use crate::audit::Card;
+use super::verify::{refused, unreadable};
+use crate::audit::{CHECKPOINT, Card, changed_line_ends};
 use crate::ident::{TreeHash, TreeSize};
 use crate::merkle::{Frontier, TILE_LEAVES, Tile, TileRow, TreeHead};
 use bytes::Bytes;
@@ -309,7 +309,10 @@ fn signed(card: &Card, note: &[u8]) -> Result<TreeHead, CliError> {
                 .to_owned(),
         });
     }
-    card.checkpoint(note).map_err(|fault| bad(fault.to_string()))
+    card.checkpoint(note).map_err(|fault| match changed_line_ends(note) {
+        Some(fault) => refused(&fault, format!("{CHECKPOINT}: {fault}")),
+        None => bad(fault.to_string()),
+    })
 }
 
 fn shrunk(before: &TreeHead, head: &TreeHead) -> CliError {

@@ -60,6 +60,14 @@ pub(crate) fn holds_for_the_script(node: &Path) {
         std::fs::write(&path, good).unwrap();
     }
     assert!(script(&out).0, "everything is as it was");
+    for name in ["checkpoint", "cards/0000.txt"] {
+        let path = out.join(name);
+        let good = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, good.replace('\n', "\r\n")).unwrap();
+        let (is_taken, words) = script(&out);
+        assert!(!is_taken && words.contains("line ends were changed"), "{name}: {words}");
+        std::fs::write(&path, good).unwrap();
+    }
 }
 
 /// The content of entries in a bundle, each with its length before it.

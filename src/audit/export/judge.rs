@@ -13,6 +13,7 @@ use crate::audit::examine::{Found, Told, feed_entry};
 use crate::audit::failure::{Check, Fault, Place};
 use crate::audit::feed_name::FeedName;
 use crate::audit::ledger::{Audit, Expectations, KnownCheckpoint, still_there};
+use crate::audit::line_ends::{changed_line_ends, changed_policy};
 use crate::audit::policy::bundle_hash;
 use crate::audit::replay::BundleFiles;
 use crate::audit::report::Report;
@@ -86,7 +87,8 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         if signed.is_none() {
             let found = if note.is_some() { "other bytes" } else { "none" };
             let expected = "the signed note of a checkpoint of a journal";
-            let fault = Fault::new(Check::ExportFile, expected, found);
+            let fault = note.as_deref().and_then(changed_line_ends);
+            let fault = fault.unwrap_or_else(|| Fault::new(Check::ExportFile, expected, found));
             audit.fail(Place::File(layout::CHECKPOINT.to_owned()), fault);
         }
         Ok(Self {
@@ -119,10 +121,20 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
             Err(Stop::Io(error)) => Err(error),
             Err(Stop::Broken(broken)) => {
                 let (place, fault) = *broken;
-                self.audit.fail(place, fault);
+                let cause = match &place {
+                    Place::File(path) => self.changed_on_the_way(path)?,
+                    _ => None,
+                };
+                self.audit.fail(place, cause.unwrap_or(fault));
                 Ok(false)
             }
         }
+    }
+
+    /// Looks for the cause at the file that was refused.
+    fn changed_on_the_way(&self, path: &str) -> io::Result<Option<Fault>> {
+        let bytes = self.folder.read(path, layout::TEXT_BYTES_MAX)?;
+        Ok(bytes.as_deref().and_then(changed_line_ends))
     }
 
     fn judge(&mut self, bundle: ExaminedBundle) -> Result<(), Stop> {
@@ -166,6 +178,10 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         let files = policy_files(self.folder, hash)?;
         let found = bundle_hash(&files);
         if found != hash {
+            if let Some((name, fault)) = changed_policy(&files, hash) {
+                let place = Place::File(layout::policy_file(hash, name));
+                return Err(Box::new((place, fault)).into());
+            }
             // The hash is over all files together: any of them may be the one.
             let place = Place::File(layout::policy_folder(hash));
             return Err(Box::new((place, Fault::new(Check::PolicyFiles, hash, found))).into());
@@ -399,7 +415,7 @@ fn policy_files<F: Folder>(folder: &F, hash: BundleHash) -> Result<BundleFiles, 
     if !names.ends_with('\n') {
         return Err(unfit(&path, "lines that end", "a cut one").into());
     }
-    for name in names.lines() {
+    for name in names.split_terminator('\n') {
         if files.len() == layout::POLICY_FILES_MAX || !layout::is_plain_name(name) {
             let expected = format!("at most {} plain names", layout::POLICY_FILES_MAX);
             return Err(unfit(&path, &expected, format!("{name:?}")).into());

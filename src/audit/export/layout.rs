@@ -22,6 +22,8 @@ pub(super) const CONTENTS_BYTES_MAX: u64 = TILE_LEAVES * (4 + CONTENT_BYTES_MAX)
 /// Files and bytes of a policy bundle: a node refuses larger ones.
 pub(super) const POLICY_FILES_MAX: usize = 256;
 pub(super) const POLICY_BYTES_MAX: u64 = 1 << 20;
+/// Longest text file: one of a policy.
+pub(super) const TEXT_BYTES_MAX: u64 = POLICY_BYTES_MAX;
 
 /// What the entries of a bundle bring along, under the bundle's number.
 pub(super) fn contents(bundle: &Tile) -> String {

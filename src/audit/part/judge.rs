@@ -17,6 +17,7 @@ use crate::audit::examine::{Accepted, Found, Told, entry};
 use crate::audit::export::{Folder, head};
 use crate::audit::failure::{Check, Failure, Fault, Place};
 use crate::audit::ledger::Anchor;
+use crate::audit::line_ends::{changed_from, changed_line_ends};
 use crate::audit::lines::Log;
 use crate::audit::proof::History;
 use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
@@ -130,7 +131,10 @@ impl<'a, F: Folder> Files<'a, F> {
             .ok_or_else(|| unfit("the manifest of a part", "none"))?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| unfit("the manifest of a part", "bytes that are no text"))?;
-        let manifest = Manifest::parse(text).map_err(|wanted| unfit(wanted, "other text"))?;
+        let manifest = Manifest::parse(text).map_err(|wanted| match changed_line_ends(&bytes) {
+            Some(fault) => broken(MANIFEST, fault),
+            None => unfit(wanted, "other text"),
+        })?;
         Ok(Self { folder, manifest })
     }
 
@@ -146,6 +150,9 @@ impl<'a, F: Folder> Files<'a, F> {
             .ok_or_else(|| fault("a file that the manifest names".to_owned(), "none"))?;
         let found = sha256(&bytes);
         if found != *sum {
+            if let Some(fault) = changed_from(&bytes, |bytes| sha256(bytes) == *sum) {
+                return Err(broken(item, fault));
+            }
             return Err(fault(format!("bytes with SHA-256 {sum}"), &found));
         }
         Ok(bytes)

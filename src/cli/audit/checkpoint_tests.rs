@@ -46,6 +46,13 @@ fn only_a_checkpoint_that_the_agency_signed_can_contradict_its_journal() {
     assert_eq!(exit(&forged), Some(Exit::VerificationFailed));
 }
 
+#[test]
+fn a_checkpoint_whose_line_ends_were_changed_is_named_as_such() {
+    let note = String::from_utf8(forged_checkpoint(3).to_vec()).unwrap();
+    let refused = verified_with(note.replace('\n', "\r\n").as_bytes());
+    assert!(matches!(refused, Err(AuditError::LineEnds(_))), "{refused:?}");
+}
+
 /// A card of the node's agency with the journal key of another party, so many serials later.
 fn rekeyed(later: u64, by: &Party) -> String {
     let own = Party::own();

@@ -202,6 +202,28 @@ fn tiles_above_the_leaves_are_computed_and_compared() {
     }
 }
 
+/// Bytes as a program leaves them that takes them for text of this machine.
+fn with_carriage_returns(bytes: &Bytes) -> Bytes {
+    String::from_utf8(bytes.to_vec()).unwrap().replace('\n', "\r\n").into()
+}
+
+#[test]
+fn changed_line_ends_are_named_in_every_text_file_of_an_export() {
+    let is_binary = |path: &str| path.contains("tile/") || path.starts_with("content/");
+    let texts: Vec<&String> = FULL.export.0.keys().filter(|path| !is_binary(path)).collect();
+    assert!(texts.len() >= 7, "{texts:?}");
+    let mut all = FULL.export.clone();
+    for path in texts {
+        let changed = with_carriage_returns(&FULL.export.0[path]);
+        let mut export = FULL.export.clone();
+        export.0.insert(path.clone(), changed.clone());
+        all.0.insert(path.clone(), changed);
+        let (check, place) = failed(&audited(&export), path);
+        assert_eq!((check, &place), (Check::LineEnds, path));
+    }
+    assert_eq!(failed(&audited(&all), "all").0, Check::LineEnds);
+}
+
 /// Changes tried and found, by kind.
 #[derive(Debug, Default)]
 struct Campaign {

@@ -260,6 +260,21 @@ fn every_changed_or_missing_file_is_found() {
     assert!(checked(&dir, &Anchor::Directory).is_ok());
 }
 
+#[test]
+fn changed_line_ends_are_named_in_every_text_file_of_a_part() {
+    let (_keep, dir) = part(Selection::Record(*RECORD));
+    let mut texts = 0;
+    for path in files(&dir).into_iter().filter(|path| !path.starts_with(dir.join("content"))) {
+        let good = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, good.replace('\n', "\r\n")).unwrap();
+        assert_eq!(checked(&dir, &Anchor::Directory), Err(Check::LineEnds), "{}", path.display());
+        std::fs::write(&path, good).unwrap();
+        texts += 1;
+    }
+    assert!(texts > 10, "{texts}");
+    assert!(checked(&dir, &Anchor::Directory).is_ok());
+}
+
 /// Somebody without keys who sums everything anew.
 #[test]
 fn what_is_changed_with_all_its_sums_does_not_hold_either() {

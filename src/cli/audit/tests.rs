@@ -404,6 +404,10 @@ fn altered_policy_files_are_found_and_absent_ones_remarked() {
     let bundle = std::fs::read_dir(&policies).unwrap().next().unwrap().unwrap().path();
     std::fs::write(bundle.join("sharing.cedar"), format!("{POLICY}\n")).unwrap();
     assert_eq!(failed_check(&verified(&node)), Check::PolicyFiles);
+    std::fs::write(bundle.join("sharing.cedar"), POLICY.replace('\n', "\r\n")).unwrap();
+    let report = verified(&node);
+    assert_eq!(failed_check(&report), Check::LineEnds);
+    assert!(report.to_string().contains("in sharing.cedar of policy"), "{report}");
     std::fs::remove_dir_all(&policies).unwrap();
     assert!(verified(&node).remarks.contains(&Remark::PolicyFilesAbsent { versions: 1 }));
 }

@@ -60,6 +60,16 @@ async fn a_log_that_grows_is_followed_and_one_that_shrank_is_not() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_with_other_line_ends_is_refused_as_such_and_is_no_evidence() {
+    let full = exported(History::full).await;
+    let path = full.path().join("e/checkpoint");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace('\n', "\r\n")).unwrap();
+    let (found, is_kept) = refused(&full, &Seen::default()).await;
+    assert!(found.contains("the line ends of a file were changed") && !is_kept, "{found}");
+}
+
+#[tokio::test]
 async fn another_history_under_the_same_keys_is_told_from_altered_files() {
     let (full, other) = (exported(History::full).await, exported(other).await);
     let seen = look(&full, &Seen::default()).await.unwrap();

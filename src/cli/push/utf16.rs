@@ -1,12 +1,17 @@
 //! UTF-16 text as UTF-8.
 //!
-//! A lone surrogate stands for no character. It comes out as bytes that are not UTF-8, so that its row is
+//! A lone surrogate stands for no character. It comes out as a byte that is not UTF-8, so that its row is
 //! refused like any other that cannot be decoded, and no value loses a character unseen.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// Bytes that are decoded at a time.
 const CHUNK_BYTES: usize = 8 * 1024;
+/// Code units that are the first half of a character.
+const FIRST_SURROGATES: Range<u16> = 0xd800..0xdc00;
+/// A byte that UTF-8 never has.
+const NOT_UTF_8: u8 = 0xff;
 
 /// The order of the two bytes of a code unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +20,21 @@ pub(super) enum ByteOrder {
     Big,
 }
 
+impl ByteOrder {
+    const fn unit(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+}
+
 /// A reader of UTF-16 that gives UTF-8.
 pub(super) struct Utf16<R> {
     inner: R,
     order: ByteOrder,
-    /// A first surrogate whose second has not come yet.
-    surrogate: Option<u16>,
-    /// The first byte of a code unit whose second has not come yet.
-    half: Option<u8>,
+    /// The beginning of a character whose end has not come yet: three bytes at the most.
+    undecoded: Vec<u8>,
     decoded: Vec<u8>,
     taken: usize,
     is_at_end: bool,
@@ -33,8 +45,7 @@ impl<R: Read> Utf16<R> {
         Self {
             inner,
             order,
-            surrogate: None,
-            half: None,
+            undecoded: Vec::new(),
             decoded: Vec::new(),
             taken: 0,
             is_at_end: false,
@@ -50,58 +61,31 @@ impl<R: Read> Utf16<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 found => found?,
             };
-            for byte in &bytes[..count] {
-                match self.half.take() {
-                    None => self.half = Some(*byte),
-                    Some(first) => self.unit(match self.order {
-                        ByteOrder::Little => u16::from_le_bytes([first, *byte]),
-                        ByteOrder::Big => u16::from_be_bytes([first, *byte]),
-                    }),
-                }
-            }
-            if count == 0 {
-                self.is_at_end = true;
-                self.end_surrogate();
-                // Half a code unit; no byte of UTF-8 is 0xFF.
-                self.decoded.extend(self.half.take().map(|_| 0xff));
-            }
+            self.is_at_end = count == 0;
+            self.undecoded.extend_from_slice(&bytes[..count]);
+            self.decode();
         }
         Ok(())
     }
 
-    fn unit(&mut self, unit: u16) {
-        let pair = self.surrogate.map(|first| [first, unit]);
-        if let Some(Ok(character)) = pair.and_then(|pair| char::decode_utf16(pair).next()) {
-            self.surrogate = None;
-            self.character(character);
-            return;
+    fn decode(&mut self) {
+        let (pairs, _) = self.undecoded.as_chunks();
+        let mut units: Vec<u16> = pairs.iter().map(|pair| self.order.unit(*pair)).collect();
+        if !self.is_at_end {
+            units.pop_if(|unit| FIRST_SURROGATES.contains(unit));
         }
-        self.end_surrogate();
-        match char::from_u32(u32::from(unit)) {
-            Some(character) => self.character(character),
-            None if unit < 0xdc00 => self.surrogate = Some(unit),
-            None => self.lone(unit),
+        self.undecoded.drain(..2 * units.len());
+        for character in char::decode_utf16(units) {
+            match character {
+                Ok(character) => {
+                    self.decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Err(_) => self.decoded.push(NOT_UTF_8),
+            }
         }
-    }
-
-    fn end_surrogate(&mut self) {
-        if let Some(first) = self.surrogate.take() {
-            self.lone(first);
+        if self.is_at_end {
+            self.decoded.extend(self.undecoded.drain(..).map(|_| NOT_UTF_8));
         }
-    }
-
-    fn character(&mut self, character: char) {
-        self.decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-
-    /// The three bytes that UTF-8 would have for a surrogate if it had any.
-    fn lone(&mut self, unit: u16) {
-        let [high, low] = unit.to_be_bytes();
-        self.decoded.extend_from_slice(&[
-            0xe0 | high >> 4,
-            0x80 | (high & 0x0f) << 2 | low >> 6,
-            0x80 | low & 0x3f,
-        ]);
     }
 }
 

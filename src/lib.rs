@@ -3,6 +3,7 @@
 //! Read the modules in this order; each may use only those above it. docs/ARCHITECTURE.md says
 //! what each promises. The pure ones (down to `audit`) know no clock, socket, disk or runtime.
 
+pub mod numerals;
 pub mod ident;
 pub mod clock;
 pub mod pb;

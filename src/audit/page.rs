@@ -1,8 +1,9 @@
 //! A report as one page that can be printed and read by somebody who has never seen this program:
 //! what was checked, with which key, what was not, and how it came out. It loads nothing.
 
-use super::report::{Report, Verdict, grouped};
+use super::report::{Report, Verdict};
 use crate::ident::AgencyName;
+use crate::numerals::grouped;
 use std::fmt::{self, Write as _};
 
 const STYLE: &str = "\

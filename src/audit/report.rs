@@ -8,6 +8,7 @@ use super::feed_name::FeedName;
 use super::times::{TimeDifference, in_words};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::merkle::TreeHead;
+use crate::numerals::{counted, grouped};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -537,7 +538,7 @@ impl Report {
                 f,
                 "feed       ✓ {}: {}, {} receipted, {} not taken{}; {} received",
                 feed.name,
-                entries(feed.size),
+                counted(feed.size, "entry"),
                 grouped(feed.receipted),
                 grouped(feed.exceptions),
                 match feed.refused {
@@ -567,7 +568,7 @@ impl Report {
                 "quorum     ✓ {} {} {}",
                 counted(quorum.wanted as u64, "witness"),
                 if quorum.wanted == 1 { "covers" } else { "cover" },
-                entries(quorum.reached.min(self.checkpoint.size.get())),
+                counted(quorum.reached.min(self.checkpoint.size.get()), "entry"),
             ),
             None => Ok(()),
         }
@@ -602,31 +603,4 @@ impl fmt::Display for Report {
             (Verdict::Failed, _) => writeln!(f, "FAILED"),
         }
     }
-}
-
-/// `1 record`, `2,000 records`.
-fn counted(number: u64, one: &str) -> String {
-    let plural = match one {
-        _ if number == 1 => "",
-        "witness" => "es",
-        _ => "s",
-    };
-    format!("{} {one}{plural}", grouped(number))
-}
-
-fn entries(number: u64) -> String {
-    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(number)) }
-}
-
-/// A number with commas between thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

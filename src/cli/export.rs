@@ -15,13 +15,13 @@ use super::audit::{
 use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::given_id::GivenId;
-use super::table::counted;
 use super::{interrupt, parse_time};
 use crate::audit::{
     Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
     Survey, verify_part, walk,
 };
 use crate::ident::{PREFIX_IDS_MAX, RecordId, Timestamp};
+use crate::numerals::counted;
 use clap::Args;
 use serde_json::json;
 use std::fs::File;

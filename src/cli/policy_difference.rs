@@ -5,7 +5,7 @@
 
 use super::names::word_of_number;
 use super::schema::{hex, time_text};
-use super::table::{counted, grouped};
+use crate::numerals::{counted, grouped};
 use crate::pb;
 
 /// Digits of a record id or a hash that are shown; the whole is in the JSON.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::Output;
-use super::table::grouped;
+use crate::numerals::grouped;
 
 /// Often enough to see life, seldom enough for a log.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);

@@ -9,8 +9,9 @@ use super::error::CliError;
 use super::names::word;
 use super::output::Format;
 use super::schema::hex;
-use super::table::{Table, grouped};
+use super::table::Table;
 use crate::ident::AgencyName;
+use crate::numerals::grouped;
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
 

@@ -6,8 +6,9 @@ use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::output::Format;
 use super::schema::{self, Absent, hex, time_text};
-use super::table::{facts, grouped};
+use super::table::facts;
 use super::{Context, partner};
+use crate::numerals::{counted, grouped};
 use crate::pb;
 use crate::pb::node_service_client::NodeServiceClient;
 
@@ -65,7 +66,7 @@ fn damage_text(damage: &pb::DamageView) -> String {
     let pb::DamageView { segment, offset, first_entry, entries, found } = damage;
     format!(
         "segment {segment} offset {offset}, {} from {}: {found}",
-        if *entries == 1 { "entry".to_owned() } else { format!("{} entries", grouped(*entries)) },
+        counted(*entries, "entry"),
         grouped(*first_entry),
     )
 }

@@ -65,29 +65,6 @@ fn shown(cell: &str) -> String {
     text.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// `1 record`, `2,000 records`.
-pub(super) fn counted(number: u64, what: &str) -> String {
-    let number_text = grouped(number);
-    match what.strip_suffix('y') {
-        _ if number == 1 => format!("1 {what}"),
-        Some(stem) => format!("{number_text} {stem}ies"),
-        None => format!("{number_text} {what}s"),
-    }
-}
-
-/// 1234567 as 1,234,567.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,15 +78,6 @@ mod tests {
     }
 
     #[test]
-    fn a_number_agrees_with_its_noun() {
-        assert_eq!(
-            [0, 1, 2_000].map(|n| counted(n, "record")),
-            ["0 records", "1 record", "2,000 records"]
-        );
-        assert_eq!([1, 2].map(|n| counted(n, "feed entry")), ["1 feed entry", "2 feed entries"]);
-    }
-
-    #[test]
     fn a_long_cell_is_cut_with_a_mark() {
         assert_eq!(shown(&"x".repeat(500)).chars().count(), CELL_CHARS_MAX);
     }
@@ -118,13 +86,5 @@ mod tests {
     fn facts_line_up_and_empty_ones_are_left_out() {
         let text = facts([("a", "1".to_owned()), ("bcd", "2".to_owned()), ("e", String::new())]);
         assert_eq!(text, "a    1\nbcd  2");
-    }
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        assert_eq!(
-            [0, 12, 123, 1234, 65_871, 1_204_118].map(grouped),
-            ["0", "12", "123", "1,234", "65,871", "1,204,118"]
-        );
     }
 }

@@ -4,8 +4,9 @@ use super::connection::Role;
 use super::error::{CliError, Exit};
 use super::output::Format;
 use super::schema::{self, Absent};
-use super::table::{Table, facts, grouped};
+use super::table::{Table, facts};
 use super::{Context, case, not_empty};
+use crate::numerals::grouped;
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
 

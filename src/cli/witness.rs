@@ -5,7 +5,8 @@ use super::connection::Role;
 use super::error::CliError;
 use super::output::Format;
 use super::schema::{self, Absent, time_text};
-use super::table::{Table, grouped};
+use super::table::Table;
+use crate::numerals::grouped;
 use crate::pb;
 use crate::pb::witness_service_client::WitnessServiceClient;
 

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use crate::source::{self, Parted, Token};
 
 /// Modules in reading order: each may use only those before it.
-const ORDER: [&str; 18] = [
-    "ident", "clock", "pb", "value", "merkle", "record", "policy", "exchange", "audit", "interop",
-    "store", "partner", "journal", "tls", "node", "rpc", "http", "cli",
+const ORDER: [&str; 19] = [
+    "numerals", "ident", "clock", "pb", "value", "merkle", "record", "policy", "exchange", "audit",
+    "interop", "store", "partner", "journal", "tls", "node", "rpc", "http", "cli",
 ];
 
-/// Modules without clock, socket, disk, runtime or randomness: the first ten.
-const PURE: usize = 10;
+/// Modules without clock, socket, disk, runtime or randomness: the first eleven.
+const PURE: usize = 11;
 
 /// What a pure module must not name. Addresses as values are in `core::net`.
 const IMPURE: [&str; 12] = [

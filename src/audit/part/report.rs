@@ -4,9 +4,9 @@ use super::manifest::{Selection, Share};
 use crate::audit::card::Number;
 use crate::audit::feed::shown;
 use crate::audit::feed_name::FeedName;
-use crate::audit::report::grouped;
 use crate::ident::AgencyName;
 use crate::merkle::TreeHead;
+use crate::numerals::grouped;
 use serde_json::{Value, json};
 use std::fmt;
 

@@ -5,7 +5,8 @@
 use crate::cli::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::Format;
-use crate::cli::table::{Table, grouped};
+use crate::cli::table::Table;
+use crate::numerals::grouped;
 use serde_json::{Value, json};
 
 /// What a figure must come to.

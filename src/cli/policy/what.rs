@@ -8,8 +8,9 @@ use crate::cli::output::Format;
 use crate::cli::policy_difference::short;
 use crate::cli::progress::Progress;
 use crate::cli::schema::{self, Absent, time_text};
-use crate::cli::table::{Table, facts, grouped};
+use crate::cli::table::{Table, facts};
 use crate::ident::AgencyName;
+use crate::numerals::grouped;
 use crate::pb;
 
 #[derive(Debug, clap::Args)]

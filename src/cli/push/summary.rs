@@ -10,7 +10,8 @@ use super::retry;
 use super::state::{Counts, PartReceipt};
 use crate::cli::error::CliError;
 use crate::cli::output::SCHEMA;
-use crate::cli::table::{facts, grouped};
+use crate::cli::table::facts;
+use crate::numerals::grouped;
 
 /// The end of a push.
 pub(super) struct Summary {

@@ -19,12 +19,11 @@ impl fmt::Display for Report {
         }
         let Self { findings, passed, failures, .. } = self;
         match (findings.len(), failures.len()) {
-            (0, 0) => writeln!(f, "{}: all as expected", counted(*passed)),
+            (0, 0) => writeln!(f, "{}: all as expected", counted(*passed, "example")),
             (0, failed) => {
-                writeln!(f, "{}: {failed} not as expected", counted(passed + failed))
+                writeln!(f, "{}: {failed} not as expected", counted(passed + failed, "example"))
             }
-            (1, _) => writeln!(f, "1 finding: no example was run"),
-            (n, _) => writeln!(f, "{n} findings: no example was run"),
+            (n, _) => writeln!(f, "{}: no example was run", counted(n, "finding")),
         }
     }
 }
@@ -48,8 +47,8 @@ impl Report {
     }
 }
 
-fn counted(examples: usize) -> String {
-    if examples == 1 { "1 example".to_owned() } else { format!("{examples} examples") }
+fn counted(number: usize, noun: &str) -> String {
+    crate::numerals::counted(number as u64, noun)
 }
 
 impl fmt::Display for Failure {

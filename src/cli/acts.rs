@@ -123,8 +123,13 @@ async fn list(context: &Context) -> Result<(), CliError> {
         let acts: Vec<_> = acts.iter().map(to_json).collect();
         return context.output.document(json!({"acts": acts}));
     }
-    let mut table = Table::new(["act", "asked by", "what", "about", "waits for"]).right(&[0]);
-    for act in &acts {
+    context.output.table(&table(&acts))
+}
+
+fn table(acts: &[pb::ActView]) -> Table {
+    let header = ["act", "asked by", "what", "about", "waits for"];
+    let mut table = Table::new(header).right(&[0]).below(&[2, 4]);
+    for act in acts {
         let proposed = act.proposed.clone().unwrap_or_default();
         let (what, about) = summary(act);
         let about = match about.len() {
@@ -140,7 +145,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
         ];
         table.row(cells);
     }
-    context.output.table(&table)
+    table
 }
 
 async fn show(act: u64, context: &Context) -> Result<(), CliError> {
@@ -339,6 +344,7 @@ fn to_json(view: &pb::ActView) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::tests::assert_fits;
 
     #[test]
     fn an_act_says_who_wants_what_and_who_must_agree() {
@@ -368,6 +374,35 @@ mod tests {
         );
         assert!(text.contains("waits for  policy-officer"), "{text}");
         assert_eq!(to_json(&view)["client"], "sato");
+    }
+
+    #[test]
+    fn acts_are_rows_of_a_page() {
+        let act = pb::ResumePartnerAct { agency: "jc3.or.jp".into(), ..Default::default() };
+        let release = pb::ReleaseAct {
+            partner: "dcu.example".into(),
+            rules: 0b1100,
+            records: 66_000,
+            released: true,
+            reason: "results of the joint operation, as agreed on 3 May".into(),
+            ..Default::default()
+        };
+        let view = |proposal, act| pb::ActView {
+            proposal,
+            proposed: Some(pb::ActProposed {
+                client: "data-protection-officer".into(),
+                role: "data-protection-officer".into(),
+                act: Some(pb::Act { act: Some(act) }),
+                ..Default::default()
+            }),
+            wanted_roles: vec!["data-protection-officer".into(), "policy-officer".into()],
+            ..Default::default()
+        };
+        let acts = [view(7, Act::ResumePartner(act)), view(1_207, Act::Release(release))];
+        let text = table(&acts).to_text();
+        assert_fits(&text);
+        assert!(text.contains("  what       resume exchange with jc3.or.jp\n"), "{text}");
+        assert!(text.contains("release 66,000 held for dcu.example"), "{text}");
     }
 
     #[test]

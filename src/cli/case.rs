@@ -341,7 +341,7 @@ fn totals_json(totals: &[pb::Count]) -> Value {
 }
 
 fn events_table(events: &[pb::TimelineEvent]) -> Table {
-    let mut table = Table::new(["at", "event", "kind", "originator", "id"]);
+    let mut table = Table::new(["at", "event", "kind", "originator", "id"]).below(&[1, 3]);
     for event in events {
         let record =
             RecordText::from_view(event.record.as_ref().unwrap_or(&pb::RecordView::default()));

@@ -249,9 +249,8 @@ async fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn table(consents: &[pb::ConsentView]) -> Table {
-    let mut table =
-        Table::new(["number", "", "originator", "holder", "may", "of", "until", "said"])
-            .right(&[0]);
+    let header = ["number", "", "originator", "holder", "may", "of", "until", "said"];
+    let mut table = Table::new(header).right(&[0]).below(&[7, 4, 5]);
     for view in consents {
         let said = if view.said.is_empty() { &view.asked } else { &view.said };
         table.row([
@@ -472,10 +471,13 @@ mod tests {
             said: String::new(),
         };
         let text = table(std::slice::from_ref(&view)).to_text();
-        let wanted =
-            "4711  granted  npa.go.jp   jc3.or.jp  pass on to dcu.example  operation chakra-v";
-        assert!(text.contains(wanted), "{text}");
-        assert!(text.contains("takedowns"), "{text}");
+        assert_eq!(
+            text,
+            "NUMBER           ORIGINATOR  HOLDER     OF                  UNTIL\n\
+             \u{20} 4711  granted  npa.go.jp   jc3.or.jp  operation chakra-v  2026-01-31T00:00:00.000Z\n\
+             \u{20} may   pass on to dcu.example\n\
+             \u{20} said  takedowns"
+        );
         assert_eq!(to_json(&view)["until"], time_text(1_769_817_600_000));
     }
 }

@@ -161,16 +161,9 @@ pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(),
 }
 
 fn table(erasures: &[pb::ErasureView]) -> Table {
-    let mut table = Table::new([
-        "record",
-        "slots",
-        "basis",
-        "erased at",
-        "done",
-        "outstanding",
-        "held",
-        "refused",
-    ]);
+    let header =
+        ["record", "slots", "basis", "erased at", "done", "outstanding", "held", "refused"];
+    let mut table = Table::new(header).below(&[4, 7, 6, 5, 1]);
     for view in erasures {
         let erased = view.erased.clone().unwrap_or_default();
         let partners = |progress: pb::ErasureProgress| {

@@ -107,7 +107,7 @@ fn not_found(unknown: &UnknownName, args: &LedgerArgs) -> CliError {
 
 fn table(rows: &[Disclosure]) -> Table {
     let header = ["when", "partner", "action", "record", "kind", "fields", "policy", "receipt"];
-    let mut table = Table::new(header);
+    let mut table = Table::new(header).below(&[5, 1]);
     for row in rows {
         table.row([
             row.at.to_string(),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::error::CliError;
-use super::table::Table;
+use super::table::{Table, WIDTH};
 
 /// Names the shape of every JSON document that the tool writes.
 pub const SCHEMA: &str = "liaison.cli/v1";
@@ -38,6 +38,8 @@ pub enum Color {
 pub struct Output {
     format: Format,
     color: bool,
+    /// Columns of text for a table.
+    width: usize,
     stdout: Mutex<Box<dyn Write + Send>>,
     stderr: Mutex<Box<dyn Write + Send>>,
 }
@@ -54,6 +56,7 @@ impl Output {
         Self {
             format,
             color,
+            width: comfy_table::Table::new().width().map_or(WIDTH, usize::from),
             stdout: Mutex::new(Box::new(std::io::stdout())),
             stderr: Mutex::new(Box::new(std::io::stderr())),
         }
@@ -65,7 +68,8 @@ impl Output {
         stdout: Box<dyn Write + Send>,
         stderr: Box<dyn Write + Send>,
     ) -> Self {
-        Self { format, color: false, stdout: Mutex::new(stdout), stderr: Mutex::new(stderr) }
+        let (stdout, stderr) = (Mutex::new(stdout), Mutex::new(stderr));
+        Self { format, color: false, width: WIDTH, stdout, stderr }
     }
 
     pub const fn format(&self) -> Format {
@@ -88,7 +92,7 @@ impl Output {
     }
 
     pub(super) fn table(&self, table: &Table) -> Result<(), CliError> {
-        self.result(&table.to_text())
+        self.result(&table.to_text_within(self.width))
     }
 
     /// A result in words.

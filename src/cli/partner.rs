@@ -420,7 +420,7 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
         "refused",
         "problem",
     ];
-    let mut table = Table::new(header).right(&[4, 5, 6, 7]);
+    let mut table = Table::new(header).right(&[4, 5, 6, 7]).below(&[10, 9, 8]);
     for partner in partners {
         table.row([
             partner.agency.clone(),
@@ -561,6 +561,7 @@ fn card_text(card: &Card) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::tests::assert_fits;
 
     fn partner() -> pb::PartnerView {
         pb::PartnerView {
@@ -581,9 +582,23 @@ mod tests {
     fn partners_are_rows_with_their_lag() {
         assert_eq!(
             table_of(&[partner()]).to_text(),
-            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           REFUSED  PROBLEM\n\
+            "PARTNER    COUNTRY  STATE   CONNECTED    FEED  RECEIPTED  RECEIVED  LAG  RESCAN           REFUSED\n\
              jc3.or.jp  JP       active  yes        65,871     65,000         0    7  8,192 of 66,010"
         );
+    }
+
+    #[test]
+    fn the_trouble_of_a_partner_stands_beneath_its_row() {
+        let refused = vec![pb::Count { name: "policy".into(), count: 66_000 }];
+        let last_error =
+            "cannot connect to liaison.jc3.example:7443: connection refused".to_owned();
+        let text = table_of(&[pb::PartnerView { refused, last_error, ..partner() }]).to_text();
+        assert_fits(&text);
+        for words in
+            ["  refused  66,000 records", "  problem  cannot connect to liaison.jc3.example:7443"]
+        {
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     #[test]

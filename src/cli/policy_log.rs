@@ -84,7 +84,7 @@ fn table(versions: &[pb::PolicyVersionView]) -> Table {
         "bundle",
         "note",
     ];
-    let mut table = Table::new(header).right(&[0]);
+    let mut table = Table::new(header).right(&[0]).below(&[7, 3, 5, 2]);
     for view in versions {
         let applied = view.applied.clone().unwrap_or_default();
         let compared = view.compared.clone().unwrap_or_default();
@@ -114,6 +114,7 @@ fn table(versions: &[pb::PolicyVersionView]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::tests::assert_fits;
 
     #[test]
     fn a_version_names_who_wanted_it_who_approved_and_what_it_changed() {
@@ -149,8 +150,9 @@ mod tests {
             }),
         };
         let text = table(&[view]).to_text();
+        assert_fits(&text);
         for part in [
-            "tanaka (policy-officer), mori (data-protection-officer)",
+            "approved by  tanaka (policy-officer), mori (data-protection-officer)",
             "revealing",
             "+5 −0, reveals notes",
             "efefefefefef",

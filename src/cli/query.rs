@@ -196,7 +196,8 @@ impl Shown {
 
 /// The table of records.
 pub(super) fn table() -> Table {
-    Table::new(["created", "kind", "originator", "tlp", "what", "confidence", "id"]).right(&[5])
+    let header = ["created", "kind", "originator", "tlp", "what", "confidence", "id"];
+    Table::new(header).right(&[5]).below(&[4, 2])
 }
 
 /// A record as a row of that table.
@@ -219,6 +220,7 @@ pub(super) fn row(record: &RecordText) -> [String; 7] {
 mod tests {
     use super::*;
     use crate::cli::record_view::tests::view;
+    use crate::cli::table::tests::assert_fits;
     use clap::Parser;
 
     #[test]
@@ -227,9 +229,13 @@ mod tests {
         table.row(row(&RecordText::from_view(&view())));
         assert_eq!(
             table.to_text(),
-            "CREATED                   KIND             ORIGINATOR   TLP           WHAT                                                    CONFIDENCE  ID\n\
-             2025-11-22T08:26:40.000Z  takedown-result  dcu.example  AMBER+STRICT  domain evil.example down [withdrawn] [erased: country]          80  cdcdcdcdcdcd"
+            "CREATED                   KIND             ORIGINATOR   TLP           CONFIDENCE  ID\n\
+             2025-11-22T08:26:40.000Z  takedown-result  dcu.example  AMBER+STRICT          80  cdcdcdcdcdcd\n\
+             \u{20} what  domain evil.example down [withdrawn] [erased: country]"
         );
+        assert_fits(&table.to_text());
+        let wide = table.to_text_within(150);
+        assert!(wide.ends_with("[erased: country]          80  cdcdcdcdcdcd"), "{wide}");
     }
 
     #[test]

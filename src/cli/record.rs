@@ -252,7 +252,8 @@ fn or_nobody(names: &[String]) -> String {
 }
 
 fn slots_table(record: &RecordText) -> Table {
-    let mut table = Table::new(["slot", "field", "class", "state", "content"]).right(&[0]);
+    let header = ["slot", "field", "class", "state", "content"];
+    let mut table = Table::new(header).right(&[0]).below(&[4]);
     for slot in &record.slots {
         let content = match record.content.get(&slot.name) {
             Some(Value::String(text)) => text.clone(),

@@ -90,7 +90,8 @@ pub(super) fn rules_text(rules: u32) -> String {
 }
 
 fn table(bundles: &[pb::HeldBundle]) -> Table {
-    let mut table = Table::new(["partner", "held for", "records", "since", "first"]).right(&[2]);
+    let header = ["partner", "held for", "records", "since", "first"];
+    let mut table = Table::new(header).right(&[2]).below(&[4, 1]);
     for bundle in bundles {
         let first = bundle.record_ids.first().map(|id| hex(id)).unwrap_or_default();
         table.row([
@@ -159,6 +160,7 @@ async fn propose(args: BundleArgs, released: bool, context: &Context) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::tests::assert_fits;
 
     #[test]
     fn a_bundle_shows_why_it_waits_and_how_much_it_is() {
@@ -170,7 +172,9 @@ mod tests {
             record_ids: vec![vec![0xab; 32].into()],
         };
         let text = table(std::slice::from_ref(&bundle)).to_text();
+        assert_fits(&text);
         assert!(text.contains("dcu.example  new-kind+personal-data"), "{text}");
+        assert!(text.ends_with(&format!("  first  {}", "ab".repeat(32))), "{text}");
         assert!(text.contains("66,000"), "{text}");
         assert_eq!(to_json(&bundle)["held_for"], "new-kind+personal-data");
         assert_eq!(rules_text(1), "0x1");

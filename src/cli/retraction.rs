@@ -58,8 +58,8 @@ pub(super) async fn report(args: &RetractionsArgs, context: &Context) -> Result<
 }
 
 fn table(retractions: &[pb::RetractionView]) -> Table {
-    let mut table =
-        Table::new(["partner", "feed index", "record", "slots", "receipt", "since"]).right(&[1]);
+    let header = ["partner", "feed index", "record", "slots", "receipt", "since"];
+    let mut table = Table::new(header).right(&[1]).below(&[3]);
     for view in retractions {
         table.row([
             view.agency.clone(),

@@ -116,7 +116,7 @@ async fn list(roster: Roster, context: &Context) -> Result<(), CliError> {
         let rows: Vec<_> = members.iter().map(|(n, p)| json!({"name": n, "partners": p})).collect();
         return context.output.document(json!({ format!("{word}s"): rows }));
     }
-    let mut table = Table::new([word, "partners"]);
+    let mut table = Table::new([word, "partners"]).below(&[1]);
     for (name, partners) in members {
         table.row([name, partners.join(", ")]);
     }

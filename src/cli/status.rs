@@ -307,7 +307,7 @@ mod tests {
             ..Default::default()
         };
         let status = pb::GetStatusResponse { clock: Some(clock), ..Default::default() };
-        let text = to_text(&status);
+        let text = to_text(&status).split_whitespace().collect::<Vec<_>>().join(" ");
         for part in [
             "IN DOUBT; signs nothing: the wall clock reads 2028",
             "decides by 2025-11-23T12:13:20.000Z, the journal's time",

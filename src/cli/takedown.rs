@@ -112,7 +112,7 @@ fn known(
 }
 
 fn table(by: By, totals: &pb::GetTakedownStatusResponse) -> Table {
-    let mut table = Table::new([by.name(), "results", "share"]).right(&[1, 2]);
+    let mut table = Table::new([by.name(), "results", "share"]).right(&[1, 2]).below(&[0]);
     for count in by.counts(totals) {
         let name = if count.name.is_empty() { "(not told)" } else { &count.name };
         table.row([name.to_owned(), grouped(count.count), share(count.count, totals.total)]);

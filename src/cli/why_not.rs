@@ -45,7 +45,7 @@ pub(super) async fn run(args: &WhyNotArgs, context: &Context) -> Result<(), CliE
 }
 
 fn table(answer: &pb::ExplainDeliveryResponse) -> Table {
-    let mut table = Table::new(["step", "", "what was found"]);
+    let mut table = Table::new(["step", "", "what was found"]).below(&[2]);
     for step in &answer.steps {
         let state = match step.state() {
             pb::DeliveryState::Passed => "ok",

@@ -55,8 +55,16 @@ async fn list(context: &Context) -> Result<(), CliError> {
         let json = schema::to_json("ListWitnessesResponse", &answer, Absent::Shown);
         return context.output.document(json);
     }
-    let mut table = Table::new(["witness", "asked", "cosigned", "came", "trouble"]).right(&[2]);
-    for witness in &answer.witnesses {
+    context.output.table(&table(&answer.witnesses))?;
+    context.output.note(&format!("this journal: {}", answer.journal_vkey));
+    context.output.note(&format!("this node as a witness: {}", answer.witness_vkey));
+    Ok(())
+}
+
+fn table(witnesses: &[pb::WitnessView]) -> Table {
+    let header = ["witness", "asked", "cosigned", "came", "trouble"];
+    let mut table = Table::new(header).right(&[2]).below(&[4, 1]);
+    for witness in witnesses {
         let asked = if witness.url.is_empty() { "on its stream" } else { &witness.url };
         let came = match witness.cosigned_at_ms {
             0 => "-".to_owned(),
@@ -66,10 +74,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
         let trouble = witness.last_error.clone();
         table.row([name, asked.to_owned(), grouped(witness.cosigned_size), came, trouble]);
     }
-    context.output.table(&table)?;
-    context.output.note(&format!("this journal: {}", answer.journal_vkey));
-    context.output.note(&format!("this node as a witness: {}", answer.witness_vkey));
-    Ok(())
+    table
 }
 
 async fn add(args: AddArgs, context: &Context) -> Result<(), CliError> {

@@ -154,7 +154,7 @@ impl Figures {
 
     fn table(&self) -> Table {
         let header = ["measured", "figure", "unit", "that is", "limit", "ratio", "target", "met"];
-        let mut table = Table::new(header).right(&[1, 5]);
+        let mut table = Table::new(header).right(&[1, 5]).below(&[3, 4, 6]);
         self.figures.iter().for_each(|figure| table.row(figure.cells()));
         table
     }

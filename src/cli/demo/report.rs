@@ -36,7 +36,8 @@ pub(super) async fn show(
         "RECEIPTED",
         "LAG",
         "DENIED BY",
-    ]);
+    ])
+    .below(&[7]);
     let mut journals = Table::new(["NODE", "RECORDS", "JOURNAL", "ROOT", "PEAK MB", "OFFLINE"]);
     for node in nodes {
         let mut client = NodeServiceClient::new(node.client(ClientRole::Auditor).await?);

@@ -113,7 +113,7 @@ fn summary(partner: &AgencyName, sight: &pb::PartnerSight) -> String {
 }
 
 fn table(by: By, sight: &pb::PartnerSight) -> Table {
-    let mut table = Table::new([by.title(), "records", "for instance"]).right(&[1]);
+    let mut table = Table::new([by.title(), "records", "for instance"]).right(&[1]).below(&[0]);
     for count in by.counts(sight) {
         let name = if count.name.is_empty() { "(none)" } else { &count.name };
         let sample = count.samples.first().map(|id| short(id)).unwrap_or_default();

@@ -40,7 +40,8 @@ pub(super) async fn run(args: &WhoArgs, context: &Context) -> Result<(), CliErro
 }
 
 fn table(answer: &pb::ExplainRecipientsResponse) -> Table {
-    let mut table = Table::new(["partner", "verdict", "fields", "in its feed", "policies", "why"]);
+    let header = ["partner", "verdict", "fields", "in its feed", "policies", "why"];
+    let mut table = Table::new(header).below(&[5, 4, 2]);
     for view in &answer.recipients {
         let disclosed = view.feed_index.map_or_else(String::new, |index| {
             format!("{index}, {}", if view.receipted { "receipted" } else { "no receipt yet" })

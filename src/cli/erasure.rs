@@ -128,7 +128,7 @@ pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(),
     };
     let mut client = client(context, &roles).await?;
     let mut before = 0;
-    let mut erasures = Vec::new();
+    let (mut erasures, mut damaged) = (Vec::new(), 0);
     let index_pending = loop {
         let request = pb::ListErasuresRequest {
             record_id: id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
@@ -141,6 +141,7 @@ pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(),
             .map_err(CliError::node("read the erasures"))?
             .into_inner();
         erasures.extend(answer.erasures);
+        damaged += answer.damaged;
         before = answer.next_before;
         if before == 0 {
             break answer.index_pending;
@@ -148,10 +149,15 @@ pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(),
     };
     if context.output.format() != Format::Table {
         let erasures: Vec<_> = erasures.iter().map(to_json).collect();
-        let document = json!({"erasures": erasures, "index_pending": index_pending});
+        let document = json!({
+            "erasures": erasures,
+            "index_pending": index_pending,
+            "damaged": damaged,
+        });
         return context.output.document(document);
     }
     context.output.table(&table(&erasures))?;
+    context.output.note_damaged(damaged, "erasures");
     if index_pending {
         context
             .output

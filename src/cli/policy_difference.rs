@@ -48,6 +48,12 @@ pub(super) fn difference_text(difference: &pb::PolicyDifference, comparison: u64
         time_text(difference.at_ms).replace(":00.000Z", "Z"),
         change_text(difference.change()),
     );
+    if difference.damaged > 0 {
+        text.push_str(&format!(
+            "DAMAGED     {} cannot be read and may hold records that no count has; see `liaison status`\n",
+            counted(difference.damaged, "entry")
+        ));
+    }
     if !difference.statements.is_empty() {
         text.push_str("\npolicies that differ\n");
         difference.statements.iter().for_each(|policy| text.push_str(&statement_text(policy)));
@@ -279,9 +285,11 @@ mod tests {
     fn a_bundle_that_changes_nothing_says_so() {
         let difference = pb::PolicyDifference {
             change: pb::PolicyChange::Narrowing.into(),
+            damaged: 2,
             ..pb::PolicyDifference::default()
         };
         let text = difference_text(&difference, 9);
+        assert!(text.contains("\nDAMAGED     2 entries cannot be read"), "{text}");
         assert!(text.contains("beside      no policy, under which nothing is shown"), "{text}");
         assert!(text.contains("one policy officer is enough"), "{text}");
         assert!(text.ends_with("of the records that are here"), "{text}");

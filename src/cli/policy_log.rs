@@ -40,9 +40,12 @@ pub(super) async fn run(
             .iter()
             .map(|view| schema::to_json("PolicyVersionView", view, Absent::Shown))
             .collect();
-        return context.output.document(json!({"versions": versions, "more": answer.more}));
+        return context.output.document(
+            json!({"versions": versions, "more": answer.more, "damaged": answer.damaged}),
+        );
     }
     context.output.table(&table(&answer.versions))?;
+    context.output.note_damaged(answer.damaged, "entries");
     if answer.more {
         let oldest = answer.versions.last().and_then(|view| view.applied.as_ref());
         let oldest = oldest.map_or(0, |applied| applied.version);

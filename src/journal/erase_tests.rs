@@ -15,7 +15,7 @@ use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::ErasureBasis;
 use crate::record::signed::{Signed, Slot, Verified};
 use crate::record::slots::SlotMask;
-use crate::store::{Disk, EngineKind, KeyRange, Order, SystemDisk, Table};
+use crate::store::{Disk, EngineKind, KeyRange, Order, SystemDisk, Table, flip_byte_of_frame};
 use ed25519_dalek::SigningKey;
 use std::fs::File;
 use std::io;
@@ -454,6 +454,24 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
         open::reindex(&options, signing()).unwrap();
         journal = open(dir.path(), EngineKind::Fjall);
         assert_eq!(state(&journal), wanted, "step {step} with a new index");
+    }
+}
+
+#[test]
+fn a_report_of_erasures_goes_on_behind_a_damaged_one_and_counts_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let record = indicator();
+    journal.accept(&record);
+    for slot in [TITLE, NOTES] {
+        erase(&journal, record.id(), SlotMask::from_bits(slot));
+    }
+    let view = journal.ledger.view();
+    let (first, _) = view.erasures_of(&record.id()).unwrap()[0];
+    flip_byte_of_frame(dir.path(), view.journal().position(first).unwrap());
+    for of in [None, Some(&record.id())] {
+        let page = view.erasure_report(of, false, u64::MAX, 9).unwrap();
+        assert_eq!((page.erasures.len(), page.damaged), (1, 1));
     }
 }
 

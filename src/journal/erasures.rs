@@ -1,9 +1,9 @@
 //! Questions about erasures: of one record, of all, how partners stand to them, whose time ends.
 
-use super::JournalError;
 use super::erasure_index::{self, ErasureNote};
 use super::state::FeedNumber;
 use super::view::View;
+use super::{JournalError, unless_damaged};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
@@ -18,6 +18,8 @@ pub struct ErasurePage {
     pub erasures: Vec<pb::ErasureView>,
     /// Go on below this entry; `None` at the end.
     pub next_before: Option<u64>,
+    /// Erasures that are left out because their entries are damaged.
+    pub damaged: u64,
 }
 
 impl View {
@@ -88,7 +90,10 @@ impl View {
                 page.next_before = Some(entry + 1);
                 break;
             }
-            let view = self.erasure_view(entry)?;
+            let Some(view) = unless_damaged(self.erasure_view(entry))? else {
+                page.damaged += 1;
+                continue;
+            };
             let outstanding = |partner: &pb::PartnerErasure| {
                 partner.progress() == pb::ErasureProgress::Outstanding
             };

@@ -4,12 +4,12 @@
 //! held them, so that a decision on 66,000 records is a few entries. A record that was refused stays
 //! so; one that was released passes the brake from then on, and policy decides on it anew.
 
-use super::JournalError;
 use super::entry;
 use super::state::{PartnerNumber, State};
 use super::tag::Tag;
 use super::transaction::Transaction;
 use super::view::View;
+use super::{JournalError, unless_damaged};
 use crate::ident::{AgencyName, RecordId};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::Reasons;
@@ -162,7 +162,8 @@ impl View {
             ..pb::HeldBundle::default()
         };
         for (entry, _) in &bundle.entries {
-            let (at, held) = self.held_entry(*entry)?;
+            // How many are held is in the index; records are named as far as they can be read.
+            let Some((at, held)) = unless_damaged(self.held_entry(*entry))? else { continue };
             if view.since_ms == 0 {
                 view.since_ms = at;
             }

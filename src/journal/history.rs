@@ -12,6 +12,7 @@ use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
 use std::collections::HashSet;
+use std::ops::Range;
 
 const POLICY: u8 = Tag::PolicyAt as u8;
 const PARTNER: u8 = Tag::PartnerAt as u8;
@@ -21,6 +22,8 @@ const NOT_TAKEN: u8 = Tag::NotTaken as u8;
 /// Entries about one record that are looked at, the newest: holds are set by people, and slots come
 /// at most as often as there are slots.
 const RECORD_ENTRIES_MAX: usize = 4_096;
+/// Damaged entries in a row that are passed over to find a time: some milliseconds of reading.
+const DAMAGED_MAX: usize = 4_096;
 
 /// What had befallen a record by some entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,18 +99,31 @@ fn last_index(bytes: &[u8]) -> Result<u64, JournalError> {
 }
 
 impl View {
-    /// How many entries were made at or before a time; times of entries never go back.
+    /// How many entries were made at or before a time; times of entries never go back. A damaged entry counts
+    /// with those before it, so that whoever needs it learns that it is damaged.
     pub fn size_at(&self, at: Timestamp) -> Result<u64, JournalError> {
         let (mut low, mut high) = (0, self.journal().size());
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.event(middle)?.0 <= at {
-                low = middle + 1;
-            } else {
-                high = middle;
+            match self.last_readable(low..middle + 1)? {
+                Some((index, made)) if made > at => high = index,
+                _ => low = middle + 1,
             }
         }
         Ok(low)
+    }
+
+    /// The last entry of a range that is not damaged, and when it was made.
+    fn last_readable(&self, range: Range<u64>) -> Result<Option<(u64, Timestamp)>, JournalError> {
+        let is_long = range.end - range.start > DAMAGED_MAX as u64;
+        let mut damaged = None;
+        for index in range.rev().take(DAMAGED_MAX) {
+            match self.event(index) {
+                Err(error) if error.is_damage() => damaged = Some(error),
+                found => return found.map(|(made, _)| Some((index, made))),
+            }
+        }
+        damaged.filter(|_| is_long).map_or(Ok(None), Err)
     }
 
     /// The policy that was in force when the journal had `size` entries, and since when.
@@ -256,6 +272,22 @@ mod tests {
         assert_eq!(view.size_at(time(DAY - 1)).unwrap(), 0);
         assert_eq!(view.size_at(time(DAY + 1)).unwrap(), sizes[1]);
         assert_eq!(view.size_at(time(DAY + 2)).unwrap(), sizes[2]);
+    }
+
+    #[test]
+    fn a_damaged_version_counts_with_those_before_it_and_ends_no_list() {
+        let journal = Journal::new();
+        (1..4).for_each(|version| journal.append_at(DAY + version, applied(version)));
+        let view = journal.view();
+        let index = view.policy_version(2).unwrap().unwrap().journal_index;
+        journal.damage_at(index);
+        assert_eq!(view.size_at(time(DAY)).unwrap(), index - 1);
+        assert_eq!(view.size_at(time(DAY + 1)).unwrap(), index + 1);
+        assert_eq!(view.size_at(time(DAY + 3)).unwrap(), index + 2);
+        assert!(view.policy_at(index + 1).is_err_and(|error| error.is_damage()));
+        let versions = view.policy_versions(u64::MAX, 9).unwrap();
+        let versions = versions.into_iter().map(|found| found.map(|found| found.applied.version));
+        assert_eq!(versions.collect::<Vec<_>>(), [Some(3), None, Some(1)]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The versions of the sharing policy, as their entries tell.
 
-use super::JournalError;
 use super::state_keys::version_key;
 use super::view::View;
+use super::{JournalError, unless_damaged};
 use crate::ident::Timestamp;
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{KeyRange, Order, Table};
@@ -16,15 +16,15 @@ pub struct AppliedVersion {
 }
 
 impl View {
-    /// The versions below `below`, newest first.
+    /// The versions below `below`, newest first; `None` for one whose entry is damaged.
     pub fn policy_versions(
         &self,
         below: u64,
         most: usize,
-    ) -> Result<Vec<AppliedVersion>, JournalError> {
+    ) -> Result<Vec<Option<AppliedVersion>>, JournalError> {
         let range = KeyRange::between(version_key(0), version_key(below));
         let newest = self.index().scan(Table::Meta, &range, Order::Descending).take(most);
-        newest.map(|pair| self.applied_version(&pair?.1)).collect()
+        newest.map(|pair| unless_damaged(self.applied_version(&pair?.1))).collect()
     }
 
     pub fn policy_version(&self, version: u64) -> Result<Option<AppliedVersion>, JournalError> {

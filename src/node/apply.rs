@@ -8,9 +8,9 @@ use super::bundles::{read_files, write_files};
 use super::compare::{Counted, Progress, stands};
 use super::{Client, Node, NodeError, bundles};
 use crate::ident::{BundleHash, Timestamp};
-use crate::journal::JournalError;
 use crate::journal::state::{Compared, State};
 use crate::journal::transaction::Transaction;
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, Bundle, Extent, PolicyChange};
 use std::sync::Arc;
@@ -324,27 +324,38 @@ impl Node {
         let mut found = self.view().policy_versions(below, VERSIONS_MAX + 1)?;
         let more = found.len() > VERSIONS_MAX;
         found.truncate(VERSIONS_MAX);
-        let versions = found.into_iter().map(|found| {
-            let approvals = found.applied.decisions.iter().map(|index| {
-                Ok(match self.view().event(*index)?.1 {
-                    Event::ActDecided(decided) => decided,
-                    _ => pb::ActDecided::default(),
-                })
-            });
-            let approvals = approvals.collect::<Result<_, JournalError>>()?;
-            let compared = match self.view().event(found.applied.comparison)?.1 {
-                Event::PolicyCompared(compared) => Some(compared),
+        let mut answer = pb::ListPoliciesResponse { more, ..pb::ListPoliciesResponse::default() };
+        for found in found {
+            let Some(found) = found else {
+                answer.damaged += 1;
+                continue;
+            };
+            let mut read = |index: u64| {
+                let event = unless_damaged(self.view().event(index))?.map(|(_, event)| event);
+                answer.damaged += u64::from(event.is_none());
+                Ok::<_, JournalError>(event)
+            };
+            let mut approvals = Vec::new();
+            for index in &found.applied.decisions {
+                match read(*index)? {
+                    Some(Event::ActDecided(decided)) => approvals.push(decided),
+                    Some(_) => approvals.push(pb::ActDecided::default()),
+                    None => {}
+                }
+            }
+            let compared = match read(found.applied.comparison)? {
+                Some(Event::PolicyCompared(compared)) => Some(compared),
                 _ => None,
             };
-            Ok(pb::PolicyVersionView {
+            answer.versions.push(pb::PolicyVersionView {
                 at_ms: found.at.unix_ms().unsigned_abs(),
                 journal_index: found.journal_index,
                 applied: Some(found.applied),
                 approvals,
                 compared,
-            })
-        });
-        Ok(pb::ListPoliciesResponse { versions: versions.collect::<Result<_, NodeError>>()?, more })
+            });
+        }
+        Ok(answer)
     }
 }
 

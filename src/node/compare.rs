@@ -8,11 +8,11 @@ use super::partners::policy_facts;
 use super::policies::release_facts;
 use super::{Client, Node, NodeError};
 use crate::ident::{AgencyName, BundleHash};
-use crate::journal::JournalError;
 use crate::journal::consents::ConsentState;
 use crate::journal::headers::AcceptedHeader;
 use crate::journal::state::State;
 use crate::journal::view::View;
+use crate::journal::{JournalError, unless_damaged};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{
     Bundle, Comparer, Compiled, Difference, Extent, Moment, PartnerFacts, PolicyChange, Seen,
@@ -137,7 +137,12 @@ impl Question {
             let end = self.size.min(start + STEP_ENTRIES);
             let superseded = view.superseded_in(start..end)?;
             for accepted in view.headers(start..end) {
-                let accepted = accepted?;
+                // What no count has might be the first of its sort, so it is shown how much that is. By the
+                // policies alone no bundle that may show more passes for a narrowing one.
+                let Some(accepted) = unless_damaged(accepted)? else {
+                    tally.damaged += 1;
+                    continue;
+                };
                 if superseded.contains(&accepted.journal_index)
                     && !view.is_newest(&accepted.header)?
                 {
@@ -397,7 +402,9 @@ impl Node {
             else {
                 continue;
             };
-            if let Ok((_, Event::PolicyCompared(compared))) = self.view().event(act.comparison) {
+            // What cannot be read may name any of them.
+            let Ok((_, event)) = self.view().event(act.comparison) else { return };
+            if let Event::PolicyCompared(compared) = event {
                 wanted.insert(result_path(&self.dir, &compared.difference_hash));
             }
         }
@@ -405,5 +412,57 @@ impl Node {
         for path in kept.flatten().map(|entry| entry.path()).filter(|path| !wanted.contains(path)) {
             drop(std::fs::remove_file(path));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::disclose::interference_tests::{NOTHING, Store, now, own, with_damage};
+
+    /// What is newly shown where everything of some records is shared instead of nothing.
+    fn compared(store: &Store) -> pb::PolicyDifference {
+        let view = store.ledger.view();
+        let snapshot = view.snapshot();
+        let partners = standing(&snapshot.state).unwrap();
+        let compiled = |policy| {
+            let bundle = Arc::clone(&store.rules(policy).bundle);
+            Compiled::new(bundle, own(), partners.iter().cloned())
+        };
+        let question = Question {
+            before: compiled(NOTHING),
+            after: compiled(0),
+            base_version: 1,
+            base: None,
+            places: BTreeMap::new(),
+            moment: Moment::at(now()),
+            consents: snapshot.state.consents.clone(),
+            size: snapshot.size,
+            partners: partners.clone(),
+        };
+        let (tally, may_reveal) =
+            question.work(view, &AtomicU64::new(0), &Progress::default()).unwrap();
+        question.conclude(tally, &may_reveal).unwrap().difference
+    }
+
+    #[test]
+    fn a_comparison_goes_on_behind_damaged_entries_and_counts_them() {
+        let shown = |difference: &pb::PolicyDifference| {
+            let shown = difference.partners[0].shown.clone().unwrap_or_default();
+            (difference.records, shown.records, difference.damaged)
+        };
+        let (store, mend) = with_damage(4, &[1, 2]);
+        let found = compared(&store);
+        assert_eq!(shown(&found), (2, 2, 2));
+        assert_eq!(found.change(), pb::PolicyChange::Revealing);
+        assert_eq!(shown(&compared(&store.started_anew(mend))), (4, 4, 0));
+    }
+
+    #[test]
+    fn what_only_damaged_entries_would_show_is_not_called_narrowing() {
+        let (store, _) = with_damage(1, &[0]);
+        let found = compared(&store);
+        assert_eq!((found.records, found.damaged), (0, 1));
+        assert_eq!(found.change(), pb::PolicyChange::Revealing);
     }
 }

@@ -109,18 +109,29 @@ impl Node {
         if !setting.rules.partners.contains_key(agency) {
             return Err(unknown(agency));
         }
+        let discloser = discloser(self, &setting);
+        Ok(Survey::new(Arc::clone(self.view()), setting, discloser)?)
+    }
+}
+
+impl Survey {
+    fn new(
+        view: Arc<View>,
+        setting: Setting,
+        discloser: Option<Discloser>,
+    ) -> Result<Self, JournalError> {
         let selector = Selector::new(&setting.rules.compiled, &setting.facts, &setting.moment);
         let sight = pb::PartnerSight {
             policy_version: setting.rules.version.get(),
             at_ms: setting.moment.hour().unix_ms().unsigned_abs(),
             ..Default::default()
         };
-        Ok(Survey {
-            view: Arc::clone(self.view()),
+        Ok(Self {
             selector,
-            discloser: discloser(self, &setting),
+            discloser,
             next: 0,
-            befallen: self.view().befallen(BEFALLEN_MAX)?,
+            befallen: view.befallen(BEFALLEN_MAX)?,
+            view,
             sight,
             kinds: Tally::default(),
             operations: Tally::default(),
@@ -132,9 +143,7 @@ impl Node {
             setting,
         })
     }
-}
 
-impl Survey {
     /// Entries that were looked at, and how many there are.
     pub const fn progress(&self) -> (u64, u64) {
         (self.next, self.setting.size)
@@ -308,4 +317,44 @@ fn marking_in_words(marking: &Marking) -> String {
         text.push_str(word);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::state::{FeedNumber, PartnerNumber};
+    use crate::node::disclose::interference_tests::{Store, now, partner, with_damage};
+    use crate::policy::Moment;
+
+    /// What the partner may see under the policy that shares everything of some records.
+    fn sight(store: &Store) -> pb::PartnerSight {
+        let (view, rules) = (Arc::clone(store.ledger.view()), store.rules(0));
+        let snapshot = view.snapshot();
+        let setting = Setting {
+            agency: partner(),
+            number: PartnerNumber::new(1),
+            feed: FeedNumber::new(1),
+            facts: rules.partners[&partner()].clone(),
+            rules,
+            moment: Moment::at(now()),
+            consents: snapshot.state.consents.clone(),
+            size: snapshot.size,
+            applied: None,
+            is_past: false,
+        };
+        let mut survey = Survey::new(view, setting, None).unwrap();
+        while !survey.is_done() {
+            survey.step().unwrap();
+        }
+        survey.finish().unwrap()
+    }
+
+    #[test]
+    fn a_survey_goes_on_behind_damaged_entries_and_counts_them() {
+        let (store, mend) = with_damage(4, &[1, 2]);
+        let found = sight(&store);
+        assert_eq!((found.records, found.allowed, found.damaged), (2, 2, 2));
+        let found = sight(&store.started_anew(mend));
+        assert_eq!((found.records, found.allowed, found.damaged), (4, 4, 0));
+    }
 }

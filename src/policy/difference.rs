@@ -221,12 +221,14 @@ impl PartnerTally {
 pub struct Tally {
     /// Records that were looked at.
     pub records: u64,
+    /// Entries that could not be looked at, because stored bytes are damaged.
+    pub damaged: u64,
     pub partners: Vec<PartnerTally>,
 }
 
 impl Tally {
     pub fn new(partners: usize) -> Self {
-        Self { records: 0, partners: vec![PartnerTally::default(); partners] }
+        Self { records: 0, damaged: 0, partners: vec![PartnerTally::default(); partners] }
     }
 
     /// Whether these answers would change the tally, `excepted` partners apart. What a record is
@@ -248,6 +250,7 @@ impl Tally {
     /// Adds what was counted of other records for the same partners.
     pub fn merge(&mut self, other: Self) {
         self.records += other.records;
+        self.damaged += other.damaged;
         self.partners.iter_mut().zip(other.partners).for_each(|(own, more)| own.merge(more));
     }
 }
@@ -282,6 +285,7 @@ impl PartnerChange<'_> {
 #[derive(Debug, Clone)]
 pub struct Difference<'a> {
     pub records: u64,
+    pub damaged: u64,
     pub alterations: Vec<Alteration<'a>>,
     /// Those for whom something changes.
     pub partners: Vec<PartnerChange<'a>>,
@@ -306,7 +310,7 @@ impl<'a> Difference<'a> {
             PartnerChange { facts, tally, may_reveal }
         });
         let partners = changes.filter(|c| c.tally.differs() || !c.may_reveal.is_empty()).collect();
-        Self { records: tally.records, alterations, partners }
+        Self { records: tally.records, damaged: tally.damaged, alterations, partners }
     }
 
     /// What putting the bundle in force does: the most that the policies or any count say.

@@ -42,6 +42,7 @@ impl Difference<'_> {
         });
         Ok(pb::PolicyDifference {
             records: self.records,
+            damaged: self.damaged,
             at_ms: moment.hour().unix_ms().unsigned_abs(),
             change: self.change().to_wire().into(),
             statements: self.alterations.iter().map(statement).collect(),

@@ -56,6 +56,7 @@ pub(super) async fn list(
         erasures: page.erasures,
         next_before: page.next_before.unwrap_or_default(),
         index_pending,
+        damaged: page.damaged,
     }))
 }
 

@@ -173,7 +173,12 @@ impl Journal {
     /// Damages the entry that accepted a record, or mends it.
     pub(in crate::journal) fn damage_entry(&self, of: &Verified) {
         let place = self.view().place(&of.id()).unwrap().unwrap();
-        let position = self.view().journal().position(place.journal_index).unwrap();
+        self.damage_at(place.journal_index);
+    }
+
+    /// Damages an entry, or mends it.
+    pub(in crate::journal) fn damage_at(&self, index: u64) {
+        let position = self.view().journal().position(index).unwrap();
         flip_byte_of_frame(self.dir.path(), position);
     }
 

@@ -1,7 +1,7 @@
 //! Damage under the walks over the journal: what cannot be decided is not disclosed, the rest goes on, and nothing
 //! is forgotten once the bytes are back.
 
-use super::interference_tests::{Story, secret};
+use super::interference_tests::{NOTHING, Story, secret};
 use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
 use crate::pb::{self, draft::Content};
@@ -9,9 +9,6 @@ use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
 use crate::store::flip_byte_of_frame;
 use std::sync::Arc;
-
-/// A policy under which nothing is shared.
-const NOTHING: usize = 4;
 
 pub(super) fn draft(number: usize, label: &str) -> Draft {
     let marking = pb::Marking {

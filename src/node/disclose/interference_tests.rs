@@ -30,11 +30,14 @@ use crate::policy::{BrakeLimits, Bundle, Compiled, Moment, Vocabulary};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
-use crate::store::{Disk, EngineKind, SystemDisk};
+use crate::store::{Disk, EngineKind, SystemDisk, flip_byte_of_frame};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::fs::File;
 use std::sync::{Arc, LazyLock};
+
+/// A policy under which nothing is shared.
+pub(in crate::node) const NOTHING: usize = 4;
 
 const SEEDS: u64 = 8;
 const STEPS: usize = 40;
@@ -83,7 +86,7 @@ impl Random {
     }
 }
 
-fn own() -> AgencyName {
+pub(in crate::node) fn own() -> AgencyName {
     "npa.go.jp".parse().unwrap()
 }
 
@@ -211,18 +214,34 @@ impl Store {
         self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
     }
 
+    /// The rules under one of the policies.
+    pub(in crate::node) fn rules(&self, policy: usize) -> Arc<Rules> {
+        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let bundle = Arc::clone(&BUNDLES[policy]);
+        let compiled = Compiled::new(bundle, own(), []);
+        Arc::new(Rules::compile(&state, &compiled, Vec::new(), None).unwrap())
+    }
+
+    /// Signs a draft as the first of its series and accepts it.
+    pub(in crate::node) fn accept_draft(&self, draft: Draft, salt: u8) -> RecordId {
+        let place = Place::first(draft.series(&secret()));
+        let sealed = draft.seal(own(), place, now(), || [salt; 16]);
+        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        let record = draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0);
+        let id = record.id();
+        self.accept(&Arc::new(record));
+        id
+    }
+
     /// The discloser of before, unless rules are others now.
     pub(in crate::node) fn take_discloser(&mut self) -> (u64, Discloser) {
         let state = Arc::clone(&self.ledger.view().snapshot().state);
         let since = state.rules_since(&partner());
         let held = self.discloser.take().filter(|(of, _)| *of == since);
         held.unwrap_or_else(|| {
-            let bundle = Arc::clone(&BUNDLES[self.policy]);
-            let rules = Rules::compile(&state, &Compiled::new(bundle, own(), []), Vec::new(), None)
-                .unwrap();
+            let rules = self.rules(self.policy);
             let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
             let moment = Moment::at(now());
-            let rules = Arc::new(rules);
             (
                 since,
                 Discloser::new(view, rules, &partner(), number, moment, BrakeLimits::default())
@@ -294,6 +313,31 @@ impl Store {
         self.discloser = Some((since, discloser));
         (entries, envelopes, published.note.clone())
     }
+}
+
+/// A journal with so many records that a partner may have, the entries of some of them damaged; and what mends
+/// them between two starts.
+pub(in crate::node) fn with_damage(
+    records: u8,
+    damaged: &[usize],
+) -> (Store, impl Fn(&std::path::Path) + use<>) {
+    let store = Store::new();
+    store.change_partner(false);
+    let draft = |number| super::damage_tests::draft(number, "shared");
+    let ids: Vec<_> = (0..records).map(|n| store.accept_draft(draft(n.into()), n)).collect();
+    let view = store.ledger.view();
+    let position = |at: &usize| {
+        let place = view.place(&ids[*at]).unwrap().unwrap();
+        view.journal().position(place.journal_index).unwrap()
+    };
+    let positions: Vec<_> = damaged.iter().map(position).collect();
+    // A start reads what the index lacks, which is the last batch.
+    store.change_partner(false);
+    let flip = move |dir: &std::path::Path| {
+        positions.iter().for_each(|position| flip_byte_of_frame(dir, *position));
+    };
+    let store = store.started_anew(&flip);
+    (store, flip)
 }
 
 /// The story.

@@ -126,6 +126,9 @@ fn to_text(status: &pb::GetStatusResponse) -> String {
         let evidence = grouped(found.journal_index);
         format!("{} showed two histories; evidence in entry {evidence}", found.origin)
     });
+    let stopped = status.partners.iter().filter(|partner| !partner.stopped.is_empty());
+    let stopped = stopped.map(|partner| format!("feed to {}: {}", partner.agency, partner.stopped));
+    lines.push(("STOPPED", stopped.collect::<Vec<_>>().join("; ")));
     let damaged: Vec<String> = status.damages.iter().map(damage_text).collect();
     lines.push(("DAMAGED", damaged.join("; ")));
     lines.push(("FROZEN", frozen.collect::<Vec<_>>().join("; ")));
@@ -225,6 +228,7 @@ fn bytes_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::JournalError;
 
     #[test]
     fn the_status_is_a_list_of_facts() {
@@ -294,6 +298,26 @@ mod tests {
         let stopped = pb::GetStatusResponse { index_failure: "no space".into(), ..sound };
         assert!(to_text(&stopped).contains("STOPPED: no space"), "{}", to_text(&stopped));
         assert_eq!(health(&stopped).unwrap_err().exit().code(), 9);
+    }
+
+    #[test]
+    fn a_feed_that_does_not_go_on_stands_out_with_the_remedy() {
+        let stopped = JournalError::FeedDamaged { entry: 42, found: "segment 2 is corrupt".into() };
+        let partner = pb::PartnerView {
+            agency: "jc3.or.jp".into(),
+            stopped: stopped.to_string(),
+            ..Default::default()
+        };
+        let status = pb::GetStatusResponse { partners: vec![partner], ..Default::default() };
+        let text = to_text(&status);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "STOPPED feed to jc3.or.jp: entry 42 of the feed cannot be sent: segment 2 is corrupt",
+            "bring back the newest copy of the node's directory",
+        ] {
+            assert!(words.contains(part), "{text}");
+        }
+        crate::cli::table::tests::assert_fits(&text);
     }
 
     #[test]

@@ -75,6 +75,11 @@ pub enum JournalError {
          succeeded with `liaison store succeed`: then every entry behind that place is given up"
     )]
     Gap(Damage),
+    #[error(
+        "entry {entry} of the feed cannot be sent: {found}. Nothing behind it is sent either, because a withdrawal \
+         or an order to erase would be left out unseen; bring back the newest copy of the node's directory"
+    )]
+    FeedDamaged { entry: u64, found: String },
     #[error("the index disagrees with the segments: {0}; run `liaison store reindex`")]
     Index(String),
     #[error("{0}")]

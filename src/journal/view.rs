@@ -414,7 +414,8 @@ impl View {
             .collect()
     }
 
-    /// The largest published head of a feed with a size in `above..=most`, as (size, signed note).
+    /// The largest published head of a feed with a size above `above` and up to `most`, as (size, signed note). A damaged one is
+    /// passed over for a smaller one, and is an error if there is none.
     pub fn feed_head(
         &self,
         number: FeedNumber,
@@ -425,28 +426,14 @@ impl View {
             index::head_key(number, above + 1),
             index::head_key(number, most.saturating_add(1)),
         );
-        let Some(pair) = self.index.scan(Table::Disclosures, &range, Order::Descending).next()
-        else {
-            return Ok(None);
-        };
-        self.read_head(pair).map(Some)
-    }
-
-    /// The smallest published head of a feed above a size.
-    pub fn next_feed_head(
-        &self,
-        number: FeedNumber,
-        above: u64,
-    ) -> Result<Option<(u64, Bytes)>, JournalError> {
-        let range = KeyRange::between(
-            index::head_key(number, above + 1),
-            index::head_key(number, u64::MAX),
-        );
-        let Some(pair) = self.index.scan(Table::Disclosures, &range, Order::Ascending).next()
-        else {
-            return Ok(None);
-        };
-        self.read_head(pair).map(Some)
+        let mut damaged = None;
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Descending) {
+            match self.read_head(pair) {
+                Err(error) if error.is_damage() => damaged = damaged.or(Some(error)),
+                found => return found.map(Some),
+            }
+        }
+        damaged.map_or(Ok(None), Err)
     }
 
     /// The entries that took in a partner's feed beyond a size, in order.

@@ -374,9 +374,13 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
         return passed(format!("the receipt of {} covers {receipted} of {size}", walk.agency));
     }
     let link = walk.node.links.health(walk.agency);
+    let next = match link.stopped.as_str() {
+        "" => format!("wait; receipts usually take {} ms", link.receipt_ms_p50),
+        why => format!("see why the feed does not go on: {why}"),
+    };
     stands(
         format!("{} gave receipts for {receipted} of {size} entries, not for this", walk.agency),
-        format!("wait; receipts usually take {} ms", link.receipt_ms_p50),
+        next,
     )
 }
 

@@ -64,6 +64,8 @@ pub(super) enum Answer {
     Input(Input),
     Checked(Box<Checker>, Result<CheckedBatch, BatchFault>, Vec<Incoming>),
     Loaded(Box<Discloser>, pb::FeedBatch, crate::ident::TreeHash),
+    /// Nothing more of our feed can be sent. The session waits for the batch, and all else goes on.
+    FeedStopped(JournalError),
     Failed(NodeError),
 }
 
@@ -164,7 +166,7 @@ impl Node {
             Err(End::Replaced | End::Renewed) => {}
             Err(End::Own(error)) => {
                 tracing::error!(partner = %agency, %error, "the exchange ended");
-                self.links.failed(&agency, error.to_string());
+                self.links.failed(&agency, with_remedy(&error));
             }
         }
     }
@@ -186,6 +188,16 @@ impl Node {
         } else if let Err(error) = self.keep_evidence(agency, evidence).await {
             tracing::error!(partner = %agency, %error, "the evidence could not be kept");
         }
+    }
+}
+
+/// An error of this node, with what to do where stored bytes are damaged.
+fn with_remedy(error: &NodeError) -> String {
+    match error {
+        NodeError::Journal(damage) if damage.is_damage() => format!(
+            "{damage}; without it the exchange cannot go on: bring back the newest copy of the node's directory"
+        ),
+        other => other.to_string(),
     }
 }
 
@@ -351,7 +363,10 @@ impl<'a> Driver<'a> {
                     }
                     None => return Err(End::Cut("the partner closed the stream".to_owned())),
                 },
-                Some(answer) = answered.recv() => driver.answered(answer)?,
+                Some(answer) = answered.recv() => match driver.answered(answer)? {
+                    Some(input) => input,
+                    None => continue,
+                },
                 taken = stored(&mut driver.stores) => match taken? {
                     TakenIn::Stored { erased, exceptions } => {
                         if erased {
@@ -401,8 +416,8 @@ impl<'a> Driver<'a> {
         (std::mem::replace(&mut self.published, size) != size).then(|| TreeSize::new(size))
     }
 
-    fn answered(&mut self, answer: Answer) -> Result<Input, End> {
-        Ok(match answer {
+    fn answered(&mut self, answer: Answer) -> Result<Option<Input>, End> {
+        Ok(Some(match answer {
             Answer::Input(input) => input,
             Answer::Checked(checker, checked, incoming) => {
                 self.checker.get_or_insert(checker);
@@ -416,10 +431,16 @@ impl<'a> Driver<'a> {
                 let acceptance = self.node.links.with(self.agency, |link| link.acceptance);
                 let end = batch.start + batch.entries.len() as u64;
                 self.sent_at.insert(end, (std::time::Instant::now(), acceptance));
+                self.node.links.feed_goes_on(self.agency);
                 Input::Loaded { batch, root }
             }
+            Answer::FeedStopped(error) => {
+                tracing::error!(partner = %self.agency, %error, "the feed does not go on");
+                self.node.links.feed_stopped(self.agency, error.to_string());
+                return Ok(None);
+            }
             Answer::Failed(error) => return Err(error.into()),
-        })
+        }))
     }
 
     async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<Option<Closing>, End> {
@@ -491,6 +512,7 @@ impl<'a> Driver<'a> {
             let mut discloser = discloser;
             let answer = match load_batch(&view, feed, &mut discloser, from.get()) {
                 Ok((batch, root)) => Answer::Loaded(discloser, batch, root),
+                Err(error @ JournalError::FeedDamaged { .. }) => Answer::FeedStopped(error),
                 Err(error) => Answer::Failed(error.into()),
             };
             drop(answers.send(answer));

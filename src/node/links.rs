@@ -19,6 +19,8 @@ pub(super) struct Health {
     /// When the stream that is driven began, or the last one ended.
     pub(super) since: Option<Timestamp>,
     pub(super) last_error: String,
+    /// Why our feed to it does not go on; empty if it does.
+    pub(super) stopped: String,
     /// How far the feed is, once its task runs.
     pub(super) progress: Option<Progress>,
     pub(super) receipt_ms_p50: u64,
@@ -66,6 +68,16 @@ impl Links {
     pub(super) fn failed(&self, agency: &AgencyName, mut error: String) {
         error.truncate(shown(&error).len());
         self.with(agency, |link| link.health.last_error = error);
+    }
+
+    /// Notes that our feed does not go on before stored bytes are mended.
+    pub(super) fn feed_stopped(&self, agency: &AgencyName, error: String) {
+        self.with(agency, |link| shown(&error).clone_into(&mut link.health.stopped));
+        self.failed(agency, error);
+    }
+
+    pub(super) fn feed_goes_on(&self, agency: &AgencyName) {
+        self.with(agency, |link| link.health.stopped.clear());
     }
 
     /// Clears a fault unless another was shown since.

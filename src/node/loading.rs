@@ -9,11 +9,16 @@ use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
 use crate::record::slots::SlotMask;
+use bytes::Bytes;
 use prost::Message as _;
+use std::ops::Range;
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
 /// policy still allows of each record now. What the partner writes again counts as if it were sent; where the
 /// first head is beyond that, the run ends there: it was within that when it was published.
+///
+/// A damaged entry ends the run at the last head before it. The partner proves the feed from the bytes of all its
+/// entries, so where no head is before the damage, nothing can be sent.
 pub(super) fn load_batch(
     view: &View,
     feed: FeedNumber,
@@ -22,12 +27,19 @@ pub(super) fn load_batch(
 ) -> Result<(pb::FeedBatch, crate::ident::TreeHash), JournalError> {
     let most = start + BATCH_ENTRIES_MAX as u64;
     let missing = || JournalError::Index(format!("no feed head above {start}"));
-    let (mut end, mut note) = view.feed_head(feed, start, most)?.ok_or_else(missing)?;
+    let head = view.feed_head(feed, start, most).map_err(|error| damaged_at(start, error))?;
+    let (mut end, mut note) = head.ok_or_else(missing)?;
+    let (read, damage) = read_entries(view, feed, start..end)?;
+    if let Some(error) = damage {
+        let behind = start + read.len() as u64;
+        let head = unless_damaged(view.feed_head(feed, start, behind))?.flatten();
+        (end, note) = head.ok_or_else(|| damaged_at(behind, error))?;
+    }
     discloser.begin();
     let mut spacing = HeadSpacing::default();
     let mut is_full = false;
     let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
-    for (index, bytes) in (start..).zip(view.feed_entries(feed, start..end)?) {
+    for (index, bytes) in (start..end).zip(read) {
         let entry = entry::decode_feed(index, &bytes)?;
         // A damaged record is not sent either; the partner says so, and gets it once it can be read.
         let envelope = unless_damaged(envelope_for(view, discloser, &entry))?.unwrap_or_default();
@@ -45,6 +57,32 @@ pub(super) fn load_batch(
     entries.truncate(count);
     envelopes.truncate(count);
     Ok((pb::FeedBatch { start, entries, envelopes, note }, view.feed(feed)?.root_at(end)?))
+}
+
+/// The entries of a feed up to the first damaged one, with the error of that.
+fn read_entries(
+    view: &View,
+    feed: FeedNumber,
+    range: Range<u64>,
+) -> Result<(Vec<Bytes>, Option<JournalError>), JournalError> {
+    if let Some(read) = unless_damaged(view.feed_entries(feed, range.clone()))? {
+        return Ok((read, None));
+    }
+    let mut read = Vec::new();
+    for index in range {
+        match view.feed_entries(feed, index..index + 1) {
+            Err(error) if error.is_damage() => return Ok((read, Some(error))),
+            found => read.extend(found?),
+        }
+    }
+    Ok((read, None))
+}
+
+fn damaged_at(entry: u64, error: JournalError) -> JournalError {
+    if !error.is_damage() {
+        return error;
+    }
+    JournalError::FeedDamaged { entry, found: error.to_string() }
 }
 
 /// The most bytes of a record that an entry makes the partner write again, beside what is sent of it. An order
@@ -102,14 +140,9 @@ fn envelope_for(
 mod tests {
     use super::*;
     use crate::exchange::BATCH_BYTES_MAX;
-    use crate::ident::KeyId;
-    use crate::journal::transaction::Origin;
-    use crate::node::disclose::interference_tests::{Store, now, partner, secret};
+    use crate::node::disclose::interference_tests::{Store, now, partner};
     use crate::pb::draft::Content;
-    use crate::record::draft::{self, Draft, Place};
-    use bytes::Bytes;
-    use ed25519_dalek::SigningKey;
-    use std::sync::Arc;
+    use crate::record::draft::Draft;
 
     const TEXT_BYTES: usize = 45_000;
     const RECORDS: u8 = 60;
@@ -128,14 +161,7 @@ mod tests {
             content: Some(Content::Note(note)),
             ..pb::Draft::default()
         };
-        let draft = Draft::try_from(draft).unwrap();
-        let place = Place::first(draft.series(&secret()));
-        let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || [n; 16]);
-        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        let record = draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0);
-        let id = record.id();
-        let record = Arc::new(record);
-        store.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+        let id = store.accept_draft(Draft::try_from(draft).unwrap(), n);
         pb::FeedEntry {
             action: pb::FeedAction::Erase.into(),
             record_id: Bytes::copy_from_slice(id.as_bytes()),

@@ -236,6 +236,7 @@ impl Node {
                 .collect(),
             last_error: problem(link.last_error, partner.received.exceptions, has_policy),
             receipt_ms_p50: link.receipt_ms_p50,
+            stopped: link.stopped,
             rescanned,
             to_rescan,
             held: self.held_for(partner.number),

@@ -10,7 +10,9 @@ use liaison::pb::log_service_client::LogServiceClient;
 use liaison::policy::ClientRole;
 use liaison::store::DirLock;
 
-use crate::fixture::{CORE_ONLY, RunningNode, eventually, indicator, liaison, make};
+use crate::fixture::{
+    CORE_ONLY, RunningNode, eventually, indicator, introduce, liaison, make, settled,
+};
 
 const AGENCY: &str = "damage.example";
 const ROWS: usize = 64;
@@ -37,13 +39,32 @@ async fn stopped_with_rows(parent: &Path) -> (PathBuf, u64) {
     let rows = (0..ROWS).map(|n| indicator(&format!("row-{n}.example"), "")).collect();
     assert_eq!(node.submit(rows).await.len(), ROWS);
     let (dir, size) = (node.dir.clone(), node.journal().await.0);
-    // A clean stop: the index covers everything.
+    stopped(node).await;
+    (dir, size)
+}
+
+/// Stops a node as its supervisor does: the index covers everything then.
+async fn stopped(node: RunningNode) {
     let pid = rustix::process::Pid::from_raw(node.pid().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let store = dir.join("store");
+    let store = node.dir.join("store");
     eventually("the node has stopped", async || DirLock::acquire(&store).is_ok()).await;
-    drop(node);
-    (dir, size)
+}
+
+/// Changes a byte of one entry of the feeds, and back the second time.
+fn flip_feed_entry(dir: &Path, number: usize) {
+    let path = last_segment(dir);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let (mut at, mut feeds) = (16, Vec::new());
+    while let Some(length) = bytes.get(at..at + 4) {
+        let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        if bytes[at + 8] == 3 {
+            feeds.push(at + 10 + length / 2);
+        }
+        at += 10 + length;
+    }
+    bytes[feeds[number]] ^= 1;
+    std::fs::write(path, bytes).unwrap();
 }
 
 fn flip_last_commit(dir: &Path) {
@@ -201,4 +222,47 @@ async fn damage_in_the_middle_is_named_and_the_rest_is_answered() {
     node.kill().await;
     let report = verify_directory(&dir, &AuditOptions::default()).unwrap();
     assert_eq!(report.failure.map(|failure| failure.fault.check), Some(Check::Frame));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_entry_stops_its_feed_alone_and_the_status_says_what_to_do() {
+    let parent = tempfile::tempdir().unwrap();
+    let police = RunningNode::fresh(parent.path(), AGENCY, "police", CORE_ONLY).await;
+    let cert = RunningNode::fresh(parent.path(), "cert.example", "cert", CORE_ONLY).await;
+    introduce(&[&police, &cert]).await;
+    police.submit(vec![indicator("one.example", "")]).await;
+    settled(&[&police, &cert]).await;
+    let (dir, cert_dir) = (police.dir.clone(), cert.dir.clone());
+    stopped(cert).await;
+    for value in ["two.example", "three.example"] {
+        police.submit(vec![indicator(value, "")]).await;
+    }
+    let in_feed = async || police.partner("cert.example").await.feed_size == 3;
+    eventually("all three are in the feed", in_feed).await;
+    stopped(police).await;
+    flip_feed_entry(&dir, 1);
+
+    let police = RunningNode::start(&dir, AGENCY).await;
+    let cert = RunningNode::start(&cert_dir, "cert.example").await;
+    cert.submit(vec![indicator("four.example", "")]).await;
+    let stands = async || !police.partner("cert.example").await.stopped.is_empty();
+    eventually("the feed stands", stands).await;
+    let received = async || police.partner("cert.example").await.received == 1;
+    eventually("what the partner discloses arrives", received).await;
+    let found = police.partner("cert.example").await;
+    assert!(found.connected, "{found:?}");
+    assert_eq!((found.receipted, found.last_error), (1, found.stopped.clone()));
+    let status = liaison(&["status", "--client"], &[&police.profile(ClientRole::Admin)]).await;
+    assert_eq!(status.status.code(), Some(9), "{}", words(&status));
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("STOPPED feed to cert.example: entry 1 of the feed"), "{text}");
+    assert!(text.contains("bring back the newest copy of the node's directory"), "{text}");
+
+    stopped(police).await;
+    flip_feed_entry(&dir, 1);
+    let police = RunningNode::start(&dir, AGENCY).await;
+    settled(&[&police, &cert]).await;
+    assert_eq!(police.partner("cert.example").await.receipted, 3);
+    assert_eq!(cert.status().await.records, 4);
 }

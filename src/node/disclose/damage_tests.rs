@@ -1,9 +1,11 @@
 //! Damage under the walks over the journal: what cannot be decided is not disclosed, the rest goes on, and nothing
 //! is forgotten once the bytes are back.
 
-use super::interference_tests::{NOTHING, Story, secret};
+use super::interference_tests::{NOTHING, Store, Story, secret};
+use crate::journal::JournalError;
 use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
+use crate::node::loading::load_batch;
 use crate::pb::{self, draft::Content};
 use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
@@ -118,4 +120,57 @@ fn a_damaged_record_is_sent_without_content_and_those_behind_it_go() {
     assert_eq!(entries.len(), 3);
     let is_sent = |envelope: &pb::Envelope| *envelope != pb::Envelope::default();
     assert_eq!(envelopes.iter().map(is_sent).collect::<Vec<_>>(), [true, false, true]);
+}
+
+/// Entries of the batch from an index of the feed on.
+fn batch(store: &mut Store, from: u64) -> Result<usize, JournalError> {
+    let (_, mut discloser) = store.take_discloser();
+    let batch = load_batch(store.ledger.view(), FeedNumber::new(1), &mut discloser, from);
+    batch.map(|(batch, _)| batch.entries.len())
+}
+
+/// A feed of four entries, each with a head of its own.
+fn with_feed() -> Store {
+    let mut store = with_records(4).0.with;
+    store.bring_up(1);
+    assert_eq!(batch(&mut store, 0).unwrap(), 4);
+    store
+}
+
+#[test]
+fn a_feed_goes_as_far_as_its_last_head_before_a_damaged_entry_and_says_where_it_stops() {
+    let store = with_feed();
+    let feed = store.ledger.view().feed(FeedNumber::new(1)).unwrap();
+    let position = feed.positions(2..3).unwrap().remove(0).1;
+    drop(feed);
+    let mut store = store.started_anew(|dir| flip_byte_of_frame(dir, position));
+    assert_eq!(batch(&mut store, 0).unwrap(), 2);
+    let stopped = batch(&mut store, 2);
+    assert!(matches!(stopped, Err(JournalError::FeedDamaged { entry: 2, .. })), "{stopped:?}");
+    let mut store = store.started_anew(|dir| flip_byte_of_frame(dir, position));
+    assert_eq!(batch(&mut store, 2).unwrap(), 2);
+}
+
+#[test]
+fn a_feed_goes_on_by_another_head_where_one_is_damaged() {
+    let store = with_feed();
+    let view = store.ledger.view();
+    let is_head = |index: &u64| {
+        let (_, event) = view.event(*index).unwrap();
+        matches!(event, pb::journal_entry::Event::FeedPublished(published) if !published.note.is_empty())
+    };
+    let heads: Vec<u64> = (0..view.journal().size()).filter(is_head).collect();
+    assert_eq!(heads.len(), 4);
+    // A start reads what the index lacks, which is the last batch.
+    store.change_partner(false);
+    let [third, last] = [2, 3].map(|at| view.journal().position(heads[at]).unwrap());
+    let mut store = store.started_anew(|dir| flip_byte_of_frame(dir, last));
+    assert_eq!(batch(&mut store, 0).unwrap(), 3);
+    let stopped = batch(&mut store, 3);
+    assert!(matches!(stopped, Err(JournalError::FeedDamaged { entry: 3, .. })), "{stopped:?}");
+    let mut store = store.started_anew(|dir| {
+        flip_byte_of_frame(dir, last);
+        flip_byte_of_frame(dir, third);
+    });
+    assert_eq!(batch(&mut store, 2).unwrap(), 2);
 }

@@ -5,7 +5,7 @@ use super::failure::{Check, Fault};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, act::Act};
 use crate::policy::{ActKind, ClientRole, Person, hold};
-use crate::record::erasure::ErasureBasis;
+use crate::record::erasure::{ErasureBasis, ErasureScope};
 use crate::record::kind::Kind;
 use std::collections::BTreeMap;
 
@@ -34,8 +34,17 @@ struct Approved {
     decisions: Vec<u64>,
 }
 
+/// An erasure that was approved and is not complete.
+#[derive(Debug)]
+pub(super) struct Erasing {
+    pub(super) act: pb::EraseAct,
+    pub(super) scope: ErasureScope,
+}
+
 /// The record of an erasure, as far as the ground depends on it.
 pub(super) struct ErasureSubject<'a> {
+    /// Its place in the order of acceptance, counted as for [`Acts::decide`].
+    pub(super) accepted: u64,
     pub(super) kind: Kind,
     pub(super) originator: &'a AgencyName,
     pub(super) own: &'a AgencyName,
@@ -95,8 +104,7 @@ impl ErasureSubject<'_> {
 pub(super) struct Acts {
     open: BTreeMap<u64, Open>,
     approved: Option<Approved>,
-    /// Erasures that were approved and are not complete.
-    erasing: BTreeMap<u64, pb::EraseAct>,
+    erasing: BTreeMap<u64, Erasing>,
 }
 
 fn fault(expected: &str, found: impl ToString) -> Fault {
@@ -126,9 +134,11 @@ impl Acts {
         Ok(())
     }
 
+    /// Takes a decision; `accepted` is its place in the order in which records are accepted.
     pub(super) fn decide(
         &mut self,
         (index, at): (u64, Timestamp),
+        accepted: u64,
         decided: &pb::ActDecided,
     ) -> Result<(), Fault> {
         let pb::ActDecided { proposal, client, role, approved, closes, .. } = decided;
@@ -164,7 +174,8 @@ impl Acts {
             let closed = self.open.remove(proposal);
             let closed = closed.filter(|_| *approved);
             if let Some(Act::Erase(act)) = closed.as_ref().map(|open| &open.act) {
-                self.erasing.insert(*proposal, act.clone());
+                let scope = ErasureScope::approved_at(accepted);
+                self.erasing.insert(*proposal, Erasing { act: act.clone(), scope });
             }
             self.approved = closed.map(|open| Approved {
                 proposal: *proposal,
@@ -182,8 +193,8 @@ impl Acts {
         self.approved.as_ref().filter(|found| found.proposal == proposal).map(|found| &found.act)
     }
 
-    /// Takes the end of an erasure that was approved; gives the act, whose slots must all be gone.
-    pub(super) fn complete_erasure(&mut self, proposal: u64) -> Result<pb::EraseAct, Fault> {
+    /// Takes the end of an erasure that was approved; its slots must be gone from all that it covers.
+    pub(super) fn complete_erasure(&mut self, proposal: u64) -> Result<Erasing, Fault> {
         let found =
             || uncovered(format!("the end of entry {proposal}, which was not being erased"));
         self.erasing.remove(&proposal).ok_or_else(found)
@@ -235,24 +246,30 @@ impl Acts {
         erased: &pb::SlotsErased,
         subject: &ErasureSubject<'_>,
     ) -> Result<(), Fault> {
-        let act = self.cover_slots(erased)?;
-        match RecordId::try_from(&act.record_id[..]) {
-            Ok(id) if (subject.is_of_series)(&id) => Ok(()),
-            _ => Err(uncovered(format!("an act on another record, entry {}", erased.proposal))),
+        let Erasing { act, scope } = self.cover_slots(erased)?;
+        let (named, proposal) = (RecordId::try_from(&act.record_id[..]), erased.proposal);
+        if !named.is_ok_and(|id| (subject.is_of_series)(&id)) {
+            return Err(uncovered(format!("an act on another record, entry {proposal}")));
         }
+        if !scope.covers(subject.accepted) {
+            let found = format!("a record accepted after the act of entry {proposal} was approved");
+            return Err(uncovered(found));
+        }
+        Ok(())
     }
 
-    fn cover_slots(&self, erased: &pb::SlotsErased) -> Result<&pb::EraseAct, Fault> {
+    fn cover_slots(&self, erased: &pb::SlotsErased) -> Result<&Erasing, Fault> {
         let named = erased.proposal;
-        let Some(act) = self.erasing.get(&named) else {
+        let Some(erasing) = self.erasing.get(&named) else {
             let found = format!("entry {named}, which is not approved or is complete");
             return Err(uncovered(found));
         };
+        let act = &erasing.act;
         let same = act.basis == erased.basis && act.authority == erased.authority;
         if !same || erased.slots & !act.slots != 0 {
             return Err(uncovered(format!("more than the act of entry {named}")));
         }
-        Ok(act)
+        Ok(erasing)
     }
 
     /// A partner begins, or begins again, by an act over this card and these facts that was just
@@ -432,7 +449,7 @@ mod tests {
                 reason: String::new(),
                 closes: at + 1 == approvers.len(),
             };
-            acts.decide((8 + at as u64, Timestamp::MIN), &decided)?;
+            acts.decide((8 + at as u64, Timestamp::MIN), 0, &decided)?;
         }
         let agency = "jc3.or.jp".to_owned();
         let facts = Some(after);

@@ -1,7 +1,7 @@
 //! Orders to erase: that the originator gave each, and that the ones which a hold kept waiting were
 //! carried out right when it ended.
 
-use super::acts::ErasureSubject;
+use super::acts::{Erasing, ErasureSubject};
 use super::card::Card;
 use super::failure::{Check, Fault};
 use super::feed::slots;
@@ -180,6 +180,7 @@ impl Audit {
         self.acts.cover(
             erased,
             &ErasureSubject {
+                accepted: row.index() as u64,
                 kind: of.kind,
                 originator: originator(of.facts),
                 own,
@@ -192,18 +193,28 @@ impl Audit {
         )
     }
 
-    /// An approved erasure is complete: every revision that is here lost the slots that the act names.
+    /// Somebody decided on an act. What it covers, if it is an erasure, was accepted by now.
+    pub(super) fn decide(
+        &mut self,
+        entry: (u64, Timestamp),
+        decided: &pb::ActDecided,
+    ) -> Result<(), Fault> {
+        self.acts.decide(entry, self.holdings.count(), decided)
+    }
+
+    /// An approved erasure is complete: every revision that it covers lost the slots that the act names.
     pub(super) fn complete_erasure(
         &mut self,
         completed: &pb::ErasureCompleted,
     ) -> Result<(), Fault> {
-        let act = self.acts.complete_erasure(completed.proposal)?;
+        let Erasing { act, scope } = self.acts.complete_erasure(completed.proposal)?;
         let named = self.holdings.at(self.row_of(&act.record_id)?);
         let own = self.own.last().map(|card| &card.agency);
         let originator = |facts| &self.policy.facts.of(facts).originator;
         let is_own = own == Some(originator(named.facts));
         let asked = SlotMask::from_bits(act.slots);
-        for number in self.holdings.series_of(named) {
+        let covered = |number: &RowNumber| scope.covers(number.index() as u64);
+        for number in self.holdings.series_of(named).filter(covered) {
             let row = self.holdings.at(number);
             // An erasure of own records orders the slots erased that partners may have.
             let left = match is_own {

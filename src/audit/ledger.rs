@@ -354,7 +354,7 @@ impl Audit {
             Event::WitnessAdded(added) => self.witnesses.add(&added),
             Event::ClockConfirmed(confirmed) => clock_confirmed(&confirmed, at),
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
+            Event::ActDecided(decided) => self.decide((index, at), &decided),
             Event::ErasureCompleted(completed) => self.complete_erasure(&completed),
             Event::RecordRestricted(held) => self.restrict(&held),
             Event::ErasureReported(reported) => self.reported(&reported),

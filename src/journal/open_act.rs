@@ -2,6 +2,7 @@
 
 use crate::ident::Timestamp;
 use crate::pb;
+use crate::record::erasure::ErasureScope;
 
 /// An act that waits for a decision, or an erasure that was approved and goes on.
 #[derive(Debug, Clone)]
@@ -19,6 +20,13 @@ impl OpenAct {
             pb::act::Act::Erase(act) => Some(act),
             _ => None,
         }
+    }
+
+    /// Returns what the approval of the erasure covers, if the act was approved.
+    pub fn scope(&self) -> Option<ErasureScope> {
+        let approved =
+            self.decisions.iter().find(|(_, decided)| decided.closes && decided.approved);
+        approved.map(|(index, _)| ErasureScope::approved_at(*index))
     }
 
     pub(super) fn is_erasure(&self) -> bool {

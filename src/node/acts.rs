@@ -18,6 +18,7 @@ use crate::journal::state::{ACTS_OPEN_MAX, State};
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, ClientRole, Person};
+use crate::record::erasure::ErasureScope;
 use std::sync::Arc;
 
 /// How long an act waits for a second person.
@@ -216,7 +217,8 @@ fn write_decision(
     let outcome = match plan {
         None => Outcome::Noted,
         Some(Plan::Erase(plan)) => {
-            match plan.carry_out(tx, (proposal, signer), None, PartLimit::OF_A_JOB)? {
+            let approved = (proposal, ErasureScope::approved_at(index), signer);
+            match plan.carry_out(tx, approved, None, PartLimit::OF_A_JOB)? {
                 Part::Completed => Outcome::Erased,
                 Part::Behind(_) | Part::LookAgain | Part::Waits => Outcome::ErasureBegun,
             }

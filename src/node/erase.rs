@@ -1,7 +1,8 @@
 //! Erasing on the order of this agency's own people, holds, and the index that forgets.
 //!
-//! An erasure concerns every revision of a series that is here. For own records it is also an order
-//! to all who received them; the feeds carry it on from the journal. Nothing under a hold is erased.
+//! An erasure concerns every revision of a series that was here when it was approved. For own records it is
+//! also an order to all who received them; the feeds carry it on from the journal. Nothing under a hold is
+//! erased.
 
 use super::submit::RecordSigner;
 use super::{Node, NodeError};
@@ -10,11 +11,10 @@ use crate::journal::JournalError;
 use crate::journal::erase::Ground;
 use crate::journal::erasure_index::scrub_marker;
 use crate::journal::ledger::{Committed, Ledger};
-use crate::journal::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{Hold, hold};
-use crate::record::erasure::{ErasureBasis, ErasureOrder, slots_to_erase};
+use crate::record::erasure::{ErasureBasis, ErasureOrder, ErasureScope, slots_to_erase};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use bytes::Bytes;
@@ -53,7 +53,7 @@ pub(super) enum Part {
     Completed,
     /// Revisions with a higher id are left.
     Behind(RecordId),
-    /// Revisions with a lower id may have come meanwhile.
+    /// Slots of revisions with a lower id may have come meanwhile.
     LookAgain,
     /// A revision is under a hold.
     Waits,
@@ -127,7 +127,9 @@ pub(super) fn plan(
         return Ok(Err(NodeError::Precondition(text.to_owned())));
     }
     let mut is_here = false;
-    for id in revisions(tx, &plan.id)? {
+    // What is here now, and this approval would cover it.
+    let scope = ErasureScope::approved_at(tx.size().get());
+    for id in revisions(tx, &plan.id, scope)? {
         let Some(due) = plan.due(tx, &id)? else { continue };
         if let Some(hold) = due.hold {
             return Ok(Err(NodeError::Precondition(format!("record {id} stays: {hold}"))));
@@ -167,13 +169,19 @@ struct DueSlots {
     left: usize,
 }
 
-/// Every revision of a record's series that is here.
-fn revisions(tx: &Transaction<'_>, id: &RecordId) -> Result<BTreeSet<RecordId>, JournalError> {
+/// The revisions of a record's series that an approval covers. An act names a record that is here, so the
+/// record itself is always among them.
+fn revisions(
+    tx: &Transaction<'_>,
+    id: &RecordId,
+    scope: ErasureScope,
+) -> Result<BTreeSet<RecordId>, JournalError> {
     let mut found = BTreeSet::from([*id]);
     let Some(record) = tx.record(id)? else { return Ok(found) };
     let header = record.header();
     let members = tx.members(header.series, &header.originator)?;
-    found.extend(members.iter().map(|member| member.id));
+    let covered = members.iter().filter(|member| scope.covers(member.journal_index));
+    found.extend(covered.map(|member| member.id));
     Ok(found)
 }
 
@@ -196,17 +204,18 @@ impl Plan {
         Ok(Some(DueSlots { slots, hold, left }))
     }
 
-    /// Erases revisions with an id behind `after` until the job is full. The journal says when all are erased.
+    /// Erases revisions with an id behind `after` until the job is full. The journal says when all are erased that
+    /// the approval covers.
     pub(super) fn carry_out(
         &self,
         tx: &mut Transaction<'_>,
-        (proposal, signer): (u64, &RecordSigner),
+        (proposal, scope, signer): (u64, ErasureScope, &RecordSigner),
         after: Option<RecordId>,
         limit: PartLimit,
     ) -> Result<Part, JournalError> {
         let (mut revised, mut bytes, mut waits) = (0, 0, false);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        for id in revisions(tx, &self.id)?.range((from, Bound::Unbounded)) {
+        for id in revisions(tx, &self.id, scope)?.range((from, Bound::Unbounded)) {
             let Some(DueSlots { slots, hold, left }) = self.due(tx, id)? else { continue };
             if slots.is_empty() {
                 continue;
@@ -243,7 +252,8 @@ pub(super) fn next_part(
     after: Option<RecordId>,
     limit: PartLimit,
 ) -> Result<Result<Part, NodeError>, JournalError> {
-    let Some(act) = tx.state().erasing.get(&proposal).and_then(OpenAct::erasure).cloned() else {
+    let open = tx.state().erasing.get(&proposal);
+    let Some((act, scope)) = open.and_then(|open| open.erasure().cloned().zip(open.scope())) else {
         return Ok(Ok(Part::Completed));
     };
     let plan = match read(tx, &act)? {
@@ -251,7 +261,7 @@ pub(super) fn next_part(
         Err(refused) => return Ok(Err(refused)),
     };
     match plan.check_key(tx, signer) {
-        Ok(()) => plan.carry_out(tx, (proposal, signer), after, limit).map(Ok),
+        Ok(()) => plan.carry_out(tx, (proposal, scope, signer), after, limit).map(Ok),
         Err(refused) => Ok(Err(refused)),
     }
 }
@@ -285,8 +295,8 @@ pub(super) fn check_no_erasure(
 ) -> Result<Result<(), NodeError>, JournalError> {
     for (proposal, act) in &tx.state().erasing {
         let named = act.erasure().and_then(|act| RecordId::try_from(&act.record_id[..]).ok());
-        let Some(named) = named else { continue };
-        if revisions(tx, &named)?.contains(id) {
+        let Some((named, scope)) = named.zip(act.scope()) else { continue };
+        if revisions(tx, &named, scope)?.contains(id) {
             let text =
                 format!("act {proposal} erases slots of record {id}; wait until that is done");
             return Ok(Err(NodeError::Precondition(text)));

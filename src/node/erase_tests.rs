@@ -7,6 +7,7 @@ use crate::ident::{KeyId, RecordId};
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place};
+use crate::record::erasure::ErasureScope;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -26,42 +27,47 @@ const fn parts_of(revisions: usize, bytes: usize) -> PartLimit {
 
 /// A journal with a series of another agency, oldest revision first.
 fn with_series() -> (Store, Vec<RecordId>) {
-    let (store, mut ids, mut salt) = (Store::new(), Vec::new(), 0_u128);
-    for revision in 1..=REVISIONS {
-        let indicator = pb::Indicator {
-            r#type: pb::ValueType::Domain.into(),
-            value: "host.example".to_owned(),
-            title: format!("words {revision}"),
-            ..pb::Indicator::default()
-        };
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        };
-        let draft = pb::Draft {
-            marking: Some(marking),
-            content: Some(Content::Indicator(indicator)),
-            ..pb::Draft::default()
-        };
-        let draft = Draft::try_from(draft).unwrap();
-        let series = draft.series(&secret());
-        let place = match ids.last() {
-            Some(last) => Place::after(series, revision - 1, *last),
-            None => Place::first(series),
-        };
-        let sealed = draft.seal("other.example".parse().unwrap(), place, now(), || {
-            salt += 1;
-            salt.to_be_bytes()
-        });
-        let signer = signer();
-        let (key, id) = signer.parts();
-        let record = draft::sign(vec![sealed], key, id, || [5; 32]).unwrap().remove(0);
-        ids.push(record.id());
-        let record = Arc::new(record);
-        store.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
-    }
+    let (store, mut ids) = (Store::new(), Vec::new());
+    (0..REVISIONS).for_each(|_| revise(&store, &mut ids));
     (store, ids)
+}
+
+/// Accepts the next revision of the series.
+fn revise(store: &Store, ids: &mut Vec<RecordId>) {
+    let revision = ids.len() as u32 + 1;
+    let mut salt = u128::from(revision) << 64;
+    let indicator = pb::Indicator {
+        r#type: pb::ValueType::Domain.into(),
+        value: "host.example".to_owned(),
+        title: format!("words {revision}"),
+        ..pb::Indicator::default()
+    };
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Green.into(),
+        pap: pb::Pap::Green.into(),
+        ..pb::Marking::default()
+    };
+    let draft = pb::Draft {
+        marking: Some(marking),
+        content: Some(Content::Indicator(indicator)),
+        ..pb::Draft::default()
+    };
+    let draft = Draft::try_from(draft).unwrap();
+    let series = draft.series(&secret());
+    let place = match ids.last() {
+        Some(last) => Place::after(series, revision - 1, *last),
+        None => Place::first(series),
+    };
+    let sealed = draft.seal("other.example".parse().unwrap(), place, now(), || {
+        salt += 1;
+        salt.to_be_bytes()
+    });
+    let signer = signer();
+    let (key, id) = signer.parts();
+    let record = draft::sign(vec![sealed], key, id, || [5; 32]).unwrap().remove(0);
+    ids.push(record.id());
+    let record = Arc::new(record);
+    store.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
 }
 
 /// Approves the erasure of the titles of a series, and carries out the first part.
@@ -82,7 +88,7 @@ fn approve(store: &Store, ids: &[RecordId], limit: PartLimit) -> (u64, Part) {
             expires_at_ms: u64::MAX,
         }))?;
         let plan = plan(tx, &act)?.unwrap();
-        tx.append(Event::ActDecided(pb::ActDecided {
+        let approval = tx.append(Event::ActDecided(pb::ActDecided {
             proposal,
             client: "tanaka".to_owned(),
             role: "policy-officer".to_owned(),
@@ -90,7 +96,8 @@ fn approve(store: &Store, ids: &[RecordId], limit: PartLimit) -> (u64, Part) {
             reason: String::new(),
             closes: true,
         }))?;
-        let part = plan.carry_out(tx, (proposal, &signer()), None, limit)?;
+        let scope = ErasureScope::approved_at(approval);
+        let part = plan.carry_out(tx, (proposal, scope, &signer()), None, limit)?;
         Ok((proposal, part))
     })
 }
@@ -144,6 +151,21 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     assert!(store.run(finish(&store.ledger, &signer(), proposal, limit)).unwrap());
     assert_eq!((erasing(&store), entries(&store)), (vec![], (7, 1)), "it has effect once");
     assert!(store.commit(move |tx| check_no_erasure(tx, &held)).is_ok());
+}
+
+#[test]
+fn a_revision_that_was_recorded_after_the_approval_is_not_erased_and_may_be_held() {
+    let limit = parts_of(2, usize::MAX);
+    let (store, mut ids) = with_series();
+    let (proposal, _) = approve(&store, &ids, limit);
+    revise(&store, &mut ids);
+    let store = store.started_anew(|_| ());
+    let (covered, later) = (ids[0], ids[REVISIONS as usize]);
+    assert!(store.commit(move |tx| check_no_erasure(tx, &covered)).is_err());
+    assert!(store.commit(move |tx| check_no_erasure(tx, &later)).is_ok());
+    assert!(store.run(finish(&store.ledger, &signer(), proposal, limit)).unwrap());
+    assert_eq!((left(&store, &ids), entries(&store)), (1, (7, 1)));
+    assert_eq!((left(&store, &ids[REVISIONS as usize..]), erasing(&store)), (1, vec![]));
 }
 
 #[test]

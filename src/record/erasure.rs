@@ -68,6 +68,28 @@ pub fn slots_to_erase(slots: SlotMask, revision: &Verified, is_own: bool) -> Slo
     if is_own { slots.without(revision.erased_slots()) } else { slots.and(revision.open_slots()) }
 }
 
+/// The revisions that the approval of an erasure covers: those that had been accepted when it was given.
+///
+/// A place in the order of acceptance is the index of the entry that accepted a revision, or wherever records
+/// alone are counted, the number of the record. What such a revision withholds here and a partner shows
+/// later is covered: its header commits to it, and the approval names the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureScope {
+    end: u64,
+}
+
+impl ErasureScope {
+    /// The scope of an erasure whose last approval has this place.
+    pub const fn approved_at(place: u64) -> Self {
+        Self { end: place }
+    }
+
+    /// Returns whether a revision that was accepted at this place is covered.
+    pub const fn covers(self, accepted: u64) -> bool {
+        accepted < self.end
+    }
+}
+
 /// Why an order is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {

@@ -371,7 +371,7 @@ impl<'a, F: Folder> Part<'a, F> {
                 }
             }
             Event::ActProposed(proposed) => self.acts.propose(index, proposed),
-            Event::ActDecided(decided) => self.acts.decide((index, at), &decided),
+            Event::ActDecided(decided) => self.acts.decide((index, at), index, &decided),
             // Revisions of the series may be outside the part.
             Event::ErasureCompleted(completed) => {
                 self.acts.complete_erasure(completed.proposal).map(drop)

@@ -168,6 +168,62 @@ fn a_part_of_an_erasure_is_accepted_as_pending_and_the_whole_as_complete() {
     assert_eq!(check(&erased_in_parts(&[0b010], true, 0b100)), Some(Check::Erasure));
 }
 
+/// The report after an approved act on a series led to the erasure of its second revision, which was recorded
+/// before the approval or after it. The first revision may be erased too, and the act then be said to be complete.
+fn erased_revision(is_later: bool, is_completed: bool) -> Report {
+    let node = Node::new();
+    let first = Party::own().record(|_| {});
+    let second = Party::own().revision(&first, |_| {});
+    let (named, revision) = (Arc::clone(&first), Arc::clone(&second));
+    node.commit(move |t| t.accept(first, Origin::Client("desk")));
+    let (tell, told) = std::sync::mpsc::channel();
+    let of_act = Arc::clone(&named);
+    node.commit(move |t| {
+        let accept = |t: &mut Transaction<'_>| t.accept(second, Origin::Client("desk")).map(drop);
+        if is_later {
+            tell.send(approve(t, &of_act, 3_600_000)?).unwrap();
+            accept(t)
+        } else {
+            accept(t)?;
+            tell.send(approve(t, &of_act, 3_600_000)?).unwrap();
+            Ok(())
+        }
+    });
+    let proposal = told.recv().unwrap();
+    let erase = |record: &Verified| {
+        let (id, order) = (record.id(), Party::own().order(record, 0b110));
+        let ground = Ground {
+            basis: ErasureBasis::Led16,
+            authority: "file 7".into(),
+            proposal,
+            partner: None,
+            order: Some(order),
+        };
+        node.commit(move |t| t.erase(&id, SlotMask::from_bits(0b110), &ground));
+    };
+    match is_completed {
+        false => erase(&revision),
+        true => {
+            erase(&named);
+            let completed = Event::ErasureCompleted(pb::ErasureCompleted { proposal });
+            node.commit(move |t| t.append(completed).map(drop));
+        }
+    }
+    verified(&node)
+}
+
+#[test]
+fn an_approval_covers_the_revisions_that_were_recorded_before_it_and_no_later_one() {
+    let check = |is_later, is_completed| {
+        erased_revision(is_later, is_completed).failure.map(|failure| failure.fault.check)
+    };
+    assert_eq!(check(false, false), None);
+    assert_eq!(check(true, false), Some(Check::Erasure));
+    // What is complete lost all that the approval covers: a later revision stays.
+    assert_eq!(check(true, true), None);
+    assert_eq!(check(false, true), Some(Check::Erasure));
+}
+
 /// The check that fails after the partner reports these slots of one of our records erased so often in
 /// one batch, with those of before that [`Node::erased`] has of the second record.
 fn reported_again(place: usize, slots: u32, times: usize) -> Option<Check> {

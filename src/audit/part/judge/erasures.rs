@@ -49,6 +49,7 @@ impl<F: Folder> Part<'_, F> {
         self.acts.cover(
             erased,
             &ErasureSubject {
+                accepted: row.entry,
                 kind: row.kind,
                 originator: &row.originator,
                 own: &self.files.manifest.agency,

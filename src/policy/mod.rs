@@ -35,6 +35,7 @@ mod sight;
 mod source;
 mod syntax;
 mod templates;
+mod usual;
 
 #[cfg(test)]
 mod erring_tests;
@@ -53,8 +54,8 @@ pub use agreed::{adds_nothing, may_reveal, may_reveal_to_new, only_narrows};
 pub use agreement::{AgreementError, check_agreement};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
 pub use brake::{
-    BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Reasons, Sorts, USUAL_DAYS,
-    UnknownRule, Unusual, Usual, unusual,
+    BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Reasons, UnknownRule, Unusual,
+    unusual,
 };
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use consents::{CONSENTS_MAX, Consents, if_consented};
@@ -82,6 +83,7 @@ pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
+pub use usual::{Sorts, USUAL_DAYS, Usual};
 
 /// What a sharing policy may name and ask, as given to Cedar.
 pub const SCHEMA: &str = include_str!("liaison.cedarschema");

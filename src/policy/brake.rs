@@ -157,6 +157,22 @@ impl Default for BrakeLimits {
     }
 }
 
+/// The revisions before a record whose markings count for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Predecessors {
+    /// Of the newest that is not held, and of those that are held after it: what waits or was refused must
+    /// not go under a looser marking, nor make one usual.
+    pub markings: Vec<Marking>,
+    /// More are held than are looked at, so it is not known what they restrict.
+    pub are_more: bool,
+}
+
+impl Predecessors {
+    fn are_loosened_by(&self, marking: &Marking) -> bool {
+        self.are_more || self.markings.iter().any(|before| marking.is_looser_than(before))
+    }
+}
+
 /// A first disclosure of a record to a partner.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstDisclosure<'a> {
@@ -164,8 +180,7 @@ pub struct FirstDisclosure<'a> {
     pub marking: &'a Marking,
     /// Classes of the fields that would be shown and are not empty.
     pub shown: ClassSet,
-    /// The marking of the record that this one revises.
-    pub predecessor: Option<&'a Marking>,
+    pub before: &'a Predecessors,
 }
 
 impl FirstDisclosure<'_> {
@@ -190,7 +205,7 @@ pub fn unusual(
     at: Timestamp,
     disclosure: &FirstDisclosure<'_>,
 ) -> Reasons {
-    let FirstDisclosure { record, marking, predecessor, .. } = *disclosure;
+    let FirstDisclosure { record, marking, before, .. } = *disclosure;
     let mut reasons = Reasons::NONE;
     let is_known = usual.is_known(at, limits.learning_days);
     let (today, busiest) = usual.counts(at);
@@ -210,8 +225,7 @@ pub fn unusual(
     if record.personal_data && is_personal {
         reasons = reasons.with(Unusual::PersonalData);
     }
-    let is_loosened = predecessor.is_some_and(|before| marking.is_looser_than(before));
-    if limits.loosened_marking && is_loosened {
+    if limits.loosened_marking && before.are_loosened_by(marking) {
         reasons = reasons.with(Unusual::LoosenedMarking);
     }
     let waits = match limits.learning {
@@ -253,15 +267,12 @@ mod tests {
         going: u64,
         at: Timestamp,
         record: &RecordFacts,
-        predecessor: Option<Tlp>,
+        before: &[Tlp],
     ) -> Reasons {
-        let (now, before) = (marking(record.tlp), predecessor.map(marking));
-        let disclosure = FirstDisclosure {
-            record,
-            marking: &now,
-            shown: ClassSet::CORE,
-            predecessor: before.as_ref(),
-        };
+        let markings = before.iter().copied().map(marking).collect();
+        let before = Predecessors { markings, are_more: false };
+        let (marking, shown) = (marking(record.tlp), ClassSet::CORE);
+        let disclosure = FirstDisclosure { record, marking: &marking, shown, before: &before };
         unusual(limits, usual, going, at, &disclosure)
     }
 
@@ -275,7 +286,7 @@ mod tests {
     }
 
     fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {
-        held(&learnt(), usual, going, at, record, None).to_string()
+        held(&learnt(), usual, going, at, record, &[]).to_string()
     }
 
     #[test]
@@ -335,7 +346,7 @@ mod tests {
         let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), usual(10, 50));
         let under = |personal_data, usual: &Usual| {
             let limits = BrakeLimits { personal_data, ..BrakeLimits::default() };
-            held(&limits, usual, 0, day(10), &victim, None).contains(Unusual::PersonalData)
+            held(&limits, usual, 0, day(10), &victim, &[]).contains(Unusual::PersonalData)
         };
         use PersonalDataRule::{Always, First, Off};
         assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
@@ -352,7 +363,7 @@ mod tests {
             for now in Tlp::ALL {
                 let record = facts(Kind::Note, false, now);
                 let limits = BrakeLimits::default();
-                let found = held(&limits, &Usual::default(), 0, day(0), &record, Some(before));
+                let found = held(&limits, &Usual::default(), 0, day(0), &record, &[before]);
                 let is_held = found.contains(Unusual::LoosenedMarking);
                 assert_eq!(is_held, now < before, "{before:?} {now:?}");
             }
@@ -360,11 +371,31 @@ mod tests {
     }
 
     #[test]
+    fn a_revision_may_be_looser_than_none_of_those_before_it_and_waits_where_some_were_not_seen() {
+        let of = |now, before: &[Tlp], are_more| {
+            let record = facts(Kind::Note, false, now);
+            let markings = before.iter().copied().map(marking).collect();
+            let before = Predecessors { markings, are_more };
+            let (marking, shown) = (marking(now), ClassSet::CORE);
+            let (record, before) = (&record, &before);
+            let disclosure = FirstDisclosure { record, marking: &marking, shown, before };
+            unusual(&learnt(), &Usual::default(), 0, day(0), &disclosure).to_string()
+        };
+        // The newest first: the last one is not held.
+        assert_eq!(of(Tlp::Clear, &[Tlp::Clear, Tlp::Green], false), "loosened-marking");
+        assert_eq!(of(Tlp::Green, &[Tlp::Red, Tlp::Green], false), "loosened-marking");
+        assert_eq!(of(Tlp::Green, &[Tlp::Clear, Tlp::Green], false), "");
+        assert_eq!(of(Tlp::Red, &[Tlp::Clear], true), "loosened-marking");
+        assert_eq!(of(Tlp::Clear, &[], false), "");
+    }
+
+    #[test]
     fn a_new_partner_waits_for_what_is_sensitive_and_gets_green_core_fields() {
         let limits = BrakeLimits::default();
         let (plain, green) = (facts(Kind::Indicator, false, Tlp::Green), marking(Tlp::Green));
         let of = |record: &RecordFacts, shown: ClassSet, usual: &Usual, at| {
-            let disclosure = FirstDisclosure { record, marking: &green, shown, predecessor: None };
+            let (marking, before) = (&green, &Predecessors::default());
+            let disclosure = FirstDisclosure { record, marking, shown, before };
             unusual(&limits, usual, 0, at, &disclosure).contains(Unusual::NewPartner)
         };
         let new = Usual::default();
@@ -386,10 +417,10 @@ mod tests {
             assert!(of(&plain, ClassSet::CORE.with(class), &new, day(0)), "{class:?}");
         }
         let all = BrakeLimits { learning: LearningRule::All, ..BrakeLimits::default() };
-        assert!(held(&all, &new, 0, day(0), &plain, None).contains(Unusual::NewPartner));
+        assert!(held(&all, &new, 0, day(0), &plain, &[]).contains(Unusual::NewPartner));
         let none = BrakeLimits { learning_days: 0, ..BrakeLimits::default() };
         for usual in [&new, &first] {
-            let found = held(&none, usual, 0, day(0), &sensitive[0], None);
+            let found = held(&none, usual, 0, day(0), &sensitive[0], &[]);
             assert!(!found.contains(Unusual::NewPartner), "there are no such days");
         }
     }
@@ -414,7 +445,7 @@ mod tests {
             ..BrakeLimits::default()
         };
         let record = facts(Kind::Subject, true, Tlp::Clear);
-        let found = held(&limits, &usual(10, 50), 1 << 40, day(10), &record, Some(Tlp::Red));
+        let found = held(&limits, &usual(10, 50), 1 << 40, day(10), &record, &[Tlp::Red]);
         assert_eq!(found, Reasons::NONE);
     }
 
@@ -432,7 +463,7 @@ mod tests {
         ) {
             let record = plain();
             let limits = BrakeLimits::default();
-            let of = |daily| held(&limits, &usual(10, daily), going, day(10), &record, None);
+            let of = |daily| held(&limits, &usual(10, daily), going, day(10), &record, &[]);
             if of(daily).is_empty() {
                 prop_assert!(of(daily + more).is_empty());
             }

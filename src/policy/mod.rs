@@ -54,8 +54,8 @@ pub use agreed::{adds_nothing, may_reveal, may_reveal_to_new, only_narrows};
 pub use agreement::{AgreementError, check_agreement};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
 pub use brake::{
-    BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Reasons, UnknownRule, Unusual,
-    unusual,
+    BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Predecessors, Reasons,
+    UnknownRule, Unusual, unusual,
 };
 pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
 pub use consents::{CONSENTS_MAX, Consents, if_consented};

@@ -10,15 +10,14 @@ use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
-use crate::policy::{BrakeLimits, FirstDisclosure, Reasons, Usual, unusual};
+use crate::policy::{BrakeLimits, FirstDisclosure, Predecessors, Reasons, Usual, unusual};
 use crate::record::kind::ClassSet;
-use crate::record::marking::Marking;
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
 use std::collections::{BTreeMap, HashMap};
 
-/// Revisions before one that are looked at to find the TLP label of the newest that was not held.
-const CHAIN_MAX: usize = 64;
+/// Held revisions before one whose markings are compared with its own; one with more of them waits too.
+const HELD_BEFORE_MAX: usize = 64;
 
 /// What is held in one step, and what the brake knows.
 #[derive(Debug, Default)]
@@ -72,14 +71,14 @@ impl Discloser {
             Some(HeldState::Released) => return Ok(self.goes()),
             None => {}
         }
-        let predecessor = self.marking_before(record)?;
+        let before = self.predecessors(record)?;
         let Brake { limits, usual, going, .. } = &self.brake;
         let (at, facts) = (self.moment.hour(), self.facts_of(&id, record.header()));
         let disclosure = FirstDisclosure {
             record: &facts,
             marking: &record.header().marking,
             shown: shown(record, open),
-            predecessor: predecessor.as_ref(),
+            before: &before,
         };
         let reasons = unusual(limits, usual, *going, at, &disclosure);
         if reasons.is_empty() {
@@ -111,19 +110,24 @@ impl Discloser {
         Ok(matches!(held, Some(HeldState::Waiting | HeldState::Refused)))
     }
 
-    /// The marking of the record that this one revises, if that is here. Revisions that wait or were
-    /// refused don't count: otherwise one more would go where they may not.
-    fn marking_before(&self, record: &Verified) -> Result<Option<Marking>, JournalError> {
-        let mut previous = record.header().previous;
-        for _ in 0..CHAIN_MAX {
-            let Some(id) = previous else { return Ok(None) };
-            let Some(before) = self.view.record(&id)? else { return Ok(None) };
+    /// The revisions before a record with which its marking is compared, as far as they are here: back to the
+    /// newest that is not held. What waits or was refused counts beside it: a revision that two persons have not
+    /// let go makes nothing usual, and is not to go under another marking.
+    fn predecessors(&self, record: &Verified) -> Result<Predecessors, JournalError> {
+        let (mut found, mut previous) = (Predecessors::default(), record.header().previous);
+        while let Some(id) = previous {
+            if found.markings.len() > HELD_BEFORE_MAX {
+                found.are_more = true;
+                break;
+            }
+            let Some(before) = self.view.record(&id)? else { break };
+            found.markings.push(before.header().marking.clone());
             if !self.is_held(&id)? {
-                return Ok(Some(before.header().marking.clone()));
+                break;
             }
             previous = before.header().previous;
         }
-        Ok(None)
+        Ok(found)
     }
 }
 

@@ -13,6 +13,8 @@ mod rescan;
 mod series;
 
 #[cfg(test)]
+mod brake_tests;
+#[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
 mod series_tests;

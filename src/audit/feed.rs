@@ -10,10 +10,10 @@ use crate::exchange::WHOLE_RECORD;
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
-use crate::policy::Sorts;
+use crate::policy::{GivenSorts, OriginatorNumber, Sorts};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 /// A feed as its entries add up to.
@@ -45,8 +45,12 @@ pub(super) struct Feed {
     disclosed_before: GivenSlots,
     /// Orders to erase that the feed has to carry on, by the entry with the erasure.
     owed: BTreeMap<(u64, RowNumber), SlotMask>,
-    /// What sorts of records were disclosed to the partner.
-    sorts: Sorts,
+    /// Records of which something was disclosed to the partner for the first time, by originator.
+    originators: BTreeMap<OriginatorNumber, u64>,
+    /// The originators of such records since the last published head.
+    counted: BTreeSet<OriginatorNumber>,
+    /// The sorts of such records, in the feeds before too.
+    sorts: GivenSorts,
     rescan: Rescan,
     /// The refusals of the partner.
     pub(super) refused: Refused,
@@ -168,13 +172,14 @@ impl Feed {
     }
 
     /// Takes the next entry; `policy` is what is in force at this point. Gives the record
-    /// that it is about, and its time.
+    /// that it is about, and its time. `originator` is that of the record.
     pub(super) fn push(
         &mut self,
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
         policy: &InForce,
+        originator: OriginatorNumber,
     ) -> Result<(RowNumber, Timestamp), Fault> {
         let id = RecordId::try_from(&entry.record_id[..])
             .map_err(|error| Fault::new(Check::FeedEntry, "a record id", error))?;
@@ -219,13 +224,17 @@ impl Feed {
             let expected = "a record not taken back in this feed before";
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
+        if action == FeedAction::Disclose && !self.was_given(row_number) {
+            let sorts = Sorts::of(row.kind, policy.facts.of(row.facts).personal_data);
+            self.sorts = self.sorts.and(GivenSorts::of(originator, sorts));
+            *self.originators.entry(originator).or_default() += 1;
+            self.counted.insert(originator);
+        }
         if matches!(action, FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw) {
             self.disclosed.add(row_number, SlotMask::from_bits(entry.open_slots));
         }
         if shows_anew {
             self.records += 1;
-            let personal_data = policy.facts.of(row.facts).personal_data;
-            self.sorts = self.sorts.and(Sorts::of(row.kind, personal_data));
             self.retracted.remove(row_number);
         } else if action == FeedAction::Retract && entry.open_slots == WHOLE_RECORD.bits() {
             self.retracted.insert(row_number);
@@ -279,12 +288,7 @@ impl Feed {
             let expected = format!("{} records disclosed", self.records);
             return Err(Fault::new(Check::FeedTotals, expected, published.records_disclosed));
         }
-        let (kinds, personal_data) = (published.kinds_disclosed, published.personal_data_disclosed);
-        if (Sorts { kinds, personal_data }) != self.sorts {
-            let expected = format!("{:?} disclosed", self.sorts);
-            let found = format!("{:?}", Sorts { kinds, personal_data });
-            return Err(Fault::new(Check::FeedTotals, expected, found));
-        }
+        self.check_originators(published)?;
         if published.fields_withheld < self.withheld {
             let expected = format!("at least {} fields withheld", self.withheld);
             return Err(Fault::new(Check::FeedTotals, expected, published.fields_withheld));
@@ -300,6 +304,29 @@ impl Feed {
         if self.published != head.size || self.heads.is_empty() {
             self.published = head.size;
             self.heads.push_back((head, at));
+        }
+        Ok(())
+    }
+
+    /// Checks what is counted of each originator: the release brake holds records by it.
+    fn check_originators(&mut self, published: &pb::FeedPublished) -> Result<(), Fault> {
+        let sorts = |kinds, personal_data| Sorts { kinds, personal_data };
+        let found = GivenSorts {
+            own: sorts(published.kinds_disclosed, published.personal_data_disclosed),
+            passed_on: sorts(published.kinds_passed_on, published.personal_data_passed_on),
+        };
+        if found != self.sorts {
+            let expected = format!("{:?} disclosed", self.sorts);
+            return Err(Fault::new(Check::FeedTotals, expected, format!("{found:?}")));
+        }
+        let counted = std::mem::take(&mut self.counted).into_iter().map(|originator| {
+            let records = self.originators.get(&originator).copied().unwrap_or_default();
+            pb::OriginatorTotal { originator: originator.get().into(), records }
+        });
+        let counted: Vec<_> = counted.collect();
+        if published.originators != counted {
+            let expected = format!("records disclosed of {}", totals(&counted));
+            return Err(Fault::new(Check::FeedTotals, expected, totals(&published.originators)));
         }
         Ok(())
     }
@@ -407,6 +434,18 @@ impl Feed {
         }
         let expected = format!("statements of exceptions up to {}", self.receipted);
         Err(Fault::new(Check::Receipt, expected, format!("up to {}", self.accounted)))
+    }
+}
+
+/// Totals of originators for people.
+fn totals(totals: &[pb::OriginatorTotal]) -> String {
+    let total = |of: &pb::OriginatorTotal| match of.originator {
+        0 => format!("the agency itself: {}", of.records),
+        number => format!("partner {number}: {}", of.records),
+    };
+    match totals {
+        [] => "nobody".to_owned(),
+        totals => totals.iter().map(total).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -250,7 +250,8 @@ impl Audit {
                     return Ok(());
                 }
                 self.check_released(number, &entry)?;
-                self.partners.disclose(number, leaf, &entry, &self.holdings, &mut self.policy)?;
+                let (own, policy) = (self.agency.as_ref(), &mut self.policy);
+                self.partners.disclose(number, leaf, &entry, &self.holdings, (own, policy))?;
                 self.check_duty(number, &entry)?;
                 self.enter(number, &entry);
                 Ok(())

@@ -11,11 +11,12 @@ use super::policy::InForce;
 use super::received::Arriving;
 use super::report::Remark;
 use super::times::SignedTimes;
-use crate::ident::{AgencyName, FEEDS_MAX, Generation, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, FEEDS_MAX, Generation, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;
 use crate::policy::{
-    Bundle, PartnerFacts, adds_nothing, facts_hash, may_reveal, may_reveal_to_new, only_narrows,
+    Bundle, OriginatorNumber, PartnerFacts, adds_nothing, facts_hash, may_reveal,
+    may_reveal_to_new, only_narrows,
 };
 use crate::record::slots::SlotMask;
 use std::collections::{BTreeMap, HashMap};
@@ -361,10 +362,16 @@ impl Partners {
         leaf: TreeHash,
         entry: &pb::FeedEntry,
         holdings: &Holdings,
-        policy: &mut InForce,
+        (own, policy): (Option<&AgencyName>, &mut InForce),
     ) -> Result<(), Fault> {
         let unknown = || stranger(&format!("number {feed}"));
         let agency = self.partner_of(feed).cloned().ok_or_else(unknown)?;
+        let originator = match originator_of(entry, holdings, policy) {
+            Some(name) if own == Some(name) => OriginatorNumber::OWN,
+            name => name
+                .and_then(|name| self.number(name))
+                .map_or(OriginatorNumber::UNKNOWN, OriginatorNumber::numbered),
+        };
         let partner = self.partners.get_mut(&agency).ok_or_else(unknown)?;
         let number = partner.number;
         if self.grown.last() != Some(&agency) {
@@ -375,7 +382,7 @@ impl Partners {
             pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
         );
         partner.while_inactive += u64::from(shows && !partner.is_active);
-        let (row, at) = partner.feed.push(leaf, entry, holdings, policy)?;
+        let (row, at) = partner.feed.push(leaf, entry, holdings, policy, originator)?;
         if shows {
             policy.decide((number, &partner.facts), row, holdings, entry, at)?;
         }
@@ -522,6 +529,17 @@ fn right_edge(size: TreeSize, bytes: &[u8]) -> Option<Frontier> {
     let (hashes, rest) = bytes.as_chunks::<{ TreeHash::BYTES }>();
     let hashes = hashes.iter().copied().map(TreeHash::from_bytes).collect();
     rest.is_empty().then(|| Frontier::from_hashes(size, hashes).ok()).flatten()
+}
+
+/// Returns the originator of the record that an entry of a feed is about, if the record was accepted.
+fn originator_of<'a>(
+    entry: &pb::FeedEntry,
+    holdings: &Holdings,
+    policy: &'a InForce,
+) -> Option<&'a AgencyName> {
+    let id = RecordId::try_from(&entry.record_id[..]).ok()?;
+    let (_, row) = holdings.find(&id)?;
+    Some(&policy.facts.of(row.facts).originator)
 }
 
 fn stranger(name: &str) -> Fault {

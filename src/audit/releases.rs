@@ -7,7 +7,7 @@ use super::holdings::RowNumber;
 use super::ledger::Audit;
 use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
 use crate::pb::{self, act::Act};
-use crate::policy::Reasons;
+use crate::policy::{Reasons, Unusual};
 use std::collections::{BTreeMap, HashMap};
 
 /// Records of one entry at the most, and entries of one decision.
@@ -52,9 +52,9 @@ impl Audit {
         self.partners.known(&held.partner)?;
         let agency: AgencyName =
             held.partner.parse().map_err(|error| fault("the name of a partner", error))?;
-        if Reasons::from_bits(held.rules).is_none() {
+        let Some(reasons) = Reasons::from_bits(held.rules) else {
             return Err(fault("rules of the release brake", format!("{:#x}", held.rules)));
-        }
+        };
         if !(1..=HELD_RECORDS_MAX).contains(&held.record_ids.len()) {
             let expected = format!("1 to {HELD_RECORDS_MAX} records");
             return Err(fault(expected, held.record_ids.len()));
@@ -66,9 +66,15 @@ impl Audit {
         let mut records = Vec::with_capacity(held.record_ids.len());
         for id in &held.record_ids {
             let id = RecordId::try_from(&id[..]).map_err(|error| fault("a record id", error))?;
-            let Some((row, _)) = self.holdings.find(&id) else {
+            let Some((row, of)) = self.holdings.find(&id) else {
                 return Err(fault("a record accepted before", format!("record {id}")));
             };
+            let originator = &self.policy.facts.of(of.facts).originator;
+            let is_passed_on = self.agency.as_ref() != Some(originator);
+            if is_passed_on != reasons.contains(Unusual::PassedOn) {
+                let expected = "own records, or those of others under the rule passed-on";
+                return Err(fault(expected, format!("record {id} of {originator} for {reasons}")));
+            }
             let barred = self.releases.barred.entry(agency.clone()).or_default();
             if barred.insert(row, false).is_some() {
                 return Err(fault("a record that is not held yet", format!("record {id}")));

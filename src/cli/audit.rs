@@ -347,4 +347,6 @@ pub(super) mod succession_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod totals_tests;
+#[cfg(test)]
 mod witness_tests;

@@ -88,7 +88,7 @@ fn with_duties(journal: &Journal) -> RecordId {
             entry(FeedAction::Retract, VALUE),
             pb::FeedEntry { order: Some((&order).into()), ..ordered },
         ];
-        tx.publish(&partner(), &entries, None, Progress::default(), 0)
+        tx.publish(&partner(), &entries, Progress::default(), 0)
     });
     id
 }

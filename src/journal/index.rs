@@ -17,7 +17,7 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, Position, Table};
 
 /// Version of the keys and values below; another version on the disk is rebuilt.
-pub const INDEX_FORMAT: u32 = 6;
+pub const INDEX_FORMAT: u32 = 7;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

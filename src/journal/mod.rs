@@ -35,6 +35,7 @@ mod state_keys;
 mod tag;
 mod touched;
 pub mod transaction;
+mod usual_rows;
 pub mod versions;
 pub mod view;
 pub mod waiting;

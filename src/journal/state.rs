@@ -10,16 +10,17 @@ use super::open_act::OpenAct;
 use super::progress::{Progress, Rescan};
 use super::refusals::has_refusals;
 use super::state_keys::{
-    COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, usual_key,
-    version_key, witnessing_key,
+    COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, version_key,
+    witnessing_key,
 };
+use super::usual_rows::{self, UsualRows};
 use super::witnessing::Witnessing;
 use crate::exchange::Offering;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Sorts, Usual};
+use crate::policy::{OriginatorNumber, Usual};
 use crate::store::{Change, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ pub struct PartnerRecord {
     /// Our feed to it.
     pub published: Published,
     /// What it normally gets, for the release brake.
-    pub usual: Usual,
+    pub usual: Arc<Usual>,
     /// Its feed to us.
     pub received: Received,
     /// Entries of our feed that it gave receipts for.
@@ -197,6 +198,17 @@ impl State {
         PolicyVersion::new(self.policy.as_ref().map_or(0, |policy| policy.version))
     }
 
+    /// The number under which records of an originator are counted.
+    pub fn originator(&self, originator: &AgencyName) -> OriginatorNumber {
+        if self.card.as_ref().is_some_and(|card| card.card().agency == *originator) {
+            return OriginatorNumber::OWN;
+        }
+        let partner = self.partners.get(originator);
+        partner.map_or(OriginatorNumber::UNKNOWN, |partner| {
+            OriginatorNumber::numbered(partner.number.0)
+        })
+    }
+
     /// The number of the partner that an entry names.
     pub fn number_of(&self, index: u64, name: &str) -> Result<PartnerNumber, JournalError> {
         let partner = name.parse::<AgencyName>().ok();
@@ -288,9 +300,7 @@ impl State {
             Event::FeedPublished(published) => {
                 let size = note_size(&published.note).map_err(broken)?;
                 let partner = self.partner(index, &published.partner)?;
-                let (kinds, personal_data) =
-                    (published.kinds_disclosed, published.personal_data_disclosed);
-                partner.usual.note(at, published.records_disclosed, Sorts { kinds, personal_data });
+                usual_rows::note(Arc::make_mut(&mut partner.usual), at, published);
                 partner.published = Published {
                     size,
                     note: published.note.clone(),
@@ -384,7 +394,7 @@ impl State {
         for partner in self.partners.values_mut() {
             partner.feed = FeedNumber::of(partner.number, generation);
             partner.published = Published::default();
-            partner.usual.begin_anew();
+            Arc::make_mut(&mut partner.usual).begin_anew();
             partner.receipted = 0;
             partner.receipt_note = Bytes::new();
             partner.exceptions = 0;
@@ -487,7 +497,7 @@ impl State {
             state: pb::PartnerState::Unspecified,
             facts: pb::PartnerFacts::default(),
             published: Published::default(),
-            usual: Usual::default(),
+            usual: Arc::default(),
             received: Received::default(),
             receipted: 0,
             receipt_note: Bytes::new(),
@@ -572,10 +582,10 @@ impl State {
         if let Event::FeedPublished(published) = event {
             let agency = published.partner.parse::<AgencyName>().ok();
             let partner = agency.and_then(|agency| self.partners.get(&agency));
-            changes.extend(partner.map(|partner| {
-                let value = [&index.to_be_bytes()[..], &partner.usual.encode()].concat();
-                Change::put(Table::Meta, usual_key(partner.number), value)
-            }));
+            if let Some(partner) = partner {
+                let of = (partner.number, partner.feed, &*partner.usual);
+                usual_rows::put(of, index, published, changes);
+            }
         }
         // The last receipt with a refusal is kept beside the last of all, and is read before it.
         if let Event::ReceiptReceived(receipt) = event
@@ -622,7 +632,7 @@ impl State {
         pairs: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), crate::store::StoreError>>,
     ) -> Result<Self, JournalError> {
         let mut state = Self::default();
-        let (mut entries, mut usual) = (Vec::new(), BTreeMap::new());
+        let (mut entries, mut usual) = (Vec::new(), UsualRows::default());
         for pair in pairs {
             let (key, value) = pair?;
             let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };
@@ -630,8 +640,8 @@ impl State {
                 state.records = u64::from_be_bytes(*head);
                 state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
                 state.substance = counted_entries(&value).unwrap_or_default();
-            } else if let Some(number) = key.strip_prefix(b"u/") {
-                usual.insert(number.to_vec(), Usual::decode(rest).ok_or_else(unusual)?);
+            } else if usual.take(&key, rest)? {
+                continue;
             } else if key == b"policy"
                 || key == b"card"
                 || key == b"clock"
@@ -652,19 +662,10 @@ impl State {
         }
         // What the last entries alone left of it is less than was kept.
         for partner in state.partners.values_mut() {
-            let kept = usual.remove(&partner.number.get().to_be_bytes()[..]);
-            partner.usual = kept.unwrap_or_default();
-            if partner.published.note.is_empty() {
-                // It was kept with an entry of a feed that was succeeded.
-                partner.usual.begin_anew();
-            }
+            partner.usual = Arc::new(usual.usual(partner.number, partner.feed));
         }
         Ok(state)
     }
-}
-
-fn unusual() -> JournalError {
-    JournalError::Index("what is kept of a partner's normal has another form".to_owned())
 }
 
 fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalError> {

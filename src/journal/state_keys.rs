@@ -11,11 +11,6 @@ pub(super) fn counted_entries(value: &[u8]) -> Option<u64> {
     last.try_into().ok().map(|last| u64::from_be_bytes(last).saturating_add(1))
 }
 
-/// The key of the normal of a partner.
-pub(super) fn usual_key(number: PartnerNumber) -> Vec<u8> {
-    [&b"u/"[..], &number.get().to_be_bytes()].concat()
-}
-
 /// The beginning of the keys of a partner's cards, or of this agency's own; their serials follow.
 pub(super) fn cards_key(number: Option<PartnerNumber>) -> Vec<u8> {
     let mut key = b"cards/".to_vec();

@@ -22,14 +22,14 @@ use crate::exchange::{FeedAction, Given};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::Sorts;
+use crate::policy::{NewRecords, Sorts};
 use crate::record::draft::{self, SeriesSecret};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{Batch, Change, Position};
 use bytes::Bytes;
 use prost::Message as _;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Bytes of received feed entries in one journal entry: its own 65,535 without name, index and time.
@@ -437,44 +437,60 @@ impl Transaction<'_> {
     }
 
     /// Adds entries to the feed to a partner and publishes its new head, with how far the feed
-    /// came. `before` is what was disclosed of each record, if the caller knows it for sure.
+    /// came.
     pub fn publish(
         &mut self,
         agency: &AgencyName,
         entries: &[pb::FeedEntry],
-        before: Option<&[Option<Disclosure>]>,
         progress: Progress,
         withheld: u64,
     ) -> Result<(), JournalError> {
-        let sorts = self.sorts_of(entries)?;
-        self.publish_sorted(agency, entries, before, progress, (withheld, sorts))
+        let new = self.new_records(agency, entries)?;
+        self.publish_counted(agency, entries, None, progress, (withheld, &new))
     }
 
-    /// What sorts of records entries disclose to a partner that has nothing of them.
-    fn sorts_of(&self, entries: &[pb::FeedEntry]) -> Result<Sorts, JournalError> {
-        let mut sorts = Sorts::default();
-        for entry in entries.iter().filter(|entry| begins(entry)) {
-            if let Some(record) = self.record(&entry::record_id(&entry.record_id)?)? {
+    /// The records that entries disclose to a partner that was never given anything of them.
+    fn new_records(
+        &self,
+        agency: &AgencyName,
+        entries: &[pb::FeedEntry],
+    ) -> Result<NewRecords, JournalError> {
+        let (mut new, mut seen) = (NewRecords::default(), HashSet::new());
+        let Some(partner) = self.state.partners.get(agency) else { return Ok(new) };
+        let discloses = |entry: &&pb::FeedEntry| entry.action() == pb::FeedAction::Disclose;
+        for entry in entries.iter().filter(discloses) {
+            let id = entry::record_id(&entry.record_id)?;
+            let is_given = !seen.insert(id)
+                || self.disclosure(partner.feed, &id)?.is_some()
+                || self.view.disclosed_before(partner.number, &id)?.is_some();
+            if let Some(record) = self.record(&id)?.filter(|_| !is_given) {
                 let header = record.header();
-                sorts = sorts.and(Sorts::of(header.kind, header.is_personal_data()));
+                let sorts = Sorts::of(header.kind, header.is_personal_data());
+                new.add(self.state.originator(&header.originator), sorts);
             }
         }
-        Ok(sorts)
+        Ok(new)
     }
 
-    /// The same for a caller who knows the sorts of the records that are disclosed.
-    pub fn publish_sorted(
+    /// The same for a caller who counted the records that are disclosed for the first time. `before` is what was
+    /// disclosed of each record, if the caller knows it for sure.
+    pub fn publish_counted(
         &mut self,
         agency: &AgencyName,
         entries: &[pb::FeedEntry],
         before: Option<&[Option<Disclosure>]>,
         progress: Progress,
-        (withheld, sorts): (u64, Sorts),
+        (withheld, new): (u64, &NewRecords),
     ) -> Result<(), JournalError> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
         let (number, published) = (partner.feed, partner.published.clone());
         self.group.note_feed(number);
-        let sorts = partner.usual.sorts.and(sorts);
+        let sorts = partner.usual.sorts.and(new.sorts);
+        let originators = new.counts.iter().map(|(originator, count)| pb::OriginatorTotal {
+            originator: originator.get().into(),
+            records: partner.usual.in_feed(*originator) + count,
+        });
+        let originators = originators.collect();
         let mut size = published.size;
         let mut disclosed = published.records_disclosed;
         let mut frontier = match self.group.feeds.get(&number) {
@@ -520,8 +536,11 @@ impl Transaction<'_> {
             policy_version: self.state.policy_version().get(),
             records_disclosed: disclosed,
             fields_withheld: published.fields_withheld + withheld,
-            kinds_disclosed: sorts.kinds,
-            personal_data_disclosed: sorts.personal_data,
+            kinds_disclosed: sorts.own.kinds,
+            personal_data_disclosed: sorts.own.personal_data,
+            kinds_passed_on: sorts.passed_on.kinds,
+            personal_data_passed_on: sorts.passed_on.personal_data,
+            originators,
         }))?;
         self.group.changes.push(index::put_head(number, size, journal_index));
         Ok(())

@@ -65,14 +65,15 @@ pub struct Release {
     pub learning_days: u32,
     /// Hold in those days: off; sensitive: more than core fields up to TLP:GREEN; all.
     pub learning: LearningRule,
-    /// Records that may go to a partner on one day (UTC) whatever it normally gets.
+    /// Records of one originator that may go to a partner on one day (UTC) whatever it normally gets.
     pub volume_floor: u64,
     /// Beyond the floor, as many times the busiest of the last 28 days may go on one day.
     pub volume_factor: u32,
-    /// Hold records of a kind that the partner was never given.
+    /// Hold own records of a kind that the partner was never given, and those of a kind that was never passed
+    /// on to it.
     pub new_kind: bool,
     /// Hold records that are marked as personal data: off; first: to a partner that was never given
-    /// any; always.
+    /// any of this agency, or of others; always.
     pub personal_data: PersonalDataRule,
     /// Hold records that revise one under a stricter marking: TLP, PAP, release list, circles, originator
     /// control, limits on use, personal data, jurisdictions, expiry, retention, caveat.

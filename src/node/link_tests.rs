@@ -72,7 +72,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
     };
     let publish = node.ledger.commit(move |tx| {
         tx.append(added())?;
-        tx.publish(&partner(), &[entry], None, Progress::default(), 0)
+        tx.publish(&partner(), &[entry], Progress::default(), 0)
     });
     publish.await.unwrap();
     let note = node.view().snapshot().state.partners[&partner()].published.note.clone();

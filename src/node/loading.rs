@@ -174,7 +174,7 @@ mod tests {
 
     fn publish(store: &Store, entries: Vec<pb::FeedEntry>) {
         let progress = store.written();
-        store.commit(move |tx| tx.publish(&partner(), &entries, None, progress, 0));
+        store.commit(move |tx| tx.publish(&partner(), &entries, progress, 0));
     }
 
     /// Entries of each batch from an index on.

@@ -5,7 +5,7 @@
 //! until then nothing is unusual beside it, and what is sensitive waits for a person in any case.
 
 use super::RecordFacts;
-use super::usual::{Sorts, Usual};
+use super::usual::{OriginatorNumber, Sorts, Usual};
 use crate::ident::Timestamp;
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::{Marking, Tlp};
@@ -16,9 +16,9 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Unusual {
-    /// Far more on one day than this partner normally gets.
+    /// Far more records of one originator on one day than this partner normally gets of it.
     Volume = 1,
-    /// A kind of record that this partner was never given.
+    /// A kind of record that this partner was never given: of this agency, or of any other.
     NewKind = 2,
     /// Personal data.
     PersonalData = 3,
@@ -26,18 +26,27 @@ pub enum Unusual {
     LoosenedMarking = 4,
     /// The partner is new and the record is sensitive.
     NewPartner = 5,
+    /// Beside another rule: the record is of another agency. So own records are released and refused apart.
+    PassedOn = 6,
 }
 
 /// The text names no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no rule; rules are volume, new-kind, personal-data, loosened-marking and new-partner"
+    "{0:?} is no rule; rules are volume, new-kind, personal-data, loosened-marking and new-partner, and \
+     passed-on beside one of them"
 )]
 pub struct UnknownRule(String);
 
 impl Unusual {
-    pub const ALL: [Self; 5] =
-        [Self::Volume, Self::NewKind, Self::PersonalData, Self::LoosenedMarking, Self::NewPartner];
+    pub const ALL: [Self; 6] = [
+        Self::Volume,
+        Self::NewKind,
+        Self::PersonalData,
+        Self::LoosenedMarking,
+        Self::NewPartner,
+        Self::PassedOn,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,6 +55,7 @@ impl Unusual {
             Self::PersonalData => "personal-data",
             Self::LoosenedMarking => "loosened-marking",
             Self::NewPartner => "new-partner",
+            Self::PassedOn => "passed-on",
         }
     }
 }
@@ -65,15 +75,17 @@ pub struct Reasons(u32);
 
 impl Reasons {
     pub const NONE: Self = Self(0);
-    const KNOWN: u32 = 0b11_1110;
+    const KNOWN: u32 = 0b111_1110;
+    const PASSED_ON: u32 = 1 << Unusual::PassedOn as u8;
 
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// `None` if a bit stands for no rule, or no bit is set.
+    /// `None` if a bit stands for no rule, or none is set that holds a record by itself.
     pub const fn from_bits(bits: u32) -> Option<Self> {
-        if bits == 0 || bits & !Self::KNOWN != 0 { None } else { Some(Self(bits)) }
+        let holds = bits & !Self::PASSED_ON != 0;
+        if holds && bits & !Self::KNOWN == 0 { Some(Self(bits)) } else { None }
     }
 
     #[must_use]
@@ -134,7 +146,7 @@ pub struct BrakeLimits {
     /// unusual only beside a normal is not held until then, and `learning` holds.
     pub learning_days: u32,
     pub learning: LearningRule,
-    /// Records that may go to a partner on one day (UTC) whatever its normal is.
+    /// Records of one originator that may go to a partner on one day (UTC) whatever its normal is.
     pub volume_floor: u64,
     /// As many times the busiest of the last 28 days may go on one day.
     pub volume_factor: u32,
@@ -178,6 +190,7 @@ impl Predecessors {
 pub struct FirstDisclosure<'a> {
     pub record: &'a RecordFacts,
     pub marking: &'a Marking,
+    pub originator: OriginatorNumber,
     /// Classes of the fields that would be shown and are not empty.
     pub shown: ClassSet,
     pub before: &'a Predecessors,
@@ -196,8 +209,8 @@ impl FirstDisclosure<'_> {
     }
 }
 
-/// Why a record's first disclosure to a partner is to wait for a person; none: it may go. `going` are
-/// the records that are about to go to it beside what [`Usual`] counts.
+/// Returns why a record's first disclosure to a partner is to wait for a person; none: it may go. `going` are
+/// the records of its originator that are about to go to it beside what [`Usual`] counts.
 pub fn unusual(
     limits: &BrakeLimits,
     usual: &Usual,
@@ -205,21 +218,22 @@ pub fn unusual(
     at: Timestamp,
     disclosure: &FirstDisclosure<'_>,
 ) -> Reasons {
-    let FirstDisclosure { record, marking, before, .. } = *disclosure;
+    let FirstDisclosure { record, marking, originator, before, .. } = *disclosure;
     let mut reasons = Reasons::NONE;
     let is_known = usual.is_known(at, limits.learning_days);
-    let (today, busiest) = usual.counts(at);
+    let given = usual.sorts.for_originator(originator);
+    let (today, busiest) = usual.counts(originator, at);
     let most = limits.volume_floor.max(busiest.saturating_mul(limits.volume_factor.into()));
     if is_known && today.saturating_add(going) >= most {
         reasons = reasons.with(Unusual::Volume);
     }
     let sorts = Sorts::of(record.kind, record.personal_data);
-    if limits.new_kind && is_known && usual.sorts.kinds & sorts.kinds == 0 {
+    if limits.new_kind && is_known && given.kinds & sorts.kinds == 0 {
         reasons = reasons.with(Unusual::NewKind);
     }
     let is_personal = match limits.personal_data {
         PersonalDataRule::Off => false,
-        PersonalDataRule::First => is_known && !usual.sorts.personal_data,
+        PersonalDataRule::First => is_known && !given.personal_data,
         PersonalDataRule::Always => true,
     };
     if record.personal_data && is_personal {
@@ -236,16 +250,24 @@ pub fn unusual(
     if waits && usual.learning(limits, at).is_some() {
         reasons = reasons.with(Unusual::NewPartner);
     }
+    if originator != OriginatorNumber::OWN && !reasons.is_empty() {
+        reasons = reasons.with(Unusual::PassedOn);
+    }
     reasons
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
-    use super::super::usual::tests::{day, usual};
+    use super::super::usual::GivenSorts;
+    use super::super::usual::tests::{day, note, usual_of};
     use super::*;
     use crate::record::kind::Kind;
     use proptest::prelude::*;
+
+    const OWN: OriginatorNumber = OriginatorNumber::OWN;
+    const OTHER: OriginatorNumber = OriginatorNumber::numbered(7);
+    const THIRD: OriginatorNumber = OriginatorNumber::numbered(8);
 
     fn facts(kind: Kind, personal_data: bool, tlp: Tlp) -> RecordFacts {
         RecordFacts { kind, personal_data, tlp, caveat: false, ..fixtures::record() }
@@ -260,7 +282,7 @@ mod tests {
         Marking { tlp, ..wire.try_into().unwrap() }
     }
 
-    /// Returns the reasons to hold a record that shows core fields alone.
+    /// Returns the reasons to hold an own record that shows core fields alone.
     fn held(
         limits: &BrakeLimits,
         usual: &Usual,
@@ -271,8 +293,21 @@ mod tests {
     ) -> Reasons {
         let markings = before.iter().copied().map(marking).collect();
         let before = Predecessors { markings, are_more: false };
-        let (marking, shown) = (marking(record.tlp), ClassSet::CORE);
-        let disclosure = FirstDisclosure { record, marking: &marking, shown, before: &before };
+        held_of(OWN, limits, usual, going, at, record, &before)
+    }
+
+    fn held_of(
+        originator: OriginatorNumber,
+        limits: &BrakeLimits,
+        usual: &Usual,
+        going: u64,
+        at: Timestamp,
+        record: &RecordFacts,
+        before: &Predecessors,
+    ) -> Reasons {
+        let marking = marking(record.tlp);
+        let shown = ClassSet::CORE;
+        let disclosure = FirstDisclosure { record, marking: &marking, originator, shown, before };
         unusual(limits, usual, going, at, &disclosure)
     }
 
@@ -285,14 +320,29 @@ mod tests {
         facts(Kind::TakedownResult, false, Tlp::Green)
     }
 
+    /// A partner that got so many plain own records on each of so many days.
+    fn usual(days: i64, daily: u64) -> Usual {
+        usual_of(OWN, days, daily)
+    }
+
     fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {
         held(&learnt(), usual, going, at, record, &[]).to_string()
     }
 
+    fn reasons_of(
+        originator: OriginatorNumber,
+        usual: &Usual,
+        going: u64,
+        record: &RecordFacts,
+    ) -> String {
+        let before = Predecessors::default();
+        held_of(originator, &learnt(), usual, going, day(10), record, &before).to_string()
+    }
+
     #[test]
     fn reasons_are_the_bits_of_their_rules_and_no_others() {
-        for bits in (0..128).chain([u32::MAX, 1 << 31 | 0b10]) {
-            let known = bits != 0 && (bits | 0b11_1110) == 0b11_1110;
+        for bits in (0..256).chain([u32::MAX, 1 << 31 | 0b10]) {
+            let known = ![0, 1 << 6].contains(&bits) && (bits | 0b111_1110) == 0b111_1110;
             assert_eq!(Reasons::from_bits(bits).map(Reasons::bits), known.then_some(bits));
         }
         assert!(Reasons::NONE.is_empty());
@@ -327,7 +377,7 @@ mod tests {
         assert_eq!(reasons(&vendor, 10_000, day(29), &plain()), "volume", "that was long ago");
         // Four weeks later to the day it still counts, also when more went meanwhile.
         let mut again = vendor;
-        again.note(day(28), 66_001, Sorts::default());
+        note(&mut again, day(28), (OWN, 66_001), Sorts::default());
         assert_eq!(reasons(&again, 659_998, day(28), &plain()), "");
         assert_eq!(reasons(&again, 659_999, day(28), &plain()), "volume");
     }
@@ -335,10 +385,41 @@ mod tests {
     #[test]
     fn what_went_today_counts_and_what_goes_now() {
         let mut today = usual(10, 50);
-        today.note(day(10), 500 + 9_000, Sorts::default());
+        note(&mut today, day(10), (OWN, 500 + 9_000), Sorts::default());
         assert_eq!(reasons(&today, 999, day(10), &plain()), "");
         assert_eq!(reasons(&today, 1_000, day(10), &plain()), "volume");
         assert_eq!(reasons(&today, 1_000, day(11), &plain()), "", "tomorrow it is the normal");
+    }
+
+    #[test]
+    fn a_flood_of_one_originator_neither_takes_the_room_of_another_nor_becomes_its_normal() {
+        let mut flooded = usual(10, 50);
+        let plain = plain();
+        note(&mut flooded, day(9), (OTHER, 90_000), Sorts::of(Kind::TakedownResult, false));
+        note(&mut flooded, day(10), (OTHER, 990_000), Sorts::default());
+        assert_eq!(reasons_of(OTHER, &flooded, 0, &plain), "volume+passed-on");
+        for (apart, held) in [(OWN, "volume"), (THIRD, "volume+passed-on")] {
+            assert_eq!(reasons_of(apart, &flooded, 9_999, &plain), "", "{apart:?}");
+            assert_eq!(reasons_of(apart, &flooded, 10_000, &plain), held);
+        }
+        // Nor do own records make those of others usual.
+        let vendor = usual(10, 66_000);
+        assert_eq!(reasons_of(OWN, &vendor, 600_000, &plain), "");
+        assert_eq!(reasons_of(OTHER, &vendor, 0, &plain), "new-kind+passed-on");
+        let both = "volume+new-kind+passed-on";
+        assert_eq!(reasons_of(OTHER, &vendor, 10_000, &plain), both);
+    }
+
+    #[test]
+    fn kinds_and_personal_data_of_others_do_not_make_own_ones_usual() {
+        let victim = facts(Kind::Subject, true, Tlp::Green);
+        let mut known = usual(10, 50);
+        note(&mut known, day(9), (OTHER, 1), Sorts::of(Kind::Subject, true));
+        assert_eq!(reasons_of(OWN, &known, 0, &victim), "new-kind+personal-data");
+        assert_eq!(reasons_of(THIRD, &known, 0, &victim), "", "a person looked at passing it on");
+        let own = GivenSorts::of(OWN, Sorts::of(Kind::Subject, true));
+        known.note(day(9), [], own);
+        assert_eq!(reasons_of(OWN, &known, 0, &victim), "");
     }
 
     #[test]
@@ -351,7 +432,7 @@ mod tests {
         use PersonalDataRule::{Always, First, Off};
         assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
         let mut used = known.clone();
-        used.note(day(9), 501, Sorts::of(Kind::Subject, true));
+        note(&mut used, day(9), (OWN, 501), Sorts::of(Kind::Subject, true));
         assert_eq!([Off, First, Always].map(|rule| under(rule, &used)), [false, false, true]);
         let fresh = Usual::default();
         assert_eq!([Off, First, Always].map(|rule| under(rule, &fresh)), [false, false, true]);
@@ -375,11 +456,8 @@ mod tests {
         let of = |now, before: &[Tlp], are_more| {
             let record = facts(Kind::Note, false, now);
             let markings = before.iter().copied().map(marking).collect();
-            let before = Predecessors { markings, are_more };
-            let (marking, shown) = (marking(now), ClassSet::CORE);
-            let (record, before) = (&record, &before);
-            let disclosure = FirstDisclosure { record, marking: &marking, shown, before };
-            unusual(&learnt(), &Usual::default(), 0, day(0), &disclosure).to_string()
+            let (limits, before) = (learnt(), Predecessors { markings, are_more });
+            held_of(OWN, &limits, &Usual::default(), 0, day(0), &record, &before).to_string()
         };
         // The newest first: the last one is not held.
         assert_eq!(of(Tlp::Clear, &[Tlp::Clear, Tlp::Green], false), "loosened-marking");
@@ -394,8 +472,8 @@ mod tests {
         let limits = BrakeLimits::default();
         let (plain, green) = (facts(Kind::Indicator, false, Tlp::Green), marking(Tlp::Green));
         let of = |record: &RecordFacts, shown: ClassSet, usual: &Usual, at| {
-            let (marking, before) = (&green, &Predecessors::default());
-            let disclosure = FirstDisclosure { record, marking, shown, before };
+            let (marking, originator, before) = (&green, OWN, &Predecessors::default());
+            let disclosure = FirstDisclosure { record, marking, originator, shown, before };
             unusual(&limits, usual, 0, at, &disclosure).contains(Unusual::NewPartner)
         };
         let new = Usual::default();
@@ -452,9 +530,9 @@ mod tests {
     proptest! {
         #[test]
         fn reasons_are_written_and_read_back(bits: u32) {
-            let Some(reasons) = Reasons::from_bits(bits & 0b11_1110) else { return Ok(()) };
+            let Some(reasons) = Reasons::from_bits(bits & 0b111_1110) else { return Ok(()) };
             prop_assert_eq!(reasons.to_string().parse(), Ok(reasons));
-            prop_assert_eq!(Reasons::from_bits(reasons.bits() | 1 << 6), None);
+            prop_assert_eq!(Reasons::from_bits(reasons.bits() | 1 << 7), None);
         }
 
         #[test]

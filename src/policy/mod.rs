@@ -83,7 +83,7 @@ pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
-pub use usual::{Sorts, USUAL_DAYS, Usual};
+pub use usual::{GivenSorts, NewRecords, OriginatorNumber, Sorts, Usual, Volume};
 
 /// What a sharing policy may name and ask, as given to Cedar.
 pub const SCHEMA: &str = include_str!("liaison.cedarschema");

@@ -22,7 +22,7 @@ when { resource.confidence >= 0 };
 "#;
 
 /// Own records go to this sector alone, so that others get them from a third agency or not at all.
-fn everything_to(sector: &str) -> String {
+pub(crate) fn everything_to(sector: &str) -> String {
     format!(
         r#"
 @id("test/share")
@@ -35,7 +35,7 @@ when {{ principal.sector == Liaison::Sector::"{sector}" && resource.confidence >
     )
 }
 
-const ONWARD: &str = r#"
+pub(crate) const ONWARD: &str = r#"
 @id("test/forward")
 @title("What others let us pass on goes on")
 @agreement("none")

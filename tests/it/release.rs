@@ -13,6 +13,7 @@ use liaison::policy::{ClientRole, LearningRule, Reasons};
 use tonic::Code;
 
 use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, indicator, settled};
+use crate::forwarding::{ACCEPT, ONWARD, everything_to};
 
 const CERT: &str = "cert.example";
 /// Shares nothing any more.
@@ -266,4 +267,56 @@ async fn a_flood_is_one_bundle_and_policy_decides_anew_when_it_is_released() {
     assert_eq!(held(&police).await, []);
     assert_eq!(cert.status().await.records, 30, "policy had the last word");
     audited(&police);
+}
+
+#[tokio::test]
+async fn what_another_agency_floods_this_node_with_holds_back_no_record_of_its_own() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("police.example");
+    fixture::make(&dir, "police.example", "police", CORE_ONLY);
+    let mut config = Config::load(&dir).unwrap();
+    let learnt = Release { learning: LearningRule::Off, ..at_once() };
+    config.release = Release { volume_floor: 5, volume_factor: 1, new_kind: false, ..learnt };
+    config.store(&dir).unwrap();
+    let police = RunningNode::start(&dir, "police.example").await;
+    let shares = format!("{ACCEPT}{}", everything_to("police"));
+    let vendor = RunningNode::fresh(parent.path(), "vendor.example", "vendor", &shares).await;
+    let cert = RunningNode::fresh(parent.path(), CERT, "cert", ACCEPT).await;
+    fixture::introduce(&[&police, &vendor, &cert]).await;
+    police.apply_policy(&format!("{ACCEPT}{ONWARD}{}", everything_to("cert"))).await;
+    let nodes = [&vendor, &police, &cert];
+    let clear = || {
+        let mut draft = indicator(&canary(".example"), "");
+        draft.marking.as_mut().unwrap().tlp = pb::Tlp::Clear.into();
+        draft
+    };
+    submit(&police, clear()).await;
+    settled(&nodes).await;
+    let flood = vendor.submit((0..20).map(|_| clear()).collect()).await;
+    assert_eq!(flood.len(), 20);
+    settled(&nodes).await;
+    settled(&nodes).await;
+    let flood = [("volume+passed-on".to_owned(), 15)];
+    assert_eq!(held(&police).await, flood);
+    let own = submit(&police, clear()).await;
+    settled(&nodes).await;
+    assert!(has(&cert, &own).await);
+    assert_eq!(cert.status().await.records, 7, "two of the police and five of the vendor");
+
+    // A restart and a new index count both apart, and what is its own is still counted.
+    let police = police.started_anew().await;
+    let nodes = [&vendor, &police, &cert];
+    police.submit((0..4).map(|_| clear()).collect()).await;
+    settled(&nodes).await;
+    let mut waiting = held(&police).await;
+    waiting.sort();
+    assert_eq!(waiting, [&[("volume".to_owned(), 1)][..], &flood].concat());
+    assert_eq!(cert.status().await.records, 10);
+    // What is its own is released without what was passed on.
+    decide(&police, "volume", true).await;
+    settled(&nodes).await;
+    assert_eq!(held(&police).await, flood);
+    assert_eq!(cert.status().await.records, 11);
+    audited(&police);
+    audited(&cert);
 }

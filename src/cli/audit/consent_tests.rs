@@ -127,7 +127,7 @@ fn publish(node: &Node, to: Party, entries: Vec<pb::FeedEntry>) {
     node.commit(move |t| {
         let rescan = Rescan { rules: t.state().rules_since(&to.agency), ..Rescan::default() };
         let progress = Progress { considered: t.size().get(), rescan };
-        t.publish(&to.agency, &entries, None, progress, 0)
+        t.publish(&to.agency, &entries, progress, 0)
     });
 }
 

@@ -14,7 +14,10 @@ use crate::ident::Generation;
 use crate::merkle::{Frontier, leaf_hash};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::policy::{Bundle, Compiled, PartnerFacts, Sector, Vocabulary};
+use crate::record::commit;
+use crate::record::header::Header;
 use prost::Message as _;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
@@ -316,11 +319,61 @@ fn with_entry(frame: &Frame, entry: &pb::JournalEntry) -> Frame {
     Frame { payload: entry.encode_to_vec(), ..frame.clone() }
 }
 
-/// The frames with all roots computed and signed again by the owner of the journal's key.
+/// The frames with all roots and totals computed and signed again by the owner of the journal's key.
 fn resigned(frames: &[Frame]) -> Vec<Frame> {
+    let originators = originators(frames);
+    let (mut disclosed, mut totals) = (0, BTreeMap::new());
+    let (mut counted, mut given) = (BTreeSet::new(), BTreeSet::new());
+    signed(frames, |frame, published| match (frame, published) {
+        (_, Some(published)) => {
+            let total =
+                |originator| pb::OriginatorTotal { originator, records: totals[&originator] };
+            published.records_disclosed = disclosed;
+            published.originators = std::mem::take(&mut counted).into_iter().map(total).collect();
+        }
+        (frame, None) => {
+            let entry = pb::FeedEntry::decode(&frame.payload[2..]).unwrap();
+            let (action, id) = (entry.action(), entry.record_id);
+            disclosed += u64::from(matches!(action, FeedAction::Disclose | FeedAction::Withdraw));
+            let originator = originators.get(&id).copied().unwrap_or(UNKNOWN);
+            if action == FeedAction::Disclose && given.insert(id) {
+                *totals.entry(originator).or_default() += 1;
+                counted.insert(originator);
+            }
+        }
+    })
+}
+
+/// The number of all agencies that are no partners.
+const UNKNOWN: u32 = u16::MAX as u32;
+
+/// The numbers of the originators of all records.
+fn originators(frames: &[Frame]) -> BTreeMap<Bytes, u32> {
+    let events = frames.iter().filter_map(entry_of).filter_map(|entry| entry.event);
+    let accepted = events.filter_map(|event| match event {
+        Event::RecordAccepted(accepted) => Some(accepted.header),
+        _ => None,
+    });
+    let number = |header: &Bytes| {
+        let originator = Header::decode(header).ok()?.originator;
+        let parties = [(Party::own(), 0), (Party::partner(), 1)];
+        parties.into_iter().find(|(party, _)| party.agency == originator).map(|(_, number)| number)
+    };
+    let of = |header: Bytes| {
+        let id = Bytes::copy_from_slice(commit::record_id(&header).as_bytes());
+        (id, number(&header).unwrap_or(UNKNOWN))
+    };
+    accepted.map(of).collect()
+}
+
+/// The frames with all roots computed and signed again. `change` is called with each entry of the feed, and
+/// with each head of it before it is written.
+fn signed(
+    frames: &[Frame],
+    mut change: impl FnMut(&Frame, Option<&mut pb::FeedPublished>),
+) -> Vec<Frame> {
     let (own, partner) = (Party::own(), Party::partner());
     let (mut journal, mut feed) = (Frontier::new(), Frontier::new());
-    let mut disclosed = 0;
     let sign = |origin: &str, head| own.signing().sign(origin, head).unwrap();
     let again = frames.iter().map(|frame| {
         let mut frame = frame.clone();
@@ -332,18 +385,14 @@ fn resigned(frames: &[Frame]) -> Vec<Frame> {
                         &Generation::FIRST.feed_origin(&own.agency, &partner.agency),
                         feed.head(),
                     );
-                    published.records_disclosed = disclosed;
+                    change(&frame, Some(published));
                     frame = with_entry(&frame, &entry);
                 }
                 journal.push(leaf_hash(&frame.payload));
             }
             3 => {
                 feed.push(leaf_hash(&frame.payload[2..]));
-                let entry = pb::FeedEntry::decode(&frame.payload[2..]).unwrap();
-                disclosed += u64::from(matches!(
-                    entry.action(),
-                    FeedAction::Disclose | FeedAction::Withdraw
-                ));
+                change(&frame, None);
             }
             4 => {
                 let origin = Generation::FIRST.journal_origin(&own.agency);

@@ -507,7 +507,7 @@ impl Node {
         self.commit(move |t| {
             let rescan = Rescan { rules: t.state().rules_since(&partner), ..Rescan::default() };
             let progress = Progress { considered: t.size().get(), rescan };
-            t.publish(&partner, &entries, None, progress, 2)
+            t.publish(&partner, &entries, progress, 2)
         });
     }
 

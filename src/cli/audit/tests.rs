@@ -501,7 +501,7 @@ fn a_rescan_that_names_other_rules_goes_back_or_goes_too_far_is_found() {
                 let rules = t.state().rules_since(&partner) + rules;
                 let rescan = Rescan { rules, next, end };
                 let progress = Progress { considered: t.size().get(), rescan };
-                t.publish(&partner, &[], None, progress, 2)
+                t.publish(&partner, &[], progress, 2)
             });
         }
         verified(&node).failure.map(|failure| failure.fault.check)

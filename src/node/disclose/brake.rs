@@ -6,15 +6,18 @@
 
 use super::discloser::Discloser;
 use super::gathering::Found;
-use crate::ident::RecordId;
+use crate::ident::{AgencyName, RecordId};
 use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
-use crate::policy::{BrakeLimits, FirstDisclosure, Predecessors, Reasons, Usual, unusual};
+use crate::policy::{
+    BrakeLimits, FirstDisclosure, OriginatorNumber, Predecessors, Reasons, Usual, unusual,
+};
 use crate::record::kind::ClassSet;
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Held revisions before one whose markings are compared with its own; one with more of them waits too.
 const HELD_BEFORE_MAX: usize = 64;
@@ -23,11 +26,11 @@ const HELD_BEFORE_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Brake {
     limits: BrakeLimits,
-    usual: Usual,
+    usual: Arc<Usual>,
     /// Something was held for this partner before this step.
     ever_held: bool,
-    /// First disclosures that this step lets go.
-    going: u64,
+    /// First disclosures that this step lets go, by originator.
+    going: HashMap<OriginatorNumber, u64>,
     /// Held in this step.
     now: HashMap<RecordId, Reasons>,
 }
@@ -51,9 +54,9 @@ impl Discloser {
     pub(super) fn set_brake(&mut self) -> Result<(), JournalError> {
         let snapshot = self.view.snapshot();
         let partner = snapshot.state.partners.get(&self.agency);
-        self.brake.usual = partner.map(|partner| partner.usual.clone()).unwrap_or_default();
+        self.brake.usual = partner.map(|partner| Arc::clone(&partner.usual)).unwrap_or_default();
         self.brake.ever_held = self.view.ever_held(self.number)?;
-        self.brake.going = 0;
+        self.brake.going.clear();
         self.brake.now.clear();
         Ok(())
     }
@@ -66,9 +69,10 @@ impl Discloser {
         found: &mut Found,
     ) -> Result<Braked, JournalError> {
         let id = record.id();
+        let originator = self.originator(&record.header().originator);
         match self.held(&id)? {
             Some(HeldState::Waiting | HeldState::Refused) => return Ok(Braked::Held),
-            Some(HeldState::Released) => return Ok(self.goes()),
+            Some(HeldState::Released) => return Ok(self.goes(originator)),
             None => {}
         }
         let before = self.predecessors(record)?;
@@ -77,21 +81,28 @@ impl Discloser {
         let disclosure = FirstDisclosure {
             record: &facts,
             marking: &record.header().marking,
+            originator,
             shown: shown(record, open),
             before: &before,
         };
-        let reasons = unusual(limits, usual, *going, at, &disclosure);
+        let going = going.get(&originator).copied().unwrap_or_default();
+        let reasons = unusual(limits, usual, going, at, &disclosure);
         if reasons.is_empty() {
-            return Ok(self.goes());
+            return Ok(self.goes(originator));
         }
         self.brake.now.insert(id, reasons);
         found.held.entry(reasons).or_default().push(id);
         Ok(Braked::Held)
     }
 
-    fn goes(&mut self) -> Braked {
-        self.brake.going += 1;
+    fn goes(&mut self, originator: OriginatorNumber) -> Braked {
+        *self.brake.going.entry(originator).or_default() += 1;
         Braked::Goes
+    }
+
+    /// The number under which records of an originator are counted.
+    pub(super) fn originator(&self, originator: &AgencyName) -> OriginatorNumber {
+        self.view.snapshot().state.originator(originator)
     }
 
     fn held(&self, id: &RecordId) -> Result<Option<HeldState>, JournalError> {
@@ -142,7 +153,7 @@ fn shown(record: &Verified, open: SlotMask) -> ClassSet {
 /// Writes down what a step holds.
 pub(super) fn hold_back(
     tx: &mut Transaction<'_>,
-    agency: &crate::ident::AgencyName,
+    agency: &AgencyName,
     held: &BTreeMap<Reasons, Vec<RecordId>>,
 ) -> Result<(), JournalError> {
     for (reasons, records) in held {

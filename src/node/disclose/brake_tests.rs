@@ -1,9 +1,10 @@
 //! The release brake over the revisions of one series.
 
-use super::interference_tests::{Story, secret};
+use super::interference_tests::{Store, Story, partner, secret};
 use crate::journal::held::HeldState;
 use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::pb::{self, draft::Content};
+use crate::policy::OriginatorNumber;
 use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
 use std::sync::Arc;
@@ -76,4 +77,28 @@ fn a_record_that_waits_does_not_go_as_a_revision_under_a_looser_marking() {
     let mut series = Series::new();
     assert_eq!(series.revise(pb::Tlp::Amber), Some(HeldState::Waiting), "the partner is new");
     assert_eq!(series.revise(pb::Tlp::Green), Some(HeldState::Waiting));
+}
+
+#[test]
+fn what_comes_back_counts_once_and_a_start_counts_on() {
+    let mut series = Series::new();
+    assert_eq!(series.revise(pb::Tlp::Green), None);
+    let Story { with: mut store, .. } = series.story;
+    // The journal has no card, so that its own agency is unknown to it.
+    let counted = |store: &Store| {
+        let state = &store.ledger.view().snapshot().state;
+        state.partners[&partner()].usual.in_feed(OriginatorNumber::UNKNOWN)
+    };
+    assert_eq!(counted(&store), 1);
+    for policy in [4, 0] {
+        store.apply_policy(policy);
+        store.bring_up(2_048);
+    }
+    let usual = |store: &Store| {
+        Arc::clone(&store.ledger.view().snapshot().state.partners[&partner()].usual)
+    };
+    let (before, size) = (usual(&store), store.ledger.view().snapshot().size);
+    let store = store.started_anew(|_| ());
+    assert_eq!(store.ledger.view().snapshot().size, size);
+    assert_eq!((counted(&store), usual(&store)), (1, before));
 }

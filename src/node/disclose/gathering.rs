@@ -9,7 +9,7 @@ use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
 use crate::node::loading::envelope_bytes_max;
 use crate::pb;
-use crate::policy::{Reasons, Sorts};
+use crate::policy::{NewRecords, Reasons, Sorts};
 use crate::record::consent::CONSENT_BYTES_MAX;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -25,8 +25,8 @@ pub(super) struct Run {
     pub(super) before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
     pub(super) withheld: u64,
-    /// Of the records that it discloses to a partner that has nothing of them.
-    pub(super) sorts: Sorts,
+    /// The records that it discloses to a partner that was never given anything of them.
+    pub(super) new: NewRecords,
     /// The series of the records that it shows: each was decided by its newest revision.
     pub(super) shown: Vec<SeriesId>,
 }
@@ -201,6 +201,12 @@ impl Gathering {
             let shown = record.filter(|_| action.carries_record());
             let entry = entry(discloser, action.into(), &id, slots);
             after = self.push(discloser, id, entry, after, shown);
+            let is_new = told.is_none() && action == FeedAction::Disclose;
+            if let Some(record) = record.filter(|_| is_new) {
+                let header = record.header();
+                let sorts = Sorts::of(header.kind, header.is_personal_data());
+                self.run.new.add(discloser.originator(&header.originator), sorts);
+            }
             is_live = after.is_some_and(|after| after.disclosed.is_live());
         }
         was_live != is_live
@@ -326,10 +332,6 @@ impl Gathering {
             let (header, open) = (record.header(), SlotMask::from_bits(entry.open_slots));
             self.run.shown.push(header.series);
             self.run.withheld += u64::from(record.open_slots().without(open).count());
-            if entry.action() != pb::FeedAction::Revise {
-                let sorts = Sorts::of(header.kind, header.is_personal_data());
-                self.run.sorts = self.run.sorts.and(sorts);
-            }
         }
         self.run.before.push(before);
         self.run.entries.push(entry);

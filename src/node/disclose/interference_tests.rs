@@ -279,13 +279,13 @@ impl Store {
             self.commit(move |tx| {
                 hold_back(tx, &partner(), &found.held)?;
                 if found.runs.is_empty() {
-                    tx.publish(&partner(), &[], None, written, 0)?;
+                    tx.publish(&partner(), &[], written, 0)?;
                 }
-                for Run { entries, before, withheld, sorts, shown: _ } in &mut found.runs {
+                for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
                     let at_ms = now().unix_ms() as u64;
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    let totals = (*withheld, *sorts);
-                    tx.publish_sorted(&partner(), entries, Some(&before[..]), written, totals)?;
+                    let (before, counted) = (Some(&before[..]), (*withheld, &*new));
+                    tx.publish_counted(&partner(), entries, before, written, counted)?;
                 }
                 Ok(())
             });

@@ -379,16 +379,19 @@ impl Node {
                 }
                 hold_back(tx, &agency, &found.held)?;
                 if found.runs.is_empty() && is_due {
-                    tx.publish(&agency, &[], None, progress, 0)?;
+                    tx.publish(&agency, &[], progress, 0)?;
                 }
                 // Nothing else went into the feed, so what was looked up still stands.
                 let stands = tx.feed_size(&agency) == found.feed_size;
                 let at_ms = tx.now().unix_ms() as u64;
-                for Run { entries, before, withheld, sorts, shown: _ } in &mut found.runs {
+                for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
                     entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    let before = stands.then_some(&before[..]);
-                    let totals = (*withheld, *sorts);
-                    tx.publish_sorted(&agency, entries, before, progress, totals)?;
+                    if stands {
+                        let counted = (*withheld, &*new);
+                        tx.publish_counted(&agency, entries, Some(before), progress, counted)?;
+                    } else {
+                        tx.publish(&agency, entries, progress, *withheld)?;
+                    }
                 }
                 Ok(true)
             })

@@ -128,6 +128,21 @@ pub(super) fn partner() -> AgencyName {
     "jc3.or.jp".parse().unwrap()
 }
 
+/// A partner as it is from now on.
+pub(super) fn partner_changed(agency: &AgencyName, number: u32, state: pb::PartnerState) -> Event {
+    let mut card = cards::sample();
+    card.agency = agency.clone();
+    let identity = SecretKey::from_seed(Role::Identity, 1);
+    card.identity_key = *identity.public();
+    Event::PartnerChanged(pb::PartnerChanged {
+        agency: agency.to_string(),
+        number,
+        state: state.into(),
+        card: Some(card.seal(&identity).unwrap().signed().clone()),
+        ..pb::PartnerChanged::default()
+    })
+}
+
 pub(super) fn ground() -> Ground {
     Ground {
         basis: ErasureBasis::Led16,
@@ -141,18 +156,8 @@ pub(super) fn ground() -> Ground {
 impl Journal {
     /// Adds the partner under number 1.
     pub(super) fn add_partner(&self) {
-        let mut card = cards::sample();
-        card.agency = partner();
-        let identity = SecretKey::from_seed(Role::Identity, 1);
-        card.identity_key = *identity.public();
-        let changed = pb::PartnerChanged {
-            agency: partner().to_string(),
-            number: 1,
-            state: pb::PartnerState::Active.into(),
-            card: Some(card.seal(&identity).unwrap().signed().clone()),
-            ..pb::PartnerChanged::default()
-        };
-        self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
+        let changed = partner_changed(&partner(), 1, pb::PartnerState::Active);
+        self.commit(|tx| tx.append(changed).map(drop));
     }
 
     pub(super) fn commit(

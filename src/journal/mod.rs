@@ -48,6 +48,8 @@ mod duty_tests;
 mod erase_tests;
 #[cfg(test)]
 mod loss_tests;
+#[cfg(test)]
+mod rebuild_tests;
 
 use crate::store::{Damage, StoreError};
 

@@ -1,0 +1,454 @@
+//! An index made anew from the segments is that of before, key by key, whatever the journal went through.
+
+use super::JournalError;
+use super::erase::Ground;
+use super::erase_tests::{Journal, ground, now, open, partner_changed, signing};
+use super::open::{JournalOptions, reindex};
+use super::progress::Progress;
+use super::provenance::AlsoGiven;
+use super::state::PartnerNumber;
+use super::transaction::{Origin, Transaction};
+use crate::ident::{AgencyName, KeyId};
+use crate::pb::{self, draft::Content, journal_entry::Event};
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::erasure::ErasureBasis;
+use crate::record::kind::Kind;
+use crate::record::signed::{Slot, Verified};
+use crate::record::slots::SlotMask;
+use crate::store::{EngineKind, KeyRange, Order, Table};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const OWN: &str = "npa.go.jp";
+const PARTNERS: [&str; 2] = ["jc3.or.jp", "cbi.gov.in"];
+const VALUES: [&str; 2] = ["one.example", "two.example"];
+
+/// A partner by its place in [`PARTNERS`].
+type Partner = usize;
+
+/// The place of a new record in its series.
+#[derive(Debug, Clone, Copy)]
+enum Follows {
+    /// The newest revision known here, or nothing.
+    Newest,
+    /// The same predecessor as another revision.
+    Rival,
+    /// It ends the series.
+    End,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A record of an originator, in full from a client or in part from a partner.
+    Accept {
+        originator: usize,
+        value: usize,
+        title: u8,
+        follows: Follows,
+        by: Option<(Partner, u32)>,
+    },
+    Extend {
+        record: Index,
+        by: Partner,
+        slots: u32,
+    },
+    ReceiveAgain {
+        record: Index,
+        by: Partner,
+        slots: u32,
+    },
+    AddProvenance {
+        record: Index,
+        by: Partner,
+        slots: u32,
+    },
+    Retract {
+        record: Index,
+        by: Partner,
+        slots: u32,
+    },
+    Erase {
+        record: Index,
+        slots: u32,
+        basis: ErasureBasis,
+    },
+    Restrict {
+        record: Index,
+        on: bool,
+    },
+    Publish {
+        to: Partner,
+        action: pb::FeedAction,
+        record: Index,
+        slots: u32,
+    },
+    Receipt {
+        from: Partner,
+        refused: Option<(Index, pb::ExceptionReason)>,
+    },
+    Hold {
+        from: Partner,
+        record: Index,
+    },
+    Decide {
+        from: Partner,
+        held: Index,
+        released: bool,
+    },
+    ApplyPolicy,
+    SuspendPartner {
+        partner: Partner,
+    },
+    /// Everything since the last commit becomes durable.
+    Commit,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (record, by) = (any::<Index>(), 0..PARTNERS.len());
+    let some = prop_oneof![any::<u32>(), Just(u32::MAX)];
+    let follows = select(vec![Follows::Newest, Follows::Newest, Follows::Rival, Follows::End]);
+    let origin = proptest::option::of((by.clone(), some.clone()));
+    let basis = select(ErasureBasis::ALL.to_vec());
+    let action = select(vec![
+        pb::FeedAction::Disclose,
+        pb::FeedAction::Revise,
+        pb::FeedAction::Withdraw,
+        pb::FeedAction::Retract,
+        pb::FeedAction::Erase,
+    ]);
+    let reason = select(vec![
+        pb::ExceptionReason::Policy,
+        pb::ExceptionReason::Malformed,
+        pb::ExceptionReason::NotSupplied,
+        pb::ExceptionReason::NotOrdered,
+        pb::ExceptionReason::HeldAsEvidence,
+    ]);
+    let given = (record.clone(), by.clone(), some.clone());
+    prop_oneof![
+        6 => (0..3_usize, 0..VALUES.len(), 0..3_u8, follows, origin).prop_map(
+            |(originator, value, title, follows, by)| {
+                Step::Accept { originator, value, title, follows, by }
+            }
+        ),
+        2 => given.clone().prop_map(|(record, by, slots)| Step::Extend { record, by, slots }),
+        2 => given.clone().prop_map(|(record, by, slots)| Step::ReceiveAgain { record, by, slots }),
+        1 => given.clone().prop_map(|(record, by, slots)| Step::AddProvenance { record, by, slots }),
+        2 => given.prop_map(|(record, by, slots)| Step::Retract { record, by, slots }),
+        2 => (record.clone(), some.clone(), basis)
+            .prop_map(|(record, slots, basis)| Step::Erase { record, slots, basis }),
+        1 => (record.clone(), any::<bool>()).prop_map(|(record, on)| Step::Restrict { record, on }),
+        4 => (by.clone(), action, record.clone(), some)
+            .prop_map(|(to, action, record, slots)| Step::Publish { to, action, record, slots }),
+        2 => (by.clone(), proptest::option::of((record.clone(), reason)))
+            .prop_map(|(from, refused)| Step::Receipt { from, refused }),
+        1 => (by.clone(), record.clone()).prop_map(|(from, record)| Step::Hold { from, record }),
+        1 => (by.clone(), record, any::<bool>())
+            .prop_map(|(from, held, released)| Step::Decide { from, held, released }),
+        1 => Just(Step::ApplyPolicy),
+        1 => by.prop_map(|partner| Step::SuspendPartner { partner }),
+        4 => Just(Step::Commit),
+    ]
+}
+
+fn agency(name: &str) -> AgencyName {
+    name.parse().unwrap()
+}
+
+fn number(partner: Partner) -> PartnerNumber {
+    PartnerNumber::new(partner as u16 + 1)
+}
+
+fn changed(partner: Partner, state: pb::PartnerState) -> Event {
+    partner_changed(&agency(PARTNERS[partner]), u32::from(number(partner).get()), state)
+}
+
+/// The record with only some of its slots open.
+fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
+    let slots = record.numbered().map(|(number, slot)| match slot {
+        Slot::Open { .. } if SlotMask::from_bits(open).contains(number) => slot.clone(),
+        _ => Slot::Withheld(slot.commitment(record.kind(), number)),
+    });
+    let signature = record.envelope().signature.unwrap();
+    let header = record.header_bytes().clone();
+    Arc::new(Verified::from_store(header, signature, slots.collect()).unwrap())
+}
+
+/// A journal and everything that was ever put into it.
+struct History {
+    /// Records in full, in the order of their acceptance.
+    records: Vec<Arc<Verified>>,
+    held: Vec<u64>,
+    policies: u64,
+    salt: u128,
+}
+
+impl History {
+    fn seal(
+        &mut self,
+        originator: &str,
+        value: &str,
+        title: u8,
+        follows: Follows,
+    ) -> Arc<Verified> {
+        let content = match follows {
+            Follows::End => None,
+            Follows::Newest | Follows::Rival => Some(Content::Indicator(pb::Indicator {
+                value: value.to_owned(),
+                title: format!("Title {title} of {value}"),
+                notes: if title == 0 { String::new() } else { format!("notes {title}") },
+                ..pb::Indicator::default()
+            })),
+        };
+        let indicator = |content| {
+            let marking = pb::Marking {
+                tlp: pb::Tlp::Green.into(),
+                pap: pb::Pap::Green.into(),
+                ..pb::Marking::default()
+            };
+            let wire = pb::Draft { marking: Some(marking), content, ..pb::Draft::default() };
+            Draft::try_from(wire).unwrap()
+        };
+        let any = pb::Indicator { value: value.to_owned(), ..pb::Indicator::default() };
+        let series =
+            indicator(Some(Content::Indicator(any))).series(&SeriesSecret::from_bytes([9; 32]));
+        let of_series = |record: &&Arc<Verified>| {
+            let header = record.header();
+            header.series == series
+                && header.originator.as_str() == originator
+                && header.kind == Kind::Indicator
+        };
+        let newest = self.records.iter().filter(of_series).max_by_key(|r| r.header().revision);
+        let place = match (follows, newest) {
+            (Follows::End, _) => Place::end(series),
+            (_, None) => Place::first(series),
+            (Follows::Newest, Some(record)) => {
+                Place::after(series, record.header().revision, record.id())
+            }
+            (Follows::Rival, Some(record)) => match record.header().previous {
+                Some(previous) => Place::after(series, record.header().revision - 1, previous),
+                None => Place::first(series),
+            },
+        };
+        let draft = match content {
+            Some(content) => indicator(Some(content)),
+            None => Draft::withdrawal(pb::Withdrawal {
+                reason: pb::WithdrawalReason::Error.into(),
+                explanation: "wrong".to_owned(),
+            })
+            .unwrap(),
+        };
+        let salt = &mut self.salt;
+        let sealed = draft.seal(agency(originator), place, now(), || {
+            *salt += 1;
+            salt.to_be_bytes()
+        });
+        let (key, id) = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        Arc::new(draft::sign(vec![sealed], &key, id, || [5; 32]).unwrap().remove(0))
+    }
+
+    fn record(&self, index: &Index) -> Option<Arc<Verified>> {
+        (!self.records.is_empty()).then(|| Arc::clone(index.get(&self.records)))
+    }
+
+    fn apply(&mut self, tx: &mut Transaction<'_>, step: &Step) -> Result<(), JournalError> {
+        let feed_index = tx.size().get();
+        match step {
+            Step::Accept { originator, value, title, follows, by } => {
+                let name = [OWN, PARTNERS[0], "third.example"][*originator];
+                let record = self.seal(name, VALUES[*value], *title, *follows);
+                if tx.holds(&record.id())? {
+                    return Ok(());
+                }
+                self.records.push(Arc::clone(&record));
+                match by {
+                    None => tx.accept(record, Origin::Client("desk"))?,
+                    Some((partner, open)) => {
+                        let (name, number) = (agency(PARTNERS[*partner]), number(*partner));
+                        let origin = Origin::Partner { agency: &name, number, feed_index };
+                        tx.accept(redacted(&record, *open), origin)?
+                    }
+                };
+                Ok(())
+            }
+            Step::Extend { record, by, slots } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let Some(known) = tx.record(&full.id())? else { return Ok(()) };
+                let mut merged = (*known).clone();
+                match merged.absorb(&redacted(&full, *slots)) {
+                    Some(gained) if !gained.is_empty() => {
+                        let by = (&agency(PARTNERS[*by]), number(*by), feed_index);
+                        tx.extend(Arc::new(merged), gained, by)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Step::ReceiveAgain { record, by, slots } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let (name, slots) = (agency(PARTNERS[*by]), SlotMask::from_bits(*slots));
+                let slots = slots.and(SlotMask::all(full.kind()));
+                let is_originator = full.header().originator == name;
+                tx.receive_again(&full.id(), slots, is_originator, (&name, number(*by), feed_index))
+            }
+            Step::AddProvenance { record, by, slots } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let open_slots = SlotMask::from_bits(*slots).and(SlotMask::all(full.kind()));
+                let given = [AlsoGiven { record: full.id(), open_slots, feed_index }];
+                tx.add_provenance(&agency(PARTNERS[*by]), number(*by), &given)
+            }
+            Step::Retract { record, by, slots } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let by = (&agency(PARTNERS[*by]), number(*by), feed_index);
+                tx.retract(&full.id(), SlotMask::from_bits(*slots), by)
+            }
+            Step::Erase { record, slots, basis } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let ground = Ground { basis: *basis, ..ground() };
+                tx.erase(&full.id(), SlotMask::from_bits(*slots), &ground).map(drop)
+            }
+            Step::Restrict { record, on } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                tx.restrict(&full.id(), *on, "by a court".to_owned(), "dpo").map(drop)
+            }
+            Step::Publish { to, action, record, slots } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let entry = pb::FeedEntry {
+                    action: (*action).into(),
+                    record_id: Bytes::copy_from_slice(full.id().as_bytes()),
+                    open_slots: SlotMask::from_bits(*slots).and(SlotMask::all(full.kind())).bits(),
+                    policy_version: 1,
+                    at_ms: now().unix_ms().unsigned_abs(),
+                    ..pb::FeedEntry::default()
+                };
+                tx.publish(&agency(PARTNERS[*to]), &[entry], Progress::default(), 1)
+            }
+            Step::Receipt { from, refused } => self.receipt(tx, *from, refused.as_ref()),
+            Step::Hold { from, record } => {
+                let Some(full) = self.record(record) else { return Ok(()) };
+                let held = Event::DisclosuresHeld(pb::DisclosuresHeld {
+                    partner: PARTNERS[*from].to_owned(),
+                    rules: 1,
+                    record_ids: vec![Bytes::copy_from_slice(full.id().as_bytes())],
+                    policy_version: 1,
+                });
+                self.held.push(tx.append(held)?);
+                Ok(())
+            }
+            Step::Decide { from, held, released } => {
+                if self.held.is_empty() {
+                    return Ok(());
+                }
+                let decided = Event::HeldDecided(pb::HeldDecided {
+                    partner: PARTNERS[*from].to_owned(),
+                    rules: 1,
+                    proposal: 0,
+                    released: *released,
+                    held: vec![*held.get(&self.held)],
+                });
+                tx.append(decided).map(drop)
+            }
+            Step::ApplyPolicy => {
+                self.policies += 1;
+                tx.append(Event::PolicyApplied(pb::PolicyApplied {
+                    version: self.policies,
+                    bundle_hash: Bytes::copy_from_slice(&[self.policies as u8; 32]),
+                    ..pb::PolicyApplied::default()
+                }))
+                .map(drop)
+            }
+            Step::SuspendPartner { partner } => {
+                tx.append(changed(*partner, pb::PartnerState::Suspended)).map(drop)
+            }
+            Step::Commit => Ok(()),
+        }
+    }
+
+    /// The partner's receipt for everything that is durable, but for one entry that it refuses.
+    fn receipt(
+        &self,
+        tx: &mut Transaction<'_>,
+        from: Partner,
+        refused: Option<&(Index, pb::ExceptionReason)>,
+    ) -> Result<(), JournalError> {
+        let published = tx.state().partners[&agency(PARTNERS[from])].published.clone();
+        let durable = tx.view.feed(tx.state().partners[&agency(PARTNERS[from])].feed)?.size();
+        if durable == 0 || durable != published.size {
+            return Ok(());
+        }
+        let exceptions: Vec<_> = refused
+            .map(|(index, reason)| pb::FeedException {
+                index: index.index(durable as usize) as u64,
+                reason: (*reason).into(),
+                detail: String::new(),
+            })
+            .into_iter()
+            .collect();
+        tx.receipt(pb::ReceiptReceived {
+            partner: PARTNERS[from].to_owned(),
+            note: published.note,
+            exceptions_total: exceptions.len() as u64,
+            exceptions,
+            ..pb::ReceiptReceived::default()
+        })
+    }
+}
+
+/// All keys of all tables in order.
+fn dump(journal: &Journal) -> BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
+    let index = journal.ledger.view().index();
+    let of_table = |table: Table| {
+        index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
+            let (key, value) = pair.unwrap();
+            ((table.name(), key), value)
+        })
+    };
+    Table::ALL.into_iter().flat_map(of_table).collect()
+}
+
+fn check(steps: &[Step]) {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    for partner in 0..PARTNERS.len() {
+        journal.commit(move |tx| tx.append(changed(partner, pb::PartnerState::Active)).map(drop));
+    }
+    let history = History { records: Vec::new(), held: Vec::new(), policies: 0, salt: 0 };
+    let history = Arc::new(std::sync::Mutex::new(history));
+    for group in steps.split_inclusive(|step| matches!(step, Step::Commit)) {
+        let (group, history) = (group.to_vec(), Arc::clone(&history));
+        journal.commit(move |tx| {
+            group.iter().try_for_each(|step| history.lock().unwrap().apply(tx, step))
+        });
+    }
+    let live = dump(&journal);
+    journal.stop();
+    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    reindex(&options, signing()).unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let made_anew = dump(&journal);
+    for (key, value) in &live {
+        assert_eq!(made_anew.get(key), Some(value), "a key that is live: {key:?}");
+    }
+    for (key, value) in &made_anew {
+        assert_eq!(live.get(key), Some(value), "a key of the index made anew: {key:?}");
+    }
+}
+
+/// Histories of a usual run, some seconds; `PROPTEST_CASES` says how many there are else.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(cases.unwrap_or(60)) }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn an_index_made_anew_is_the_live_one_key_by_key(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        check(&steps);
+    }
+}

@@ -6,13 +6,14 @@ use super::given_slots::GivenSlots;
 use super::holdings::{Holdings, Row, RowNumber};
 use super::policy::InForce;
 use super::refusals::Refused;
-use crate::exchange::WHOLE_RECORD;
+use crate::exchange::{SignedTime, WHOLE_RECORD};
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
-use crate::merkle::{Frontier, TreeHead};
+use crate::merkle::{CosignatureTime, Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
 use crate::policy::{GivenSorts, OriginatorNumber, Sorts};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
+use ed25519_dalek::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
@@ -26,6 +27,8 @@ pub(super) struct Feed {
     /// Published heads from the last receipted one on; a partner's receipt must name one of them.
     heads: VecDeque<(TreeHead, Timestamp)>,
     receipted: TreeSize,
+    /// The key and the time of the last receipt.
+    last_receipt: Option<(VerifyingKey, CosignatureTime)>,
     /// Heads below this size were receipted before, by keys that the partner gave up, and are forgotten
     /// here: for them the signatures of both count alone.
     receipted_before: TreeSize,
@@ -370,15 +373,15 @@ impl Feed {
         Err(Fault::new(Check::FeedRoot, expected, format!("one of size {}", self.published)))
     }
 
-    /// Takes a partner's receipt whose signatures were verified. Gives the time at which its head was
-    /// published.
+    /// Takes a partner's receipt whose signatures were verified: by which key, and when. Gives that time with
+    /// what it is held against.
     pub(super) fn receipt(
         &mut self,
-        head: TreeHead,
+        (head, key, signed): (TreeHead, VerifyingKey, CosignatureTime),
         receipt: &pb::ReceiptReceived,
         statement: Range<u64>,
         at: Timestamp,
-    ) -> Result<Timestamp, Fault> {
+    ) -> Result<SignedTime, Fault> {
         if head.size > self.receipted {
             self.check_accounted()?;
         }
@@ -388,10 +391,14 @@ impl Feed {
         let front = self.heads.front().copied();
         let is_forgotten = head.size < self.receipted_before && head.size > self.receipted;
         let known = front.filter(|(first, _)| *first == head || is_forgotten);
-        let Some((_, made)) = known else {
+        let Some((published, made)) = known else {
             let expected = "a head that was published and not receipted beyond";
             return Err(Fault::new(Check::Receipt, expected, shown(head)));
         };
+        // When a head that is forgotten was published is not known here.
+        let made = Some(made).filter(|_| published == head);
+        let last = self.last_receipt.filter(|(by, _)| *by == key).map(|(_, last)| last);
+        self.last_receipt = Some((key, signed));
         let is_anew = statement.start < self.accounted_before;
         if is_anew || statement.start > self.accounted || statement.end > head.size.get() {
             let expected = format!("a statement from {} to {}", self.accounted, head.size);
@@ -406,15 +413,21 @@ impl Feed {
             let expected = format!("{} exceptions in all", self.exceptions);
             return Err(Fault::new(Check::Receipt, expected, receipt.exceptions_total));
         }
-        Ok(made)
+        Ok(SignedTime { signed, made, last })
     }
 
-    /// The partner holds the feed up to here only.
-    pub(super) fn lose_receipt(&mut self, held: TreeSize) -> Result<(), Fault> {
+    /// The partner holds the feed up to here only. Its receipt for that was signed by a key and at a time;
+    /// there is none at the beginning of the feed.
+    pub(super) fn lose_receipt(
+        &mut self,
+        held: TreeSize,
+        signed: Option<(VerifyingKey, CosignatureTime)>,
+    ) -> Result<(), Fault> {
         if held >= self.receipted {
             let expected = format!("less than {} entries held", self.receipted);
             return Err(Fault::new(Check::Receipt, expected, held));
         }
+        self.last_receipt = signed;
         self.receipted_before = self.receipted_before.max(self.receipted);
         self.receipted = held;
         self.accounted = held.get();

@@ -24,6 +24,7 @@ use super::times::SignedTimes;
 use super::walk::Ending;
 use super::witnesses::Witnesses;
 use crate::clock::STEP_MS_MAX;
+use crate::exchange::SignedTime;
 use crate::ident::{AgencyName, BundleHash, Generation, RecordId, Timestamp, TreeHash};
 use crate::merkle::{Checkpoint, Frontier, Note, TreeHead};
 use crate::pb::{self, journal_entry::Event};
@@ -415,7 +416,8 @@ impl Audit {
         let cosigned = cosigned_head(&received.note, name, &self.own, partner, added)?;
         let made = self.recent.check(cosigned.head, self.frontier.size())?;
         self.counts.cosignatures += 1;
-        self.times.take(name, cosigned.at, made, entry);
+        let time = SignedTime { signed: cosigned.at, made, last: None };
+        self.times.take(name, time, entry)?;
         match made {
             Some(_) => self.witnesses.received(name, &cosigned, entry.1),
             None => {

@@ -468,9 +468,9 @@ impl Partners {
         let published = &partner.logs(own)?.published;
         let (head, signed) = published.receipted_head(&receipt.note, Check::Receipt)?;
         let range = published.check_statement(receipt)?;
-        let made = partner.feed.receipt(head, receipt, range, entry.1)?;
-        times.take(&format!("{}/receipt", receipt.partner), signed, Some(made), entry);
-        Ok(())
+        let by = (head, partner.card.receipt, signed);
+        let time = partner.feed.receipt(by, receipt, range, entry.1)?;
+        times.take(&format!("{}/receipt", receipt.partner), time, entry)
     }
 
     /// Whatever came of a feed must be receipted in the same batch.
@@ -497,14 +497,18 @@ impl Partners {
             let expected = "a partner whose logs were succeeded";
             return Err(Fault::new(Check::Receipt, expected, &lost.partner));
         }
-        let size = match &lost.note[..] {
-            [] => TreeSize::default(),
-            note => partner.logs(own)?.published.receipted_head(note, Check::Receipt)?.0.size,
+        let (size, signed) = match &lost.note[..] {
+            [] => (TreeSize::default(), None),
+            note => {
+                let log = &partner.logs(own)?.published;
+                let (head, signed) = log.receipted_head(note, Check::Receipt)?;
+                (head.size, Some((partner.card.receipt, signed)))
+            }
         };
         if size.get() != lost.held {
             return Err(Fault::new(Check::Receipt, format!("{size} entries held"), lost.held));
         }
-        partner.feed.lose_receipt(size)
+        partner.feed.lose_receipt(size, signed)
     }
 
     /// The present feed to a partner.

@@ -5,9 +5,10 @@ use super::check::BatchFault;
 use super::exception::ExceptionError;
 use super::exception_statement::StatementError;
 use super::pair::{CosignedError, ReceiptError};
+use super::signed_time::ImpossibleTime;
 use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{AgencyName, Generation, LeafIndex, TreeHash, TreeSize};
-use crate::merkle::{CosignatureTime, OpenError, PROOF_HASHES_MAX, TreeHead, WitnessRefusal};
+use crate::merkle::{OpenError, PROOF_HASHES_MAX, TreeHead, WitnessRefusal};
 
 /// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,10 +74,8 @@ pub enum Misbehaviour {
     ExceptionCount(usize),
     #[error("exception {index} does not hold its form")]
     Exception { index: LeafIndex, source: ExceptionError },
-    #[error(
-        "it signed a receipt or cosignature at {signed}, more than a day ahead of this node's time; one of the two clocks is wrong"
-    )]
-    SignedAhead { signed: CosignatureTime },
+    #[error("the time under a receipt or cosignature cannot be")]
+    SignedTime(#[from] ImpossibleTime),
     #[error("statement of the exceptions does not hold")]
     Statement(#[from] StatementError),
 }

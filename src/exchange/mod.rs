@@ -34,6 +34,7 @@ mod reoffer;
 mod sending;
 mod series;
 mod session;
+mod signed_time;
 mod witnessing;
 
 #[cfg(test)]
@@ -63,6 +64,9 @@ pub use receiving::ReceivedBatch;
 pub use reoffer::Offering;
 pub use series::{Place, SeriesVerdict};
 pub use session::{Alert, Closing, Input, Output, Session, Standing};
+pub use signed_time::{
+    CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime, SignedTime, before_ms, check_not_ahead,
+};
 pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 
 use crate::record::consent::CONSENT_BYTES_MAX;

@@ -3,8 +3,11 @@
 //! Each feed has an origin of its own, so a checkpoint of one can never be taken for one of
 //! another. The private keys are elsewhere.
 
+use super::signed_time::line_time;
 use crate::ident::{AgencyName, Generation, Timestamp};
-use crate::merkle::{Cosigner, NoteVerifier, OpenError, Origin, SignatureType, SignedCheckpoint};
+use crate::merkle::{
+    CosignatureTime, Cosigner, NoteVerifier, OpenError, Origin, SignatureType, SignedCheckpoint,
+};
 
 /// A key that stands where one of the other type belongs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +169,16 @@ impl Pair {
     pub fn open_own_receipt(&self, note: &[u8]) -> Result<OwnLine, ReceiptError> {
         let by = |key: &NoteVerifier| open_receipt(note, &self.partner, key, &self.partner_feed());
         self.own_line(self.own.receipts(), by)
+    }
+
+    /// The time of a stored receipt of the partner's; `None` if a key of before signed it.
+    pub(super) fn receipt_time(&self, note: &[u8]) -> Option<CosignatureTime> {
+        line_time(note, self.partner.receipts())
+    }
+
+    /// The time of a stored receipt of ours; `None` if a key of before signed it.
+    pub(super) fn own_receipt_time(&self, note: &[u8]) -> Option<CosignatureTime> {
+        line_time(note, self.own.receipts())
     }
 
     /// Our receipt by the key in force for the same head of the partner's feed: after our logs were

@@ -15,7 +15,9 @@ use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
 use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{LeafIndex, Timestamp, TreeSize};
-use crate::merkle::{Checkpoint, Cosigner, Frontier, Note, TreeHead};
+use crate::merkle::{
+    Checkpoint, CosignatureTime, Cosigner, Frontier, Note, SignedCheckpoint, TreeHead,
+};
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 
@@ -38,9 +40,12 @@ struct Storing {
 pub(super) struct Receiving {
     /// What is durable.
     held: TreeHead,
-    /// The last receipt given for it; without a note at the beginning of a feed. Given again it is
-    /// the same, so that it does not matter which of two the partner takes.
+    /// The last receipt given for it; without a note at the beginning of a feed. A repeated batch is
+    /// answered with it as it is, so that it does not matter which of two the partner takes.
     receipt: pb::Receipt,
+    /// When the last receipt was signed, by the key in force. None after it is dated before that, whatever
+    /// the clock did: the partner would refuse it.
+    signed_at: Option<CosignatureTime>,
     /// The edge of the tree after the last batch that was checked; away while one is.
     edge: Frontier,
     /// Size after the last batch that was let in.
@@ -59,7 +64,11 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(edge: Frontier, held_note: Vec<u8>) -> Result<Self, OwnFault> {
+    pub(super) fn new(
+        edge: Frontier,
+        held_note: Vec<u8>,
+        signed_at: Option<CosignatureTime>,
+    ) -> Result<Self, OwnFault> {
         let held = edge.head();
         if !note_is_for(&held_note, held) {
             return Err(OwnFault::ReceiptNote { size: held.size, root: held.root });
@@ -67,6 +76,7 @@ impl Receiving {
         Ok(Self {
             held,
             receipt: pb::Receipt { note: held_note.into(), ..pb::Receipt::default() },
+            signed_at,
             edge,
             expected: held.size,
             queue: VecDeque::with_capacity(WINDOW),
@@ -116,13 +126,14 @@ impl Receiving {
         Ok(())
     }
 
-    /// Whether the partner holds a receipt of ours for more than is held here.
-    fn check_own_receipt(&self, note: &[u8], pair: &Pair) -> Result<(), Fault> {
+    /// Refuses a receipt of ours for more than is held here, which the partner shows.
+    fn check_own_receipt(&mut self, note: &[u8], pair: &Pair) -> Result<(), Fault> {
         let shown = match pair.open_own_receipt(note).map_err(Misbehaviour::HelloOwnReceipt)? {
             OwnLine::InForce(shown) => shown,
             // What was lost before our own logs were succeeded is sent again.
             OwnLine::Retired(_) => return Ok(()),
         };
+        self.signed_at = self.signed_at.max(shown.cosignatures().first().map(|line| line.at));
         let receipted = shown.checkpoint().head();
         if receipted.size <= self.held.size {
             return Ok(());
@@ -141,18 +152,24 @@ impl Receiving {
         true
     }
 
-    /// Takes the exceptions that were asked for, and gives the last receipt again.
+    /// Takes the exceptions that were asked for, and gives the last receipt again. It is signed anew: the
+    /// partner may have refused the one before for its time, when a clock was wrong.
     pub(super) fn recalled(
         &mut self,
         exceptions: &[Exception],
         pair: &Pair,
         cosigner: &Cosigner,
+        now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
         let from = self.recalling.take().ok_or(OwnFault::Unasked("exceptions"))?;
         let since = exceptions.iter().filter(|exception| exception.index >= from);
         let since: Vec<Exception> = since.cloned().collect();
-        let note = self.receipt.note.to_vec();
+        let note = match pair.open_partner_head(&self.receipt.note) {
+            Ok(head) => self.cosign(head, pair, cosigner, now)?,
+            // By a key that the partner had before.
+            Err(_) => self.receipt.note.to_vec(),
+        };
         let range = from.get()..self.held.size.get();
         self.receipt = receipt(note, &pair.partner_feed(), range, &since, cosigner);
         out.push(Output::send(Body::Receipt(self.receipt.clone())));
@@ -236,18 +253,28 @@ impl Receiving {
         if head != checked.head.checkpoint().head() || head.size != wanted {
             return Err(OwnFault::CheckedSize { found: head.size, wanted }.into());
         }
-        let cosignature = cosigner.cosign(checked.head.checkpoint(), now.into());
-        let receipt_note = checked
-            .head
-            .clone()
-            .with_cosignature(cosignature, pair.own.receipts())
-            .map_err(OwnFault::Cosign)?
-            .to_bytes();
+        let receipt_note = self.cosign(checked.head.clone(), pair, cosigner, now)?;
         self.edge = checked.frontier.clone();
         self.storing.push_back(Storing { start: checked.start, head, note: receipt_note.clone() });
         out.push(Output::Store(Box::new(ReceivedBatch { checked, receipt_note })));
         self.check_next(out);
         Ok(())
+    }
+
+    /// The receipt for a head of the partner's feed, never dated before the last one.
+    fn cosign(
+        &mut self,
+        head: SignedCheckpoint,
+        pair: &Pair,
+        cosigner: &Cosigner,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, OwnFault> {
+        let now = CosignatureTime::from(now);
+        let at = self.signed_at.map_or(now, |last| last.max(now));
+        self.signed_at = Some(at);
+        let line = cosigner.cosign(head.checkpoint(), at);
+        let signed = head.with_cosignature(line, pair.own.receipts()).map_err(OwnFault::Cosign)?;
+        Ok(signed.to_bytes())
     }
 
     /// The batch that was given out first is durable, but for these entries.

@@ -13,9 +13,10 @@ use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
 use super::lag::Lag;
 use super::pair::Pair;
 use super::session::{Alert, Output};
+use super::signed_time::SignedTime;
 use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
-use crate::ident::{LeafIndex, TreeHash, TreeSize};
-use crate::merkle::{SignedCheckpoint, TreeHead};
+use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{CosignatureTime, SignedCheckpoint, TreeHead};
 use crate::pb;
 
 /// What was found in the partner's hello.
@@ -31,20 +32,28 @@ enum Start {
     Settled,
 }
 
+/// A head whose receipt is awaited, and when it was first published, where that is known.
+#[derive(Clone, Copy)]
+struct Awaited {
+    head: TreeHead,
+    published_at: Option<Timestamp>,
+}
+
 pub(super) struct Sending {
     start: Start,
     /// Entries of our feed with a published head.
     published: TreeSize,
     /// The largest head that we hold a receipt for, on this stream or before.
     recorded: TreeSize,
+    /// When the partner signed the last receipt that we hold, by the key in force.
+    last_receipt_at: Option<CosignatureTime>,
     /// The last head that the partner receipted on this stream, or in its hello.
     answered: TreeHead,
     /// Exceptions below this index were reported with receipts that we hold.
     reported: TreeSize,
     /// Size of the feed after the last batch sent.
     sent: TreeSize,
-    /// Heads whose receipts are awaited.
-    unanswered: VecDeque<TreeHead>,
+    unanswered: VecDeque<Awaited>,
     /// The receipt that is awaited first is one from before a cut.
     catching_up: bool,
     loading: bool,
@@ -53,11 +62,16 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(published: TreeSize, recorded: TreeSize, may_hold_less: bool) -> Self {
+    pub(super) fn new(
+        (published, recorded): (TreeSize, TreeSize),
+        last_receipt_at: Option<CosignatureTime>,
+        may_hold_less: bool,
+    ) -> Self {
         Self {
             start: Start::Unknown,
             published,
             recorded,
+            last_receipt_at,
             answered: TreeHead::EMPTY,
             reported: recorded,
             sent: TreeSize::default(),
@@ -102,7 +116,7 @@ impl Sending {
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         if note.is_empty() {
-            self.begin(TreeHead::EMPTY, Vec::new(), out);
+            self.begin(None, None, out);
             return Ok(());
         }
         let claimed = pair.open_receipt(note).map_err(|source| Misbehaviour::HelloReceipt {
@@ -115,11 +129,11 @@ impl Sending {
         Ok(())
     }
 
-    /// Takes our own root at the size that the partner claims to hold.
+    /// Takes our own root at the size that the partner claims to hold, and when its head was published.
     pub(super) fn root(
         &mut self,
         size: TreeSize,
-        root: Option<TreeHash>,
+        (root, published_at): (Option<TreeHash>, Option<Timestamp>),
         pair: &Pair,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
@@ -133,13 +147,18 @@ impl Sending {
         }
         let own = root.ok_or(OwnFault::RootMissing(size))?;
         refuse_other_root(&claimed, own)?;
-        let note = claimed.to_bytes();
-        self.begin(claimed.checkpoint().head(), note, out);
+        self.begin(Some(&claimed), published_at, out);
         early.map_or(Ok(()), |receipt| self.receipt(receipt, pair, out))
     }
 
-    /// Goes on from `held`, which is a head of our feed, with its receipt.
-    fn begin(&mut self, held: TreeHead, note: Vec<u8>, out: &mut Vec<Output>) {
+    /// Goes on from the head of our feed that the partner holds, with its receipt; from the beginning without.
+    fn begin(
+        &mut self,
+        claimed: Option<&SignedCheckpoint>,
+        published_at: Option<Timestamp>,
+        out: &mut Vec<Output>,
+    ) {
+        let held = claimed.map_or(TreeHead::EMPTY, |claimed| claimed.checkpoint().head());
         self.start = Start::Settled;
         self.sent = held.size;
         if held.size < self.recorded {
@@ -150,12 +169,14 @@ impl Sending {
             if self.may_hold_less {
                 // What it does not take when it comes again is then in a receipt that counts.
                 self.recorded = held.size;
+                self.last_receipt_at = claimed.and_then(receipt_time);
+                let note = claimed.map_or_else(Vec::new, SignedCheckpoint::to_bytes);
                 out.push(Output::ReceiptLost { held: held.size, note });
             }
         }
         if held.size > self.recorded {
             self.catching_up = true;
-            self.unanswered.push_back(held);
+            self.unanswered.push_back(Awaited { head: held, published_at });
         } else {
             self.answered = held;
             self.reported = held.size;
@@ -179,7 +200,7 @@ impl Sending {
     pub(super) fn loaded(
         &mut self,
         batch: pb::FeedBatch,
-        root: TreeHash,
+        (root, published_at): (TreeHash, Option<Timestamp>),
         stopping: bool,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
@@ -196,12 +217,14 @@ impl Sending {
             return Err(OwnFault::BatchRange { start, end, wanted, size });
         }
         self.sent = end;
-        self.unanswered.push_back(TreeHead { size: end, root });
+        let head = TreeHead { size: end, root };
+        self.unanswered.push_back(Awaited { head, published_at });
         out.push(Output::send(pb::exchange_frame::Body::FeedBatch(batch.into_wire())));
         Ok(())
     }
 
-    /// Takes a receipt: for the batch that waits longest, or once more the one before.
+    /// Takes a receipt: for the batch that waits longest, or once more the one before. One whose time cannot
+    /// be is refused before anything of it counts.
     pub(super) fn receipt(
         &mut self,
         receipt: pb::Receipt,
@@ -223,11 +246,16 @@ impl Sending {
             return Ok(refuse_other_root(&opened, self.answered.root)?);
         }
         let wanted = self.unanswered.front().copied();
-        let Some(wanted) = wanted.filter(|wanted| wanted.size == head.size) else {
-            let wanted = wanted.map(|wanted| wanted.size);
+        let Some(wanted) = wanted.filter(|wanted| wanted.head.size == head.size) else {
+            let wanted = wanted.map(|wanted| wanted.head.size);
             return Err(Misbehaviour::ReceiptOrder { found: head.size, wanted }.into());
         };
-        refuse_other_root(&opened, wanted.root)?;
+        refuse_other_root(&opened, wanted.head.root)?;
+        let signed_at = receipt_time(&opened);
+        if let Some(signed) = signed_at {
+            let (made, last) = (wanted.published_at, self.last_receipt_at);
+            SignedTime { signed, made, last }.check().map_err(Misbehaviour::from)?;
+        }
         let signed = signed_exceptions(exceptions, statements, (self.reported, head.size), pair)?;
         self.unanswered.pop_front();
         self.catching_up = false;
@@ -235,6 +263,7 @@ impl Sending {
         self.reported = head.size;
         if head.size > self.recorded {
             self.recorded = head.size;
+            self.last_receipt_at = signed_at;
             out.push(Output::RecordReceipt { size: head.size, note: opened.to_bytes(), signed });
         }
         Ok(())
@@ -248,6 +277,11 @@ impl Sending {
         let (note, own) = (held.to_bytes(), self.published);
         Err(Box::new(Evidence::OwnRolledBack { note, receipted, own }))
     }
+}
+
+/// When a receipt was signed.
+fn receipt_time(receipt: &SignedCheckpoint) -> Option<CosignatureTime> {
+    receipt.cosignatures().first().map(|line| line.at)
 }
 
 fn refuse_other_root(held: &SignedCheckpoint, own: TreeHash) -> Result<(), Box<Evidence>> {

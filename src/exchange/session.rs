@@ -15,8 +15,8 @@ use super::lag::Lag;
 use super::pair::{OwnLine, Pair};
 use super::receiving::{ReceivedBatch, Receiving};
 use super::sending::Sending;
+use super::signed_time::check_not_ahead;
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed, Witnessing};
-use crate::clock::LEAD_MS_MAX;
 use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{CosignatureTime, Cosigner, Frontier, Note, ShownCheckpoint};
 use crate::pb;
@@ -44,12 +44,14 @@ pub struct Standing {
 pub enum Input {
     /// The peer sent this.
     Frame(pb::ExchangeFrame),
-    /// Answers [`Output::AskRoot`]; no root when we hold none at that size.
-    Root { size: TreeSize, root: Option<TreeHash> },
+    /// Answers [`Output::AskRoot`]; no root when we hold none at that size. `published_at`: the time at which
+    /// a head of that size was first published.
+    Root { size: TreeSize, root: Option<TreeHash>, published_at: Option<Timestamp> },
     /// A head of our feed was published.
     Published(TreeSize),
-    /// Answers [`Output::Load`]: a batch that ends at a published head, and the root of that head.
-    Loaded { batch: pb::FeedBatch, root: TreeHash },
+    /// Answers [`Output::Load`]: a batch that ends at a published head, the root of that head, and the time
+    /// at which it was first published.
+    Loaded { batch: pb::FeedBatch, root: TreeHash, published_at: Option<Timestamp> },
     /// Answers [`Output::LoadExceptions`].
     Exceptions(Vec<Exception>),
     /// Answers [`Output::Check`].
@@ -61,8 +63,8 @@ pub enum Input {
     JournalRoot { size: TreeSize, root: Option<TreeHash> },
     /// Our journal grew, or time went by since it was told last.
     Journal(JournalSize),
-    /// Answers [`Output::LoadCheckpoint`].
-    Checkpoint { proof: Vec<TreeHash>, note: Vec<u8> },
+    /// Answers [`Output::LoadCheckpoint`]; `made_at`: the time of the last entry under the checkpoint.
+    Checkpoint { proof: Vec<TreeHash>, note: Vec<u8>, made_at: Option<Timestamp> },
     /// Answers [`Output::Witness`].
     Witnessed(Witnessed),
     /// So often our rules of acceptance for the partner had changed by now.
@@ -172,9 +174,11 @@ impl Session {
         }
         let receipt = &witness.receipted_note;
         let may_hold_less = !receipt.is_empty() && pair.open_receipt(receipt).is_err();
+        let last_receipt_at = pair.receipt_time(receipt);
+        let signed_at = pair.own_receipt_time(&receipt_note);
         let flow = Flow {
-            sending: Sending::new(published, receipted, may_hold_less),
-            receiving: Receiving::new(partner_feed, receipt_note)?,
+            sending: Sending::new((published, receipted), last_receipt_at, may_hold_less),
+            receiving: Receiving::new(partner_feed, receipt_note, signed_at)?,
             witnessing: Witnessing::new(witness),
             acceptance: OwnAcceptance::default(),
         };
@@ -294,8 +298,8 @@ impl Running {
                     Ok(State::Running(self))
                 }
             },
-            Input::Loaded { batch, root } => {
-                self.flow.sending.loaded(batch, root, false, out)?;
+            Input::Loaded { batch, root, published_at } => {
+                self.flow.sending.loaded(batch, (root, published_at), false, out)?;
                 self.flow.sending.load_more(out);
                 Ok(State::Running(self))
             }
@@ -325,8 +329,8 @@ impl Draining {
                 Body::Drain(pb::Drain {}) => self.peer_drained = true,
                 body => self.flow.frame_while_draining(body, context, out)?,
             },
-            Input::Loaded { batch, root } => {
-                self.flow.sending.loaded(batch, root, true, out)?;
+            Input::Loaded { batch, root, published_at } => {
+                self.flow.sending.loaded(batch, (root, published_at), true, out)?;
             }
             other => self.flow.event(other, context, out)?,
         }
@@ -486,8 +490,8 @@ impl Flow {
     ) -> Result<(), Fault> {
         let Context { pair, receipt_key, now } = *context;
         match input {
-            Input::Root { size, root } => {
-                self.sending.root(size, root, pair, out)?;
+            Input::Root { size, root, published_at } => {
+                self.sending.root(size, (root, published_at), pair, out)?;
                 self.assure(now, out);
                 Ok(())
             }
@@ -500,11 +504,13 @@ impl Flow {
                 self.witnessing.grown(journal);
                 Ok(())
             }
-            Input::Checkpoint { proof, note } => Ok(self.witnessing.loaded(proof, note, out)?),
+            Input::Checkpoint { proof, note, made_at } => {
+                Ok(self.witnessing.loaded(proof, note, made_at, out)?)
+            }
             Input::Witnessed(verdict) => self.witnessing.witnessed(verdict, out),
             Input::Published(size) => Ok(self.sending.publish(size)?),
             Input::Exceptions(exceptions) => {
-                Ok(self.receiving.recalled(&exceptions, pair, receipt_key, out)?)
+                Ok(self.receiving.recalled(&exceptions, pair, receipt_key, now, out)?)
             }
             Input::Checked(verdict) => self.receiving.checked(verdict, pair, receipt_key, now, out),
             Input::Stored(exceptions) => {
@@ -521,18 +527,15 @@ impl Flow {
     }
 }
 
-/// Refuses the partner's signature from more than a day ahead: what it vouches for would be believed
-/// until then. A note that has another form is refused where it is opened.
+/// Refuses the partner's signature from more than a day ahead. A note that has another form is refused
+/// where it is opened.
 fn refuse_ahead(note: &[u8], context: &Context<'_>) -> Result<(), Misbehaviour> {
     let Ok(note) = Note::parse(note) else { return Ok(()) };
     let partner = &context.pair.partner;
     let cosigners = [partner.receipts().name(), partner.witness().name()];
-    let latest = CosignatureTime::from(context.now.plus_ms(LEAD_MS_MAX));
     let lines = note.signatures().iter().filter(|line| cosigners.contains(&line.name()));
-    match lines.filter_map(CosignatureTime::of_line).find(|signed| *signed > latest) {
-        Some(signed) => Err(Misbehaviour::SignedAhead { signed }),
-        None => Ok(()),
-    }
+    let mut times = lines.filter_map(CosignatureTime::of_line);
+    Ok(times.try_for_each(|signed| check_not_ahead(signed, context.now))?)
 }
 
 fn body_of(frame: pb::ExchangeFrame) -> Result<Body, Misbehaviour> {

@@ -9,11 +9,12 @@ use super::exception_statement::{SignedExceptions, receipt as signed_receipt};
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 use super::fixture::{Agency, Feed, Ring, check, start_of_day};
 use super::session::{Alert, Closing, Input, Output, Session, Standing};
+use super::signed_time::{CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime};
 use super::{
     BATCH_ENTRIES_MAX, BatchFault, BatchForm, CheckedBatch, Pair, WINDOW, WitnessStanding,
 };
-use crate::ident::{LeafIndex, TreeHash, TreeSize};
-use crate::merkle::{EMPTY_ROOT, Frontier, OpenError, TreeHead};
+use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::merkle::{CosignatureTime, EMPTY_ROOT, Frontier, OpenError, TreeHead};
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 use crate::record::signed::Verified;
@@ -73,9 +74,31 @@ impl Scene {
 
     /// b's receipt for the entries from one index to another, of which it did not take these.
     fn answer(&self, from: u64, to: u64, exceptions: &[Exception]) -> Input {
-        let (note, feed) = (self.receipt(to), self.a.pair_with(&self.b).own_feed());
-        let answer = signed_receipt(note, &feed, from..to, exceptions, &self.b.receipts);
+        self.answer_with(self.receipt(to), from..to, exceptions)
+    }
+
+    /// The same, signed so much later than the day began.
+    fn answer_at(&self, from: u64, to: u64, later_ms: i64) -> Input {
+        let head = self.feed.heads.iter().find(|(head, _)| head.size.get() == to).unwrap();
+        let at = start_of_day().plus_ms(later_ms);
+        self.answer_with(self.feed.receipt_at(&head.1, &self.b.receipts, at), from..to, &[])
+    }
+
+    fn answer_with(
+        &self,
+        note: Vec<u8>,
+        range: std::ops::Range<u64>,
+        exceptions: &[Exception],
+    ) -> Input {
+        let feed = self.a.pair_with(&self.b).own_feed();
+        let answer = signed_receipt(note, &feed, range, exceptions, &self.b.receipts);
         frame(Body::Receipt(answer))
+    }
+
+    /// When b signed the receipt in a frame.
+    fn signed_at(&self, frame: &pb::ExchangeFrame) -> CosignatureTime {
+        let Some(Body::Receipt(receipt)) = &frame.body else { panic!("{frame:?}") };
+        self.receiving_pair().own_receipt_time(&receipt.note).unwrap()
     }
 
     fn root_at(&self, size: u64) -> TreeHash {
@@ -111,7 +134,7 @@ impl Scene {
         let mut out = give(&mut session, frame(hello(&self.b, note, 0)));
         if size > 0 {
             let (size, root) = (TreeSize::new(size), Some(self.root_at(size)));
-            out = give(&mut session, Input::Root { size, root });
+            out = give(&mut session, root_of_own(size, root));
         }
         (session, out)
     }
@@ -122,7 +145,7 @@ impl Scene {
         while let Some(Output::Load { from }) = out.last() {
             let from = from.get();
             let root = self.root_at(from + 1);
-            out = give(session, Input::Loaded { batch: self.batch(from, from + 1), root });
+            out = give(session, loaded(self.batch(from, from + 1), root));
             sent += usize::from(matches!(&out[0], Output::Send(_)));
         }
         sent
@@ -141,6 +164,15 @@ fn nothing() -> Standing {
 
 fn frame(body: Body) -> Input {
     Input::Frame(pb::ExchangeFrame { body: Some(body) })
+}
+
+/// The root of our feed at a size; its heads were published when the day began.
+fn root_of_own(size: TreeSize, root: Option<TreeHash>) -> Input {
+    Input::Root { size, root, published_at: Some(start_of_day()) }
+}
+
+fn loaded(batch: pb::FeedBatch, root: TreeHash) -> Input {
+    Input::Loaded { batch, root, published_at: Some(start_of_day()) }
 }
 
 fn hello(by: &Agency, receipt_note: Vec<u8>, receipted: u64) -> Body {
@@ -443,7 +475,7 @@ fn a_receipt_that_a_cut_swallowed_comes_again_with_its_exceptions() {
     let mut sender = scene.sender(1);
     give(&mut sender, frame(hello(&scene.b, scene.receipt(2), 0)));
     let (size, root) = (TreeSize::new(2), Some(scene.root_at(2)));
-    let out = give(&mut sender, Input::Root { size, root });
+    let out = give(&mut sender, root_of_own(size, root));
     assert!(out.is_empty(), "nothing is sent before the receipt has come again: {out:?}");
     let out = give(&mut sender, Input::Frame(again.clone()));
     let [Output::RecordReceipt { size, signed, .. }, Output::Load { from }] = &out[..] else {
@@ -514,10 +546,84 @@ fn a_receipt_signed_more_than_a_day_ahead_is_refused() {
             let Output::Close(Closing::Fault(Fault::PeerMisbehaved(found))) = output else {
                 return false;
             };
-            matches!(found, Misbehaviour::SignedAhead { .. })
+            matches!(found, Misbehaviour::SignedTime(ImpossibleTime::Ahead { .. }))
         };
         assert_eq!(out.iter().any(is_ahead), is_refused, "{hours} hours");
     }
+}
+
+#[test]
+fn a_receipt_dated_before_its_head_was_published_is_refused_and_changes_nothing() {
+    let scene = Scene::new(1);
+    for (early_ms, is_refused) in [(0, false), (1_000, true), (400 * 24 * 3_600_000, true)] {
+        let (mut session, out) = scene.sender_after_hello(0);
+        scene.serve(&mut session, out);
+        let answer = scene.answer_at(0, 1, -CLOCK_DIFFERENCE_MS_MAX - early_ms);
+        let out = give(&mut session, answer);
+        let refused = matches!(
+            &out[..],
+            [Output::Close(Closing::Fault(Fault::PeerMisbehaved(Misbehaviour::SignedTime(
+                ImpossibleTime::BeforeMade { .. }
+            ))))]
+        );
+        assert_eq!(refused, is_refused, "{out:?}");
+        assert!(is_refused || matches!(&out[..], [Output::RecordReceipt { .. }]), "{out:?}");
+    }
+}
+
+#[test]
+fn a_receipt_that_goes_back_before_the_last_one_is_refused_on_this_stream_and_the_next() {
+    let scene = Scene::new(3);
+    let goes_back = |session: &mut Session, answer| {
+        let found = fault(session, answer);
+        let Fault::PeerMisbehaved(Misbehaviour::SignedTime(found)) = found else {
+            panic!("{found:?}")
+        };
+        assert!(matches!(found, ImpossibleTime::GoesBack { .. }), "{found:?}");
+    };
+    let (mut session, out) = scene.sender_after_hello(0);
+    scene.serve(&mut session, out);
+    let out = give(&mut session, scene.answer_at(0, 1, 60_000));
+    let [Output::RecordReceipt { note, .. }] = &out[..] else { panic!("{out:?}") };
+    goes_back(&mut session, scene.answer_at(1, 2, 59_000));
+
+    let witness = WitnessStanding { receipted_note: note.clone(), ..WitnessStanding::default() };
+    let (published, receipted) = (scene.feed.published(), TreeSize::new(1));
+    let standing = Standing { published, receipted, witness, ..nothing() };
+    let next = || {
+        let mut session = scene.a.session(&scene.b, standing.clone()).0;
+        give(&mut session, frame(hello(&scene.b, scene.receipt(1), 0)));
+        let out = give(&mut session, root_of_own(TreeSize::new(1), Some(scene.root_at(1))));
+        assert_eq!(scene.serve(&mut session, out), 2);
+        session
+    };
+    goes_back(&mut next(), scene.answer_at(1, 2, 59_000));
+    let out = give(&mut next(), scene.answer_at(1, 2, 60_000));
+    assert!(matches!(out[..], [Output::RecordReceipt { .. }]), "{out:?}");
+}
+
+#[test]
+fn an_honest_receipt_never_goes_back_and_is_signed_anew_when_it_is_given_again() {
+    let scene = Scene::new(3);
+    let later = |ms| start_of_day().plus_ms(ms);
+    let receipt = |session: &mut Session, from: u64, now: Timestamp| {
+        session.handle(frame(Body::FeedBatch(scene.batch(from, from + 1))), now);
+        let checked = scene.check(from, scene.batch(from, from + 1));
+        session.handle(Input::Checked(checked), now);
+        let out = session.handle(Input::Stored(Vec::new()), now);
+        let [Output::Send(frame)] = &out[..] else { panic!("{out:?}") };
+        scene.signed_at(frame)
+    };
+    let mut session = scene.receiver(0);
+    assert_eq!(receipt(&mut session, 0, later(60_000)), later(60_000).into());
+    assert_eq!(receipt(&mut session, 1, later(0)), later(60_000).into(), "the clock went back");
+    assert_eq!(receipt(&mut session, 2, later(61_000)), later(61_000).into());
+
+    let mut session = scene.b.session(&scene.a, scene.receiver_standing(2)).0;
+    give(&mut session, frame(hello(&scene.a, Vec::new(), 1)));
+    let out = session.handle(Input::Exceptions(Vec::new()), later(90_000));
+    let [Output::Send(again)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(scene.signed_at(again), later(90_000).into());
 }
 
 #[test]
@@ -551,7 +657,7 @@ fn a_partner_with_another_root_of_our_feed_is_evidence() {
     let mut session = scene.sender(0);
     let out = give(&mut session, frame(hello(&scene.b, scene.receipt(1), 0)));
     assert!(matches!(out[..], [Output::AskRoot(size)] if size.get() == 1));
-    let root = Input::Root { size: TreeSize::new(1), root: Some(EMPTY_ROOT) };
+    let root = root_of_own(TreeSize::new(1), Some(EMPTY_ROOT));
     let found = fault(&mut session, root);
     let Fault::Contradiction(evidence) = found else { panic!("{found:?}") };
     assert!(matches!(*evidence, Evidence::OwnForked { own: EMPTY_ROOT, .. }));
@@ -660,9 +766,9 @@ fn answers_that_nobody_asked_for_are_our_own_fault() {
     assert_eq!(unasked(Input::Stored(Vec::new())), own("stored"));
     assert_eq!(unasked(Input::Exceptions(Vec::new())), own("exceptions"));
     assert_eq!(unasked(Input::Checked(scene.check(0, scene.batch(0, 1)))), own("verdict"));
-    assert_eq!(unasked(Input::Root { size: TreeSize::new(0), root: None }), own("root"));
+    assert_eq!(unasked(root_of_own(TreeSize::new(0), None)), own("root"));
     let (batch, root) = (scene.batch(0, 1), EMPTY_ROOT);
-    assert_eq!(unasked(Input::Loaded { batch, root }), own("batch"));
+    assert_eq!(unasked(loaded(batch, root)), own("batch"));
 }
 
 #[test]

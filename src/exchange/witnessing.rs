@@ -7,6 +7,7 @@
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
 use super::pair::{OwnLine, Pair};
 use super::session::{Alert, Output};
+use super::signed_time::SignedTime;
 use crate::ident::{Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Note, PROOF_HASHES_MAX, ShownCheckpoint, SignedCheckpoint, TreeHead, WitnessRefusal,
@@ -64,6 +65,8 @@ enum Asking {
     Sent {
         old: TreeSize,
         size: TreeSize,
+        /// When the last entry under the checkpoint was made.
+        made_at: Option<Timestamp>,
         again: bool,
     },
 }
@@ -209,6 +212,7 @@ impl Witnessing {
         &mut self,
         proof: Vec<TreeHash>,
         note: Vec<u8>,
+        made_at: Option<Timestamp>,
         out: &mut Vec<Output>,
     ) -> Result<(), OwnFault> {
         let Asking::Loading { old } = self.asking else {
@@ -216,7 +220,7 @@ impl Witnessing {
         };
         let size = head_of(&note).size;
         let again = std::mem::take(&mut self.named);
-        self.asking = Asking::Sent { old, size, again };
+        self.asking = Asking::Sent { old, size, made_at, again };
         out.push(Output::send(Body::AddCheckpoint(pb::AddCheckpoint {
             old_size: old.get(),
             proof: proof.iter().map(|h| bytes::Bytes::copy_from_slice(h.as_bytes())).collect(),
@@ -225,14 +229,15 @@ impl Witnessing {
         Ok(())
     }
 
-    /// Takes the partner's answer to our checkpoint.
+    /// Takes the partner's answer to our checkpoint. A cosignature whose time cannot be is refused.
     pub(super) fn answer(
         &mut self,
         answer: &pb::CheckpointAnswer,
         pair: &Pair,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
-        let Asking::Sent { old, size, again } = std::mem::replace(&mut self.asking, Asking::Idle)
+        let Asking::Sent { old, size, made_at, again } =
+            std::mem::replace(&mut self.asking, Asking::Idle)
         else {
             return Err(Misbehaviour::AnswerUnasked.into());
         };
@@ -245,6 +250,10 @@ impl Witnessing {
         let found = opened.checkpoint().size();
         if found != size {
             return Err(Misbehaviour::AnswerSize { found, wanted: size }.into());
+        }
+        if let Some(line) = opened.cosignatures().first() {
+            let time = SignedTime { signed: line.at, made: made_at, last: None };
+            time.check().map_err(Misbehaviour::from)?;
         }
         self.cosigned = size;
         let note = opened.to_bytes();

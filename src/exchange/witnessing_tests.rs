@@ -3,6 +3,7 @@
 use super::fault::{Evidence, Fault, Misbehaviour, Refusal};
 use super::fixture::{Agency, Feed, start_of_day};
 use super::session::{Alert, Closing, Input, Output, Session, Standing};
+use super::signed_time::{CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime};
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed};
 use crate::ident::{Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
@@ -43,6 +44,11 @@ fn cosigned(log: &NoteSigner, by: &Cosigner, head: TreeHead) -> Vec<u8> {
 
 fn frame(body: Body) -> Input {
     Input::Frame(pb::ExchangeFrame { body: Some(body) })
+}
+
+/// A checkpoint of our journal whose last entry was made when the day began.
+fn checkpoint(note: Vec<u8>) -> Input {
+    Input::Checkpoint { proof: Vec::new(), note, made_at: Some(start_of_day()) }
 }
 
 fn journal(entries: u64) -> JournalSize {
@@ -111,7 +117,7 @@ fn a_partner_that_knows_nothing_is_asked_at_once_and_what_it_cosigns_is_kept() {
     let (mut session, out) = scene.running(3);
     assert!(matches!(out[..], [Output::Assured, Output::LoadCheckpoint { old }] if old == size(0)));
     let note = signed(&scene.a.log, head(1, 3)).to_bytes();
-    let out = session.handle(Input::Checkpoint { proof: Vec::new(), note }, start_of_day());
+    let out = session.handle(checkpoint(note), start_of_day());
     assert!(matches!(sent(&out), Body::AddCheckpoint(request) if request.old_size == 0));
     let note = cosigned(&scene.a.log, &scene.b.witness, head(1, 3));
     let answer = pb::CheckpointAnswer { note: note.clone().into(), known_size: 0 };
@@ -124,7 +130,7 @@ fn cosignatures_alone_provoke_no_further_question() {
     let scene = scene();
     let (mut session, _) = scene.running(3);
     let note = signed(&scene.a.log, head(1, 3)).to_bytes();
-    session.handle(Input::Checkpoint { proof: Vec::new(), note }, start_of_day());
+    session.handle(checkpoint(note), start_of_day());
     let note = cosigned(&scene.a.log, &scene.b.witness, head(1, 3)).into();
     let answer = pb::CheckpointAnswer { note, known_size: 0 };
     session.handle(frame(Body::CheckpointAnswer(answer)), start_of_day());
@@ -140,7 +146,7 @@ fn a_partner_is_asked_no_more_often_than_the_pace_allows() {
     let scene = scene();
     let (mut session, _) = scene.running(1);
     let note = signed(&scene.a.log, head(1, 1)).to_bytes();
-    session.handle(Input::Checkpoint { proof: Vec::new(), note }, start_of_day());
+    session.handle(checkpoint(note), start_of_day());
     let note = cosigned(&scene.a.log, &scene.b.witness, head(1, 1)).into();
     let answer = pb::CheckpointAnswer { note, known_size: 0 };
     session.handle(frame(Body::CheckpointAnswer(answer)), start_of_day());
@@ -159,12 +165,34 @@ fn a_size_that_the_witness_names_is_tried_once() {
     let named = |known_size| {
         frame(Body::CheckpointAnswer(pb::CheckpointAnswer { known_size, ..Default::default() }))
     };
-    session.handle(Input::Checkpoint { proof: Vec::new(), note: note.clone() }, start_of_day());
+    session.handle(checkpoint(note.clone()), start_of_day());
     let out = session.handle(named(3), start_of_day());
     assert!(matches!(out[..], [Output::LoadCheckpoint { old }] if old == size(3)));
-    session.handle(Input::Checkpoint { proof: Vec::new(), note }, start_of_day());
+    session.handle(checkpoint(note), start_of_day());
     let out = session.handle(named(4), start_of_day());
     assert!(matches!(out[..], [Output::Alert(Alert::NotCosigned { .. })]));
+}
+
+#[test]
+fn a_cosignature_dated_before_its_checkpoint_was_made_is_misbehaviour() {
+    let scene = scene();
+    for (early_ms, is_refused) in [(0, false), (1_000, true)] {
+        let (mut session, _) = scene.running(3);
+        let own = signed(&scene.a.log, head(1, 3));
+        session.handle(checkpoint(own.to_bytes()), start_of_day());
+        let at = start_of_day().plus_ms(-CLOCK_DIFFERENCE_MS_MAX - early_ms);
+        let line = scene.b.witness.cosign(own.checkpoint(), at.into());
+        let note = own.with_cosignature(line, &NoteVerifier::from(&scene.b.witness)).unwrap();
+        let answer = pb::CheckpointAnswer { note: note.to_bytes().into(), known_size: 0 };
+        let out = session.handle(frame(Body::CheckpointAnswer(answer)), start_of_day());
+        let found = matches!(
+            out[..],
+            [Output::Close(Closing::Fault(Fault::PeerMisbehaved(Misbehaviour::SignedTime(
+                ImpossibleTime::BeforeMade { .. }
+            ))))]
+        );
+        assert_eq!(found, is_refused, "{out:?}");
+    }
 }
 
 #[test]
@@ -178,7 +206,7 @@ fn a_cosignature_of_something_else_is_misbehaviour() {
     ] {
         let (mut session, _) = scene.running(3);
         let own = signed(&scene.a.log, head(1, 3)).to_bytes();
-        session.handle(Input::Checkpoint { proof: Vec::new(), note: own }, start_of_day());
+        session.handle(checkpoint(own), start_of_day());
         let answer = pb::CheckpointAnswer { note: note.into(), known_size: 0 };
         let out = session.handle(frame(Body::CheckpointAnswer(answer)), start_of_day());
         let is_fault = matches!(

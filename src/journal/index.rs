@@ -352,7 +352,7 @@ pub fn disclosure_key(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
     [&[DISCLOSED], &feed.get().to_be_bytes()[..], id.as_bytes()].concat()
 }
 
-/// The head of a feed at one size; the value is the index of its journal entry.
+/// The head of a feed at one size; the value is the index of the journal entry that first published it.
 pub fn head_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     [&[HEAD], &feed.get().to_be_bytes()[..], &size.to_be_bytes()].concat()
 }

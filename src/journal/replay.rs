@@ -26,9 +26,9 @@ use crate::record::header::Header;
 use crate::record::signed::{Slot, Verified};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
-use crate::store::{Change, Frame, FrameKind, LeafRecord, Position, Segments};
+use crate::store::{Change, Frame, FrameKind, LeafRecord, Position, Segments, Table};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The frames of one batch.
 #[derive(Default)]
@@ -118,6 +118,8 @@ struct Step<'a> {
     journal: Vec<LeafRecord>,
     feeds: HashMap<FeedNumber, Vec<(LeafRecord, pb::FeedEntry)>>,
     feed_sizes: HashMap<FeedNumber, u64>,
+    /// Sizes of feeds that were first published in the batch.
+    heads: HashSet<(FeedNumber, u64)>,
     places: HashMap<RecordId, RecordPlace>,
     series: HashMap<(SeriesId, AgencyName), SeriesHead>,
     disclosures: HashMap<(FeedNumber, RecordId), Disclosure>,
@@ -145,6 +147,7 @@ impl<'a> Step<'a> {
             journal: Vec::new(),
             feeds: HashMap::new(),
             feed_sizes: HashMap::new(),
+            heads: HashSet::new(),
             places: HashMap::new(),
             series: HashMap::new(),
             disclosures: HashMap::new(),
@@ -194,7 +197,7 @@ impl<'a> Step<'a> {
                 if let Some(feed) = self.feed_of(&published.partner, &published.note) {
                     let size = size_of(index, &published.note)?;
                     self.feed_sizes.insert(feed, size);
-                    self.changes.push(index::put_head(feed, size, index));
+                    self.first_head(feed, size, index)?;
                 }
                 Ok(())
             }
@@ -212,6 +215,16 @@ impl<'a> Step<'a> {
     /// The feed to or from a partner that a note is about. The state may be of a generation after it.
     fn feed_of(&self, partner: &str, note: &[u8]) -> Option<FeedNumber> {
         Some(FeedNumber::of(self.number(partner)?, state::generation_of(note)))
+    }
+
+    /// Keeps the first head of a size, which tells when that was published.
+    fn first_head(&mut self, feed: FeedNumber, size: u64, index: u64) -> Result<(), JournalError> {
+        let key = index::head_key(feed, size);
+        let is_known = self.view.index.read(Table::Disclosures, &key)?.is_some();
+        if size > 0 && !is_known && self.heads.insert((feed, size)) {
+            self.changes.push(index::put_head(feed, size, index));
+        }
+        Ok(())
     }
 
     /// The content before an entry; without slots if it was overwritten.

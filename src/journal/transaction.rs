@@ -542,7 +542,10 @@ impl Transaction<'_> {
             personal_data_passed_on: sorts.passed_on.personal_data,
             originators,
         }))?;
-        self.group.changes.push(index::put_head(number, size, journal_index));
+        // The first head of a size tells when that was published.
+        if size > published.size {
+            self.group.changes.push(index::put_head(number, size, journal_index));
+        }
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Everything that can be read: records, feeds, proofs. All of it was durable first.
 
-use super::JournalError;
 use super::entry;
 use super::erasure_index::ErasureNote;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::state_keys::cards_key;
+use super::{JournalError, unless_damaged};
 use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::RecordStatus;
@@ -434,6 +434,20 @@ impl View {
             }
         }
         damaged.map_or(Ok(None), Err)
+    }
+
+    /// The time at which a head of this size was first published in a feed; `None` if none was, or
+    /// where its entry is damaged.
+    pub fn feed_head_published_at(
+        &self,
+        number: FeedNumber,
+        size: u64,
+    ) -> Result<Option<Timestamp>, JournalError> {
+        let key = index::head_key(number, size);
+        let Some(value) = self.index.read(Table::Disclosures, &key)? else { return Ok(None) };
+        let index = value.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+        let index = index.ok_or_else(|| index::damaged("a feed head"))?;
+        Ok(unless_damaged(self.event(index))?.map(|(at, _)| at))
     }
 
     /// The entries that took in a partner's feed beyond a size, in order.

@@ -52,7 +52,7 @@ impl BatchPath {
     }
 
     /// The hashes as they travel, 192 bytes.
-    pub fn to_wire(&self) -> Vec<u8> {
+    pub fn wire_bytes(&self) -> Vec<u8> {
         self.steps.map(|step| *step.as_bytes()).concat()
     }
 
@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(tree.paths().count(), count);
             for (id, path) in ids.iter().zip(tree.paths()) {
                 assert_eq!(path.root(id), tree.root());
-                let again = BatchPath::from_wire(path.leaf_index().into(), &path.to_wire());
+                let again = BatchPath::from_wire(path.leaf_index().into(), &path.wire_bytes());
                 assert_eq!(again, Ok(path));
             }
         }
@@ -246,7 +246,7 @@ mod tests {
         let tree = BatchTree::new(&ids, drawn(1)).unwrap();
         let path = tree.paths().nth(2).unwrap();
         for index in (0..64).filter(|index| *index != u32::from(path.leaf_index())) {
-            let moved = BatchPath::from_wire(index, &path.to_wire()).unwrap();
+            let moved = BatchPath::from_wire(index, &path.wire_bytes()).unwrap();
             assert_ne!(moved.root(&ids[2]), tree.root());
         }
     }

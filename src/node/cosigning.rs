@@ -59,7 +59,8 @@ impl Driver<'_> {
         } else {
             Vec::new()
         };
-        self.answer(Input::Checkpoint { proof, note: snapshot.note.to_vec() });
+        let (note, made_at) = (snapshot.note.to_vec(), snapshot.state.last_at);
+        self.answer(Input::Checkpoint { proof, note, made_at });
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
     Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,
 };
-use crate::ident::{AgencyName, Generation, LeafIndex, TreeSize};
+use crate::ident::{AgencyName, Generation, LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry;
 use crate::journal::ledger::Answered;
@@ -63,7 +63,7 @@ impl Checker {
 pub(super) enum Answer {
     Input(Input),
     Checked(Box<Checker>, Result<CheckedBatch, BatchFault>, Vec<Incoming>),
-    Loaded(Box<Discloser>, pb::FeedBatch, crate::ident::TreeHash),
+    Loaded(Box<Discloser>, pb::FeedBatch, TreeHash, Option<Timestamp>),
     /// Nothing more of our feed can be sent. The session waits for the batch, and all else goes on.
     FeedStopped(JournalError),
     Failed(NodeError),
@@ -426,13 +426,13 @@ impl<'a> Driver<'a> {
                 }
                 Input::Checked(checked)
             }
-            Answer::Loaded(discloser, batch, root) => {
+            Answer::Loaded(discloser, batch, root, published_at) => {
                 self.discloser = Some(discloser);
                 let acceptance = self.node.links.with(self.agency, |link| link.acceptance);
                 let end = batch.start + batch.entries.len() as u64;
                 self.sent_at.insert(end, (std::time::Instant::now(), acceptance));
                 self.node.links.feed_goes_on(self.agency);
-                Input::Loaded { batch, root }
+                Input::Loaded { batch, root, published_at }
             }
             Answer::FeedStopped(error) => {
                 tracing::error!(partner = %self.agency, %error, "the feed does not go on");
@@ -488,7 +488,8 @@ impl<'a> Driver<'a> {
     fn answer_root(&self, size: TreeSize) -> Result<(), End> {
         let feed = self.node.view().feed(self.feed)?;
         let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
-        self.answer(Input::Root { size, root });
+        let published_at = self.node.view().feed_head_published_at(self.feed, size.get())?;
+        self.answer(Input::Root { size, root, published_at });
         Ok(())
     }
 
@@ -511,7 +512,9 @@ impl<'a> Driver<'a> {
         tokio::task::spawn_blocking(move || {
             let mut discloser = discloser;
             let answer = match load_batch(&view, feed, &mut discloser, from.get()) {
-                Ok((batch, root)) => Answer::Loaded(discloser, batch, root),
+                Ok((batch, root, published_at)) => {
+                    Answer::Loaded(discloser, batch, root, published_at)
+                }
                 Err(error @ JournalError::FeedDamaged { .. }) => Answer::FeedStopped(error),
                 Err(error) => Answer::Failed(error.into()),
             };

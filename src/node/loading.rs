@@ -2,7 +2,7 @@
 
 use super::disclose::Discloser;
 use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
-use crate::ident::RecordId;
+use crate::ident::{RecordId, Timestamp, TreeHash};
 use crate::journal::entry;
 use crate::journal::state::FeedNumber;
 use crate::journal::view::View;
@@ -14,7 +14,7 @@ use prost::Message as _;
 use std::ops::Range;
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
-/// policy still allows of each record now. What the partner writes again counts as if it were sent; where the
+/// policy still allows of each record now; with the root of that head and when it was first published. What the partner writes again counts as if it were sent; where the
 /// first head is beyond that, the run ends there: it was within that when it was published.
 ///
 /// A damaged entry ends the run at the last head before it. The partner proves the feed from the bytes of all its
@@ -24,7 +24,7 @@ pub(super) fn load_batch(
     feed: FeedNumber,
     discloser: &mut Discloser,
     start: u64,
-) -> Result<(pb::FeedBatch, crate::ident::TreeHash), JournalError> {
+) -> Result<(pb::FeedBatch, TreeHash, Option<Timestamp>), JournalError> {
     let most = start + BATCH_ENTRIES_MAX as u64;
     let missing = || JournalError::Index(format!("no feed head above {start}"));
     let head = view.feed_head(feed, start, most).map_err(|error| damaged_at(start, error))?;
@@ -56,7 +56,8 @@ pub(super) fn load_batch(
     let count = usize::try_from(end - start).unwrap_or(usize::MAX);
     entries.truncate(count);
     envelopes.truncate(count);
-    Ok((pb::FeedBatch { start, entries, envelopes, note }, view.feed(feed)?.root_at(end)?))
+    let batch = pb::FeedBatch { start, entries, envelopes, note };
+    Ok((batch, view.feed(feed)?.root_at(end)?, view.feed_head_published_at(feed, end)?))
 }
 
 /// The entries of a feed up to the first damaged one, with the error of that.
@@ -182,7 +183,7 @@ mod tests {
         let (_, mut discloser) = store.take_discloser();
         let (view, mut counts) = (store.ledger.view(), Vec::new());
         while from < end {
-            let (batch, _) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
+            let (batch, ..) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
             counts.push(batch.entries.len());
             from += batch.entries.len() as u64;
         }

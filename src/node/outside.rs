@@ -3,7 +3,8 @@
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
 use super::{Node, NodeError};
-use crate::ident::TreeSize;
+use crate::exchange::{SignedTime, check_not_ahead};
+use crate::ident::{Timestamp, TreeSize};
 use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};
 use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
 use crate::pb::{self, journal_entry::Event};
@@ -113,11 +114,13 @@ impl Node {
 
     async fn ask_added(&self, witness: &AddedWitness, old: TreeSize) -> Result<(), NodeError> {
         let named = match self.post_checkpoint(witness, old).await? {
-            Answer::Cosigned(note) => return self.keep_cosignature(witness, note).await,
+            Answer::Cosigned(note, made) => {
+                return self.keep_cosignature(witness, note, made).await;
+            }
             Answer::Knows(named) => named,
         };
         match self.post_checkpoint(witness, named).await? {
-            Answer::Cosigned(note) => self.keep_cosignature(witness, note).await,
+            Answer::Cosigned(note, made) => self.keep_cosignature(witness, note, made).await,
             Answer::Knows(other) => {
                 Err(NodeError::Precondition(format!("it names size {named}, then {other}")))
             }
@@ -146,7 +149,10 @@ impl Node {
         let answer = client.post("add-checkpoint", body, ANSWER_BYTES_MAX).await.map_err(failed)?;
         let text = String::from_utf8_lossy(&answer.body);
         match answer.status {
-            StatusCode::OK => Ok(Answer::Cosigned([&snapshot.note[..], text.as_bytes()].concat())),
+            StatusCode::OK => {
+                let note = [&snapshot.note[..], text.as_bytes()].concat();
+                Ok(Answer::Cosigned(note, snapshot.state.last_at))
+            }
             StatusCode::CONFLICT => text
                 .trim_end()
                 .parse()
@@ -156,20 +162,27 @@ impl Node {
         }
     }
 
-    /// Journals a checkpoint of ours with the lines that came, once they are verified.
+    /// Journals a checkpoint of ours with the lines that came, once they are verified. `made`: the time of
+    /// the last entry under it.
     async fn keep_cosignature(
         &self,
         witness: &AddedWitness,
         note: Vec<u8>,
+        made: Option<Timestamp>,
     ) -> Result<(), NodeError> {
         let log = self.journal_verifier()?;
         let witnesses = std::slice::from_ref(&witness.verifier);
         let opened = SignedCheckpoint::open(&note, &log, witnesses, &Origin::from(log.name()))
             .map_err(|error| NodeError::start("its cosignature", error))?;
-        if opened.cosignatures().is_empty() {
+        let Some(line) = opened.cosignatures().first() else {
             return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
-        }
+        };
+        // Where this node's clock is the wrong one, this time is what shows it.
         self.time.answered(witness.verifier.name().as_str(), &note);
+        let time = SignedTime { signed: line.at, made, last: None };
+        time.check()
+            .and_then(|()| check_not_ahead(line.at, self.now()))
+            .map_err(|error| NodeError::Start(format!("its cosignature: {error}")))?;
         let received = pb::CosignatureReceived {
             witness: witness.verifier.name().to_string(),
             note: opened.to_bytes().into(),
@@ -182,7 +195,8 @@ impl Node {
 }
 
 enum Answer {
-    Cosigned(Vec<u8>),
+    /// The checkpoint with the lines that came, and the time of the last entry under it.
+    Cosigned(Vec<u8>, Option<Timestamp>),
     Knows(TreeSize),
 }
 

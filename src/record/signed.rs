@@ -89,7 +89,7 @@ impl From<&BatchSignature> for pb::RecordSignature {
         Self {
             key_id: Bytes::copy_from_slice(signature.key_id.as_bytes()),
             leaf_index: u32::from(signature.path.leaf_index()),
-            path: signature.path.to_wire().into(),
+            path: signature.path.wire_bytes().into(),
             signature: Bytes::copy_from_slice(&signature.bytes),
         }
     }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liaison::exchange::{FeedAction, FeedEntry, feed_origin};
-use liaison::ident::{AgencyName, Generation, PolicyVersion, RecordId};
-use liaison::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, leaf_hash};
+use liaison::exchange::{Exception, ExceptionStatement, FeedAction, FeedEntry, feed_origin};
+use liaison::ident::{AgencyName, Generation, PolicyVersion, RecordId, Timestamp};
+use liaison::merkle::{
+    Checkpoint, Cosigner, Frontier, Note, NoteSigner, SignedCheckpoint, leaf_hash,
+};
 use liaison::node::config::Config;
 use liaison::node::init;
-use liaison::partner::{NodeKeys, VerifiedCard};
+use liaison::partner::{NodeKeys, SecretKey, VerifiedCard};
 use liaison::pb::exchange_service_client::ExchangeServiceClient;
 use liaison::pb::{self, exchange_frame::Body};
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
@@ -150,6 +152,39 @@ impl Impostor {
         ErasureOrder::sign(id, slots, ErasureBasis::CourtOrder, now(), key)
     }
 
+    /// A receipt for a batch of the node's feed, signed at this time, with what it says it did not take.
+    pub(crate) fn receipt(
+        &self,
+        batch: &pb::FeedBatch,
+        at: Timestamp,
+        exceptions: &[Exception],
+    ) -> pb::Receipt {
+        let cosigner = self.cosigner("receipt", &self.keys.receipt);
+        let feed = feed_origin(&self.node, &self.name(), Generation::FIRST);
+        let range = batch.start..batch.start + batch.entries.len() as u64;
+        let statement = ExceptionStatement::sign(&feed, range, exceptions, &cosigner);
+        pb::Receipt {
+            note: cosigned(&batch.note, &cosigner, at),
+            exceptions: exceptions.iter().map(Into::into).collect(),
+            statements: vec![(&statement).into()],
+        }
+    }
+
+    /// The answer of a witness to a checkpoint of the node's journal, signed at this time.
+    pub(crate) fn cosignature(
+        &self,
+        shown: &pb::AddCheckpoint,
+        at: Timestamp,
+    ) -> pb::CheckpointAnswer {
+        let cosigner = self.cosigner("witness", &self.keys.witness);
+        pb::CheckpointAnswer { note: cosigned(&shown.note, &cosigner, at), known_size: 0 }
+    }
+
+    fn cosigner(&self, role: &str, key: &SecretKey) -> Cosigner {
+        let name = format!("{}/{role}", self.name()).parse().unwrap();
+        Cosigner::new(name, key.signing_key().clone())
+    }
+
     fn sealed(&self, draft: Draft, place: Place) -> pb::Envelope {
         let sealed = draft.seal(self.name(), place, now(), || {
             let mut salt = [0; 16];
@@ -216,6 +251,13 @@ impl Impostor {
     }
 }
 
+/// A note with one more line, which was signed at this time.
+fn cosigned(note: &[u8], by: &Cosigner, at: Timestamp) -> Bytes {
+    let note = Note::parse(note).unwrap();
+    let line = by.cosign(&Checkpoint::parse(note.text()).unwrap(), at.into());
+    [note.to_bytes(), format!("{line}\n").into_bytes()].concat().into()
+}
+
 /// The entry that shows all open slots of a record.
 pub(crate) fn shown(action: FeedAction, envelope: &pb::Envelope) -> FeedEntry {
     let open = |(n, slot): (u32, &pb::Slot)| {
@@ -269,6 +311,40 @@ impl Stream {
         }
     }
 
+    /// The next batch of the node's feed.
+    pub(crate) async fn batch(&mut self) -> pb::FeedBatch {
+        self.next_of(|body| match body {
+            Body::FeedBatch(batch) => Some(batch),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next checkpoint of the node's journal that is shown to its witness.
+    pub(crate) async fn checkpoint(&mut self) -> pb::AddCheckpoint {
+        self.next_of(|body| match body {
+            Body::AddCheckpoint(shown) => Some(shown),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn next_of<T>(&mut self, wanted: impl Fn(Body) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                match self.next().await {
+                    Some(Ok(body)) => {
+                        if let Some(found) = wanted(body) {
+                            return found;
+                        }
+                    }
+                    other => panic!("the stream ended before what was wanted came: {other:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(fixture::DEADLINE, waiting).await.unwrap()
+    }
+
     /// Reads to the end, whatever comes.
     pub(crate) async fn ended(mut self) {
         let end = async { while let Some(Ok(_)) = self.next().await {} };
@@ -277,6 +353,6 @@ impl Stream {
 }
 
 fn size_of(receipt: &pb::Receipt) -> u64 {
-    let note = liaison::merkle::Note::parse(&receipt.note).unwrap();
+    let note = Note::parse(&receipt.note).unwrap();
     Checkpoint::parse(note.text()).unwrap().size().get()
 }

@@ -1,10 +1,11 @@
 //! Clocks that are set wrong, on three nodes, one of them at a time: skew, steps, starts after an
 //! absence. What decides is the node's own [`DecisionClock`]; with it nothing is erased early, nothing
-//! is signed outside a key's validity, and disclosing goes on once the clocks are right. The same runs
-//! by the wall clock break each of these.
+//! is signed outside a key's validity, no honest receipt is refused for its time, and disclosing goes on
+//! once the clocks are right. The same runs by the wall clock break each of these.
 
 use super::Random;
 use crate::clock::{DecisionClock, Reading, STEP_MS_MAX};
+use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::Timestamp;
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ enum Broken {
     SignedOutsideValidity,
     BusyLoop,
     DisclosingStopped,
+    HonestReceiptRefused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +204,10 @@ impl World {
     /// A step decides by the hour of now, and its writer refuses it if the hour of the entry is another.
     fn disclose(&mut self, at: usize) -> bool {
         let (trust, truth) = (self.trust, self.truth);
-        let receipt = self.machines[(at + 1) % MACHINES].now(trust, truth);
+        let partner = &mut self.machines[(at + 1) % MACHINES];
+        // It signs the receipt when its writer has taken the batch.
+        let gives_receipt = partner.may_sign(trust, truth);
+        let receipt = partner.now(trust, truth);
         let machine = &mut self.machines[at];
         if machine.records.iter().all(|record| record.disclosed) {
             return true;
@@ -219,6 +224,11 @@ impl World {
                 machine.signed = machine.signed.max(Some(receipt));
                 machine.records.iter_mut().for_each(|record| record.disclosed = true);
                 self.disclosed += 1;
+                let time = SignedTime { signed: receipt.into(), made: Some(entry), last: None };
+                let verdict = time.check().and_then(|()| check_not_ahead(time.signed, entry));
+                if gives_receipt && verdict.is_err() {
+                    self.broken.insert(Broken::HonestReceiptRefused);
+                }
                 return true;
             }
         }
@@ -313,6 +323,7 @@ fn the_same_runs_by_the_wall_clock_break_every_rule() {
         Broken::SignedOutsideValidity,
         Broken::BusyLoop,
         Broken::DisclosingStopped,
+        Broken::HonestReceiptRefused,
     ];
     assert_eq!(broken, BTreeSet::from(every));
 }

@@ -144,7 +144,8 @@ impl Node {
         };
         let log = &self.agency.log;
         let checkpoint = Checkpoint::new(Origin::from(log.name()), tree.head()).unwrap();
-        Input::Checkpoint { proof, note: SignedCheckpoint::sign(checkpoint, log).to_bytes() }
+        let note = SignedCheckpoint::sign(checkpoint, log).to_bytes();
+        Input::Checkpoint { proof, note, made_at: Some(start_of_day()) }
     }
 
     /// The partner that a record came from first.

@@ -11,6 +11,7 @@ use super::storing::{Judged, Sending};
 use super::world::{PAIRS, World};
 use crate::exchange::entry::FeedEntry;
 use crate::exchange::exception::Exception;
+use crate::exchange::fixture::start_of_day;
 use crate::exchange::session::{Closing, Input, Output, Session};
 use crate::exchange::witnessing::{Witnessed, head_of};
 use crate::exchange::{
@@ -251,7 +252,10 @@ impl World<'_> {
         let job = end.jobs.remove(at);
         let relation = &self.nodes[own].state.relations[&partner];
         let input = match job {
-            Job::Root(size) => Input::Root { size, root: relation.feed.root_at(size) },
+            Job::Root(size) => {
+                let root = relation.feed.root_at(size);
+                Input::Root { size, root, published_at: Some(start_of_day()) }
+            }
             Job::Load(from) => self.load(pair, side, from),
             Job::LoadExceptions(from) => {
                 let all = relation.exceptions.iter();
@@ -318,7 +322,7 @@ impl World<'_> {
         let relation = self.nodes[own].state.relations.get_mut(&partner).unwrap();
         relation.sent_under = relation.acceptance;
         self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);
-        Input::Loaded { batch, root }
+        Input::Loaded { batch, root, published_at: Some(start_of_day()) }
     }
 
     fn check(

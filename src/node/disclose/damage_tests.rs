@@ -126,7 +126,7 @@ fn a_damaged_record_is_sent_without_content_and_those_behind_it_go() {
 fn batch(store: &mut Store, from: u64) -> Result<usize, JournalError> {
     let (_, mut discloser) = store.take_discloser();
     let batch = load_batch(store.ledger.view(), FeedNumber::new(1), &mut discloser, from);
-    batch.map(|(batch, _)| batch.entries.len())
+    batch.map(|(batch, ..)| batch.entries.len())
 }
 
 /// A feed of four entries, each with a head of its own.

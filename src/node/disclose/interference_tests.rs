@@ -306,7 +306,7 @@ impl Store {
         let (since, mut discloser) = self.take_discloser();
         while (entries.len() as u64) < published.size {
             let (number, from) = (FeedNumber::new(1), entries.len() as u64);
-            let (batch, _) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
+            let (batch, ..) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
             entries.extend(batch.entries);
             envelopes.extend(batch.envelopes);
         }

@@ -132,7 +132,8 @@ class Record:
     """A record that was accepted, and what is left of it."""
     def __init__(self, header, identity, entry):
         self.header, self.identity, self.originator = header, identity, header[4].decode()
-        self.is_own, self.open, self.erased = not entry.get(3), entry.get(6, 0), 0
+        self.may_mark = entry.get(3, b"").decode() == self.originator
+        self.open, self.erased = entry.get(6, 0), 0
         self.is_overwritten, self.has_bytes = False, False
 
     def take(self, content):
@@ -145,7 +146,7 @@ class Record:
         self.has_bytes = True
         kind, count, at, commitments, open_slots, erased = self.header[2].to_bytes(4), content[32], 33, [], 0, 0
         for slot in range(1, count + 1):
-            need(content[at] in (1, 2, 3), f"{name}: slot {slot} is neither open, withheld nor erased")
+            need(content[at] in (1, 2, 3, 4), f"{name}: slot {slot} is neither open, withheld nor erased")
             if content[at] == 1:
                 length, open_slots = int.from_bytes(content[at + 17:at + 21], "little"), open_slots | 1 << slot
                 commitments.append(sha(b"liaison/slot/v1\0", kind, bytes([slot]), content[at + 1:at + 17],
@@ -158,7 +159,7 @@ class Record:
         need(slots == self.header[14] and at == len(content), f"{name}: its slots were altered")
         need(not open_slots & ~self.open, f"{name}: slots are open that no entry brought")
         need(erased & self.erased == self.erased, f"{name}: erased slots are there again")
-        need(not self.is_own or erased == self.erased, f"{name}: slots are missing that no entry erased")
+        need(self.may_mark or erased == self.erased, f"{name}: slots are missing that no entry erased")
 
     def erase(self, entry, content):
         """A SlotsErased: all content before it is overwritten, and what is left stands at the entry itself."""

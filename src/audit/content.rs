@@ -1,8 +1,9 @@
 //! The slots of a record as a content frame holds them.
 //!
 //! Layout: record id (32), slot count (1), then for each slot its state (1) and, when open, salt
-//! (16), length (u32, little endian) and bytes; when withheld or erased, the commitment (32). An
-//! erasure leaves the record id and zeros, and what is left of the record stands in a later frame.
+//! (16), length (u32, little endian) and bytes; when withheld, erased or claimed to be erased, the
+//! commitment (32). An erasure leaves the record id and zeros, and what is left of the record stands in a
+//! later frame.
 
 use super::failure::{Check, Fault};
 use crate::ident::RecordId;
@@ -22,8 +23,7 @@ pub(super) struct Content {
     pub(super) slots: Vec<Slot>,
     /// The slots that are open; bit k is slot k.
     pub(super) open: SlotMask,
-    /// The slots that are said to be erased. Of a record that came from a partner this is the
-    /// partner's word, and it claims nothing here.
+    /// The slots that entries erased, and those that the originator marked so when it gave the record.
     pub(super) erased: SlotMask,
     /// Nothing is left of it but the record id.
     pub(super) is_overwritten: bool,
@@ -40,7 +40,11 @@ impl Content {
         let mut frame = self.id.as_bytes().to_vec();
         frame.push(self.slots.len() as u8);
         for (number, slot) in SlotNumber::of(kind).zip(&self.slots) {
-            frame.push(if matches!(slot, Slot::Erased(_)) { 3 } else { 2 });
+            frame.push(match slot {
+                Slot::Open { .. } | Slot::Withheld(_) => 2,
+                Slot::Erased(_) => 3,
+                Slot::ClaimedErased(_) => 4,
+            });
             frame.extend_from_slice(&slot.commitment(kind, number));
         }
         frame
@@ -71,7 +75,7 @@ impl Content {
             let slot = reader.slot()?;
             match slot {
                 Slot::Open { .. } => open |= 1 << number,
-                Slot::Withheld(_) => {}
+                Slot::Withheld(_) | Slot::ClaimedErased(_) => {}
                 Slot::Erased(_) => erased |= 1 << number,
             }
             slots.push(slot);
@@ -115,6 +119,7 @@ impl Reader<'_> {
             }
             2 => self.array().map(Slot::Withheld),
             3 => self.array().map(Slot::Erased),
+            4 => self.array().map(Slot::ClaimedErased),
             _ => None,
         }
     }
@@ -128,12 +133,14 @@ mod tests {
     #[test]
     fn slots_are_read_and_nothing_may_be_left_over() {
         let open = [&[1][..], &[5; 16], &2_u32.to_le_bytes(), b"ab"].concat();
-        let frame = [&[7; 32][..], &[3], &open, &[2], &[8; 32], &[3], &[9; 32]].concat();
+        let closed = [&[2][..], &[8; 32], &[3], &[9; 32], &[4], &[6; 32]].concat();
+        let frame = [&[7; 32][..], &[4], &open, &closed].concat();
         let content = Content::read(&frame.clone().into()).unwrap();
         assert_eq!((content.open.bits(), content.erased.bits()), (0b10, 0b1000));
         let bytes = Bytes::from_static(b"ab");
         assert_eq!(content.slots[0], Slot::Open { salt: [5; 16], bytes });
         assert_eq!(content.slots[2], Slot::Erased([9; 32]));
+        assert_eq!(content.slots[3], Slot::ClaimedErased([6; 32]));
         for len in 0..frame.len() {
             assert!(Content::read(&frame[..len].to_vec().into()).is_err(), "{len}");
         }

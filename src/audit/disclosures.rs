@@ -173,7 +173,7 @@ impl Disclosures {
                 .first()
                 .and_then(|slot| match slot {
                     Slot::Open { bytes, .. } => pb::Case::decode(bytes.clone()).ok(),
-                    Slot::Withheld(_) | Slot::Erased(_) => None,
+                    Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => None,
                 })
                 .map(|case| case.reference);
             if reference.as_ref() == Some(wanted) {

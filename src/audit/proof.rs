@@ -250,7 +250,7 @@ impl<'a> Proof<'a> {
                 Slot::Open { bytes, .. } if bytes.is_empty() => FieldState::Empty,
                 Slot::Open { .. } => FieldState::Open,
                 Slot::Withheld(_) => FieldState::Withheld,
-                Slot::Erased(_) => FieldState::Erased,
+                Slot::Erased(_) | Slot::ClaimedErased(_) => FieldState::Erased,
             },
         };
         let fields: Vec<Field> = record

@@ -25,6 +25,8 @@ impl Audit {
         if open.bits() != open_slots || !content.is_overwritten && open != content.open {
             return Err(mismatch(content.open, open_slots));
         }
+        let is_originator = partner == attested.header().originator.as_str();
+        check_marks(&content, SlotMask::NONE, is_originator)?;
         if partner.is_empty() {
             self.counts.submitted += 1;
         } else {
@@ -101,6 +103,7 @@ impl Audit {
         if !is_new || received.open_slots != gained.bits() || !shows {
             return Err(mismatch(content.open.without(before), received.open_slots));
         }
+        check_marks(content, self.holdings.erased(number), self.is_from_originator(number))?;
         let given = self.given_by(number, &received.partner)?;
         if let Some((given, from, is_originator)) = given {
             let barred = given.retracted.and(gained);
@@ -115,6 +118,13 @@ impl Audit {
         row.content = row.content.and(content.is_overwritten);
         self.counts.extended += 1;
         Ok(())
+    }
+
+    /// Returns whether a record came from its originator when it was accepted.
+    fn is_from_originator(&self, number: RowNumber) -> bool {
+        let row = self.holdings.at(number);
+        let originator = &self.policy.facts.of(row.facts).originator;
+        self.partners.number(originator).is_some_and(|number| number == row.partner)
     }
 
     /// By whose leave a record is used before an entry about a partner's feed; with that partner,
@@ -234,6 +244,8 @@ impl Audit {
         if !is_sound || !shows {
             return Err(mismatch(content.erased, erased.slots));
         }
+        let by_entries = self.holdings.erased(number).or(slots);
+        check_marks(content, by_entries, self.is_from_originator(number))?;
         if row.content.has_bytes() {
             self.counts.not_carried_out += 1;
             self.unfinished.push(row.id);
@@ -270,6 +282,17 @@ impl Audit {
         let found = format!("overwritten content of record {} without such an entry", row.id);
         Err(Fault::new(Check::Content, "content, or an entry that says it was erased", found))
     }
+}
+
+/// Content has slots as erased that entries erased, and those that the originator marked so when it gave the
+/// record.
+fn check_marks(content: &Content, by_entries: SlotMask, may_mark: bool) -> Result<(), Fault> {
+    let beyond = content.erased.without(by_entries);
+    if may_mark || beyond.is_empty() {
+        return Ok(());
+    }
+    let expected = "slots that an entry erased, or the originator that gave the record";
+    Err(Fault::new(Check::OpenSlots, expected, slots(beyond.bits())))
 }
 
 fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {

@@ -335,6 +335,8 @@ mod foreign_tests;
 #[cfg(test)]
 pub(super) mod fixtures;
 #[cfg(test)]
+mod mark_tests;
+#[cfg(test)]
 mod part_tests;
 #[cfg(test)]
 mod policy_tests;

@@ -149,6 +149,8 @@ impl<K: KeyRing, A: Acceptance> CheckContext<'_, K, A> {
             let detail = format!("slots {:#x} are open and not disclosed", beyond.bits());
             return Err(malformed(detail));
         }
+        let is_originator = record.header().originator == *self.pair.partner.agency();
+        let record = if is_originator { record } else { record.forwarded() };
         let is_accepted = self.acceptance.accepts(record.header());
         if !is_accepted && record.kind() != Kind::Withdrawal {
             return Err((Reason::Policy, String::new()));

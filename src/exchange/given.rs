@@ -101,6 +101,13 @@ impl<P: Copy + Eq> Given<P> {
     }
 }
 
+/// Returns the slots of a record, of those that it has as `erased`, that a copy from a partner may open: by
+/// its originator those that it marked so itself. What entries erased here, nobody opens. What a forwarder
+/// marked is not among the erased slots, and anybody may open it.
+pub const fn reopened(erased: SlotMask, by_entries: SlotMask, is_originator: bool) -> SlotMask {
+    if is_originator { erased.without(by_entries) } else { SlotMask::NONE }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,7 +55,7 @@ pub use entry::{EntryError, FeedAction, FeedEntry, Said, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementError};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
-pub use given::{Given, TakenBack};
+pub use given::{Given, TakenBack, reopened};
 pub use lag::{LAG_ENTRIES_MAX, Lag, Lagging};
 pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,

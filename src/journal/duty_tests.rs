@@ -44,7 +44,7 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
     journal.commit(move |tx| {
         taken_back(tx)?;
         let mut merged = (*tx.record(&id)?.unwrap()).clone();
-        let gained = merged.absorb(&whole).unwrap();
+        let gained = merged.absorb(&whole, SlotMask::NONE).unwrap();
         assert_eq!(gained, title, "what is taken back is no longer in use");
         tx.extend(Arc::new(merged), gained, (&partner(), NUMBER, 2))
     });

@@ -6,7 +6,7 @@
 
 use super::JournalError;
 use super::erasure_index::{self, Erasure, ErasureNote};
-use super::index::{self, RecordPlace};
+use super::index::{self, Marks, RecordPlace};
 use super::provenance;
 use super::series::{self, Member};
 use super::state::PartnerNumber;
@@ -46,10 +46,13 @@ impl Transaction<'_> {
         let (Some(record), Some(located)) = (self.record(id)?, self.located(id)?) else {
             return Ok(SlotMask::NONE);
         };
-        let fresh = slots.and(SlotMask::all(record.kind())).without(record.erased_slots());
+        // What a partner marked as erased is not erased before an entry says so.
+        let before = self.erased(id)?;
+        let fresh = slots.and(SlotMask::all(record.kind())).without(before);
         if fresh.is_empty() {
             return Ok(fresh);
         }
+        self.group.erased.insert(*id, before.or(fresh));
         let erased = Arc::new(record.erased(fresh));
         let superseded = self.superseded(id)?;
         let older = self.group.forget_superseded(id);
@@ -102,6 +105,18 @@ impl Transaction<'_> {
         };
         self.group.records.insert(*id, staged);
         Ok(fresh)
+    }
+
+    /// The slots of a record that entries erased: nobody opens them again.
+    pub fn erased(&self, id: &RecordId) -> Result<SlotMask, JournalError> {
+        if let Some(slots) = self.group.erased.get(id) {
+            return Ok(*slots);
+        }
+        if !self.marks(id)?.is_some_and(Marks::is_erased) {
+            return Ok(SlotMask::NONE);
+        }
+        let erasures = self.view.erasures_of(id)?.into_iter();
+        Ok(erasures.fold(SlotMask::NONE, |slots, (_, note)| slots.or(note.slots)))
     }
 
     /// Returns the records of a series; none if it has one only.

@@ -278,7 +278,7 @@ impl History {
                 let Some(full) = self.record(record) else { return Ok(()) };
                 let Some(known) = tx.record(&full.id())? else { return Ok(()) };
                 let mut merged = (*known).clone();
-                match merged.absorb(&redacted(&full, *slots)) {
+                match merged.absorb(&redacted(&full, *slots), SlotMask::NONE) {
                     Some(gained) if !gained.is_empty() => {
                         let by = (&agency(PARTNERS[*by]), number(*by), feed_index);
                         tx.extend(Arc::new(merged), gained, by)

@@ -108,6 +108,7 @@ impl Group {
         self.disclosures.mark();
         self.marked.mark();
         self.provenance.mark();
+        self.erased.mark();
         self.barred.mark();
         self.replaced = Replaced::default();
         Savepoint {
@@ -150,6 +151,7 @@ impl Group {
         self.disclosures.take_back();
         self.marked.take_back();
         self.provenance.take_back();
+        self.erased.take_back();
         self.barred.take_back();
         let Replaced { feeds, superseded } = std::mem::take(&mut self.replaced);
         for (number, before) in feeds.into_iter().rev() {

@@ -126,6 +126,8 @@ pub(super) struct Group {
     pub(super) marked: StagedMap<RecordId, RecordPlace>,
     /// The slots that partners gave of records that are here by another's leave.
     pub(super) provenance: StagedMap<(RecordId, PartnerNumber), SlotMask>,
+    /// The slots that entries erased, of records of which the group erased some.
+    pub(super) erased: StagedMap<RecordId, SlotMask>,
     /// The slots of series that may not come back, where the group erased some.
     pub(super) barred: StagedMap<(SeriesId, AgencyName), SlotMask>,
     /// Content that an erasure would have to overwrite too.
@@ -158,6 +160,7 @@ impl Group {
         self.changes.clear();
         self.marked.clear();
         self.provenance.clear();
+        self.erased.clear();
         self.barred.clear();
         self.superseded.clear();
         self.overwrites.clear();

@@ -125,7 +125,7 @@ impl Transaction<'_> {
         let Some(record) = self.record(id)? else { return Ok(SlotMask::NONE) };
         let waiting = self.waiting(id)?;
         let ordered = waiting.iter().fold(SlotMask::NONE, |mask, duty| mask.or(duty.slots()));
-        Ok(ordered.and(SlotMask::all(record.kind())).without(record.erased_slots()))
+        Ok(ordered.and(SlotMask::all(record.kind())).without(self.erased(id)?))
     }
 
     /// Puts a record under a hold because a partner's duty to erase it may not be carried out, and

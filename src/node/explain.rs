@@ -105,7 +105,11 @@ impl Node {
             return Ok((pb::FieldFate::NotReleased, "the record is not released".to_owned()));
         };
         if record.erased_slots().without(judged.fate.erased_later).contains(slot) {
-            return Ok((pb::FieldFate::Erased, "it is erased here".to_owned()));
+            let reason = match judged.fate.erased.contains(slot) {
+                true => "it is erased here",
+                false => "its originator says that it is erased",
+            };
+            return Ok((pb::FieldFate::Erased, reason.to_owned()));
         }
         if !judged.here.contains(slot) {
             return Ok((pb::FieldFate::NotHere, "it was withheld from this node".to_owned()));

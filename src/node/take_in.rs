@@ -9,7 +9,7 @@ use super::keyring::Keys;
 use super::policies::{Rules, record_facts};
 use crate::exchange::{
     Acceptance, Duty, Exception, FeedAction, FeedEntry, GivenRecord, Reason, ReceivedBatch, Taken,
-    judge_consent, judge_order, judge_report, judge_withdrawal,
+    judge_consent, judge_order, judge_report, judge_withdrawal, reopened,
 };
 use crate::ident::{AgencyName, LeafIndex};
 use crate::journal::JournalError;
@@ -22,7 +22,7 @@ use crate::journal::view::View;
 use crate::pb;
 use crate::policy::{Moment, PartnerFacts};
 use crate::record::header::Header;
-use crate::record::signed::Verified;
+use crate::record::signed::{RecordError, Verified};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use std::cell::OnceCell;
@@ -184,11 +184,16 @@ impl Taking<'_, '_> {
                     over_limit()
                 }
                 Some(incoming) if incoming.feed_index == index.get() => {
-                    let duty = self.on_record(record.header(), is_accepted)?;
-                    if duty == Duty::CarryOut {
-                        self.also_given.extend(keep(self.tx, incoming, at)?);
+                    match self.on_record(record.header(), is_accepted)? {
+                        Duty::CarryOut => match keep(self.tx, incoming, at)? {
+                            Ok(given) => {
+                                self.also_given.extend(given);
+                                Duty::CarryOut
+                            }
+                            Err(error) => Duty::Refused(Reason::Malformed, error.to_string()),
+                        },
+                        duty => duty,
                     }
-                    duty
                 }
                 _ => return Err(JournalError::Index(format!("entry {index} was not prepared"))),
             },
@@ -228,9 +233,10 @@ impl Taking<'_, '_> {
             None => None,
         };
         self.read += held.as_ref().map_or(0, |(record, _)| stored::encoded_len(record));
+        let erased = if held.is_some() { self.tx.erased(id)? } else { SlotMask::NONE };
         let given = held.as_ref().map(|(record, marks)| GivenRecord {
             header: record.header(),
-            erased: record.erased_slots(),
+            erased,
             is_restricted: marks.is_restricted(),
         });
         let duty = judge_order(entry, given, self.keys());
@@ -293,16 +299,17 @@ fn over_limit() -> Duty {
 /// The partner, its number, and the index in its feed.
 type At<'a> = (&'a AgencyName, PartnerNumber, u64);
 
-/// Keeps what came of a record; gives what is to be noted of it when it is here by another's leave.
+/// Keeps what came of a record, unless it breaks the rules together with what is here of it; gives what is to
+/// be noted of it when it is here by another's leave.
 fn keep(
     tx: &mut Transaction<'_>,
     Incoming { prepared, known, size, .. }: Incoming,
     at @ (agency, number, feed_index): At<'_>,
-) -> Result<Option<AlsoGiven>, JournalError> {
+) -> Result<Result<Option<AlsoGiven>, RecordError>, JournalError> {
     let id = prepared.record().id();
     let Some(known) = tx.record_since(&id, known, size)? else {
         let origin = Origin::Partner { agency, number, feed_index };
-        return tx.accept(prepared, origin).map(|_| None);
+        return tx.accept(prepared, origin).map(|_| Ok(None));
     };
     let record = prepared.record();
     let is_originator = record.header().originator == *agency;
@@ -312,18 +319,22 @@ fn keep(
     let barred = given
         .filter(|given| !given.heeds(number, is_originator))
         .map_or(SlotMask::NONE, |given| given.retracted);
+    let reopened = reopened(known.erased_slots(), tx.erased(&id)?, is_originator);
     let gained = if barred.is_empty() {
-        merged.absorb(record)
+        merged.absorb(record, reopened)
     } else {
-        merged.absorb(&record.withholding(barred))
+        merged.absorb(&record.withholding(barred), reopened)
     };
     let gained = gained.unwrap_or(SlotMask::NONE);
     if !gained.is_empty() {
+        if let Err(error) = merged.check_rules() {
+            return Ok(Err(error));
+        }
         tx.extend(Arc::new(merged), gained, at)?;
     }
     let open_slots = record.open_slots();
     tx.receive_again(&id, open_slots, is_originator, at)?;
     let is_known =
         tx.given_by(&id, number)?.is_some_and(|gave| open_slots.without(gave).is_empty());
-    Ok((!is_known).then_some(AlsoGiven { record: id, open_slots, feed_index }))
+    Ok(Ok((!is_known).then_some(AlsoGiven { record: id, open_slots, feed_index })))
 }

@@ -301,7 +301,7 @@ pub fn fingerprint_of(record: &Verified, secret: &SeriesSecret) -> Option<[u8; 3
         .iter()
         .map(|slot| match slot {
             Slot::Open { bytes, .. } => Some(bytes),
-            Slot::Withheld(_) | Slot::Erased(_) => None,
+            Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => None,
         })
         .collect::<Option<_>>()?;
     let header = record.header();

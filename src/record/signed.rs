@@ -46,16 +46,24 @@ pub enum RecordError {
 /// One field: here, or not here and why. An empty field is open without bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
-    Open { salt: Salt, bytes: Bytes },
+    Open {
+        salt: Salt,
+        bytes: Bytes,
+    },
     Withheld(Commitment),
+    /// Erased: by an entry of the journal here, or by the word of the originator that gave the record.
     Erased(Commitment),
+    /// Erased by the word of a partner that forwards the record. Whoever may give the slot opens it.
+    ClaimedErased(Commitment),
 }
 
 impl Slot {
     pub fn commitment(&self, kind: Kind, slot: SlotNumber) -> Commitment {
         match self {
             Self::Open { salt, bytes } => commit::slot_commitment(kind, slot, salt, bytes),
-            Self::Withheld(commitment) | Self::Erased(commitment) => *commitment,
+            Self::Withheld(commitment)
+            | Self::Erased(commitment)
+            | Self::ClaimedErased(commitment) => *commitment,
         }
     }
 }
@@ -210,14 +218,9 @@ impl Signed {
         signature: BatchSignature,
         slots: Vec<Slot>,
     ) -> Result<Self, RecordError> {
-        check_contents(header.kind, &slots)?;
-        let undeclared = value_type(header.kind, &slots)
-            .and_then(|value_type| personal::undeclared(value_type, &header.marking));
-        if let Some(ground) = undeclared {
-            return Err(RecordError::Undeclared(ground));
-        }
         let id = commit::record_id(&header_bytes);
         let record = Verified { id, header_bytes, header, signature, slots };
+        record.check_rules()?;
         record.check_slots_hash()?;
         Ok(Self { record })
     }
@@ -314,6 +317,15 @@ impl Verified {
         }
         record.check_slots_hash()?;
         Ok(record)
+    }
+
+    /// Checks what stands in the open slots. Copies of one record that each keep the rules may break them
+    /// together, where one has the type of the value and another the value.
+    pub fn check_rules(&self) -> Result<(), RecordError> {
+        check_contents(self.kind(), &self.slots)?;
+        let undeclared = value_type(self.kind(), &self.slots)
+            .and_then(|value_type| personal::undeclared(value_type, &self.header.marking));
+        undeclared.map_or(Ok(()), |ground| Err(RecordError::Undeclared(ground)))
     }
 
     fn check_slots_hash(&self) -> Result<(), RecordError> {
@@ -426,7 +438,9 @@ impl Verified {
                 Slot::Open { .. } | Slot::Withheld(_) => {
                     closed(pb::SlotState::Withheld, slot.commitment(self.header.kind, number))
                 }
-                Slot::Erased(commitment) => closed(pb::SlotState::Erased, *commitment),
+                Slot::Erased(commitment) | Slot::ClaimedErased(commitment) => {
+                    closed(pb::SlotState::Erased, *commitment)
+                }
             })
             .collect();
         pb::Envelope {
@@ -446,7 +460,7 @@ impl Verified {
             .iter()
             .map(|slot| match slot {
                 Slot::Open { bytes, .. } => bytes.len() + SLOT,
-                Slot::Withheld(_) | Slot::Erased(_) => SLOT,
+                Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => SLOT,
             })
             .sum();
         FRAME + self.header_bytes.len() + size_of_val(self.signature.path.steps()) + slots
@@ -457,9 +471,9 @@ impl Verified {
         self.redacted(SlotMask::from_bits(u32::MAX))
     }
 
-    /// This record with the slots that are open in `other`, another copy of the same record, opened too.
-    /// Slots erased here stay erased. Returns the slots gained; `None` when it is another record.
-    pub fn absorb(&mut self, other: &Self) -> Option<SlotMask> {
+    /// This record with the slots that are open in `other`, another copy of the same record, opened too; of
+    /// the erased ones those in `reopened` alone. Returns the slots gained; `None` when it is another record.
+    pub fn absorb(&mut self, other: &Self, reopened: SlotMask) -> Option<SlotMask> {
         if self.id != other.id {
             return None;
         }
@@ -467,7 +481,12 @@ impl Verified {
         for (number, (own, others)) in
             SlotNumber::of(self.header.kind).zip(self.slots.iter_mut().zip(&other.slots))
         {
-            if let (Slot::Withheld(_), Slot::Open { .. }) = (&*own, others) {
+            let is_closed = match own {
+                Slot::Open { .. } => false,
+                Slot::Withheld(_) | Slot::ClaimedErased(_) => true,
+                Slot::Erased(_) => reopened.contains(number),
+            };
+            if is_closed && matches!(others, Slot::Open { .. }) {
                 *own = others.clone();
                 gained = gained.with(number);
             }
@@ -488,6 +507,16 @@ impl Verified {
         Self { slots: self.numbered().map(erase).collect(), ..self.clone() }
     }
 
+    /// This record as a partner forwards it: what it marks as erased is its own word.
+    #[must_use]
+    pub fn forwarded(self) -> Self {
+        let claim = |slot| match slot {
+            Slot::Erased(commitment) => Slot::ClaimedErased(commitment),
+            slot => slot,
+        };
+        Self { slots: self.slots.into_iter().map(claim).collect(), ..self }
+    }
+
     /// This record without these slots, as if they had not come.
     #[must_use]
     pub fn withholding(&self, slots: SlotMask) -> Self {
@@ -500,7 +529,7 @@ impl Verified {
         Self { slots: self.numbered().map(withhold).collect(), ..self.clone() }
     }
 
-    /// The slots that are erased here.
+    /// The slots that are erased here, or marked so by the originator that gave the record.
     pub fn erased_slots(&self) -> SlotMask {
         self.numbered()
             .filter(|(_, slot)| matches!(slot, Slot::Erased(_)))
@@ -573,7 +602,7 @@ pub fn references(kind: Kind, slots: &[Slot]) -> impl Iterator<Item = SeriesId> 
         .filter(move |(number, _)| number.spec(kind).rule == Rule::Series)
         .filter_map(|(_, slot)| match slot {
             Slot::Open { bytes, .. } => Some(wire::values_in(bytes)),
-            Slot::Withheld(_) | Slot::Erased(_) => None,
+            Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => None,
         })
         .flatten()
         .filter_map(|id| SeriesId::try_from(id).ok())
@@ -586,7 +615,8 @@ pub fn check_contents(kind: Kind, slots: &[Slot]) -> Result<(), RecordError> {
     let (mut value_type, mut is_type_erased) = (None, false);
     for (number, slot) in SlotNumber::of(kind).zip(slots) {
         let spec = number.spec(kind);
-        is_type_erased |= spec.rule == Rule::ValueType && matches!(slot, Slot::Erased(_));
+        is_type_erased |= spec.rule == Rule::ValueType
+            && matches!(slot, Slot::Erased(_) | Slot::ClaimedErased(_));
         let Slot::Open { bytes, .. } = slot else { continue };
         let refuse = |error| RecordError::Slot { slot: number.get(), name: spec.name, error };
         wire::check_slot(kind, number, bytes).map_err(refuse)?;

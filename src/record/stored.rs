@@ -13,6 +13,7 @@ pub const KEPT_BYTES: usize = RecordId::BYTES;
 const OPEN: u8 = 1;
 const WITHHELD: u8 = 2;
 const ERASED: u8 = 3;
+const CLAIMED_ERASED: u8 = 4;
 
 /// Why a content frame cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,7 @@ pub enum StoredError {
 
 /// Appends: record id (32), slot count (1), then for each slot its state (1) and
 /// open: salt (16), length (u32 little-endian), bytes;
-/// withheld or erased: commitment (32).
+/// withheld, erased or claimed to be erased: commitment (32).
 pub fn write(record: &Verified, out: &mut Vec<u8>) {
     out.extend_from_slice(record.id().as_bytes());
     out.push(record.slots().len() as u8);
@@ -47,6 +48,10 @@ pub fn write(record: &Verified, out: &mut Vec<u8>) {
                 out.push(ERASED);
                 out.extend_from_slice(commitment);
             }
+            Slot::ClaimedErased(commitment) => {
+                out.push(CLAIMED_ERASED);
+                out.extend_from_slice(commitment);
+            }
         }
     }
 }
@@ -62,7 +67,7 @@ pub fn overwritten(frame: &[u8]) -> Option<RecordId> {
 pub fn encoded_len(record: &Verified) -> usize {
     let slot = |slot: &Slot| match slot {
         Slot::Open { bytes, .. } => 1 + 16 + 4 + bytes.len(),
-        Slot::Withheld(_) | Slot::Erased(_) => 1 + 32,
+        Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => 1 + 32,
     };
     RecordId::BYTES + 1 + record.slots().iter().map(slot).sum::<usize>()
 }
@@ -92,6 +97,7 @@ fn read_slot(frame: &Bytes, rest: &mut &[u8]) -> Result<Slot, StoredError> {
         }
         WITHHELD => array(rest).map(Slot::Withheld),
         ERASED => array(rest).map(Slot::Erased),
+        CLAIMED_ERASED => array(rest).map(Slot::ClaimedErased),
         other => Err(StoredError::State(other)),
     }
 }

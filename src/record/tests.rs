@@ -239,10 +239,40 @@ fn a_value_whose_type_was_erased_is_plain_text_and_no_value_of_any_type() {
 fn copies_with_different_open_fields_join_into_one() {
     let record = sign_one(indicator("host.example"));
     let mut copy = verify(record.redacted(Kind::Indicator.slots_of(ClassSet::CORE))).unwrap();
-    let gained = copy.absorb(&record).unwrap();
+    let gained = copy.absorb(&record, SlotMask::NONE).unwrap();
     assert_eq!(gained, record.open_slots().without(Kind::Indicator.slots_of(ClassSet::CORE)));
     assert_eq!(copy, record);
-    assert_eq!(copy.absorb(&sign_one(indicator("other.example"))), None);
+    let other = sign_one(indicator("other.example"));
+    assert_eq!(copy.absorb(&other, SlotMask::NONE), None);
+}
+
+#[test]
+fn what_a_forwarder_marks_as_erased_is_opened_and_what_is_erased_only_where_it_may_be() {
+    let record = sign_one(indicator("host.example"));
+    let marked = SlotMask::from_bits(0b1100_0000_0000);
+    let one = SlotMask::from_bits(0b0100_0000_0000);
+    let erased = record.erased(marked);
+    let claimed = erased.clone().forwarded();
+    assert_eq!((erased.erased_slots(), claimed.erased_slots()), (marked, SlotMask::NONE));
+    assert_eq!(claimed.envelope(), erased.envelope(), "on the wire both say erased");
+    let absorb = |copy: &Verified, reopened| {
+        let mut copy = copy.clone();
+        copy.absorb(&record, reopened).unwrap()
+    };
+    assert_eq!(absorb(&claimed, SlotMask::NONE), marked);
+    assert_eq!(absorb(&erased, SlotMask::NONE), SlotMask::NONE);
+    assert_eq!(absorb(&erased, one), one);
+}
+
+#[test]
+fn copies_that_keep_the_rules_alone_may_break_them_together() {
+    let record = sign_one(indicator("host.example"));
+    assert_eq!(record.check_rules(), Ok(()));
+    let first = SlotMask::NONE.with(SlotNumber::in_kind(1, Kind::Indicator).unwrap());
+    let without_type = record.erased(first).forwarded();
+    assert_eq!(without_type.check_rules(), Ok(()));
+    let withheld = record.withholding(first);
+    assert!(withheld.check_rules().is_err(), "a value without its type");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
 use liaison::exchange::{Exception, ExceptionStatement, FeedAction, FeedEntry, feed_origin};
-use liaison::ident::{AgencyName, Generation, PolicyVersion, RecordId, Timestamp};
+use liaison::ident::{AgencyName, Generation, KeyId, PolicyVersion, RecordId, Timestamp};
 use liaison::merkle::{
     Checkpoint, Cosigner, Frontier, Note, NoteSigner, SignedCheckpoint, leaf_hash,
 };
@@ -16,6 +17,7 @@ use liaison::pb::{self, exchange_frame::Body};
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
 use liaison::record::erasure::{ErasureBasis, ErasureOrder};
 use liaison::record::header::Header;
+use liaison::record::signed::{KeyRing, Signed, VerifiedRoots};
 use liaison::record::slots::SlotMask;
 use liaison::tls::{Authority, Dialer, NodeCertificate};
 use tokio::sync::mpsc;
@@ -152,6 +154,14 @@ impl Impostor {
         ErasureOrder::sign(id, slots, ErasureBasis::CourtOrder, now(), key)
     }
 
+    /// One of its records with these slots marked as erased.
+    pub(crate) fn with_erased(&self, envelope: &pb::Envelope, slots: SlotMask) -> pb::Envelope {
+        let ring = OneKey(self.keys.record.signing_key().verifying_key());
+        let signed = Signed::decode(envelope.clone()).unwrap();
+        let record = signed.verify(&ring, &mut VerifiedRoots::default()).unwrap();
+        record.erased(slots).envelope()
+    }
+
     /// A receipt for a batch of the node's feed, signed at this time, with what it says it did not take.
     pub(crate) fn receipt(
         &self,
@@ -248,6 +258,15 @@ impl Impostor {
     /// Sends a batch on a stream of its own and gives the receipt.
     pub(crate) async fn deliver(&self, batch: pb::FeedBatch) -> pb::Receipt {
         self.open(None).await.unwrap().deliver(batch).await
+    }
+}
+
+/// The one record key that there is.
+struct OneKey(VerifyingKey);
+
+impl KeyRing for OneKey {
+    fn record_key(&self, _: &AgencyName, _: KeyId, _: Timestamp) -> Option<VerifyingKey> {
+        Some(self.0)
     }
 }
 

@@ -577,7 +577,7 @@ impl Node {
         let whole = Arc::clone(&partner.records(20..21)[0]);
         let part = partner.part(&whole, 0b110);
         let mut merged = (*part).clone();
-        let gained = merged.absorb(&partner.part(&whole, u32::MAX)).unwrap();
+        let gained = merged.absorb(&partner.part(&whole, u32::MAX), SlotMask::NONE).unwrap();
         let foreign = Arc::clone(&Party::stranger().records(30..31)[0]);
         let first = [
             feed_entry(FeedAction::Disclose, &part, 0b110, 1),

@@ -80,6 +80,11 @@ pub(super) struct Reached {
     pub(super) rosters_followed: usize,
     /// Records that went on to a member of a circle by its originator's roster.
     pub(super) passed_in_circles: usize,
+    /// Slots that a hostile node marked as erased, and how often such slots came all the same: those marked by
+    /// the originator, and by a forwarder.
+    pub(super) marked_erased: usize,
+    marks_opened: usize,
+    claims_opened: usize,
 }
 
 impl Reached {
@@ -125,6 +130,9 @@ impl Reached {
             erased_over_hops,
             rosters_followed,
             passed_in_circles,
+            marked_erased,
+            marks_opened,
+            claims_opened,
         } = self;
         // Several things must come together for these: a partner that lost entries it had receipted, whose
         // logs were succeeded and accepted; a policy that accepts what it refused and may still be sent;
@@ -168,6 +176,9 @@ impl Reached {
             erased_over_hops,
             rosters_followed,
             passed_in_circles,
+            marked_erased,
+            marks_opened,
+            claims_opened,
         ];
         composite.into_iter().all(|count| *count >= COMPOSITE_LEAST)
             && common.into_iter().all(|count| *count >= least)
@@ -198,15 +209,25 @@ impl Wanted {
     }
 }
 
-/// What a node made itself, and what its partners were let send.
-fn let_in(node: &Node) -> Masks {
-    let own = node.state.records.values().filter(|r| r.header().originator == node.agency.name);
-    let mut allowed: Masks = own.map(|r| (r.id(), r.open_slots())).collect();
-    for (id, mask) in node.state.relations.values().flat_map(|relation| &relation.allowed) {
-        let all = allowed.entry(*id).or_default();
-        *all = all.or(*mask);
+impl World<'_> {
+    /// What a node made itself, and what its partners were let send: without what orders erased here, and of
+    /// what its originator marked as erased what the originator sent itself.
+    fn let_in(&self, node: &Node) -> Masks {
+        let state = &node.state;
+        let own = state.records.values().filter(|r| r.header().originator == node.agency.name);
+        let mut allowed: Masks = own.map(|r| (r.id(), r.open_slots())).collect();
+        for (from, relation) in &state.relations {
+            for (id, mask) in &relation.allowed {
+                let record = &state.records[id];
+                let is_originator = record.header().originator == *self.book.agency(*from);
+                let marked = state.marked.get(id).filter(|_| !is_originator);
+                let barred = state.erased(id).or(marked.copied().unwrap_or_default());
+                let all = allowed.entry(*id).or_default();
+                *all = all.or(mask.without(barred));
+            }
+        }
+        allowed
     }
-    allowed
 }
 
 impl World<'_> {
@@ -241,11 +262,7 @@ impl World<'_> {
         for node in self.nodes.iter().filter(|node| !node.is_behind) {
             let records = node.state.records.iter();
             let held: Masks = records.map(|(id, record)| (*id, record.open_slots())).collect();
-            let erased = |id: &RecordId| node.state.records.get(id).map(Verified::erased_slots);
-            let let_in: Masks = let_in(node)
-                .into_iter()
-                .map(|(id, mask)| (id, mask.without(erased(&id).unwrap_or_default())))
-                .collect();
+            let let_in = self.let_in(node);
             assert_eq!(held, let_in, "{} holds what policy allowed", node.agency.name);
             let once: BTreeSet<_> = node.state.accepted.iter().collect();
             assert_eq!(once.len(), node.state.accepted.len(), "no record was accepted twice");
@@ -485,6 +502,10 @@ impl World<'_> {
 
     pub(super) fn count_outcomes(&mut self) {
         self.count_erasures();
+        for node in &self.nodes {
+            self.reached.marks_opened += node.marks_opened;
+            self.reached.claims_opened += node.claims_opened;
+        }
         let ways: Vec<_> = self.ways().collect();
         for (from, to) in ways {
             let sender = &self.nodes[from].state;

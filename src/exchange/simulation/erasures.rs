@@ -41,11 +41,14 @@ pub(super) struct Decided {
 impl Node {
     /// Erases slots of a record that are not erased yet, by an order that came from a partner or none.
     fn erase(&mut self, id: RecordId, order: ErasureOrder, from: Option<usize>) {
+        let before = self.state.erased(&id);
         let Some(record) = self.state.records.get_mut(&id) else { return };
-        if record.is_erased(order.slots) {
+        let slots = order.slots.and(SlotMask::all(record.kind()));
+        if slots.without(before).is_empty() {
             return;
         }
-        *record = record.erased(order.slots);
+        *record = record.erased(slots);
+        self.state.erased.insert(id, before.or(slots));
         self.say(Said::Erased(id, order, from));
     }
 
@@ -83,7 +86,7 @@ impl Node {
         let held = self.state.records.get(&id).filter(|_| gave);
         let given = held.map(|record| GivenRecord {
             header: record.header(),
-            erased: record.erased_slots(),
+            erased: self.state.erased(&id),
             is_restricted: self.state.restricted.contains_key(&id)
                 && self.state.injected != Some(Injected::HoldIgnored),
         });
@@ -224,7 +227,7 @@ impl World<'_> {
         }
         let id = ids[random.below(ids.len())];
         if let Entry::Vacant(hold) = state.restricted.entry(id) {
-            hold.insert(state.records[&id].erased_slots());
+            hold.insert(state.erased.get(&id).copied().unwrap_or_default());
             nodes[own].write(b"under a hold");
         }
     }
@@ -235,7 +238,7 @@ impl World<'_> {
         node.state.restricted.remove(&id);
         node.say(Said::HoldEnded(id));
         for waiting in node.state.waiting.get(&id).cloned().unwrap_or_default() {
-            let erased = node.state.records[&id].erased_slots();
+            let erased = node.state.erased(&id);
             self.reached.erased_after_hold +=
                 usize::from(!waiting.order.slots.without(erased).is_empty());
             node.erase(id, waiting.order, Some(waiting.from));
@@ -272,10 +275,11 @@ impl World<'_> {
         let state = &self.nodes[node].state;
         for (id, record) in &state.records {
             let ordered = self.ordered.get(id).copied().unwrap_or_default();
-            let beyond = record.erased_slots().without(ordered);
+            let erased = state.erased(id);
+            let beyond = erased.without(ordered);
             assert!(beyond.is_empty(), "{id} at {node}: slots {:#x} erased", beyond.bits());
             if let Some(before) = state.restricted.get(id) {
-                let since = record.erased_slots().without(*before);
+                let since = erased.without(*before);
                 assert!(since.is_empty(), "{id} at {node} was erased under a hold");
             }
             let left = record.open_slots().and(ordered);
@@ -290,9 +294,7 @@ impl World<'_> {
             let is_own = record.header().originator == self.nodes[node].agency.name;
             assert!(!is_own || may_have_lost(node), "{id}: {node} holds what it ordered erased");
             for ((_, from), gave) in state.provenance.range((*id, 0)..=(*id, usize::MAX)) {
-                let giver = self.nodes[*from].state.records.get(id);
-                let erased = giver.map_or(SlotMask::NONE, Verified::erased_slots);
-                let missed = left.and(*gave).and(erased);
+                let missed = left.and(*gave).and(self.nodes[*from].state.erased(id));
                 let what = format!("{id}: {node} holds what {from} erased: {:#x}", missed.bits());
                 assert!(missed.is_empty() || may_have_lost(*from), "{what}");
             }
@@ -323,7 +325,8 @@ impl World<'_> {
             match (entry.action, reason) {
                 (FeedAction::Erased, reason) => assert_eq!(reason, None, "{what}"),
                 (FeedAction::Erase, None) => {
-                    assert!(receiver.records[&id].is_erased(slots), "{what} is not carried out");
+                    let left = slots.without(receiver.erased(&id));
+                    assert!(left.is_empty(), "{what} is not carried out");
                 }
                 (FeedAction::Erase, Some(Reason::HeldAsEvidence)) => {
                     let reports = relation.reports.get(&id).copied().unwrap_or_default();
@@ -354,7 +357,7 @@ impl World<'_> {
                     self.book.agency(*from) == originator && gave.contains(&(*id, *from))
                 };
                 let is_direct = (0..self.nodes.len()).any(|from| of_originator(&from));
-                let is_far = !is_own && !is_direct && !record.erased_slots().is_empty();
+                let is_far = !is_own && !is_direct && !node.state.erased(id).is_empty();
                 self.reached.erased_over_hops += usize::from(is_far);
             }
         }

@@ -7,7 +7,7 @@ use super::simulate;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs within which the checks must find a fault.
-const SEEDS_MAX: u64 = 100;
+const SEEDS_MAX: u64 = 300;
 
 /// A fault of all nodes of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,12 @@ pub(super) enum Injected {
     HoldIgnored,
     /// An erasure after a hold is not reported.
     ReportNotSent,
+    /// What anybody marks as erased is kept out for ever.
+    MarkKeepsOut,
 }
 
 /// Each fault, with words of the check that finds it.
-const FAULTS: [(Injected, &str); 14] = [
+const FAULTS: [(Injected, &str); 15] = [
     (Injected::OlderShownAnew, "an older revision is never disclosed anew"),
     (Injected::NewestDoesNotDecide, "what policy allowed"),
     (Injected::WithdrawalToStrangers, "what policy allowed"),
@@ -58,6 +60,7 @@ const FAULTS: [(Injected, &str); 14] = [
     (Injected::OrderDropped, "is not carried out"),
     (Injected::HoldIgnored, "was erased under a hold"),
     (Injected::ReportNotSent, "its erasure was not reported"),
+    (Injected::MarkKeepsOut, "holds what policy allowed"),
 ];
 
 /// The objection to a run with a fault, if there is one.

@@ -4,7 +4,8 @@
 //! that feeds a partner, [`relation`] what a node knows of a partner, [`series`] what of a series may go,
 //! [`faults`] what goes wrong, [`tail`] a node whose segments lost their tail, [`policies`] what is to be
 //! shared, [`duties`] what is laid on a partner and forged, [`erasures`] what originators order erased and
-//! what holds defer, [`checks`] what must hold in the end, [`injected`] faults that the checks must find.
+//! what holds defer, [`lies`] what is marked falsely, [`checks`] what must hold in the end,
+//! [`injected`] faults that the checks must find.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network
 //! either delivers in order or breaks; now and then a hostile one doubles or swaps frames.
@@ -17,6 +18,7 @@ mod duties;
 mod erasures;
 mod faults;
 mod injected;
+mod lies;
 mod node;
 mod offers;
 mod policies;

@@ -11,7 +11,7 @@ use super::relation::Relation;
 use crate::exchange::fixture::{Agency, indicator_draft, start_of_day};
 use crate::exchange::session::{Input, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
-use crate::exchange::{Dealings, Given, Pair, Said as Told};
+use crate::exchange::{Dealings, Given, Pair, Said as Told, reopened};
 use crate::ident::{AgencyName, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::Progress;
 use crate::merkle::{
@@ -22,7 +22,7 @@ use crate::pb;
 use crate::record::consent::Purpose;
 use crate::record::erasure::ErasureOrder;
 use crate::record::kind::Kind;
-use crate::record::signed::{Verified, VerifiedRoots};
+use crate::record::signed::{Slot, Verified, VerifiedRoots};
 use crate::record::slots::SlotMask;
 /// A partner is asked for a cosignature at most once in so many milliseconds of simulated time.
 const WITNESS_EVERY_MS: i64 = 2_000;
@@ -66,6 +66,10 @@ pub(super) struct State {
     pub(super) given: BTreeMap<RecordId, Given<usize>>,
     /// The slots that each partner ever disclosed of a record.
     pub(super) provenance: BTreeMap<(RecordId, usize), SlotMask>,
+    /// The slots that orders erased here.
+    pub(super) erased: Masks,
+    /// For the checks: the slots that its originator marked as erased when it gave a record first.
+    pub(super) marked: Masks,
     pub(super) journal: Vec<Said>,
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
@@ -99,10 +103,26 @@ pub(super) struct Node {
     pub(super) roots: VerifiedRoots,
     /// How far the feed to each partner is; lost in a crash.
     pub(super) progress: BTreeMap<usize, Progress>,
+    /// How often slots came that had been marked as erased: by an originator, or by a forwarder.
+    pub(super) marks_opened: usize,
+    pub(super) claims_opened: usize,
     /// A copy of its state that somebody kept.
     pub(super) copy: Option<State>,
     /// It found out that it runs on an old copy, and does nothing more.
     pub(super) is_behind: bool,
+}
+
+impl State {
+    /// The slots of a record that orders erased here.
+    pub(super) fn erased(&self, id: &RecordId) -> SlotMask {
+        self.erased.get(id).copied().unwrap_or_default()
+    }
+}
+
+/// The slots that a copy of a record has as erased by somebody's word.
+fn claimed(record: &Verified) -> SlotMask {
+    let claimed = record.numbered().filter(|(_, slot)| matches!(slot, Slot::ClaimedErased(_)));
+    claimed.fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
 }
 
 impl Node {
@@ -162,7 +182,15 @@ impl Node {
             let gave = self.state.provenance.entry((id, source)).or_default();
             *gave = gave.or(record.open_slots());
         }
+        let by_orders = self.state.erased(&id);
         let Some(held) = self.state.records.get_mut(&id) else {
+            let record = match self.state.injected {
+                Some(Injected::MarkKeepsOut) => record.erased(claimed(&record)),
+                _ => record,
+            };
+            if is_originator {
+                self.state.marked.insert(id, record.erased_slots());
+            }
             self.state.accepted.push(id);
             if let Some(source) = source {
                 self.state.given.insert(id, Given::new(source, record.open_slots()));
@@ -174,7 +202,15 @@ impl Node {
             return;
         };
         let in_use = held.open_slots().without(given.retracted);
-        held.absorb(&record).unwrap();
+        let (claimed, marked) = (claimed(held), held.erased_slots());
+        let reopened = match self.state.injected {
+            Some(Injected::MarkKeepsOut) => SlotMask::NONE,
+            _ => reopened(marked, by_orders, is_originator),
+        };
+        held.absorb(&record, reopened).unwrap();
+        let open = held.open_slots();
+        self.marks_opened += usize::from(!marked.and(open).is_empty());
+        self.claims_opened += usize::from(!claimed.and(open).is_empty());
         let barred = match given.heeds(from, is_originator) {
             true => SlotMask::NONE,
             false => given.retracted,

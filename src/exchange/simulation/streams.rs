@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::consents::{facts_of, lets_on};
+use super::lies::mark_erased;
 use super::policies::Accepting;
 use super::series::allowed;
 use super::storing::{Judged, Sending};
@@ -290,7 +291,7 @@ impl World<'_> {
         let nearest = heads.next().unwrap();
         let head = heads.next().filter(|_| random.chance(2)).unwrap_or(nearest);
         let mut sendings = Vec::new();
-        let batch = feed.batch(from.get(), head, |entry: &FeedEntry| {
+        let mut batch = feed.batch(from.get(), head, |entry: &FeedEntry| {
             if !entry.action.carries_record() {
                 return pb::Envelope::default();
             }
@@ -319,6 +320,9 @@ impl World<'_> {
             whole(decided).map_or_else(pb::Envelope::default, |slots| record.redacted(slots))
         });
         let root = head.0.root;
+        if self.hostile == Some(own) {
+            self.reached.marked_erased += mark_erased(&mut batch);
+        }
         let relation = self.nodes[own].state.relations.get_mut(&partner).unwrap();
         relation.sent_under = relation.acceptance;
         self.links.get_mut(&pair).unwrap().ends[side].sendings.insert(from.get(), sendings);

@@ -33,7 +33,8 @@ pub(super) struct World<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) links: BTreeMap<(usize, usize), Link>,
     pub(super) submitted: usize,
-    /// In this run a node forges duties. One that lost entries would not know what it gave.
+    /// In this run a node forges duties and lies about erasures. One that lost entries would not know what it
+    /// gave.
     pub(super) hostile: Option<usize>,
     /// In this run a node is put back to an old copy of its state.
     pub(super) restores: bool,
@@ -77,6 +78,8 @@ impl<'a> World<'a> {
                 records: Records::new(),
                 given: BTreeMap::new(),
                 provenance: BTreeMap::new(),
+                erased: Masks::new(),
+                marked: Masks::new(),
                 journal: vec![Said::Rules],
                 accepted: Vec::new(),
                 relations,
@@ -96,6 +99,8 @@ impl<'a> World<'a> {
             life: 0,
             roots: VerifiedRoots::default(),
             progress: BTreeMap::new(),
+            marks_opened: 0,
+            claims_opened: 0,
             copy: None,
             is_behind: false,
         };

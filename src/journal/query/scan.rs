@@ -168,7 +168,7 @@ fn weight(kept: &Kept) -> usize {
         .iter()
         .map(|slot| match slot {
             Slot::Open { bytes, .. } => bytes.len(),
-            Slot::Withheld(_) | Slot::Erased(_) => 0,
+            Slot::Withheld(_) | Slot::Erased(_) | Slot::ClaimedErased(_) => 0,
         })
         .sum();
     kept.record.header_bytes().len() + content

@@ -4,5 +4,6 @@
 mod dates;
 mod histories;
 mod large_jobs;
+mod marked_erased;
 mod memory;
 mod rpc_inputs;

@@ -243,7 +243,8 @@ impl Feed {
             self.retracted.insert(row_number);
         }
         let (index, whole) = (self.entries(), entry.open_slots == WHOLE_RECORD.bits());
-        self.refused.push(index, row_number, action, whole);
+        let slots = SlotMask::from_bits(entry.open_slots);
+        self.refused.push(index, (row_number, slots), action, whole);
         self.take(leaf, at);
         Ok((row_number, at))
     }
@@ -380,7 +381,7 @@ impl Feed {
         (head, key, signed): (TreeHead, VerifyingKey, CosignatureTime),
         receipt: &pb::ReceiptReceived,
         statement: Range<u64>,
-        at: Timestamp,
+        entry: (u64, Timestamp),
     ) -> Result<SignedTime, Fault> {
         if head.size > self.receipted {
             self.check_accounted()?;
@@ -407,7 +408,7 @@ impl Feed {
         }
         self.receipted = head.size;
         self.accounted = statement.end;
-        self.refused.receipt(head.size.get(), receipt, at);
+        self.refused.receipt(head.size.get(), receipt, statement, entry)?;
         self.exceptions += receipt.exceptions.len() as u64;
         if self.accounted == head.size.get() && receipt.exceptions_total != self.exceptions {
             let expected = format!("{} exceptions in all", self.exceptions);
@@ -428,6 +429,7 @@ impl Feed {
             return Err(Fault::new(Check::Receipt, expected, held));
         }
         self.last_receipt = signed;
+        self.refused.lose_receipt();
         self.receipted_before = self.receipted_before.max(self.receipted);
         self.receipted = held;
         self.accounted = held.get();

@@ -469,7 +469,7 @@ impl Partners {
         let (head, signed) = published.receipted_head(&receipt.note, Check::Receipt)?;
         let range = published.check_statement(receipt)?;
         let by = (head, partner.card.receipt, signed);
-        let time = partner.feed.receipt(by, receipt, range, entry.1)?;
+        let time = partner.feed.receipt(by, receipt, range, entry)?;
         times.take(&format!("{}/receipt", receipt.partner), time, entry)
     }
 
@@ -521,6 +521,11 @@ impl Partners {
             if partner.while_inactive > 0 {
                 let (partner, entries) = (agency.clone(), partner.while_inactive);
                 remarks.push(Remark::DisclosedWhileInactive { partner, entries });
+            }
+            let feeds = partner.ended.iter().chain([&partner.feed]);
+            for (orders, entry) in feeds.filter_map(|feed| feed.refused.contradicted) {
+                let partner = agency.clone();
+                remarks.push(Remark::ContradictedReceipt { partner, orders, entry });
             }
             if partner.identity_changed {
                 remarks.push(Remark::PartnerIdentityChanged { partner: agency.clone() });

@@ -1,59 +1,109 @@
 //! What partners refused: that it is counted as refused until it is taken, and that it is offered again
-//! when that is due and not before.
+//! when that is due and not before. Also what a partner says that it never got, against its own receipt.
 
 use super::failure::{Check, Fault};
 use super::feed::Rows;
+use super::given_slots::GivenSlots;
 use super::holdings::RowNumber;
 use super::ledger::Audit;
-use crate::exchange::{Offering, Reason};
+use crate::exchange::{Denial, Offering, Reason, Receipted, judge_denial};
 use crate::ident::Timestamp;
 use crate::pb::{self, FeedAction};
-use std::collections::VecDeque;
+use crate::record::slots::SlotMask;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
-/// Entries of a feed that show a record, on their way to a receipt, and records that were refused.
+/// An entry of a feed that shows a record, or an order to erase.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    index: u64,
+    row: RowNumber,
+    slots: SlotMask,
+    is_order: bool,
+}
+
+/// Entries of a feed on their way to a receipt, records that were refused, and those that were taken.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    /// Index and row of entries without a receipt.
-    waiting: VecDeque<(u64, RowNumber)>,
+    /// Entries without a receipt.
+    waiting: VecDeque<Sent>,
     /// Those that the last head receipted covers.
-    answered: Vec<(u64, RowNumber)>,
+    answered: Vec<Sent>,
     records: Rows,
+    /// The slots that receipts show as taken, since the partner gave up receipts with its logs last.
+    taken: GivenSlots,
+    /// Orders to erase that the partner denies against its own receipt, and the entry with the first denial.
+    pub(super) contradicted: Option<(u64, u64)>,
     offering: Offering,
 }
 
 impl Refused {
-    /// An entry of the feed about a record.
-    pub(super) fn push(&mut self, index: u64, row: RowNumber, action: FeedAction, whole: bool) {
-        match action {
-            FeedAction::Disclose | FeedAction::Revise | FeedAction::Withdraw => {
-                self.waiting.push_back((index, row));
-            }
-            FeedAction::Retract if whole => self.records.remove(row),
-            _ => {}
+    /// An entry of the feed about a record, with its slots.
+    pub(super) fn push(
+        &mut self,
+        index: u64,
+        (row, slots): (RowNumber, SlotMask),
+        action: FeedAction,
+        whole: bool,
+    ) {
+        let is_order = action == FeedAction::Erase;
+        if is_order || crate::exchange::FeedAction::shows_record(action) {
+            self.waiting.push_back(Sent { index, row, slots, is_order });
+        } else if action == FeedAction::Retract && whole {
+            self.records.remove(row);
         }
     }
 
-    /// A receipt for entries below `size`.
-    pub(super) fn receipt(&mut self, size: u64, receipt: &pb::ReceiptReceived, at: Timestamp) {
-        let covered = self.waiting.partition_point(|(index, _)| *index < size);
+    /// A receipt for entries below `size`, with the exceptions of some of them, at an entry of the journal.
+    pub(super) fn receipt(
+        &mut self,
+        size: u64,
+        receipt: &pb::ReceiptReceived,
+        stated: Range<u64>,
+        (entry, at): (u64, Timestamp),
+    ) -> Result<(), Fault> {
+        let covered = self.waiting.partition_point(|sent| sent.index < size);
         if covered > 0 {
             self.answered = self.waiting.drain(..covered).collect();
-            for (_, row) in &self.answered {
-                self.records.remove(*row);
+            for sent in self.answered.iter().filter(|sent| !sent.is_order) {
+                self.records.remove(sent.row);
             }
         }
-        let mut refuses = false;
-        for exception in &receipt.exceptions {
-            let is_refusal = Reason::try_from(exception.reason).is_ok_and(Reason::is_refusal);
-            refuses |= is_refusal;
-            let found = self.answered.binary_search_by_key(&exception.index, |(index, _)| *index);
-            if let (Ok(found), true) = (found, is_refusal) {
-                self.records.insert(self.answered[found].1);
-            }
+        let excepted = receipt.exceptions.iter();
+        let excepted: BTreeMap<u64, _> =
+            excepted.map(|of| (of.index, Reason::try_from(of.reason))).collect();
+        let is_refusal =
+            |reason: &Result<Reason, _>| reason.as_ref().is_ok_and(|reason| reason.is_refusal());
+        let denied = |index: &u64| matches!(excepted.get(index), Some(Ok(Reason::NotSupplied)));
+        let listed = || receipt.contradicted.iter().chain(&receipt.undecided);
+        if let Some(index) = listed().find(|index| !denied(index)) {
+            let expected = "orders that the partner says it never got the record of";
+            return Err(Fault::new(Check::Receipt, expected, format!("entry {index}")));
         }
-        if refuses {
+        if listed().next().is_some() || excepted.values().any(is_refusal) {
             self.offering.refuse(receipt.acceptance, at);
         }
+        for Sent { index, row, slots, is_order } in &self.answered {
+            match (excepted.get(index), is_order) {
+                _ if !stated.contains(index) => {}
+                (None, false) => self.taken.add(*row, *slots),
+                (Some(reason), false) if is_refusal(reason) => self.records.insert(*row),
+                (Some(Ok(Reason::NotSupplied)), true) => {
+                    let taken = self.taken.of(*row).map(|taken| (taken, Receipted::Taken));
+                    if judge_denial(*slots, taken) == Denial::Contradicted {
+                        let (count, first) = self.contradicted.unwrap_or((0, entry));
+                        self.contradicted = Some((count + 1, first));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The partner gave up receipts with its logs.
+    pub(super) fn lose_receipt(&mut self) {
+        self.taken = GivenSlots::default();
     }
 
     /// Records that the partner refused and was not shown again since, or refused again.

@@ -66,6 +66,14 @@ pub enum Remark {
     PartnerIdentityChanged {
         partner: AgencyName,
     },
+    /// A partner answers orders to erase with the word that it never got the record, and its own receipt
+    /// shows that it took it.
+    ContradictedReceipt {
+        partner: AgencyName,
+        orders: u64,
+        /// The entry of the journal with the first such answer.
+        entry: u64,
+    },
     /// Times that a partner or witness signed differ from those of the journal.
     SignedTimes {
         signer: String,
@@ -127,6 +135,7 @@ impl Remark {
             Self::PolicyFilesAbsent { .. } => "policy_files_absent",
             Self::DisclosedWhileInactive { .. } => "disclosed_while_inactive",
             Self::PartnerIdentityChanged { .. } => "partner_identity_changed",
+            Self::ContradictedReceipt { .. } => "contradicted_receipt",
             Self::SignedTimes { .. } => "signed_times",
             Self::ForeignFile { .. } => "foreign_file",
             Self::Contradiction { .. } => "contradiction",
@@ -189,6 +198,11 @@ impl fmt::Display for Remark {
             Self::PartnerIdentityChanged { partner } => {
                 write!(f, "{partner} changed its identity key: ask for the record of that ceremony")
             }
+            Self::ContradictedReceipt { partner, orders, entry } => write!(
+                f,
+                "{partner} answers {} orders to erase with the word that it never got the record, which its own receipt shows as taken; first at entry {entry}",
+                grouped(*orders)
+            ),
             Self::SignedTimes { signer, direction, ms, entry } => {
                 write!(f, "{} {signer} by {}, at entry {entry}", direction.name(), in_words(*ms))
             }

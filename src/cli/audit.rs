@@ -327,6 +327,8 @@ mod checkpoint_tests;
 #[cfg(test)]
 mod consent_tests;
 #[cfg(test)]
+mod denial_tests;
+#[cfg(test)]
 mod erasure_tests;
 #[cfg(test)]
 mod export_tests;

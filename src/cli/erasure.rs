@@ -167,9 +167,18 @@ pub(super) async fn report(args: &ErasuresArgs, context: &Context) -> Result<(),
 }
 
 fn table(erasures: &[pb::ErasureView]) -> Table {
-    let header =
-        ["record", "slots", "basis", "erased at", "done", "outstanding", "held", "refused"];
-    let mut table = Table::new(header).below(&[4, 7, 6, 5, 1]);
+    let header = [
+        "record",
+        "slots",
+        "basis",
+        "erased at",
+        "done",
+        "outstanding",
+        "held",
+        "refused",
+        "contradicted",
+    ];
+    let mut table = Table::new(header).below(&[4, 8, 7, 6, 5, 1]);
     for view in erasures {
         let erased = view.erased.clone().unwrap_or_default();
         let partners = |progress: pb::ErasureProgress| {
@@ -186,6 +195,7 @@ fn table(erasures: &[pb::ErasureView]) -> Table {
             partners(pb::ErasureProgress::Outstanding),
             partners(pb::ErasureProgress::Held),
             partners(pb::ErasureProgress::Refused),
+            partners(pb::ErasureProgress::Contradicted),
         ];
         table.row(cells);
     }
@@ -312,12 +322,13 @@ mod tests {
                 partner("a.example", pb::ErasureProgress::Done),
                 partner("b.example", pb::ErasureProgress::Outstanding),
                 partner("c.example", pb::ErasureProgress::Held),
+                partner("d.example", pb::ErasureProgress::Contradicted),
             ],
         };
         assert_eq!(
             table(std::slice::from_ref(&view)).to_text(),
-            "RECORD        SLOTS  BASIS   ERASED AT                 DONE       OUTSTANDING  HELD       REFUSED\n\
-             abababababab  1, 4   led-16  2025-11-22T08:26:40.000Z  a.example  b.example    c.example"
+            "RECORD        SLOTS  BASIS   ERASED AT                 DONE       OUTSTANDING  HELD       REFUSED  CONTRADICTED\n\
+             abababababab  1, 4   led-16  2025-11-22T08:26:40.000Z  a.example  b.example    c.example           d.example"
         );
         assert_eq!(to_json(&view)["partners"][2]["progress"], "held");
         assert_eq!(notes_text(&[]), "");

@@ -442,13 +442,22 @@ pub(super) fn table_of(partners: &[pb::PartnerView]) -> Table {
 /// Records and duties that the partner refused; nothing when it took everything.
 fn refused_text(partner: &pb::PartnerView) -> String {
     let all = |counts: &[pb::Count]| counts.iter().map(|count| count.count).sum::<u64>();
-    match (all(&partner.refused), all(&partner.refused_duties)) {
+    let text = match (all(&partner.refused), all(&partner.refused_duties)) {
         (0, 0) => String::new(),
         (records, 0) => counted(records, "record"),
         (0, duties) => format!("{} DUTIES", grouped(duties)),
         (records, duties) => {
             format!("{}, {} DUTIES", counted(records, "record"), grouped(duties))
         }
+    };
+    format!("{text}{}", contradicted_text(partner))
+}
+
+/// Refused duties that the partner's own receipt contradicts; nothing without any.
+fn contradicted_text(partner: &pb::PartnerView) -> String {
+    match partner.contradicted_duties {
+        0 => String::new(),
+        duties => format!(", {} AGAINST ITS OWN RECEIPT", grouped(duties)),
     }
 }
 
@@ -466,6 +475,9 @@ pub(super) fn refused_by_reason(partner: &pb::PartnerView) -> String {
     };
     let mut parts = named("record", &partner.refused);
     parts.extend(named("DUTIES", &partner.refused_duties));
+    if let Some(last) = parts.last_mut() {
+        last.push_str(&contradicted_text(partner));
+    }
     if !parts.is_empty() && partner.offered_again_ms != 0 {
         parts.push(format!("offered again at {}", time_text(partner.offered_again_ms)));
     }

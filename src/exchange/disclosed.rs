@@ -128,12 +128,6 @@ impl Disclosed {
         Self { is_lapsed: self.is_lapsed || self.is_refused, ..self }
     }
 
-    /// Returns whether the partner did not take the last entry that shows it, or it went without its
-    /// envelope: then an order to erase may be about nothing that is there.
-    pub const fn is_missing(&self) -> bool {
-        self.is_refused || self.is_lapsed
-    }
-
     /// Whether the partner may use any of it.
     pub const fn is_live(&self) -> bool {
         !self.is_retracted
@@ -201,19 +195,6 @@ mod tests {
             after = Some(Disclosed::after(after, action, slots));
         }
         (said, after)
-    }
-
-    #[test]
-    fn a_record_that_was_refused_or_went_without_its_envelope_is_missing_until_it_is_shown_again() {
-        let (_, shown) = bring(None, open(0b0110));
-        let shown = shown.unwrap();
-        assert!(!shown.is_missing());
-        for missing in [shown.refused(), shown.lapsed()] {
-            let ordered = Disclosed::after(Some(missing), FeedAction::Erase, mask(0b0110));
-            assert!(missing.is_missing() && ordered.is_missing());
-            let again = Disclosed::after(Some(ordered), FeedAction::Revise, mask(0b0010));
-            assert!(!again.is_missing());
-        }
     }
 
     #[test]

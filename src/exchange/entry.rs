@@ -78,6 +78,12 @@ impl FeedAction {
         matches!(self, Self::ConsentRequest | Self::Consent)
     }
 
+    /// Returns whether an entry shows a record, which goes with it.
+    pub const fn shows_record(action: pb::FeedAction) -> bool {
+        use pb::FeedAction as Wire;
+        matches!(action, Wire::Disclose | Wire::Revise | Wire::Withdraw)
+    }
+
     /// Whether an entry changes what its record is disclosed of.
     pub const fn is_about_disclosure(action: pb::FeedAction) -> bool {
         use pb::FeedAction as Wire;

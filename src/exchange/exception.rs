@@ -179,6 +179,21 @@ mod tests {
             exceptions_total: u64::MAX,
         };
         assert!(entry.encoded_len() + 32 <= 65_535, "{}", entry.encoded_len());
+        let receipt = pb::ReceiptReceived {
+            partner: entry.partner.clone(),
+            note: entry.note.clone(),
+            exceptions: entry.exceptions,
+            exceptions_total: u64::MAX,
+            statement: Some(pb::ExceptionStatement {
+                start: u64::MAX,
+                end: u64::MAX,
+                signature: vec![0; 64].into(),
+            }),
+            acceptance: u64::MAX,
+            contradicted: (u64::MAX - 1023..=u64::MAX).collect(),
+            undecided: Vec::new(),
+        };
+        assert!(receipt.encoded_len() + 32 <= 65_535, "{}", receipt.encoded_len());
     }
 
     proptest! {

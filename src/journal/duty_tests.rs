@@ -65,8 +65,15 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
 /// A record with its disclosure, a retraction of its value and an order to erase its title in the feed to
 /// the partner.
 fn with_duties(journal: &Journal) -> RecordId {
+    with_order(journal, |all| vec![(FeedAction::Disclose, all), (FeedAction::Retract, VALUE)])
+}
+
+/// A record with these entries about it in the feed to the partner, and then an order to erase its title;
+/// `before` gets all slots.
+fn with_order(journal: &Journal, before: impl FnOnce(u32) -> Vec<(FeedAction, u32)>) -> RecordId {
     let record = indicator();
     let (id, all) = (record.id(), record.open_slots().bits());
+    let before = before(all);
     journal.add_partner();
     journal.accept(&record);
     let title = SlotMask::from_bits(TITLE);
@@ -83,11 +90,9 @@ fn with_duties(journal: &Journal) -> RecordId {
     journal.commit(move |tx| {
         tx.erase(&id, title, &Ground { order: Some(order), ..ground() })?;
         let ordered = entry(FeedAction::Erase, TITLE);
-        let entries = [
-            entry(FeedAction::Disclose, all),
-            entry(FeedAction::Retract, VALUE),
-            pb::FeedEntry { order: Some((&order).into()), ..ordered },
-        ];
+        let mut entries: Vec<_> =
+            before.into_iter().map(|(action, slots)| entry(action, slots)).collect();
+        entries.push(pb::FeedEntry { order: Some((&order).into()), ..ordered });
         tx.publish(&partner(), &entries, Progress::default(), 0)
     });
     id
@@ -95,14 +100,19 @@ fn with_duties(journal: &Journal) -> RecordId {
 
 /// The partner's receipt for everything, which takes neither duty for this reason.
 fn answer(journal: &Journal, reason: Option<ExceptionReason>) {
+    let refused = reason.into_iter().flat_map(|reason| [(1, reason), (2, reason)]);
+    except(journal, refused.collect());
+}
+
+/// The partner's receipt for everything but these entries of the feed.
+fn except(journal: &Journal, refused: Vec<(u64, ExceptionReason)>) {
     journal.commit(move |tx| {
         let exception = |(index, reason): (u64, ExceptionReason)| pb::FeedException {
             index,
             reason: reason.into(),
             detail: String::new(),
         };
-        let refused = reason.into_iter().flat_map(|reason| [(1, reason), (2, reason)]);
-        let exceptions: Vec<_> = refused.map(exception).collect();
+        let exceptions: Vec<_> = refused.into_iter().map(exception).collect();
         tx.receipt(pb::ReceiptReceived {
             partner: partner().to_string(),
             note: tx.state().partners[&partner()].published.note.clone(),
@@ -123,13 +133,13 @@ fn progress(journal: &Journal, id: &RecordId) -> (ErasureProgress, ErasureProgre
 
 #[test]
 fn a_duty_that_a_partner_refused_shows_as_refused_whatever_the_reason() {
-    use ErasureProgress::{Done, Held, Outstanding, Refused};
+    use ErasureProgress::{Contradicted, Done, Held, Outstanding, Refused};
     let answers = [
         (None, (Done, Done)),
         (Some(ExceptionReason::Malformed), (Refused, Refused)),
         (Some(ExceptionReason::Signature), (Refused, Refused)),
         (Some(ExceptionReason::Policy), (Refused, Refused)),
-        (Some(ExceptionReason::NotSupplied), (Refused, Refused)),
+        (Some(ExceptionReason::NotSupplied), (Refused, Contradicted)),
         (Some(ExceptionReason::NotOrdered), (Refused, Refused)),
         (Some(ExceptionReason::HeldAsEvidence), (Refused, Held)),
     ];
@@ -143,4 +153,68 @@ fn a_duty_that_a_partner_refused_shows_as_refused_whatever_the_reason() {
         let journal = indexed_again(journal, dir.path());
         assert_eq!(progress(&journal, &id), wanted, "{reason:?} with a new index");
     }
+}
+
+/// How an order shows that a partner denied: its progress, whether it is offered again, and the number of
+/// denials that the partner's receipt contradicts.
+fn denied(journal: &Journal, id: &RecordId) -> (ErasureProgress, bool, u64) {
+    let view = journal.ledger.view();
+    let erasures = view.erasure_report(Some(id), false, u64::MAX, 9).unwrap().erasures;
+    let snapshot = view.snapshot();
+    let refusing = &snapshot.state.partners[&partner()];
+    let duties = view.refused_duties(refusing.feed, 0, u64::MAX, 9).unwrap();
+    let is_offered = !duties.is_empty() && refusing.offering.due_at(0).is_some();
+    let contradicted = view.refusals(refusing.feed, 0).unwrap().contradicted;
+    assert_eq!(view.contradicted_order(refusing.feed, 0, id).unwrap().is_some(), contradicted > 0);
+    (erasures[0].partners[0].progress(), is_offered, contradicted)
+}
+
+#[test]
+fn an_order_that_a_partner_denies_is_settled_or_contradicted_by_its_own_receipts() {
+    use ErasureProgress::{Contradicted, Done, Refused};
+    use ExceptionReason::{NotOrdered, NotSupplied, Policy};
+    let once = |all| vec![(FeedAction::Disclose, all)];
+    let twice = |all| vec![(FeedAction::Disclose, all), (FeedAction::Revise, all)];
+    let without_title = |all| vec![(FeedAction::Disclose, all & !TITLE), (FeedAction::Revise, all)];
+    type Entries = fn(u32) -> Vec<(FeedAction, u32)>;
+    type Exceptions = &'static [(u64, ExceptionReason)];
+    let cases: [(&str, Entries, Exceptions, u64, bool); 6] = [
+        ("taken", once, &[], 1, true),
+        ("refused", once, &[(0, Policy)], 1, false),
+        ("without its envelope", once, &[(0, NotSupplied)], 1, false),
+        ("taken, and refused when it came again", twice, &[(1, Policy)], 2, true),
+        ("refused twice", twice, &[(0, Policy), (1, NotSupplied)], 2, false),
+        ("taken without what is to be erased", without_title, &[(1, Policy)], 2, false),
+    ];
+    for (what, entries, exceptions, order, is_taken) in cases {
+        for reason in [NotSupplied, NotOrdered] {
+            let dir = tempfile::tempdir().unwrap();
+            let journal = open(dir.path(), EngineKind::Fjall);
+            let id = with_order(&journal, entries);
+            let denial = [exceptions, &[(order, reason)]].concat();
+            except(&journal, denial);
+            let wanted = match (is_taken, reason) {
+                (true, NotSupplied) => (Contradicted, true, 1),
+                (true, _) => (Refused, true, 0),
+                (false, _) => (Done, false, 0),
+            };
+            assert_eq!(denied(&journal, &id), wanted, "{what}: {reason:?}");
+            let journal = indexed_again(journal, dir.path());
+            assert_eq!(denied(&journal, &id), wanted, "{what}: {reason:?} with a new index");
+        }
+    }
+}
+
+#[test]
+fn a_denial_after_a_partner_gave_up_its_receipts_decides_nothing_and_the_order_is_offered_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), EngineKind::Fjall);
+    let id = with_order(&journal, |all| vec![(FeedAction::Disclose, all)]);
+    except(&journal, Vec::new());
+    assert_eq!(denied(&journal, &id), (ErasureProgress::Done, false, 0));
+    journal.commit(|tx| tx.lose_receipt(&partner(), 0, Vec::new()));
+    except(&journal, vec![(1, ExceptionReason::NotSupplied)]);
+    assert_eq!(denied(&journal, &id), (ErasureProgress::Refused, true, 0));
+    let journal = indexed_again(journal, dir.path());
+    assert_eq!(denied(&journal, &id), (ErasureProgress::Refused, true, 0));
 }

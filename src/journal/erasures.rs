@@ -1,9 +1,11 @@
 //! Questions about erasures: of one record, of all, how partners stand to them, whose time ends.
 
 use super::erasure_index::{self, ErasureNote};
-use super::state::FeedNumber;
+use super::refusals::NotTaken;
+use super::state::{FeedNumber, PartnerRecord};
 use super::view::View;
 use super::{JournalError, unless_damaged};
+use crate::exchange::{Denial, Reason, is_repeated};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
@@ -152,9 +154,7 @@ impl View {
         let snapshot = self.snapshot();
         let mut partners = Vec::new();
         for (agency, partner) in &snapshot.state.partners {
-            let disclosed = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed);
-            let is_missing = disclosed.is_some_and(|disclosed| disclosed.is_missing());
-            let known = disclosed.map(|disclosed| disclosed.given);
+            let known = self.disclosure(partner.feed, &id)?.map(|known| known.disclosed.given);
             let before = self.disclosed_before(partner.number, &id)?;
             let owed = known.into_iter().chain(before).any(|given| !given.and(slots).is_empty());
             let duty = self.duty_of(&id, partner.feed, slots)?;
@@ -162,25 +162,7 @@ impl View {
                 continue;
             }
             let progress = match duty {
-                Some((index, of)) if index < partner.receipted => {
-                    let key = erasure_index::excepted_key(partner.feed, index);
-                    let value = self.index.read(Table::Disclosures, &key)?;
-                    match value.map(|value| erasure_index::excepted(&value)).transpose()? {
-                        None => pb::ErasureProgress::Done,
-                        Some(pb::ExceptionReason::HeldAsEvidence) => {
-                            let since = self.reported(&id, partner.number)?;
-                            match of.without(since).is_empty() {
-                                true => pb::ErasureProgress::Done,
-                                false => pb::ErasureProgress::Held,
-                            }
-                        }
-                        // Where the record itself never arrived, nothing is there to be erased.
-                        Some(pb::ExceptionReason::NotOrdered) if is_missing => {
-                            pb::ErasureProgress::Done
-                        }
-                        Some(_) => pb::ErasureProgress::Refused,
-                    }
-                }
+                Some(duty) if duty.0 < partner.receipted => self.answer_to(partner, &id, duty)?,
                 _ => pb::ErasureProgress::Outstanding,
             };
             let feed_index = duty.map(|(index, _)| index);
@@ -188,6 +170,39 @@ impl View {
             partners.push(pb::PartnerErasure { agency, progress: progress.into(), feed_index });
         }
         Ok(partners)
+    }
+
+    /// What a partner's receipt says of an order to erase in its feed.
+    fn answer_to(
+        &self,
+        partner: &PartnerRecord,
+        id: &RecordId,
+        (feed_index, slots): (u64, SlotMask),
+    ) -> Result<pb::ErasureProgress, JournalError> {
+        let key = erasure_index::excepted_key(partner.feed, feed_index);
+        let Some(value) = self.index.read(Table::Disclosures, &key)? else {
+            return Ok(pb::ErasureProgress::Done);
+        };
+        let Ok(reason) = Reason::try_from(i32::from(erasure_index::excepted(&value)?)) else {
+            return Ok(pb::ErasureProgress::Refused);
+        };
+        if reason == Reason::HeldAsEvidence {
+            let since = self.reported(id, partner.number)?;
+            return Ok(match slots.without(since).is_empty() {
+                true => pb::ErasureProgress::Done,
+                false => pb::ErasureProgress::Held,
+            });
+        }
+        let action = pb::FeedAction::Erase;
+        let order = NotTaken { feed_index, record: *id, action, slots, reason };
+        let denial = self.denial(partner.feed, &order, |_| false)?;
+        Ok(match (is_repeated(reason, denial), denial) {
+            (false, _) => pb::ErasureProgress::Done,
+            (true, Denial::Contradicted) if reason == Reason::NotSupplied => {
+                pb::ErasureProgress::Contradicted
+            }
+            (true, _) => pb::ErasureProgress::Refused,
+        })
     }
 
     /// The newest duty in a feed that is about these slots: its index and slots.

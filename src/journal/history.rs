@@ -7,7 +7,7 @@ use super::JournalError;
 use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::tag::Tag;
 use super::view::View;
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
@@ -18,6 +18,7 @@ const POLICY: u8 = Tag::PolicyAt as u8;
 const PARTNER: u8 = Tag::PartnerAt as u8;
 const RECORD: u8 = Tag::RecordAt as u8;
 const NOT_TAKEN: u8 = Tag::NotTaken as u8;
+const RECEIPT_LOST: u8 = Tag::ReceiptLost as u8;
 
 /// Entries about one record that are looked at, the newest: holds are set by people, and slots come
 /// at most as often as there are slots.
@@ -54,6 +55,11 @@ fn not_taken_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
     key(NOT_TAKEN, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
+/// There once a partner gave up receipts for a feed with its logs.
+fn receipt_lost_key(feed: FeedNumber) -> Vec<u8> {
+    key(RECEIPT_LOST, &[&feed.get().to_be_bytes()])
+}
+
 /// Keeps where an entry is that questions about the past lead to. `state` is that after the entry.
 pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Change>) {
     let at = index.to_be_bytes();
@@ -84,6 +90,13 @@ pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Ch
                 for exception in &receipt.exceptions {
                     add(not_taken_key(feed, exception.index), &at);
                 }
+            }
+        }
+        Event::ReceiptLost(lost) => {
+            if let (Some(number), Ok(generation)) =
+                (number(&lost.partner), Generation::from_wire(lost.generation))
+            {
+                add(receipt_lost_key(FeedNumber::of(number, generation)), &at);
             }
         }
         _ => {}
@@ -221,6 +234,21 @@ impl View {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Returns whether receipts say that an entry of a feed was not taken.
+    pub(super) fn is_not_taken(
+        &self,
+        feed: FeedNumber,
+        feed_index: u64,
+    ) -> Result<bool, JournalError> {
+        let key = not_taken_key(feed, feed_index);
+        Ok(self.index().read(Table::Disclosures, &key)?.is_some())
+    }
+
+    /// Returns whether the partner of a feed gave up receipts for it with its logs.
+    pub(super) fn is_receipt_lost(&self, feed: FeedNumber) -> Result<bool, JournalError> {
+        Ok(self.index().read(Table::Disclosures, &receipt_lost_key(feed))?.is_some())
     }
 
     /// Why a partner did not take an entry of the feed to it; `None` if its receipts do not say so.

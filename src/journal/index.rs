@@ -377,6 +377,29 @@ pub fn put_disclosure(feed: FeedNumber, id: &RecordId, disclosure: Disclosure) -
     Change::put(Table::Disclosures, disclosure_key(feed, id), disclosure.encode())
 }
 
+const SHOWN_BEFORE: u8 = Tag::ShownBefore as u8;
+
+/// Entries of a feed that disclosed a record before the last one that did.
+pub fn shown_before_prefix(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
+    let mut key = vec![SHOWN_BEFORE];
+    key.extend_from_slice(&feed.get().to_be_bytes());
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// Keeps which entry disclosed a record last, before another that does takes its place. It may have been one
+/// that only took something away.
+pub fn put_shown_before(
+    feed: FeedNumber,
+    id: &RecordId,
+    before: Option<Disclosure>,
+    action: pb::FeedAction,
+) -> Option<Change> {
+    let before = before.filter(|_| FeedAction::shows_record(action))?;
+    let key = [&shown_before_prefix(feed, id)[..], &before.feed_index.to_be_bytes()].concat();
+    Some(Change::put(Table::Disclosures, key, Vec::new()))
+}
+
 pub fn put_series(series: SeriesId, originator: &AgencyName, head: &SeriesHead) -> Change {
     Change::put(Table::Series, series_key(series, originator), head.encode())
 }

@@ -2,6 +2,9 @@
 //!
 //! A record that was refused stays so until the feed shows it again; what is shown again and refused
 //! again comes back here. A duty is named by its place in the feed, and is offered again in a new one.
+//!
+//! An order to erase may be answered with the word that there is no record. What the partner's own receipts
+//! make of that is a [`Denial`], which stands in the entry of the receipt.
 
 use super::JournalError;
 use super::entry;
@@ -11,11 +14,14 @@ use super::state::{FeedNumber, PartnerRecord, State};
 use super::tag::Tag;
 use super::transaction::Transaction;
 use super::view::View;
-use crate::exchange::{Offering, Reason};
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::exchange::{
+    Denial, FeedAction as Action, Offering, Reason, Receipted, denies, is_repeated, judge_denial,
+};
+use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
 use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const RECORD: u8 = Tag::RefusedRecord as u8;
 const DUTY: u8 = Tag::RefusedDuty as u8;
@@ -33,7 +39,41 @@ pub struct NotTaken {
     pub feed_index: u64,
     pub record: RecordId,
     pub action: FeedAction,
+    /// The slots of the entry.
+    pub slots: SlotMask,
     pub reason: Reason,
+}
+
+impl NotTaken {
+    /// Returns whether it is an order to erase with the answer that there is no record.
+    fn is_denied(&self) -> bool {
+        self.action == FeedAction::Erase && denies(self.reason)
+    }
+}
+
+/// A duty that a partner refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedDuty {
+    pub feed_index: u64,
+    /// The number of the reason.
+    reason: i32,
+    /// The partner answers that it never got the record, and its own receipt contradicts that.
+    pub is_contradicted: bool,
+}
+
+impl RefusedDuty {
+    const CONTRADICTED: u8 = 1;
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, JournalError> {
+        let index = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+        let (reason, is_contradicted) = match value.split_first_chunk::<4>() {
+            Some((reason, [])) => (reason, false),
+            Some((reason, [Self::CONTRADICTED])) => (reason, true),
+            _ => return Err(damaged()),
+        };
+        let (feed_index, reason) = (index.unwrap_or_default(), i32::from_be_bytes(*reason));
+        Ok(Self { feed_index, reason, is_contradicted })
+    }
 }
 
 /// What a partner refuses now, counted.
@@ -43,6 +83,8 @@ pub struct Refusals {
     pub records: BTreeMap<i32, u64>,
     /// Duties by reason.
     pub duties: BTreeMap<i32, u64>,
+    /// Duties among them whose refusal the partner's own receipt contradicts.
+    pub contradicted: u64,
 }
 
 fn record_key(feed: FeedNumber, id: &RecordId) -> Vec<u8> {
@@ -58,22 +100,44 @@ fn put(key: Vec<u8>, reason: Reason) -> Change {
     Change::put(Table::Disclosures, key, reason.to_be_bytes().to_vec())
 }
 
+fn put_duty(feed: FeedNumber, feed_index: u64, reason: Reason, denial: Denial) -> Change {
+    let mut value = i32::from(pb::ExceptionReason::from(reason)).to_be_bytes().to_vec();
+    if reason == Reason::NotSupplied && denial == Denial::Contradicted {
+        value.push(RefusedDuty::CONTRADICTED);
+    }
+    Change::put(Table::Disclosures, duty_key(feed, feed_index), value)
+}
+
+fn damaged() -> JournalError {
+    JournalError::Index("a refusal has another form".to_owned())
+}
+
 fn reason_in(value: &[u8]) -> Result<i32, JournalError> {
-    value
-        .try_into()
-        .map(i32::from_be_bytes)
-        .map_err(|_| JournalError::Index("a refusal has another form".to_owned()))
+    value.try_into().map(i32::from_be_bytes).map_err(|_| damaged())
+}
+
+/// The denial of an order that the entry of a receipt names.
+pub(super) fn denial_in(receipt: &pb::ReceiptReceived, feed_index: u64) -> Denial {
+    if receipt.contradicted.contains(&feed_index) {
+        Denial::Contradicted
+    } else if receipt.undecided.contains(&feed_index) {
+        Denial::Undecided
+    } else {
+        Denial::Settled
+    }
 }
 
 /// The index changes of an entry that a partner did not take, where `known` is what was disclosed of
-/// its record. Gives what is disclosed from then on, if that changes.
+/// its record, and `denial` what an answer comes to that there is none. Gives what is disclosed from then
+/// on, if that changes.
 pub(super) fn put_not_taken(
     feed: FeedNumber,
     entry: &NotTaken,
     known: Option<Disclosure>,
+    denial: Denial,
     changes: &mut Vec<Change>,
 ) -> Option<Disclosure> {
-    let NotTaken { feed_index, record, action, reason } = *entry;
+    let NotTaken { feed_index, record, action, reason, .. } = *entry;
     if matches!(action, FeedAction::Retract | FeedAction::Erase) {
         changes.push(erasure_index::put_excepted(feed, feed_index, reason));
     }
@@ -86,14 +150,12 @@ pub(super) fn put_not_taken(
             }
             Some(after)
         }
-        FeedAction::Erase | FeedAction::Consent if reason.is_refusal() => {
-            // Where the record itself never arrived, there is nothing that could be erased.
-            let nothing_there = action == FeedAction::Erase
-                && reason == Reason::NotOrdered
-                && known.is_some_and(|known| known.disclosed.is_missing());
-            if !nothing_there {
-                changes.push(put(duty_key(feed, feed_index), reason));
-            }
+        FeedAction::Erase if is_repeated(reason, denial) => {
+            changes.push(put_duty(feed, feed_index, reason, denial));
+            None
+        }
+        FeedAction::Consent if reason.is_refusal() => {
+            changes.push(put(duty_key(feed, feed_index), reason));
             None
         }
         _ => None,
@@ -112,10 +174,21 @@ pub(super) fn forget(
     ends.then(|| Change::delete(Table::Disclosures, record_key(feed, id)))
 }
 
-/// Returns whether a receipt lists anything that the partner refused.
+/// Returns whether a receipt lists anything that is offered to the partner again.
 pub(super) fn has_refusals(receipt: &pb::ReceiptReceived) -> bool {
+    if !receipt.contradicted.is_empty() || !receipt.undecided.is_empty() {
+        return true;
+    }
     let mut reasons = receipt.exceptions.iter().map(|e| Reason::try_from(e.reason));
     reasons.any(|reason| reason.is_ok_and(Reason::is_refusal))
+}
+
+/// The feeds to the same partner that a feed of ours succeeds.
+fn earlier_feeds(feed: FeedNumber) -> impl Iterator<Item = FeedNumber> {
+    let generations =
+        std::iter::successors(Some(Generation::FIRST), |generation| generation.next());
+    let feeds = generations.map(move |generation| FeedNumber::of(feed.partner(), generation));
+    feeds.take_while(move |earlier| earlier.get() < feed.get())
 }
 
 impl PartnerRecord {
@@ -164,10 +237,88 @@ impl View {
             for bytes in self.feed_entries(feed, feed_index..feed_index + 1)? {
                 let entry = entry::decode_feed(feed_index, &bytes)?;
                 let (record, action) = (entry::record_id(&entry.record_id)?, entry.action());
-                found.push(NotTaken { feed_index, record, action, reason });
+                let slots = SlotMask::from_bits(entry.open_slots);
+                found.push(NotTaken { feed_index, record, action, slots, reason });
             }
         }
         Ok(found)
+    }
+
+    /// Judges the answer to an order to erase that there is no record, by the partner's receipts;
+    /// `is_staged`: exceptions of its receipts for the feed that the index does not have yet.
+    pub(super) fn denial(
+        &self,
+        feed: FeedNumber,
+        order: &NotTaken,
+        is_staged: impl Fn(u64) -> bool,
+    ) -> Result<Denial, JournalError> {
+        if !order.is_denied() {
+            return Ok(Denial::Undecided);
+        }
+        let mut shown = Vec::new();
+        // Receipts that the partner gave up with its logs count no more.
+        let is_lost = self.is_receipt_lost(feed)?;
+        for (index, slots) in self.shown_in(feed, &order.record, order.feed_index)? {
+            let is_not_taken = is_staged(index) || self.is_not_taken(feed, index)?;
+            let receipted = match (is_lost, is_not_taken) {
+                (true, _) => Receipted::Unknown,
+                (false, true) => Receipted::NotTaken,
+                (false, false) => Receipted::Taken,
+            };
+            shown.push((slots, receipted));
+        }
+        for earlier in earlier_feeds(feed) {
+            // How far those feeds were receipted is not known any more.
+            let entries = self.shown_in(earlier, &order.record, u64::MAX)?;
+            shown.extend(entries.into_iter().map(|(_, slots)| (slots, Receipted::Unknown)));
+        }
+        Ok(judge_denial(order.slots, shown))
+    }
+
+    /// The entries of a feed below an index that disclosed a record, with their slots.
+    fn shown_in(
+        &self,
+        feed: FeedNumber,
+        id: &RecordId,
+        below: u64,
+    ) -> Result<Vec<(u64, SlotMask)>, JournalError> {
+        let range = KeyRange::prefix(index::shown_before_prefix(feed, id));
+        let mut indexes = BTreeSet::new();
+        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, _) = pair?;
+            let index = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+            indexes.insert(index.ok_or_else(damaged)?);
+        }
+        indexes.extend(self.disclosure(feed, id)?.map(|known| known.feed_index));
+        let mut shown = Vec::new();
+        for index in indexes.range(..below) {
+            for bytes in self.feed_entries(feed, *index..index + 1)? {
+                let entry = entry::decode_feed(*index, &bytes)?;
+                if Action::shows_record(entry.action()) {
+                    shown.push((*index, SlotMask::from_bits(entry.open_slots)));
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    /// The order to erase a record, in the feed from `below` on, whose refusal the partner's own receipt
+    /// contradicts.
+    pub fn contradicted_order(
+        &self,
+        feed: FeedNumber,
+        below: u64,
+        id: &RecordId,
+    ) -> Result<Option<u64>, JournalError> {
+        for index in self.orders_in(id, feed)?.into_iter().filter(|index| *index >= below) {
+            let key = duty_key(feed, index);
+            if let Some(value) = self.index().read(Table::Disclosures, &key)?
+                && RefusedDuty::decode(&key, &value)?.is_contradicted
+            {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns whether a partner refuses anything of our feed.
@@ -180,22 +331,21 @@ impl View {
         Ok(!self.refused_duties(feed, below, u64::MAX, 1)?.is_empty())
     }
 
-    /// The places in our feed of duties that a partner refused, from `from` up to `to`.
+    /// The duties in our feed that a partner refused, from `from` up to `to`.
     pub fn refused_duties(
         &self,
         feed: FeedNumber,
         from: u64,
         to: u64,
         most: usize,
-    ) -> Result<Vec<(u64, i32)>, JournalError> {
+    ) -> Result<Vec<RefusedDuty>, JournalError> {
         let range = KeyRange::between(duty_key(feed, from), duty_key(feed, to));
         self.index()
             .scan(Table::Disclosures, &range, Order::Ascending)
             .take(most)
             .map(|pair| {
                 let (key, value) = pair?;
-                let index = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-                Ok((index.unwrap_or_default(), reason_in(&value)?))
+                RefusedDuty::decode(&key, &value)
             })
             .collect()
     }
@@ -208,8 +358,9 @@ impl View {
         for pair in scan.take(COUNTED_MAX) {
             *refusals.records.entry(reason_in(&pair?.1)?).or_default() += 1;
         }
-        for (_, reason) in self.refused_duties(feed, below, u64::MAX, COUNTED_MAX)? {
-            *refusals.duties.entry(reason).or_default() += 1;
+        for duty in self.refused_duties(feed, below, u64::MAX, COUNTED_MAX)? {
+            *refusals.duties.entry(duty.reason).or_default() += 1;
+            refusals.contradicted += u64::from(duty.is_contradicted);
         }
         Ok(refusals)
     }
@@ -266,9 +417,23 @@ impl Transaction<'_> {
             let feed = partner.feed;
             // Only rises, so that the last receipt with a refusal has the greatest.
             receipt.acceptance = receipt.acceptance.max(partner.offering.refused_under);
-            for entry in self.view.not_taken_entries(feed, &receipt.exceptions)? {
+            let entries = self.view.not_taken_entries(feed, &receipt.exceptions)?;
+            for entry in &entries {
+                self.group.not_taken.insert((feed, entry.feed_index), ());
+            }
+            for entry in entries {
                 let known = self.disclosure(feed, &entry.record)?;
-                let after = put_not_taken(feed, &entry, known, &mut self.group.changes);
+                let staged = &self.group.not_taken;
+                let is_staged = |index| staged.contains_key(&(feed, index));
+                let denial = self.view.denial(feed, &entry, is_staged)?;
+                if entry.action == FeedAction::Erase && entry.reason == Reason::NotSupplied {
+                    match denial {
+                        Denial::Contradicted => receipt.contradicted.push(entry.feed_index),
+                        Denial::Undecided => receipt.undecided.push(entry.feed_index),
+                        Denial::Settled => {}
+                    }
+                }
+                let after = put_not_taken(feed, &entry, known, denial, &mut self.group.changes);
                 if let Some(after) = after {
                     self.group.disclosures.insert((feed, entry.record), after);
                 }

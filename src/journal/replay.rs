@@ -16,7 +16,7 @@ use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::transaction::Signing;
 use super::view::View;
 use super::waiting;
-use crate::exchange::{FeedAction, Given, TakenBack};
+use crate::exchange::{FeedAction, Given, Reason, TakenBack};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};
@@ -120,6 +120,8 @@ struct Step<'a> {
     feed_sizes: HashMap<FeedNumber, u64>,
     /// Sizes of feeds that were first published in the batch.
     heads: HashSet<(FeedNumber, u64)>,
+    /// Entries of feeds that receipts of the batch say were not taken.
+    not_taken: HashSet<(FeedNumber, u64)>,
     places: HashMap<RecordId, RecordPlace>,
     series: HashMap<(SeriesId, AgencyName), SeriesHead>,
     disclosures: HashMap<(FeedNumber, RecordId), Disclosure>,
@@ -148,6 +150,7 @@ impl<'a> Step<'a> {
             feeds: HashMap::new(),
             feed_sizes: HashMap::new(),
             heads: HashSet::new(),
+            not_taken: HashSet::new(),
             places: HashMap::new(),
             series: HashMap::new(),
             disclosures: HashMap::new(),
@@ -477,12 +480,21 @@ impl<'a> Step<'a> {
 
     fn receipt(&mut self, receipt: &pb::ReceiptReceived) -> Result<(), JournalError> {
         let Some(feed) = self.feed_of(&receipt.partner, &receipt.note) else { return Ok(()) };
-        for entry in self.view.not_taken_entries(feed, &receipt.exceptions)? {
+        let entries = self.view.not_taken_entries(feed, &receipt.exceptions)?;
+        self.not_taken.extend(entries.iter().map(|entry| (feed, entry.feed_index)));
+        for entry in entries {
             let known = match self.disclosures.get(&(feed, entry.record)) {
                 Some(known) => Some(*known),
                 None => self.view.disclosure(feed, &entry.record)?,
             };
-            if let Some(after) = refusals::put_not_taken(feed, &entry, known, &mut self.changes) {
+            let denial = match entry.reason {
+                Reason::NotSupplied => refusals::denial_in(receipt, entry.feed_index),
+                _ => self
+                    .view
+                    .denial(feed, &entry, |index| self.not_taken.contains(&(feed, index)))?,
+            };
+            let after = refusals::put_not_taken(feed, &entry, known, denial, &mut self.changes);
+            if let Some(after) = after {
                 self.disclosures.insert((feed, entry.record), after);
             }
         }
@@ -505,6 +517,8 @@ impl<'a> Step<'a> {
                 };
                 if FeedAction::is_about_disclosure(entry.action()) {
                     let disclosure = Disclosure::after(before, feed_index, entry);
+                    let shown_before = index::put_shown_before(feed, &id, before, entry.action());
+                    self.changes.extend(shown_before);
                     self.disclosures.insert((feed, id), disclosure);
                     self.changes.push(index::put_disclosure(feed, &id, disclosure));
                     self.changes.extend(refusals::forget(feed, &id, before, disclosure));

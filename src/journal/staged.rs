@@ -108,6 +108,7 @@ impl Group {
         self.disclosures.mark();
         self.marked.mark();
         self.provenance.mark();
+        self.not_taken.mark();
         self.erased.mark();
         self.barred.mark();
         self.replaced = Replaced::default();
@@ -151,6 +152,7 @@ impl Group {
         self.disclosures.take_back();
         self.marked.take_back();
         self.provenance.take_back();
+        self.not_taken.take_back();
         self.erased.take_back();
         self.barred.take_back();
         let Replaced { feeds, superseded } = std::mem::take(&mut self.replaced);

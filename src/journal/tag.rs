@@ -32,4 +32,6 @@ pub(super) enum Tag {
     Provenance = 42,
     RefusedRecord = 43,
     RefusedDuty = 44,
+    ShownBefore = 45,
+    ReceiptLost = 46,
 }

@@ -126,6 +126,8 @@ pub(super) struct Group {
     pub(super) marked: StagedMap<RecordId, RecordPlace>,
     /// The slots that partners gave of records that are here by another's leave.
     pub(super) provenance: StagedMap<(RecordId, PartnerNumber), SlotMask>,
+    /// Entries of feeds that receipts of the group say were not taken.
+    pub(super) not_taken: StagedMap<(FeedNumber, u64), ()>,
     /// The slots that entries erased, of records of which the group erased some.
     pub(super) erased: StagedMap<RecordId, SlotMask>,
     /// The slots of series that may not come back, where the group erased some.
@@ -160,6 +162,7 @@ impl Group {
         self.changes.clear();
         self.marked.clear();
         self.provenance.clear();
+        self.not_taken.clear();
         self.erased.clear();
         self.barred.clear();
         self.superseded.clear();
@@ -515,6 +518,8 @@ impl Transaction<'_> {
             // What we erased at the partner's word, and what is said of consent, discloses nothing.
             if FeedAction::is_about_disclosure(entry.action()) {
                 let disclosure = Disclosure::after(before, size, entry);
+                let shown_before = index::put_shown_before(number, &id, before, entry.action());
+                self.group.changes.extend(shown_before);
                 self.group.changes.push(index::put_disclosure(number, &id, disclosure));
                 self.group.changes.extend(refusals::forget(number, &id, before, disclosure));
                 self.group.disclosures.insert((number, id), disclosure);

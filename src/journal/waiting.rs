@@ -80,6 +80,22 @@ impl View {
         Ok(reported)
     }
 
+    /// The orders to erase slots of a record in a feed, by their index there.
+    pub(super) fn orders_in(
+        &self,
+        id: &RecordId,
+        feed: FeedNumber,
+    ) -> Result<Vec<u64>, JournalError> {
+        let range = KeyRange::prefix(erasure_index::duties_prefix(id));
+        let mut orders = Vec::new();
+        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+            let (key, value) = pair?;
+            let (of, index, _) = erasure_index::duty(&key, &value)?;
+            orders.extend((of == feed).then_some(index));
+        }
+        Ok(orders)
+    }
+
     /// The slots of a record that our feeds order a partner to erase, in whatever generation.
     pub fn ordered(&self, id: &RecordId, of: PartnerNumber) -> Result<SlotMask, JournalError> {
         self.ordered_in(id, |feed| feed.partner() == of)

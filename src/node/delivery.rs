@@ -386,7 +386,23 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some(disclosure) = walk.disclosure else { return passed("") };
-    match walk.node.view().not_taken(walk.setting.feed, disclosure.feed_index)? {
+    let (feed, below) = (walk.setting.feed, walk.partner.offering.below);
+    if let Some(order) = walk.node.view().contradicted_order(feed, below, &walk.id)? {
+        return stands(
+            format!(
+                "the order to erase it, entry {order}, is answered with the word that {0} never got the record; \
+                 a receipt of {0} shows that it took it",
+                walk.agency
+            ),
+            format!(
+                "show {} its receipt, which `liaison audit prove {}` writes{}",
+                walk.agency,
+                walk.id,
+                offered_again(walk)
+            ),
+        );
+    }
+    match walk.node.view().not_taken(feed, disclosure.feed_index)? {
         None => passed(format!("{} holds it", walk.agency)),
         Some(exception) => {
             let (reason, next) = exception_in_words(exception.reason(), walk.agency);
@@ -394,19 +410,21 @@ fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
                 "" => String::new(),
                 detail => format!(" ({detail})"),
             };
-            let acceptance = walk.node.links.with(walk.agency, |link| link.acceptance);
-            let again = walk.partner.offering.due_at(acceptance);
             let is_refusal = Reason::try_from(exception.reason).is_ok_and(Reason::is_refusal);
-            let again = match again.filter(|_| is_refusal) {
-                Some(at) => {
-                    format!("; it is offered again when that agency's rules change, or at {at}")
-                }
-                None => String::new(),
-            };
+            let again = if is_refusal { offered_again(walk) } else { String::new() };
             let next = format!("{next}{again}");
             stands(format!("{} did not take it: {reason}{detail}", walk.agency), next)
         }
     }
+}
+
+/// When what the partner refused is offered again; nothing if that is not known.
+fn offered_again(walk: &Walk<'_>) -> String {
+    let acceptance = walk.node.links.with(walk.agency, |link| link.acceptance);
+    let again = walk.partner.offering.due_at(acceptance);
+    again.map_or_else(String::new, |at| {
+        format!("; it is offered again when that agency's rules change, or at {at}")
+    })
 }
 
 fn exception_in_words(reason: pb::ExceptionReason, agency: &AgencyName) -> (&'static str, String) {

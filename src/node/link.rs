@@ -631,6 +631,8 @@ impl<'a> Driver<'a> {
             exceptions_total: total,
             statement: Some((&signed.statement).into()),
             acceptance,
+            // The writer judges the exceptions.
+            ..pb::ReceiptReceived::default()
         };
         let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
         let (agency, generation) = (self.agency.clone(), self.generation);

@@ -241,7 +241,8 @@ impl Node {
             to_rescan,
             held: self.held_for(partner.number),
             refused: counts(&refusals.records),
-            refused_duties: counts(&refusals.duties),
+            refused_duties: duty_counts(&refusals.duties),
+            contradicted_duties: refusals.contradicted,
             offered_again_ms: offered_again.map_or(0, |at| at.unix_ms().unsigned_abs()),
             learning: learning.is_some(),
             learning_until_ms: learning.flatten().map_or(0, |end| end.unix_ms().unsigned_abs()),
@@ -260,11 +261,26 @@ fn problem(link: String, not_taken: u64, has_policy: bool) -> String {
     }
 }
 
-/// Refusals by reason, for people.
+/// Refused records by reason, for people.
 fn counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
+    counts_in_words(by_reason, reason_in_words)
+}
+
+/// Refused duties by reason, for people.
+fn duty_counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
+    counts_in_words(by_reason, |reason| match reason {
+        pb::ExceptionReason::NotSupplied => "says that it never got the record",
+        reason => reason_in_words(reason),
+    })
+}
+
+fn counts_in_words(
+    by_reason: &BTreeMap<i32, u64>,
+    in_words: impl Fn(pb::ExceptionReason) -> &'static str,
+) -> Vec<pb::Count> {
     let count = |(reason, count): (&i32, &u64)| {
         let reason = pb::ExceptionReason::try_from(*reason).unwrap_or_default();
-        pb::Count { name: reason_in_words(reason).to_owned(), count: *count }
+        pb::Count { name: in_words(reason).to_owned(), count: *count }
     };
     by_reason.iter().map(count).collect()
 }

@@ -356,48 +356,10 @@ impl Node {
     /// a record of the partner of which the same is true here.
     pub(in crate::cli) fn erased() -> Self {
         let node = Self::full();
-        let (own, partner) = (Party::own(), Party::partner());
-        let ours = Arc::clone(&node.records[1]);
+        let partner = Party::partner();
         let theirs = Arc::clone(&partner.records(20..21)[0]);
-        let order = own.order(&ours, 0b110);
-        node.commit(move |t| {
-            let decided = t.append(Event::ActProposed(pb::ActProposed {
-                client: "sato".into(),
-                role: "analyst".into(),
-                act: Some(pb::Act {
-                    act: Some(pb::act::Act::Erase(pb::EraseAct {
-                        record_id: id_bytes(&ours),
-                        slots: 0b110,
-                        basis: pb::ErasureBasis::Led16.into(),
-                        authority: "file 7".into(),
-                        series_head: id_bytes(&ours),
-                    })),
-                }),
-                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
-            }))?;
-            t.append(Event::ActDecided(pb::ActDecided {
-                proposal: decided,
-                client: "tanaka".into(),
-                role: "policy-officer".into(),
-                approved: true,
-                reason: String::new(),
-                closes: true,
-            }))?;
-            let ground = Ground {
-                basis: order.basis,
-                authority: "file 7".into(),
-                proposal: decided,
-                partner: None,
-                order: Some(order),
-            };
-            t.erase(&ours.id(), order.slots, &ground).map(drop)
-        });
+        let order = node.order_erased();
         let ours = &node.records[1];
-        let duty = pb::FeedEntry {
-            order: Some((&order).into()),
-            ..feed_entry(FeedAction::Erase, ours, 0b110, 1)
-        };
-        node.publish(vec![duty]);
         let id = ours.id();
         let agency = partner.agency.clone();
         let waiting = partner.order(&theirs, 0b100);
@@ -429,6 +391,51 @@ impl Node {
         node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
         node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
         node
+    }
+
+    /// Erases slots of the second record by an approved act, and orders the partner to erase them too.
+    pub(in crate::cli) fn order_erased(&self) -> ErasureOrder {
+        let ours = Arc::clone(&self.records[1]);
+        let order = Party::own().order(&ours, 0b110);
+        self.commit(move |t| {
+            let decided = t.append(Event::ActProposed(pb::ActProposed {
+                client: "sato".into(),
+                role: "analyst".into(),
+                act: Some(pb::Act {
+                    act: Some(pb::act::Act::Erase(pb::EraseAct {
+                        record_id: id_bytes(&ours),
+                        slots: 0b110,
+                        basis: pb::ErasureBasis::Led16.into(),
+                        authority: "file 7".into(),
+                        series_head: id_bytes(&ours),
+                    })),
+                }),
+                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
+            }))?;
+            t.append(Event::ActDecided(pb::ActDecided {
+                proposal: decided,
+                client: "tanaka".into(),
+                role: "policy-officer".into(),
+                approved: true,
+                reason: String::new(),
+                closes: true,
+            }))?;
+            let ground = Ground {
+                basis: order.basis,
+                authority: "file 7".into(),
+                proposal: decided,
+                partner: None,
+                order: Some(order),
+            };
+            t.erase(&ours.id(), order.slots, &ground).map(drop)
+        });
+        let ours = &self.records[1];
+        let duty = pb::FeedEntry {
+            order: Some((&order).into()),
+            ..feed_entry(FeedAction::Erase, ours, 0b110, 1)
+        };
+        self.publish(vec![duty]);
+        order
     }
 
     /// A node that holds its second record for the partner because of the volume, and its third because
@@ -511,7 +518,7 @@ impl Node {
         });
     }
 
-    fn disclose(&self, numbers: std::ops::Range<usize>) {
+    pub(super) fn disclose(&self, numbers: std::ops::Range<usize>) {
         let entries: Vec<_> = self.records[numbers]
             .iter()
             .map(|r| feed_entry(FeedAction::Disclose, r, r.open_slots().bits() & 0b110, 1))
@@ -523,34 +530,40 @@ impl Node {
         self.publish(entries.iter().cloned().chain(revised).collect());
     }
 
-    /// The partner's receipt for everything published.
+    /// The partner's receipt for everything published, but for the second entry since the last one.
     pub(in crate::cli) fn take_receipt(&self) {
+        let snapshot = self.ledger.view().snapshot();
+        let receipted = snapshot.state.partners[&Party::partner().agency].receipted;
+        let refused = Exception::new(LeafIndex::new(receipted + 1), Reason::Policy, "");
+        self.take_receipt_but(&[refused], |_| {});
+    }
+
+    /// The same but for these entries; the entry of the journal is changed before it is written.
+    pub(in crate::cli) fn take_receipt_but(
+        &self,
+        refused: &[Exception],
+        change: impl FnOnce(&mut pb::ReceiptReceived),
+    ) {
         let (own, partner) = (Party::own(), Party::partner());
-        let published =
-            self.ledger.view().snapshot().state.partners[&partner.agency].published.note.clone();
-        let checkpoint = Checkpoint::parse(Note::parse(&published).unwrap().text()).unwrap();
+        let snapshot = self.ledger.view().snapshot();
+        let known = &snapshot.state.partners[&partner.agency];
+        let published = Note::parse(&known.published.note).unwrap();
+        let checkpoint = Checkpoint::parse(published.text()).unwrap();
         let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
         let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
-        let end = checkpoint.size().get();
-        let note = receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner);
-        let state = &self.ledger.view().snapshot().state;
-        let (start, before) = {
-            let known = &state.partners[&partner.agency];
-            (known.receipted, known.exceptions)
-        };
-        let refused = [Exception::new(LeafIndex::new(start + 1), Reason::Policy, "")];
+        let range = known.receipted..checkpoint.size().get();
         let feed = origin.parse().unwrap();
-        let statement = ExceptionStatement::sign(&feed, start..end, &refused, &partner.cosigner());
-        self.commit(move |t| {
-            t.append(Event::ReceiptReceived(pb::ReceiptReceived {
-                partner: partner.agency.to_string(),
-                note,
-                exceptions: refused.iter().map(Into::into).collect(),
-                exceptions_total: before + 1,
-                statement: Some((&statement).into()),
-                acceptance: 0,
-            }))
-        });
+        let statement = ExceptionStatement::sign(&feed, range, refused, &partner.cosigner());
+        let mut receipt = pb::ReceiptReceived {
+            partner: partner.agency.to_string(),
+            note: receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner),
+            exceptions: refused.iter().map(Into::into).collect(),
+            exceptions_total: known.exceptions + refused.len() as u64,
+            statement: Some((&statement).into()),
+            ..pb::ReceiptReceived::default()
+        };
+        change(&mut receipt);
+        self.commit(move |t| t.append(Event::ReceiptReceived(receipt)));
     }
 
     /// The partner's witness cosigns one of our checkpoints.

@@ -74,7 +74,7 @@ fn receipt(
         exceptions: refused.iter().map(Into::into).collect(),
         exceptions_total: total,
         statement: Some((&statement).into()),
-        acceptance: 0,
+        ..pb::ReceiptReceived::default()
     })
 }
 

@@ -559,8 +559,7 @@ fn a_receipt_for_what_was_never_published_is_found() {
                 note,
                 exceptions: Vec::new(),
                 exceptions_total: 1,
-                statement: None,
-                acceptance: 0,
+                ..pb::ReceiptReceived::default()
             }))
         });
     });

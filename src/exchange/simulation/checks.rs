@@ -85,6 +85,8 @@ pub(super) struct Reached {
     pub(super) marked_erased: usize,
     marks_opened: usize,
     claims_opened: usize,
+    /// Denials of orders that the receipts of the same partner contradict.
+    pub(super) denials_contradicted: usize,
 }
 
 impl Reached {
@@ -133,6 +135,7 @@ impl Reached {
             marked_erased,
             marks_opened,
             claims_opened,
+            denials_contradicted,
         } = self;
         // Several things must come together for these: a partner that lost entries it had receipted, whose
         // logs were succeeded and accepted; a policy that accepts what it refused and may still be sent;
@@ -179,6 +182,7 @@ impl Reached {
             marked_erased,
             marks_opened,
             claims_opened,
+            denials_contradicted,
         ];
         composite.into_iter().all(|count| *count >= COMPOSITE_LEAST)
             && common.into_iter().all(|count| *count >= least)

@@ -339,6 +339,12 @@ impl World<'_> {
                     let gave = receiver.provenance.get(&(id, from)).copied().unwrap_or_default();
                     assert!(gave.and(slots).is_empty(), "{what} was refused");
                 }
+                (FeedAction::Erase, Some(Reason::NotSupplied)) => {
+                    let gave = receiver.provenance.get(&(id, from)).copied().unwrap_or_default();
+                    let left = gave.and(slots).without(receiver.erased(&id));
+                    let is_done = left.is_empty() || receiver.restricted.contains_key(&id);
+                    assert!(is_done, "{what} was denied and is never carried out");
+                }
                 (FeedAction::Erase, Some(reason)) => panic!("{what} was refused: {reason:?}"),
                 _ => {}
             }

@@ -42,10 +42,12 @@ pub(super) enum Injected {
     ReportNotSent,
     /// What anybody marks as erased is kept out for ever.
     MarkKeepsOut,
+    /// The word of a partner that it never got a record settles every order to erase it.
+    DenialSettles,
 }
 
 /// Each fault, with words of the check that finds it.
-const FAULTS: [(Injected, &str); 15] = [
+const FAULTS: [(Injected, &str); 16] = [
     (Injected::OlderShownAnew, "an older revision is never disclosed anew"),
     (Injected::NewestDoesNotDecide, "what policy allowed"),
     (Injected::WithdrawalToStrangers, "what policy allowed"),
@@ -61,6 +63,7 @@ const FAULTS: [(Injected, &str); 15] = [
     (Injected::HoldIgnored, "was erased under a hold"),
     (Injected::ReportNotSent, "its erasure was not reported"),
     (Injected::MarkKeepsOut, "holds what policy allowed"),
+    (Injected::DenialSettles, "was denied and is never carried out"),
 ];
 
 /// The objection to a run with a fault, if there is one.

@@ -4,7 +4,7 @@
 //! that feeds a partner, [`relation`] what a node knows of a partner, [`series`] what of a series may go,
 //! [`faults`] what goes wrong, [`tail`] a node whose segments lost their tail, [`policies`] what is to be
 //! shared, [`duties`] what is laid on a partner and forged, [`erasures`] what originators order erased and
-//! what holds defer, [`lies`] what is marked falsely, [`checks`] what must hold in the end,
+//! what holds defer, [`lies`] what is marked and denied falsely, [`checks`] what must hold in the end,
 //! [`injected`] faults that the checks must find.
 //!
 //! What is durable survives a crash; sessions, frames and jobs under way do not. The network

@@ -37,6 +37,8 @@ pub(super) struct Relation {
     pub(super) taken_back: Vec<(RecordId, SlotMask)>,
     pub(super) receipted: TreeSize,
     pub(super) receipted_note: Vec<u8>,
+    /// The partner gave up receipts with its logs.
+    pub(super) receipts_given_up: bool,
     pub(super) reported: Vec<Exception>,
     pub(super) partner_feed: Frontier,
     pub(super) receipt_note: Vec<u8>,
@@ -82,6 +84,7 @@ impl Relation {
             taken_back: Vec::new(),
             receipted: TreeSize::new(0),
             receipted_note: Vec::new(),
+            receipts_given_up: false,
             reported: Vec::new(),
             partner_feed: Frontier::new(),
             receipt_note: Vec::new(),
@@ -114,6 +117,7 @@ impl Relation {
         self.taken_back.clear();
         self.receipted = TreeSize::new(0);
         self.receipted_note.clear();
+        self.receipts_given_up = false;
         self.reported.clear();
         self.answered.clear();
         self.refused_duties.clear();

@@ -5,7 +5,7 @@ use super::node::{Node, Said};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Ring;
-use crate::exchange::{Duty, Reason, ReceivedBatch, judge_withdrawal};
+use crate::exchange::{Denial, Duty, Reason, ReceivedBatch, is_repeated, judge_withdrawal};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::record::slots::SlotMask;
 
@@ -33,7 +33,7 @@ impl Node {
         sender: &AgencyName,
         received: ReceivedBatch,
         judged: Vec<Judged>,
-        ring: &Ring,
+        (ring, denies): (&Ring, bool),
     ) -> Vec<Exception> {
         let ReceivedBatch { checked, receipt_note } = received;
         let relation = self.state.relations.get_mut(&partner).unwrap();
@@ -55,7 +55,7 @@ impl Node {
         }
         relation.partner_feed = checked.frontier;
         relation.receipt_note = receipt_note;
-        let mut refused = Vec::new();
+        let (mut refused, mut denied) = (Vec::new(), 0);
         for taken in checked.taken {
             match taken.record {
                 Some(record) if !taken.is_accepted && !self.gave_series(partner, &record) => {
@@ -68,6 +68,10 @@ impl Node {
                     let is_originator = record.header().originator == *sender;
                     let record = std::sync::Arc::unwrap_or_clone(record);
                     self.keep(record, Some(partner), is_originator);
+                }
+                None if denies && taken.entry.action == FeedAction::Erase => {
+                    denied += 1;
+                    refused.push(Exception::new(taken.index, Reason::NotSupplied, ""));
                 }
                 None => match self.take_duty(partner, sender, ring, &taken.entry) {
                     Duty::CarryOut => {}
@@ -83,13 +87,14 @@ impl Node {
         let exceptions = Exception::merged(checked.exceptions, refused);
         let is_shown = |e: &&Exception| matches!(e.reason, Reason::Policy | Reason::NotSupplied);
         let what = format!("{sender} sent what policy allowed: {exceptions:?}");
-        assert_eq!(exceptions.iter().filter(is_shown).count(), missed, "{what}");
+        assert_eq!(exceptions.iter().filter(is_shown).count(), missed + denied, "{what}");
         let relation = self.state.relations.get_mut(&partner).unwrap();
         relation.exceptions.extend(exceptions.iter().cloned());
         self.write(b"feed received");
         exceptions
     }
 
+    /// Takes a receipt; tells how many denials in it the partner's receipts contradict.
     pub(super) fn record_receipt(
         &mut self,
         partner: usize,
@@ -97,26 +102,29 @@ impl Node {
         note: Vec<u8>,
         exceptions: Vec<Exception>,
         now: Timestamp,
-    ) {
+    ) -> usize {
         let relation = self.state.relations.get_mut(&partner).unwrap();
         assert!(size > relation.receipted);
         relation.receipted = size;
         relation.receipted_note = note;
-        let mut lapsed = Vec::new();
+        let (mut lapsed, mut contradicted) = (Vec::new(), 0);
         for exception in &exceptions {
             let index = exception.index.get();
             let entry = FeedEntry::decode(&relation.feed.entries[index as usize]).unwrap();
-            if exception.reason.is_refusal() {
-                relation.offering.refuse(relation.sent_under, now);
+            let is_order = entry.action == FeedAction::Erase && !relation.forged.contains(&index);
+            let denial = match self.state.injected {
+                Some(Injected::DenialSettles) => Denial::Settled,
+                _ if is_order => relation.denial(index, &entry, &exceptions),
+                _ => Denial::Undecided,
+            };
+            let is_repeated = is_order && is_repeated(exception.reason, denial);
+            if is_repeated {
+                relation.refused_duties.insert(index);
+                let denies = exception.reason == Reason::NotSupplied;
+                contradicted += usize::from(denies && denial == Denial::Contradicted);
             }
-            if entry.action == FeedAction::Erase && exception.reason.is_refusal() {
-                // Where the record itself never arrived, there is nothing that could be erased.
-                let known = relation.disclosed.get(&entry.record);
-                let nothing_there = exception.reason == Reason::NotOrdered
-                    && known.is_some_and(|(_, disclosed)| disclosed.is_missing());
-                if !nothing_there && !relation.forged.contains(&index) {
-                    relation.refused_duties.insert(index);
-                }
+            if exception.reason.is_refusal() || is_repeated {
+                relation.offering.refuse(relation.sent_under, now);
             }
             if !entry.action.carries_record() {
                 continue;
@@ -140,5 +148,6 @@ impl Node {
         if !lapsed.is_empty() {
             self.say(Said::Lapsed(partner, lapsed));
         }
+        contradicted
     }
 }

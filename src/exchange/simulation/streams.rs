@@ -192,17 +192,21 @@ impl World<'_> {
         match job {
             Job::Store(received, judged) => {
                 let sender = self.book.agency(partner);
-                let exceptions = node.store(partner, sender, *received, judged, &self.ring);
+                let denies = self.hostile == Some(own) && !self.is_calm;
+                let by = (&self.ring, denies);
+                let exceptions = node.store(partner, sender, *received, judged, by);
                 Some(Input::Stored(exceptions))
             }
             Job::Record { size, note, exceptions } => {
-                node.record_receipt(partner, size, note, exceptions, self.now);
+                self.reached.denials_contradicted +=
+                    node.record_receipt(partner, size, note, exceptions, self.now);
                 None
             }
             Job::ReceiptLost(held, note) => {
                 self.reached.receipts_lost += 1;
                 let relation = node.state.relations.get_mut(&partner).unwrap();
                 (relation.receipted, relation.receipted_note) = (held, note);
+                relation.receipts_given_up = true;
                 node.write(b"receipt lost");
                 None
             }

@@ -36,6 +36,8 @@ pub(super) struct World<'a> {
     /// In this run a node forges duties and lies about erasures. One that lost entries would not know what it
     /// gave.
     pub(super) hostile: Option<usize>,
+    /// The hostile node denies nothing any more.
+    pub(super) is_calm: bool,
     /// In this run a node is put back to an old copy of its state.
     pub(super) restores: bool,
     /// The node that was.
@@ -108,6 +110,7 @@ impl<'a> World<'a> {
         let restores = random.chance(2);
         Self {
             hostile: (!restores).then(|| random.below(NODES)),
+            is_calm: false,
             restores,
             succeeds: !random.chance(8),
             random,
@@ -186,7 +189,8 @@ impl World<'_> {
         spoilt.into_iter().for_each(|pair| self.cut(pair));
         self.succeed_and_accept_all();
         self.until_quiet();
-        // What was refused is offered again now and then.
+        // What was refused is offered again now and then, and what was denied is by then.
+        self.is_calm = true;
         self.now = self.now.plus_ms(LONG_MS);
         self.until_quiet();
     }

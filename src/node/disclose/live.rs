@@ -2,12 +2,12 @@
 
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
-use crate::exchange::Reason;
+use crate::exchange::{FeedAction, Reason};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::consents::{ConsentNews, consent_news};
 use crate::journal::entry::{decode_feed, record_id};
 use crate::journal::index::{Marks, RecordPlace};
-use crate::journal::refusals::DUTIES_MAX;
+use crate::journal::refusals::{DUTIES_MAX, NotTaken};
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;
@@ -296,7 +296,10 @@ impl Discloser {
             }
             Event::ReceiptReceived(receipt) if receipt.partner == self.agency.as_str() => {
                 let entries = self.view.not_taken_entries(self.feed, &receipt.exceptions)?;
-                let lapsed = entries.iter().filter(|entry| entry.reason == Reason::NotSupplied);
+                let is_lapsed = |entry: &&NotTaken| {
+                    FeedAction::shows_record(entry.action) && entry.reason == Reason::NotSupplied
+                };
+                let lapsed = entries.iter().filter(is_lapsed);
                 let ids: Vec<_> = lapsed.map(|entry| entry.record).collect();
                 return Ok((!ids.is_empty()).then_some(Considered::Lapsed(ids)));
             }
@@ -341,7 +344,8 @@ impl Discloser {
     fn on_offer(&self, offered: &pb::RefusedOffered) -> Result<Considered, JournalError> {
         let (from, to) = (offered.feed_from, offered.feed_size);
         let mut duties = Vec::new();
-        for (index, _) in self.view.refused_duties(self.feed, from, to, DUTIES_MAX)? {
+        for duty in self.view.refused_duties(self.feed, from, to, DUTIES_MAX)? {
+            let index = duty.feed_index;
             for bytes in self.view.feed_entries(self.feed, index..index + 1)? {
                 let duty = decode_feed(index, &bytes)?;
                 duties.extend((duty.action() == pb::FeedAction::Erase).then_some(duty));

@@ -6,4 +6,5 @@ mod histories;
 mod large_jobs;
 mod marked_erased;
 mod memory;
+mod never_got;
 mod rpc_inputs;

@@ -53,10 +53,12 @@ impl Output {
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
             }
         };
+        let terminal = comfy_table::Table::new().width();
         Self {
             format,
             color,
-            width: comfy_table::Table::new().width().map_or(WIDTH, usize::from),
+            // A terminal that does not know its width says 0.
+            width: terminal.filter(|width| *width > 0).map_or(WIDTH, usize::from),
             stdout: Mutex::new(Box::new(std::io::stdout())),
             stderr: Mutex::new(Box::new(std::io::stderr())),
         }

@@ -327,8 +327,8 @@ mod tests {
         };
         assert_eq!(
             table(std::slice::from_ref(&view)).to_text(),
-            "RECORD        SLOTS  BASIS   ERASED AT                 DONE       OUTSTANDING  HELD       REFUSED  CONTRADICTED\n\
-             abababababab  1, 4   led-16  2025-11-22T08:26:40.000Z  a.example  b.example    c.example           d.example"
+            "RECORD        SLOTS  BASIS   ERASED AT                 OUTSTANDING  HELD       REFUSED  CONTRADICTED\n\
+             abababababab  1, 4   led-16  2025-11-22T08:26:40.000Z  b.example    c.example           d.example\n  done  a.example"
         );
         assert_eq!(to_json(&view)["partners"][2]["progress"], "held");
         assert_eq!(notes_text(&[]), "");

@@ -96,7 +96,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// How files arrive with the line ends that they were written with.
+/// The ways to send files that leave their line ends as they were written.
 pub(super) const AGAIN_AS_BINARY: &str = "get it again as binary, such as in a zip or tar file (in git: a line `* -text` in .gitattributes); raise an \
      incident if that is refused too";
 

@@ -1,6 +1,6 @@
 //! Tables for people: a header line, columns apart by two blanks, no borders.
 //!
-//! Where a table is too wide, a last column of text goes on in further lines. If that is not enough, columns that are
+//! In a table that is too wide a last column of text goes on in further lines. If that is not enough, columns that are
 //! marked for it leave the table, and their cells stand beneath each row. No line is broken within a word, so ids and
 //! values can be copied whole.
 

@@ -7,7 +7,7 @@
 use super::exception::Reason;
 use crate::record::slots::SlotMask;
 
-/// What the receipts of a partner show about an entry that disclosed a record to it.
+/// The word of a partner's receipts on an entry that disclosed a record to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipted {
     /// A receipt covers it, and its exceptions do not name it.
@@ -18,7 +18,7 @@ pub enum Receipted {
     Unknown,
 }
 
-/// What an answer comes to that there is no record to erase.
+/// The verdict on an answer that there is no record to erase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
     /// A receipt of the partner shows that it took what is to be erased.

@@ -155,7 +155,7 @@ fn a_duty_that_a_partner_refused_shows_as_refused_whatever_the_reason() {
     }
 }
 
-/// How an order shows that a partner denied: its progress, whether it is offered again, and the number of
+/// An order that a partner denied, as it shows: its progress, whether it is offered again, and the number of
 /// denials that the partner's receipt contradicts.
 fn denied(journal: &Journal, id: &RecordId) -> (ErasureProgress, bool, u64) {
     let view = journal.ledger.view();

@@ -172,7 +172,7 @@ impl View {
         Ok(partners)
     }
 
-    /// What a partner's receipt says of an order to erase in its feed.
+    /// The answer in a partner's receipt to an order to erase in its feed.
     fn answer_to(
         &self,
         partner: &PartnerRecord,

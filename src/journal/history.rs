@@ -112,7 +112,7 @@ fn last_index(bytes: &[u8]) -> Result<u64, JournalError> {
 }
 
 impl View {
-    /// How many entries were made at or before a time; times of entries never go back. A damaged entry counts
+    /// The number of entries that were made at or before a time; times of entries never go back. A damaged entry counts
     /// with those before it, so that whoever needs it learns that it is damaged.
     pub fn size_at(&self, at: Timestamp) -> Result<u64, JournalError> {
         let (mut low, mut high) = (0, self.journal().size());

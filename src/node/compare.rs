@@ -420,7 +420,7 @@ mod tests {
     use super::*;
     use crate::node::disclose::interference_tests::{NOTHING, Store, now, own, with_damage};
 
-    /// What is newly shown where everything of some records is shared instead of nothing.
+    /// The difference between sharing nothing and sharing everything of some records.
     fn compared(store: &Store) -> pb::PolicyDifference {
         let view = store.ledger.view();
         let snapshot = view.snapshot();

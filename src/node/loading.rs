@@ -14,8 +14,9 @@ use prost::Message as _;
 use std::ops::Range;
 
 /// The largest run of entries from `start` to a published head that fits one message, with what
-/// policy still allows of each record now; with the root of that head and when it was first published. What the partner writes again counts as if it were sent; where the
-/// first head is beyond that, the run ends there: it was within that when it was published.
+/// policy still allows of each record now; with the root of that head and when it was first published. What the
+/// partner writes again counts as if it were sent; where the first head is beyond that, the run ends there: it was
+/// within that when it was published.
 ///
 /// A damaged entry ends the run at the last head before it. The partner proves the feed from the bytes of all its
 /// entries, so where no head is before the damage, nothing can be sent.

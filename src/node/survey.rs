@@ -326,7 +326,7 @@ mod tests {
     use crate::node::disclose::interference_tests::{Store, now, partner, with_damage};
     use crate::policy::Moment;
 
-    /// What the partner may see under the policy that shares everything of some records.
+    /// The survey for the partner under the policy that shares everything of some records.
     fn sight(store: &Store) -> pb::PartnerSight {
         let (view, rules) = (Arc::clone(store.ledger.view()), store.rules(0));
         let snapshot = view.snapshot();

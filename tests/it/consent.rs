@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
 use liaison::pb;
 use liaison::pb::record_service_client::RecordServiceClient;
@@ -39,8 +38,7 @@ impl Chain {
 
     fn audited(&self) {
         for node in [&self.police, &self.vendor, &self.cert] {
-            let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-            assert!(report.failure.is_none(), "{}: {report}", node.agency);
+            fixture::audited(node);
             holds_for_the_script(&node.dir);
         }
     }

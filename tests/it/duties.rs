@@ -2,7 +2,6 @@
 //! and what takes a record back stands outside the policy on what is accepted.
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::exchange::{FeedAction, FeedEntry, WHOLE_RECORD};
 use liaison::ident::RecordId;
 use liaison::pb::record_service_client::RecordServiceClient;
@@ -11,7 +10,7 @@ use liaison::policy::ClientRole;
 use liaison::record::commit::record_id;
 use liaison::record::slots::SlotMask;
 
-use crate::fixture::{CORE_ONLY, RunningNode, indicator};
+use crate::fixture::{CORE_ONLY, RunningNode, audited, indicator};
 use crate::impostor::{Impostor, duty, shown};
 
 const PARTNER: &str = "impostor.example";
@@ -36,11 +35,6 @@ async fn view(node: &RunningNode, id: &RecordId) -> pb::RecordView {
 
 fn is_open(view: &pb::RecordView) -> bool {
     view.envelope.as_ref().unwrap().slots[0].state() == pb::SlotState::Open
-}
-
-fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
 }
 
 #[tokio::test]

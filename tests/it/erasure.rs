@@ -143,8 +143,7 @@ pub(crate) async fn carried_out(nodes: &[&RunningNode]) {
 }
 
 fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{}: {report}", node.agency);
+    fixture::audited(node);
     holds_for_the_script(&node.dir);
 }
 

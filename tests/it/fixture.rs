@@ -7,6 +7,8 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use liaison::audit::Report;
+use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
 use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use liaison::node::init;
@@ -350,6 +352,24 @@ impl RunningNode {
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
+
+    /// Kills the node and verifies its history; gives the report, which has no failure.
+    pub(crate) async fn end_audited(self) -> Report {
+        let (dir, agency) = (self.dir.clone(), self.agency.clone());
+        self.kill().await;
+        verified(&dir, &agency)
+    }
+}
+
+/// Verifies the history of a node that runs; gives the report, which has no failure.
+pub(crate) fn audited(node: &RunningNode) -> Report {
+    verified(&node.dir, &node.agency)
+}
+
+fn verified(dir: &Path, agency: &str) -> Report {
+    let report = verify_directory(dir, &AuditOptions::default()).unwrap();
+    assert!(report.failure.is_none(), "{agency}: {report}");
+    report
 }
 
 /// The one file of a policy.

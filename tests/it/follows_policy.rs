@@ -2,13 +2,12 @@
 //! widens and taken back when it narrows, with receipts, through restarts, and down a chain.
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::ClientRole;
 
-use crate::fixture::{RunningNode, draft, eventually, indicator, introduce, settled};
+use crate::fixture::{self, RunningNode, draft, eventually, indicator, introduce, settled};
 use crate::verify_export::holds_for_the_script;
 
 const POLICE: &str = "police.example";
@@ -105,8 +104,7 @@ async fn set_facts(node: &RunningNode, agency: &str, change: impl FnOnce(&mut pb
 }
 
 fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{}: {report}", node.agency);
+    fixture::audited(node);
     holds_for_the_script(&node.dir);
 }
 

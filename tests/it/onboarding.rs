@@ -1,7 +1,6 @@
 //! Partners begin, are resumed and change sector or country by two persons; to suspend and revoke takes
 //! one. What a card says decides nothing.
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::node::config::Config;
 use liaison::node::init;
 use liaison::partner::{Card, NodeKeys, VerifiedCard};
@@ -10,7 +9,7 @@ use liaison::policy::ClientRole;
 use liaison::tls::Authority;
 use tonic::Code;
 
-use crate::fixture::{self, CORE_ONLY, RunningNode, SECOND_OFFICER};
+use crate::fixture::{self, CORE_ONLY, RunningNode, SECOND_OFFICER, audited};
 
 const CERT: &str = "cert.example";
 
@@ -36,11 +35,6 @@ async fn add(
 async fn set(node: &RunningNode, state: pb::PartnerState) -> pb::SetPartnerStateResponse {
     let request = pb::SetPartnerStateRequest { agency: CERT.to_owned(), state: state.into() };
     node.admin().await.set_partner_state(request).await.unwrap().into_inner()
-}
-
-fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
 }
 
 #[tokio::test]

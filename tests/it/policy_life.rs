@@ -2,9 +2,8 @@
 //! that is refused on the way. Nothing here looks into a node but by its rpcs and an offline audit.
 
 use crate::fixture::{
-    self, OPERATION, PROGRAM, RunningNode, SECOND_OFFICER, indicator, policy_file,
+    self, OPERATION, PROGRAM, RunningNode, SECOND_OFFICER, audited, indicator, policy_file,
 };
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb::policy_service_client::PolicyServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, PolicyChange};
@@ -106,11 +105,6 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, words: &st
     let status = answer.unwrap_err();
     assert_eq!(status.code(), code, "{status}");
     assert!(status.message().contains(words), "{status}");
-}
-
-fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{}: {report}", node.agency);
 }
 
 fn labelled(value: &str, label: &str) -> pb::Draft {

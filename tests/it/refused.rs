@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, get_record_request::Selector};
 use liaison::policy::ClientRole;
 
-use crate::fixture::{self, CORE_ONLY, RunningNode, eventually, indicator};
+use crate::fixture::{self, CORE_ONLY, RunningNode, audited, eventually, indicator};
 
 const VENDOR: &str = "vendor.example";
 
@@ -34,11 +33,6 @@ async fn holds(node: &RunningNode, id: &Bytes) -> bool {
 
 fn refused(partner: &pb::PartnerView) -> u64 {
     partner.refused.iter().map(|count| count.count).sum()
-}
-
-fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{}: {report}", node.agency);
 }
 
 #[tokio::test]

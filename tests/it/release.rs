@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::node::config::{Config, Release};
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
@@ -12,7 +11,7 @@ use liaison::pb::{self, draft::Content, get_record_request::Selector};
 use liaison::policy::{ClientRole, LearningRule, Reasons};
 use tonic::Code;
 
-use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, indicator, settled};
+use crate::fixture::{self, CORE_ONLY, RunningNode, audited, canary, draft, indicator, settled};
 use crate::forwarding::{ACCEPT, ONWARD, everything_to};
 
 const CERT: &str = "cert.example";
@@ -122,11 +121,6 @@ fn ledger(node: &RunningNode, id: &Bytes) -> Vec<String> {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = document["disclosures"].as_array().unwrap();
     rows.iter().map(|row| row["action"].as_str().unwrap().to_owned()).collect()
-}
-
-fn audited(node: &RunningNode) {
-    let report = verify_directory(&node.dir, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{}: {report}", node.agency);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a partner denies against its own receipt, and nodes that tell it wrongly.
+//! Denials of a partner that its own receipt contradicts, and nodes that tell them wrongly.
 
 use super::fixtures::{Node, Party};
 use super::tests::verified;

@@ -214,8 +214,8 @@ impl Wanted {
 }
 
 impl World<'_> {
-    /// What a node made itself, and what its partners were let send: without what orders erased here, and of
-    /// what its originator marked as erased what the originator sent itself.
+    /// The slots that a node made itself, and those that its partners were let send: without those that orders
+    /// erased here, and of those that the originator marked as erased only the ones that it sent itself.
     fn let_in(&self, node: &Node) -> Masks {
         let state = &node.state;
         let own = state.records.values().filter(|r| r.header().originator == node.agency.name);

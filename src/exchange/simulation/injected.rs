@@ -40,7 +40,7 @@ pub(super) enum Injected {
     HoldIgnored,
     /// An erasure after a hold is not reported.
     ReportNotSent,
-    /// What anybody marks as erased is kept out for ever.
+    /// Slots that anybody marks as erased are kept out for ever.
     MarkKeepsOut,
     /// The word of a partner that it never got a record settles every order to erase it.
     DenialSettles,

@@ -103,7 +103,7 @@ pub(super) struct Node {
     pub(super) roots: VerifiedRoots,
     /// How far the feed to each partner is; lost in a crash.
     pub(super) progress: BTreeMap<usize, Progress>,
-    /// How often slots came that had been marked as erased: by an originator, or by a forwarder.
+    /// The number of times that slots came which had been marked as erased: by an originator, or by a forwarder.
     pub(super) marks_opened: usize,
     pub(super) claims_opened: usize,
     /// A copy of its state that somebody kept.

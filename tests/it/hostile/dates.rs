@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::pb::exchange_frame::Body;
 
 use crate::fixture::{CORE_ONLY, RunningNode, eventually, indicator, introduce, now};
@@ -20,13 +19,6 @@ async fn node(parent: &Path) -> (RunningNode, Impostor) {
     (node, partner)
 }
 
-async fn audited(node: RunningNode) {
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
-}
-
 #[tokio::test]
 async fn receipts_that_a_lone_partner_dates_back_are_refused_and_the_audit_verifies() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,10 +33,7 @@ async fn receipts_that_a_lone_partner_dates_back_are_refused_and_the_audit_verif
     })
     .await;
     let found = (node.refused("exchange stream").await, node.partner(PARTNER).await);
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
+    node.end_audited().await;
     let (refused, view) = found;
     assert_eq!((refused, view.receipted), (1, 0));
     assert!(view.last_error.contains("more than a day before"), "{}", view.last_error);
@@ -78,7 +67,7 @@ async fn a_receipt_that_goes_back_before_the_last_one_is_refused_and_a_good_one_
         stream.send(Body::Receipt(partner.receipt(&batch, now().plus_ms(HOUR_MS), &[])));
     }
     eventually("the good one is taken", async || node.partner(PARTNER).await.receipted == 2).await;
-    audited(node).await;
+    node.end_audited().await;
 }
 
 #[tokio::test]
@@ -96,6 +85,6 @@ async fn cosignatures_that_a_lone_partner_dates_back_are_refused_and_the_audit_v
     })
     .await;
     let refused = node.refused("exchange stream").await;
-    audited(node).await;
+    node.end_audited().await;
     assert_eq!(refused, 1);
 }

@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::merkle::{Checkpoint, Note};
 use liaison::pb::{self, exchange_frame::Body};
 use prost::Message as _;
@@ -463,8 +462,5 @@ async fn random_histories_of_a_lying_partner_leave_what_an_honest_one_would() {
             liar.wanted.received = 0;
         }
     }
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{:?}", report.failure);
+    node.end_audited().await;
 }

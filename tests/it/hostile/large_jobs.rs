@@ -1,7 +1,6 @@
 //! Jobs of the journal that are too large: refused with a reason, or carried out, and never the end
 //! of the node, at once or at its next start.
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::exchange::{FeedAction, FeedEntry};
 use liaison::merkle::Cosigner;
 use liaison::pb::act_service_client::ActServiceClient;
@@ -38,9 +37,7 @@ async fn an_entry_that_is_too_large_is_refused_and_the_node_goes_on() {
     node.submit(vec![crate::fixture::indicator("after.example", "goes on")]).await;
     let node = {
         let path = node.dir.clone();
-        node.kill().await;
-        let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-        assert!(report.failure.is_none(), "{:?}", report.failure);
+        node.end_audited().await;
         RunningNode::start(&path, "police.example").await
     };
     assert_eq!(node.status().await.records, 1);
@@ -82,16 +79,11 @@ async fn an_erasure_of_a_thousand_revisions_is_carried_out_and_the_node_starts_a
     assert_eq!(waiting.acts, []);
     settled(&[&a, &b]).await;
     let path = a.dir.clone();
-    a.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{:?}", report.failure);
+    a.end_audited().await;
     let a = RunningNode::start(&path, "a.example").await;
     eventually("the partner is there again", async || a.partner("b.example").await.connected).await;
     settled(&[&a, &b]).await;
-    let path = b.dir.clone();
-    b.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{:?}", report.failure);
+    b.end_audited().await;
 }
 
 /// An indicator of some 60 KB, in its references and notes.
@@ -143,8 +135,5 @@ async fn orders_beyond_what_one_batch_may_make_a_node_write_are_refused_and_take
     // Where everything is erased there is nothing to write.
     let batch = partner.batch_of(orders);
     assert_eq!(partner.deliver(batch).await.exceptions, []);
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{:?}", report.failure);
+    node.end_audited().await;
 }

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::exchange::{FeedAction, FeedEntry};
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, SlotState, get_record_request::Selector};
@@ -42,13 +41,6 @@ async fn notes(node: &RunningNode, of: &pb::Envelope) -> SlotState {
     view.envelope.unwrap().slots[NOTES - 1].state()
 }
 
-async fn audited(node: RunningNode) {
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
-}
-
 #[tokio::test]
 async fn what_a_forwarder_marks_as_erased_is_opened_by_its_originator_and_by_another_forwarder() {
     let dir = tempfile::tempdir().unwrap();
@@ -70,7 +62,7 @@ async fn what_a_forwarder_marks_as_erased_is_opened_by_its_originator_and_by_ano
     for record in &records {
         assert_eq!(notes(&node, record).await, SlotState::Open);
     }
-    audited(node).await;
+    node.end_audited().await;
 }
 
 #[tokio::test]
@@ -86,7 +78,7 @@ async fn what_its_originator_marks_as_erased_is_opened_by_the_originator_alone()
     assert_eq!(notes(&node, &record).await, SlotState::Open);
     let node = node.started_anew().await;
     assert_eq!(notes(&node, &record).await, SlotState::Open);
-    audited(node).await;
+    node.end_audited().await;
 }
 
 #[tokio::test]
@@ -110,5 +102,5 @@ async fn what_was_marked_as_erased_and_then_ordered_erased_is_opened_by_nobody()
     let node = node.started_anew().await;
     give(&mut originator, &record).await;
     assert_eq!(notes(&node, &record).await, SlotState::Erased);
-    audited(node).await;
+    node.end_audited().await;
 }

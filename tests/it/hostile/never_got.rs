@@ -5,8 +5,6 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::audit::Report;
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use liaison::exchange::{Exception, FeedAction, FeedEntry, Reason};
 use liaison::ident::LeafIndex;
 use liaison::pb::record_service_client::RecordServiceClient;
@@ -59,14 +57,6 @@ fn actions(batch: &pb::FeedBatch) -> Vec<FeedAction> {
     batch.entries.iter().map(|entry| FeedEntry::decode(entry).unwrap().action).collect()
 }
 
-async fn audited(node: RunningNode) -> Report {
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{report}");
-    report
-}
-
 #[tokio::test]
 async fn an_order_whose_record_a_partner_receipted_and_says_it_never_got_is_contradicted_and_repeated()
  {
@@ -91,7 +81,7 @@ async fn an_order_whose_record_a_partner_receipted_and_says_it_never_got_is_cont
     assert_eq!(node.partner(PARTNER).await.contradicted_duties, 0);
     let node = node.started_anew().await;
     assert_eq!(progress(&node, &id).await, ErasureProgress::Done);
-    let report = audited(node).await;
+    let report = node.end_audited().await;
     assert!(
         report.remarks.iter().any(|remark| remark.name() == "contradicted_receipt"),
         "{report}"
@@ -114,7 +104,7 @@ async fn an_order_whose_record_a_partner_never_took_is_settled_when_it_says_that
     stream.send(Body::AcceptanceNotice(pb::AcceptanceNotice { changes: 1_000 }));
     let again = stream.batch().await;
     assert_eq!(actions(&again), [FeedAction::Revise]);
-    let report = audited(node).await;
+    let report = node.end_audited().await;
     assert!(
         report.remarks.iter().all(|remark| remark.name() != "contradicted_receipt"),
         "{report}"

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
@@ -174,8 +173,5 @@ async fn no_message_through_any_rpc_stops_the_node() {
         assert_eq!(beyond.code(), Code::OutOfRange, "{rpc}: {beyond}");
     }
     assert_eq!(node.status().await.records, 1);
-    let path = node.dir.clone();
-    node.kill().await;
-    let report = verify_directory(&path, &AuditOptions::default()).unwrap();
-    assert!(report.failure.is_none(), "{:?}", report.failure);
+    node.end_audited().await;
 }

@@ -2,7 +2,7 @@
 
 use super::JournalError;
 use super::erase::Ground;
-use super::erase_tests::{Journal, ground, now, open, partner_changed, signing};
+use super::erase_tests::{Journal, ground, now, open, partner_changed, redacted, signing};
 use super::open::{JournalOptions, reindex};
 use super::progress::Progress;
 use super::provenance::AlsoGiven;
@@ -13,7 +13,7 @@ use crate::pb::{self, draft::Content, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
-use crate::record::signed::{Slot, Verified};
+use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{EngineKind, KeyRange, Order, Table};
 use bytes::Bytes;
@@ -164,17 +164,6 @@ fn number(partner: Partner) -> PartnerNumber {
 
 fn changed(partner: Partner, state: pb::PartnerState) -> Event {
     partner_changed(&agency(PARTNERS[partner]), u32::from(number(partner).get()), state)
-}
-
-/// The record with only some of its slots open.
-fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
-    let slots = record.numbered().map(|(number, slot)| match slot {
-        Slot::Open { .. } if SlotMask::from_bits(open).contains(number) => slot.clone(),
-        _ => Slot::Withheld(slot.commitment(record.kind(), number)),
-    });
-    let signature = record.envelope().signature.unwrap();
-    let header = record.header_bytes().clone();
-    Arc::new(Verified::from_store(header, signature, slots.collect()).unwrap())
 }
 
 /// A journal and everything that was ever put into it.

@@ -1,28 +1,17 @@
 //! The grounds of erasures, told by a node that lies.
 
-use super::fixtures::{Node, Party, at, feed_entry, id_bytes, received};
+use super::fixtures::{Node, Party, approved, at, feed_entry, id_bytes, received, retention};
 use super::tests::verified;
 use crate::audit::{Check, Remark, Report};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
-use crate::journal::erase::Ground;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::pb::{self, FeedAction, journal_entry::Event};
-use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::erasure::ErasureOrder;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use std::sync::Arc;
-
-fn retention() -> Ground {
-    Ground {
-        basis: ErasureBasis::Retention,
-        authority: String::new(),
-        proposal: 0,
-        partner: None,
-        order: None,
-    }
-}
 
 /// The check that fails after a record that may be kept until then was erased by retention.
 fn erased_by_retention(retain_until_ms: u64) -> Option<Check> {
@@ -55,13 +44,7 @@ fn erased_by_act(
     node.commit(move |t| {
         let proposal = approve(t, &named, expires_ms)?;
         let order: ErasureOrder = Party::own().order(&erased, 0b110);
-        let ground = Ground {
-            basis: ErasureBasis::Led16,
-            authority: "file 7".into(),
-            proposal,
-            partner: None,
-            order: is_ordered.then_some(order),
-        };
+        let ground = approved(proposal, is_ordered.then_some(order));
         t.erase(&erased.id(), SlotMask::from_bits(0b110), &ground)
     });
     verified(&node).failure.map(|failure| failure.fault.check)
@@ -130,13 +113,7 @@ fn erased_in_parts(masks: &[u32], is_completed: bool, after: u32) -> Report {
     let proposal = told.recv().unwrap();
     let erase = |slots: u32| {
         let order = Party::own().order(&record, slots);
-        let ground = Ground {
-            basis: ErasureBasis::Led16,
-            authority: "file 7".into(),
-            proposal,
-            partner: None,
-            order: Some(order),
-        };
+        let ground = approved(proposal, Some(order));
         let id = record.id();
         node.commit(move |t| t.erase(&id, SlotMask::from_bits(slots), &ground));
     };
@@ -192,13 +169,7 @@ fn erased_revision(is_later: bool, is_completed: bool) -> Report {
     let proposal = told.recv().unwrap();
     let erase = |record: &Verified| {
         let (id, order) = (record.id(), Party::own().order(record, 0b110));
-        let ground = Ground {
-            basis: ErasureBasis::Led16,
-            authority: "file 7".into(),
-            proposal,
-            partner: None,
-            order: Some(order),
-        };
+        let ground = approved(proposal, Some(order));
         node.commit(move |t| t.erase(&id, SlotMask::from_bits(0b110), &ground));
     };
     match is_completed {

@@ -298,6 +298,17 @@ pub(in crate::cli) struct Node {
     pub(in crate::cli) records: Vec<Arc<Verified>>,
 }
 
+/// The ground of an erasure when the time of a record has ended.
+pub(super) fn retention() -> Ground {
+    Ground { basis: ErasureBasis::Retention, authority: String::new(), ..approved(0, None) }
+}
+
+/// The ground of an erasure that two persons approved.
+pub(super) fn approved(proposal: u64, order: Option<ErasureOrder>) -> Ground {
+    let (basis, authority) = (ErasureBasis::Led16, "file 7".to_owned());
+    Ground { basis, authority, proposal, partner: None, order }
+}
+
 impl Node {
     /// Genesis, card, partner and policy; no records yet.
     pub(in crate::cli) fn new() -> Self {
@@ -420,13 +431,7 @@ impl Node {
                 reason: String::new(),
                 closes: true,
             }))?;
-            let ground = Ground {
-                basis: order.basis,
-                authority: "file 7".into(),
-                proposal: decided,
-                partner: None,
-                order: Some(order),
-            };
+            let ground = approved(decided, Some(order));
             t.erase(&ours.id(), order.slots, &ground).map(drop)
         });
         let ours = &self.records[1];

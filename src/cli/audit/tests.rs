@@ -1,8 +1,8 @@
 //! A real journal is verified, and then every way to tamper with it is tried.
 
 use super::fixtures::{
-    Frame, Node, POLICY, Party, addition, agreed, feed_entry, forged_checkpoint, framed, frames,
-    no_record,
+    Frame, Node, POLICY, Party, addition, agreed, approved, feed_entry, forged_checkpoint, framed,
+    frames, no_record, retention,
 };
 use super::*;
 use crate::audit::{self, Disclosure, ReceiptState, UnknownName, Verdict, bundle_hash};
@@ -11,7 +11,6 @@ use crate::journal::erase::Ground;
 use crate::journal::progress::{Progress, Rescan};
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::policy::{Reasons, Unusual};
-use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -58,14 +57,7 @@ fn a_whole_history_is_verified_and_counted() {
 pub(super) fn with_erasure() -> Node {
     let node = Node::full();
     let id = node.records[0].id();
-    let ground = Ground {
-        basis: ErasureBasis::Retention,
-        authority: String::new(),
-        proposal: 0,
-        partner: None,
-        order: None,
-    };
-    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &retention()));
     node
 }
 
@@ -138,14 +130,7 @@ fn an_erasure_whose_bytes_are_still_there_is_told() {
     let node = Node::full();
     let before = node.segments();
     let id = node.records[0].id();
-    let ground = Ground {
-        basis: ErasureBasis::Retention,
-        authority: String::new(),
-        proposal: 0,
-        partner: None,
-        order: None,
-    };
-    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
+    node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &retention()));
     let mut after = node.segments();
     for (old, new) in before.iter().zip(&mut after) {
         new[..old.len()].copy_from_slice(old);
@@ -170,13 +155,7 @@ fn content_overwritten_without_an_entry_is_found() {
     assert_eq!(changed(0), Check::Content);
     let node = Node::full();
     let id = node.records[0].id();
-    let ground = Ground {
-        basis: ErasureBasis::Led16,
-        authority: "nobody".to_owned(),
-        proposal: 0,
-        partner: None,
-        order: None,
-    };
+    let ground = Ground { authority: "nobody".to_owned(), ..approved(0, None) };
     node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
     assert_eq!(failed_check(&verified(&node)), Check::Erasure);
 }

@@ -3,12 +3,25 @@
 use super::kind::Kind;
 use super::slots::SlotNumber;
 use crate::ident::{RecordId, TreeHash};
+use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
+use std::slice;
+use zeroize::Zeroize as _;
 
 const SLOT_TAG: &[u8] = b"liaison/slot/v1\0";
 const SLOT_PREFIX_BYTES: usize = SLOT_TAG.len() + 4 + 1 + 16 + 4;
-/// Two blocks of SHA-256 without the padding: most fields with what is hashed before them.
-const SHORT_BYTES: usize = 2 * 64 - 9;
+const SHA256_BLOCK_BYTES: usize = 64;
+/// The state before the first block (FIPS 180-4, 5.3.3).
+const SHA256_START: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 const SLOTS_TAG: &[u8] = b"liaison/slots/v1\0";
 const RECORD_TAG: &[u8] = b"liaison/record/v1\0";
 const BATCH_TAG: &[u8] = b"liaison/batch/v1\0";
@@ -20,20 +33,50 @@ pub type Commitment = [u8; 32];
 
 /// SHA-256(tag, kind as u32, slot number as u8, salt, length as u32, bytes); big-endian.
 pub fn slot_commitment(kind: Kind, slot: SlotNumber, salt: &Salt, bytes: &[u8]) -> Commitment {
-    let mut message = [0; SHORT_BYTES];
-    let (prefix, rest) = message.split_at_mut(SLOT_PREFIX_BYTES);
+    let mut prefix = [0; SLOT_PREFIX_BYTES];
     let (tag, fields) = prefix.split_at_mut(SLOT_TAG.len());
     tag.copy_from_slice(SLOT_TAG);
     fields[..4].copy_from_slice(&u32::from(kind.number()).to_be_bytes());
     fields[4] = slot.get();
     fields[5..21].copy_from_slice(salt);
     fields[21..].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
-    // A record has a dozen of these, mostly short, and each further piece costs the hasher's bookkeeping.
-    if let Some(room) = rest.get_mut(..bytes.len()) {
-        room.copy_from_slice(bytes);
-        return Sha256::digest(&message[..SLOT_PREFIX_BYTES + bytes.len()]).into();
+    sha256_leaving_no_copy(&prefix, bytes)
+}
+
+/// SHA-256 of a prefix shorter than a block and a text after it (FIPS 180-4, 5.1.1 and 6.2).
+///
+/// A hasher keeps its last block, and each move of it leaves a copy on the stack of a thread that may
+/// run for months; but an erased text is to be in no memory. Here the only copy is overwritten.
+fn sha256_leaving_no_copy(prefix: &[u8; SLOT_PREFIX_BYTES], text: &[u8]) -> [u8; 32] {
+    let bits = 8 * (prefix.len() + text.len()) as u64;
+    let mut state = SHA256_START;
+    let mut block = [0; SHA256_BLOCK_BYTES];
+    block[..prefix.len()].copy_from_slice(prefix);
+    let (head, rest) = text.split_at(text.len().min(block.len() - prefix.len()));
+    block[prefix.len()..][..head.len()].copy_from_slice(head);
+    let mut filled = prefix.len() + head.len();
+    if filled == block.len() {
+        compress256(&mut state, slice::from_ref(&block));
+        let (blocks, tail) = rest.as_chunks();
+        compress256(&mut state, blocks);
+        block[..tail.len()].copy_from_slice(tail);
+        filled = tail.len();
     }
-    Sha256::new().chain_update(prefix).chain_update(bytes).finalize().into()
+    block[filled] = 0x80;
+    block[filled + 1..].fill(0);
+    let length_at = block.len() - size_of_val(&bits);
+    if filled >= length_at {
+        compress256(&mut state, slice::from_ref(&block));
+        block.fill(0);
+    }
+    block[length_at..].copy_from_slice(&bits.to_be_bytes());
+    compress256(&mut state, slice::from_ref(&block));
+    block.zeroize();
+    let mut hash = [0; 32];
+    for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    hash
 }
 
 /// SHA-256(tag, kind as u32, slot count as u32, all commitments in slot order); big-endian.
@@ -69,7 +112,7 @@ mod tests {
     fn a_field_of_any_length_is_hashed_as_its_parts_one_after_another() {
         let (kind, salt) = (Kind::Indicator, [7; 16]);
         let slot = SlotNumber::of(kind).next().unwrap();
-        for length in 0..3 * SHORT_BYTES {
+        for length in 0..5 * SHA256_BLOCK_BYTES {
             let bytes = vec![b'x'; length];
             let mut parts = Sha256::new();
             parts.update(SLOT_TAG);

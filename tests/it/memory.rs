@@ -16,6 +16,9 @@ use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, eventually};
 const READ_BYTES: usize = 1 << 20;
 /// The slot of an indicator that holds its title.
 const TITLE: u32 = 1 << 7;
+/// What makes a title longer than the blocks in which it is hashed.
+const LONG: &str =
+    "A title that goes on and on, so that it fills more than one block of a hash, and ends with ";
 
 /// Whether a process holds these bytes in memory that it can write.
 fn is_in_memory(pid: u32, needle: &[u8]) -> bool {
@@ -56,7 +59,7 @@ async fn an_erased_text_is_in_no_memory_of_any_node_that_goes_on_running() {
         let content = pb::Indicator {
             r#type: pb::ValueType::Domain.into(),
             value: format!("host{n}.example"),
-            title: title.clone(),
+            title: format!("{}{title}", LONG.repeat(n % 2)),
             ..pb::Indicator::default()
         };
         draft("", Content::Indicator(content))

@@ -45,6 +45,7 @@ mod series;
 mod sight;
 mod slot_tables;
 mod source;
+mod stores;
 mod succession;
 mod threats;
 mod tidy;

@@ -34,7 +34,7 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
     let (record, title) = (indicator(), SlotMask::from_bits(TITLE));
     let (id, first, whole) = (record.id(), Arc::clone(&record), Arc::clone(&record));
     journal.commit(move |tx| {
-        let origin = Origin::Partner { agency: &partner(), number: NUMBER, feed_index: 0 };
+        let origin = Origin::Partner { agency: &partner(), feed_index: 0 };
         tx.accept(first, origin).map(drop)
     });
     let retract = |feed_index| {
@@ -46,7 +46,7 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
         let mut merged = (*tx.record(&id)?.unwrap()).clone();
         let gained = merged.absorb(&whole, SlotMask::NONE).unwrap();
         assert_eq!(gained, title, "what is taken back is no longer in use");
-        tx.extend(Arc::new(merged), gained, (&partner(), NUMBER, 2))
+        tx.extend(Arc::new(merged), gained, (&partner(), 2))
     });
     let in_use = |journal: &Journal, id: &RecordId| {
         let kept = journal.ledger.view().kept(id).unwrap().unwrap();

@@ -5,17 +5,16 @@
 //! of an erasure that was not carried out, and start-up finishes what a crash cut short.
 
 use super::JournalError;
-use super::erasure_index::{self, Erasure, ErasureNote};
-use super::index::{self, Marks, RecordPlace};
-use super::provenance;
-use super::series::{self, Member};
+use super::erasure_index;
+use super::index::Marks;
+use super::projection::Derived;
+use super::series::Member;
 use super::state::PartnerNumber;
-use super::transaction::{Located, OldFrame, StagedRecord, Transaction};
-use crate::exchange::{Given, TakenBack};
+use super::transaction::Transaction;
+use crate::exchange::TakenBack;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
-use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use crate::store::{KeyRange, Order, Position, Table};
@@ -43,9 +42,7 @@ impl Transaction<'_> {
         slots: SlotMask,
         ground: &Ground,
     ) -> Result<SlotMask, JournalError> {
-        let (Some(record), Some(located)) = (self.record(id)?, self.located(id)?) else {
-            return Ok(SlotMask::NONE);
-        };
+        let Some(record) = self.record(id)? else { return Ok(SlotMask::NONE) };
         // What a partner marked as erased is not erased before an entry says so.
         let before = self.erased(id)?;
         let fresh = slots.and(SlotMask::all(record.kind())).without(before);
@@ -54,19 +51,16 @@ impl Transaction<'_> {
         }
         self.group.erased.insert(*id, before.or(fresh));
         let erased = Arc::new(record.erased(fresh));
-        let superseded = self.superseded(id)?;
-        let older = self.group.forget_superseded(id);
-        self.group.overwrites.extend(superseded.iter().map(|at| OldFrame::At(*at)));
-        self.group.overwrites.extend(older);
-        self.group.overwrites.push(located.content);
+        let series = erased.header().series;
         let mut payload = Vec::with_capacity(stored::encoded_len(&erased));
         stored::write(&erased, &mut payload);
-        let content_frame = self.append_content(&payload)?;
+        let derived = Derived { before: Some(record), ..Derived::default() };
+        let content = self.append_content(&payload, erased, derived)?;
         let (partner, feed_index) = match &ground.partner {
             Some((partner, index)) => (partner.to_string(), *index),
             None => (String::new(), 0),
         };
-        let entry = self.append(Event::SlotsErased(pb::SlotsErased {
+        let slots_erased = Event::SlotsErased(pb::SlotsErased {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             slots: fresh.bits(),
             basis: pb::ErasureBasis::from(ground.basis).into(),
@@ -75,35 +69,10 @@ impl Transaction<'_> {
             partner,
             feed_index,
             order: ground.order.as_ref().map(Into::into),
-        }))?;
-        let header = erased.header();
+        });
+        let entry = self.append_with(slots_erased, Some(content))?;
         self.touched.records.touch(*id, entry);
-        self.touched.series.touch(header.series, entry);
-        let head = self.series_head(header.series, &header.originator)?;
-        let erasure = Erasure {
-            id,
-            header,
-            accepted: located.place.journal_index,
-            entry,
-            note: ErasureNote { slots: fresh, basis: ground.basis, at: self.now },
-            barred: self.barred(header.series, &header.originator)?,
-            before: Some(&record),
-            after: Some(&erased),
-            superseded: &superseded,
-        };
-        if let Some(head) = erasure.put(head, &mut self.group.changes) {
-            let series = (header.series, header.originator.clone());
-            self.group.barred.insert(series.clone(), erasure.barred_after());
-            self.group.series.insert(series, head);
-        }
-        let staged = StagedRecord {
-            record: erased,
-            journal_index: located.place.journal_index,
-            given: located.place.given,
-            content_frame,
-            marks: located.place.marks().with_erased(),
-        };
-        self.group.records.insert(*id, staged);
+        self.touched.series.touch(series, entry);
         Ok(fresh)
     }
 
@@ -125,25 +94,7 @@ impl Transaction<'_> {
         series: SeriesId,
         originator: &AgencyName,
     ) -> Result<Vec<Member>, JournalError> {
-        let key = series::members_key(series, originator);
-        let staged =
-            self.group.changes.iter().filter(|change| {
-                change.table == Table::Disclosures && change.key.starts_with(&key)
-            });
-        let staged = staged.filter_map(|change| change.value.as_deref()).map(Member::decode);
-        let mut members = self.view.members(series, originator)?;
-        for member in staged {
-            let member = member?;
-            if !members.contains(&member) {
-                members.push(member);
-            }
-        }
-        Ok(members)
-    }
-
-    /// Older content of a record that is durable.
-    fn superseded(&self, id: &RecordId) -> Result<Vec<Position>, JournalError> {
-        self.view.superseded(id)
+        self.group.pending.members(self.view, series, originator)
     }
 
     /// The slots of a series that may not come back.
@@ -152,10 +103,7 @@ impl Transaction<'_> {
         series: SeriesId,
         originator: &AgencyName,
     ) -> Result<SlotMask, JournalError> {
-        match self.group.barred.get(&(series, originator.clone())) {
-            Some(slots) => Ok(*slots),
-            None => self.view.barred_slots(series, originator),
-        }
+        self.group.pending.barred(self.view, series, originator)
     }
 
     /// Puts a record under a hold, or ends one and carries out what waited for that. Gives the slots
@@ -180,7 +128,6 @@ impl Transaction<'_> {
             ..pb::RecordRestricted::default()
         }))?;
         self.touch_hold(id, entry)?;
-        self.mark(id, &located, located.place.marked(marks.with_restricted(restricted)));
         if restricted { Ok(Some(SlotMask::NONE)) } else { self.carry_out_waiting(id).map(Some) }
     }
 
@@ -221,7 +168,6 @@ impl Transaction<'_> {
             slots: slots.bits(),
         }))?;
         self.touched.records.touch(*id, entry);
-        self.give(id, &record, &located, given.after(taken));
         Ok(())
     }
 
@@ -235,7 +181,9 @@ impl Transaction<'_> {
     ) -> Result<(), JournalError> {
         let Some(located) = self.located(id)? else { return Ok(()) };
         let given = located.place.given.and_then(|given| given.again(number, slots, is_originator));
-        let (Some(given), Some(record)) = (given, self.record(id)?) else { return Ok(()) };
+        if given.is_none() {
+            return Ok(());
+        }
         let entry = self.append(Event::RecordReceivedAgain(pb::RecordReceivedAgain {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             open_slots: slots.bits(),
@@ -243,42 +191,7 @@ impl Transaction<'_> {
             feed_index,
         }))?;
         self.touched.records.touch(*id, entry);
-        if let Some(before) = located.place.given
-            && before.from != given.from
-        {
-            self.stage_provenance(id, before.from, before.slots);
-        }
-        let displaced = provenance::put_displaced(id, located.place.given, Some(given));
-        self.group.changes.extend(displaced);
-        self.give(id, &record, &located, given);
         Ok(())
-    }
-
-    /// Takes down by whose leave a record is used now. It is found by what is in use alone.
-    fn give(
-        &mut self,
-        id: &RecordId,
-        record: &Verified,
-        located: &Located,
-        given: Given<PartnerNumber>,
-    ) {
-        let in_use = record.withholding(given.retracted);
-        let accepted = located.place.journal_index;
-        index::put_terms_after(record, &in_use, accepted, &mut self.group.changes);
-        if let Some(staged) = self.group.records.get_mut(id) {
-            staged.record = Arc::new(in_use);
-        }
-        self.mark(id, located, RecordPlace { given: Some(given), ..located.place });
-    }
-
-    pub(super) fn mark(&mut self, id: &RecordId, located: &Located, place: RecordPlace) {
-        if let Some(staged) = self.group.records.get_mut(id) {
-            staged.marks = place.marks();
-            staged.given = place.given;
-        } else if let OldFrame::At(content) = located.content {
-            let place = RecordPlace { content, ..place };
-            self.group.marked.insert(*id, place);
-        }
     }
 }
 

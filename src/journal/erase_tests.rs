@@ -52,7 +52,7 @@ impl Disk for NoOverwriting {
 pub(super) struct Journal {
     pub(super) ledger: Ledger,
     writer: Writer,
-    report: StartReport,
+    pub(super) report: StartReport,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -218,9 +218,7 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
         let record = indicator();
         journal.accept(&redacted(&record, !TITLE));
         let whole = Arc::clone(&record);
-        journal.commit(move |tx| {
-            tx.extend(whole, SlotMask::from_bits(TITLE), (&partner(), PartnerNumber::new(1), 0))
-        });
+        journal.commit(move |tx| tx.extend(whole, SlotMask::from_bits(TITLE), (&partner(), 0)));
         journal.ledger.view().index().flush().unwrap();
         assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
         assert!(!files_with(&dir.path().join("index"), SECRET.as_bytes()).is_empty());
@@ -282,7 +280,7 @@ fn an_erasure_changes_no_search_term_but_those_of_what_it_erases() {
     journal.commit(move |tx| {
         tx.erase(&id, SlotMask::from_bits(NOTES), &ground())?;
         let searched = |tx: &Transaction<'_>| {
-            let changes = tx.group.changes.iter();
+            let changes = tx.group.pending.changes.iter();
             let terms = changes.filter(|change| change.table == Table::Search);
             terms.map(|change| change.value.is_some()).collect::<Vec<_>>()
         };
@@ -368,7 +366,7 @@ fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_agai
     journal.commit(move |tx| {
         tx.accept(first, Origin::Client("desk"))?;
         let gained = SlotMask::all(whole.kind()).without(SlotMask::from_bits(VALUE | 1 << 1));
-        tx.extend(whole, gained, (&partner(), PartnerNumber::new(1), 0))
+        tx.extend(whole, gained, (&partner(), 0))
     });
     assert_eq!(journal.finds("kept"), 1);
     journal.stop();
@@ -408,7 +406,7 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
     let (id, accepted) = (record.id(), Arc::clone(&record));
     let number = PartnerNumber::new(1);
     journal.commit(move |tx| {
-        let origin = Origin::Partner { agency: &partner(), number, feed_index: 0 };
+        let origin = Origin::Partner { agency: &partner(), feed_index: 0 };
         tx.accept(accepted, origin).map(drop)
     });
     assert_eq!(journal.finds("kept"), 1);
@@ -445,7 +443,7 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
                 let whole = Arc::clone(&record);
                 let slots = SlotMask::from_bits(TITLE);
                 let at = from.clone();
-                journal.commit(move |tx| tx.extend(whole, slots, (&at, number, 3)));
+                journal.commit(move |tx| tx.extend(whole, slots, (&at, 3)));
                 (VALUE | TITLE | 1 << 1, false, 1)
             }
             _ => {

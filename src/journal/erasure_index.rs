@@ -4,7 +4,7 @@
 //! field ever stands in these keys or values.
 
 use super::JournalError;
-use super::index::{self, RecordPlace, SeriesHead};
+use super::index::{self, SeriesHead};
 use super::search;
 use super::state::FeedNumber;
 use super::tag::Tag;
@@ -344,11 +344,6 @@ impl Erasure<'_> {
             (None, None) => {}
         }
     }
-}
-
-/// The place of a record once it was erased.
-pub fn place_after(place: RecordPlace, content: Position) -> RecordPlace {
-    RecordPlace { content, ..place.marked(place.marks().with_erased()) }
 }
 
 #[cfg(test)]

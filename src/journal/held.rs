@@ -218,7 +218,7 @@ impl Transaction<'_> {
     ) -> Result<HeldBundle, JournalError> {
         let rules = reasons.bits();
         let mut bundle = self.view.held_bundles(number)?.remove(&rules).unwrap_or_default();
-        let of_group = self.group.changes.iter();
+        let of_group = self.group.pending.changes.iter();
         let decided: HashSet<&[u8]> = of_group
             .filter(|change| change.table == Table::Disclosures && change.value.is_none())
             .map(|change| &change.key[..])

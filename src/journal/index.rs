@@ -1,7 +1,6 @@
 //! Keys and values of the index: where a record is, what a series has come to, what was disclosed.
 //!
-//! Everything here is derived from entries and content; [`changes`] is the one place that derives
-//! it, for a live commit and for a rebuild alike.
+//! Everything here is derived from entries and content, by [`super::projection`].
 
 use super::JournalError;
 use super::search;
@@ -101,13 +100,13 @@ impl Marks {
 }
 
 impl RecordPlace {
-    pub fn new(
+    /// The place of a record whose content has no position yet.
+    pub(super) fn new(
         journal_index: u64,
-        content: Position,
         given: Option<Given<PartnerNumber>>,
         marks: Marks,
     ) -> Self {
-        Self { journal_index, content, given, marks }
+        Self { journal_index, content: Position::START, given, marks }
     }
 
     /// The partner it came from; `None` if it was submitted here.
@@ -178,12 +177,7 @@ pub struct SeriesHead {
 impl SeriesHead {
     /// The head after another revision was accepted. The fingerprint is that of the revision, if it
     /// is one of this node's own agency.
-    pub fn after(head: Option<Self>, record: &Verified, fingerprint: Option<[u8; 32]>) -> Self {
-        Self::after_header(head, record.header(), record.id(), fingerprint)
-    }
-
-    /// The same where only the header is left of it.
-    pub fn after_header(
+    pub fn after(
         head: Option<Self>,
         header: &Header,
         id: RecordId,

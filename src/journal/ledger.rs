@@ -7,6 +7,7 @@
 
 use super::JournalError;
 use super::gate::Gate;
+use super::pending::{Located, PendingContent};
 use super::state::State;
 use super::transaction::{Group, LatelyTouched, Signing, Transaction};
 use super::view::{Recent, Snapshot, View};
@@ -279,7 +280,7 @@ impl Writing {
         let note = self.signing.sign(&origin, head)?;
         let appended = self.segments.append(&mut self.group.batch, &note)?;
         // The entries of erasures are durable; the index hears of them when the bytes are gone.
-        let gone = self.group.to_overwrite(&appended.positions);
+        let gone = self.group.pending.to_overwrite(&appended.positions);
         let view = Arc::clone(&self.view);
         let _erasing =
             (!gone.is_empty()).then(|| view.erasing.lock().unwrap_or_else(PoisonError::into_inner));
@@ -301,22 +302,19 @@ impl Writing {
         for (number, (_, leaves)) in &self.group.feeds {
             self.view.feed(*number)?.append(&located(leaves))?;
         }
-        let mut changes = self.group.finish(positions);
+        let mut changes = self.group.pending.finish(positions);
         self.state.remember_count(&mut changes);
         {
             let mut recent = self.view.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, staged) in self.group.records.iter() {
-                if staged.place(end).marks().is_current() {
-                    let partner = staged.given.map(|given| given.from);
-                    recent.insert(Arc::clone(&staged.record), staged.journal_index, partner);
-                } else {
-                    recent.remove(id, staged.journal_index);
+            for (id, Located { place, content, .. }) in self.group.pending.places.iter() {
+                match content {
+                    PendingContent::Record(record) if place.marks().is_current() => {
+                        recent.insert(Arc::clone(record), place.journal_index, place.partner());
+                    }
+                    _ => recent.remove(id, place.journal_index),
                 }
             }
-            for (id, place) in self.group.marked.iter() {
-                recent.remove(id, place.journal_index);
-            }
-            if !self.group.overwrites.is_empty() {
+            if !self.group.pending.overwrites.is_empty() {
                 // What is left of a record shares its buffer with what was erased.
                 *recent = Recent::default();
             }
@@ -327,7 +325,7 @@ impl Writing {
             size,
             note: note.clone(),
         }));
-        if self.group.overwrites.is_empty() {
+        if self.group.pending.overwrites.is_empty() {
             self.group.clear();
         } else {
             // Buffers that are kept still hold what was erased.

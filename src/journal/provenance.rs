@@ -10,7 +10,6 @@ use super::state::{PartnerNumber, State};
 use super::tag::Tag;
 use super::transaction::Transaction;
 use super::view::View;
-use crate::exchange::Given;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
@@ -37,19 +36,9 @@ fn prefix(id: &RecordId, number: PartnerNumber) -> Vec<u8> {
 }
 
 /// The slots stand in the key, so that nothing has to be looked up where they become more.
-fn put(id: &RecordId, number: PartnerNumber, slots: SlotMask) -> Change {
+pub(super) fn put(id: &RecordId, number: PartnerNumber, slots: SlotMask) -> Change {
     let key = [&prefix(id, number)[..], &slots.bits().to_be_bytes()].concat();
     Change::put(Table::Disclosures, key, Vec::new())
-}
-
-/// What is left of a partner's leave when another's takes its place.
-pub(super) fn put_displaced(
-    id: &RecordId,
-    before: Option<Given<PartnerNumber>>,
-    after: Option<Given<PartnerNumber>>,
-) -> Option<Change> {
-    let displaced = before.filter(|before| after.is_none_or(|after| after.from != before.from))?;
-    Some(put(id, displaced.from, displaced.slots))
 }
 
 /// The index changes of an entry, if it is about provenance.
@@ -98,7 +87,7 @@ impl Transaction<'_> {
         number: PartnerNumber,
     ) -> Result<Option<SlotMask>, JournalError> {
         let first = self.given(id)?.filter(|given| given.from == number);
-        let staged = self.group.provenance.get(&(*id, number)).copied();
+        let staged = self.group.pending.provenance.get(&(*id, number)).copied();
         let known = first.map(|given| given.slots).into_iter().chain(staged);
         let known = known.chain(self.view.also_given(id, number)?);
         Ok(known.reduce(SlotMask::or))
@@ -144,7 +133,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         for AlsoGiven { record, open_slots, .. } in records {
-            self.stage_provenance(record, number, *open_slots);
+            self.group.pending.add_provenance(record, number, *open_slots);
         }
         let record = |given: &AlsoGiven| pb::RecordProvenance {
             record_id: Bytes::copy_from_slice(given.record.as_bytes()),
@@ -156,16 +145,5 @@ impl Transaction<'_> {
             records: records.iter().map(record).collect(),
         }))
         .map(drop)
-    }
-
-    pub(super) fn stage_provenance(
-        &mut self,
-        id: &RecordId,
-        number: PartnerNumber,
-        slots: SlotMask,
-    ) {
-        let key = (*id, number);
-        let known = self.group.provenance.get(&key).copied().unwrap_or_default();
-        self.group.provenance.insert(key, known.or(slots));
     }
 }

@@ -21,6 +21,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 const OWN: &str = "npa.go.jp";
@@ -256,8 +257,8 @@ impl History {
                 match by {
                     None => tx.accept(record, Origin::Client("desk"))?,
                     Some((partner, open)) => {
-                        let (name, number) = (agency(PARTNERS[*partner]), number(*partner));
-                        let origin = Origin::Partner { agency: &name, number, feed_index };
+                        let name = agency(PARTNERS[*partner]);
+                        let origin = Origin::Partner { agency: &name, feed_index };
                         tx.accept(redacted(&record, *open), origin)?
                     }
                 };
@@ -269,8 +270,7 @@ impl History {
                 let mut merged = (*known).clone();
                 match merged.absorb(&redacted(&full, *slots), SlotMask::NONE) {
                     Some(gained) if !gained.is_empty() => {
-                        let by = (&agency(PARTNERS[*by]), number(*by), feed_index);
-                        tx.extend(Arc::new(merged), gained, by)
+                        tx.extend(Arc::new(merged), gained, (&agency(PARTNERS[*by]), feed_index))
                     }
                     _ => Ok(()),
                 }
@@ -385,8 +385,10 @@ impl History {
     }
 }
 
-/// All keys of all tables in order.
-fn dump(journal: &Journal) -> BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
+/// The keys and values of all tables in order.
+type Pairs = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
+
+fn dump(journal: &Journal) -> Pairs {
     let index = journal.ledger.view().index();
     let of_table = |table: Table| {
         index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
@@ -399,7 +401,13 @@ fn dump(journal: &Journal) -> BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
 
 fn check(steps: &[Step]) {
     let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let live = run(dir.path(), steps);
+    assert_made_anew_is(&live, dir.path());
+}
+
+/// Takes a new journal through these steps; returns its index.
+fn run(dir: &Path, steps: &[Step]) -> Pairs {
+    let journal = open(dir, EngineKind::Fjall);
     for partner in 0..PARTNERS.len() {
         journal.commit(move |tx| tx.append(changed(partner, pb::PartnerState::Active)).map(drop));
     }
@@ -413,16 +421,46 @@ fn check(steps: &[Step]) {
     }
     let live = dump(&journal);
     journal.stop();
-    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    live
+}
+
+fn assert_made_anew_is(live: &Pairs, dir: &Path) {
+    let options = JournalOptions::new(dir, EngineKind::Fjall);
     reindex(&options, signing()).unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = open(dir, EngineKind::Fjall);
     let made_anew = dump(&journal);
-    for (key, value) in &live {
+    for (key, value) in live {
         assert_eq!(made_anew.get(key), Some(value), "a key that is live: {key:?}");
     }
     for (key, value) in &made_anew {
         assert_eq!(live.get(key), Some(value), "a key of the index made anew: {key:?}");
     }
+}
+
+/// A store and its index that an earlier build wrote, of a random history of 320 steps.
+const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/random-history");
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_store_of_an_earlier_build_has_the_index_that_this_one_makes_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(STORED), dir.path());
+    let journal = open(dir.path(), EngineKind::Fjall);
+    assert!(!journal.report.rebuilt && journal.report.replayed_entries == 0);
+    let stored = dump(&journal);
+    journal.stop();
+    assert!(stored.len() > 1_000, "{} keys", stored.len());
+    assert_made_anew_is(&stored, dir.path());
 }
 
 /// Histories of a usual run, some seconds; `PROPTEST_CASES` says how many there are else.

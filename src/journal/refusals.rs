@@ -419,23 +419,16 @@ impl Transaction<'_> {
             receipt.acceptance = receipt.acceptance.max(partner.offering.refused_under);
             let entries = self.view.not_taken_entries(feed, &receipt.exceptions)?;
             for entry in &entries {
-                self.group.not_taken.insert((feed, entry.feed_index), ());
+                self.group.pending.not_taken.insert((feed, entry.feed_index), ());
             }
-            for entry in entries {
-                let known = self.disclosure(feed, &entry.record)?;
-                let staged = &self.group.not_taken;
-                let is_staged = |index| staged.contains_key(&(feed, index));
-                let denial = self.view.denial(feed, &entry, is_staged)?;
-                if entry.action == FeedAction::Erase && entry.reason == Reason::NotSupplied {
-                    match denial {
-                        Denial::Contradicted => receipt.contradicted.push(entry.feed_index),
-                        Denial::Undecided => receipt.undecided.push(entry.feed_index),
-                        Denial::Settled => {}
-                    }
-                }
-                let after = put_not_taken(feed, &entry, known, denial, &mut self.group.changes);
-                if let Some(after) = after {
-                    self.group.disclosures.insert((feed, entry.record), after);
+            let is_denied = |entry: &&NotTaken| {
+                entry.action == FeedAction::Erase && entry.reason == Reason::NotSupplied
+            };
+            for entry in entries.iter().filter(is_denied) {
+                match self.group.pending.denial(self.view, feed, entry)? {
+                    Denial::Contradicted => receipt.contradicted.push(entry.feed_index),
+                    Denial::Undecided => receipt.undecided.push(entry.feed_index),
+                    Denial::Settled => {}
                 }
             }
         }

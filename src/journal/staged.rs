@@ -6,9 +6,9 @@
 
 use super::JournalError;
 use super::entry;
+use super::pending::PendingMark;
 use super::state::{FeedNumber, State};
-use super::transaction::{Group, OldFrame, StagedLeaf};
-use crate::ident::RecordId;
+use super::transaction::{Group, StagedLeaf};
 use crate::merkle::Frontier;
 use crate::store::{BATCH_BYTES_MAX, StoreError};
 use bytes::Bytes;
@@ -56,22 +56,17 @@ impl<K: Eq + Hash + Clone, V: Clone> StagedMap<K, V> {
         self.replaced.push((key, before));
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let value = self.map.get_mut(key)?;
-        self.replaced.push((key.clone(), Some(value.clone())));
-        Some(value)
-    }
-
     pub(super) fn clear(&mut self) {
         self.map.clear();
         self.replaced.clear();
     }
 
-    fn mark(&mut self) {
+    /// Marks what a later [`StagedMap::take_back`] goes back to.
+    pub(super) fn mark(&mut self) {
         self.replaced.clear();
     }
 
-    fn take_back(&mut self) {
+    pub(super) fn take_back(&mut self) {
         for (key, before) in self.replaced.drain(..).rev() {
             match before {
                 Some(value) => self.map.insert(key, value),
@@ -81,13 +76,9 @@ impl<K: Eq + Hash + Clone, V: Clone> StagedMap<K, V> {
     }
 }
 
-/// What of a group a job can shorten or replace, noted when it does.
-#[derive(Debug, Default)]
-pub(super) struct Replaced {
-    /// The edge of a feed and its staged leaves; none if the feed was not in the group.
-    feeds: Vec<(FeedNumber, Option<(Frontier, usize)>)>,
-    superseded: Option<Vec<(RecordId, OldFrame)>>,
-}
+/// The edge of a feed and the number of its staged leaves before a job added to it; `None` if the group had
+/// nothing of the feed.
+pub(super) type ReplacedFeed = (FeedNumber, Option<(Frontier, usize)>);
 
 /// The measure by which a group was when a job began.
 pub(super) struct Savepoint {
@@ -95,31 +86,20 @@ pub(super) struct Savepoint {
     frames: usize,
     bytes: usize,
     leaves: usize,
-    changes: usize,
-    superseded: usize,
-    overwrites: usize,
+    pending: PendingMark,
 }
 
 impl Group {
     /// Marks where the next job begins.
     pub(super) fn mark(&mut self, frontier: &Frontier) -> Savepoint {
-        self.records.mark();
-        self.series.mark();
-        self.disclosures.mark();
-        self.marked.mark();
-        self.provenance.mark();
-        self.not_taken.mark();
         self.erased.mark();
-        self.barred.mark();
-        self.replaced = Replaced::default();
+        self.replaced.clear();
         Savepoint {
             frontier: frontier.clone(),
             frames: self.batch.len(),
             bytes: self.batch.bytes(),
             leaves: self.leaves.len(),
-            changes: self.changes.len(),
-            superseded: self.superseded.len(),
-            overwrites: self.overwrites.len(),
+            pending: self.pending.mark(),
         }
     }
 
@@ -135,28 +115,14 @@ impl Group {
     /// Notes how a feed is before a job adds to it.
     pub(super) fn note_feed(&mut self, number: FeedNumber) {
         let before = self.feeds.get(&number).map(|(edge, leaves)| (edge.clone(), leaves.len()));
-        self.replaced.feeds.push((number, before));
-    }
-
-    /// Notes the superseded content before a job forgets some of it.
-    pub(super) fn note_superseded(&mut self) {
-        if self.replaced.superseded.is_none() {
-            self.replaced.superseded = Some(self.superseded.clone());
-        }
+        self.replaced.push((number, before));
     }
 
     /// Takes back everything that was staged since the mark; gives the edge of the journal's tree.
     pub(super) fn take_back(&mut self, mark: Savepoint) -> Frontier {
-        self.records.take_back();
-        self.series.take_back();
-        self.disclosures.take_back();
-        self.marked.take_back();
-        self.provenance.take_back();
-        self.not_taken.take_back();
+        self.pending.take_back(&mark.pending);
         self.erased.take_back();
-        self.barred.take_back();
-        let Replaced { feeds, superseded } = std::mem::take(&mut self.replaced);
-        for (number, before) in feeds.into_iter().rev() {
+        for (number, before) in std::mem::take(&mut self.replaced).into_iter().rev() {
             match (before, self.feeds.get_mut(&number)) {
                 (Some((edge, leaves)), Some(feed)) => {
                     feed.0 = edge;
@@ -167,14 +133,8 @@ impl Group {
                 }
             }
         }
-        if let Some(superseded) = superseded {
-            self.superseded = superseded;
-        }
         self.batch.truncate(mark.frames);
         self.leaves.truncate(mark.leaves);
-        self.changes.truncate(mark.changes);
-        self.superseded.truncate(mark.superseded);
-        self.overwrites.truncate(mark.overwrites);
         mark.frontier
     }
 
@@ -201,21 +161,7 @@ mod tests {
         map.mark();
         map.insert("kept", 2);
         map.insert("new", 3);
-        *map.get_mut(&"kept").unwrap() = 4;
         map.take_back();
         assert_eq!(map.iter().collect::<Vec<_>>(), [(&"kept", &1)]);
-    }
-
-    #[test]
-    fn superseded_content_that_a_job_forgot_comes_back() {
-        let id = |n| RecordId::from_bytes([n; 32]);
-        let mut group = Group::default();
-        group.superseded.push((id(1), OldFrame::Staged(1)));
-        let mark = group.mark(&Frontier::default());
-        group.superseded.push((id(2), OldFrame::Staged(2)));
-        assert_eq!(group.forget_superseded(&id(1)).len(), 1);
-        group.take_back(mark);
-        let left: Vec<RecordId> = group.superseded.iter().map(|(id, _)| *id).collect();
-        assert_eq!(left, [id(1)]);
     }
 }

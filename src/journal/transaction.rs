@@ -5,20 +5,16 @@
 
 use super::JournalError;
 use super::entry;
-use super::erasure_index;
-use super::held;
-use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
+use super::index::{Disclosure, Marks, SeriesHead};
+use super::pending::{ContentFrame, Located, Pending};
 use super::prepared::Prepared;
 use super::progress::Progress;
-use super::provenance;
-use super::refusals;
-use super::series::{self, Joined, Member};
-use super::staged::{Replaced, StagedMap};
+use super::projection::{self, Content, Derived, Left, Projection};
+use super::staged::{ReplacedFeed, StagedMap};
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
-use super::waiting;
-use crate::exchange::{FeedAction, Given};
+use crate::exchange::Given;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
@@ -26,7 +22,7 @@ use crate::policy::{NewRecords, Sorts};
 use crate::record::draft::{self, SeriesSecret};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::store::{Batch, Change, Position};
+use crate::store::Batch;
 use bytes::Bytes;
 use prost::Message as _;
 use std::collections::{HashMap, HashSet};
@@ -72,71 +68,17 @@ pub(super) struct StagedLeaf {
     pub(super) frame: usize,
 }
 
-/// A record that waits for the position of its content.
-#[derive(Debug, Clone)]
-pub(super) struct StagedRecord {
-    pub(super) record: Arc<Verified>,
-    pub(super) journal_index: u64,
-    pub(super) given: Option<Given<PartnerNumber>>,
-    pub(super) content_frame: usize,
-    pub(super) marks: Marks,
-}
-
-impl StagedRecord {
-    /// Its place once its content has this position.
-    pub(super) fn place(&self, content: Position) -> RecordPlace {
-        RecordPlace::new(self.journal_index, content, self.given, self.marks)
-    }
-}
-
-/// Content that another frame has taken the place of.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum OldFrame {
-    At(Position),
-    /// A frame of this group, whose position is not known yet.
-    Staged(usize),
-}
-
-impl OldFrame {
-    fn position(self, positions: &[Position]) -> Position {
-        match self {
-            Self::At(position) => position,
-            Self::Staged(frame) => positions[frame],
-        }
-    }
-}
-
-/// A record as far as the index knows it, staged or not.
-pub(super) struct Located {
-    pub(super) place: RecordPlace,
-    pub(super) content: OldFrame,
-}
-
 /// Everything staged for the next commit.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) batch: Batch,
     pub(super) leaves: Vec<StagedLeaf>,
     pub(super) feeds: HashMap<FeedNumber, (Frontier, Vec<StagedLeaf>)>,
-    pub(super) records: StagedMap<RecordId, StagedRecord>,
-    pub(super) series: StagedMap<(SeriesId, AgencyName), SeriesHead>,
-    pub(super) disclosures: StagedMap<(FeedNumber, RecordId), Disclosure>,
-    pub(super) changes: Vec<Change>,
-    /// Records that are not staged and whose marks change.
-    pub(super) marked: StagedMap<RecordId, RecordPlace>,
-    /// The slots that partners gave of records that are here by another's leave.
-    pub(super) provenance: StagedMap<(RecordId, PartnerNumber), SlotMask>,
-    /// Entries of feeds that receipts of the group say were not taken.
-    pub(super) not_taken: StagedMap<(FeedNumber, u64), ()>,
+    pub(super) pending: Pending,
     /// The slots that entries erased, of records of which the group erased some.
     pub(super) erased: StagedMap<RecordId, SlotMask>,
-    /// The slots of series that may not come back, where the group erased some.
-    pub(super) barred: StagedMap<(SeriesId, AgencyName), SlotMask>,
-    /// Content that an erasure would have to overwrite too.
-    pub(super) superseded: Vec<(RecordId, OldFrame)>,
-    /// Content to be overwritten once the group is durable.
-    pub(super) overwrites: Vec<OldFrame>,
-    pub(super) replaced: Replaced,
+    /// How feeds were when a job first added to them.
+    pub(super) replaced: Vec<ReplacedFeed>,
 }
 
 /// What the entries of late were about.
@@ -156,30 +98,9 @@ impl Group {
         self.batch.clear();
         self.leaves.clear();
         self.feeds.clear();
-        self.records.clear();
-        self.series.clear();
-        self.disclosures.clear();
-        self.changes.clear();
-        self.marked.clear();
-        self.provenance.clear();
-        self.not_taken.clear();
+        self.pending.clear();
         self.erased.clear();
-        self.barred.clear();
-        self.superseded.clear();
-        self.overwrites.clear();
-        self.replaced = Replaced::default();
-    }
-
-    /// Gives up the older content of a record that this group knows of.
-    pub(super) fn forget_superseded(&mut self, id: &RecordId) -> Vec<OldFrame> {
-        self.note_superseded();
-        let of_record = self.superseded.extract_if(.., |(of, _)| of == id);
-        of_record.map(|(_, frame)| frame).collect()
-    }
-
-    /// Where the content lies that must be overwritten now.
-    pub(super) fn to_overwrite(&self, positions: &[Position]) -> Vec<Position> {
-        self.overwrites.iter().map(|frame| frame.position(positions)).collect()
+        self.replaced.clear();
     }
 }
 
@@ -209,21 +130,14 @@ impl Transaction<'_> {
         self.signing
     }
 
-    /// Where a record is, staged ones included.
+    /// Returns whether a record is here, staged or not.
     pub fn holds(&self, id: &RecordId) -> Result<bool, JournalError> {
-        Ok(self.group.records.contains_key(id) || self.view.place(id)?.is_some())
+        Ok(self.located(id)?.is_some())
     }
 
-    /// A record as it is in use so far: without the slots that were taken back, here or before.
+    /// Returns a record as it is in use so far: without the slots that were taken back, here or before.
     pub fn record(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
-        if let Some(staged) = self.group.records.get(id) {
-            return Ok(Some(Arc::clone(&staged.record)));
-        }
-        match self.group.marked.get(id) {
-            // The index does not know yet what a retraction of this group took back.
-            Some(place) => self.view.record_at(*place).map(|record| Some(Arc::new(record))),
-            None => self.view.record(id),
-        }
+        self.group.pending.record(self.view, id)
     }
 
     pub fn series_head(
@@ -231,10 +145,7 @@ impl Transaction<'_> {
         series: SeriesId,
         originator: &AgencyName,
     ) -> Result<Option<SeriesHead>, JournalError> {
-        match self.group.series.get(&(series, originator.clone())) {
-            Some(head) => Ok(Some(*head)),
-            None => self.view.series_head(series, originator),
-        }
+        self.group.pending.series_head(self.view, series, originator)
     }
 
     pub fn disclosure(
@@ -242,14 +153,20 @@ impl Transaction<'_> {
         feed: FeedNumber,
         id: &RecordId,
     ) -> Result<Option<Disclosure>, JournalError> {
-        match self.group.disclosures.get(&(feed, *id)) {
-            Some(disclosure) => Ok(Some(*disclosure)),
-            None => self.view.disclosure(feed, id),
-        }
+        self.group.pending.disclosure(self.view, feed, id)
     }
 
     /// Adds an entry; returns its index in the journal.
     pub fn append(&mut self, event: Event) -> Result<u64, JournalError> {
+        self.append_with(event, None)
+    }
+
+    /// Adds an entry that is about the content frame before it.
+    pub(super) fn append_with(
+        &mut self,
+        event: Event,
+        content: Option<Content>,
+    ) -> Result<u64, JournalError> {
         let index = self.frontier.size().get();
         let entry = pb::JournalEntry { at_ms: self.now.unix_ms() as u64, event: Some(event) };
         let bytes = entry.encode_to_vec();
@@ -258,10 +175,8 @@ impl Transaction<'_> {
         }
         if let Some(event) = &entry.event {
             self.state.apply(index, self.now, event)?;
-            self.state.remember(index, event, &bytes, &mut self.group.changes);
-            waiting::put_entry(self.state, index, event, &mut self.group.changes)?;
-            held::put_entry(self.state, index, event, &mut self.group.changes)?;
-            provenance::put_entry(self.state, event, &mut self.group.changes)?;
+            let entry = projection::Entry { index, at: self.now, event, bytes: &bytes };
+            self.projection().entry(&entry, content)?;
         }
         let hash = leaf_hash(&bytes);
         self.group.leaves.push(StagedLeaf { hash, frame: self.group.batch.len() });
@@ -270,23 +185,17 @@ impl Transaction<'_> {
         Ok(index)
     }
 
-    /// Where a record is in the index, marks of this group included.
-    pub(super) fn placed(&self, id: &RecordId) -> Result<Option<RecordPlace>, JournalError> {
-        match self.group.marked.get(id) {
-            Some(place) => Ok(Some(*place)),
-            None => self.view.place(id),
+    fn projection(&mut self) -> Projection<'_> {
+        Projection {
+            view: self.view,
+            signing: self.signing,
+            state: self.state,
+            pending: &mut self.group.pending,
         }
     }
 
     pub(super) fn located(&self, id: &RecordId) -> Result<Option<Located>, JournalError> {
-        if let Some(staged) = self.group.records.get(id) {
-            return Ok(Some(Located {
-                place: staged.place(Position::START),
-                content: OldFrame::Staged(staged.content_frame),
-            }));
-        }
-        let located = |place: RecordPlace| Located { place, content: OldFrame::At(place.content) };
-        Ok(self.placed(id)?.map(located))
+        self.group.pending.located(self.view, id)
     }
 
     /// What is marked of a record; `None` if it is not here.
@@ -304,10 +213,16 @@ impl Transaction<'_> {
         self.group.batch.bytes()
     }
 
-    pub(super) fn append_content(&mut self, content: &[u8]) -> Result<usize, JournalError> {
-        let frame = self.group.batch.len();
+    /// Adds a content frame; returns what the entry after it brings.
+    pub(super) fn append_content(
+        &mut self,
+        content: &[u8],
+        record: Arc<Verified>,
+        derived: Derived,
+    ) -> Result<Content, JournalError> {
+        let frame = ContentFrame::Staged(self.group.batch.len());
         self.group.batch.content(&[content])?;
-        Ok(frame)
+        Ok(Content { frame, left: Left::Record(record), derived })
     }
 
     /// Accepts a record that is not here yet.
@@ -317,64 +232,17 @@ impl Transaction<'_> {
         origin: Origin<'_>,
     ) -> Result<u64, JournalError> {
         let prepared = prepared.into();
-        let content_frame = self.append_content(&prepared.content)?;
-        let before = self.head_before(&prepared)?;
-        let Prepared { record, accepted, terms, fingerprint, .. } = prepared;
-        let (accepted, number) = origin.sign_off(accepted);
-        let given = number.map(|number| Given::new(number, record.open_slots()));
-        let journal_index = self.append(Event::RecordAccepted(accepted))?;
-        let fingerprint = fingerprint.or_else(|| self.signing.fingerprint_of(&record));
-        let head = SeriesHead::after(before, &record, fingerprint);
-        let header = record.header();
-        let series = (header.series, header.originator.clone());
-        self.group.changes.push(index::put_series(series.0, &series.1, &head));
-        self.touched.series.touch(series.0, journal_index);
-        self.group.series.insert(series, head);
-        self.group
-            .changes
-            .extend(terms.into_iter().map(|term| index::put_term(term, journal_index)));
-        erasure_index::put_retention(header, &record.id(), &mut self.group.changes);
-        self.touched.records.touch(record.id(), journal_index);
-        let marks = match before {
-            Some(head) => self.join(&head, &record, journal_index)?,
-            None => Marks::default(),
-        };
-        self.group.records.insert(
-            record.id(),
-            StagedRecord { record, journal_index, given, content_frame, marks },
-        );
+        let head = self.head_before(&prepared)?;
+        let Prepared { record, content, accepted, terms, fingerprint, .. } = prepared;
+        let derived =
+            Derived { terms: Some(terms), fingerprint, head: Some(head), ..Derived::default() };
+        let (series, id) = (record.header().series, record.id());
+        let content = self.append_content(&content, record, derived)?;
+        let accepted = Event::RecordAccepted(origin.sign_off(accepted));
+        let journal_index = self.append_with(accepted, Some(content))?;
+        self.touched.series.touch(series, journal_index);
+        self.touched.records.touch(id, journal_index);
         Ok(journal_index)
-    }
-
-    /// Marks the head of a series that gets another record; returns the marks of that one.
-    fn join(
-        &mut self,
-        head: &SeriesHead,
-        record: &Verified,
-        journal_index: u64,
-    ) -> Result<Marks, JournalError> {
-        let header = record.header();
-        let located = self.located(&head.id)?.ok_or_else(|| {
-            JournalError::Index(format!("the head {} of a series is not there", head.id))
-        })?;
-        let joined = Joined::new(head, header);
-        let members = [
-            Member::of_head(head, located.place.journal_index),
-            Member::of_header(header, record.id(), journal_index),
-        ];
-        let put = members.map(|member| member.put(header.series, &header.originator));
-        self.group.changes.extend(put);
-        let marks = located.place.marks();
-        if joined.supersedes_head && !marks.is_superseded() {
-            self.group.changes.push(series::put_superseded_record(located.place.journal_index));
-            let place = located.place.marked(marks.with_superseded());
-            self.mark(&head.id, &located, place);
-        }
-        if !joined.is_superseded {
-            return Ok(Marks::default());
-        }
-        self.group.changes.push(series::put_superseded_record(journal_index));
-        Ok(Marks::default().with_superseded())
     }
 
     fn head_before(&self, prepared: &Prepared) -> Result<Option<SeriesHead>, JournalError> {
@@ -409,31 +277,20 @@ impl Transaction<'_> {
         &mut self,
         merged: Arc<Verified>,
         gained: SlotMask,
-        (agency, number, feed_index): (&AgencyName, PartnerNumber, u64),
+        (agency, feed_index): (&AgencyName, u64),
     ) -> Result<(), JournalError> {
         let id = merged.id();
-        let Prepared { content: payload, terms, .. } = Prepared::new(Arc::clone(&merged));
-        let content_frame = self.append_content(&payload)?;
-        let extended_at = self.append(Event::SlotsReceived(pb::SlotsReceived {
+        let Prepared { content, terms, record, .. } = Prepared::new(merged);
+        let derived = Derived { terms: Some(terms), ..Derived::default() };
+        let content = self.append_content(&content, record, derived)?;
+        let received = Event::SlotsReceived(pb::SlotsReceived {
             record_id: Bytes::copy_from_slice(id.as_bytes()),
             open_slots: gained.bits(),
             partner: agency.to_string(),
             feed_index,
-        }))?;
-        let Located { place, content } = self
-            .located(&id)?
-            .ok_or_else(|| JournalError::Index(format!("record {id} is extended and not there")))?;
-        let journal_index = place.journal_index;
-        self.group
-            .changes
-            .extend(terms.into_iter().map(|term| index::put_term(term, journal_index)));
+        });
+        let extended_at = self.append_with(received, Some(content))?;
         self.touched.records.touch(id, extended_at);
-        self.group.superseded.push((id, content));
-        let given = place.given.map(|given| given.gained(number, gained));
-        let (record, marks) = (merged, place.marks());
-        self.group
-            .records
-            .insert(id, StagedRecord { record, journal_index, given, content_frame, marks });
         Ok(())
     }
 
@@ -497,35 +354,20 @@ impl Transaction<'_> {
             records: partner.usual.in_feed(*originator) + count,
         });
         let originators = originators.collect();
-        let mut size = published.size;
         let mut disclosed = published.records_disclosed;
         let mut frontier = match self.group.feeds.get(&number) {
             Some((frontier, _)) => frontier.clone(),
             None => self.view.feed(number)?.frontier(),
         };
-        for (place, entry) in entries.iter().enumerate() {
+        for ((place, entry), feed_index) in entries.iter().enumerate().zip(published.size..) {
             let bytes = entry.encode_to_vec();
             let hash = leaf_hash(&bytes);
             let leaf = StagedLeaf { hash, frame: self.group.batch.len() };
             self.group.batch.feed(number.get(), &bytes)?;
             frontier.push(hash);
             self.stage_feed_leaf(number, leaf);
-            let id = entry::record_id(&entry.record_id)?;
-            let before = match before.and_then(|before| before.get(place)) {
-                Some(before) => *before,
-                None => self.disclosure(number, &id)?,
-            };
-            // What we erased at the partner's word, and what is said of consent, discloses nothing.
-            if FeedAction::is_about_disclosure(entry.action()) {
-                let disclosure = Disclosure::after(before, size, entry);
-                let shown_before = index::put_shown_before(number, &id, before, entry.action());
-                self.group.changes.extend(shown_before);
-                self.group.changes.push(index::put_disclosure(number, &id, disclosure));
-                self.group.changes.extend(refusals::forget(number, &id, before, disclosure));
-                self.group.disclosures.insert((number, id), disclosure);
-            }
-            self.group.changes.extend(index::put_feed_entry(number, &id, size, entry));
-            size += 1;
+            let before = before.and_then(|before| before.get(place)).copied();
+            self.projection().feed_entry(number, feed_index, entry, before)?;
             disclosed += u64::from(begins(entry));
         }
         let head = frontier.head();
@@ -534,7 +376,7 @@ impl Transaction<'_> {
         }
         let origin = self.state.generation().feed_origin(&self.signing.agency, agency);
         let note = self.signing.sign(&origin, head)?;
-        let journal_index = self.append(Event::FeedPublished(pb::FeedPublished {
+        self.append(Event::FeedPublished(pb::FeedPublished {
             partner: agency.to_string(),
             note,
             considered: progress.considered,
@@ -549,12 +391,8 @@ impl Transaction<'_> {
             kinds_passed_on: sorts.passed_on.kinds,
             personal_data_passed_on: sorts.passed_on.personal_data,
             originators,
-        }))?;
-        // The first head of a size tells when that was published.
-        if size > published.size {
-            self.group.changes.push(index::put_head(number, size, journal_index));
-        }
-        Ok(())
+        }))
+        .map(drop)
     }
 
     /// Adds the entries of a partner's feed that are taken in, before everything that they lead to.
@@ -583,16 +421,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Notes that a batch of a partner's feed was taken in, and the receipt for it.
-    pub fn receive(&mut self, received: pb::FeedReceived, size: u64) -> Result<(), JournalError> {
-        let agency = received.partner.parse::<AgencyName>().ok();
-        let index = self.append(Event::FeedReceived(received))?;
-        if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
-            self.group.changes.push(index::put_received(partner.source, size, index));
-        }
-        Ok(())
-    }
-
     fn stage_feed_leaf(&mut self, number: FeedNumber, leaf: StagedLeaf) {
         self.group.feeds.entry(number).or_default().1.push(leaf);
     }
@@ -611,41 +439,17 @@ fn begins(entry: &pb::FeedEntry) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     Client(&'a str),
-    Partner { agency: &'a AgencyName, number: PartnerNumber, feed_index: u64 },
+    Partner { agency: &'a AgencyName, feed_index: u64 },
 }
 
 impl Origin<'_> {
     /// Writes into an entry where its record came from.
-    fn sign_off(self, accepted: pb::RecordAccepted) -> (pb::RecordAccepted, Option<PartnerNumber>) {
+    fn sign_off(self, accepted: pb::RecordAccepted) -> pb::RecordAccepted {
         match self {
-            Origin::Client(client) => {
-                (pb::RecordAccepted { client: client.to_owned(), ..accepted }, None)
-            }
-            Origin::Partner { agency, number, feed_index } => {
-                let partner = agency.to_string();
-                (pb::RecordAccepted { partner, feed_index, ..accepted }, Some(number))
+            Origin::Client(client) => pb::RecordAccepted { client: client.to_owned(), ..accepted },
+            Origin::Partner { agency, feed_index } => {
+                pb::RecordAccepted { partner: agency.to_string(), feed_index, ..accepted }
             }
         }
-    }
-}
-
-impl Group {
-    /// The changes to the index once the positions of all frames are known.
-    pub(super) fn finish(&mut self, positions: &[Position]) -> Vec<Change> {
-        // The next group is mostly of the same size.
-        let next = Vec::with_capacity(self.changes.len());
-        let mut changes = std::mem::replace(&mut self.changes, next);
-        changes.reserve(self.records.len() + self.superseded.len());
-        for (id, staged) in self.records.iter() {
-            let place = staged.place(positions[staged.content_frame]);
-            changes.push(index::put_place(id, place));
-        }
-        for (id, place) in self.marked.iter().filter(|(id, _)| !self.records.contains_key(id)) {
-            changes.push(index::put_place(id, *place));
-        }
-        for (id, frame) in &self.superseded {
-            changes.push(erasure_index::put_superseded(id, frame.position(positions)));
-        }
-        changes
     }
 }

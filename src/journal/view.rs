@@ -262,11 +262,9 @@ impl View {
 
     /// A record with its fields.
     pub fn record(&self, id: &RecordId) -> Result<Option<Arc<Verified>>, JournalError> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = recent.records.get(id) {
-            return Ok(Some(Arc::clone(record)));
+        if let Some(record) = self.recent(id) {
+            return Ok(Some(record));
         }
-        drop(recent);
         let Some(place) = self.place(id)? else { return Ok(None) };
         let (_, event) = self.event(place.journal_index)?;
         self.assemble(place, event).map(|(_, record)| Some(Arc::new(record)))
@@ -277,12 +275,10 @@ impl View {
         &self,
         id: &RecordId,
     ) -> Result<Option<(Arc<Verified>, Marks)>, JournalError> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = recent.records.get(id) {
+        if let Some(record) = self.recent(id) {
             // Of the records of late only those in use are remembered.
-            return Ok(Some((Arc::clone(record), Marks::default())));
+            return Ok(Some((record, Marks::default())));
         }
-        drop(recent);
         let found = self.placed_record(id)?;
         Ok(found.map(|(place, record)| (Arc::new(record), place.marks())))
     }
@@ -293,19 +289,34 @@ impl View {
         place: RecordPlace,
         event: Event,
     ) -> Result<(RecordPlace, Verified), JournalError> {
+        self.assemble_left(place, event)?.ok_or_else(|| JournalError::Entry {
+            index: place.journal_index,
+            reason: "the content of its record is overwritten".to_owned(),
+        })
+    }
+
+    /// The same; `None` if the content is overwritten.
+    fn assemble_left(
+        &self,
+        place: RecordPlace,
+        event: Event,
+    ) -> Result<Option<(RecordPlace, Verified)>, JournalError> {
         let broken = |reason: String| JournalError::Entry { index: place.journal_index, reason };
         let Event::RecordAccepted(accepted) = event else {
             return Err(broken("it accepts no record".to_owned()));
         };
         let (place, content) = self.content(&record_id(&accepted.header), place)?;
+        if stored::overwritten(&content).is_some() {
+            return Ok(None);
+        }
         let (_, slots) = stored::read(&content).map_err(|error| broken(error.to_string()))?;
         let signature = accepted.signature.unwrap_or_default();
         let record = Verified::from_store(accepted.header, signature, slots)
             .map_err(|error| broken(error.to_string()))?;
-        Ok(match place.retracted_slots() {
+        Ok(Some(match place.retracted_slots() {
             SlotMask::NONE => (place, record),
             retracted => (place, record.withholding(retracted)),
-        })
+        }))
     }
 
     /// Reads the content of a record that had this place, with the place that it has now. An erasure
@@ -343,10 +354,17 @@ impl View {
         self.assemble(place, event).map(Some)
     }
 
-    /// A record as it is in use by this place, whether the index has it or not.
-    pub(super) fn record_at(&self, place: RecordPlace) -> Result<Verified, JournalError> {
+    /// Returns a record as it is in use by this place, whether the index has it or not; `None` if its content
+    /// is overwritten.
+    pub(super) fn record_at(&self, place: RecordPlace) -> Result<Option<Verified>, JournalError> {
         let (_, event) = self.event(place.journal_index)?;
-        self.assemble(place, event).map(|(_, record)| record)
+        Ok(self.assemble_left(place, event)?.map(|(_, record)| record))
+    }
+
+    /// Returns a record that was accepted lately and is in use.
+    pub(super) fn recent(&self, id: &RecordId) -> Option<Arc<Verified>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.records.get(id).cloned()
     }
 
     /// A record with how it came to be here.

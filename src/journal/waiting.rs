@@ -125,13 +125,8 @@ impl Transaction<'_> {
     fn waiting(&self, id: &RecordId) -> Result<Vec<Waiting>, JournalError> {
         let prefix = erasure_index::waiting_prefix(id);
         let mut waiting = self.view.waiting(id)?;
-        for change in &self.group.changes {
-            if let Some(value) = change.value.as_deref()
-                && change.table == Table::Disclosures
-                && change.key.starts_with(&prefix)
-            {
-                waiting.push(Waiting::decode(&change.key, value)?);
-            }
+        for (key, value) in self.group.pending.put_under(&prefix) {
+            waiting.push(Waiting::decode(key, value)?);
         }
         Ok(waiting)
     }
@@ -177,9 +172,7 @@ impl Transaction<'_> {
             order: Some(order),
             slots: named.bits(),
         }))?;
-        self.touch_hold(id, entry)?;
-        self.mark(id, &located, located.place.marked(marks.with_restricted(true)));
-        Ok(())
+        self.touch_hold(id, entry)
     }
 
     /// Carries out the duties that waited for the end of the hold; gives the slots erased.
@@ -214,15 +207,10 @@ impl Transaction<'_> {
     fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
         let prefix = erasure_index::reports_prefix(id);
         let mut reported = self.view.reported(id, by)?;
-        for change in &self.group.changes {
-            if let Some(value) = change.value.as_deref()
-                && change.table == Table::Disclosures
-                && change.key.starts_with(&prefix)
-            {
-                let (source, slots) = erasure_index::report(&change.key, value)?;
-                if source.partner() == by {
-                    reported = reported.or(slots);
-                }
+        for (key, value) in self.group.pending.put_under(&prefix) {
+            let (source, slots) = erasure_index::report(key, value)?;
+            if source.partner() == by {
+                reported = reported.or(slots);
             }
         }
         Ok(reported)

@@ -167,7 +167,7 @@ impl Plan {
             let own = grounds.own.clone();
             let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
             let (id, said) = (sealed.id(), Some(fingerprint));
-            let head = SeriesHead::after_header(before, sealed.header(), id, said);
+            let head = SeriesHead::after(before, sealed.header(), id, said);
             heads.insert(first, (series, head));
             results.push(answer(outcome, id, series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });

@@ -20,6 +20,7 @@ use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::pb;
+use crate::pb::journal_entry::Event;
 use crate::policy::{Moment, PartnerFacts};
 use crate::record::header::Header;
 use crate::record::signed::{RecordError, Verified};
@@ -143,7 +144,6 @@ pub(super) fn take_in(
     let Taking { tx, refused, also_given, erased, .. } = taking;
     tx.add_provenance(agency, number, &also_given)?;
     let exceptions = Exception::merged(checked.exceptions, refused);
-    let size = checked.frontier.size().get();
     let frontier: Vec<u8> =
         checked.frontier.to_hashes().iter().flat_map(|hash| *hash.as_bytes()).collect();
     let before = tx.state().partners.get(agency).map_or(0, |partner| partner.received.exceptions);
@@ -154,7 +154,7 @@ pub(super) fn take_in(
         exceptions_total: before + exceptions.len() as u64,
         exceptions: exceptions.iter().map(pb::FeedException::from).collect(),
     };
-    tx.receive(received, size)?;
+    tx.append(Event::FeedReceived(received))?;
     Ok(TakenIn::Stored { erased, exceptions })
 }
 
@@ -308,7 +308,7 @@ fn keep(
 ) -> Result<Result<Option<AlsoGiven>, RecordError>, JournalError> {
     let id = prepared.record().id();
     let Some(known) = tx.record_since(&id, known, size)? else {
-        let origin = Origin::Partner { agency, number, feed_index };
+        let origin = Origin::Partner { agency, feed_index };
         return tx.accept(prepared, origin).map(|_| Ok(None));
     };
     let record = prepared.record();
@@ -330,7 +330,7 @@ fn keep(
         if let Err(error) = merged.check_rules() {
             return Ok(Err(error));
         }
-        tx.extend(Arc::new(merged), gained, at)?;
+        tx.extend(Arc::new(merged), gained, (agency, feed_index))?;
     }
     let open_slots = record.open_slots();
     tx.receive_again(&id, open_slots, is_originator, at)?;

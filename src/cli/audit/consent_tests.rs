@@ -66,10 +66,9 @@ fn append(t: &mut Transaction<'_>, event: Event) -> Result<(), JournalError> {
 /// Accepts a record that the partner's feed brings.
 fn accept(t: &mut Transaction<'_>, record: Arc<Verified>) -> Result<(), JournalError> {
     let partner = Party::partner().agency;
-    let number = t.state().partners[&partner].number;
     let entry = feed_entry(FeedAction::Disclose, &record, record.open_slots().bits(), 1);
     fixtures::received(t, &[entry], &[], |t, feed_index| {
-        t.accept(record, Origin::Partner { agency: &partner, number, feed_index }).map(drop)
+        t.accept(record, Origin::Partner { agency: &partner, feed_index }).map(drop)
     })
 }
 

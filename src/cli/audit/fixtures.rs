@@ -604,13 +604,12 @@ impl Node {
         let more = [feed_entry(FeedAction::Revise, &whole, whole.open_slots().bits(), 1)];
         let agency = partner.agency.clone();
         self.commit(move |t| {
-            let number = t.state().partners[&agency].number;
-            let from = |feed_index| Origin::Partner { agency: &agency, number, feed_index };
+            let from = |feed_index| Origin::Partner { agency: &agency, feed_index };
             received(t, &first, &[], |t, _| {
                 t.accept(part, from(0))?;
                 t.accept(foreign, from(1)).map(drop)
             })?;
-            received(t, &more, &[], |t, _| t.extend(Arc::new(merged), gained, (&agency, number, 2)))
+            received(t, &more, &[], |t, _| t.extend(Arc::new(merged), gained, (&agency, 2)))
         });
     }
 

@@ -18,9 +18,8 @@ fn marked(originator: &Party, is_claim: bool) -> Option<Check> {
     let entry = feed_entry(FeedAction::Disclose, &record, record.open_slots().bits(), 1);
     let agency = Party::partner().agency;
     node.commit(move |t| {
-        let number = t.state().partners[&agency].number;
         received(t, &[entry], &[], |t, feed_index| {
-            let origin = Origin::Partner { agency: &agency, number, feed_index };
+            let origin = Origin::Partner { agency: &agency, feed_index };
             t.accept(record, origin).map(drop)
         })
     });

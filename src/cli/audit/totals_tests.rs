@@ -26,11 +26,10 @@ fn node() -> (Node, Arc<Verified>) {
     let record = Arc::clone(&theirs);
     node.commit(move |t| {
         addition(&far, 2, t.size().get()).into_iter().try_for_each(|e| t.append(e).map(drop))?;
-        let number = t.state().partners[&partner.agency].number;
         let open_slots = record.open_slots().bits();
         let entry = feed_entry(FeedAction::Disclose, &record, open_slots, 1);
         received(t, &[entry], &[], |t, feed_index| {
-            let origin = Origin::Partner { agency: &partner.agency, number, feed_index };
+            let origin = Origin::Partner { agency: &partner.agency, feed_index };
             t.accept(record, origin).map(drop)
         })
     });

@@ -3,7 +3,7 @@
 use super::damage_tests::draft;
 use super::interference_tests::{Story, partner, secret};
 use crate::journal::entry::decode_feed;
-use crate::journal::state::{FeedNumber, PartnerNumber};
+use crate::journal::state::FeedNumber;
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content};
 use crate::record::draft::{Draft, Place};
@@ -84,8 +84,7 @@ fn a_copied_series_id_shows_nothing_that_hangs_on_the_original_and_hides_nothing
         let copy = story.sign_as(partner(), draft(7, "shared"), Place::first(series));
         story.with.commit(move |tx| {
             let agency = partner();
-            let number = PartnerNumber::new(1);
-            let origin = Origin::Partner { agency: &agency, number, feed_index: 0 };
+            let origin = Origin::Partner { agency: &agency, feed_index: 0 };
             tx.accept(copy, origin).map(drop)
         });
         story.with.bring_up(2_048);

@@ -277,8 +277,10 @@ impl History {
             }
             Step::ReceiveAgain { record, by, slots } => {
                 let Some(full) = self.record(record) else { return Ok(()) };
+                let Some(known) = tx.record(&full.id())? else { return Ok(()) };
+                // Slots that are not in use come with the content frame of an extension first.
                 let (name, slots) = (agency(PARTNERS[*by]), SlotMask::from_bits(*slots));
-                let slots = slots.and(SlotMask::all(full.kind()));
+                let slots = slots.and(known.open_slots());
                 let is_originator = full.header().originator == name;
                 tx.receive_again(&full.id(), slots, is_originator, (&name, number(*by), feed_index))
             }

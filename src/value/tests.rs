@@ -496,7 +496,8 @@ fn a_network_is_among_the_containing_keys_of_what_lies_in_it() {
     assert!(!keys.contains(&value(Ip, "192.0.3.0").ip_key().unwrap()));
 }
 
-/// What holds for any type and any text: no panic, one normal form, found again from itself.
+/// Checks the laws of normalisation for any type and text: no panic, and a normal form that is its
+/// own normal form.
 fn check_laws(value_type: ValueType, input: &str) -> Result<(), TestCaseError> {
     match Value::normalise(value_type, input) {
         Ok(value) => {

@@ -32,7 +32,7 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// withdrawn series, so they are few; who withdraws more often corrects the source.
 pub const REINSTATEMENTS_MAX: u8 = 16;
 
-/// Why a draft is refused: the field at fault, what was found and what was wanted.
+/// The refusal of a draft: the field at fault, the value found and the value required.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct DraftError {
@@ -339,7 +339,7 @@ fn fingerprint<'a>(
     mac.finalize().into_bytes().into()
 }
 
-/// Where a new record stands in its series.
+/// The position of a new record in its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub series: SeriesId,

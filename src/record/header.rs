@@ -30,7 +30,7 @@ pub const MARKING_LIST_MAX: usize = 16;
 /// Bytes of a caveat or foreign marking.
 pub const CAVEAT_BYTES_MAX: usize = 512;
 
-/// Why a header is refused.
+/// The reason for refusing a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     #[error("{0} bytes are more than the {HEADER_BYTES_MAX} that a header may have")]
@@ -61,7 +61,7 @@ impl HeaderError {
     }
 }
 
-/// What a header says.
+/// The decoded content of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub kind: Kind,

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::HashSet;
 
-/// Why a record is refused.
+/// The reason for refusing a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     #[error("header: {0}")]
@@ -536,7 +536,7 @@ impl Verified {
             .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
-    /// Whether all of these slots are erased here, as far as the record has them.
+    /// Returns true if all of these slots that the record has are erased here.
     pub fn is_erased(&self, slots: SlotMask) -> bool {
         slots.and(SlotMask::all(self.kind())).without(self.erased_slots()).is_empty()
     }

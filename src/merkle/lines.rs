@@ -24,7 +24,7 @@ pub(super) fn hash(text: &str) -> Option<TreeHash> {
     STANDARD.decode(text).ok()?.as_slice().try_into().ok()
 }
 
-/// What [`hash`] reads.
+/// Returns the line from which [`hash`] reads this hash.
 pub(super) fn hash_line(hash: &TreeHash) -> String {
     STANDARD.encode(hash.as_bytes())
 }
@@ -41,7 +41,7 @@ pub(super) fn hashes(rest: &mut &str, max: usize) -> Result<Vec<TreeHash>, Hashe
     }
 }
 
-/// Why lines are no hashes followed by an empty line.
+/// The reason why lines are not hashes followed by an empty line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashesError {
     #[error("no empty line ends the proof")]

@@ -39,7 +39,7 @@ impl LeafHashes for Vec<TreeHash> {
     }
 }
 
-/// Why a node of the tree could not be had.
+/// The reason why a node of the tree cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TileError<E: std::error::Error + 'static> {
     #[error("the tree has {size} leaves, asked for {wanted}")]

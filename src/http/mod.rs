@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a connection may last: a request is answered in less, and clients come again.
+/// The longest duration of a connection: a request is answered in less, and clients come again.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the head of a request may take.
+/// The longest time that the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a connection buffers for the head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

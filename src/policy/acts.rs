@@ -6,7 +6,7 @@
 use super::{ClientRole, PolicyChange};
 use crate::pb::{self, act::Act};
 
-/// What can only be done by two.
+/// The acts that require two persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActKind {
     Erase,
@@ -16,7 +16,7 @@ pub enum ActKind {
     AddRevealing,
     /// Exchange with a suspended partner again.
     ResumePartner,
-    /// What is agreed with a partner changes so that it may see more.
+    /// Change what is agreed with a partner so that it may see more.
     ChangeFacts,
     /// The same where it may reveal a sensitive class of fields to the partner.
     RevealFacts,
@@ -30,14 +30,14 @@ pub enum ActKind {
     GrantConsent,
 }
 
-/// Who may ask, and whose approvals are needed: one from each set, all of different persons.
+/// The roles that may ask, and the required approvals: one from each set, all of different persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActRule {
     pub proposers: &'static [ClientRole],
     pub approvers: &'static [&'static [ClientRole]],
 }
 
-/// Why somebody may not propose or decide.
+/// The reason why a person may not propose or decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ActRefusal {
     #[error("this role may not ask for this act")]
@@ -119,7 +119,7 @@ impl ActKind {
         if self.rule().proposers.contains(&role) { Ok(()) } else { Err(ActRefusal::Proposer) }
     }
 
-    /// Whether a person may approve after these others did.
+    /// Checks that a person may approve after these others did.
     pub fn may_approve(
         self,
         author: &str,
@@ -135,7 +135,7 @@ impl ActKind {
         }
     }
 
-    /// Whether a person may say no: whoever may approve or might have asked.
+    /// Checks that a person may refuse: every role that may approve or might have asked.
     pub fn may_refuse(
         self,
         author: &str,

@@ -12,7 +12,7 @@ use crate::record::marking::{Marking, Tlp};
 use std::fmt;
 use std::str::FromStr;
 
-/// What makes a disclosure unusual.
+/// The rule that makes a disclosure unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Unusual {
@@ -117,7 +117,7 @@ impl FromStr for Reasons {
     }
 }
 
-/// When personal data is unusual.
+/// The condition under which personal data is unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PersonalDataRule {
@@ -139,7 +139,7 @@ pub enum LearningRule {
     All,
 }
 
-/// What counts as unusual.
+/// The limits beyond which a disclosure is unusual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrakeLimits {
     /// Days after the first disclosure to a partner during which its normal is being learnt; what is

@@ -1,4 +1,4 @@
-//! What a sharing policy may not do although Cedar would take it.
+//! The rules for a sharing policy beyond Cedar's validation.
 //!
 //! Each rule here closes a way in which a policy that validates would not mean what its author
 //! thinks: a forbid that errs is skipped by Cedar, a misspelt partner never matches, a permit

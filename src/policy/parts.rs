@@ -24,9 +24,9 @@ use super::syntax::{conjuncts, visit};
 pub(super) struct Part {
     text: String,
     question: Expression,
-    /// Whether it reads the action, so that the answer to one action is none to another.
+    /// True if it reads the action: then the answer for one action does not hold for another.
     by_action: bool,
-    /// Whether it reads neither record nor hour.
+    /// True if it reads neither record nor hour.
     constant: bool,
 }
 
@@ -252,7 +252,7 @@ impl<'a> Asking<'a> {
         self.store
     }
 
-    /// What Cedar would say to the request with these policies; `None` if any of them errs.
+    /// Returns Cedar's verdict on the request with these policies; `None` if any of them errs.
     pub(super) fn ask(&mut self, rules: &[Rule], request: &Request) -> Option<Verdict> {
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
         for rule in rules {

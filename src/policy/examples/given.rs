@@ -18,7 +18,7 @@ use crate::record::marking::{Pap, Tlp};
 pub const DEFAULT_OWN: &str = "own.example";
 /// The partner's name, where an example gives none.
 pub const DEFAULT_PARTNER: &str = "partner.example";
-/// Who signed a record that is forwarded, where an example does not say.
+/// The originator of a record that is forwarded, where an example does not give one.
 pub const DEFAULT_ORIGINATOR: &str = "originator.example";
 /// The hour, where an example gives none: examples do not change with the calendar.
 pub const DEFAULT_HOUR: &str = "2026-01-01T00:00:00Z";
@@ -59,7 +59,7 @@ pub(super) const RECORD_KEYS: [&str; 19] = [
     "no_attribution",
 ];
 pub(super) const GIVEN_KEYS: [&str; 5] = ["partner", "record", "hour", "consents", "roster"];
-/// Which named one a table starts from.
+/// The key that names the preset from which a table starts.
 const LIKE: &str = "like";
 
 /// Facts as far as they are given.

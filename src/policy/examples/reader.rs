@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What to write instead of a word that is not known.
+/// Returns a hint for an unknown word: the nearest known one, or all of them.
 pub(super) fn offer(word: &str, known: &[&str]) -> String {
     let names: BTreeSet<String> = known.iter().map(|name| (*name).to_owned()).collect();
     match nearest(word, &names) {

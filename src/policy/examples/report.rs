@@ -29,7 +29,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What keeps the bundle from being put in force: findings, and examples that fail.
+    /// Returns the reasons against putting the bundle in force: findings, and examples that fail.
     pub fn into_findings(self) -> Vec<Finding> {
         let failed = self.failures.into_iter().map(|failure| {
             let Failure { name, file, line, differences, .. } = failure;

@@ -12,11 +12,11 @@ use crate::policy::cedar::{AUTHORIZER, Action};
 /// Values of one list that are shown; a solver makes no long ones.
 const LISTED_MAX: usize = 8;
 
-/// What a solver made up: such a record and such a partner there could be.
+/// The solver's counterexample: a possible record and a possible partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counterexample {
     pub action: &'static str,
-    /// What the record says of itself, for example `indicator`, `TLP:GREEN`, `confidence 69`.
+    /// The values of the record, for example `indicator`, `TLP:GREEN`, `confidence 69`.
     pub record: Vec<String>,
     pub partner: Vec<String>,
     /// The hour of the decision.

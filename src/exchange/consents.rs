@@ -1,4 +1,5 @@
-//! What this agency and its partners asked and told each other about consent, and what is in force.
+//! The requests and statements on consent between this agency and its partners, and the consents in
+//! force.
 //!
 //! A fold over what was said, in order, that node and auditor make alike. Numbers only rise, so that
 //! nothing that was taken back or has ended comes into force again. Whether a statement is signed by
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 /// Requests of one partner that wait for an answer; people answer them.
 pub const REQUESTS_OPEN_MAX: usize = 64;
 
-/// Why what was said is not taken.
+/// The reason for refusing a request or statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentFault {
     #[error("it has number {found}, and {last} was said before")]
@@ -100,7 +101,7 @@ fn above(last: u64, found: u64) -> Result<(), ConsentFault> {
 }
 
 impl Dealings {
-    /// What partners, and this agency about its own records, let it do.
+    /// Returns the consents in force: those of partners, and this agency's about its own records.
     pub const fn in_force(&self) -> &Consents {
         &self.in_force
     }
@@ -131,14 +132,14 @@ impl Dealings {
         self.with(partner).into_iter().flat_map(|with| with.asking.values())
     }
 
-    /// What we granted and did not take back, with the holder.
+    /// Returns the consents that this agency granted and did not revoke, with their holders.
     pub fn given(&self) -> impl Iterator<Item = (&AgencyName, &GivenConsent)> {
         self.with
             .iter()
             .flat_map(|(agency, with)| with.given.values().map(move |given| (agency, given)))
     }
 
-    /// Whether a request of ours may go to a partner.
+    /// Checks that a request of this agency may go to a partner.
     pub fn check_ask(
         &self,
         partner: &AgencyName,
@@ -149,7 +150,7 @@ impl Dealings {
         room(with.map_or(0, |with| with.asking.len()))
     }
 
-    /// Whether a partner's request is taken.
+    /// Checks that a partner's request is taken.
     pub fn check_asked(
         &self,
         partner: &AgencyName,
@@ -160,7 +161,7 @@ impl Dealings {
         room(with.map_or(0, |with| with.asking_us.len()))
     }
 
-    /// Whether we may say this to a holder.
+    /// Checks that this agency may make this statement to a holder.
     pub fn check_say(
         &self,
         Parties { originator, holder }: Parties<'_>,
@@ -193,8 +194,8 @@ impl Dealings {
         Ok(())
     }
 
-    /// Whether what a partner says is taken. That it takes back what is not in force is no fault:
-    /// it may have ended here. What it takes back is what it gave under that number.
+    /// Checks that a partner's statement is taken. That it takes back what is not in force is no
+    /// fault: it may have ended here. What it takes back is what it gave under that number.
     pub fn check_heard(
         &self,
         originator: &AgencyName,

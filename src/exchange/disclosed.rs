@@ -1,4 +1,4 @@
-//! What was disclosed of a record to one partner, and what the feed owes it now.
+//! The disclosures of a record to one partner, and the entries that its feed still requires.
 //!
 //! A function of what the feed says so far and of what may be shown now, so that a live record, a
 //! rescan after another policy and an auditor's question come to the same. It decides nothing about
@@ -8,7 +8,7 @@ use super::entry::{FeedAction, WHOLE_RECORD};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 
-/// What the entries of a feed about one record add up to.
+/// The sum of a feed's entries about one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Disclosed {
     /// The slots that the partner may use.
@@ -27,7 +27,7 @@ pub struct Disclosed {
     pub is_earlier: bool,
 }
 
-/// What may be shown of a record now.
+/// The part of a record that may be shown now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
     /// These slots, which are here. Those that are erased here are nobody's to take back.
@@ -58,8 +58,9 @@ impl Owed {
 }
 
 impl Disclosed {
-    /// What was given in feeds that the present one succeeds. Whatever was taken back there may have
-    /// been shown again by entries that are lost, so all of it may be in use.
+    /// Returns the state of a record that was given in feeds that the present one succeeds. A slot
+    /// that was taken back there may have been shown again by entries that are lost. So all of them
+    /// may be in use.
     pub const fn earlier(given: SlotMask) -> Self {
         Self {
             slots: given,
@@ -128,14 +129,14 @@ impl Disclosed {
         Self { is_lapsed: self.is_lapsed || self.is_refused, ..self }
     }
 
-    /// Whether the partner may use any of it.
+    /// Returns true if the partner may use any of it.
     pub const fn is_live(&self) -> bool {
         !self.is_retracted
     }
 }
 
-/// What the feed owes about a record of this kind. Nothing is owed twice, so that whoever asks
-/// again after a restart asks in vain.
+/// Returns the entries that the feed still requires for a record of this kind. Nothing is due
+/// twice: a second question after a restart gets an empty answer.
 pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
     let is_withdrawal = kind == Kind::Withdrawal;
     let anew = if is_withdrawal { FeedAction::Withdraw } else { FeedAction::Disclose };

@@ -90,7 +90,8 @@ impl ExceptionStatement {
     }
 }
 
-/// What is signed, without the tag: the origin of the feed, the range, and every exception.
+/// Returns the signed message without the tag: the origin of the feed, the range, and every
+/// exception.
 fn message(feed: &Origin, start: LeafIndex, end: TreeSize, exceptions: &[Exception]) -> Vec<u8> {
     let text = |out: &mut Vec<u8>, text: &str| {
         out.extend_from_slice(&(text.len() as u32).to_be_bytes());

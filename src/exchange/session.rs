@@ -25,7 +25,7 @@ use crate::pb::exchange_frame::Body;
 /// The longest name of an agency; of what a peer calls itself beyond that nothing is kept.
 const AGENCY_CHARS_SHOWN: usize = 100;
 
-/// What this node durably holds of the two feeds when a stream begins.
+/// The durable state of the two feeds at this node when a stream begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Entries of our feed for the partner that have a published head.
@@ -39,7 +39,7 @@ pub struct Standing {
     pub witness: WitnessStanding,
 }
 
-/// What happened.
+/// An event for the session.
 #[derive(Debug)]
 pub enum Input {
     /// The peer sent this.
@@ -73,7 +73,7 @@ pub enum Input {
     Drain,
 }
 
-/// What is to be done.
+/// An instruction to the driver of the session.
 #[derive(Debug)]
 pub enum Output {
     /// Send this to the peer.
@@ -126,7 +126,7 @@ impl Output {
     }
 }
 
-/// What an operator should know.
+/// An event that an operator should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Alert {
     /// The partner runs on an old copy of its store; its entries are sent again.
@@ -142,7 +142,7 @@ pub enum Alert {
     CheckpointRefused(&'static str),
 }
 
-/// How a session ended.
+/// The way in which a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closing {
     /// In good order: everything sent was receipted, in both directions.
@@ -204,7 +204,7 @@ impl Session {
         out
     }
 
-    /// How far the partner's receipts are behind; `None` once closed.
+    /// Returns the lag of the partner's receipts; `None` once closed.
     pub fn lag(&self) -> Option<Lag> {
         let flow = match &self.state {
             State::AwaitHello(AwaitHello { flow })

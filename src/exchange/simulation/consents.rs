@@ -14,7 +14,7 @@ use crate::record::consent::{ConsentVerdict, Parties, Purpose, Roster, Saying, S
 use crate::record::header::Header;
 use crate::record::signed::Verified;
 
-/// What policy sees of a record that a node has.
+/// Returns the facts that policy sees of a record that a node has.
 pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
     let (mut facts, hour) = (record_facts(record.header()), start_of_day().hour());
     if state.injected == Some(Injected::OwnRosterDecides) {

@@ -1,5 +1,5 @@
-//! What goes wrong: cuts, crashes, a hostile network, policies that change in between, and a node
-//! that is put back to an old copy of its state. Nothing here knows what is right.
+//! The faults of the simulation: cuts, crashes, a hostile network, policies that change in between,
+//! and a node restored from an old copy. Nothing here knows what is right.
 //!
 //! The gate that a node has before its journal besides is not here: what the checks show holds
 //! without it, by the sessions alone.

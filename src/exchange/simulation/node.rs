@@ -79,7 +79,7 @@ pub(super) struct State {
     pub(super) restricted: BTreeMap<RecordId, SlotMask>,
     pub(super) waiting: BTreeMap<RecordId, Vec<Waiting>>,
     pub(super) deferred: Vec<Decided>,
-    /// What was said about consent.
+    /// The requests and statements on consent.
     pub(super) dealings: Dealings,
     /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
     /// by the originator and the number under which it said so.
@@ -98,10 +98,10 @@ pub(super) struct State {
 pub(super) struct Node {
     pub(super) agency: Agency,
     pub(super) state: State,
-    /// How often it was restored. Two histories never write the same leaf.
+    /// The number of times that it was restored. Two histories never write the same leaf.
     pub(super) life: u64,
     pub(super) roots: VerifiedRoots,
-    /// How far the feed to each partner is; lost in a crash.
+    /// The progress of the feed to each partner; lost in a crash.
     pub(super) progress: BTreeMap<usize, Progress>,
     /// The number of times that slots came which had been marked as erased: by an originator, or by a forwarder.
     pub(super) marks_opened: usize,

@@ -12,11 +12,11 @@ use crate::policy::ClientRole;
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Subject};
 use std::collections::BTreeMap;
 
-/// What feeds have to say, by partner.
+/// The requests and statements that each partner's feed must contain.
 pub(super) type Untold = BTreeMap<AgencyName, Sayings>;
 
-/// What was said or asked, in its order, and how much of it the present feed told. A feed that succeeds
-/// another tells all of it again.
+/// The requests and statements in their order, and the number of them that the present feed contains. A
+/// feed that succeeds another contains all of them again.
 #[derive(Debug, Default)]
 pub(super) struct Sayings {
     all: Vec<Said>,

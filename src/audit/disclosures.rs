@@ -13,7 +13,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Which entries of the ledger are wanted; what is not said is no limit.
+/// The filter for entries of the ledger; an absent value is not a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerFilter {
     pub partner: Option<AgencyName>,
@@ -25,7 +25,7 @@ pub struct LedgerFilter {
     pub to: Option<Timestamp>,
 }
 
-/// What became of a record for a partner.
+/// The action on a record for a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LedgerAction {
     /// An entry of the feed says so.

@@ -29,7 +29,7 @@ impl RowNumber {
     }
 }
 
-/// What later entries need to know of a record.
+/// The state of a record that later entries depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) id: RecordId,
@@ -37,7 +37,7 @@ pub(super) struct Row {
     pub(super) slots_hash: [u8; 16],
     /// The slots that are open here.
     pub(super) open: SlotMask,
-    /// What policy may see of it.
+    /// The facts of the record that policy may see.
     pub(super) facts: FactsNumber,
     pub(super) series: SeriesKey,
     pub(super) revision: u32,
@@ -285,7 +285,7 @@ impl Holdings {
         &self.blocks[number as usize / BLOCK_ROWS][number as usize % BLOCK_ROWS]
     }
 
-    /// Where the id is in the table, or the vacant place where it would go.
+    /// Returns the position of the id in the table, or the vacant position for it.
     fn probe(&self, id: &RecordId) -> usize {
         let mask = self.table.len() - 1;
         let mut at = hash(id) & mask;

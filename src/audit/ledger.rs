@@ -38,10 +38,10 @@ use std::sync::Arc;
 /// Commits before the first card; a node writes its card with its first entry.
 const EARLY_COMMITS_MAX: usize = 16;
 
-/// Who the auditor knows the agency to be.
+/// The source of the agency's identity for the auditor.
 #[derive(Debug, Clone, Default)]
 pub enum Anchor {
-    /// Whoever the directory says; a forger's directory would say so too.
+    /// The agency that the directory names; a forger's directory would name it too.
     #[default]
     Directory,
     /// The number that was compared over a second channel.
@@ -104,7 +104,7 @@ impl KnownCheckpoint {
     }
 }
 
-/// What the auditor brings along, and what lies beside the segments.
+/// The auditor's own inputs, and the files beside the segments.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
     pub anchor: Anchor,

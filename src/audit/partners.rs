@@ -21,14 +21,14 @@ use crate::policy::{
 use crate::record::slots::SlotMask;
 use std::collections::{BTreeMap, HashMap};
 
-/// What the journal says about one partner.
+/// The state of one partner by the journal.
 #[derive(Debug)]
 pub(super) struct Partner {
     pub(super) number: u16,
     pub(super) card: Card,
-    /// What policy may see of it.
+    /// The facts of the partner that policy may see.
     facts: PartnerFacts,
-    /// What was agreed, as the journal has it.
+    /// The agreement with the partner, as the journal has it.
     said: pb::PartnerFacts,
     is_active: bool,
     is_revoked: bool,
@@ -116,7 +116,7 @@ impl Partners {
         self.partners.get(agency)
     }
 
-    /// Whether anything of a record was ever disclosed to a partner.
+    /// Returns true if anything of a record was ever disclosed to a partner.
     pub(super) fn was_given(&self, agency: &AgencyName, row: RowNumber) -> bool {
         self.partners.get(agency).is_some_and(|partner| partner.feed.was_given(row))
     }
@@ -473,7 +473,7 @@ impl Partners {
         times.take(&format!("{}/receipt", receipt.partner), time, entry)
     }
 
-    /// Whatever came of a feed must be receipted in the same batch.
+    /// Checks that every entry of a partner's feed was receipted in its own batch.
     pub(super) fn check_settled(&self) -> Result<(), Fault> {
         let waiting = self.partners.iter().find(|(_, partner)| partner.arriving.waits());
         let Some((agency, _)) = waiting else { return Ok(()) };

@@ -306,7 +306,7 @@ fn generation_of(proof: &TlogProof) -> Generation {
     Generation::named_in(proof.note().text().as_str().lines().next().unwrap_or_default())
 }
 
-/// Who may have signed the notes of one log.
+/// The keys that may have signed the notes of one log.
 struct Keys {
     origin: String,
     /// The newest first.

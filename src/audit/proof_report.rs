@@ -1,4 +1,5 @@
-//! What the check of a proof file found: what holds and by whose key, and what nobody checked.
+//! The result of checking a proof file: the verified facts with their keys, and the facts that
+//! nobody checked.
 
 use super::card::Number;
 use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, Timestamp, TreeSize};
@@ -8,7 +9,7 @@ use crate::record::marking::Handling;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// How a field is shown.
+/// The form in which a field is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldState {
     Open,
@@ -71,7 +72,7 @@ impl Checked {
         }
     }
 
-    /// Whose key says so.
+    /// Returns the name of the key that signed it.
     pub fn by(&self) -> String {
         match self {
             Self::Record { originator, key, .. } => format!("record key {key} of {originator}"),
@@ -200,7 +201,7 @@ pub struct ProofReport {
     pub record: RecordId,
     pub kind: &'static str,
     pub originator: AgencyName,
-    /// What whoever reads it has to keep to.
+    /// The handling rules for whoever reads the record.
     pub handling: Vec<(Handling, String)>,
     /// Its content is not shown because it is not for evidence.
     pub is_kept_out: bool,

@@ -321,7 +321,7 @@ fn a_changed_byte_is_refused_wherever_it_stands() {
     }
 }
 
-/// Whoever changes a file can compute its sum anew: then the signatures are what is left.
+/// A file can be changed and its sum computed anew: then only the signatures show the change.
 #[test]
 fn a_change_with_a_new_sum_never_makes_another_statement_under_the_same_keys() {
     use sha2::{Digest as _, Sha256};

@@ -33,7 +33,7 @@ pub(super) struct Arriving {
     brought_at: u64,
 }
 
-/// What an entry of the journal says of the entry of a feed that it came from.
+/// The reference in a journal entry to the feed entry that it came from.
 pub(super) struct Claim<'a> {
     pub(super) partner: &'a str,
     pub(super) index: u64,

@@ -1,4 +1,4 @@
-//! What an audit found, for people and for programs.
+//! The report of an audit, for people and for programs.
 
 use super::card::Number;
 use super::disclosures::{Disclosure, UnknownName};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How an audit came out.
+/// The verdict of an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Sound,
@@ -250,7 +250,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// How much was verified.
+/// The amounts that were verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records by originator.
@@ -307,14 +307,14 @@ pub struct FeedCount {
     pub received: u64,
 }
 
-/// How far one witness cosigned this journal.
+/// The part of this journal that one witness cosigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessCount {
     /// Name of its key.
     pub name: String,
     /// The newest checkpoint that it cosigned.
     pub size: u64,
-    /// When that came in.
+    /// The time at which that came in.
     pub at: Timestamp,
     /// The reason why it does not count for a quorum, if it does not.
     pub not_counted: Option<NotCounted>,
@@ -341,7 +341,7 @@ impl fmt::Display for NotCounted {
     }
 }
 
-/// How far the wanted number of witnesses cosigned this journal.
+/// The part of this journal that the required number of witnesses cosigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quorum {
     pub wanted: usize,
@@ -357,7 +357,7 @@ impl Quorum {
     }
 }
 
-/// What an audit found. With a failure, the counts reach as far as the audit came.
+/// The report of an audit. After a failure, it counts only the entries before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub agency: Option<AgencyName>,
@@ -373,7 +373,7 @@ pub struct Report {
     pub records: u64,
     pub feeds: Vec<FeedCount>,
     pub witnesses: Vec<WitnessCount>,
-    /// What the auditor asked for.
+    /// The quorum that the auditor asked for.
     pub quorum: Option<Quorum>,
     pub counts: Counts,
     pub remarks: Vec<Remark>,

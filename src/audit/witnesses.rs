@@ -55,7 +55,7 @@ pub(super) struct Witnesses {
     substance: u64,
     received: BTreeMap<String, Received>,
     added: Vec<NoteVerifier>,
-    /// What this agency cosigned last, by origin.
+    /// The last head that this agency cosigned, by origin.
     given: BTreeMap<String, TreeHead>,
     contradicted: Vec<String>,
 }
@@ -104,7 +104,7 @@ impl Witnesses {
         Ok(())
     }
 
-    /// What this agency cosigned last of another log.
+    /// Returns the head that this agency cosigned last of another log.
     pub(super) fn known(&self, origin: &str) -> TreeHead {
         self.given.get(origin).copied().unwrap_or(TreeHead::EMPTY)
     }
@@ -233,8 +233,9 @@ impl Witnesses {
         counts
     }
 
-    /// How far so many witnesses with keys of their own reach together, and how far they must. `end` is
-    /// the time of the last entry, `own` are all cards of the agency.
+    /// Returns the size that the required number of witnesses with keys of their own cover together,
+    /// and the size that they must cover. `end` is the time of the last entry, `own` are all cards of
+    /// the agency.
     pub(super) fn quorum(&self, wanted: usize, end: Timestamp, own: &[Card]) -> Quorum {
         let standing = self.standing(own).into_iter();
         let sizes: Vec<u64> = standing

@@ -48,7 +48,7 @@ struct Feed {
     rows: Rows,
 }
 
-/// Why judging stops.
+/// The reason why judging stops.
 enum Stop {
     /// The first broken thing.
     Broken(Broken),

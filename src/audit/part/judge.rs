@@ -40,7 +40,7 @@ const MANIFEST_BYTES_MAX: u64 = PART_FILES_MAX as u64 * 256;
 /// Longest content of one entry: the payload of a frame.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
-/// Why checking stops.
+/// The reason why checking stops.
 enum Stop {
     Broken(Box<Failure>),
     Io(io::Error),
@@ -174,7 +174,7 @@ impl<'a, F: Folder> Files<'a, F> {
     }
 }
 
-/// What is known of a record so far.
+/// The known state of a record so far.
 struct Row {
     kind: Kind,
     originator: AgencyName,
@@ -192,7 +192,7 @@ struct Row {
 }
 
 impl Row {
-    /// Whether content shows nothing of a record that is not for evidence.
+    /// Returns true if content shows nothing of a record that is not for evidence.
     fn keeps_out(&self, content: &Content) -> bool {
         self.is_restricted && content.open.is_empty()
     }
@@ -202,9 +202,9 @@ impl Row {
 struct Part<'a, F> {
     files: &'a Files<'a, F>,
     note: Bytes,
-    /// What the checkpoint says; its signature is checked when all cards were seen.
+    /// The head in the checkpoint; its signature is checked when all cards were seen.
     head: TreeHead,
-    /// When each entry that is here was made, by its index.
+    /// The time of each entry that is here, by its index.
     dates: BTreeMap<u64, Timestamp>,
     genesis: Option<AgencyName>,
     own: Vec<Card>,
@@ -484,7 +484,7 @@ impl<'a, F: Folder> Part<'a, F> {
         self.changed(&received.record_id, content, |open| open.or(gained))
     }
 
-    /// What a record has now are those slots that the originator committed to.
+    /// Checks that a record's slots after the change are those that the originator committed to.
     fn changed(
         &mut self,
         id: &[u8],

@@ -1,4 +1,4 @@
-//! What the check of a part found. It says in its first and last line that it is a part.
+//! The result of checking a part. Its first and last line name it as a part.
 
 use super::manifest::{Selection, Share};
 use crate::audit::card::Number;

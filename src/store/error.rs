@@ -1,4 +1,4 @@
-//! What can go wrong with the disk, and how bad it is.
+//! The faults of disk and index, and their severity.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub enum StoreError {
     IndexFailed(IndexFault),
 }
 
-/// Why the index stopped.
+/// The reason why the index stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexFault {
     pub reason: String,
@@ -72,8 +72,9 @@ impl From<&StoreError> for IndexFault {
 }
 
 impl StoreError {
-    /// Whether what is on disk is now uncertain or known to be damaged, so that the process must
-    /// stop and let start-up repair or an operator look. The others are the caller's mistakes.
+    /// Returns true if the data on disk is now uncertain or known to be damaged. Then the process
+    /// must stop and let start-up repair or an operator look. The other errors are the caller's
+    /// mistakes.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Io { .. }

@@ -1,4 +1,4 @@
-//! What is staged for the engine and not yet applied: a short queue of runs of changes.
+//! The changes that are staged for the engine and not yet applied: a short queue of runs.
 //!
 //! What a run says never changes once it is made, so readers share it.
 
@@ -149,7 +149,7 @@ impl Run {
         self.sorted().get(index).map(|ranked| &ranked.change)
     }
 
-    /// Which places lie in the range.
+    /// Returns the positions that lie in the range.
     pub(super) fn within(&self, table: Table, range: &KeyRange) -> Range<usize> {
         let first_from = |bound: &[u8]| {
             let rank = rank(table, bound);
@@ -181,7 +181,7 @@ impl Overlay {
         self.runs.len() >= OVERLAY_RUNS_MAX || self.bytes >= OVERLAY_BYTES_MAX
     }
 
-    /// Whether enough waits to be worth a chunk of its own.
+    /// Returns true if enough changes wait to be worth a chunk of their own.
     pub(super) fn is_half_full(&self) -> bool {
         self.runs.len() >= OVERLAY_RUNS_MAX / 2 || self.bytes >= OVERLAY_BYTES_MAX / 2
     }

@@ -7,7 +7,8 @@ use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// What to do about an error of the operating system. Each text is an order without a full stop.
+/// The remedy for an error of the operating system. Each text is an instruction without a full
+/// stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remedy {
     /// For whoever runs a command on files of their own.

@@ -30,7 +30,7 @@ use super::{
 use crate::ident::AgencyName;
 use crate::partner::{Address, Host, VerifiedCard};
 
-/// Why no connection came about.
+/// The reason why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("{agency} has no address; it has to dial in")]

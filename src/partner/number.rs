@@ -49,7 +49,7 @@ impl fmt::Display for GroupPair {
     }
 }
 
-/// Why a typed number is not the number of a card.
+/// The reason why a typed number is not the number of a card.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     #[error("the number has {NUMBER_DIGITS} digits, found {0}")]

@@ -70,7 +70,8 @@ impl View {
     }
 }
 
-/// What was accepted was in its one encoding, so that is not looked at again.
+/// Decodes the header of an accepted record. The encoding was checked at acceptance, so it is not
+/// checked again.
 pub(super) fn header_of(
     index: u64,
     accepted: &pb::RecordAccepted,

@@ -23,7 +23,7 @@ const QUEUE_MAX: usize = 256;
 /// A group closes when it has this many bytes: about 10,000 records, 20 ms of work.
 pub(super) const GROUP_BYTES: usize = 8 << 20;
 
-/// What the journal was when a job became durable.
+/// The state of the journal when a job became durable.
 #[derive(Debug, Clone)]
 pub struct Committed {
     pub size: u64,
@@ -51,7 +51,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether anything may be signed.
+    /// Returns the gate, which decides whether anything may be signed.
     pub const fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -135,7 +135,7 @@ impl Writer {
     }
 }
 
-/// What [`super::open`] found, ready to go on.
+/// The recovered parts of the journal, from [`super::open`].
 pub(super) struct Recovered {
     pub(super) segments: Segments,
     pub(super) state: State,

@@ -18,7 +18,7 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
 use bytes::Bytes;
 
-/// What an entry changes in the index, if it is about a duty that waits or that waited at a partner;
+/// Writes the index changes of an entry, if it is about a duty that waits or waited at a partner.
 /// `state` has it taken in.
 pub(super) fn put_entry(
     state: &State,

@@ -17,7 +17,7 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 const FILTER_HASH_BYTES: usize = 8;
 const TOKEN_BYTES: usize = FILTER_HASH_BYTES + 8;
 
-/// What is wrong with the paging of a query.
+/// The fault in the paging of a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     #[error("page_size {0} is above {PAGE_SIZE_MAX}")]
@@ -28,7 +28,7 @@ pub enum PageError {
     OtherQuery,
 }
 
-/// Which part of all matches.
+/// The requested part of all matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     /// 1 to [`PAGE_SIZE_MAX`].

@@ -1,4 +1,4 @@
-//! How takedowns stand: totals over the newest revision of every result.
+//! The state of takedowns: totals over the newest revision of every result.
 
 use super::candidates::{Candidates, Merge};
 use crate::ident::Timestamp;

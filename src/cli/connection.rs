@@ -25,7 +25,7 @@ pub async fn open(options: &GlobalOptions, natural: &[Role]) -> Result<Channel, 
     connect(&path, options).await
 }
 
-/// Where the profile is.
+/// Returns the path of the client profile.
 fn profile_path(options: &GlobalOptions, natural: &[Role]) -> Result<PathBuf, CliError> {
     if let Some(path) = &options.client {
         return Ok(path.clone());

@@ -47,7 +47,7 @@ pub enum ConsentCommand {
     Revoke(AnswerArgs),
 }
 
-/// Which records.
+/// The records that a consent is for.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct ScopeArgs {
@@ -61,7 +61,7 @@ pub(super) struct ScopeArgs {
     all: bool,
 }
 
-/// What for.
+/// The purpose of a consent.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct PurposeArgs {
@@ -286,7 +286,7 @@ fn scope_text(view: &pb::ConsentView) -> String {
     view.subject.as_ref().map(scope_of).unwrap_or_default()
 }
 
-/// What a consent lets its holder do, in words.
+/// Returns the purpose of a consent in words.
 pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
     match subject.purpose() {
         pb::ConsentPurpose::Forward => format!("pass on to {}", subject.partner),
@@ -305,7 +305,7 @@ pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
     }
 }
 
-/// Which records a consent is for, in words.
+/// Returns the records that a consent is for, in words.
 pub(super) fn scope_of(subject: &pb::ConsentSubject) -> String {
     match subject.scope() {
         pb::ConsentScope::Record => hex(&subject.record_id),

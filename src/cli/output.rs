@@ -14,7 +14,7 @@ use super::table::{Table, WIDTH};
 /// Names the shape of every JSON document that the tool writes.
 pub const SCHEMA: &str = "liaison.cli/v1";
 
-/// How results are written.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
@@ -25,7 +25,7 @@ pub enum Format {
     Ndjson,
 }
 
-/// When to use colour.
+/// The use of colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -34,7 +34,7 @@ pub enum Color {
     Never,
 }
 
-/// Where a command's words go.
+/// The output of a command.
 pub struct Output {
     format: Format,
     color: bool,

@@ -82,7 +82,7 @@ pub struct ShowArgs {
 pub struct WithdrawArgs {
     /// Id of the newest revision, or its first digits, six at the least.
     id: GivenId,
-    /// Why: error, outdated, unauthorised, order.
+    /// Reason: error, outdated, unauthorised, order.
     #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
     reason: pb::WithdrawalReason,
     /// For everybody who holds any revision, under TLP:AMBER, where policy shows them notes; at most

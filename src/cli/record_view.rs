@@ -115,7 +115,7 @@ impl RecordText {
             .collect()
     }
 
-    /// What a person has to keep to before passing it on or using it: H1, H2, and H3 in the
+    /// Returns the handling rules before passing it on or using it: H1, H2, and H3 in the
     /// originator's words.
     pub(super) fn handling(&self) -> Vec<String> {
         let Some(marking) = &self.header.marking else { return Vec::new() };

@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long streams and calls may take to end after a signal; then they are cut. What was
-/// acknowledged is durable in any case.
+/// The longest time for streams and calls to end after a signal; then they are cut. An acknowledged
+/// record is durable in any case.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Run a node until Ctrl-C or SIGTERM.

@@ -32,7 +32,7 @@ for https put a local proxy between.";
 pub struct AddArgs {
     /// Its verifier key (C2SP signed-note).
     vkey: String,
-    /// Where it answers, http://host[:port][/prefix].
+    /// Address of the witness, http://host[:port][/prefix].
     url: String,
 }
 

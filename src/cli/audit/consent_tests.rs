@@ -135,7 +135,7 @@ fn check(node: &Node) -> Option<Check> {
     verified(node).failure.map(|failure| failure.fault.check)
 }
 
-/// What an auditor finds when the record goes to the second partner after these entries.
+/// Returns the failed check when the record goes to the second partner after these entries.
 fn disclosing(events: Vec<Event>) -> Option<Check> {
     let node = node();
     node.commit(move |t| events.into_iter().try_for_each(|event| append(t, event)));

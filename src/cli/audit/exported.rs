@@ -93,7 +93,7 @@ impl Folder for Directory {
     }
 }
 
-/// What stands where a file should be and is none is as good as nothing.
+/// Returns true if the file is absent; another thing at its path counts as absent.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)

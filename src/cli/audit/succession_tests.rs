@@ -53,7 +53,7 @@ fn shown(size: u64) -> pb::LostSigned {
     pb::LostSigned { partner: partner.agency.to_string(), note }
 }
 
-/// What a succession of a node says, and the card that follows.
+/// The succession entry of a node, and the card that follows.
 struct Told {
     succeeded: pb::LogSucceeded,
     card: Option<VerifiedCard>,

@@ -1,4 +1,4 @@
-//! What the journal says about cosignatures, told by a node that lies.
+//! The audit's check of entries about cosignatures, in the journal of a node that lies.
 
 use super::fixtures::{Node, Party, at, forged_checkpoint, framed, frames};
 use super::tests::{audited, dishonest, verified};

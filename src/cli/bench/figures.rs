@@ -9,7 +9,7 @@ use crate::cli::table::Table;
 use crate::numerals::grouped;
 use serde_json::{Value, json};
 
-/// What a figure must come to.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Target {
     /// The figure itself.

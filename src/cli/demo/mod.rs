@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// How long the last receipt may take to come.
+/// The longest time until the last receipt comes.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(600);
 /// Drafts of one request.
 const DRAFTS: usize = 64;

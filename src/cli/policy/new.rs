@@ -19,7 +19,7 @@ const REVIEW_AFTER_MS: i64 = 365 * 24 * 3_600_000;
 pub struct NewArgs {
     /// Directory of the bundle; made when it is not there.
     directory: PathBuf,
-    /// What to start from.
+    /// Template to start from.
     #[arg(long, value_parser = templates())]
     template: String,
     /// Name of the partner that the policy is for.

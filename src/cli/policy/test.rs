@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(args: &TestArgs, context: &Context) -> Result<(), CliE
     verdict(&report, args.strict)
 }
 
-/// What the process says to its caller.
+/// Returns the result of the command.
 fn verdict(report: &Report, strict: bool) -> Result<(), CliError> {
     let (found, fix) = match (report.findings.len(), report.failures.len()) {
         (0, 0) if !strict || report.unexercised.is_empty() => return Ok(()),

@@ -25,10 +25,10 @@ use crate::pb::record_service_client::RecordServiceClient;
 /// drafts keep the node's group commit busy; more would only be memory.
 const UNSETTLED_MAX: usize = 8;
 
-/// How long an interrupted push waits for what is under way.
+/// The longest wait of an interrupted push for requests under way.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
-/// How a submission ended.
+/// The end of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Complete,
@@ -89,7 +89,7 @@ fn answers(
     }
 }
 
-/// Where a submission stands.
+/// The state of a submission.
 struct Flow {
     /// None once our side is closed.
     requests: Option<mpsc::Sender<pb::StreamRecordsRequest>>,

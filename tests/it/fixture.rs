@@ -29,7 +29,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_liaison");
 /// The operation that all records of these tests belong to.
 pub(crate) const OPERATION: &str = "op-test";
 
-/// How long anything may take that is waited for; far more than a slow machine needs.
+/// The longest wait for any condition; far more than a slow machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -203,13 +203,13 @@ impl RunningNode {
         client.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner()
     }
 
-    /// How the exchange with a partner stands.
+    /// Returns the state of the exchange with a partner.
     pub(crate) async fn partner(&self, agency: &str) -> pb::PartnerView {
         let status = self.status().await;
         status.partners.into_iter().find(|partner| partner.agency == agency).unwrap()
     }
 
-    /// What was refused for this reason since the start.
+    /// Returns the number of refusals for this reason since the start.
     pub(crate) async fn refused(&self, reason: &str) -> u64 {
         let counts = self.status().await.refused;
         counts.iter().find(|count| count.name == reason).map_or(0, |count| count.count)

@@ -311,7 +311,7 @@ impl Stream {
         send(&self.out, body);
     }
 
-    /// What comes next; nothing when the stream ended.
+    /// Returns the next frame; nothing when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<Result<Body, Status>> {
         let next = self.inbound.next().await?;
         Some(next.map(|response| response.frame.unwrap().body.unwrap()))

@@ -1,5 +1,5 @@
-//! What a running node says about its logs, judged by other implementations: signed_note verifies its
-//! checkpoints, ct-merkle and tlog_tiles its inclusion proofs, consistency proofs and tlog-proofs.
+//! The logs of a running node, judged by other implementations. signed_note verifies its checkpoints,
+//! ct-merkle and tlog_tiles its inclusion proofs, consistency proofs and tlog-proofs.
 
 use std::path::Path;
 

@@ -270,7 +270,7 @@ fn group(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> u
     at
 }
 
-/// Whether the tokens hold this run of words and symbols.
+/// Returns true if the tokens contain this run of words and symbols.
 pub(crate) fn holds(tokens: &[Token], wanted: &[&str]) -> bool {
     (0..tokens.len()).any(|at| starts_with(&tokens[at..], wanted))
 }

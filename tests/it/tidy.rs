@@ -17,7 +17,7 @@ const ORDER: [&str; 19] = [
 /// Modules without clock, socket, disk, runtime or randomness: the first eleven.
 const PURE: usize = 11;
 
-/// What a pure module must not name. Addresses as values are in `core::net`.
+/// The names that a pure module must not use. Addresses as values are in `core::net`.
 const IMPURE: [&str; 12] = [
     "tokio",
     "tonic",
@@ -140,7 +140,7 @@ fn purity_findings(file: &SourceFile) -> Vec<String> {
         .collect()
 }
 
-/// What tests must not do; `text` is a whole file of tests or the test part of one.
+/// Finds sleeps and ignored tests; `text` is a whole file of tests or the test part of one.
 fn test_findings(name: &Path, tests: &[Token]) -> Vec<String> {
     let sleeps = source::paths(tests)
         .into_iter()

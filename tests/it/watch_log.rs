@@ -23,7 +23,7 @@ use crate::fixture::{CORE_ONLY, DEADLINE, PROGRAM, RunningNode, copy, indicator,
 
 const AGENCY: &str = "police.example";
 
-/// What a file server does.
+/// The behaviour of a file server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Serving {
     Folder(PathBuf),
@@ -35,7 +35,7 @@ enum Serving {
 struct Server {
     address: SocketAddr,
     serving: Arc<Mutex<Serving>>,
-    /// What was asked for.
+    /// The paths that were asked for.
     asked: Arc<Mutex<Vec<String>>>,
 }
 

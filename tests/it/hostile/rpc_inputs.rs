@@ -19,10 +19,10 @@ const LONG: usize = 70_000;
 const MANY: usize = 4_000;
 /// Messages within messages.
 const DEPTH: usize = 4;
-/// How long an answer is waited for; some streams never end.
+/// The longest wait for an answer; some streams never end.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What a field is filled with.
+/// The content that a field is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Oddity {
     Nothing,

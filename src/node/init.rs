@@ -22,7 +22,7 @@ pub(super) const DAY_MS: i64 = 24 * 3_600_000;
 const DIR_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
-/// Where the own card lies, for people to send.
+/// The file of the own card, for people to send.
 pub const CARD_FILE: &str = "card.txt";
 
 /// The place of a new directory while it is made. The remains of an interrupted one are removed.

@@ -4,7 +4,7 @@ use super::quota::DayLimits;
 use crate::tls::{AcceptLimits, PlaceLimits};
 use serde::{Deserialize, Serialize};
 
-/// How much of the node one partner or one client may take. A limit of 0 counts as 1.
+/// The share of the node that one partner or one client may take. A limit of 0 counts as 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

@@ -33,13 +33,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Code;
 
-/// How often it is looked whether the partner is to be asked for a cosignature.
+/// The interval at which the driver checks whether to ask the partner for a cosignature.
 const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
-/// What a served stream sends.
+/// The stream of answers on a served connection.
 pub type ExchangeStream =
     Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
 
-/// What a check needs; it goes to a blocking thread and comes back.
+/// The inputs of a check; it goes to a blocking thread and comes back.
 pub(super) struct Checker {
     pair: Pair,
     keys: Arc<Keys>,
@@ -212,7 +212,7 @@ fn told(fault: &Fault) -> String {
     words
 }
 
-/// Why a stream ended without the session saying so.
+/// The reason why a stream ended without an end of the session.
 pub(super) enum End {
     Cut(String),
     Replaced,
@@ -255,8 +255,8 @@ pub(super) struct Driver<'a> {
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
     stores: VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
     published: u64,
-    /// When each head was sent, by size, and how often the partner's rules of acceptance had changed by
-    /// then.
+    /// The time at which each head was sent, by size, with the number of changes to the partner's rules
+    /// of acceptance by then.
     sent_at: BTreeMap<u64, (std::time::Instant, u64)>,
     exceptions: u64,
     /// Something was erased at the partner's word, and the stream ends once that is receipted.
@@ -651,8 +651,8 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Whether the partner's logs are still of the generation that a stream began with. What older keys
-/// signed says nothing once people accepted a card with others.
+/// Returns true if the partner's logs are still of the generation that a stream began with.
+/// Signatures of older keys mean nothing once people accepted a card with others.
 pub(super) fn is_still(tx: &Transaction<'_>, agency: &AgencyName, generation: Generation) -> bool {
     let partner = tx.state().partners.get(agency);
     partner.is_some_and(|partner| partner.card.card().generation == generation)

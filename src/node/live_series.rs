@@ -81,7 +81,7 @@ mod tests {
     use crate::record::slots::SlotNumber;
     use std::collections::HashMap;
 
-    /// What was done to one series after the other.
+    /// The state in which each series is left, one after the other.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum SeriesState {
         Stands,

@@ -92,7 +92,7 @@ use turns::Turns;
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Why a use case did not happen. The text may be shown to the caller.
+/// The reason why a use case failed. The text may be shown to the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("{0}")]
@@ -151,7 +151,7 @@ impl NodeError {
     }
 }
 
-/// Where a node listens, for `status`.
+/// The addresses on which a node listens, for `status`.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     pub partners: String,
@@ -194,7 +194,8 @@ pub struct Node {
     scrub: Notify,
     /// An approved erasure could not be carried out in full.
     erasures: Notify,
-    /// Why a witness that is no partner could not be asked lately, by the name of its key.
+    /// The reason why a witness that is not a partner could not be asked lately, by the name of its
+    /// key.
     unasked: Mutex<BTreeMap<String, String>>,
     /// Tells that a witness was added.
     witness_added: Notify,

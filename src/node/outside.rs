@@ -13,11 +13,11 @@ use http::StatusCode;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How long a witness may take to answer.
+/// The longest time for a witness to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer: a few signature lines.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// How often it is looked whether one is to be asked.
+/// The interval at which the node checks whether to ask a witness.
 const TICK: Duration = Duration::from_secs(1);
 
 impl Node {

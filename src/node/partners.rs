@@ -187,7 +187,7 @@ impl Node {
         bundles.values().map(HeldBundle::records).sum()
     }
 
-    /// What the partner refused and does not hold.
+    /// Returns the refused records that the partner does not hold.
     fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
         let below = partner.offering.below;
         self.view().refusals(partner.feed, below).unwrap_or_else(|error| {
@@ -336,7 +336,7 @@ fn wanted(
     wanted
 }
 
-/// What policy sees of a partner.
+/// Returns the facts of a partner that policy sees.
 pub(super) fn policy_facts(
     agency: &AgencyName,
     partner: &PartnerRecord,
@@ -345,7 +345,7 @@ pub(super) fn policy_facts(
     facts_for_policy(agency, is_active, &partner.facts)
 }
 
-/// What policy would see of a partner with these facts.
+/// Returns the facts that policy would see of a partner with this agreement.
 pub(super) fn facts_for_policy(
     agency: &AgencyName,
     is_active: bool,

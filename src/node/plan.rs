@@ -1,4 +1,4 @@
-//! What a submission would come to: each draft's place in its series, sealed and signed.
+//! The plan of a submission: each draft's place in its series, sealed and signed.
 //!
 //! It is made on the thread of who waits, from the journal as it was then; the writer takes it only
 //! if nothing that it rests on has changed since. It writes nothing.
@@ -27,7 +27,7 @@ pub(super) struct Grounds<'a> {
     pub(super) own: &'a AgencyName,
     pub(super) secret: &'a SeriesSecret,
     pub(super) signer: &'a RecordSigner,
-    /// What the client that submits may see and replace.
+    /// The records that the submitting client may see and replace.
     pub(super) sight: &'a Sight,
     pub(super) said: Option<&'a Said>,
     pub(super) now: Timestamp,

@@ -129,7 +129,7 @@ pub(super) fn bundle_of(
     Ok((files, bundle))
 }
 
-/// What policy sees of a record.
+/// Returns the facts of a record that policy sees.
 pub(super) fn record_facts(header: &Header) -> RecordFacts {
     RecordFacts::new(
         header.kind,

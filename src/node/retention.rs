@@ -16,13 +16,14 @@ use crate::record::slots::SlotMask;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is looked for. Times are dates; a day more is within any law's tolerance.
+/// The interval between two looks for records whose time has ended. Times are dates; a day more is
+/// within any law's tolerance.
 const EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// How soon it is tried again when nothing could be signed.
+/// The interval until the next attempt when nothing could be signed.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How soon it is looked for again while nobody vouches for the clock: partners come back.
+/// The interval until the next look while nobody vouches for the clock: partners come back.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 /// Records of one job of the writer: about 1 MiB to overwrite.
@@ -113,7 +114,7 @@ impl Node {
     }
 }
 
-/// What came of looking for records whose time has ended.
+/// The result of looking for records whose time has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     pub erased: u64,

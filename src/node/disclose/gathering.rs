@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) entries: Vec<pb::FeedEntry>,
-    /// What was disclosed of each record before.
+    /// The earlier disclosure of each record.
     pub(super) before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
     pub(super) withheld: u64,
@@ -31,7 +31,7 @@ pub(super) struct Run {
     pub(super) shown: Vec<SeriesId>,
 }
 
-/// What one step found.
+/// The findings of one step.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) runs: Vec<Run>,
@@ -63,11 +63,11 @@ impl Found {
 struct Owing<'a> {
     kind: Kind,
     id: RecordId,
-    /// Where it was looked at as a whole.
+    /// The record, if it was read as a whole.
     record: Option<&'a Verified>,
-    /// What the present feed says of it.
+    /// The state of it in the present feed.
     before: Option<Disclosure>,
-    /// What any feed to the partner said of it.
+    /// The state of it over all feeds to the partner.
     told: Option<Disclosed>,
 }
 
@@ -164,8 +164,8 @@ impl Gathering {
         Ok(self.owe(discloser, of, verdict.allowed))
     }
 
-    /// Whether the brake holds a record of which the partner was never given anything. What takes
-    /// something back waits for nobody.
+    /// Returns true if the brake holds a record of which the partner was never given anything. An
+    /// entry that takes something back waits for nobody.
     fn holds_back(
         &mut self,
         discloser: &mut Discloser,
@@ -191,8 +191,8 @@ impl Gathering {
         self.owe(discloser, of, Allowed::Nothing);
     }
 
-    /// What is owed follows from what the partner was ever told; what stands in the present feed
-    /// follows from its own entries alone.
+    /// Adds the entries that are due, derived from all feeds to the partner. The state in the
+    /// present feed follows from its own entries alone.
     fn owe(&mut self, discloser: &mut Discloser, of: Owing<'_>, allowed: Allowed) -> bool {
         let Owing { kind, id, record, before, told } = of;
         let was_live = told.is_some_and(|told| told.is_live());

@@ -27,7 +27,7 @@ const REFERRERS_MAX: usize = 1_024;
 /// A step that looked at so many records goes no further: one entry may be about thousands.
 const STEP_RECORDS: u64 = 2_048;
 
-/// What a journal entry may make owing to a partner.
+/// A journal entry that may require entries in a partner's feed.
 enum Considered {
     Record(Considering),
     Erasure {
@@ -153,8 +153,8 @@ impl Discloser {
         Ok(())
     }
 
-    /// Whether records that refer to this one have to be looked at. `used`: the partner had a revision
-    /// of its series in use.
+    /// Returns true if records that refer to this one have to be looked at. `used`: the partner had a
+    /// revision of its series in use. `used`: the partner had a revision of its series in use.
     fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, JournalError> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
@@ -200,8 +200,8 @@ impl Discloser {
         self.look_at(&record, &place, gathering)
     }
 
-    /// Whether the partner has a record, or may have it but for what befell it here. What it may not
-    /// know of brings nothing about, not even the order of what is looked at.
+    /// Returns true if the partner has a record, or may have it apart from later events here. A
+    /// record that it may not know of has no effect, not even on the order of the work.
     fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
         let known = self.told(&record.id())?.is_some();
         Ok(known || self.decide(&record_facts(record.header())).release.allowed)
@@ -267,7 +267,7 @@ impl Discloser {
         Ok(turned.then_some(header.series))
     }
 
-    /// What an entry is about.
+    /// Returns the subject of an entry.
     fn considered(&self, index: u64) -> Result<Option<Considered>, JournalError> {
         if let Some((record, source)) = self.view.recently_accepted(index) {
             // Of the records of late only those in use are remembered.

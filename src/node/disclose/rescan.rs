@@ -1,4 +1,4 @@
-//! What was accepted before, looked at again under other rules.
+//! The second look, under other rules, at records that were accepted before.
 //!
 //! Headers alone are read where they tell that nothing changes; a record is read only where
 //! something may.

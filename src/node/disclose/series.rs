@@ -107,7 +107,7 @@ impl Discloser {
         })
     }
 
-    /// What was marked of a record at the time that is asked about.
+    /// Returns the marks of a record at the time that is asked about.
     fn marks_then(&self, id: &RecordId, now: Marks) -> Result<Marks, JournalError> {
         let Some(size) = self.size else { return Ok(now) };
         let fate = self.view.fate_at(id, size)?;

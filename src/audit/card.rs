@@ -176,7 +176,7 @@ impl Card {
         self.records.iter().filter_map(|key| Some((key.id, key.compromised_since?)))
     }
 
-    /// From when on a record key is in other hands, if it is.
+    /// Returns the time from which a record key is in other hands, if it is.
     pub(super) fn compromised_since(&self, id: KeyId) -> Option<Timestamp> {
         self.records.iter().find(|key| key.id == id)?.compromised_since
     }

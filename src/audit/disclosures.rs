@@ -71,7 +71,7 @@ pub enum UnknownName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
     pub partner: AgencyName,
-    /// Of the feed.
+    /// The generation of the feed.
     pub generation: Generation,
     /// There with an entry of a feed.
     pub feed_index: Option<u64>,

@@ -135,7 +135,7 @@ pub(super) struct Holdings {
     count: u32,
     /// The slots that were erased, of rows that lost any.
     erased: HashMap<u32, SlotMask>,
-    /// By whose leave a row is used, where that changed since it was accepted.
+    /// The partner's permission for the use of a row, where it changed since acceptance.
     given: HashMap<u32, Given<u16>>,
     /// The end of the time for which a record may be kept, of rows whose header has one.
     retain_until: HashMap<u32, Timestamp>,
@@ -226,7 +226,7 @@ impl Holdings {
         self.erased.get(&number.0).copied().unwrap_or_default()
     }
 
-    /// By whose leave a record is used; `None` if it was submitted here.
+    /// Returns the partner's permission for the use of a record; `None` if it was submitted here.
     pub(super) fn given(&self, number: RowNumber) -> Option<Given<u16>> {
         let row = self.row(number.0);
         let first = || (row.partner != 0).then(|| Given::new(row.partner, row.open));

@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 60 * 60 * 1_000;
 #[derive(Debug, Default)]
 pub(super) struct KeyUse {
     accepted: BTreeMap<KeyId, BTreeMap<i64, u64>>,
-    /// From when on a key is in other hands, by any card so far.
+    /// The time from which a key is in other hands, by any card so far.
     compromised: BTreeMap<KeyId, Timestamp>,
 }
 

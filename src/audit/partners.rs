@@ -74,7 +74,7 @@ impl Partner {
 /// All partners.
 #[derive(Debug, Default)]
 pub(super) struct Partners {
-    /// Of the agency's own logs.
+    /// The generation of the agency's own logs.
     generation: Generation,
     partners: BTreeMap<AgencyName, Partner>,
     numbers: HashMap<u16, AgencyName>,

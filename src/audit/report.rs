@@ -283,7 +283,7 @@ pub struct Counts {
     pub decided: u64,
     /// Cosignatures of witnesses on this journal's checkpoints.
     pub cosignatures: u64,
-    /// Of them, those whose checkpoint was too long ago to be compared.
+    /// Cosignatures among them whose checkpoint was too long ago to be compared.
     pub old_cosignatures: u64,
     /// Tiles of an export that were computed anew and compared.
     pub tiles: u64,

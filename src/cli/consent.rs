@@ -86,7 +86,7 @@ pub struct AskArgs {
     /// The originator; of one record it need not be said.
     #[arg(long, value_name = "AGENCY", required_unless_present = "record")]
     of: Option<AgencyName>,
-    /// For whoever decides there; at most 256 bytes.
+    /// Reason, for the person who decides there; at most 256 bytes.
     #[arg(long)]
     reason: String,
 }
@@ -102,7 +102,7 @@ pub struct ListArgs {
 pub struct GrantArgs {
     /// Number of the request, as `liaison consent list` shows it.
     number: u64,
-    /// Until when; a date or a time as RFC 3339 writes it, at most five years from now.
+    /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
     /// For this one record instead of what was asked.
@@ -127,7 +127,7 @@ pub struct GiveArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     purpose: PurposeArgs,
-    /// Until when; a date or a time as RFC 3339 writes it, at most five years from now.
+    /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
     /// Goes with the consent; at most 256 bytes.

@@ -34,7 +34,8 @@ pub enum StatementError {
     Signature,
 }
 
-/// Of the entries from `start` to below `end`, the receiver took all but those in a list.
+/// The receiver's statement that it took the entries from `start` to below `end`, except those in a
+/// list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExceptionStatement {
     pub start: LeafIndex,

@@ -67,7 +67,7 @@ pub enum Input {
     Checkpoint { proof: Vec<TreeHash>, note: Vec<u8>, made_at: Option<Timestamp> },
     /// Answers [`Output::Witness`].
     Witnessed(Witnessed),
-    /// So often our rules of acceptance for the partner had changed by now.
+    /// The number of changes to our rules of acceptance for the partner by now.
     Acceptance(u64),
     /// This node wants to end the stream in good order.
     Drain,
@@ -112,7 +112,7 @@ pub enum Output {
     /// lost the entry: journal the note, unless a later one is known, before anything else of that
     /// journal is judged.
     AdoptCosignature { note: Vec<u8> },
-    /// So often the partner's rules of acceptance for us had changed, by its own count.
+    /// The number of changes to the partner's rules of acceptance for us, by its own count.
     AcceptanceNoticed(u64),
     /// Tell an operator; the session goes on.
     Alert(Alert),

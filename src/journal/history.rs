@@ -31,7 +31,7 @@ const DAMAGED_MAX: usize = 4_096;
 pub struct Fate {
     /// The hold that it was under, with the time at which it was set.
     pub hold: Option<(Timestamp, pb::RecordRestricted)>,
-    /// Since when the partner that it came from wants it no longer used.
+    /// The time since when the partner that it came from has taken it back.
     pub retracted: Option<Timestamp>,
     /// Slots that were erased by then.
     pub erased: SlotMask,

@@ -255,7 +255,7 @@ fn open_index(options: &JournalOptions) -> Result<Option<Index>, JournalError> {
 
 /// The last signed checkpoint: what the log must come to.
 struct Target {
-    /// Of the log that was signed last; of a journal that has not begun, the first.
+    /// The generation of the log that was signed last; of a journal that has not begun, the first.
     generation: Generation,
     size: u64,
     root: String,

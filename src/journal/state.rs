@@ -53,12 +53,13 @@ impl FeedNumber {
         Self(number)
     }
 
-    /// Of the feed to or from a partner; the generation is that of whoever keeps the log.
+    /// Returns the number of the feed to or from a partner; the generation is that of the log's
+    /// owner.
     pub const fn of(partner: PartnerNumber, generation: Generation) -> Self {
         Self(generation.feed_number(partner.0))
     }
 
-    /// To or from whom it is.
+    /// Returns the partner that the feed goes to or comes from.
     pub const fn partner(self) -> PartnerNumber {
         PartnerNumber(Generation::partner_of(self.0))
     }
@@ -72,9 +73,9 @@ impl FeedNumber {
 #[derive(Debug, Clone)]
 pub struct PartnerRecord {
     pub number: PartnerNumber,
-    /// Of our feed to it.
+    /// The number of our feed to it.
     pub feed: FeedNumber,
-    /// Of its feed to us.
+    /// The number of its feed to us.
     pub source: FeedNumber,
     pub card: Arc<VerifiedCard>,
     pub state: pb::PartnerState,
@@ -189,7 +190,7 @@ pub struct State {
 }
 
 impl State {
-    /// Of this node's own logs.
+    /// Returns the generation of this node's own logs.
     pub fn generation(&self) -> Generation {
         self.card.as_ref().map_or(Generation::FIRST, |card| card.card().generation)
     }

@@ -231,7 +231,7 @@ impl Node {
     }
 }
 
-/// That receipts lag too long for anything new to be disclosed, and what to do about it.
+/// Returns a remark and the next step if receipts lag too long for anything new to be disclosed.
 pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(String, String)> {
     let lagging = Lag::of(partner.published.size, partner.receipted).check().err()?;
     Some((lagging.to_string(), format!("find out why {agency} gives no receipts: liaison status")))

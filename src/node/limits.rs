@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Connections on each port.
     pub connections: u32,
-    /// Of these, kept for officers, auditors and administrators.
+    /// Connections among these that are kept for officers, auditors and administrators.
     pub connections_reserved: u32,
     /// Connections of one caller on a port.
     pub connections_per_caller: u32,

@@ -239,7 +239,7 @@ pub(super) struct Driver<'a> {
     number: PartnerNumber,
     feed: FeedNumber,
     source: FeedNumber,
-    /// Of the partner's logs on the card that the keys of this stream are from.
+    /// The generation of the partner's logs on the card that the keys of this stream are from.
     pub(super) generation: Generation,
     session: Session,
     /// Frames that wait for room in the transport, at most [`super::flow::UNSENT_MAX`] and what the session sends

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 const NOT_PERMITTED: &str = "it is not permitted to this client; ask a policy officer";
 
-/// In whose name, when, and from which journal a plan is made.
+/// The caller, the time and the journal for which a plan is made.
 pub(super) struct Grounds<'a> {
     pub(super) own: &'a AgencyName,
     pub(super) secret: &'a SeriesSecret,

@@ -58,7 +58,7 @@ pub struct Person<'a> {
 }
 
 impl ActKind {
-    /// Of which sort an act is; `None` if it is of no sort that takes two.
+    /// Returns the kind of an act; `None` if it does not require two persons.
     pub fn of(act: &pb::Act) -> Option<Self> {
         match act.act.as_ref()? {
             Act::Erase(_) => Some(Self::Erase),

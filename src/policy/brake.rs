@@ -172,8 +172,8 @@ impl Default for BrakeLimits {
 /// The revisions before a record whose markings count for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Predecessors {
-    /// Of the newest that is not held, and of those that are held after it: what waits or was refused must
-    /// not go under a looser marking, nor make one usual.
+    /// The markings of the newest that is not held, and of those that are held after it. A record that
+    /// waits or was refused must not go under a looser marking, nor make one usual.
     pub markings: Vec<Marking>,
     /// More are held than are looked at, so it is not known what they restrict.
     pub are_more: bool,

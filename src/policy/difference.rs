@@ -353,7 +353,8 @@ pub(super) struct Shown {
     pub(super) classes: ClassSet,
 }
 
-/// To whom something is newly shown, and of which sort. More records of the same are within it.
+/// The partners to whom something is newly shown, and the classes of it. More records of the same
+/// are within it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extent(pub(super) BTreeMap<AgencyName, Shown>);
 

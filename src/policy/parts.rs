@@ -31,7 +31,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Of an expression and its text. `None` if it has a form that is not known here.
+    /// Makes the part of an expression and its text. `None` if it has a form that is not known
+    /// here.
     fn new(expr: &Arc<Expr>, text: &str) -> Option<Self> {
         let (mut by_action, mut constant) = (false, true);
         let known = visit(expr, &mut |part| match part {

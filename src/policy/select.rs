@@ -50,7 +50,7 @@ pub struct Selector {
 struct Plans {
     share: Plan,
     forward: Plan,
-    /// Of the classes that some policy of the partner permits.
+    /// The plans for the classes that some policy of the partner permits.
     reveal: Vec<(SlotClass, Plan)>,
 }
 

@@ -165,7 +165,7 @@ impl Subject {
 /// The originator's answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConsentVerdict {
-    /// From when the holder has it, until this time.
+    /// The consent is granted: from its arrival at the holder until this time.
     Granted {
         until: Timestamp,
     },
@@ -188,7 +188,7 @@ pub struct ConsentRequest {
     /// Counts the holder's requests to this originator from 1.
     pub number: u64,
     pub subject: Subject,
-    /// For whoever decides.
+    /// The reason, for the person who decides.
     reason: String,
 }
 

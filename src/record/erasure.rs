@@ -12,7 +12,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey};
 
 const ORDER_TAG: &[u8] = b"liaison/erase/v1\0";
 
-/// On what legal ground slots are erased. The numbers are under signatures and never change.
+/// The legal ground on which slots are erased. The numbers are under signatures and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ErasureBasis {

@@ -106,7 +106,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Of several changes to one key the last counts.
+    /// Makes a run; of several changes to one key the last counts.
     pub(super) fn new(changes: Vec<Change>, watermark: Position) -> Self {
         Self {
             filter: KeyFilter::new(&changes),

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 /// stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remedy {
-    /// For whoever runs a command on files of their own.
+    /// The remedy for a person who runs a command on files of their own.
     pub here: &'static str,
-    /// For whoever runs the node.
+    /// The remedy for the person who runs the node.
     pub at_node: &'static str,
 }
 

@@ -21,7 +21,7 @@ pub struct PlaceLimits {
     /// Connections: far more than partners and clients of one node. Each may buffer up to its HTTP/2
     /// connection window.
     pub connections_max: usize,
-    /// Of these, kept for officers, auditors and administrators.
+    /// Connections among these that are kept for officers, auditors and administrators.
     pub connections_reserved: usize,
     /// Connections of one caller: a partner needs one, and another while that is replaced.
     pub connections_per_caller_max: usize,

@@ -601,7 +601,7 @@ impl<'a, F: Folder> Part<'a, F> {
         Ok(newest.number())
     }
 
-    /// That what was asked for is here: of a time, every entry.
+    /// Checks that everything asked for is here: for a time, every entry.
     fn check_asked(&self) -> Result<(), Stop> {
         let Selection::Time { from, to } = &self.files.manifest.asked else {
             if self.is_asked_here {
@@ -641,7 +641,7 @@ fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
         .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
 }
 
-/// That the entry in a proof stands under this checkpoint.
+/// Checks that the entry in a proof stands under this checkpoint.
 fn prove(proof: &TlogProof, note: &Bytes, head: TreeHead) -> Result<(), Fault> {
     let fault = |expected, found: &dyn ToString| {
         Fault::new(Check::ProofInclusion, expected, found.to_string())

@@ -23,7 +23,7 @@ pub struct PartFeed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartReport {
     pub agency: AgencyName,
-    /// Of its newest card.
+    /// The number of its newest card.
     pub number: Number,
     /// The number was given by whoever checks, and is that one.
     pub is_known: bool,
@@ -33,7 +33,7 @@ pub struct PartReport {
     pub feeds: Vec<PartFeed>,
     /// Records with their content.
     pub records: u64,
-    /// Of them, those whose signature holds.
+    /// Records among them whose signature holds.
     pub signatures: u64,
     /// Accepted after the key was in other hands, by the card of that time.
     pub compromised: u64,

@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) policy_at: usize,
     /// Everything that came of each record.
     pub(super) records: Records,
-    /// By whose leave records of partners are used.
+    /// The permissions for the use of received records.
     pub(super) given: BTreeMap<RecordId, Given<usize>>,
     /// The slots that each partner ever disclosed of a record.
     pub(super) provenance: BTreeMap<(RecordId, usize), SlotMask>,

@@ -45,7 +45,7 @@ impl Brake {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Braked {
     Goes,
-    /// Since this step, or since before, or for good.
+    /// It is held since this step, or since before, or for good.
     Held,
 }
 

@@ -74,7 +74,7 @@ pub(super) struct Given {
     circles: Option<Vec<String>>,
     /// Members of these circles by the roster of the originator.
     roster: Vec<AgencyName>,
-    /// To whom the record's originator consents that it is passed on.
+    /// The agencies to which the record's originator consents that it is passed on.
     consents: Vec<AgencyName>,
 }
 

@@ -62,7 +62,7 @@ pub enum Proof {
 /// A sentence about a bundle and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proved {
-    /// Of the claim, or of the policy that cannot err.
+    /// The id of the claim, or of the policy that cannot err.
     pub id: String,
     pub sentence: String,
     pub proof: Proof,

@@ -242,8 +242,8 @@ byte_identifier!(
     32
 );
 byte_identifier!(
-    /// The stable identity of what a record speaks of: the first 16 bytes of an HMAC-SHA-256 under
-    /// the originator's own secret.
+    /// The stable identity of the thing that a record is about: the first 16 bytes of an
+    /// HMAC-SHA-256 under the originator's own secret.
     SeriesId,
     16
 );

@@ -146,8 +146,8 @@ impl Card {
         self.agency == other.agency && self.identity == other.identity
     }
 
-    /// Tells if both cards are signed by one identity under one serial and differ. After a loss a
-    /// generation may use a serial of the lost one again.
+    /// Returns true if both cards are signed by one identity under one serial and differ. After a
+    /// loss a generation may use a serial of the lost one again.
     pub(super) fn is_contradicted_by(&self, other: &Self) -> bool {
         self.is_same_identity(other)
             && (self.serial, self.generation) == (other.serial, other.generation)
@@ -181,7 +181,7 @@ impl Card {
         self.records.iter().find(|key| key.id == id)?.compromised_since
     }
 
-    /// Tells if a record key of the card signs at this time.
+    /// Returns true if a record key of the card signs at this time.
     pub(super) fn signs_records(&self, at: Timestamp) -> bool {
         self.records.iter().any(|key| key.from <= at && at < key.until.plus_ms(-KEY_END_MARGIN_MS))
     }
@@ -265,7 +265,7 @@ const PAIR_DIGITS: usize = 10;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Number([u8; DIGITS]);
 
-/// A text that is no such number.
+/// A text that is not such a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a number has {DIGITS} digits and sound check digits, found {0:?}")]
 pub struct NumberForm(pub String);

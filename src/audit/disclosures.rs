@@ -28,7 +28,7 @@ pub struct LedgerFilter {
 /// The action on a record for a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LedgerAction {
-    /// An entry of the feed says so.
+    /// The action of an entry of the feed.
     Feed(FeedAction),
     /// It waits for a person; nothing went.
     Held,
@@ -44,7 +44,7 @@ pub enum ReceiptState {
     Missing,
     /// The receipt covers the entry, and the partner holds the record.
     Taken,
-    /// The receipt covers the entry and says that the partner does not hold the record.
+    /// The receipt covers the entry, and the partner does not hold the record.
     NotTaken,
 }
 

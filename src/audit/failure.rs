@@ -43,7 +43,7 @@ pub enum Check {
     OpenSlots,
     PolicyVersion,
     PolicyFiles,
-    /// A policy was put in force as the journal says that it must be.
+    /// A policy was put in force with the comparison and approvals that it requires.
     PolicyApproval,
     FeedEntry,
     FeedRoot,
@@ -73,7 +73,7 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
-    /// Bytes that an entry says are erased are gone.
+    /// The bytes of erased slots are gone.
     ErasedContent,
     ErasureOrder,
     Release,

@@ -335,8 +335,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Checks how far the feed is said to be brought to the rules in force, which hold from the entry
-    /// `rules` on. Programs before rescans said nothing.
+    /// Checks the recorded progress of the rescan under the rules in force, which hold from the entry
+    /// `rules` on. Programs before rescans recorded none.
     pub(super) fn check_rescan(
         &mut self,
         published: &pb::FeedPublished,

@@ -56,7 +56,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentLeft {
     All,
-    /// Some of it was overwritten; an entry that says it was erased must follow.
+    /// Some of it was overwritten; an entry about the erasure must follow.
     Some,
     /// All of it was overwritten; likewise.
     Nothing,
@@ -272,7 +272,8 @@ impl Holdings {
         &mut self.blocks[number.index() / BLOCK_ROWS][number.index() % BLOCK_ROWS]
     }
 
-    /// The first record whose content was overwritten without an entry that says why.
+    /// Returns the first record whose content was overwritten without an entry that gives the
+    /// reason.
     pub(super) fn overwritten(&self) -> Option<&Row> {
         self.blocks.iter().flatten().find(|row| row.content.awaits_erasure())
     }

@@ -28,7 +28,7 @@ impl KeyUse {
         *self.accepted.entry(key).or_default().entry(hour(at)).or_default() += 1;
     }
 
-    /// Takes what a card says of its keys. A later card may leave a compromised key out.
+    /// Takes the keys of a card. A later card may leave a compromised key out.
     pub(super) fn take(&mut self, card: &Card) {
         for (key, since) in card.compromised() {
             let known = self.compromised.entry(key).or_insert(since);

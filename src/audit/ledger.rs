@@ -78,7 +78,7 @@ pub struct KnownCheckpoint {
     head: TreeHead,
 }
 
-/// Bytes that are no checkpoint.
+/// Bytes that are not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the signed note of a checkpoint: {0}")]
 pub struct NotACheckpoint(String);
@@ -156,7 +156,7 @@ pub struct Audit {
     times: SignedTimes,
     /// The head of the journal at the size of the checkpoint that the auditor holds.
     pub(super) at_known: Option<TreeHead>,
-    /// The reason why that checkpoint says nothing about this journal.
+    /// The reason why that checkpoint cannot be compared with this journal.
     pub(super) unusable: Option<String>,
     failure: Option<Failure>,
 }

@@ -180,8 +180,8 @@ impl Partners {
         }
     }
 
-    /// Checks a note that is said to be over the newest head of a feed: it must be signed, and every
-    /// line on it be that of a known key.
+    /// Checks a note over the newest head of a feed: it must be signed, and each of its lines be that of
+    /// a known key.
     pub(super) fn newest_head(
         &self,
         feed: &FeedName,
@@ -211,7 +211,7 @@ impl Partners {
         self.numbers.get(&feed.checked_sub(self.generation.feed_number(0))?)
     }
 
-    /// Refuses the name of an agency that is no partner.
+    /// Refuses the name of an agency that is not a partner.
     pub(super) fn known(&self, name: &str) -> Result<(), Fault> {
         let known =
             name.parse().ok().is_some_and(|name: AgencyName| self.partners.contains_key(&name));
@@ -228,7 +228,7 @@ impl Partners {
         self.partners.values_mut().for_each(|partner| partner.logs = None);
     }
 
-    /// Gives the number of the partner that changed.
+    /// Returns the number of the partner that changed.
     pub(super) fn change(
         &mut self,
         index: u64,

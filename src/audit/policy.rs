@@ -60,7 +60,7 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    /// Takes in what another bundle was said to change.
+    /// Takes the recorded result of a comparison.
     pub(super) fn compare(
         &mut self,
         index: u64,

@@ -1,5 +1,5 @@
-//! Checks everything that a proof file says of one record, with nothing but the file and what the
-//! reader knows of the originator.
+//! The check of a proof file about one record, with nothing but the file and the reader's knowledge
+//! of the originator.
 //!
 //! The first thing that does not hold ends it. What the file cannot show is listed, so that nobody
 //! takes silence for a check.

@@ -16,7 +16,7 @@ pub enum FieldState {
     Empty,
     /// Only its commitment is there.
     Withheld,
-    /// Only its commitment is there, and the holder says that the bytes are gone.
+    /// Only its commitment is there, and the holder reports that the bytes are gone.
     Erased,
 }
 
@@ -119,7 +119,7 @@ pub enum Unchecked {
         agency: AgencyName,
         number: Number,
     },
-    /// The newest card says that others have the key.
+    /// Others have the key, by the newest card.
     Compromised {
         key: KeyId,
         since: Timestamp,
@@ -132,7 +132,7 @@ pub enum Unchecked {
         log: Origin,
         lines: usize,
     },
-    /// A receipt covers the feed; which entries the partner did not take is told apart from it.
+    /// A receipt covers the feed; a separate list has the entries that the partner did not take.
     Exceptions {
         partner: AgencyName,
     },

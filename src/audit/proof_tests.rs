@@ -1,4 +1,4 @@
-//! Proofs of one record: what holds is told, and whatever was changed is refused.
+//! Tests of proofs of one record: a sound proof is reported, and every changed one is refused.
 
 use super::card::armoured;
 use super::*;

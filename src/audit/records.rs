@@ -277,7 +277,7 @@ impl Audit {
         Ok((number, *row))
     }
 
-    /// Content may be missing only if an entry says that it was erased.
+    /// Checks that content is missing only if an entry records its erasure.
     pub(super) fn check_erasures(&self) -> Result<(), Fault> {
         let Some(row) = self.holdings.overwritten() else { return Ok(()) };
         let found = format!("overwritten content of record {} without such an entry", row.id);

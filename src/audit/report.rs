@@ -26,7 +26,7 @@ pub enum Verdict {
 /// Something that an auditor should know and that breaks nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remark {
-    /// Nobody told the auditor the number, so whoever made the directory chose the key.
+    /// The auditor has no number to compare, so whoever made the directory chose the key.
     TrustsDirectory,
     NoCardFile,
     /// The card file is not a card, or another agency's.
@@ -112,7 +112,7 @@ pub enum Remark {
         recorded: Option<u64>,
         reason: String,
     },
-    /// The checkpoint that the auditor holds is of entries that a succession says are lost.
+    /// The checkpoint that the auditor holds is of entries that a succession lists as lost.
     KnownCheckpointLost {
         size: u64,
         left: u64,
@@ -259,7 +259,7 @@ pub struct Counts {
     pub submitted: u64,
     /// Records that came in partners' feeds.
     pub received: u64,
-    /// Entries that told of more slots of a record.
+    /// Entries with more slots of a record.
     pub extended: u64,
     /// Erasures, and those among them whose bytes are still there.
     pub erased: u64,
@@ -368,7 +368,7 @@ pub struct Report {
     pub last_at: Option<Timestamp>,
     /// The checkpoint that the auditor held from before.
     pub known: Option<TreeHead>,
-    /// The reason why that says nothing about this journal.
+    /// The reason why that checkpoint cannot be compared with this journal.
     pub unusable: Option<String>,
     pub records: u64,
     pub feeds: Vec<FeedCount>,

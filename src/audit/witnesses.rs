@@ -20,7 +20,7 @@ use ed25519_dalek::VerifyingKey;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Witnesses that are no partners, with keys that were replaced; an operator adds them by hand.
+/// Witnesses that are not partners, with keys that were replaced; an operator adds them by hand.
 const ADDED_MAX: usize = 1_000;
 /// Logs beside partners' journals that an agency cosigns, with those it no longer does.
 const GIVEN_MAX: usize = 16_384;
@@ -79,7 +79,7 @@ impl Witnesses {
         }
     }
 
-    /// Keys of witnesses that are no partners.
+    /// Keys of witnesses that are not partners.
     pub(super) fn added(&self) -> &[NoteVerifier] {
         &self.added
     }
@@ -197,7 +197,7 @@ impl Witnesses {
         found: &pb::ContradictionFound,
         partners: &Partners,
     ) -> Result<(), Fault> {
-        // The key of a log that is no partner's stands in no entry.
+        // The key of a log that is not a partner's stands in no entry.
         if let Some(card) = card_of(partners, &found.partner) {
             let head = head_by(card, &found.origin, &found.shown_note, Check::Contradiction)?;
             let held = Note::parse(&found.held_note)
@@ -252,7 +252,8 @@ impl Witnesses {
 }
 
 impl Witnesses {
-    /// Checks that as many witnesses as wanted cosigned what they must; else says how many did.
+    /// Checks that as many witnesses as wanted cosigned what they must; the fault names their
+    /// number.
     pub(super) fn check_quorum(
         &self,
         wanted: usize,

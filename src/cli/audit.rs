@@ -129,13 +129,13 @@ fn verify_node(
     Ok(report)
 }
 
-/// Tells if a directory is a part of an export. A node's directory, which has segments, may have a file of
-/// the same name as the manifest and has no entries in files of their own.
+/// Returns true if a directory is a part of an export. A node's directory, which has segments, may have a
+/// file of the same name as the manifest and has no entries in files of their own.
 pub(super) fn is_part(dir: &Path) -> bool {
     dir.join(MANIFEST).exists() && (dir.join("journal").exists() || !has_segments(dir))
 }
 
-/// Tells if a directory has what a node's journal is in.
+/// Returns true if a directory holds the files of a node's journal.
 fn has_segments(dir: &Path) -> bool {
     dir.join("store").join("segments").is_dir()
 }

@@ -1,4 +1,4 @@
-//! From flags to an open channel: which profile speaks for the user, and where the node is.
+//! The way from flags to an open channel: the user's profile, and the address of the node.
 //!
 //! Holds no secret longer than the connection needs it and prints nothing. Never looks into the
 //! working directory: a planted file would lead an analyst to somebody else's node.

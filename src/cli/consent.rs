@@ -22,7 +22,7 @@ pub enum ConsentCommand {
         after_help = "Examples:\n  liaison consent ask 9f…e1 --for dcu.example --reason \"it hosts the pop-ups\"\n  liaison consent ask --operation chakra-v --of npa.go.jp --for dcu.example --reason \"takedowns\"\n  liaison consent ask 9f…e1 --evidence --reason \"trial of 7 May\"\n  liaison consent ask --all --circle fraud --of npa.go.jp --reason \"two members are partners of ours\"\n\nThe originator must be a partner of this node."
     )]
     Ask(AskArgs),
-    /// Show what was asked and said, in both directions, newest first.
+    /// Show requests and statements in both directions, newest first.
     #[command(after_help = "Example:\n  liaison consent list --open")]
     List(ListArgs),
     /// Consent to what a partner asked.
@@ -71,8 +71,8 @@ pub(super) struct PurposeArgs {
     /// To use them in judicial proceedings.
     #[arg(long)]
     evidence: bool,
-    /// To pass on to the members of this circle of the originator what is marked for it: the roster of
-    /// the circle, which the holder is told, and each change of it.
+    /// To pass records on to the members of this circle of the originator, if they are marked for it.
+    /// The holder gets the roster of the circle and each change of it.
     #[arg(long, value_name = "CIRCLE")]
     circle: Option<String>,
 }
@@ -83,7 +83,7 @@ pub struct AskArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     purpose: PurposeArgs,
-    /// The originator; of one record it need not be said.
+    /// The originator; not needed for one record.
     #[arg(long, value_name = "AGENCY", required_unless_present = "record")]
     of: Option<AgencyName>,
     /// Reason, for the person who decides there; at most 256 bytes.

@@ -129,7 +129,7 @@ pub enum CliError {
     /// Line ends of a file were changed on its way here.
     #[error("verification failed: {found}")]
     LineEnds { found: String },
-    /// A policy or a rule says no.
+    /// A policy or a rule refuses it.
     #[error("{found}")]
     Refused { found: String, fix: String },
     #[error("{rejected} of {rows} rows were rejected")]

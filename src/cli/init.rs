@@ -101,7 +101,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Returns a warning if partners are told an address that this node does not listen on.
+/// Returns a warning if the card has an address on which this node does not listen.
 fn unreachable(config: &Config) -> Option<String> {
     let told = config.addresses.iter().find(|address| !is_loopback(address))?;
     let listens = &config.listen.partners;

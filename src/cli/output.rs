@@ -116,7 +116,7 @@ impl Output {
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(write_error)
     }
 
-    /// A remark beside the result. A reader of stderr that has gone is no reason to stop.
+    /// A remark beside the result. A reader of stderr that has gone is not a reason to stop.
     pub fn note(&self, text: &str) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(stderr, "{text}").and_then(|()| stderr.flush());

@@ -232,7 +232,7 @@ async fn agree(args: &AgreeArgs, context: &Context) -> Result<(), CliError> {
 }
 
 impl AddArgs {
-    /// `None`: nothing is said of it, so that a known partner keeps what it has.
+    /// Returns the facts to set; `None` if there are none, so that a known partner keeps its own.
     fn facts(&self) -> Option<pb::PartnerFacts> {
         let sorted = |names: &[String]| {
             let mut names = names.to_vec();
@@ -369,7 +369,8 @@ async fn show(args: &PartnerArgs, context: &Context) -> Result<(), CliError> {
     })
 }
 
-/// An agency that was proposed and not approved yet is told from one that nobody proposed.
+/// Returns the error for an unknown partner: one that waits for approval gets another text than one
+/// that nobody proposed.
 fn not_a_partner(agency: &AgencyName, act: Option<u64>, error: CliError) -> CliError {
     match act {
         Some(act) => CliError::not_found(

@@ -70,7 +70,7 @@ impl RecordText {
         word_of_number::<pb::Tlp>(tlp).to_uppercase().replace('-', "+")
     }
 
-    /// One line that says what the record is about.
+    /// Returns one line on the subject of the record.
     pub(super) fn what(&self) -> String {
         let part = |name: &str| match self.content.get(name) {
             Some(Value::String(text)) => text.clone(),

@@ -174,7 +174,7 @@ pub(super) async fn facts_of(
     Ok(answer.into_inner().partner.and_then(|partner| partner.facts).unwrap_or_default())
 }
 
-/// Changes what is agreed with a partner, and says whether that is in force or waits.
+/// Changes the agreement with a partner; returns its state: in force or waiting.
 pub(super) async fn update(
     client: &mut Client,
     partner: &AgencyName,

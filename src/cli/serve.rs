@@ -1,4 +1,4 @@
-//! `liaison serve`: run a node until it is told to stop.
+//! The command `liaison serve`: runs a node until it is stopped.
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
@@ -104,7 +104,7 @@ pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliErr
     outcome
 }
 
-/// Returns what liaison.toml says otherwise than the card. A changed file changes no card.
+/// Returns the differences between liaison.toml and the card. A changed file changes no card.
 fn differences(config: &Config, card: &Card) -> Vec<String> {
     let card_addresses: Vec<String> = card.addresses.iter().map(ToString::to_string).collect();
     let all = [

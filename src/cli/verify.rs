@@ -70,7 +70,7 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     show(&report, context)
 }
 
-/// A part never passes for a history: its report says what it is.
+/// Verifies a part; its report names it as a part, so that it never passes for a history.
 fn verify_a_part(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     if args.options.checkpoint.is_some() || args.report.is_some() {
         let found = "checkpoint and report are of a whole journal, this is a part of one";

@@ -110,7 +110,7 @@ pub struct HeadSpacing {
 }
 
 impl HeadSpacing {
-    /// Takes one more entry, or says that a head must be published before it. The first entry
+    /// Takes one more entry, or refuses it if a head must be published before it. The first entry
     /// after a head always fits. `envelope` is with every slot that is or may yet be sent; a slot
     /// that is closed by then may need up to 16 bytes more than an open one, which is counted.
     pub fn admits(&mut self, envelope: &pb::Envelope) -> bool {

@@ -55,8 +55,8 @@ impl GivenConsent {
     }
 }
 
-/// With one partner. What has ended by time goes when something else is said: the holder knows the
-/// end too.
+/// The requests and statements between this agency and one partner. A consent that has ended by
+/// time goes with the next statement: the holder knows the end too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Dealing {
     /// The last number of ours, and what waits for its answer.
@@ -65,7 +65,7 @@ struct Dealing {
     /// The last number of its, and what waits for ours.
     asked_us: u64,
     asking_us: BTreeMap<u64, OpenRequest>,
-    /// The last number that we gave to something said, and what is granted.
+    /// The number of our last statement, and the consents that we granted.
     said: u64,
     given: BTreeMap<u64, GivenConsent>,
     /// The last number that it gave.
@@ -73,7 +73,7 @@ struct Dealing {
 }
 
 impl Dealing {
-    /// Tells if a roster is granted that this one takes the place of.
+    /// Returns true if a roster is granted that this one replaces.
     fn replaces(&self, consent: &Consent) -> bool {
         self.given.values().any(|given| consent.subject.supersedes(&given.consent.subject))
     }
@@ -115,7 +115,7 @@ impl Dealings {
         self.with(partner).map_or(0, |with| with.asked).max(numbers_before(generation)) + 1
     }
 
-    /// The number of the next thing said to a holder.
+    /// Returns the number of the next statement to a holder.
     pub fn next_consent(&self, holder: &AgencyName, generation: Generation) -> u64 {
         self.with(holder).map_or(0, |with| with.said).max(numbers_before(generation)) + 1
     }
@@ -234,7 +234,7 @@ impl Dealings {
         with.asking_us.insert(request.number, OpenRequest { entry, request });
     }
 
-    /// We said something to a holder, in this entry.
+    /// Takes our statement to a holder, in this entry.
     pub fn say(
         &mut self,
         entry: u64,
@@ -258,7 +258,7 @@ impl Dealings {
         }
     }
 
-    /// A partner said something to us.
+    /// Takes a partner's statement to us.
     pub fn heard(&mut self, originator: &AgencyName, consent: &Consent) {
         self.in_force.say(originator, consent);
         let with = self.with.entry(originator.clone()).or_default();
@@ -266,9 +266,9 @@ impl Dealings {
         with.asking.remove(&consent.request);
     }
 
-    /// The next statement that a change of a circle makes necessary, and its holder: a roster that we gave
-    /// names other members than the circle has; `members` are those of a circle of ours. A holder that is in the circle no longer has
-    /// its roster taken back. Nothing is said beyond the time until which it was given.
+    /// Returns the next statement that a change of a circle requires, and its holder. It is due when a roster that we
+    /// gave names other members than the circle has; `members` are those of a circle of ours. A holder that is in the
+    /// circle no longer has its roster taken back. No statement goes beyond the time until which the roster was given.
     pub fn roster_change(
         &self,
         (at, generation): (Timestamp, Generation),
@@ -304,7 +304,8 @@ impl Dealings {
         })
     }
 
-    /// Takes what a partner asks or says, for somebody who looks ahead and has no entries for it.
+    /// Takes a partner's request or statement, for a caller that looks ahead and has no entries for
+    /// it.
     pub fn take(&mut self, partner: &AgencyName, said: &Said) -> Result<(), ConsentFault> {
         match said {
             Said::Request(request) => {

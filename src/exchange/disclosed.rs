@@ -19,8 +19,8 @@ pub struct Disclosed {
     pub is_retracted: bool,
     /// The last entry that shows it went without its envelope, so that the partner may not have it.
     pub is_lapsed: bool,
-    /// The partner refused the last entry that shows it, so that it may not have it. It is owed again
-    /// when that is offered anew.
+    /// The partner refused the last entry that shows it, so that it may not have it. It is due again
+    /// when it is offered anew.
     pub is_refused: bool,
     /// It was given in a feed that the present one succeeds, and this one shows it nowhere, though it
     /// may say that something of it is taken back or to be erased.
@@ -42,7 +42,7 @@ pub enum Allowed {
     AsItIs,
 }
 
-/// The entries that a feed owes about one record.
+/// The entries that a feed still requires about one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Owed {
     taken_back: Option<SlotMask>,
@@ -105,7 +105,8 @@ impl Disclosed {
         }
     }
 
-    /// After the receipt said that the last entry that shows it came without an envelope.
+    /// Returns the state after a receipt that the last entry that shows it came without an
+    /// envelope.
     #[must_use]
     pub const fn lapsed(self) -> Self {
         Self { is_lapsed: !self.is_retracted, ..self }
@@ -117,13 +118,14 @@ impl Disclosed {
         self.slots.without(open).without(erased)
     }
 
-    /// After the receipt said that the partner refused the last entry that shows it.
+    /// Returns the state after a receipt in which the partner refused the last entry that shows it.
     #[must_use]
     pub const fn refused(self) -> Self {
         Self { is_refused: !self.is_retracted, ..self }
     }
 
-    /// Offered again: what was refused is owed as if it had gone without its envelope.
+    /// Returns the state after a new offer: a refused record is due as if it had gone without its
+    /// envelope.
     #[must_use]
     pub const fn offered_again(self) -> Self {
         Self { is_lapsed: self.is_lapsed || self.is_refused, ..self }
@@ -185,7 +187,7 @@ mod tests {
         Allowed::Slots { open: mask(bits), erased: SlotMask::NONE }
     }
 
-    /// The actions and masks that are owed, and what is disclosed after them.
+    /// Returns the actions and masks that are due, and the disclosed state after them.
     fn bring(
         before: Option<Disclosed>,
         allowed: Allowed,

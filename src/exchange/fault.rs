@@ -16,7 +16,7 @@ pub enum Fault {
     /// The peer broke the protocol. A new stream may go well.
     #[error("the peer misbehaved")]
     PeerMisbehaved(#[from] Misbehaviour),
-    /// The peer is not one to speak with. A new stream will end the same way.
+    /// The peer is not a valid partner for this session. A new stream will end the same way.
     #[error("the peer was refused")]
     PeerRefused(#[from] Refusal),
     /// This node's own state or driver is at fault. Stop, and let start-up repair.

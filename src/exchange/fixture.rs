@@ -253,7 +253,7 @@ impl Feed {
         }
     }
 
-    /// Appends what is said about consent.
+    /// Appends a request or statement on consent.
     pub(super) fn tell(&mut self, said: &Said) {
         let action = match said {
             Said::Request(_) => FeedAction::ConsentRequest,

@@ -47,8 +47,8 @@ impl<P: Copy + Eq> Given<P> {
         self
     }
 
-    /// After a partner whose leave counts disclosed these slots, which are here; `None` if that
-    /// says nothing new.
+    /// Returns the state after the partner disclosed these slots, which are here; `None` if nothing
+    /// changes or its permission does not count.
     pub fn again(self, from: P, slots: SlotMask, is_originator: bool) -> Option<Self> {
         if !self.heeds(from, is_originator) {
             return None;

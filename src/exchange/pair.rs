@@ -49,7 +49,7 @@ pub struct Side {
 /// A note that carries a line of this node's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnLine {
-    /// By a key in force: what it says must be known here.
+    /// It is signed by a key in force: its content must be known here.
     InForce(SignedCheckpoint),
     /// By a key from before the own logs were succeeded: it may be of what was lost.
     Retired(SignedCheckpoint),

@@ -101,7 +101,7 @@ impl Receiving {
         self.queue.len() + self.storing.len() + usize::from(self.checking.is_some())
     }
 
-    /// Takes the size up to which the partner says that it holds our receipts, and the largest.
+    /// Takes the size up to which the partner holds our receipts by its hello, and the largest.
     pub(super) fn hello(
         &mut self,
         receipted: TreeSize,

@@ -95,7 +95,7 @@ impl Sending {
         matches!(self.start, Start::Settled)
     }
 
-    /// Nothing is under way and nothing is owed to us.
+    /// Returns true if nothing is under way and no receipt is due.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.start, Start::Settled) && self.unanswered.is_empty()
     }

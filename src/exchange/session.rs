@@ -61,7 +61,7 @@ pub enum Input {
     Stored(Vec<Exception>),
     /// Answers [`Output::AskJournalRoot`]; no root when our journal is smaller.
     JournalRoot { size: TreeSize, root: Option<TreeHash> },
-    /// Our journal grew, or time went by since it was told last.
+    /// Our journal grew, or time went by since the last such input.
     Journal(JournalSize),
     /// Answers [`Output::LoadCheckpoint`]; `made_at`: the time of the last entry under the checkpoint.
     Checkpoint { proof: Vec<TreeHash>, note: Vec<u8>, made_at: Option<Timestamp> },

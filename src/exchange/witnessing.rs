@@ -297,7 +297,7 @@ impl Witnessing {
         Ok(())
     }
 
-    /// Takes what the journal says to the partner's checkpoint.
+    /// Takes the journal's answer to the partner's checkpoint.
     pub(super) fn witnessed(
         &mut self,
         verdict: Witnessed,

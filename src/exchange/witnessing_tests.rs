@@ -387,7 +387,7 @@ fn what_was_cosigned_before_a_succession_and_lost_is_known_again() {
     assert!(
         matches!(&out[..], [Output::AdoptCosignature { note: kept }, Output::Assured] if *kept == note)
     );
-    // Known by then, it is no news; and another branch is evidence against the log.
+    // Known by then, it is not news; and another branch is evidence against the log.
     let mut standing = scene.standing(0);
     standing.witness.witnessed_note = note;
     assert!(matches!(scene.told(standing.clone(), hello, None)[..], [Output::Assured]));

@@ -1,4 +1,5 @@
-//! The HTTP port: for those who speak no gRPC. Today the public witness protocol, nothing else.
+//! The HTTP port, for clients without gRPC. Today it has the public witness protocol and nothing
+//! else.
 //!
 //! It asks for no certificate, so it shows nothing but what this node's witness signed for anybody
 //! to see, and changes nothing that the log's own signature does not call for. Off by default.

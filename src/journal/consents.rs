@@ -111,7 +111,7 @@ impl ConsentState {
 /// The consequence of an entry about consent for a partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsentNews {
-    /// It is to be told this.
+    /// A statement that is due to the partner.
     Said(Box<Said>),
     /// Policy may see another release list of this one record.
     Record(RecordId),

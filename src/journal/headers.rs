@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Positions of entries that are read at once: 160 KiB.
 const CHUNK: u64 = 4_096;
 
-/// A record as its acceptance tells of it.
+/// A record as its acceptance describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedHeader {
     pub journal_index: u64,

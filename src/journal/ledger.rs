@@ -37,7 +37,7 @@ pub type Answered<T> = Result<(T, Committed), JournalError>;
 type Answer = Box<dyn FnOnce(Result<&Committed, JournalError>) + Send>;
 type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), JournalError>, Answer) + Send>;
 
-/// Gives the time; the simulator and tests give their own.
+/// The source of the time; the simulator and tests use their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The way to the writer. Cloned by every task.
@@ -66,7 +66,7 @@ impl Ledger {
         &self.view
     }
 
-    /// Tells the journal's size after every commit.
+    /// Returns a watch on the journal's size after every commit.
     pub fn grown(&self) -> watch::Receiver<u64> {
         self.grown.clone()
     }

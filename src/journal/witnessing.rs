@@ -32,7 +32,7 @@ pub struct FoundContradiction {
     pub at: Timestamp,
 }
 
-/// A witness that is no partner.
+/// A witness that is not a partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddedWitness {
     pub verifier: NoteVerifier,

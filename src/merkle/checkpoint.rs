@@ -1,4 +1,5 @@
-//! The checkpoint (C2SP tlog-checkpoint): what a log says about itself, as the text of a note.
+//! The checkpoint of a log (C2SP tlog-checkpoint): its origin, size and root hash, as the text of a
+//! note.
 //!
 //! Three lines: origin, tree size, root hash. Extension lines are refused: ML-DSA-44 cosignatures
 //! do not cover them, so they could differ under one set of signatures. A [`Checkpoint`] carries no

@@ -29,7 +29,8 @@ pub(super) fn hash_line(hash: &TreeHash) -> String {
     STANDARD.encode(hash.as_bytes())
 }
 
-/// Hash lines up to an empty line, which is cut off too; at most `max`. `Err` tells what is wrong.
+/// Reads hash lines up to an empty line, which is cut off too; at most `max`. `Err` gives the
+/// fault.
 pub(super) fn hashes(rest: &mut &str, max: usize) -> Result<Vec<TreeHash>, HashesError> {
     let mut found = Vec::new();
     loop {

@@ -5,7 +5,7 @@
 //! tree: below it ("inner") the bits of the index say on which side a sibling stands; above it
 //! ("border") the tree is missing the right siblings and every hash stands on the left.
 //!
-//! Hashes are compared as public values: roots and proofs are no secrets.
+//! Hashes are compared as public values: roots and proofs are not secrets.
 
 use super::hash::{TREE_SIZE_MAX, TreeHead, node_hash};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};

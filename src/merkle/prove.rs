@@ -8,7 +8,7 @@ use super::hash::{EMPTY_ROOT, node_hash};
 use super::proof::{ProofError, check_old_and_new, check_size};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
 
-/// Gives the hashes of complete subtrees.
+/// A source of the hashes of complete subtrees.
 pub trait NodeSource {
     type Error: std::error::Error + 'static;
 

@@ -35,7 +35,7 @@ pub struct Cosignature {
 }
 
 impl Cosignature {
-    /// `None` for a line that is no cosignature.
+    /// `None` for a line that is not a cosignature.
     fn of(line: &VerifiedLine<'_>) -> Option<Self> {
         let (name, key_id) = (line.verifier.name().clone(), line.verifier.key_id());
         Some(Self { name, key_id, at: line.cosigned_at? })

@@ -21,7 +21,7 @@ pub const TILE_LEAVES: u64 = 1 << TILE_LEVEL;
 
 const TILE_LEVEL: u32 = 8;
 
-/// Gives stored leaf hashes by their index.
+/// A source of stored leaf hashes by their index.
 pub trait LeafHashes {
     type Error: std::error::Error + 'static;
 

@@ -3,7 +3,7 @@
 //!
 //! A [`Tile`] only names a resource and says how wide it is; reading and writing it is the caller's.
 //! Nothing taken from a tile is true before the root that follows from it was compared with that of
-//! a checkpoint. Tiles that no tree up to [`TREE_SIZE_MAX`] can have are no tiles here, so numbers
+//! a checkpoint. Tiles that no tree up to [`TREE_SIZE_MAX`] can have are not tiles here, so numbers
 //! never overflow and a path has one reading.
 
 use std::fmt;
@@ -258,7 +258,7 @@ impl FromStr for Tile {
     }
 }
 
-/// Gives the hashes of a tile, from a folder or a server for instance. It need not check them.
+/// A source of the hashes of a tile, a folder or a server for instance. It need not check them.
 pub trait HashTiles {
     type Error: std::error::Error + 'static;
 

@@ -51,7 +51,7 @@ pub enum WitnessRefusal {
     EmptyRoot { shown: Box<SignedCheckpoint> },
 }
 
-/// The log that a note speaks of, which is not verified thereby.
+/// Returns the log that a note names, without verifying it.
 pub fn origin_of(note: &[u8]) -> Result<Origin, OpenError> {
     let note = Note::parse(note)?;
     Ok(Checkpoint::parse(note.text())?.origin().clone())

@@ -66,8 +66,8 @@ impl Node {
         waiting.map(|(proposal, act)| act_view(*proposal, act)).collect()
     }
 
-    /// Approves or refuses an act; tells whether that carried it out. It is done whether or not the
-    /// caller waits for it.
+    /// Approves or refuses an act; returns true if that carried it out. It is done even if the
+    /// caller does not wait for it.
     pub async fn decide(
         self: &Arc<Self>,
         client: Client,

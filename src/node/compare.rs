@@ -33,7 +33,7 @@ const THREADS: usize = 2;
 const NICENESS: i32 = 10;
 /// Entries that a thread takes on at once: some 20 ms of work.
 const STEP_ENTRIES: u64 = 8_192;
-/// Partners that the journal entry tells of; the whole result is kept beside it.
+/// Partners that the journal entry lists; the whole result is kept beside it.
 const COUNTED_MAX: usize = 64;
 /// The directory of results, by their hash, until the bundle or another one is in force.
 const RESULTS: &str = "comparisons";

@@ -1,4 +1,5 @@
-//! liaison.toml: what an operator may set. Every field says its unit and what it is for.
+//! The configuration of a node, liaison.toml. Every field has a comment with its unit and its
+//! purpose.
 
 use super::NodeError;
 use super::limits::Limits;

@@ -270,7 +270,7 @@ impl SignedPlan {
     }
 }
 
-/// Writes down what a partner's feed says about consent. It was checked.
+/// Writes down a partner's entry about consent. It was checked.
 pub(super) fn hear(
     tx: &mut Transaction<'_>,
     agency: &AgencyName,
@@ -393,7 +393,7 @@ impl Node {
         .await
     }
 
-    /// Says something that takes one person.
+    /// Makes a statement that takes one person.
     async fn say(
         &self,
         client: Client,
@@ -449,7 +449,7 @@ impl Node {
         }
     }
 
-    /// Tells how many consents have ended.
+    /// Ends the consents whose time has come, and returns their number.
     pub async fn end_due_consents(&self) -> Result<usize, NodeError> {
         let snapshot = self.view().snapshot();
         if snapshot.state.consents.in_force().ended(self.now()).is_empty() {

@@ -204,8 +204,8 @@ impl Plan {
         Ok(Some(DueSlots { slots, hold, left }))
     }
 
-    /// Erases revisions with an id behind `after` until the job is full. The journal says when all are erased that
-    /// the approval covers.
+    /// Erases revisions with an id behind `after` until the job is full. The journal records when all that the
+    /// approval covers are erased.
     pub(super) fn carry_out(
         &self,
         tx: &mut Transaction<'_>,

@@ -111,8 +111,8 @@ impl<'a> Making<'a> {
         private_dir(staging)
     }
 
-    /// Gives everything its place, the configuration last: its presence says that the directory is
-    /// whole.
+    /// Moves everything to its place, the configuration last: its presence shows that the directory
+    /// is whole.
     fn place(&self, staging: &Path, placed: &mut Vec<PathBuf>) -> Result<(), NodeError> {
         let mut names: Vec<OsString> = std::fs::read_dir(staging)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
@@ -170,7 +170,7 @@ fn make(dir: &Path, config: &Config, now: Timestamp) -> Result<VerifiedCard, Nod
     Ok(card)
 }
 
-/// Signs a card that says what configuration and keys say now.
+/// Signs a card from the present configuration and keys.
 pub fn issue_card(
     config: &Config,
     keys: &NodeKeys,

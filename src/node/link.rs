@@ -1,4 +1,5 @@
-//! The driver of one exchange stream: carries out what the session says and answers it.
+//! The driver of one exchange stream: it carries out the session's instructions and returns the
+//! results.
 //!
 //! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
 //! ends the older, which has finished its writes before the newer one asks where things stand.
@@ -251,7 +252,8 @@ pub(super) struct Driver<'a> {
     pub(super) answers: mpsc::UnboundedSender<Answer>,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
-    /// The records of checked batches by first index, until the session says to store them.
+    /// The records of checked batches by first index, until the session's instruction to store
+    /// them.
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
     stores: VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
     published: u64,
@@ -658,7 +660,7 @@ pub(super) fn is_still(tx: &Transaction<'_>, agency: &AgencyName, generation: Ge
     partner.is_some_and(|partner| partner.card.card().generation == generation)
 }
 
-/// Waits for the oldest store to be durable; for ever while there is none. An error says that the
+/// Waits for the oldest store to be durable; for ever while there is none. An error means that the
 /// journal could not hold the batch.
 async fn stored(
     stores: &mut VecDeque<oneshot::Receiver<Answered<TakenIn>>>,

@@ -35,7 +35,7 @@ pub(super) struct LinkState {
     pub(super) acceptance: u64,
     /// Held by the stream that is driven; the next one waits for it.
     pub(super) driving: Arc<tokio::sync::Mutex<()>>,
-    /// Tells the stream that is driven to end.
+    /// The signal for the present stream to end.
     pub(super) replaced: Option<watch::Sender<bool>>,
 }
 
@@ -95,7 +95,7 @@ impl Links {
         self.walked.send_replace(());
     }
 
-    /// Tells whenever a feed has considered more of the journal.
+    /// Returns a watch that changes whenever a feed has considered more of the journal.
     pub(super) fn walked(&self) -> watch::Receiver<()> {
         self.walked.subscribe()
     }

@@ -127,7 +127,7 @@ impl NodeError {
         }
     }
 
-    /// The gRPC code that says whose fault it is.
+    /// Returns the gRPC code, which shows the side at fault.
     pub const fn code(&self) -> tonic::Code {
         match self {
             Self::NotFound(_) => tonic::Code::NotFound,
@@ -197,7 +197,7 @@ pub struct Node {
     /// The reason why a witness that is not a partner could not be asked lately, by the name of its
     /// key.
     unasked: Mutex<BTreeMap<String, String>>,
-    /// Tells that a witness was added.
+    /// The signal that a witness was added.
     witness_added: Notify,
     stopping: watch::Sender<bool>,
 }
@@ -295,7 +295,7 @@ impl Node {
         &self.trust
     }
 
-    /// Tells every task to finish.
+    /// Stops every task.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
@@ -412,7 +412,8 @@ fn segment_bytes(dir: &Path) -> u64 {
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// The largest resident memory that this process had (Linux, `VmHWM`); 0 where it is not told.
+/// Returns the largest resident memory that this process had (Linux, `VmHWM`); 0 where the system
+/// does not report it.
 pub fn peak_memory_bytes() -> u64 {
     std::fs::read_to_string("/proc/self/status").map_or(0, |status| peak_memory_in(&status))
 }

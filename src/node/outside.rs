@@ -1,4 +1,4 @@
-//! Witnesses that are no partners: added by an operator, asked over HTTP (C2SP tlog-witness).
+//! Witnesses that are not partners: added by an operator, asked over HTTP (C2SP tlog-witness).
 //!
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
@@ -21,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 const TICK: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// Adds a witness that is no partner, or changes where it is asked.
+    /// Adds a witness that is not a partner, or changes where it is asked.
     pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
         let key: NoteVerifier =
             vkey.parse().map_err(|error: crate::merkle::KeyError| invalid(&error))?;

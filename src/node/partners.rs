@@ -23,9 +23,9 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 
 impl Node {
-    /// Proposes to add a partner after its number was heard and typed, or takes a newer card of one.
-    /// A new partner has no view until others approved it. What a newer card changes of sector and
-    /// country waits for a second person, like other facts that would show the partner more.
+    /// Proposes to add a partner after its number was compared and typed, or takes a newer card of
+    /// one. A new partner has no view until others approved it. What a newer card changes of sector
+    /// and country waits for a second person, like other facts that would show the partner more.
     pub async fn add_partner(
         &self,
         client: Client,

@@ -283,7 +283,8 @@ fn damaged(id: RecordId) -> pb::DraftResult {
     ))
 }
 
-/// The answer for a value of which another client's TLP:RED record is here: it tells no more than it must.
+/// Returns the answer for a value of which another client's TLP:RED record is here: it reveals no more
+/// than it must.
 fn not_permitted() -> pb::DraftResult {
     refused(NOT_PERMITTED)
 }

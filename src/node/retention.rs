@@ -1,4 +1,4 @@
-//! The end of a record's time: what its marking says it may no longer be kept for is erased.
+//! The end of a record's storage: it is erased when its marking's time has ended.
 //!
 //! The originator fixed the time under its signature, so no second person is asked; every holder
 //! finds the same, so no order travels. What is held stays. What a wrong clock erases is gone, so the

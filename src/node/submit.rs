@@ -55,7 +55,7 @@ impl Said {
         self.words().get(&series).is_some_and(|before| *before != fingerprint)
     }
 
-    /// Takes the words of a request unless one contradicts what was said before.
+    /// Takes the contents of a request unless one contradicts an earlier one.
     pub(super) fn say(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
         let mut said = self.words();
         let agrees = |(series, word)| said.get(series).is_none_or(|before| before == word);

@@ -109,8 +109,8 @@ const fn log_keys(card: &Card) -> [PublicKey; 3] {
     [card.journal_key, card.witness_key, card.receipt_key]
 }
 
-/// A compromised key may be left out of a new card, but never turn up as a good one, nor as
-/// compromised only later than was said.
+/// Checks compromised keys. One may be left out of a new card, but not come back as a good one, nor
+/// with a later time than before.
 fn compromised_keys_stay(known: &Card, new: &Card) -> Result<(), Refusal> {
     for before in &known.record_keys {
         let RecordKeyStatus::Compromised(since) = before.status else { continue };

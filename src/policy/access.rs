@@ -77,7 +77,7 @@ pub const RPCS: [&str; 51] = [
     "liaison.v1.NodeService/ConfirmClock",
 ];
 
-/// The role of a client of the node's own agency. Its certificate says which.
+/// The role of a client of the node's own agency, from its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClientRole {
     Analyst,

@@ -10,7 +10,7 @@ use crate::pb::{self, act::Act};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActKind {
     Erase,
-    /// Exchange records with an agency that is no partner yet, or with one that was revoked.
+    /// Exchange records with an agency that is not a partner yet, or with one that was revoked.
     AddPartner,
     /// The same where policy may reveal a sensitive class or personal data to it.
     AddRevealing,

@@ -142,7 +142,7 @@ fn is_same(one: &Statement, other: &Statement) -> bool {
 }
 
 /// The policies in which two bundles differ: those of the second in their order, then those that
-/// only the first has. A policy that got another name is no difference.
+/// only the first has. A policy that got another name is not a difference.
 pub fn alterations<'a>(before: &'a Bundle, after: &'a Bundle) -> Vec<Alteration<'a>> {
     let own = |bundle: &'a Bundle| bundle.statements().iter().filter(|s| !s.is_guardrail());
     let mut gone: HashMap<&str, &Statement> = own(before).map(|s| (&*s.id, s)).collect();

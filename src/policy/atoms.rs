@@ -1,4 +1,4 @@
-//! Conditions taken apart: which facts of a record a part reads, and what Cedar says of it.
+//! The parts of conditions: the facts of a record that a part reads, and Cedar's answer to it.
 //!
 //! An atom is a largest part of a condition below `&&`, `||`, `!` and `if`. No operator of Cedar is
 //! evaluated here: an atom is put to Cedar as the condition of a policy of its own.

@@ -38,7 +38,7 @@ pub struct Vocabulary {
     pub labels: Option<BTreeSet<String>>,
 }
 
-/// One policy of a bundle, with what it says of itself.
+/// One policy of a bundle, with its annotations.
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub id: Arc<str>,

@@ -54,7 +54,8 @@ impl OfOriginator {
 }
 
 impl Consents {
-    /// Takes in what an originator says. What is granted is in force until it ends or is revoked.
+    /// Takes a statement of an originator. A granted consent is in force until it ends or is
+    /// revoked.
     pub fn say(&mut self, originator: &AgencyName, consent: &Consent) {
         match consent.verdict {
             ConsentVerdict::Granted { until } => {
@@ -81,13 +82,13 @@ impl Consents {
         }
     }
 
-    /// Tells if a roster is kept that this subject takes the place of.
+    /// Returns true if a roster is kept that this subject replaces.
     pub fn supersedes(&self, originator: &AgencyName, subject: &Subject) -> bool {
         let mut kept = self.of.get(originator).into_iter().flat_map(|of| of.granted.values());
         kept.any(|granted| subject.supersedes(&granted.subject))
     }
 
-    /// Tells if a roster of this circle, for any records, is in force in this hour.
+    /// Returns true if a roster of this circle, for any records, is in force in this hour.
     pub fn has_roster(&self, circle: &Circle, hour: Timestamp) -> bool {
         let mut kept = self.of.get(&circle.agency).into_iter().flat_map(|of| of.granted.values());
         kept.any(|Granted { subject, until_hour }| {
@@ -211,7 +212,7 @@ pub(super) fn consented(
     facts
 }
 
-/// Tells if the record is marked for the circle of a roster of its originator.
+/// Returns true if the record is marked for the circle of a roster of its originator.
 fn is_marked_for(facts: &RecordFacts, roster: &Roster) -> bool {
     facts.circles.iter().flatten().any(|circle| circle.name == roster.circle())
 }

@@ -45,7 +45,7 @@ impl PartnerPolicy {
     }
 }
 
-/// Decides, and compares with what Cedar says plainly.
+/// Decides, and compares the decision with Cedar's answer to the whole.
 #[track_caller]
 pub(in crate::policy) fn decide_both_ways(
     compiled: &Compiled,

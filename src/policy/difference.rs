@@ -95,8 +95,8 @@ impl Comparer {
     }
 }
 
-/// The classes that fields of a kind have. A withdrawal follows what it withdraws, whatever the
-/// policy says, so that none is newly shown or hidden by itself.
+/// Returns the classes that fields of a kind have. A withdrawal follows what it withdraws, whatever
+/// policy decides, so that none is newly shown or hidden by itself.
 fn classes_of(kind: Kind) -> ClassSet {
     let has = |class: &SlotClass| !kind.slots_of(ClassSet::EMPTY.with(*class)).is_empty();
     let sensitive: ClassSet = SlotClass::SENSITIVE.into_iter().filter(has).collect();
@@ -292,7 +292,8 @@ pub struct Difference<'a> {
 }
 
 impl<'a> Difference<'a> {
-    /// `may_reveal` is what [`Comparer::may_reveal`] says of the partners.
+    /// Makes the difference; `may_reveal` is the result of [`Comparer::may_reveal`] for the
+    /// partners.
     pub fn new(
         before: &'a Bundle,
         after: &'a Bundle,

@@ -74,7 +74,7 @@ pub struct Difference {
     pub came: String,
 }
 
-/// A permit of which no example says what it does.
+/// A permit without an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unexercised {
     pub policy: String,

@@ -134,7 +134,7 @@ pub struct Explanation {
     pub classes: Vec<ClassAccount>,
 }
 
-/// Explains what [`Compiled::decide`] says to the same question.
+/// Explains the answer of [`Compiled::decide`] to the same question.
 pub fn explain(
     compiled: &Compiled,
     partner: &PartnerFacts,

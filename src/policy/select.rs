@@ -332,7 +332,7 @@ impl Truth {
     }
 }
 
-/// Atoms that read the same facts, and what Cedar said of them for each value met.
+/// Atoms that read the same facts, and Cedar's answers to them for each value met.
 struct Group {
     reads: Reads,
     fields: Vec<Field>,

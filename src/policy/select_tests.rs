@@ -232,7 +232,7 @@ fn a_condition_is_taken_apart_at_every_connective() {
     let sizes: Vec<_> =
         drafts.iter().map(|draft| (draft.atoms.len(), draft.reads.fields().len())).collect();
     assert_eq!(sizes, [(1, 1); 6]);
-    // The same atom again is no other one, and what reads the same facts stands together.
+    // The same atom again is not another one, and what reads the same facts stands together.
     draft_clauses(body.clauses(), Action::Forward, &mut drafts);
     assert_eq!(drafts.iter().map(|draft| draft.atoms.len()).sum::<usize>(), 6);
 }

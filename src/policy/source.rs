@@ -115,7 +115,7 @@ fn policy_start(text: &str, from: usize, own: &str) -> usize {
     if text[at..].starts_with(own) { at } else { text[from..].find(own).map_or(from, |n| from + n) }
 }
 
-/// A finding out of what Cedar says, at the place that it points to.
+/// Makes a finding of Cedar's message, at the place that it points to.
 pub(super) fn diagnosed(
     said: &dyn Diagnostic,
     file: &Arc<str>,

@@ -1,4 +1,4 @@
-//! Consent: what an originator says, signed, about the use that another agency makes of its records.
+//! The consent: a signed statement of an originator on another agency's use of its records.
 //!
 //! A record under originator control (Europol H2) is passed on, and one that is not for evidence (H1)
 //! is used in proceedings, only where its originator agrees. It says so in a statement of its own,
@@ -154,8 +154,8 @@ impl Subject {
         }
     }
 
-    /// Tells if a grant of this one replaces a grant of the other: both state the roster of one circle
-    /// for the same records.
+    /// Returns true if a grant of this one replaces a grant of the other: both state the roster of one
+    /// circle for the same records.
     pub fn supersedes(&self, other: &Self) -> bool {
         let circle = |subject: &Self| subject.roster().map(|roster| roster.circle.clone());
         circle(self).is_some() && circle(self) == circle(other) && self.scope == other.scope
@@ -192,7 +192,7 @@ pub struct ConsentRequest {
     reason: String,
 }
 
-/// A statement. Whether its signature holds is told by [`Self::verify`] alone.
+/// A consent statement. Only [`Self::verify`] checks its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     /// Counts the originator's consents and refusals for this holder from 1.

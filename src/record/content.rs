@@ -137,7 +137,7 @@ impl Content {
         Ok(parts.iter().flat_map(|part| lengths(part).into_iter().chain(part.clone())).collect())
     }
 
-    /// One line for people: what the record says.
+    /// Returns a summary of the record in one line, for people.
     pub fn summary(&self) -> String {
         match self {
             Self::Indicator(m) if m.title.is_empty() => m.value.clone(),

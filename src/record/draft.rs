@@ -221,7 +221,8 @@ impl Draft {
         self.reinstate
     }
 
-    /// The stable identity of what this speaks of, for those who know the secret.
+    /// Returns the stable identity of the thing that the draft is about, for those who know the
+    /// secret.
     pub fn series(&self, secret: &SeriesSecret) -> SeriesId {
         self.series_after(0, secret)
     }
@@ -250,7 +251,8 @@ impl Draft {
             .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
-    /// Equal for drafts that say the same. Keyed, so that it tells nothing about erased content.
+    /// Returns a fingerprint that is equal for drafts with the same content. It is keyed, so that
+    /// it reveals nothing about erased content.
     pub fn fingerprint(&self, secret: &SeriesSecret) -> [u8; 32] {
         fingerprint(
             secret,

@@ -107,7 +107,7 @@ pub enum OrderError {
     Signature { key: KeyId, originator: AgencyName },
 }
 
-/// The order. Whether its signature holds is told by [`Self::verify`] alone.
+/// The order to erase. Only [`Self::verify`] checks its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErasureOrder {
     pub slots: SlotMask,

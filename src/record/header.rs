@@ -224,8 +224,8 @@ fn code(field: &'static str, text: String) -> Result<String, HeaderError> {
     }
 }
 
-/// Tells a name that an agency may give to a circle. A slash is not in it, so that `originator/circle` can be
-/// read in one way only.
+/// Returns true for a name that an agency may give to a circle. A slash is not in it, so that
+/// `originator/circle` can be read in one way only.
 pub fn is_circle_name(text: &str) -> bool {
     is_code(text) && !text.contains('/')
 }

@@ -57,7 +57,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time for a call that counts every record before it acts. It is several times the
 /// time for a million records and a hundred partners.
 pub const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(600);
-/// The longest time for calls to go on after the node was told to stop.
+/// The longest time for calls to go on after the node began to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drafts of one unary submission: they are answered in one message.
 pub const UNARY_DRAFTS_MAX: usize = 64;
@@ -77,8 +77,8 @@ struct Context {
 }
 
 impl Context {
-    /// Asks the journal something that takes as long as there are records; the question is told when
-    /// its caller has gone or [`CALL_TIMEOUT`] has passed, and then ends.
+    /// Asks the journal something that takes as long as there are records. The question ends when
+    /// its caller has gone or [`CALL_TIMEOUT`] has passed.
     async fn read_while_wanted<T: Send + 'static>(
         &self,
         question: impl FnOnce(&View, &Wanted) -> Result<T, JournalError> + Send + 'static,

@@ -7,7 +7,7 @@ use super::frame::{FRAME_PAYLOAD_BYTES_MAX, FrameKind};
 use super::position::Position;
 use super::system_fault::SystemFault;
 
-/// An error of the store; [`StoreError::is_fatal`] says whether the node must stop.
+/// An error of the store; [`StoreError::is_fatal`] decides whether the node must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot {action} {}", path.display())]
@@ -95,7 +95,7 @@ impl StoreError {
         }
     }
 
-    /// For `map_err`: says what was being done to which path.
+    /// For `map_err`: names the action and its path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

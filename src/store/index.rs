@@ -290,7 +290,7 @@ impl Index {
         !matches!(self.shared.state().rewriting, Rewriting::Idle)
     }
 
-    /// Applies what is staged, stops, and says whether all of it worked.
+    /// Applies what is staged and stops; the result is an error if any of it failed.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.stop();
         self.shared.state().check()
@@ -321,8 +321,9 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the index thread until it is told to close with no runs left. It applies the oldest
-    /// runs, and between them writes the index anew when that was asked for.
+    /// Runs the index thread until it is to close with no runs left. It applies the oldest runs,
+    /// and between them writes the index anew when that was asked for. It applies the oldest runs,
+    /// and between them writes the index anew when that was asked for.
     fn drain(&self) {
         let _note = NotePanic(self);
         let mut copying = None;

@@ -51,8 +51,8 @@ impl Ranked {
     }
 }
 
-/// Says of most keys that a run has no change to them, so that a reader passes by the run: 16 bits
-/// a change, of which two are set.
+/// A filter by which readers pass by most runs without a change to their key: 16 bits a change, of
+/// which two are set.
 #[derive(Debug)]
 struct KeyFilter {
     words: Vec<u64>,

@@ -172,7 +172,7 @@ fn client_config(
     Ok(config)
 }
 
-/// Gives tonic our own connections, to the one address it was made for.
+/// The connector with which tonic uses our own connections, to the one address it was made for.
 struct Connector {
     dialer: Dialer,
     address: Address,

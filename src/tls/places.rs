@@ -106,7 +106,7 @@ impl Places {
         Self { limits, taken: Arc::default() }
     }
 
-    /// Gives a caller a place, or says that it has as many as it may have, or that all are taken.
+    /// Takes a place for a caller; refuses if it has as many as it may have, or if all are taken.
     pub fn take(&self, caller: &Caller) -> Result<Place, Refusal> {
         let PlaceLimits { connections_max, connections_reserved, .. } = self.limits;
         let kept = if is_privileged(caller) { 0 } else { connections_reserved };

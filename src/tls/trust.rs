@@ -236,7 +236,7 @@ impl Gate {
         Self::Partners(trust.clone())
     }
 
-    /// Fails only when the authority's own certificate is no usable anchor.
+    /// Fails only when the authority's own certificate is not a usable anchor.
     pub fn clients(authority: &Authority) -> Result<Self, rustls::Error> {
         let roots = roots(std::slice::from_ref(authority.certificate()))?;
         let verifier =

@@ -281,7 +281,8 @@ mod tests {
         assert_eq!(below.target("checkpoint"), "/logs/checkpoint");
     }
 
-    /// Gives each connection one of `answers` after another, then closes it; counts connections.
+    /// Starts a server that gives each connection one of `answers` and closes it; counts
+    /// connections.
     async fn server(answers: Vec<Vec<&'static str>>) -> (String, Arc<Mutex<usize>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/log", listener.local_addr().unwrap());

@@ -17,7 +17,7 @@ fn check(value_type: ValueType, input: &str, expect: &str) {
     assert!(Value::from_normalised(value_type, expect).is_ok(), "{expect:?} is a fixed point");
 }
 
-/// The input is refused, and the message says `hint`.
+/// Checks that the input is refused with a message that contains `hint`.
 fn refused(value_type: ValueType, input: &str, hint: &str) {
     match Value::normalise(value_type, input) {
         Ok(value) => panic!("{input:?} became {value:?}"),

@@ -309,7 +309,7 @@ impl RunningNode {
         }
     }
 
-    /// A policy officer says yes to what somebody else asked for.
+    /// Approves, as a policy officer, what somebody else asked for.
     pub(crate) async fn approve(&self, proposal: u64) {
         let mut client = ActServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
         let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
@@ -459,7 +459,7 @@ pub(crate) fn draft(key: &str, content: Content) -> pb::Draft {
     }
 }
 
-/// An indicator that says nothing but its value and a note.
+/// Returns an indicator with only its value and a note.
 pub(crate) fn indicator(value: &str, notes: &str) -> pb::Draft {
     let content = pb::Indicator {
         r#type: pb::ValueType::Domain.into(),

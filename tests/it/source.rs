@@ -228,7 +228,7 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<Vec<String>> {
 
 /// Reads the path at the start, behind `prefix`; returns how many tokens it took.
 fn path(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
-    /// Words that may stand before a path with a leading `::` and are no part of it.
+    /// Words that may stand before a path with a leading `::` and are not part of it.
     const BEFORE: [&str; 8] = ["use", "dyn", "impl", "for", "mut", "as", "return", "in"];
     if prefix.is_empty() && tokens.first().is_some_and(|t| BEFORE.iter().any(|word| t.is(word))) {
         return 1;

@@ -31,7 +31,7 @@ enum Serving {
     Always(&'static str, Vec<u8>),
 }
 
-/// A file server that serves what it is told to from one request to the next.
+/// A file server whose content a test changes from one request to the next.
 struct Server {
     address: SocketAddr,
     serving: Arc<Mutex<Serving>>,

@@ -114,7 +114,7 @@ impl Log {
         self.frontier.size().get()
     }
 
-    /// Gives the bundle that became full, if one did.
+    /// Returns the bundle that became full, if one did.
     fn push<S: Sink>(
         &mut self,
         entry: &[u8],
@@ -315,7 +315,7 @@ impl<S: Sink> Exporter<S> {
     ) -> Result<Summary, ExportError> {
         let mut summary = Summary::default();
         for hash in std::mem::take(&mut self.policies) {
-            // Bundles that were proposed and never in force are no part of a history.
+            // Bundles that were proposed and never in force are not part of a history.
             let files = policies.get(&hash).ok_or(ExportError::PolicyAbsent(hash))?;
             self.policy(hash, files)?;
             summary.policies += 1;

@@ -211,14 +211,14 @@ struct Part<'a, F> {
     own_signed: Vec<pb::SignedCard>,
     partners: BTreeMap<AgencyName, Card>,
     accepted: HashMap<RecordId, Row>,
-    /// Records whose newest content was overwritten; an entry that says so must follow.
+    /// Records whose newest content was overwritten; an entry about the erasure must follow.
     overwritten: BTreeSet<RecordId>,
     acts: Acts,
     /// Records under a hold.
     held: BTreeSet<RecordId>,
     /// Consents to use as evidence that the part holds.
     consents: Consents,
-    /// The entry that says that the logs are succeeded, and by which generation.
+    /// The entry of a succession of the logs, and the generation that follows.
     succeeded: Option<(u64, Generation)>,
     is_asked_here: bool,
     roots: VerifiedRoots,

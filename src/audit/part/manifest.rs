@@ -18,7 +18,7 @@ const FIRST_LINES: &str = "liaison-part/v1\n\
 /// The selection of entries for a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Dated `from` or later and before `to`; what is not said is no limit.
+    /// Dated `from` or later and before `to`; an absent time is not a limit.
     Time { from: Option<Timestamp>, to: Option<Timestamp> },
     /// About the case with this reference, or a record that refers to it.
     Case(String),

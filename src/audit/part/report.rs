@@ -37,7 +37,7 @@ pub struct PartReport {
     pub signatures: u64,
     /// Accepted after the key was in other hands, by the card of that time.
     pub compromised: u64,
-    /// Entries that told of slots, received or erased, of a record whose acceptance is not in the part.
+    /// Entries about slots, received or erased, of a record whose acceptance is not in the part.
     pub unplaced: u64,
     /// Published and receipted heads.
     pub notes: u64,

@@ -194,7 +194,7 @@ struct Acts {
     records: HashMap<u64, HashSet<RecordId>>,
     /// The proposal that each decision or end of an erasure is about, by the index of that entry.
     followed: HashMap<u64, u64>,
-    /// Proposals that something from the time that is asked for speaks of.
+    /// Proposals that an entry of the time asked for refers to.
     asked: HashSet<u64>,
 }
 

@@ -345,7 +345,7 @@ fn resigned(frames: &[Frame]) -> Vec<Frame> {
     })
 }
 
-/// The number of all agencies that are no partners.
+/// The number of all agencies that are not partners.
 const UNKNOWN: u32 = u16::MAX as u32;
 
 /// The numbers of the originators of all records.

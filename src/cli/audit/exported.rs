@@ -99,8 +99,8 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
-/// Tells if a directory is an export. One that lacks a part of it is a damaged export. In a node's directory,
-/// which has segments, somebody may have saved a checkpoint or tiles.
+/// Returns true if a directory is an export. One that lacks a part of it is a damaged export. In a node's
+/// directory, which has segments, somebody may have saved a checkpoint or tiles.
 pub(super) fn is_export(dir: &Path) -> bool {
     match [CHECKPOINT, TILES].map(|name| dir.join(name).exists()) {
         [true, true] => true,

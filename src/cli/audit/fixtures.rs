@@ -748,7 +748,7 @@ fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
     signed.with_cosignature(line, &verifier).unwrap().to_bytes().into()
 }
 
-/// A checkpoint of the own journal that says something else.
+/// Returns a checkpoint of the own journal with another root.
 pub(in crate::cli) fn forged_checkpoint(size: u64) -> Bytes {
     let own = Party::own();
     let origin = Generation::FIRST.journal_origin(&own.agency);

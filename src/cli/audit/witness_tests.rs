@@ -39,7 +39,7 @@ fn evidence(held: &[u8], shown: &[u8]) -> Event {
     })
 }
 
-/// A witness that is no partner.
+/// A witness that is not a partner.
 fn added(role: SignatureType) -> Event {
     named("w.example", &Party::stranger(), role)
 }

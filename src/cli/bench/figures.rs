@@ -34,7 +34,7 @@ pub(super) struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// The same measurement told in another way, for example µs each.
+    /// The same measurement in another unit, for example µs each.
     remark: String,
     limit: Option<Limit>,
     target: Option<Target>,

@@ -12,7 +12,7 @@ use crate::ident::AgencyName;
 use crate::journal::open::system_clock;
 use crate::policy::{TEMPLATES, TO_BE_NAMED, Template};
 
-/// A policy is looked at again after a year, unless its owner says otherwise.
+/// The time until the review of a new policy, unless its owner sets another one.
 const REVIEW_AFTER_MS: i64 = 365 * 24 * 3_600_000;
 
 #[derive(Debug, clap::Args)]

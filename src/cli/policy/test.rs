@@ -18,7 +18,7 @@ use crate::policy::{Bundle, Vocabulary, is_examples};
 pub struct TestArgs {
     /// Directory with *.cedar files and the *.test.toml files of their examples.
     pub(in crate::cli) directory: PathBuf,
-    /// Fail on a permit of which no example says what it does, too.
+    /// Fail on a permit without an example, too.
     #[arg(long)]
     pub(in crate::cli) strict: bool,
 }

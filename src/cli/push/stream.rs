@@ -35,7 +35,7 @@ pub(super) enum End {
     Interrupted,
 }
 
-/// Sends all portions. `patience` is how long the node may be silent while it owes an answer.
+/// Sends all portions. `patience` is how long the node may be silent while an answer is due.
 pub(super) async fn submit(
     channel: Channel,
     mut portions: mpsc::Receiver<Result<Batch, CliError>>,
@@ -124,7 +124,7 @@ impl Flow {
         self.requests.is_some() && self.waiting.len() < UNSETTLED_MAX
     }
 
-    /// The node owes an answer or the receipt.
+    /// Returns true if an answer or the receipt is due from the node.
     const fn is_owed(&self) -> bool {
         self.opened && !self.receipted && (self.unanswered > 0 || self.requests.is_none())
     }

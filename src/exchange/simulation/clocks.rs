@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// A stream begins: each hears what the other's wall clock reads.
+    /// Begins a stream: each node gets the reading of the other's wall clock.
     fn meet(&mut self, at: usize, other: usize) {
         if at == other {
             return;

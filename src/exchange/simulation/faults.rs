@@ -89,7 +89,7 @@ impl World<'_> {
         self.reached.restored += 1;
     }
 
-    /// Tells whether a partner has a receipt for more than the copy of a node holds of its feed.
+    /// Returns true if a partner has a receipt for more than the copy of a node holds of its feed.
     pub(super) fn would_lose_receipted(&self, own: usize) -> bool {
         let copy = self.nodes[own].copy.as_ref().unwrap();
         copy.relations.iter().any(|(partner, relation)| {

@@ -47,7 +47,7 @@ pub(super) enum Said {
     HoldEnded(RecordId),
     /// A partner got these without their envelopes.
     Lapsed(usize, Vec<RecordId>),
-    /// A partner is to be told what it may do with our records.
+    /// A statement for a partner about its use of our records.
     Told(usize, Box<Told>),
     /// An originator lets us pass records on to this agency, or to members of its circle, or no longer.
     LetOn(Option<AgencyName>),
@@ -81,8 +81,8 @@ pub(super) struct State {
     pub(super) deferred: Vec<Decided>,
     /// The requests and statements on consent.
     pub(super) dealings: Dealings,
-    /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
-    /// by the originator and the number under which it said so.
+    /// For the checks, the consents in a plain form, by the originator and the number of the
+    /// statement: the purpose that it allows this node.
     pub(super) let_on: BTreeMap<(AgencyName, u64), Purpose>,
     /// The leaves of the journal that partners cosign.
     pub(super) leaves: Vec<TreeHash>,

@@ -192,7 +192,7 @@ impl Book {
         Self { agencies, facts, editions, moment: Moment::at(start_of_day()) }
     }
 
-    /// Tells if a partner is in the circle under what may be agreed with it.
+    /// Returns true if a partner is in the circle under this agreement.
     pub(super) fn is_member(&self, partner: usize, facts: usize) -> bool {
         self.facts[partner][facts].circles.iter().any(|circle| circle == CIRCLE)
     }

@@ -14,7 +14,7 @@ use crate::record::slots::SlotMask;
 /// The durable state of a node about one partner.
 #[derive(Clone)]
 pub(super) struct Relation {
-    /// The partner as its card says that people accepted here last.
+    /// The partner by the card that people here accepted last.
     pub(super) partner: Side,
     pub(super) feed: Feed,
     /// With the index of the last entry of the feed that shows it.

@@ -67,8 +67,8 @@ pub(super) fn allowed(
     }
 }
 
-/// The same without its series. A withdrawal follows whatever was disclosed of its series, whatever
-/// policy says of it now.
+/// Returns the same without its series. A withdrawal follows whatever was disclosed of its series,
+/// whatever policy now decides on it.
 fn allowed_alone(
     state: &State,
     partner: usize,

@@ -94,7 +94,8 @@ impl Node {
         exceptions
     }
 
-    /// Takes a receipt; tells how many denials in it the partner's receipts contradict.
+    /// Takes a receipt; returns the number of its denials that the partner's own receipts
+    /// contradict.
     pub(super) fn record_receipt(
         &mut self,
         partner: usize,

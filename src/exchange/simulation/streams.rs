@@ -360,7 +360,7 @@ impl World<'_> {
         check_batch(&mut context, frontier, batch)
     }
 
-    /// Tells the stream, if there is one, that feed and journal grew.
+    /// Notifies the stream, if there is one, that feed and journal grew.
     pub(super) fn announce(&mut self, own: usize, partner: usize) {
         let published = self.nodes[own].state.relations[&partner].feed.published();
         let journal = self.nodes[own].journal_size();

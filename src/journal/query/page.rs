@@ -1,7 +1,7 @@
 //! Pages: how many records, and where the page before ended.
 //!
 //! A token is good for the query that gave it and no other, so that a page never silently belongs
-//! to other conditions. It is no secret and no permission.
+//! to other conditions. It is neither a secret nor a permission.
 
 use crate::pb;
 use base64::Engine as _;
@@ -72,7 +72,7 @@ fn before_in(token: &str, wanted: [u8; FILTER_HASH_BYTES]) -> Result<u64, PageEr
     index.try_into().map(u64::from_be_bytes).map_err(|_| PageError::Form)
 }
 
-/// The conditions alone: another page size is no other query.
+/// The conditions alone: another page size is not another query.
 fn hash_of(wire: &pb::QueryRecordsRequest) -> [u8; FILTER_HASH_BYTES] {
     let conditions =
         pb::QueryRecordsRequest { page_size: 0, page_token: String::new(), ..wire.clone() };

@@ -206,7 +206,7 @@ impl Discloser {
         self.told_beside(self.disclosure(id)?, id)
     }
 
-    /// The same where it is known what the present feed says.
+    /// Returns the same for a caller that knows the state in the present feed.
     pub(super) fn told_beside(
         &self,
         here: Option<Disclosure>,
@@ -286,7 +286,8 @@ impl Discloser {
         })
     }
 
-    /// A withdrawal goes wherever anything of its series went, whatever policy says of it now.
+    /// Decides on a withdrawal: it goes wherever anything of its series went, whatever policy now
+    /// decides on it.
     fn on_withdrawal(
         &mut self,
         record: &Verified,

@@ -43,7 +43,7 @@ pub(super) struct Found {
     pub(super) reached: u64,
     /// More depends on what was found than one step looks at: everything is to be looked at again.
     pub(super) rescan: bool,
-    /// Records are owed again because the partner says that they came without their content.
+    /// Records are due again because the partner reported that they came without their content.
     pub(super) lapsed: bool,
     pub(super) denied: BTreeMap<String, u64>,
     pub(super) erred: u64,
@@ -59,7 +59,7 @@ impl Found {
     }
 }
 
-/// A record that something may be owed about.
+/// A record about which something may be due.
 struct Owing<'a> {
     kind: Kind,
     id: RecordId,
@@ -253,8 +253,8 @@ impl Gathering {
         Ok(())
     }
 
-    /// Tells the partner what was erased at its word, when the hold ended that had kept it: of the slots
-    /// that its feed named. It knows of no others.
+    /// Reports to the partner the slots that were erased at its order when the hold ended, of those that
+    /// its feed named. It knows of no others.
     pub(super) fn answer(
         &mut self,
         discloser: &mut Discloser,
@@ -273,7 +273,7 @@ impl Gathering {
         Ok(())
     }
 
-    /// Tells the partner what was asked or said about consent.
+    /// Adds a request or statement on consent for the partner.
     pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
         let id = said.record();
         let (action, consent_request, consent) = match said {

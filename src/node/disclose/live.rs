@@ -1,4 +1,4 @@
-//! The journal as it grows: what each new entry makes owing to a partner.
+//! The journal as it grows: the entries that each new one requires in a partner's feed.
 
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
@@ -36,7 +36,7 @@ enum Considered {
     },
     /// Records that the brake held and two persons released.
     Again(Vec<RecordId>),
-    /// Records that the partner says it got no envelope for.
+    /// Records for which the partner reported that it got no envelope.
     Lapsed(Vec<RecordId>),
     Consent(ConsentNews),
     /// Duties that are repeated because the partner refused them, while everything is looked at again for
@@ -48,7 +48,7 @@ enum Considered {
 struct Considering {
     record: Arc<Verified>,
     marks: Marks,
-    /// The partner that brought what the entry speaks of.
+    /// The partner that brought the subject of the entry.
     source: Option<PartnerNumber>,
     news: News,
 }
@@ -164,8 +164,8 @@ impl Discloser {
         self.turned(of.record.header().series, used)
     }
 
-    /// Looks at the other revisions of a record's series: a newer one decides them too. What the
-    /// partner has nothing of is owed to it only if it is as new.
+    /// Looks at the other revisions of a record's series: a newer one decides them too. A revision
+    /// that the partner has nothing of is due only if it is as new.
     fn look_at_series(
         &mut self,
         record: &Verified,

@@ -217,8 +217,8 @@ impl<'a> Draft<'_, 'a> {
         Some(name.to_owned())
     }
 
-    /// The node itself picks share or forward by who signed; an example that says otherwise would
-    /// show what never happens.
+    /// Reads the record. The node itself picks share or forward by who signed, so an example for
+    /// the other action would show what never happens.
     fn record(
         &self,
         reader: &mut Reader<'a>,
@@ -257,7 +257,7 @@ fn has(table: &DeTable<'_>, key: &str) -> bool {
     table.iter().any(|(name, _)| name.get_ref() == key)
 }
 
-/// `"allow"`, `"deny"`, or a table that says more.
+/// Reads the expected decision: `"allow"`, `"deny"`, or a table with details.
 fn expected<'a>(
     reader: &mut Reader<'a>,
     question: Question,

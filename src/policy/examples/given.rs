@@ -1,4 +1,4 @@
-//! The facts of an example: what it says, over what its file says, over the defaults.
+//! The facts of an example: its own, over those of its file, over the defaults.
 //!
 //! Keys are the attributes of the policy schema by the same names; a test holds the two together.
 //! A default restricts nothing, so that a denial comes from what the example says.
@@ -182,7 +182,7 @@ impl<'t, 'a> Presets<'t, 'a> {
         presets
     }
 
-    /// Puts what a `given` says over what is there.
+    /// Puts the facts of a `given` table over those that are there.
     pub(super) fn apply(&self, reader: &mut Reader<'a>, given: &mut Given, table: &DeTable<'a>) {
         for (key, value) in table {
             let name = key.get_ref().as_ref();

@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         Self::new(&self.file, self.text)
     }
 
-    /// The file as a table; `None` when it is no TOML.
+    /// The file as a table; `None` when it is not TOML.
     pub(super) fn document(&mut self) -> Option<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors.iter().take(FINDINGS_MAX) {

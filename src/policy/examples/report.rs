@@ -6,7 +6,8 @@ use super::{Difference, Failure, Report, Unexercised};
 use crate::policy::Finding;
 
 impl fmt::Display for Report {
-    /// Findings, or failures with their reasons, then what no example says, then the counts.
+    /// Writes findings, or failures with their reasons, then the permits without an example, then
+    /// the counts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;

@@ -23,7 +23,7 @@ pub struct Acceptance {
     pub faults: Vec<Fault>,
 }
 
-/// Explains what [`Compiled::accepts`] says to the same question.
+/// Explains the answer of [`Compiled::accepts`] to the same question.
 pub fn explain_acceptance(
     compiled: &Compiled,
     partner: &PartnerFacts,

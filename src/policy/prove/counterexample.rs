@@ -169,7 +169,7 @@ fn time(text: &str) -> String {
     let mut quoted = text.split('"').skip(1).step_by(2);
     let base = quoted.next().unwrap_or(text);
     let offset = quoted.next().and_then(|ms| ms.strip_suffix("ms")?.parse::<i64>().ok());
-    // 1970 is before the times that records have, so it is no base for one of ours.
+    // 1970 is before the times that records have, so it is not a base for one of ours.
     let base_ms = if base == "1970-01-01" { Some(0) } else { None };
     let at = match (base_ms, offset) {
         (Some(base), Some(offset)) => Timestamp::from_unix_ms(base + offset).ok(),

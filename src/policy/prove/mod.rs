@@ -1,7 +1,7 @@
 //! Proofs: what holds of every record and every partner at once, where tests try some.
 //!
 //! A question is put to a solver as Cedar's own symbolic compiler writes it. Whatever is not proved
-//! counts as not holding: that a solver gave up, or answered something else, is no proof. Nothing
+//! counts as not holding: that a solver gave up, or answered something else, is not a proof. Nothing
 //! here decides what leaves, and no node runs it.
 
 mod counterexample;

@@ -348,7 +348,7 @@ impl Liar {
         Then::Leave
     }
 
-    /// Shows what is no checkpoint of its journal; it is answered and not cosigned.
+    /// Shows what is not a checkpoint of its journal; it is answered and not cosigned.
     async fn checkpoint(&mut self, stream: &mut Stream) -> Then {
         self.steps.push("checkpoint");
         let hashes = self.random.below(50) as usize;

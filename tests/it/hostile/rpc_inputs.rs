@@ -84,7 +84,8 @@ fn message<'a>(set: &'a FileDescriptorSet, name: &str) -> &'a DescriptorProto {
     file.flat_map(|file| &file.message_type).find(|message| message.name() == name).unwrap()
 }
 
-/// A message with every field set. Of a choice only one can count, so `choice` says which is last.
+/// Returns a message with every field set. Of a choice only one can count, so `choice` selects the
+/// last one.
 fn odd(
     set: &FileDescriptorSet,
     of: &DescriptorProto,

@@ -1,6 +1,6 @@
-//! Feeds an index with synthetic records and says what that costs: records a second, processor
-//! time, memory, disk, point reads. One engine a process, so that the peak is its own:
-//! `cargo bench --bench index_engines -- --engine fjall [--records 1000000] [--dir DIR]`
+//! The costs of an index over synthetic records: records a second, processor time, memory, disk,
+//! point reads. One engine a process, so that the peak is its own: `cargo bench --bench
+//! index_engines -- --engine fjall [--records 1000000] [--dir DIR]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the tree over a log costs: a leaf more, and proofs over 100,000 leaves.
+//! The costs of the tree over a log: one more leaf, and proofs over 100,000 leaves.
 #![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;

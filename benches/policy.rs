@@ -1,5 +1,5 @@
-//! What a decision of the sharing policy costs: through Cedar, by replaying its atoms, remembered;
-//! and what it costs to explain one. Ends with figures beside their limits.
+//! The costs of a decision of the sharing policy: through Cedar, by replaying its atoms,
+//! remembered, and explained. The output ends with figures beside their limits.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What records cost in memory: draft, header, commitments, batches of 64 signed and verified,
+//! The costs of records in memory: draft, header, commitments, batches of 64 signed and verified,
 //! beside one strict Ed25519 verification.
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their bytes: take them as coming from outside, and where they are
-//! accepted, hold them to what the formats promise.
+//! The bodies of the fuzz targets. Each takes its bytes as coming from outside. It holds accepted
+//! bytes to the promises of the formats.
 //!
 //! Each returns whether the bytes were accepted, so that the tests can show that the seeds reach
 //! what they are for. Used by `cargo fuzz` and, with the seeds and cheap mutations, by the tests.
@@ -112,7 +112,7 @@ pub fn envelope(data: &[u8]) -> bool {
     true
 }
 
-/// What is accepted is in its one encoding.
+/// Checks that an accepted header is in its one encoding.
 pub fn header(data: &[u8]) -> bool {
     let Ok(header) = Header::decode(data) else { return false };
     assert_eq!(header.encode(), data);
@@ -202,14 +202,14 @@ pub fn content_frame(data: &[u8]) -> bool {
     stored::read(&Bytes::copy_from_slice(data)).is_ok()
 }
 
-/// What is accepted prints back to itself.
+/// Checks that an accepted note prints back to itself.
 pub fn note(data: &[u8]) -> bool {
     let Ok(note) = Note::parse(data) else { return false };
     assert_eq!(note.to_bytes(), data);
     true
 }
 
-/// What is accepted prints back to itself.
+/// Checks that an accepted checkpoint prints back to itself.
 pub fn checkpoint(data: &[u8]) -> bool {
     let text = String::from_utf8(data.to_vec()).ok().and_then(|text| NoteText::new(text).ok());
     let Some(text) = text else { return false };
@@ -218,7 +218,7 @@ pub fn checkpoint(data: &[u8]) -> bool {
     true
 }
 
-/// What is accepted prints back to itself.
+/// Checks that an accepted key prints back to itself.
 pub fn verifier_key(data: &[u8]) -> bool {
     let text = std::str::from_utf8(data).unwrap_or_default();
     let Ok(key) = text.parse::<NoteVerifier>() else { return false };
@@ -226,7 +226,8 @@ pub fn verifier_key(data: &[u8]) -> bool {
     true
 }
 
-/// What is accepted prints back to itself, and so do the signature lines that answer it.
+/// Checks that an accepted request prints back to itself, and so do the signature lines that answer
+/// it.
 pub fn add_checkpoint(data: &[u8]) -> bool {
     if let Ok(lines) = NoteSignature::parse_lines(data) {
         assert_eq!(signature_lines(&lines).as_bytes(), data);
@@ -237,7 +238,7 @@ pub fn add_checkpoint(data: &[u8]) -> bool {
     true
 }
 
-/// What is accepted prints back to itself.
+/// Checks that an accepted proof prints back to itself.
 pub fn tlog_proof(data: &[u8]) -> bool {
     let Ok(proof) = TlogProof::parse(data) else { return false };
     assert_eq!(proof.to_bytes(), data);
@@ -265,7 +266,8 @@ pub fn tile(data: &[u8]) -> bool {
     true
 }
 
-/// What is accepted prints back to itself. The sum, of which no mutation would be right, is made anew.
+/// Checks that an accepted proof file prints back to itself. The sum, of which no mutation would be
+/// right, is made anew.
 pub fn proof_file(data: &[u8]) -> bool {
     let end = data.windows(10).rposition(|window| window == b"-- sha256 ");
     let body = &data[..end.unwrap_or(data.len())];
@@ -297,7 +299,7 @@ pub fn feed_batch(data: &[u8]) -> bool {
     true
 }
 
-/// What a client submits is sealed in slots that would be accepted from others.
+/// Checks that an accepted draft is sealed in slots that would be accepted from others.
 pub fn draft(data: &[u8]) -> bool {
     let Ok(wire) = pb::Draft::decode(data) else { return false };
     let Ok(draft) = Draft::try_from(wire) else { return false };

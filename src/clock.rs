@@ -17,8 +17,9 @@ pub const STEP_MS_MAX: i64 = 10 * 60_000;
 /// longer than any closed season.
 pub const ABSENCE_MS_MAX: i64 = 30 * 24 * 3_600_000;
 
-/// How far the journal may be ahead of a wall clock that others support: the bound for cards from the
-/// future, too. Until the wall clock catches up, all that is decided has the journal's last time.
+/// The furthest that the journal may be ahead of a wall clock that others support; also the bound for
+/// cards from the future. Until the wall clock catches up, all that is decided has the journal's last
+/// time.
 pub const LEAD_MS_MAX: i64 = 24 * 3_600_000;
 
 /// Others that must contradict a clock without a step or an absence: one may have a wrong clock.
@@ -59,7 +60,7 @@ pub enum Doubt {
     Contradicted { wall: Timestamp, other: String, time: Timestamp },
 }
 
-/// How the times of others stand to the wall clock.
+/// The clocks of others that agree with the wall clock, and those that contradict it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Support {
     pub agreeing: Vec<String>,
@@ -133,7 +134,8 @@ impl DecisionClock {
         self.doubt.as_ref()
     }
 
-    /// How the times of others stand to the wall clock.
+    /// Sorts the clocks of others into those that agree with the wall clock and those that
+    /// contradict it.
     pub fn support(&self, wall: Reading) -> Support {
         let mut support = Support::default();
         for (name, other) in &self.others {

@@ -13,7 +13,7 @@ pub use prefix::{IdPrefix, NotAPrefix, PREFIX_DIGITS_MIN, PREFIX_IDS_MAX};
 /// below the 255 bytes that a C2SP key name may have.
 pub const AGENCY_NAME_BYTES_MAX: usize = 100;
 
-/// What is wrong with the text form of an identifier.
+/// The fault in the text form of an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentError {
     #[error("an agency name has 1 to {AGENCY_NAME_BYTES_MAX} bytes, found {0}")]
@@ -79,8 +79,8 @@ impl fmt::Debug for AgencyName {
 /// Feeds of one generation at the most: one for each partner.
 pub const FEEDS_MAX: u16 = 1_000;
 
-/// Which of its logs in turn an agency keeps. Journal and feeds of another generation have other
-/// origins, so that a checkpoint of one can never be taken for one of the other.
+/// The number of a generation of an agency's logs. Journal and feeds of another generation have
+/// other origins, so that a checkpoint of one can never be taken for one of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(u8);
 
@@ -242,8 +242,8 @@ byte_identifier!(
     32
 );
 byte_identifier!(
-    /// The stable identity of what a record speaks of: the first 16 bytes of an HMAC-SHA-256 under
-    /// the originator's own secret.
+    /// The stable identity of the thing that a record is about: the first 16 bytes of an
+    /// HMAC-SHA-256 under the originator's own secret.
     SeriesId,
     16
 );

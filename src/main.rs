@@ -13,7 +13,8 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
-/// Which log lines go to stderr, in the form of `RUST_LOG`; warnings without it.
+/// The variable that selects the log lines on stderr, in the form of `RUST_LOG`; only warnings
+/// without it.
 const LOG_VARIABLE: &str = "LIAISON_LOG";
 
 fn main() -> ExitCode {

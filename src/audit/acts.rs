@@ -20,7 +20,7 @@ struct Open {
     client: String,
     role: String,
     expires: u64,
-    /// Who approved so far, with the entries.
+    /// The approvals so far: the entry, the client and its role.
     approvals: Vec<(u64, String, ClientRole)>,
 }
 
@@ -420,8 +420,8 @@ impl Open {
 mod tests {
     use super::*;
 
-    /// Whether an act over a partner's facts, asked for as one that reveals or not and approved by
-    /// these, covers a change that may reveal a class.
+    /// Checks an act over a partner's facts against a change that may reveal a class. The act was
+    /// asked for as one that reveals or not, and approved by these.
     fn covers(reveals: bool, approvers: &[&str]) -> Result<(), Fault> {
         let after = pb::PartnerFacts { circles: vec!["desk".into()], ..Default::default() };
         let act = Act::ChangeFacts(pb::ChangeFactsAct {

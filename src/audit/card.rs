@@ -1,4 +1,4 @@
-//! What an auditor needs of a card: that its identity key signed it, and which keys it names.
+//! The auditor's view of a card: the signature of its identity key, and the keys that it names.
 //!
 //! It reads cards by itself, apart from the code that enrols them. Whose identity key it is, only
 //! the 30-digit number tells that people compared.
@@ -33,7 +33,7 @@ const NUMBER_TAG: &[u8] = b"liaison/number/v1\0";
 const SUITE_ED25519: u8 = 1;
 const VERSION: u32 = 1;
 
-/// Why a card proves nothing.
+/// The reason why a card proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CardFault {
     #[error("not one armoured card of at most {CARD_TEXT_BYTES_MAX} bytes")]
@@ -141,20 +141,20 @@ impl Card {
         Number::of(&self.identity, &self.agency)
     }
 
-    /// Whether both cards are of one agency under one identity key.
+    /// Returns true if both cards are of one agency under one identity key.
     pub(super) fn is_same_identity(&self, other: &Self) -> bool {
         self.agency == other.agency && self.identity == other.identity
     }
 
-    /// Tells if both cards are signed by one identity under one serial and differ. After a loss a
-    /// generation may use a serial of the lost one again.
+    /// Returns true if both cards are signed by one identity under one serial and differ. After a
+    /// loss a generation may use a serial of the lost one again.
     pub(super) fn is_contradicted_by(&self, other: &Self) -> bool {
         self.is_same_identity(other)
             && (self.serial, self.generation) == (other.serial, other.generation)
             && self.payload != other.payload
     }
 
-    /// Whether this card names `before` as the one before it.
+    /// Returns true if this card names `before` as its predecessor.
     pub(super) fn follows(&self, before: &Self) -> bool {
         let hash = Sha256::new().chain_update(HASH_TAG).chain_update(&before.payload).finalize();
         self.previous[..] == hash[..]
@@ -166,7 +166,7 @@ impl Card {
         of_logs.into_iter().chain(self.records.iter().map(|record| record.key))
     }
 
-    /// Whether a record key stands in this card, good or not.
+    /// Returns true if the card lists a record key, valid or not.
     pub(super) fn lists(&self, id: KeyId) -> bool {
         self.records.iter().any(|key| key.id == id)
     }
@@ -176,12 +176,12 @@ impl Card {
         self.records.iter().filter_map(|key| Some((key.id, key.compromised_since?)))
     }
 
-    /// From when on a record key is in other hands, if it is.
+    /// Returns the time from which a record key is in other hands, if it is.
     pub(super) fn compromised_since(&self, id: KeyId) -> Option<Timestamp> {
         self.records.iter().find(|key| key.id == id)?.compromised_since
     }
 
-    /// Tells if a record key of the card signs at this time.
+    /// Returns true if a record key of the card signs at this time.
     pub(super) fn signs_records(&self, at: Timestamp) -> bool {
         self.records.iter().any(|key| key.from <= at && at < key.until.plus_ms(-KEY_END_MARGIN_MS))
     }
@@ -202,7 +202,7 @@ impl KeyRing for Card {
     }
 }
 
-/// What stands in the text form of a card.
+/// Decodes the text form of a card.
 pub(super) fn signed_of_armour(text: &str) -> Result<pb::SignedCard, CardFault> {
     let lines = Some(text)
         .filter(|text| text.len() <= CARD_TEXT_BYTES_MAX)
@@ -265,7 +265,7 @@ const PAIR_DIGITS: usize = 10;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Number([u8; DIGITS]);
 
-/// A text that is no such number.
+/// A text that is not such a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a number has {DIGITS} digits and sound check digits, found {0:?}")]
 pub struct NumberForm(pub String);

@@ -1,6 +1,6 @@
-//! Consent: that each statement is its originator's, is given by those who may, follows from what was
-//! said before it, and is in the feed to whom it is said. What is in force is computed here, and
-//! disclosures are decided anew on it.
+//! The check of consents. Each statement must be its originator's, be given by those who may, follow
+//! from those before it, and be in the holder's feed. The consents in force are computed here, and
+//! disclosures are decided anew on them.
 
 use super::failure::{Check, Fault};
 use super::ledger::Audit;
@@ -12,11 +12,11 @@ use crate::policy::ClientRole;
 use crate::record::consent::{Consent, ConsentRequest, ConsentVerdict, Parties, Subject};
 use std::collections::BTreeMap;
 
-/// What feeds have to say, by partner.
+/// The requests and statements that each partner's feed must contain.
 pub(super) type Untold = BTreeMap<AgencyName, Sayings>;
 
-/// What was said or asked, in its order, and how much of it the present feed told. A feed that succeeds
-/// another tells all of it again.
+/// The requests and statements in their order, and the number of them that the present feed contains. A
+/// feed that succeeds another contains all of them again.
 #[derive(Debug, Default)]
 pub(super) struct Sayings {
     all: Vec<Said>,
@@ -104,7 +104,7 @@ impl Audit {
         self.claim(&Claim { partner, index, record: &record, actions: &[action] }).cloned()
     }
 
-    /// The agency said something as an originator.
+    /// Takes a statement of the agency as an originator.
     pub(super) fn consent(
         &mut self,
         index: u64,
@@ -174,8 +174,8 @@ impl Audit {
         Err(fault(expected, in_words(roster.members())))
     }
 
-    /// Without a person a roster only follows its circle: what is said is what the change of membership
-    /// before it makes necessary.
+    /// Checks that a statement without a person only follows the circle: it must be the one that the
+    /// last change of membership requires.
     fn check_followed(
         &self,
         at: Timestamp,
@@ -205,9 +205,9 @@ impl Audit {
         self.policy.dealings.roster_change((at, generation), members)
     }
 
-    /// A feed is published only when every roster names the present members: a change of membership and
-    /// what is said of it are written down together. While no record key signs, nothing can be said: then
-    /// it waits for the next card.
+    /// Checks that every roster names the present members when a feed is published: a change of
+    /// membership and its statements are written down together. While no record key signs, no statement
+    /// can be made: then it waits for the next card.
     pub(super) fn check_rosters(&mut self, at: Timestamp) -> Result<(), Fault> {
         let Some((holder, saying)) = self.roster_change(at) else {
             self.rosters_wait = false;
@@ -223,7 +223,7 @@ impl Audit {
         Err(fault(expected, "a feed that is published"))
     }
 
-    /// A partner said something as an originator.
+    /// Takes a statement of a partner as an originator.
     pub(super) fn hear(&mut self, received: pb::ConsentReceived) -> Result<(), Fault> {
         let entry = self.claim_said(&received.partner, received.feed_index, false)?;
         if entry.consent.map(|said| *said) != received.consent {

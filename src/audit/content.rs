@@ -16,7 +16,7 @@ use bytes::Bytes;
 /// Slots of a record at the most: their numbers fit a mask of 32 bits whose bit 0 is unused.
 const SLOTS_MAX: u8 = 31;
 
-/// What a content frame says.
+/// The decoded content frame of a record.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
     pub(super) id: RecordId,

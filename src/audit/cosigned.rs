@@ -96,7 +96,7 @@ pub(super) struct Cosigned {
 }
 
 /// The head in a note that carries a cosignature by the witness named `name`. `partner` is the card
-/// of the partner whose key has that name, `added` the keys of witnesses that are no partners.
+/// of the partner whose key has that name, `added` the keys of witnesses that are not partners.
 pub(super) fn cosigned_head(
     note: &[u8],
     name: &str,

@@ -13,7 +13,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Which entries of the ledger are wanted; what is not said is no limit.
+/// The filter for entries of the ledger; an absent value is not a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerFilter {
     pub partner: Option<AgencyName>,
@@ -25,10 +25,10 @@ pub struct LedgerFilter {
     pub to: Option<Timestamp>,
 }
 
-/// What became of a record for a partner.
+/// The action on a record for a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LedgerAction {
-    /// An entry of the feed says so.
+    /// The action of an entry of the feed.
     Feed(FeedAction),
     /// It waits for a person; nothing went.
     Held,
@@ -44,7 +44,7 @@ pub enum ReceiptState {
     Missing,
     /// The receipt covers the entry, and the partner holds the record.
     Taken,
-    /// The receipt covers the entry and says that the partner does not hold the record.
+    /// The receipt covers the entry, and the partner does not hold the record.
     NotTaken,
 }
 
@@ -71,7 +71,7 @@ pub enum UnknownName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
     pub partner: AgencyName,
-    /// Of the feed.
+    /// The generation of the feed.
     pub generation: Generation,
     /// There with an entry of a feed.
     pub feed_index: Option<u64>,

@@ -31,7 +31,7 @@ pub struct Examined {
     pub(super) frames: Vec<(u64, Result<Found, Fault>)>,
 }
 
-/// What a frame turned out to be.
+/// The examined form of a frame.
 #[derive(Debug)]
 pub(super) enum Found {
     Entry { leaf: TreeHash, at: Timestamp, told: Told },
@@ -39,7 +39,7 @@ pub(super) enum Found {
     Commit(Bytes),
 }
 
-/// What an entry says, with the content that stands before it.
+/// The event of an entry, with the content that stands before it.
 #[derive(Debug)]
 pub(super) enum Told {
     Accepted(Box<Accepted>),
@@ -57,11 +57,11 @@ pub(super) struct Accepted {
     pub(super) open_slots: u32,
     pub(super) partner: String,
     pub(super) feed_index: u64,
-    /// What policy may see of it.
+    /// The facts of the record that policy may see.
     pub(super) facts: RecordFacts,
 }
 
-/// What can be said of a record before its key is known.
+/// The verifiable part of a record before its key is known.
 #[derive(Debug)]
 pub(super) enum Attested {
     Whole(Box<Signed>),

@@ -1,4 +1,4 @@
-//! What an audit found broken: which check, where, what was expected and what was there.
+//! A failure of an audit: the check, the place, the expected value and the found one.
 //!
 //! A failure names the first broken thing and nothing after it: what follows a break proves nothing.
 
@@ -43,7 +43,7 @@ pub enum Check {
     OpenSlots,
     PolicyVersion,
     PolicyFiles,
-    /// A policy was put in force as the journal says that it must be.
+    /// A policy was put in force with the comparison and approvals that it requires.
     PolicyApproval,
     FeedEntry,
     FeedRoot,
@@ -58,7 +58,7 @@ pub enum Check {
     Receipt,
     /// A witness's cosignature on a checkpoint that the journal had.
     Cosignature,
-    /// What the agency cosigned of another log.
+    /// The agency's cosignature of another log.
     CosignatureGiven,
     /// Evidence against another log.
     Contradiction,
@@ -73,7 +73,7 @@ pub enum Check {
     ProofInclusion,
     Act,
     Erasure,
-    /// Bytes that an entry says are erased are gone.
+    /// The bytes of erased slots are gone.
     ErasedContent,
     ErasureOrder,
     Release,
@@ -143,7 +143,7 @@ impl Check {
         }
     }
 
-    /// What is wrong, for people.
+    /// Returns the text of the failed check, for people.
     const fn text(self) -> &'static str {
         match self {
             Self::Identity => "this is the history of another identity than the one that you named",
@@ -224,7 +224,7 @@ impl Fault {
     }
 }
 
-/// Where something is.
+/// The place of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A frame of a segment, from 1, in bytes from the start of its file.

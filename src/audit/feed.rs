@@ -88,7 +88,7 @@ impl Rows {
     }
 }
 
-/// How far a feed was brought to rules that changed.
+/// The progress of reconsidering a feed under rules that changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Rescan {
     rules: u64,
@@ -137,7 +137,7 @@ impl Feed {
         self.exceptions
     }
 
-    /// Whether anything of a record was ever disclosed to the partner.
+    /// Returns true if anything of a record was ever disclosed to the partner.
     pub(super) fn was_given(&self, row: RowNumber) -> bool {
         self.disclosed.of(row).is_some() || self.disclosed_before.of(row).is_some()
     }
@@ -270,8 +270,8 @@ impl Feed {
         others.any(|other| self.was_given(other))
     }
 
-    /// Whether the record was disclosed: in this feed for what adds to it, in one before it too for
-    /// what takes away.
+    /// Returns true if the record was disclosed in this feed. For an action that takes away, a feed
+    /// before it counts too.
     fn was_told(&self, row: RowNumber, action: FeedAction) -> bool {
         let takes_away = matches!(action, FeedAction::Retract | FeedAction::Erase);
         self.disclosed.of(row).is_some() || takes_away && self.disclosed_before.of(row).is_some()
@@ -335,8 +335,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Checks how far the feed is said to be brought to the rules in force, which hold from the entry
-    /// `rules` on. Programs before rescans said nothing.
+    /// Checks the recorded progress of the rescan under the rules in force, which hold from the entry
+    /// `rules` on. Programs before rescans recorded none.
     pub(super) fn check_rescan(
         &mut self,
         published: &pb::FeedPublished,
@@ -501,7 +501,7 @@ fn retracted(entry: &pb::FeedEntry, in_force: u64, kind: Kind) -> Result<(), Fau
     Ok(())
 }
 
-/// What is shown and what is taken back is decided under the policy in force.
+/// Checks that the policy in force decided what is shown and what is taken back.
 fn under_policy(entry: &pb::FeedEntry, in_force: u64) -> Result<(), Fault> {
     if in_force == 0 || entry.policy_version != in_force {
         let expected = match in_force {

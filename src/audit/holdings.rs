@@ -29,7 +29,7 @@ impl RowNumber {
     }
 }
 
-/// What later entries need to know of a record.
+/// The state of a record that later entries depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) id: RecordId,
@@ -37,7 +37,7 @@ pub(super) struct Row {
     pub(super) slots_hash: [u8; 16],
     /// The slots that are open here.
     pub(super) open: SlotMask,
-    /// What policy may see of it.
+    /// The facts of the record that policy may see.
     pub(super) facts: FactsNumber,
     pub(super) series: SeriesKey,
     pub(super) revision: u32,
@@ -56,7 +56,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentLeft {
     All,
-    /// Some of it was overwritten; an entry that says it was erased must follow.
+    /// Some of it was overwritten; an entry about the erasure must follow.
     Some,
     /// All of it was overwritten; likewise.
     Nothing,
@@ -135,7 +135,7 @@ pub(super) struct Holdings {
     count: u32,
     /// The slots that were erased, of rows that lost any.
     erased: HashMap<u32, SlotMask>,
-    /// By whose leave a row is used, where that changed since it was accepted.
+    /// The partner's permission for the use of a row, where it changed since acceptance.
     given: HashMap<u32, Given<u16>>,
     /// The end of the time for which a record may be kept, of rows whose header has one.
     retain_until: HashMap<u32, Timestamp>,
@@ -226,7 +226,7 @@ impl Holdings {
         self.erased.get(&number.0).copied().unwrap_or_default()
     }
 
-    /// By whose leave a record is used; `None` if it was submitted here.
+    /// Returns the partner's permission for the use of a record; `None` if it was submitted here.
     pub(super) fn given(&self, number: RowNumber) -> Option<Given<u16>> {
         let row = self.row(number.0);
         let first = || (row.partner != 0).then(|| Given::new(row.partner, row.open));
@@ -272,7 +272,8 @@ impl Holdings {
         &mut self.blocks[number.index() / BLOCK_ROWS][number.index() % BLOCK_ROWS]
     }
 
-    /// The first record whose content was overwritten without an entry that says why.
+    /// Returns the first record whose content was overwritten without an entry that gives the
+    /// reason.
     pub(super) fn overwritten(&self) -> Option<&Row> {
         self.blocks.iter().flatten().find(|row| row.content.awaits_erasure())
     }
@@ -285,7 +286,7 @@ impl Holdings {
         &self.blocks[number as usize / BLOCK_ROWS][number as usize % BLOCK_ROWS]
     }
 
-    /// Where the id is in the table, or the vacant place where it would go.
+    /// Returns the position of the id in the table, or the vacant position for it.
     fn probe(&self, id: &RecordId) -> usize {
         let mask = self.table.len() - 1;
         let mut at = hash(id) & mask;

@@ -287,7 +287,7 @@ impl Audit {
         Ok(())
     }
 
-    /// A partner tells of an erasure that our feed had ordered.
+    /// Takes a partner's report of an erasure that our feed had ordered.
     pub(super) fn reported(&mut self, reported: &pb::ErasureReported) -> Result<(), Fault> {
         let claim = Claim {
             partner: &reported.partner,

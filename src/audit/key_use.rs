@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 60 * 60 * 1_000;
 #[derive(Debug, Default)]
 pub(super) struct KeyUse {
     accepted: BTreeMap<KeyId, BTreeMap<i64, u64>>,
-    /// From when on a key is in other hands, by any card so far.
+    /// The time from which a key is in other hands, by any card so far.
     compromised: BTreeMap<KeyId, Timestamp>,
 }
 
@@ -28,7 +28,7 @@ impl KeyUse {
         *self.accepted.entry(key).or_default().entry(hour(at)).or_default() += 1;
     }
 
-    /// Takes what a card says of its keys. A later card may leave a compromised key out.
+    /// Takes the keys of a card. A later card may leave a compromised key out.
     pub(super) fn take(&mut self, card: &Card) {
         for (key, since) in card.compromised() {
             let known = self.compromised.entry(key).or_insert(since);

@@ -48,8 +48,8 @@ impl Audit {
         Err(Fault::new(Check::KnownCheckpoint, shown(known.head()), found))
     }
 
-    /// Tells if the journal key on the card that the auditor holds signed the checkpoint. That card is of
-    /// the same identity as those in the journal, which was checked with each of them.
+    /// Returns true if the journal key on the card that the auditor holds signed the checkpoint. That
+    /// card is of the same identity as those in the journal, which was checked with each of them.
     fn is_signed_by_held_card(&self, known: &KnownCheckpoint) -> bool {
         match &self.expectations.anchor {
             Anchor::Card(card) => card.checkpoint(known.note()).is_ok(),

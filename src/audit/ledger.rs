@@ -38,10 +38,10 @@ use std::sync::Arc;
 /// Commits before the first card; a node writes its card with its first entry.
 const EARLY_COMMITS_MAX: usize = 16;
 
-/// Who the auditor knows the agency to be.
+/// The source of the agency's identity for the auditor.
 #[derive(Debug, Clone, Default)]
 pub enum Anchor {
-    /// Whoever the directory says; a forger's directory would say so too.
+    /// The agency that the directory names; a forger's directory would name it too.
     #[default]
     Directory,
     /// The number that was compared over a second channel.
@@ -78,7 +78,7 @@ pub struct KnownCheckpoint {
     head: TreeHead,
 }
 
-/// Bytes that are no checkpoint.
+/// Bytes that are not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the signed note of a checkpoint: {0}")]
 pub struct NotACheckpoint(String);
@@ -104,7 +104,7 @@ impl KnownCheckpoint {
     }
 }
 
-/// What the auditor brings along, and what lies beside the segments.
+/// The auditor's own inputs, and the files beside the segments.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
     pub anchor: Anchor,
@@ -156,7 +156,7 @@ pub struct Audit {
     times: SignedTimes,
     /// The head of the journal at the size of the checkpoint that the auditor holds.
     pub(super) at_known: Option<TreeHead>,
-    /// The reason why that checkpoint says nothing about this journal.
+    /// The reason why that checkpoint cannot be compared with this journal.
     pub(super) unusable: Option<String>,
     failure: Option<Failure>,
 }

@@ -1,4 +1,4 @@
-//! Who may sign which note: the keys of cards under the names that their lines carry.
+//! The keys that may sign each note: those of cards, under the names in their lines.
 
 use super::card::Card;
 use super::failure::{Check, Fault};

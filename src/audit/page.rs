@@ -16,14 +16,14 @@ font-weight:bold}.n{text-align:right}code{font:.85em/1.3 monospace;overflow-wrap
 .bad{border-color:#a00;color:#a00}@media print{body{margin:0;max-width:none}h2{break-after:avoid}\
 tr{break-inside:avoid}}";
 
-/// What the reader should know and the history doesn't say.
+/// The circumstances of an audit that the history does not contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occasion {
     /// The directory or folder that was verified, as it was named.
     pub source: String,
     /// The program and its version.
     pub program: String,
-    /// When, for people.
+    /// The time of the audit, for people.
     pub at: String,
 }
 

@@ -21,14 +21,14 @@ use crate::policy::{
 use crate::record::slots::SlotMask;
 use std::collections::{BTreeMap, HashMap};
 
-/// What the journal says about one partner.
+/// The state of one partner by the journal.
 #[derive(Debug)]
 pub(super) struct Partner {
     pub(super) number: u16,
     pub(super) card: Card,
-    /// What policy may see of it.
+    /// The facts of the partner that policy may see.
     facts: PartnerFacts,
-    /// What was agreed, as the journal has it.
+    /// The agreement with the partner, as the journal has it.
     said: pb::PartnerFacts,
     is_active: bool,
     is_revoked: bool,
@@ -74,7 +74,7 @@ impl Partner {
 /// All partners.
 #[derive(Debug, Default)]
 pub(super) struct Partners {
-    /// Of the agency's own logs.
+    /// The generation of the agency's own logs.
     generation: Generation,
     partners: BTreeMap<AgencyName, Partner>,
     numbers: HashMap<u16, AgencyName>,
@@ -116,7 +116,7 @@ impl Partners {
         self.partners.get(agency)
     }
 
-    /// Whether anything of a record was ever disclosed to a partner.
+    /// Returns true if anything of a record was ever disclosed to a partner.
     pub(super) fn was_given(&self, agency: &AgencyName, row: RowNumber) -> bool {
         self.partners.get(agency).is_some_and(|partner| partner.feed.was_given(row))
     }
@@ -180,8 +180,8 @@ impl Partners {
         }
     }
 
-    /// Checks a note that is said to be over the newest head of a feed: it must be signed, and every
-    /// line on it be that of a known key.
+    /// Checks a note over the newest head of a feed: it must be signed, and each of its lines be that of
+    /// a known key.
     pub(super) fn newest_head(
         &self,
         feed: &FeedName,
@@ -211,7 +211,7 @@ impl Partners {
         self.numbers.get(&feed.checked_sub(self.generation.feed_number(0))?)
     }
 
-    /// Refuses the name of an agency that is no partner.
+    /// Refuses the name of an agency that is not a partner.
     pub(super) fn known(&self, name: &str) -> Result<(), Fault> {
         let known =
             name.parse().ok().is_some_and(|name: AgencyName| self.partners.contains_key(&name));
@@ -228,7 +228,7 @@ impl Partners {
         self.partners.values_mut().for_each(|partner| partner.logs = None);
     }
 
-    /// Gives the number of the partner that changed.
+    /// Returns the number of the partner that changed.
     pub(super) fn change(
         &mut self,
         index: u64,
@@ -473,7 +473,7 @@ impl Partners {
         times.take(&format!("{}/receipt", receipt.partner), time, entry)
     }
 
-    /// Whatever came of a feed must be receipted in the same batch.
+    /// Checks that every entry of a partner's feed was receipted in its own batch.
     pub(super) fn check_settled(&self) -> Result<(), Fault> {
         let waiting = self.partners.iter().find(|(_, partner)| partner.arriving.waits());
         let Some((agency, _)) = waiting else { return Ok(()) };

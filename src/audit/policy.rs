@@ -1,5 +1,4 @@
-//! Which sharing policy was in force when, whether its files are still what was applied, and whether
-//! those who had to approve it did.
+//! The check of policies: the bundle in force at each time, its files, and the required approvals.
 //!
 //! What a bundle changes by its policies alone is found out anew here; what it changed over the
 //! records of its time is taken from the entry that says so.
@@ -47,7 +46,7 @@ pub(super) struct InForce {
     /// The entry that put it in force.
     pub(super) since: u64,
     hash: Vec<u8>,
-    /// What was compared with it, by entry.
+    /// The comparisons with this bundle, by entry.
     compared: BTreeMap<u64, pb::PolicyCompared>,
     /// Applied bundles whose files are not at hand.
     pub(super) absent: u64,
@@ -56,12 +55,12 @@ pub(super) struct InForce {
     /// `None` when the files are not at hand.
     replay: Option<Replay>,
     pub(super) facts: KnownFacts,
-    /// What was said about consent, and what is in force of it.
+    /// The requests and statements on consent, and the consents in force.
     pub(super) dealings: Dealings,
 }
 
 impl InForce {
-    /// Takes in what another bundle was said to change.
+    /// Takes the recorded result of a comparison.
     pub(super) fn compare(
         &mut self,
         index: u64,
@@ -136,7 +135,7 @@ impl InForce {
         }
     }
 
-    /// What the policies alone say that the next bundle does, if both are at hand.
+    /// Returns the class of the next bundle by the policies alone, if both bundles are at hand.
     fn least_change(&self, next: Option<&Replay>) -> Option<PolicyChange> {
         let next = next?.bundle();
         match &self.replay {

@@ -1,5 +1,5 @@
-//! Checks everything that a proof file says of one record, with nothing but the file and what the
-//! reader knows of the originator.
+//! The check of a proof file about one record, with nothing but the file and the reader's knowledge
+//! of the originator.
 //!
 //! The first thing that does not hold ends it. What the file cannot show is listed, so that nobody
 //! takes silence for a check.
@@ -104,7 +104,7 @@ impl<'a> Proof<'a> {
         self.record.as_ref().ok_or_else(|| Fault::new(Check::RecordForm, "a record", "none"))
     }
 
-    /// That the holder's journal accepted this record.
+    /// Checks that the holder's journal accepted this record.
     fn check_acceptance(&mut self, originator: &AgencyName) -> Result<(), Fault> {
         let file = self.file;
         let holder = &file.holder;
@@ -144,7 +144,8 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    /// That the originator lets the record be used as evidence, where its marking wants that.
+    /// Checks that the originator consents to the record's use as evidence, where its marking
+    /// requires that.
     fn check_consent(&mut self, originator: &AgencyName) -> Result<(), Fault> {
         let fault = |expected: String, found: &dyn ToString| {
             Fault::new(Check::Consent, expected, found.to_string())
@@ -184,7 +185,7 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    /// That the record was disclosed to a partner, and that the partner holds it.
+    /// Checks that the record was disclosed to a partner, and that the partner holds it.
     fn check_disclosure(&mut self, partner: &AgencyName, proof: &TlogProof) -> Result<(), Fault> {
         let holder = &self.file.holder;
         let entry = feed_entry(proof.extra())?;
@@ -306,7 +307,7 @@ fn generation_of(proof: &TlogProof) -> Generation {
     Generation::named_in(proof.note().text().as_str().lines().next().unwrap_or_default())
 }
 
-/// Who may have signed the notes of one log.
+/// The keys that may have signed the notes of one log.
 struct Keys {
     origin: String,
     /// The newest first.
@@ -316,8 +317,8 @@ struct Keys {
 }
 
 impl Keys {
-    /// By whichever of the log's keys it was signed; the first refusal, which is by the newest key,
-    /// is the one that is told.
+    /// Verifies the checkpoint by each of the log's keys. If none fits, it returns the refusal by
+    /// the newest key.
     fn verify(&self, proof: &TlogProof) -> Result<SignedCheckpoint, Fault> {
         let fault = |found: String| {
             let expected = format!("an entry of {}", self.origin);

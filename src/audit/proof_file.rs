@@ -42,7 +42,7 @@ const FIRST_LINE: &str = "liaison-proof/v1\n";
 const SECTION: &str = "-- ";
 const BASE64_LINE: usize = 64;
 
-/// Why bytes are no proof file.
+/// The reason why bytes are not a proof file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofFileError {
     #[error("a proof has at most {PROOF_FILE_BYTES_MAX} bytes, found {0}")]
@@ -74,7 +74,7 @@ pub struct ProofFile {
     pub envelope: pb::Envelope,
     /// Cards of each agency, oldest first.
     pub cards: BTreeMap<AgencyName, Vec<pb::SignedCard>>,
-    /// Whose journal accepted the record.
+    /// The agency whose journal accepted the record.
     pub holder: AgencyName,
     /// The extra data is the journal entry.
     pub acceptance: TlogProof,
@@ -85,7 +85,7 @@ pub struct ProofFile {
 }
 
 impl ProofFile {
-    /// Whether bytes claim to be a proof of this form.
+    /// Returns true if bytes begin as a proof of this form.
     pub fn is_named_by(bytes: &[u8]) -> bool {
         bytes.starts_with(FIRST_LINE.as_bytes())
     }

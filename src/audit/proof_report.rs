@@ -1,4 +1,5 @@
-//! What the check of a proof file found: what holds and by whose key, and what nobody checked.
+//! The result of checking a proof file: the verified facts with their keys, and the facts that
+//! nobody checked.
 
 use super::card::Number;
 use crate::ident::{AgencyName, KeyId, LeafIndex, RecordId, Timestamp, TreeSize};
@@ -8,14 +9,14 @@ use crate::record::marking::Handling;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// How a field is shown.
+/// The form in which a field is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldState {
     Open,
     Empty,
     /// Only its commitment is there.
     Withheld,
-    /// Only its commitment is there, and the holder says that the bytes are gone.
+    /// Only its commitment is there, and the holder reports that the bytes are gone.
     Erased,
 }
 
@@ -71,7 +72,7 @@ impl Checked {
         }
     }
 
-    /// Whose key says so.
+    /// Returns the name of the key that signed it.
     pub fn by(&self) -> String {
         match self {
             Self::Record { originator, key, .. } => format!("record key {key} of {originator}"),
@@ -118,7 +119,7 @@ pub enum Unchecked {
         agency: AgencyName,
         number: Number,
     },
-    /// The newest card says that others have the key.
+    /// Others have the key, by the newest card.
     Compromised {
         key: KeyId,
         since: Timestamp,
@@ -131,7 +132,7 @@ pub enum Unchecked {
         log: Origin,
         lines: usize,
     },
-    /// A receipt covers the feed; which entries the partner did not take is told apart from it.
+    /// A receipt covers the feed; a separate list has the entries that the partner did not take.
     Exceptions {
         partner: AgencyName,
     },
@@ -200,7 +201,7 @@ pub struct ProofReport {
     pub record: RecordId,
     pub kind: &'static str,
     pub originator: AgencyName,
-    /// What whoever reads it has to keep to.
+    /// The handling rules for whoever reads the record.
     pub handling: Vec<(Handling, String)>,
     /// Its content is not shown because it is not for evidence.
     pub is_kept_out: bool,

@@ -1,4 +1,4 @@
-//! Proofs of one record: what holds is told, and whatever was changed is refused.
+//! Tests of proofs of one record: a sound proof is reported, and every changed one is refused.
 
 use super::card::armoured;
 use super::*;
@@ -321,7 +321,7 @@ fn a_changed_byte_is_refused_wherever_it_stands() {
     }
 }
 
-/// Whoever changes a file can compute its sum anew: then the signatures are what is left.
+/// A file can be changed and its sum computed anew: then only the signatures show the change.
 #[test]
 fn a_change_with_a_new_sum_never_makes_another_statement_under_the_same_keys() {
     use sha2::{Digest as _, Sha256};

@@ -27,13 +27,13 @@ pub(super) struct Arriving {
     start: u64,
     /// Entries that are not receipted.
     entries: Vec<pb::FeedEntry>,
-    /// Those of them that an entry of the journal says it came from.
+    /// Those of them that an entry of the journal names as its source.
     claimed: BTreeSet<u64>,
     /// The last entry of the journal that brought some.
     brought_at: u64,
 }
 
-/// What an entry of the journal says of the entry of a feed that it came from.
+/// The reference in a journal entry to the feed entry that it came from.
 pub(super) struct Claim<'a> {
     pub(super) partner: &'a str,
     pub(super) index: u64,
@@ -110,7 +110,8 @@ impl Audit {
         came.entries.iter().try_for_each(|entry| arriving.add(entry))
     }
 
-    /// Checks that what an entry of the journal says it came from is what came there. Gives that entry.
+    /// Checks that an entry of the journal agrees with the received entry that it names as its source.
+    /// Returns that entry.
     pub(super) fn claim(&mut self, claim: &Claim<'_>) -> Result<&pb::FeedEntry, Fault> {
         let Claim { partner, index, record, actions } = claim;
         let Partner { arriving, .. } = self.partners.named(partner)?;
@@ -162,7 +163,8 @@ impl Audit {
         Err(fault(format!("the order of entry {}", claim.index), "another"))
     }
 
-    /// Everything that came in a batch led to what it must, unless the receipt says that it was not taken.
+    /// Checks that everything in a batch had its required effect, unless the receipt lists it as not
+    /// taken.
     pub(super) fn settle_received(&mut self, received: &pb::FeedReceived) -> Result<(), Fault> {
         let Partner { arriving, .. } = self.partners.named(&received.partner)?;
         let arriving = std::mem::take(arriving);

@@ -31,7 +31,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Tells if a node gives a leaf file that name.
+    /// Returns true if a node gives a leaf file that name.
     pub fn is_leaf_file(name: &str) -> bool {
         let feed = name.strip_prefix("feed-").and_then(|name| name.strip_suffix(".leaves"));
         name == JOURNAL_LEAVES || feed.is_some_and(|number| number.parse::<u16>().is_ok())

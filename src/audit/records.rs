@@ -127,8 +127,9 @@ impl Audit {
         self.partners.number(originator).is_some_and(|number| number == row.partner)
     }
 
-    /// By whose leave a record is used before an entry about a partner's feed; with that partner,
-    /// and whether it is the record's originator. `None` for a record that was submitted here.
+    /// Returns the permission for the use of a record before an entry about a partner's feed, and
+    /// that partner. The last value is true if the partner is the record's originator. `None` for a
+    /// record that was submitted here.
     fn given_by(
         &self,
         number: RowNumber,
@@ -276,7 +277,7 @@ impl Audit {
         Ok((number, *row))
     }
 
-    /// Content may be missing only if an entry says that it was erased.
+    /// Checks that content is missing only if an entry records its erasure.
     pub(super) fn check_erasures(&self) -> Result<(), Fault> {
         let Some(row) = self.holdings.overwritten() else { return Ok(()) };
         let found = format!("overwritten content of record {} without such an entry", row.id);

@@ -1,5 +1,6 @@
-//! What partners refused: that it is counted as refused until it is taken, and that it is offered again
-//! when that is due and not before. Also what a partner says that it never got, against its own receipt.
+//! The check of partners' refusals. A refused record counts as refused until it is taken. It is offered
+//! again when that is due, and not before. A partner's claim that it never got an order is compared with
+//! its own receipt.
 
 use super::failure::{Check, Fault};
 use super::feed::Rows;
@@ -135,7 +136,7 @@ impl Refused {
 }
 
 impl Audit {
-    /// What a partner refused is offered to it again.
+    /// Records that refused entries are offered to the partner again.
     pub(super) fn offer_refused(
         &mut self,
         offered: &pb::RefusedOffered,

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 const HELD_RECORDS_MAX: usize = 1_024;
 const DECIDED_ENTRIES_MAX: usize = 4_096;
 
-/// What one entry holds.
+/// The records that one entry holds.
 #[derive(Debug)]
 struct Entry {
     agency: AgencyName,
@@ -22,7 +22,7 @@ struct Entry {
     records: Vec<RowNumber>,
 }
 
-/// What waits, and what was refused.
+/// The entries that wait for a release, and the records that were refused.
 #[derive(Debug, Default)]
 pub(super) struct Releases {
     waiting: BTreeMap<u64, Entry>,
@@ -35,7 +35,7 @@ fn fault(expected: impl ToString, found: impl ToString) -> Fault {
 }
 
 impl Releases {
-    /// Whether a record may not be disclosed to a partner.
+    /// Returns `Some` if a record may not be disclosed to a partner; true if it never may.
     fn bars(&self, agency: &AgencyName, row: RowNumber) -> Option<bool> {
         self.barred.get(agency)?.get(&row).copied()
     }

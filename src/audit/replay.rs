@@ -77,7 +77,7 @@ pub(super) fn load(files: &BundleFiles, own: &AgencyName) -> Result<Arc<Compiled
     Ok(Arc::new(Compiled::new(Arc::new(bundle), own.clone(), [])))
 }
 
-/// What a partner may have of records with certain facts.
+/// The part that a partner may have of records with certain facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) is_released: bool,
@@ -92,7 +92,7 @@ pub(super) struct Replay {
     partners: HashMap<u16, Answers>,
 }
 
-/// What was decided for one partner in one hour.
+/// The decisions for one partner in one hour.
 #[derive(Debug)]
 struct Answers {
     moment: Moment,

@@ -1,4 +1,4 @@
-//! What an audit found, for people and for programs.
+//! The report of an audit, for people and for programs.
 
 use super::card::Number;
 use super::disclosures::{Disclosure, UnknownName};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How an audit came out.
+/// The verdict of an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Sound,
@@ -26,7 +26,7 @@ pub enum Verdict {
 /// Something that an auditor should know and that breaks nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remark {
-    /// Nobody told the auditor the number, so whoever made the directory chose the key.
+    /// The auditor has no number to compare, so whoever made the directory chose the key.
     TrustsDirectory,
     NoCardFile,
     /// The card file is not a card, or another agency's.
@@ -112,7 +112,7 @@ pub enum Remark {
         recorded: Option<u64>,
         reason: String,
     },
-    /// The checkpoint that the auditor holds is of entries that a succession says are lost.
+    /// The checkpoint that the auditor holds is of entries that a succession lists as lost.
     KnownCheckpointLost {
         size: u64,
         left: u64,
@@ -250,7 +250,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// How much was verified.
+/// The amounts that were verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records by originator.
@@ -259,7 +259,7 @@ pub struct Counts {
     pub submitted: u64,
     /// Records that came in partners' feeds.
     pub received: u64,
-    /// Entries that told of more slots of a record.
+    /// Entries with more slots of a record.
     pub extended: u64,
     /// Erasures, and those among them whose bytes are still there.
     pub erased: u64,
@@ -283,7 +283,7 @@ pub struct Counts {
     pub decided: u64,
     /// Cosignatures of witnesses on this journal's checkpoints.
     pub cosignatures: u64,
-    /// Of them, those whose checkpoint was too long ago to be compared.
+    /// Cosignatures among them whose checkpoint was too long ago to be compared.
     pub old_cosignatures: u64,
     /// Tiles of an export that were computed anew and compared.
     pub tiles: u64,
@@ -307,14 +307,14 @@ pub struct FeedCount {
     pub received: u64,
 }
 
-/// How far one witness cosigned this journal.
+/// The part of this journal that one witness cosigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessCount {
     /// Name of its key.
     pub name: String,
     /// The newest checkpoint that it cosigned.
     pub size: u64,
-    /// When that came in.
+    /// The time at which that came in.
     pub at: Timestamp,
     /// The reason why it does not count for a quorum, if it does not.
     pub not_counted: Option<NotCounted>,
@@ -341,7 +341,7 @@ impl fmt::Display for NotCounted {
     }
 }
 
-/// How far the wanted number of witnesses cosigned this journal.
+/// The part of this journal that the required number of witnesses cosigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quorum {
     pub wanted: usize,
@@ -357,7 +357,7 @@ impl Quorum {
     }
 }
 
-/// What an audit found. With a failure, the counts reach as far as the audit came.
+/// The report of an audit. After a failure, it counts only the entries before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub agency: Option<AgencyName>,
@@ -368,12 +368,12 @@ pub struct Report {
     pub last_at: Option<Timestamp>,
     /// The checkpoint that the auditor held from before.
     pub known: Option<TreeHead>,
-    /// The reason why that says nothing about this journal.
+    /// The reason why that checkpoint cannot be compared with this journal.
     pub unusable: Option<String>,
     pub records: u64,
     pub feeds: Vec<FeedCount>,
     pub witnesses: Vec<WitnessCount>,
-    /// What the auditor asked for.
+    /// The quorum that the auditor asked for.
     pub quorum: Option<Quorum>,
     pub counts: Counts,
     pub remarks: Vec<Remark>,

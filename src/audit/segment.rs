@@ -26,7 +26,7 @@ const SECTOR_BYTES: usize = 512;
 /// Frames that are examined together: enough to be worth handing over, few enough to stay small.
 const CHUNK_FRAMES: usize = 256;
 
-/// What a frame holds.
+/// The kind of a frame's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     Entry,
@@ -61,7 +61,7 @@ pub(super) struct Span {
 #[derive(Debug)]
 pub struct Chunk {
     pub(super) segment: u32,
-    /// Where the batch begins in the file.
+    /// The position of the batch in the file.
     pub(super) base: u64,
     pub(super) bytes: Bytes,
     pub(super) spans: Vec<Span>,
@@ -104,21 +104,21 @@ impl RawBatch {
     }
 }
 
-/// What comes next in a segment.
+/// The next item in a segment.
 pub(super) enum Next {
     Batch(RawBatch),
     End,
     Broken(Broken),
 }
 
-/// Where the batches of a segment stop, and why.
+/// The position at which the batches of a segment stop, with the fault.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) offset: u64,
     pub(super) fault: Fault,
 }
 
-/// What the bytes behind the last whole batch are.
+/// The state of the bytes behind the last whole batch.
 pub(super) enum Tail {
     /// A batch whose writing was interrupted: acknowledged to nobody.
     Torn { start: u64, bytes: u64 },
@@ -126,7 +126,7 @@ pub(super) enum Tail {
     Damaged,
 }
 
-/// How a segment begins.
+/// The state of a segment's beginning.
 pub(super) enum Opened<R> {
     Segment(BatchReader<R>),
     /// A crash while the segment was being started.
@@ -142,7 +142,7 @@ pub(super) struct BatchReader<R> {
     source: R,
     /// Bytes of the file from `offset` on.
     buffer: BytesMut,
-    /// Where the batch at hand begins in the file.
+    /// The position of the present batch in the file.
     offset: u64,
     at_end: bool,
 }
@@ -322,7 +322,8 @@ fn parse(frame: &[u8]) -> Result<(FrameKind, u8), Fault> {
     }
 }
 
-/// Where the batch that this commit frame closes begins; `None` if its own length is wrong.
+/// Returns the position of the batch that this commit frame closes; `None` if its own length is
+/// wrong.
 fn commit_start(frame: &[u8]) -> Option<u32> {
     let payload = frame.get(FRAME_HEADER_BYTES..)?;
     let is_sound = payload.len() >= 8
@@ -380,7 +381,7 @@ mod tests {
         }
     }
 
-    /// Whether the tail is torn, and the frames before it.
+    /// Returns the number of frames before the tail, and true if the tail is torn.
     fn tail(bytes: &[u8]) -> (usize, Option<bool>) {
         let mut reader = reader(bytes);
         let mut frames = 0;

@@ -134,7 +134,8 @@ impl Audit {
         Ok(())
     }
 
-    /// What the agency signed and lost. If it is a checkpoint of the journal, its size.
+    /// Checks a signature that the agency made and lost. Returns the size if it is on a checkpoint
+    /// of the journal.
     fn lost(&self, lost: &pb::LostSigned, left: TreeHead) -> Result<Option<u64>, Fault> {
         let fault = |expected: String, found: &dyn ToString| {
             Fault::new(Check::Succession, expected, found.to_string())

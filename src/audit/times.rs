@@ -37,7 +37,7 @@ impl Largest {
 /// The direction of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeDifference {
-    /// Something is signed before the journal says that it was made.
+    /// Something is signed before the journal's time of its making.
     JournalAhead,
     /// Something was entered before it was signed: the journal is dated back.
     JournalBehind,

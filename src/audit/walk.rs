@@ -5,7 +5,7 @@ use super::segment::{BatchReader, Chunk, Next, Opened, Tail};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-/// How the segments end.
+/// The end of the segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// With the commit of the last batch.
@@ -14,7 +14,7 @@ pub enum Ending {
     Torn { segment: u32, offset: u64, bytes: u64 },
     /// Something that was acknowledged is damaged.
     Broken(Failure),
-    /// Whoever took the pieces wanted no more.
+    /// The sink stopped the walk.
     Stopped,
 }
 

@@ -20,7 +20,7 @@ use ed25519_dalek::VerifyingKey;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Witnesses that are no partners, with keys that were replaced; an operator adds them by hand.
+/// Witnesses that are not partners, with keys that were replaced; an operator adds them by hand.
 const ADDED_MAX: usize = 1_000;
 /// Logs beside partners' journals that an agency cosigns, with those it no longer does.
 const GIVEN_MAX: usize = 16_384;
@@ -55,7 +55,7 @@ pub(super) struct Witnesses {
     substance: u64,
     received: BTreeMap<String, Received>,
     added: Vec<NoteVerifier>,
-    /// What this agency cosigned last, by origin.
+    /// The last head that this agency cosigned, by origin.
     given: BTreeMap<String, TreeHead>,
     contradicted: Vec<String>,
 }
@@ -79,7 +79,7 @@ impl Witnesses {
         }
     }
 
-    /// Keys of witnesses that are no partners.
+    /// Keys of witnesses that are not partners.
     pub(super) fn added(&self) -> &[NoteVerifier] {
         &self.added
     }
@@ -104,7 +104,7 @@ impl Witnesses {
         Ok(())
     }
 
-    /// What this agency cosigned last of another log.
+    /// Returns the head that this agency cosigned last of another log.
     pub(super) fn known(&self, origin: &str) -> TreeHead {
         self.given.get(origin).copied().unwrap_or(TreeHead::EMPTY)
     }
@@ -197,7 +197,7 @@ impl Witnesses {
         found: &pb::ContradictionFound,
         partners: &Partners,
     ) -> Result<(), Fault> {
-        // The key of a log that is no partner's stands in no entry.
+        // The key of a log that is not a partner's stands in no entry.
         if let Some(card) = card_of(partners, &found.partner) {
             let head = head_by(card, &found.origin, &found.shown_note, Check::Contradiction)?;
             let held = Note::parse(&found.held_note)
@@ -233,8 +233,9 @@ impl Witnesses {
         counts
     }
 
-    /// How far so many witnesses with keys of their own reach together, and how far they must. `end` is
-    /// the time of the last entry, `own` are all cards of the agency.
+    /// Returns the size that the required number of witnesses with keys of their own cover together,
+    /// and the size that they must cover. `end` is the time of the last entry, `own` are all cards of
+    /// the agency.
     pub(super) fn quorum(&self, wanted: usize, end: Timestamp, own: &[Card]) -> Quorum {
         let standing = self.standing(own).into_iter();
         let sizes: Vec<u64> = standing
@@ -251,7 +252,8 @@ impl Witnesses {
 }
 
 impl Witnesses {
-    /// Checks that as many witnesses as wanted cosigned what they must; else says how many did.
+    /// Checks that as many witnesses as wanted cosigned what they must; the fault names their
+    /// number.
     pub(super) fn check_quorum(
         &self,
         wanted: usize,

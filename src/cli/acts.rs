@@ -26,7 +26,7 @@ use crate::policy::Sector;
 /// Characters of a record id or of a bundle's hash.
 const ID_DIGITS: usize = 64;
 
-/// Who sees acts, and who may decide on one.
+/// The roles that may see acts, and those that may decide on one.
 const READERS: [Role; 5] =
     [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Analyst, Role::Auditor, Role::Admin];
 const DECIDERS: [Role; 3] = [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Analyst];
@@ -169,7 +169,7 @@ async fn show(act: u64, context: &Context) -> Result<(), CliError> {
     })
 }
 
-/// What a policy would change, as it was shown to whoever proposed it.
+/// Fetches the policy difference that was shown to the proposer.
 async fn difference(comparison: u64, context: &Context) -> Result<pb::PolicyDifference, CliError> {
     let readers = [Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Auditor];
     let answer = PolicyServiceClient::new(context.channel(&readers).await?)
@@ -203,7 +203,7 @@ fn act_of(view: &pb::ActView) -> Option<&Act> {
     view.proposed.as_ref().and_then(|proposed| proposed.act.as_ref()?.act.as_ref())
 }
 
-/// What is to be done, and to which record, partner or bundle.
+/// Returns the deed of an act, and its record, partner or bundle.
 fn summary(view: &pb::ActView) -> (String, String) {
     match act_of(view) {
         Some(Act::Erase(erase)) => {
@@ -257,7 +257,7 @@ fn addition_text(act: &pb::AddPartnerAct) -> (String, String) {
     (format!("add partner {agency}: {facts}; number {}", card.number()), agency)
 }
 
-/// What a partner would join, leave, or be from then on.
+/// Returns the circles, operations and other facts that a change would give a partner or take away.
 fn facts_text(change: &pb::ChangeFactsAct) -> String {
     let before = change.before.clone().unwrap_or_default();
     let after = change.after.clone().unwrap_or_default();

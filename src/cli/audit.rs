@@ -24,7 +24,7 @@ const QUEUE_MAX: usize = 8;
 /// More threads would wait for the one that judges.
 const EXAMINERS_MAX: usize = 8;
 
-/// What the auditor brings along.
+/// The auditor's own inputs.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AuditOptions {
     /// The agency's 30-digit number, as it was compared over a second channel.
@@ -36,12 +36,13 @@ pub struct AuditOptions {
     /// A checkpoint of the journal from before; only it shows a history cut off at its end.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// How many witnesses must have cosigned the journal, to at most an hour before its last entry.
+    /// Witnesses that must have cosigned the journal, to at most an hour before its last entry.
     #[arg(long, value_name = "N")]
     pub quorum: Option<usize>,
 }
 
-/// What keeps an audit from being done. A verification that failed is no such error; see [`Report`].
+/// The reason why an audit could not be done. A failed verification is not such an error; see
+/// [`Report`].
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     #[error("cannot read {}", path.display())]
@@ -128,13 +129,13 @@ fn verify_node(
     Ok(report)
 }
 
-/// Tells if a directory is a part of an export. A node's directory, which has segments, may have a file of
-/// the same name as the manifest and has no entries in files of their own.
+/// Returns true if a directory is a part of an export. A node's directory, which has segments, may have a
+/// file of the same name as the manifest and has no entries in files of their own.
 pub(super) fn is_part(dir: &Path) -> bool {
     dir.join(MANIFEST).exists() && (dir.join("journal").exists() || !has_segments(dir))
 }
 
-/// Tells if a directory has what a node's journal is in.
+/// Returns true if a directory holds the files of a node's journal.
 fn has_segments(dir: &Path) -> bool {
     dir.join("store").join("segments").is_dir()
 }
@@ -156,7 +157,7 @@ fn expectations(options: &AuditOptions) -> Result<Expectations, AuditError> {
     Ok(Expectations { anchor, checkpoint, quorum: options.quorum, ..Expectations::default() })
 }
 
-/// What the auditor knows of the agency from elsewhere.
+/// Returns the auditor's own source of the agency's identity.
 pub(super) fn anchor(options: &AuditOptions) -> Result<Anchor, AuditError> {
     Ok(match (&options.identity, &options.card) {
         (Some(number), _) => Anchor::Number(number.parse::<Number>()?),
@@ -218,7 +219,7 @@ pub(super) fn policies(dir: &Path) -> Result<BTreeMap<BundleHash, BundleFiles>, 
     bundles::read(dir).map(|(policies, _)| policies)
 }
 
-/// What is in a directory; nothing if it is not there.
+/// Lists a directory; empty if it does not exist.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
     match std::fs::read_dir(dir) {
         Ok(entries) => entries

@@ -45,7 +45,7 @@ pub struct CreateArgs {
     /// One line for people.
     #[arg(long)]
     title: String,
-    /// Where it stands: open, overt, prosecution, closed.
+    /// The state of the case: open, overt, prosecution, closed.
     #[arg(long, default_value = "open", value_parser = names::parse::<pb::CaseStatus>)]
     status: pb::CaseStatus,
     /// For example tech-support-fraud; may be repeated.
@@ -60,13 +60,13 @@ pub struct CreateArgs {
     /// A participating agency; may be repeated.
     #[arg(long)]
     participant: Vec<AgencyName>,
-    /// When it was opened.
+    /// Time at which it was opened.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     opened_at: Option<Timestamp>,
     /// Summary for investigators (class notes).
     #[arg(long, default_value = "")]
     summary: String,
-    /// How the case came about (class source).
+    /// The origin of the case (class source).
     #[arg(long, default_value = "")]
     origin: String,
     /// TLP label.
@@ -81,7 +81,7 @@ pub struct CreateArgs {
     /// Code of the joint operation.
     #[arg(long, default_value = "")]
     operation: String,
-    /// How sure you are, 0 to 100.
+    /// Your confidence, 0 to 100.
     #[arg(long, default_value = "100", value_parser = clap::value_parser!(u32).range(0..=100))]
     confidence: u32,
     /// Record the case again if it was withdrawn: it begins a new series.

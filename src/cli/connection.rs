@@ -1,4 +1,4 @@
-//! From flags to an open channel: which profile speaks for the user, and where the node is.
+//! The way from flags to an open channel: the user's profile, and the address of the node.
 //!
 //! Holds no secret longer than the connection needs it and prints nothing. Never looks into the
 //! working directory: a planted file would lead an analyst to somebody else's node.
@@ -25,7 +25,7 @@ pub async fn open(options: &GlobalOptions, natural: &[Role]) -> Result<Channel, 
     connect(&path, options).await
 }
 
-/// Where the profile is.
+/// Returns the path of the client profile.
 fn profile_path(options: &GlobalOptions, natural: &[Role]) -> Result<PathBuf, CliError> {
     if let Some(path) = &options.client {
         return Ok(path.clone());

@@ -22,7 +22,7 @@ pub enum ConsentCommand {
         after_help = "Examples:\n  liaison consent ask 9f…e1 --for dcu.example --reason \"it hosts the pop-ups\"\n  liaison consent ask --operation chakra-v --of npa.go.jp --for dcu.example --reason \"takedowns\"\n  liaison consent ask 9f…e1 --evidence --reason \"trial of 7 May\"\n  liaison consent ask --all --circle fraud --of npa.go.jp --reason \"two members are partners of ours\"\n\nThe originator must be a partner of this node."
     )]
     Ask(AskArgs),
-    /// Show what was asked and said, in both directions, newest first.
+    /// Show requests and statements in both directions, newest first.
     #[command(after_help = "Example:\n  liaison consent list --open")]
     List(ListArgs),
     /// Consent to what a partner asked.
@@ -47,7 +47,7 @@ pub enum ConsentCommand {
     Revoke(AnswerArgs),
 }
 
-/// Which records.
+/// The records that a consent is for.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct ScopeArgs {
@@ -61,7 +61,7 @@ pub(super) struct ScopeArgs {
     all: bool,
 }
 
-/// What for.
+/// The purpose of a consent.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct PurposeArgs {
@@ -71,8 +71,8 @@ pub(super) struct PurposeArgs {
     /// To use them in judicial proceedings.
     #[arg(long)]
     evidence: bool,
-    /// To pass on to the members of this circle of the originator what is marked for it: the roster of
-    /// the circle, which the holder is told, and each change of it.
+    /// To pass records on to the members of this circle of the originator, if they are marked for it.
+    /// The holder gets the roster of the circle and each change of it.
     #[arg(long, value_name = "CIRCLE")]
     circle: Option<String>,
 }
@@ -83,10 +83,10 @@ pub struct AskArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     purpose: PurposeArgs,
-    /// The originator; of one record it need not be said.
+    /// The originator; not needed for one record.
     #[arg(long, value_name = "AGENCY", required_unless_present = "record")]
     of: Option<AgencyName>,
-    /// For whoever decides there; at most 256 bytes.
+    /// Reason, for the person who decides there; at most 256 bytes.
     #[arg(long)]
     reason: String,
 }
@@ -102,7 +102,7 @@ pub struct ListArgs {
 pub struct GrantArgs {
     /// Number of the request, as `liaison consent list` shows it.
     number: u64,
-    /// Until when; a date or a time as RFC 3339 writes it, at most five years from now.
+    /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
     /// For this one record instead of what was asked.
@@ -127,7 +127,7 @@ pub struct GiveArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     purpose: PurposeArgs,
-    /// Until when; a date or a time as RFC 3339 writes it, at most five years from now.
+    /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
     /// Goes with the consent; at most 256 bytes.
@@ -286,7 +286,7 @@ fn scope_text(view: &pb::ConsentView) -> String {
     view.subject.as_ref().map(scope_of).unwrap_or_default()
 }
 
-/// What a consent lets its holder do, in words.
+/// Returns the purpose of a consent in words.
 pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
     match subject.purpose() {
         pb::ConsentPurpose::Forward => format!("pass on to {}", subject.partner),
@@ -305,7 +305,7 @@ pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
     }
 }
 
-/// Which records a consent is for, in words.
+/// Returns the records that a consent is for, in words.
 pub(super) fn scope_of(subject: &pb::ConsentSubject) -> String {
     match subject.scope() {
         pb::ConsentScope::Record => hex(&subject.record_id),

@@ -30,7 +30,7 @@ pub struct EraseArgs {
     /// Legal ground: led-16, gdpr-17, court-order, supervisory-order, retention, agreement.
     #[arg(long, value_parser = names::parse::<pb::ErasureBasis>)]
     basis: pb::ErasureBasis,
-    /// Who ordered it, or under which file; at most 256 bytes. Partners don't see it.
+    /// Authority that ordered it, or the file number; at most 256 bytes. Partners don't see it.
     #[arg(long)]
     authority: String,
 }
@@ -48,7 +48,7 @@ pub struct ErasuresArgs {
 pub struct HoldArgs {
     /// Id of the record, or its first digits, six at the least.
     id: GivenId,
-    /// Why; at most 1,024 bytes. It stands in the journal.
+    /// Reason for it; at most 1,024 bytes. It stands in the journal.
     #[arg(long)]
     reason: String,
 }
@@ -281,7 +281,7 @@ pub(super) fn slots_text(mask: u32) -> String {
     numbers.join(", ")
 }
 
-/// Why slots are erased, on one line.
+/// Returns the reasons for erased slots on one line.
 pub(super) fn notes_text(notes: &[pb::ErasureNote]) -> String {
     let text = |note: &pb::ErasureNote| {
         let basis = word_of_number::<pb::ErasureBasis>(note.basis);

@@ -1,4 +1,4 @@
-//! What can go wrong for somebody at the command line: what was found, why, and what to do next.
+//! The errors of the command line: the fault, its reason, and the next step.
 //!
 //! The only place that knows exit codes. An error is shown once, on stderr, by `report`; nothing
 //! here prints, and no message repeats its source.
@@ -12,7 +12,7 @@ use crate::journal::JournalError;
 use crate::node::NodeError;
 use crate::store::{Remedy, StoreError, SystemFault};
 
-/// What the process says to its caller. The numbers are part of the tool's promise to scripts.
+/// The exit code of the process. The numbers are part of the tool's promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -70,7 +70,7 @@ Exit codes:
         matches!(self, Self::Unavailable | Self::PartlyDone | Self::Interrupted)
     }
 
-    /// What a node's answer means for the caller of the tool.
+    /// Returns the exit code for a node's status code.
     pub const fn from_grpc(code: Code) -> Self {
         match code {
             Code::Ok => Self::Done,
@@ -103,10 +103,10 @@ pub(super) const AGAIN_AS_BINARY: &str = "get it again as binary, such as in a z
 /// Anything that has a source of its own.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a command did not end well.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// What was typed, or what stands in an input file, cannot be used.
+    /// Typed input, or the content of an input file, that cannot be used.
     #[error("{found}")]
     Usage { found: String, fix: String },
     #[error("cannot {doing} {}", path.display())]
@@ -129,7 +129,7 @@ pub enum CliError {
     /// Line ends of a file were changed on its way here.
     #[error("verification failed: {found}")]
     LineEnds { found: String },
-    /// A policy or a rule says no.
+    /// A policy or a rule refuses it.
     #[error("{found}")]
     Refused { found: String, fix: String },
     #[error("{rejected} of {rows} rows were rejected")]
@@ -138,7 +138,7 @@ pub enum CliError {
     Precondition { found: String, fix: String },
     #[error("interrupted; {kept}")]
     Interrupted { kept: String, fix: String },
-    /// Whoever reads our output has seen enough.
+    /// The reader of our output closed it.
     #[error("the reader of the output has gone")]
     BrokenPipe,
     /// Writing results failed for another reason.

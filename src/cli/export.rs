@@ -59,7 +59,7 @@ pub struct ExportArgs {
     part: PartArgs,
 }
 
-/// What a part is to hold.
+/// The selection of a part.
 #[derive(Debug, Args)]
 struct PartArgs {
     /// Only entries not before this time.
@@ -97,14 +97,14 @@ impl PartArgs {
     }
 }
 
-/// What was written.
+/// The result of writing.
 #[derive(Debug)]
 enum Written {
     Whole(Box<Summary>),
     Part(Box<crate::audit::PartReport>),
 }
 
-/// Why there is no export.
+/// The reason why there is no export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportFault {
     #[error(transparent)]
@@ -145,7 +145,8 @@ pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliEr
     }
 }
 
-/// What does not hold is kept: the node may never show it again.
+/// Exports from a running node. A history that does not hold is kept: the node may never show it
+/// again.
 async fn export_from_node(
     out: &Path,
     part: Option<Selection>,
@@ -217,7 +218,7 @@ fn interrupted() -> CliError {
 }
 
 impl ExportFault {
-    /// Whether the history itself is at fault, and neither the disk nor the question.
+    /// Returns true if the history itself is at fault, and neither the disk nor the question.
     fn is_of_the_history(&self) -> bool {
         match self {
             Self::Damaged(_) | Self::NotVerified(_) => true,

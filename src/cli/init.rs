@@ -31,13 +31,14 @@ pub struct InitArgs {
     /// police, cert, vendor, prosecutor, regulator or other.
     #[arg(long, value_parser = parse_sector)]
     sector: Sector,
-    /// Where partners reach this node, host:port; repeat for more. Without one it only dials out.
+    /// Address at which partners reach this node, host:port; repeat for more. Without one it only
+    /// dials out.
     #[arg(long = "address", value_name = "HOST:PORT")]
     addresses: Vec<String>,
     /// Address of the port for partners; on a loopback address nobody outside this machine reaches it.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7443")]
     listen_partners: String,
-    /// Where the port for local clients listens.
+    /// Address on which the port for local clients listens.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7444")]
     listen_clients: String,
     /// The index engine, fjall or sled.
@@ -100,7 +101,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Returns a warning if partners are told an address that this node does not listen on.
+/// Returns a warning if the card has an address on which this node does not listen.
 fn unreachable(config: &Config) -> Option<String> {
     let told = config.addresses.iter().find(|address| !is_loopback(address))?;
     let listens = &config.listen.partners;

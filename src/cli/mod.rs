@@ -97,10 +97,10 @@ fn without_empty_variables(
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalOptions {
-    /// How results are written.
+    /// Format of the results.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub output: Format,
-    /// When to use colour.
+    /// Use of colour.
     #[arg(
         long,
         global = true,
@@ -109,7 +109,7 @@ pub struct GlobalOptions {
         help_heading = "Global options"
     )]
     pub color: Color,
-    /// How long work shows that it goes on.
+    /// Form of progress messages.
     #[arg(
         long,
         global = true,
@@ -130,7 +130,7 @@ pub struct GlobalOptions {
         help_heading = "Global options"
     )]
     pub client: Option<PathBuf>,
-    /// How long to wait for the node, in seconds.
+    /// Longest wait for the node, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30",
         value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Global options")]
     pub timeout: u64,
@@ -154,7 +154,7 @@ impl GlobalOptions {
     }
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Init(Box<init::InitArgs>),
@@ -196,7 +196,7 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// What a command works with.
+/// The options and the output of a command.
 pub struct Context {
     pub options: GlobalOptions,
     pub output: Output,

@@ -11,7 +11,7 @@ const ENUM_NUMBER_MAX: i32 = 64;
 /// A wire enumeration with its common prefix.
 pub(super) trait WireEnum: TryFrom<i32> + Copy {
     const PREFIX: &'static str;
-    /// What it enumerates, for messages.
+    /// The noun for its values in messages.
     const NOUN: &'static str;
     /// Words of earlier editions of a standard, each with the word of today.
     const ALIASES: &'static [(&'static str, &'static str)] = &[];

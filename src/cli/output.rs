@@ -14,7 +14,7 @@ use super::table::{Table, WIDTH};
 /// Names the shape of every JSON document that the tool writes.
 pub const SCHEMA: &str = "liaison.cli/v1";
 
-/// How results are written.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
@@ -25,7 +25,7 @@ pub enum Format {
     Ndjson,
 }
 
-/// When to use colour.
+/// The use of colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -34,7 +34,7 @@ pub enum Color {
     Never,
 }
 
-/// Where a command's words go.
+/// The output of a command.
 pub struct Output {
     format: Format,
     color: bool,
@@ -116,7 +116,7 @@ impl Output {
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(write_error)
     }
 
-    /// A remark beside the result. A reader of stderr that has gone is no reason to stop.
+    /// A remark beside the result. A reader of stderr that has gone is not a reason to stop.
     pub fn note(&self, text: &str) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(stderr, "{text}").and_then(|()| stderr.flush());

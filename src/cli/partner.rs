@@ -91,7 +91,7 @@ pub struct AddArgs {
     /// It is one of our own constituents (a client in the sense of TLP:AMBER).
     #[arg(long)]
     client_of_ours: bool,
-    /// When the agreement with it ends.
+    /// End of the agreement with it.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     agreement_until: Option<Timestamp>,
 }
@@ -100,13 +100,13 @@ pub struct AddArgs {
 pub struct AgreeArgs {
     /// Name of the agency, for example jc3.or.jp.
     agency: AgencyName,
-    /// When the agreement ends.
+    /// End of the agreement.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "no_end")]
     until: Option<Timestamp>,
     /// The agreement has no end.
     #[arg(long)]
     no_end: bool,
-    /// Whether it is one of our own constituents (a client in the sense of TLP:AMBER).
+    /// True if it is one of our own constituents (a client in the sense of TLP:AMBER).
     #[arg(long, value_name = "TRUE|FALSE")]
     client_of_ours: Option<bool>,
     /// Sector of the organisation.
@@ -232,7 +232,7 @@ async fn agree(args: &AgreeArgs, context: &Context) -> Result<(), CliError> {
 }
 
 impl AddArgs {
-    /// `None`: nothing is said of it, so that a known partner keeps what it has.
+    /// Returns the facts to set; `None` if there are none, so that a known partner keeps its own.
     fn facts(&self) -> Option<pb::PartnerFacts> {
         let sorted = |names: &[String]| {
             let mut names = names.to_vec();
@@ -369,7 +369,8 @@ async fn show(args: &PartnerArgs, context: &Context) -> Result<(), CliError> {
     })
 }
 
-/// An agency that was proposed and not approved yet is told from one that nobody proposed.
+/// Returns the error for an unknown partner: one that waits for approval gets another text than one
+/// that nobody proposed.
 fn not_a_partner(agency: &AgencyName, act: Option<u64>, error: CliError) -> CliError {
     match act {
         Some(act) => CliError::not_found(
@@ -461,7 +462,7 @@ fn contradicted_text(partner: &pb::PartnerView) -> String {
     }
 }
 
-/// What the partner refused, by reason, and when it is offered again.
+/// Returns the partner's refusals by reason, and the time of the next offer.
 pub(super) fn refused_by_reason(partner: &pb::PartnerView) -> String {
     let named = |what: &str, counts: &[pb::Count]| {
         let named = |count: &pb::Count| {
@@ -484,7 +485,8 @@ pub(super) fn refused_by_reason(partner: &pb::PartnerView) -> String {
     parts.join(", ")
 }
 
-/// How far the feed is on its way to the state that the rules in force want; nothing when it is there.
+/// Returns the progress of the feed towards the state under the rules in force; empty when it is
+/// there.
 fn rescan_text(partner: &pb::PartnerView) -> String {
     match partner.to_rescan {
         0 => String::new(),

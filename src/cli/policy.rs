@@ -35,7 +35,7 @@ const FILES_MAX: usize = 64;
 /// Longest policy file; the longest real ones have a few hundred lines.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// How a change of the policy goes, for the help of each command that is a step of it.
+/// The steps of a change of policy, for the help of each command that is one of them.
 const STEPS: &str = "A policy is changed in steps:
   1. liaison policy check DIR    is it sound?
   2. liaison policy diff DIR     who would newly see what? The journal notes that you looked.
@@ -135,7 +135,7 @@ pub struct DiffArgs {
 pub struct ApplyArgs {
     #[command(flatten)]
     bundle: BundleArgs,
-    /// What you say of it, for those who approve and for the log; at most 1,024 bytes.
+    /// Note on the change, for those who approve and for the log; at most 1,024 bytes.
     #[arg(long, default_value = "")]
     note: String,
 }
@@ -144,7 +144,7 @@ pub struct ApplyArgs {
 pub struct RollbackArgs {
     /// Number of the version; the one before the one in force without it.
     version: Option<u64>,
-    /// What you say of it, for those who approve and for the log; at most 1,024 bytes.
+    /// Note on the change, for those who approve and for the log; at most 1,024 bytes.
     #[arg(long, default_value = "")]
     note: String,
 }

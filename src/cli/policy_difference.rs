@@ -1,4 +1,4 @@
-//! What another policy would change, for an officer and a lawyer to read.
+//! The difference between two policies, for an officer and a lawyer to read.
 //!
 //! Says who would newly see what, and why, before it says anything else; never a number without
 //! what it counts. Everything here comes from a node and is shown as text only.
@@ -16,7 +16,7 @@ pub(super) fn short(bytes: &[u8]) -> String {
     hex(bytes).chars().take(SHORT_DIGITS).collect()
 }
 
-/// What a change is, and whose approval it takes.
+/// Returns the class of a change, and the approvals that it requires.
 pub(super) fn change_text(change: pb::PolicyChange) -> &'static str {
     match change {
         pb::PolicyChange::Narrowing => {

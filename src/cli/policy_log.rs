@@ -13,7 +13,7 @@ use super::schema::{self, Absent, time_text};
 use super::table::Table;
 use crate::pb;
 
-/// Who reads policies.
+/// The roles that read policies.
 pub(super) const READERS: &[Role] =
     &[Role::PolicyOfficer, Role::DataProtectionOfficer, Role::Auditor, Role::Admin];
 

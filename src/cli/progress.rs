@@ -13,7 +13,7 @@ use crate::numerals::grouped;
 /// Often enough to see life, seldom enough for a log.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How progress is shown.
+/// The form of progress messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ProgressMode {
     /// A bar when stderr is a terminal, else plain lines.

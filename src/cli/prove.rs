@@ -35,7 +35,7 @@ use crate::record::slots::{SlotMask, SlotNumber};
 pub struct ProveArgs {
     /// Record id, or its first digits, six at the least.
     id: GivenId,
-    /// Where to write it; RECORD-ID.liaison-proof in this directory if it is not given.
+    /// File to write; RECORD-ID.liaison-proof in this directory if it is not given.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// A field that the proof does not show; may be given several times.

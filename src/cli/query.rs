@@ -100,7 +100,7 @@ pub(super) async fn run(args: &QueryArgs, context: &Context) -> Result<(), CliEr
     Ok(())
 }
 
-/// What came of one page.
+/// The result of one page.
 struct Page {
     records: u64,
     /// Records that might match and cannot be read.

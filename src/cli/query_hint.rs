@@ -70,7 +70,7 @@ fn host_and_port(text: &str) -> Option<(&str, &str)> {
     (is_port && is_host).then_some((host, port))
 }
 
-/// What the node looks for: the text as each type that it can be.
+/// Returns the values that the node looks for: the text as each type that it can be.
 fn readings(text: &str) -> Vec<String> {
     let values = ValueType::ALL.iter().filter_map(|of| Value::normalise(*of, text).ok());
     let mut readings: Vec<String> =

@@ -47,7 +47,7 @@ pub enum RecordCommand {
         after_help = "Example:\n  liaison record erase 9f31c2… --slots name,contacts --basis led-16 --authority \"DPO 2026/117\"\n\nA policy officer approves it: liaison acts approve ID"
     )]
     Erase(EraseArgs),
-    /// Show what was erased and which partners still owe a receipt for it.
+    /// Show erasures, and the partners whose receipt for them is missing.
     #[command(
         after_help = "Examples:\n  liaison record erasures --outstanding\n  liaison record erasures 9f31c2… -o json"
     )]
@@ -82,7 +82,7 @@ pub struct ShowArgs {
 pub struct WithdrawArgs {
     /// Id of the newest revision, or its first digits, six at the least.
     id: GivenId,
-    /// Why: error, outdated, unauthorised, order.
+    /// Reason: error, outdated, unauthorised, order.
     #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
     reason: pb::WithdrawalReason,
     /// For everybody who holds any revision, under TLP:AMBER, where policy shows them notes; at most

@@ -70,7 +70,7 @@ impl RecordText {
         word_of_number::<pb::Tlp>(tlp).to_uppercase().replace('-', "+")
     }
 
-    /// One line that says what the record is about.
+    /// Returns one line on the subject of the record.
     pub(super) fn what(&self) -> String {
         let part = |name: &str| match self.content.get(name) {
             Some(Value::String(text)) => text.clone(),
@@ -115,7 +115,7 @@ impl RecordText {
             .collect()
     }
 
-    /// What a person has to keep to before passing it on or using it: H1, H2, and H3 in the
+    /// Returns the handling rules before passing it on or using it: H1, H2, and H3 in the
     /// originator's words.
     pub(super) fn handling(&self) -> Vec<String> {
         let Some(marking) = &self.header.marking else { return Vec::new() };

@@ -43,7 +43,7 @@ pub struct ListArgs {
 pub struct BundleArgs {
     /// The partner.
     partner: AgencyName,
-    /// Why it is held, as `liaison release list` shows it: rules with + between.
+    /// Reason for the hold, as `liaison release list` shows it: rules with + between.
     held_for: Reasons,
     /// For the second person; at most 1,024 bytes.
     #[arg(long)]

@@ -54,7 +54,7 @@ pub struct MemberArgs {
     partner: AgencyName,
 }
 
-/// What partners belong to.
+/// The kind of group that partners belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Roster {
     Circles,
@@ -160,7 +160,7 @@ pub(super) async fn officer(context: &Context) -> Result<Client, CliError> {
     context.channel(&roles).await.map(PartnerServiceClient::new)
 }
 
-/// What is agreed with a partner.
+/// Fetches the agreement with a partner.
 pub(super) async fn facts_of(
     client: &mut Client,
     partner: &AgencyName,
@@ -174,7 +174,7 @@ pub(super) async fn facts_of(
     Ok(answer.into_inner().partner.and_then(|partner| partner.facts).unwrap_or_default())
 }
 
-/// Changes what is agreed with a partner, and says whether that is in force or waits.
+/// Changes the agreement with a partner; returns its state: in force or waiting.
 pub(super) async fn update(
     client: &mut Client,
     partner: &AgencyName,
@@ -199,7 +199,7 @@ pub(super) async fn update(
     })
 }
 
-/// Whether a change is in force, or what it waits for.
+/// Returns the text of a change's state: in force, or the approvals that it waits for.
 pub(super) fn outcome(act: Option<&pb::ActView>) -> String {
     act.map_or_else(
         || "in force".to_owned(),

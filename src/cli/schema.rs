@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 16;
 /// Numbers from here on are strings in JSON, because many readers hold numbers as doubles.
 const JSON_NUMBER_END: u64 = 1 << 53;
 
-/// What is wrong with the bytes of a message.
+/// The fault in the bytes of a message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SchemaError {
     #[error("there is no message {0} in liaison.v1")]
@@ -38,7 +38,7 @@ pub(super) enum SchemaError {
     Depth,
 }
 
-/// What to do with fields that are not there.
+/// The treatment of absent fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absent {
     /// Show their default, so that a script finds every name.

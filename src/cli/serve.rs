@@ -1,4 +1,4 @@
-//! `liaison serve`: run a node until it is told to stop.
+//! The command `liaison serve`: runs a node until it is stopped.
 
 use super::error::{CliError, Exit};
 use super::{Context, directory};
@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long streams and calls may take to end after a signal; then they are cut. What was
-/// acknowledged is durable in any case.
+/// The longest time for streams and calls to end after a signal; then they are cut. An acknowledged
+/// record is durable in any case.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Run a node until Ctrl-C or SIGTERM.
@@ -104,7 +104,7 @@ pub(super) async fn run(args: ServeArgs, context: &Context) -> Result<(), CliErr
     outcome
 }
 
-/// Returns what liaison.toml says otherwise than the card. A changed file changes no card.
+/// Returns the differences between liaison.toml and the card. A changed file changes no card.
 fn differences(config: &Config, card: &Card) -> Vec<String> {
     let card_addresses: Vec<String> = card.addresses.iter().map(ToString::to_string).collect();
     let all = [

@@ -147,7 +147,7 @@ fn witnesses_text(status: &pb::GetStatusResponse) -> String {
     }
 }
 
-/// Nothing while the node may sign and somebody said so.
+/// Returns the text on the start guard; empty while the node may sign and a partner confirmed that.
 fn guard_text(guard: Option<&pb::GuardView>) -> String {
     let Some(guard) = guard else { return String::new() };
     match guard.state() {

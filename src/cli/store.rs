@@ -42,10 +42,10 @@ pub struct SucceedArgs {
     /// Say that the missing entries are lost for good.
     #[arg(long, required = true)]
     accept_loss: bool,
-    /// Why, for the journal; 1 to 1,024 bytes.
+    /// Reason, for the journal; 1 to 1,024 bytes.
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who does it, for the journal; 1 to 128 bytes.
+    /// Person who does it, for the journal; 1 to 128 bytes.
     #[arg(long, value_name = "NAME")]
     by: String,
 }

@@ -18,7 +18,7 @@ const GAP: usize = 2;
 /// The least room for a column whose text goes on in further lines.
 const TEXT_WIDTH_MIN: usize = 40;
 
-/// Columns of text where no terminal says how many it has.
+/// Columns of text where the terminal's width is unknown.
 pub(super) const WIDTH: usize = 100;
 
 /// A table under construction.
@@ -111,7 +111,7 @@ impl Table {
         lines.iter().flatten().all(|line| display_width(line) <= width).then_some(lines)
     }
 
-    /// Tells if a cell of these columns is too long for its column.
+    /// Returns true if a cell of these columns is too long for its column.
     fn cuts(&self, columns: &[usize]) -> bool {
         let mut cells = self
             .rows

@@ -25,7 +25,7 @@ pub struct StatusArgs {
     /// Reference of the case, or its series id or the first digits of that; all results without one.
     #[arg(value_parser = not_empty)]
     case: Option<String>,
-    /// What to count by.
+    /// Property to count by.
     #[arg(long, value_enum, default_value = "status")]
     by: By,
 }

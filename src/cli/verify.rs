@@ -70,7 +70,7 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     show(&report, context)
 }
 
-/// A part never passes for a history: its report says what it is.
+/// Verifies a part; its report names it as a part, so that it never passes for a history.
 fn verify_a_part(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     if args.options.checkpoint.is_some() || args.report.is_some() {
         let found = "checkpoint and report are of a whole journal, this is a part of one";
@@ -109,7 +109,7 @@ pub(super) fn check_store(dir: &Path, context: &Context) -> Result<(), CliError>
     show(&report, context)
 }
 
-/// Whether a journal is accepted; the first broken thing if not.
+/// Verifies a journal; returns the first broken thing if it is not accepted.
 pub(super) fn accepts(dir: &Path) -> Result<(), String> {
     match verify_directory(dir, &AuditOptions::default()) {
         Err(error) => Err(error.to_string()),
@@ -122,7 +122,7 @@ pub(super) fn show(report: &Report, context: &Context) -> Result<(), CliError> {
     outcome(report)
 }
 
-/// How a report ends the command.
+/// Returns the result of the command for a report.
 pub(super) fn outcome(report: &Report) -> Result<(), CliError> {
     match (&report.failure, &report.unusable) {
         (Some(failure), _) => Err(refused(&failure.fault, failure.to_string())),

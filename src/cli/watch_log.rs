@@ -26,7 +26,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How often an export may be replaced during one look.
+/// The number of times that an export may be replaced during one look.
 const REPLACED_MAX: usize = 5;
 /// Certificates in PEM that https is to trust.
 const CA_BYTES_MAX: u64 = 1 << 20;
@@ -51,7 +51,7 @@ pub struct WatchLogArgs {
     /// The agency's card, whose number was compared over a second channel.
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
-    /// Where the last verified checkpoint is kept from one look to the next.
+    /// File for the last verified checkpoint, kept from one look to the next.
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     /// For https: the certificate of the authority that the server's is from, in PEM.
@@ -66,13 +66,13 @@ pub struct WatchLogArgs {
     every: u64,
 }
 
-/// Where the log is.
+/// The source of the log.
 enum Source {
     Node(Node),
     Files(Files),
 }
 
-/// Why a look failed.
+/// The reason why a look failed.
 #[derive(Debug)]
 struct Failed {
     error: CliError,
@@ -173,7 +173,7 @@ fn with_evidence(failed: Failed, args: &WatchLogArgs, context: &Context) -> CliE
 }
 
 impl Source {
-    /// What is seen at the newest checkpoint, which continues `seen`.
+    /// Returns the newest checkpoint and its tree, which continues `seen`.
     async fn look(&mut self, card: &Card, seen: &Seen, context: &Context) -> Result<Seen, Failed> {
         let mut note = self.checkpoint(seen, context).await?;
         let mut head = signed(card, &note)?;

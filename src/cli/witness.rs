@@ -16,7 +16,7 @@ pub enum WitnessCommand {
     /// List witnesses and how far they cosigned. Partners are witnesses by themselves.
     #[command(after_help = "Example:\n  liaison audit witness list")]
     List,
-    /// Add a witness that is no partner, or change where it is asked.
+    /// Add a witness that is not a partner, or change where it is asked.
     #[command(after_help = ADD_EXAMPLE)]
     Add(AddArgs),
 }
@@ -32,7 +32,7 @@ for https put a local proxy between.";
 pub struct AddArgs {
     /// Its verifier key (C2SP signed-note).
     vkey: String,
-    /// Where it answers, http://host[:port][/prefix].
+    /// Address of the witness, http://host[:port][/prefix].
     url: String,
 }
 

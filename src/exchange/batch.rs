@@ -20,7 +20,7 @@ const ENTRY_COST: usize = RECORD_ENTRY_BYTES_MAX + 8;
 /// Bytes of a batch without entries: start and note with their tags and lengths.
 const FRAME_COST: usize = NOTE_BYTES_MAX + 16;
 
-/// Why a message is not a batch.
+/// The reason why a message is not a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchForm {
     #[error("a batch has 1 to {BATCH_ENTRIES_MAX} entries, found {0}")]
@@ -102,7 +102,7 @@ impl TryFrom<pb::FeedBatch> for Batch {
     }
 }
 
-/// Where the heads of a feed must stand, so that what lies between two of them fits one batch.
+/// The spacing of a feed's heads that lets the entries between two of them fit one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HeadSpacing {
     entries: usize,
@@ -110,7 +110,7 @@ pub struct HeadSpacing {
 }
 
 impl HeadSpacing {
-    /// Takes one more entry, or says that a head must be published before it. The first entry
+    /// Takes one more entry, or refuses it if a head must be published before it. The first entry
     /// after a head always fits. `envelope` is with every slot that is or may yet be sent; a slot
     /// that is closed by then may need up to 16 bytes more than an open one, which is counted.
     pub fn admits(&mut self, envelope: &pb::Envelope) -> bool {

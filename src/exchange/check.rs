@@ -17,13 +17,13 @@ use crate::record::signed::{KeyRing, RecordError, Signed, Verified, VerifiedRoot
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What this node itself decides on the records that a partner sends.
+/// The decisions of this node itself on the records that a partner sends.
 pub trait Acceptance {
-    /// Whether its own policy takes a record from this partner.
+    /// Returns true if its own policy takes a record from this partner.
     fn accepts(&mut self, header: &Header) -> bool;
 }
 
-/// What a check needs besides the batch.
+/// The inputs of a check besides the batch.
 pub struct CheckContext<'a, K, A> {
     pub pair: &'a Pair,
     pub keys: &'a K,
@@ -32,7 +32,7 @@ pub struct CheckContext<'a, K, A> {
     pub acceptance: &'a mut A,
 }
 
-/// Why a whole batch is not taken.
+/// The reason for refusing a whole batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchFault {
     #[error("batch from entry {found}, wanted from {wanted}")]

@@ -1,4 +1,5 @@
-//! What this agency and its partners asked and told each other about consent, and what is in force.
+//! The requests and statements on consent between this agency and its partners, and the consents in
+//! force.
 //!
 //! A fold over what was said, in order, that node and auditor make alike. Numbers only rise, so that
 //! nothing that was taken back or has ended comes into force again. Whether a statement is signed by
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 /// Requests of one partner that wait for an answer; people answer them.
 pub const REQUESTS_OPEN_MAX: usize = 64;
 
-/// Why what was said is not taken.
+/// The reason for refusing a request or statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentFault {
     #[error("it has number {found}, and {last} was said before")]
@@ -54,8 +55,8 @@ impl GivenConsent {
     }
 }
 
-/// With one partner. What has ended by time goes when something else is said: the holder knows the
-/// end too.
+/// The requests and statements between this agency and one partner. A consent that has ended by
+/// time goes with the next statement: the holder knows the end too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Dealing {
     /// The last number of ours, and what waits for its answer.
@@ -64,7 +65,7 @@ struct Dealing {
     /// The last number of its, and what waits for ours.
     asked_us: u64,
     asking_us: BTreeMap<u64, OpenRequest>,
-    /// The last number that we gave to something said, and what is granted.
+    /// The number of our last statement, and the consents that we granted.
     said: u64,
     given: BTreeMap<u64, GivenConsent>,
     /// The last number that it gave.
@@ -72,7 +73,7 @@ struct Dealing {
 }
 
 impl Dealing {
-    /// Tells if a roster is granted that this one takes the place of.
+    /// Returns true if a roster is granted that this one replaces.
     fn replaces(&self, consent: &Consent) -> bool {
         self.given.values().any(|given| consent.subject.supersedes(&given.consent.subject))
     }
@@ -100,7 +101,7 @@ fn above(last: u64, found: u64) -> Result<(), ConsentFault> {
 }
 
 impl Dealings {
-    /// What partners, and this agency about its own records, let it do.
+    /// Returns the consents in force: those of partners, and this agency's about its own records.
     pub const fn in_force(&self) -> &Consents {
         &self.in_force
     }
@@ -114,7 +115,7 @@ impl Dealings {
         self.with(partner).map_or(0, |with| with.asked).max(numbers_before(generation)) + 1
     }
 
-    /// The number of the next thing said to a holder.
+    /// Returns the number of the next statement to a holder.
     pub fn next_consent(&self, holder: &AgencyName, generation: Generation) -> u64 {
         self.with(holder).map_or(0, |with| with.said).max(numbers_before(generation)) + 1
     }
@@ -131,14 +132,14 @@ impl Dealings {
         self.with(partner).into_iter().flat_map(|with| with.asking.values())
     }
 
-    /// What we granted and did not take back, with the holder.
+    /// Returns the consents that this agency granted and did not revoke, with their holders.
     pub fn given(&self) -> impl Iterator<Item = (&AgencyName, &GivenConsent)> {
         self.with
             .iter()
             .flat_map(|(agency, with)| with.given.values().map(move |given| (agency, given)))
     }
 
-    /// Whether a request of ours may go to a partner.
+    /// Checks that a request of this agency may go to a partner.
     pub fn check_ask(
         &self,
         partner: &AgencyName,
@@ -149,7 +150,7 @@ impl Dealings {
         room(with.map_or(0, |with| with.asking.len()))
     }
 
-    /// Whether a partner's request is taken.
+    /// Checks that a partner's request is taken.
     pub fn check_asked(
         &self,
         partner: &AgencyName,
@@ -160,7 +161,7 @@ impl Dealings {
         room(with.map_or(0, |with| with.asking_us.len()))
     }
 
-    /// Whether we may say this to a holder.
+    /// Checks that this agency may make this statement to a holder.
     pub fn check_say(
         &self,
         Parties { originator, holder }: Parties<'_>,
@@ -193,8 +194,8 @@ impl Dealings {
         Ok(())
     }
 
-    /// Whether what a partner says is taken. That it takes back what is not in force is no fault:
-    /// it may have ended here. What it takes back is what it gave under that number.
+    /// Checks that a partner's statement is taken. That it takes back what is not in force is no
+    /// fault: it may have ended here. What it takes back is what it gave under that number.
     pub fn check_heard(
         &self,
         originator: &AgencyName,
@@ -233,7 +234,7 @@ impl Dealings {
         with.asking_us.insert(request.number, OpenRequest { entry, request });
     }
 
-    /// We said something to a holder, in this entry.
+    /// Takes our statement to a holder, in this entry.
     pub fn say(
         &mut self,
         entry: u64,
@@ -257,7 +258,7 @@ impl Dealings {
         }
     }
 
-    /// A partner said something to us.
+    /// Takes a partner's statement to us.
     pub fn heard(&mut self, originator: &AgencyName, consent: &Consent) {
         self.in_force.say(originator, consent);
         let with = self.with.entry(originator.clone()).or_default();
@@ -265,9 +266,9 @@ impl Dealings {
         with.asking.remove(&consent.request);
     }
 
-    /// The next statement that a change of a circle makes necessary, and its holder: a roster that we gave
-    /// names other members than the circle has; `members` are those of a circle of ours. A holder that is in the circle no longer has
-    /// its roster taken back. Nothing is said beyond the time until which it was given.
+    /// Returns the next statement that a change of a circle requires, and its holder. It is due when a roster that we
+    /// gave names other members than the circle has; `members` are those of a circle of ours. A holder that is in the
+    /// circle no longer has its roster taken back. No statement goes beyond the time until which the roster was given.
     pub fn roster_change(
         &self,
         (at, generation): (Timestamp, Generation),
@@ -303,7 +304,8 @@ impl Dealings {
         })
     }
 
-    /// Takes what a partner asks or says, for somebody who looks ahead and has no entries for it.
+    /// Takes a partner's request or statement, for a caller that looks ahead and has no entries for
+    /// it.
     pub fn take(&mut self, partner: &AgencyName, said: &Said) -> Result<(), ConsentFault> {
         match said {
             Said::Request(request) => {

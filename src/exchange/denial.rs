@@ -43,7 +43,7 @@ pub fn judge_denial(
     })
 }
 
-/// Returns whether this reason for not carrying out an order to erase says that there is no record.
+/// Returns true if this reason for not carrying out an order to erase is that there is no record.
 pub const fn denies(reason: Reason) -> bool {
     matches!(reason, Reason::NotSupplied | Reason::NotOrdered)
 }

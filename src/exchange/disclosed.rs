@@ -1,4 +1,4 @@
-//! What was disclosed of a record to one partner, and what the feed owes it now.
+//! The disclosures of a record to one partner, and the entries that its feed still requires.
 //!
 //! A function of what the feed says so far and of what may be shown now, so that a live record, a
 //! rescan after another policy and an auditor's question come to the same. It decides nothing about
@@ -8,7 +8,7 @@ use super::entry::{FeedAction, WHOLE_RECORD};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 
-/// What the entries of a feed about one record add up to.
+/// The sum of a feed's entries about one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Disclosed {
     /// The slots that the partner may use.
@@ -19,15 +19,15 @@ pub struct Disclosed {
     pub is_retracted: bool,
     /// The last entry that shows it went without its envelope, so that the partner may not have it.
     pub is_lapsed: bool,
-    /// The partner refused the last entry that shows it, so that it may not have it. It is owed again
-    /// when that is offered anew.
+    /// The partner refused the last entry that shows it, so that it may not have it. It is due again
+    /// when it is offered anew.
     pub is_refused: bool,
     /// It was given in a feed that the present one succeeds, and this one shows it nowhere, though it
     /// may say that something of it is taken back or to be erased.
     pub is_earlier: bool,
 }
 
-/// What may be shown of a record now.
+/// The part of a record that may be shown now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
     /// These slots, which are here. Those that are erased here are nobody's to take back.
@@ -42,7 +42,7 @@ pub enum Allowed {
     AsItIs,
 }
 
-/// The entries that a feed owes about one record.
+/// The entries that a feed still requires about one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Owed {
     taken_back: Option<SlotMask>,
@@ -58,8 +58,9 @@ impl Owed {
 }
 
 impl Disclosed {
-    /// What was given in feeds that the present one succeeds. Whatever was taken back there may have
-    /// been shown again by entries that are lost, so all of it may be in use.
+    /// Returns the state of a record that was given in feeds that the present one succeeds. A slot
+    /// that was taken back there may have been shown again by entries that are lost. So all of them
+    /// may be in use.
     pub const fn earlier(given: SlotMask) -> Self {
         Self {
             slots: given,
@@ -104,7 +105,8 @@ impl Disclosed {
         }
     }
 
-    /// After the receipt said that the last entry that shows it came without an envelope.
+    /// Returns the state after a receipt that the last entry that shows it came without an
+    /// envelope.
     #[must_use]
     pub const fn lapsed(self) -> Self {
         Self { is_lapsed: !self.is_retracted, ..self }
@@ -116,26 +118,27 @@ impl Disclosed {
         self.slots.without(open).without(erased)
     }
 
-    /// After the receipt said that the partner refused the last entry that shows it.
+    /// Returns the state after a receipt in which the partner refused the last entry that shows it.
     #[must_use]
     pub const fn refused(self) -> Self {
         Self { is_refused: !self.is_retracted, ..self }
     }
 
-    /// Offered again: what was refused is owed as if it had gone without its envelope.
+    /// Returns the state after a new offer: a refused record is due as if it had gone without its
+    /// envelope.
     #[must_use]
     pub const fn offered_again(self) -> Self {
         Self { is_lapsed: self.is_lapsed || self.is_refused, ..self }
     }
 
-    /// Whether the partner may use any of it.
+    /// Returns true if the partner may use any of it.
     pub const fn is_live(&self) -> bool {
         !self.is_retracted
     }
 }
 
-/// What the feed owes about a record of this kind. Nothing is owed twice, so that whoever asks
-/// again after a restart asks in vain.
+/// Returns the entries that the feed still requires for a record of this kind. Nothing is due
+/// twice: a second question after a restart gets an empty answer.
 pub fn owed(before: Option<Disclosed>, kind: Kind, allowed: Allowed) -> Owed {
     let is_withdrawal = kind == Kind::Withdrawal;
     let anew = if is_withdrawal { FeedAction::Withdraw } else { FeedAction::Disclose };
@@ -184,7 +187,7 @@ mod tests {
         Allowed::Slots { open: mask(bits), erased: SlotMask::NONE }
     }
 
-    /// The actions and masks that are owed, and what is disclosed after them.
+    /// Returns the actions and masks that are due, and the disclosed state after them.
     fn bring(
         before: Option<Disclosed>,
         allowed: Allowed,

@@ -15,7 +15,7 @@ use crate::record::consent::{
 use crate::record::erasure::{ErasureOrder, OrderError};
 use crate::record::slots::SlotMask;
 
-/// Why bytes are not a feed entry.
+/// The reason why bytes are not a feed entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     #[error("a feed entry has at most {ENTRY_BYTES_MAX} bytes, found {0}")]
@@ -45,7 +45,7 @@ pub enum EntryError {
 /// The slots of a retraction that takes back the whole record, header and all. No kind has so many.
 pub const WHOLE_RECORD: SlotMask = SlotMask::from_bits(u32::MAX);
 
-/// What a feed entry says.
+/// The action of a feed entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FeedAction {
     /// The record is disclosed with these slots.
@@ -62,18 +62,18 @@ pub enum FeedAction {
     Erased,
     /// We hold records of the partner and ask for its consent.
     ConsentRequest,
-    /// What the partner may do with our records.
+    /// A consent: the partner's permitted use of our records.
     Consent,
 }
 
 impl FeedAction {
-    /// Whether an envelope comes with it. The others are duties of the partner, or tell of one of
-    /// ours, without content.
+    /// Returns true if an envelope comes with it. The other actions are duties of the partner or
+    /// notices of this agency, without content.
     pub const fn carries_record(self) -> bool {
         matches!(self, Self::Disclose | Self::Revise | Self::Withdraw)
     }
 
-    /// Whether it is about consent, and so about no disclosure.
+    /// Returns true if it is about consent, and so about no disclosure.
     pub const fn is_about_consent(self) -> bool {
         matches!(self, Self::ConsentRequest | Self::Consent)
     }
@@ -84,7 +84,7 @@ impl FeedAction {
         matches!(action, Wire::Disclose | Wire::Revise | Wire::Withdraw)
     }
 
-    /// Whether an entry changes what its record is disclosed of.
+    /// Returns true if an entry changes the disclosed state of its record.
     pub const fn is_about_disclosure(action: pb::FeedAction) -> bool {
         use pb::FeedAction as Wire;
         !matches!(action, Wire::Erased | Wire::ConsentRequest | Wire::Consent)
@@ -121,7 +121,7 @@ pub struct FeedEntry {
     pub said: Option<Box<Said>>,
 }
 
-/// What an entry says about consent.
+/// The content of an entry about consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     Request(ConsentRequest),
@@ -136,7 +136,7 @@ impl Said {
         }
     }
 
-    /// Whether it takes a consent back.
+    /// Returns true if it revokes a consent.
     pub fn is_revocation(&self) -> bool {
         matches!(self, Self::Consent(consent) if consent.verdict == ConsentVerdict::Revoked)
     }

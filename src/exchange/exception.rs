@@ -10,7 +10,7 @@ use crate::pb;
 /// Exceptions that share [`EXCEPTION_DETAILS_BYTES_MAX`]: those that stand in one journal entry.
 const SHARING_MAX: usize = super::BATCH_ENTRIES_MAX;
 
-/// Why an entry was not taken.
+/// The reason why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Entry or envelope do not parse, do not fit each other or break the kind's slot table.
@@ -44,7 +44,7 @@ impl Reason {
     }
 }
 
-/// What is wrong with an exception that a partner sent.
+/// The fault of an exception that a partner sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExceptionError {
     #[error("reason {0} is unknown")]
@@ -74,7 +74,7 @@ impl Exception {
         exception
     }
 
-    /// What exactly was wrong, for people.
+    /// Returns the details of the fault, for people.
     pub fn detail(&self) -> &str {
         &self.detail
     }

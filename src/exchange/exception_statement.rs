@@ -34,7 +34,8 @@ pub enum StatementError {
     Signature,
 }
 
-/// Of the entries from `start` to below `end`, the receiver took all but those in a list.
+/// The receiver's statement that it took the entries from `start` to below `end`, except those in a
+/// list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExceptionStatement {
     pub start: LeafIndex,
@@ -90,7 +91,8 @@ impl ExceptionStatement {
     }
 }
 
-/// What is signed, without the tag: the origin of the feed, the range, and every exception.
+/// Returns the signed message without the tag: the origin of the feed, the range, and every
+/// exception.
 fn message(feed: &Origin, start: LeafIndex, end: TreeSize, exceptions: &[Exception]) -> Vec<u8> {
     let text = |out: &mut Vec<u8>, text: &str| {
         out.extend_from_slice(&(text.len() as u32).to_be_bytes());

@@ -1,4 +1,4 @@
-//! Why a session ends before its time, and whose doing it is.
+//! The reasons why a session ends early, and the side at fault.
 
 use super::batch::BatchForm;
 use super::check::BatchFault;
@@ -10,13 +10,13 @@ use super::{PROTOCOL, RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{AgencyName, Generation, LeafIndex, TreeHash, TreeSize};
 use crate::merkle::{OpenError, PROOF_HASHES_MAX, TreeHead, WitnessRefusal};
 
-/// Why a session ended.
+/// The reason why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The peer broke the protocol. A new stream may go well.
     #[error("the peer misbehaved")]
     PeerMisbehaved(#[from] Misbehaviour),
-    /// The peer is not one to speak with. A new stream will end the same way.
+    /// The peer is not a valid partner for this session. A new stream will end the same way.
     #[error("the peer was refused")]
     PeerRefused(#[from] Refusal),
     /// This node's own state or driver is at fault. Stop, and let start-up repair.
@@ -27,7 +27,7 @@ pub enum Fault {
     Contradiction(#[from] Box<Evidence>),
 }
 
-/// How the peer broke the protocol.
+/// The peer's breach of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misbehaviour {
     #[error("frame without a body")]
@@ -80,7 +80,7 @@ pub enum Misbehaviour {
     Statement(#[from] StatementError),
 }
 
-/// Why a peer is not one to speak with.
+/// The reason for refusing to exchange with a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("it speaks protocol {0}, this program {PROTOCOL}")]
@@ -99,7 +99,7 @@ pub enum Refusal {
     OwnGeneration { found: u32, own: Generation },
 }
 
-/// What is wrong with this node's own state or driver.
+/// A fault of this node's own state or driver.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OwnFault {
     #[error("{0} was given and not asked for")]
@@ -164,8 +164,8 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// Whether it says that this node runs on an old copy of its store; else the partner's log has
-    /// two histories.
+    /// Returns true if it shows that this node runs on an old copy of its store; else the partner's
+    /// log has two histories.
     pub const fn is_against_us(&self) -> bool {
         match self {
             Self::OwnRolledBack { .. }

@@ -105,7 +105,7 @@ impl Agency {
         ErasureOrder::sign(record, slots, basis, start_of_day(), key)
     }
 
-    /// What this agency says as an originator.
+    /// Signs a statement of this agency as an originator.
     pub(super) fn consent(&self, holder: &AgencyName, saying: Saying) -> Consent {
         let parties = Parties { originator: &self.name, holder };
         Consent::sign(saying, parties, (&self.record_key, self.key_id())).unwrap()
@@ -125,7 +125,7 @@ impl Agency {
         self.marked(indicator_draft(value, confidence, "first", green()), None)
     }
 
-    /// What a draft says, as a new record or as what follows another.
+    /// Signs a draft, as a new record or as the successor of another.
     pub(super) fn marked(&mut self, draft: Draft, after: Option<&Verified>) -> Verified {
         let place = after.map(|of| {
             let header = of.header();
@@ -253,7 +253,7 @@ impl Feed {
         }
     }
 
-    /// Appends what is said about consent.
+    /// Appends a request or statement on consent.
     pub(super) fn tell(&mut self, said: &Said) {
         let action = match said {
             Said::Request(_) => FeedAction::ConsentRequest,

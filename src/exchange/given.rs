@@ -1,4 +1,4 @@
-//! Who decides about the use of a record that came from partners, and what of it is in use.
+//! The partner whose permission decides the use of a received record, and the slots in use.
 //!
 //! A record is used by leave of the partner that gave it first, or of its originator once that
 //! gave it itself. Nobody else's leave counts: two partners that have it from each other alone
@@ -10,7 +10,7 @@ use crate::record::slots::SlotMask;
 /// A record by leave of a partner; `P` names partners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Given<P> {
-    /// Whose leave it is.
+    /// The partner that permits the use.
     pub from: P,
     /// The slots that it gave and did not take back.
     pub slots: SlotMask,
@@ -20,7 +20,7 @@ pub struct Given<P> {
     pub is_retracted: bool,
 }
 
-/// What a retraction comes to.
+/// The effect of a retraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakenBack {
     Whole,
@@ -32,7 +32,7 @@ impl<P: Copy + Eq> Given<P> {
         Self { from, slots, retracted: SlotMask::NONE, is_retracted: false }
     }
 
-    /// Whether this partner, the originator or not, may bring back what was taken back.
+    /// Returns true if this partner, the originator or not, may bring back what was taken back.
     pub fn heeds(&self, partner: P, is_originator: bool) -> bool {
         self.from == partner || is_originator
     }
@@ -47,8 +47,8 @@ impl<P: Copy + Eq> Given<P> {
         self
     }
 
-    /// After a partner whose leave counts disclosed these slots, which are here; `None` if that
-    /// says nothing new.
+    /// Returns the state after the partner disclosed these slots, which are here; `None` if nothing
+    /// changes or its permission does not count.
     pub fn again(self, from: P, slots: SlotMask, is_originator: bool) -> Option<Self> {
         if !self.heeds(from, is_originator) {
             return None;
@@ -68,8 +68,8 @@ impl<P: Copy + Eq> Given<P> {
         (after != self).then_some(after)
     }
 
-    /// What a retraction of `slots` by a partner comes to, of those that are open here and that it
-    /// `gave`; `None` if it changes nothing.
+    /// Returns the effect of a partner's retraction of `slots`, limited to slots that are open here
+    /// and that it `gave`. `None` if it changes nothing.
     pub fn taken_back(
         &self,
         from: P,

@@ -73,7 +73,7 @@ pub use witnessing::{JournalSize, WitnessStanding, Witnessed};
 
 use crate::record::consent::CONSENT_BYTES_MAX;
 
-/// The version of the protocol that this program speaks.
+/// The version of the protocol of this program.
 pub const PROTOCOL: u32 = 1;
 
 /// Entries of a batch at the most. A head of the feed must be published at least this often.
@@ -95,7 +95,7 @@ pub const ENTRY_BYTES_MAX: usize = 68 + CONSENT_BYTES_MAX;
 /// times the longest that this program knows, so that it can refuse those of later versions one by one.
 pub const FOREIGN_ENTRY_BYTES_MAX: usize = 4_096;
 
-/// The same of an entry that says nothing of consent, with an order of at most 105 bytes.
+/// The same for an entry without consent, with an order of at most 105 bytes.
 pub const RECORD_ENTRY_BYTES_MAX: usize = 176;
 
 /// Bytes of an exception's text for people at the most.

@@ -19,7 +19,7 @@ pub struct WrongKeyRole {
     pub wanted: SignatureType,
 }
 
-/// Why a note is not one that a witness cosigned.
+/// The reason why a note is not one that a witness cosigned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CosignedError {
     #[error("not a signed checkpoint of the journal")]
@@ -28,7 +28,7 @@ pub enum CosignedError {
     NotCosigned(Box<NoteVerifier>),
 }
 
-/// Why a note is not a receipt.
+/// The reason why a note is not a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     #[error("not a signed checkpoint of the feed")]
@@ -49,7 +49,7 @@ pub struct Side {
 /// A note that carries a line of this node's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnLine {
-    /// By a key in force: what it says must be known here.
+    /// It is signed by a key in force: its content must be known here.
     InForce(SignedCheckpoint),
     /// By a key from before the own logs were succeeded: it may be of what was lost.
     Retired(SignedCheckpoint),

@@ -38,13 +38,13 @@ struct Storing {
 }
 
 pub(super) struct Receiving {
-    /// What is durable.
+    /// The head of the partner's feed that is durable.
     held: TreeHead,
     /// The last receipt given for it; without a note at the beginning of a feed. A repeated batch is
     /// answered with it as it is, so that it does not matter which of two the partner takes.
     receipt: pb::Receipt,
-    /// When the last receipt was signed, by the key in force. None after it is dated before that, whatever
-    /// the clock did: the partner would refuse it.
+    /// The time of the last receipt by the key in force. No later receipt has an earlier time, even if the
+    /// clock went back: the partner would refuse it.
     signed_at: Option<CosignatureTime>,
     /// The edge of the tree after the last batch that was checked; away while one is.
     edge: Frontier,
@@ -101,7 +101,7 @@ impl Receiving {
         self.queue.len() + self.storing.len() + usize::from(self.checking.is_some())
     }
 
-    /// Takes the size up to which the partner says that it holds our receipts, and the largest.
+    /// Takes the size up to which the partner holds our receipts by its hello, and the largest.
     pub(super) fn hello(
         &mut self,
         receipted: TreeSize,
@@ -296,7 +296,7 @@ impl Receiving {
     }
 }
 
-/// Whether our own stored receipt speaks of what is held. It was verified before it was stored.
+/// Returns true if our own stored receipt is for this head. It was verified before it was stored.
 fn note_is_for(note: &[u8], held: TreeHead) -> bool {
     if note.is_empty() {
         return held == TreeHead::EMPTY;

@@ -16,20 +16,20 @@ const OFFER_AGAIN_MS: i64 = 3_600_000;
 /// The longest time between two offers: a week.
 const OFFER_AGAIN_MS_MAX: i64 = 7 * 24 * 3_600_000;
 
-/// What is known of a partner's refusals, and of the offers made since.
+/// The known refusals of a partner, and the offers made since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offering {
-    /// How often its rules of acceptance had changed when it refused last, as far as that was known.
+    /// The number of changes of its rules of acceptance at its last refusal, as far as known then.
     pub refused_under: u64,
-    /// When it refused, first since the last offer; `None` if it refused nothing since.
+    /// The time of its first refusal since the last offer; `None` if it refused nothing since.
     pub refused_at: Option<Timestamp>,
     /// The number of times that its rules had changed at the last offer.
     pub offered_under: u64,
-    /// When the last offer was made.
+    /// The time of the last offer.
     pub offered_at: Option<Timestamp>,
     /// Offers since its rules changed last.
     pub attempts: u32,
-    /// What the feed showed below this index and was refused is offered again.
+    /// The feed index below which every refused record is offered again.
     pub below: u64,
 }
 

@@ -19,7 +19,7 @@ use crate::ident::{LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{CosignatureTime, SignedCheckpoint, TreeHead};
 use crate::pb;
 
-/// What was found in the partner's hello.
+/// The state of the search for a starting point in the partner's hello.
 enum Start {
     /// The hello has not come.
     Unknown,
@@ -45,7 +45,7 @@ pub(super) struct Sending {
     published: TreeSize,
     /// The largest head that we hold a receipt for, on this stream or before.
     recorded: TreeSize,
-    /// When the partner signed the last receipt that we hold, by the key in force.
+    /// The time of the partner's last receipt that we hold, by the key in force.
     last_receipt_at: Option<CosignatureTime>,
     /// The last head that the partner receipted on this stream, or in its hello.
     answered: TreeHead,
@@ -95,7 +95,7 @@ impl Sending {
         matches!(self.start, Start::Settled)
     }
 
-    /// Nothing is under way and nothing is owed to us.
+    /// Returns true if nothing is under way and no receipt is due.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.start, Start::Settled) && self.unanswered.is_empty()
     }
@@ -279,7 +279,7 @@ impl Sending {
     }
 }
 
-/// When a receipt was signed.
+/// Returns the time of a receipt.
 fn receipt_time(receipt: &SignedCheckpoint) -> Option<CosignatureTime> {
     receipt.cosignatures().first().map(|line| line.at)
 }

@@ -25,7 +25,7 @@ use crate::pb::exchange_frame::Body;
 /// The longest name of an agency; of what a peer calls itself beyond that nothing is kept.
 const AGENCY_CHARS_SHOWN: usize = 100;
 
-/// What this node durably holds of the two feeds when a stream begins.
+/// The durable state of the two feeds at this node when a stream begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Entries of our feed for the partner that have a published head.
@@ -39,7 +39,7 @@ pub struct Standing {
     pub witness: WitnessStanding,
 }
 
-/// What happened.
+/// An event for the session.
 #[derive(Debug)]
 pub enum Input {
     /// The peer sent this.
@@ -61,19 +61,19 @@ pub enum Input {
     Stored(Vec<Exception>),
     /// Answers [`Output::AskJournalRoot`]; no root when our journal is smaller.
     JournalRoot { size: TreeSize, root: Option<TreeHash> },
-    /// Our journal grew, or time went by since it was told last.
+    /// Our journal grew, or time went by since the last such input.
     Journal(JournalSize),
     /// Answers [`Output::LoadCheckpoint`]; `made_at`: the time of the last entry under the checkpoint.
     Checkpoint { proof: Vec<TreeHash>, note: Vec<u8>, made_at: Option<Timestamp> },
     /// Answers [`Output::Witness`].
     Witnessed(Witnessed),
-    /// So often our rules of acceptance for the partner had changed by now.
+    /// The number of changes to our rules of acceptance for the partner by now.
     Acceptance(u64),
     /// This node wants to end the stream in good order.
     Drain,
 }
 
-/// What is to be done.
+/// An instruction to the driver of the session.
 #[derive(Debug)]
 pub enum Output {
     /// Send this to the peer.
@@ -112,7 +112,7 @@ pub enum Output {
     /// lost the entry: journal the note, unless a later one is known, before anything else of that
     /// journal is judged.
     AdoptCosignature { note: Vec<u8> },
-    /// So often the partner's rules of acceptance for us had changed, by its own count.
+    /// The number of changes to the partner's rules of acceptance for us, by its own count.
     AcceptanceNoticed(u64),
     /// Tell an operator; the session goes on.
     Alert(Alert),
@@ -126,7 +126,7 @@ impl Output {
     }
 }
 
-/// What an operator should know.
+/// An event that an operator should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Alert {
     /// The partner runs on an old copy of its store; its entries are sent again.
@@ -142,7 +142,7 @@ pub enum Alert {
     CheckpointRefused(&'static str),
 }
 
-/// How a session ended.
+/// The way in which a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closing {
     /// In good order: everything sent was receipted, in both directions.
@@ -204,7 +204,7 @@ impl Session {
         out
     }
 
-    /// How far the partner's receipts are behind; `None` once closed.
+    /// Returns the lag of the partner's receipts; `None` once closed.
     pub fn lag(&self) -> Option<Lag> {
         let flow = match &self.state {
             State::AwaitHello(AwaitHello { flow })

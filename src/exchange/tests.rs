@@ -1,4 +1,4 @@
-//! What a session and a check do with each thing that can be wrong.
+//! The behaviour of a session and a check for each possible fault.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -95,7 +95,7 @@ impl Scene {
         frame(Body::Receipt(answer))
     }
 
-    /// When b signed the receipt in a frame.
+    /// Returns the time at which b signed the receipt in a frame.
     fn signed_at(&self, frame: &pb::ExchangeFrame) -> CosignatureTime {
         let Some(Body::Receipt(receipt)) = &frame.body else { panic!("{frame:?}") };
         self.receiving_pair().own_receipt_time(&receipt.note).unwrap()
@@ -105,7 +105,7 @@ impl Scene {
         self.feed.root_at(TreeSize::new(size)).unwrap()
     }
 
-    /// What b holds when it has receipted `size` entries.
+    /// Returns the standing of b after its receipt for `size` entries.
     fn receiver_standing(&self, size: u64) -> Standing {
         Standing {
             partner_feed: self.feed.frontier_at(size),

@@ -15,7 +15,7 @@ use crate::merkle::{
 use crate::pb;
 use crate::pb::exchange_frame::Body;
 
-/// How large the journal is.
+/// The size of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JournalSize {
     pub size: TreeSize,
@@ -23,7 +23,7 @@ pub struct JournalSize {
     pub substance: TreeSize,
 }
 
-/// What this node durably knows about cosignatures when a stream begins.
+/// The durable state of this node about cosignatures when a stream begins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WitnessStanding {
     pub journal: JournalSize,
@@ -37,7 +37,7 @@ pub struct WitnessStanding {
     pub every_ms: i64,
 }
 
-/// What the journal answers to a partner's checkpoint.
+/// The journal's answer to a partner's checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Witnessed {
     /// Durably cosigned: the note with the log's line and our cosignature.
@@ -46,7 +46,7 @@ pub enum Witnessed {
     Refused(WitnessRefusal),
 }
 
-/// What was found in the partner's hello.
+/// The state of the check of the partner's hello.
 enum Start {
     Unknown,
     /// Our root at the size that the partner cosigned was asked for.
@@ -65,7 +65,7 @@ enum Asking {
     Sent {
         old: TreeSize,
         size: TreeSize,
-        /// When the last entry under the checkpoint was made.
+        /// The time of the last entry under the checkpoint.
         made_at: Option<Timestamp>,
         again: bool,
     },
@@ -124,8 +124,9 @@ impl Witnessing {
         Ok(())
     }
 
-    /// Whether the partner holds a cosignature of ours that our journal does not know. One from before
-    /// our own logs were succeeded is known from now on, so that no second branch is cosigned.
+    /// Checks that the partner does not hold a cosignature of ours that our journal does not know. One
+    /// from before our own logs were succeeded counts as known from now on, so that no second branch
+    /// is cosigned.
     fn check_own_cosignature(
         &mut self,
         note: &[u8],
@@ -296,7 +297,7 @@ impl Witnessing {
         Ok(())
     }
 
-    /// Takes what the journal says to the partner's checkpoint.
+    /// Takes the journal's answer to the partner's checkpoint.
     pub(super) fn witnessed(
         &mut self,
         verdict: Witnessed,

@@ -1,4 +1,4 @@
-//! What a session does about cosignatures, and how it finds out that entries were lost.
+//! The cosignatures of a session, and its discovery of lost entries.
 
 use super::fault::{Evidence, Fault, Misbehaviour, Refusal};
 use super::fixture::{Agency, Feed, start_of_day};
@@ -86,7 +86,7 @@ impl Scene {
         (session, out)
     }
 
-    /// What happens to a session of a journal of 5 entries when the hello shows this.
+    /// Returns the outputs of a session of a journal of 5 entries for this hello.
     fn told(&self, standing: Standing, hello: pb::Hello, root: Option<TreeHash>) -> Vec<Output> {
         let mut session = self.session(standing);
         let mut out = session.handle(frame(Body::Hello(hello)), start_of_day());
@@ -367,7 +367,7 @@ fn nothing_that_came_is_checked_before_the_hello_held_against_our_history() {
     assert!(matches!(out[..], [Output::Assured, Output::Check { .. }, ..]), "{out:?}");
 }
 
-/// What our own log, receipts and witness signed before they were succeeded.
+/// Returns a scene after the succession of our own logs, and the agency before it.
 fn succeeded() -> (Scene, Agency) {
     let mut scene = scene();
     scene.a.succeed();
@@ -387,7 +387,7 @@ fn what_was_cosigned_before_a_succession_and_lost_is_known_again() {
     assert!(
         matches!(&out[..], [Output::AdoptCosignature { note: kept }, Output::Assured] if *kept == note)
     );
-    // Known by then, it is no news; and another branch is evidence against the log.
+    // Known by then, it is not news; and another branch is evidence against the log.
     let mut standing = scene.standing(0);
     standing.witness.witnessed_note = note;
     assert!(matches!(scene.told(standing.clone(), hello, None)[..], [Output::Assured]));

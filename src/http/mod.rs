@@ -1,4 +1,5 @@
-//! The HTTP port: for those who speak no gRPC. Today the public witness protocol, nothing else.
+//! The HTTP port, for clients without gRPC. Today it has the public witness protocol and nothing
+//! else.
 //!
 //! It asks for no certificate, so it shows nothing but what this node's witness signed for anybody
 //! to see, and changes nothing that the log's own signature does not call for. Off by default.
@@ -21,9 +22,9 @@ use tokio::sync::Semaphore;
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a connection may last: a request is answered in less, and clients come again.
+/// The longest duration of a connection: a request is answered in less, and clients come again.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the head of a request may take.
+/// The longest time that the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a connection buffers for the head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -81,7 +81,7 @@ fn refusal(refused: &WitnessRefusal) -> Response<Full<Bytes>> {
     text(status, &format!("{refused}\n"))
 }
 
-/// What went wrong here is for the log alone.
+/// Answers that this witness is unavailable; only the log contains the cause.
 fn unavailable(error: &NodeError) -> Response<Full<Bytes>> {
     tracing::warn!(%error, "a checkpoint could not be cosigned");
     text(StatusCode::SERVICE_UNAVAILABLE, "this witness signs nothing now; try again later\n")

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(super) const PREFIX: &[u8] = b"r/";
 
-/// What entries so far say about consent.
+/// The state of consents after the entries so far.
 #[derive(Debug, Clone, Default)]
 pub struct ConsentState {
     pub dealings: Arc<Dealings>,
@@ -108,10 +108,10 @@ impl ConsentState {
     }
 }
 
-/// What an entry about consent makes owing to a partner.
+/// The consequence of an entry about consent for a partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsentNews {
-    /// It is to be told this.
+    /// A statement that is due to the partner.
     Said(Box<Said>),
     /// Policy may see another release list of this one record.
     Record(RecordId),
@@ -161,8 +161,8 @@ impl View {
     }
 }
 
-/// What an entry about consent makes owing to a partner. A consent to one record costs one look, any
-/// other that everything is looked at again.
+/// Returns the consequence of an entry about consent for a partner. A consent to one record requires
+/// one lookup, any other a look at every record again.
 pub fn consent_news(
     event: &Event,
     partner: &AgencyName,

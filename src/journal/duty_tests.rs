@@ -123,7 +123,7 @@ fn except(journal: &Journal, refused: Vec<(u64, ExceptionReason)>) {
     });
 }
 
-/// How the retraction and the order to erase show.
+/// Returns the progress of the retraction and of the order to erase.
 fn progress(journal: &Journal, id: &RecordId) -> (ErasureProgress, ErasureProgress) {
     let view = journal.ledger.view();
     let retractions = view.retractions(None, None, u64::MAX, false, 9).unwrap().retractions;

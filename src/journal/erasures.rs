@@ -70,7 +70,7 @@ impl View {
             .collect()
     }
 
-    /// Whether the index still has to be written anew.
+    /// Returns true if the index still has to be written anew.
     pub fn scrub_pending(&self) -> Result<bool, JournalError> {
         let marker = erasure_index::scrub_marker();
         // The old files go last, after the marker.

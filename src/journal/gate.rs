@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a job waits at a held gate. Partners answer within a second where they can be reached.
+/// The longest wait of a job at a held gate. Partners answer within a second if they can be
+/// reached.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why a job was not taken.
+/// The reason why a job was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
     #[error(
@@ -29,7 +30,7 @@ pub enum Closed {
     Shut(Arc<str>),
 }
 
-/// Where the gate stands.
+/// The state of the gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Standing {
     #[default]

@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Positions of entries that are read at once: 160 KiB.
 const CHUNK: u64 = 4_096;
 
-/// A record as its acceptance tells of it.
+/// A record as its acceptance describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedHeader {
     pub journal_index: u64,
@@ -70,7 +70,8 @@ impl View {
     }
 }
 
-/// What was accepted was in its one encoding, so that is not looked at again.
+/// Decodes the header of an accepted record. The encoding was checked at acceptance, so it is not
+/// checked again.
 pub(super) fn header_of(
     index: u64,
     accepted: &pb::RecordAccepted,

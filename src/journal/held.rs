@@ -33,7 +33,7 @@ const ACT_ENTRIES_MAX: usize = 16_384;
 /// Records of a bundle that are shown to whoever decides.
 const SAMPLES_MAX: usize = 16;
 
-/// How a record stands that was held once.
+/// The state of a record that was held once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldState {
     Waiting,
@@ -60,7 +60,7 @@ fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
     Change::put(Table::Disclosures, key, value)
 }
 
-/// What an entry changes in the index, if it is about held disclosures; `state` has it taken in.
+/// Writes the index changes of an entry, if it is about held disclosures; `state` has it taken in.
 pub(super) fn put_entry(
     state: &State,
     index: u64,
@@ -103,14 +103,15 @@ impl HeldBundle {
 }
 
 impl View {
-    /// Whether anything was ever held for a partner; as long as not, nothing needs to be looked up.
+    /// Returns true if anything was ever held for a partner; until then nothing needs to be looked
+    /// up.
     pub fn ever_held(&self, number: PartnerNumber) -> Result<bool, JournalError> {
         let range = KeyRange::prefix(key(HELD, number, &[]));
         let first = self.index.scan(Table::Disclosures, &range, Order::Ascending).next();
         Ok(first.transpose()?.is_some())
     }
 
-    /// How a record stands if its disclosure to a partner was held once.
+    /// Returns the state of a record if its disclosure to a partner was held once.
     pub fn held_state(
         &self,
         number: PartnerNumber,
@@ -127,7 +128,7 @@ impl View {
         }
     }
 
-    /// What waits for a partner, by the rules that were met.
+    /// Returns the held disclosures that wait for a partner, grouped by the rules that were met.
     pub fn held_bundles(
         &self,
         number: PartnerNumber,
@@ -209,7 +210,8 @@ impl Transaction<'_> {
         self.append(Event::DisclosuresHeld(held)).map(drop)
     }
 
-    /// What waits below an entry for a partner on these grounds, decisions of this group left out.
+    /// Returns the disclosures that wait below an entry for a partner on these grounds. It leaves
+    /// out those that this group decides.
     pub fn held_below(
         &self,
         number: PartnerNumber,

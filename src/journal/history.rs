@@ -1,4 +1,4 @@
-//! What was in force at a time: policy, partners, and what befell one record after it was accepted.
+//! The journal's state at a past time: policy, partners, and one record after its acceptance.
 //!
 //! The index keeps where those entries are and nothing of what they say; they are read from the
 //! journal, so that a past decision is explained from what an auditor reads too.
@@ -26,12 +26,12 @@ const RECORD_ENTRIES_MAX: usize = 4_096;
 /// Damaged entries in a row that are passed over to find a time: some milliseconds of reading.
 const DAMAGED_MAX: usize = 4_096;
 
-/// What had befallen a record by some entry.
+/// The events after a record's acceptance, up to some entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fate {
     /// The hold that it was under, with the time at which it was set.
     pub hold: Option<(Timestamp, pb::RecordRestricted)>,
-    /// Since when the partner that it came from wants it no longer used.
+    /// The time since when the partner that it came from has taken it back.
     pub retracted: Option<Timestamp>,
     /// Slots that were erased by then.
     pub erased: SlotMask,
@@ -152,7 +152,8 @@ impl View {
         }
     }
 
-    /// What was said of a partner when the journal had `size` entries; `None` if it was none yet.
+    /// Returns the last entry about a partner when the journal had `size` entries; `None` if it was
+    /// not a partner yet.
     pub fn partner_at(
         &self,
         number: PartnerNumber,
@@ -166,7 +167,8 @@ impl View {
         }
     }
 
-    /// How often the rules of acceptance for a partner changed: the policy, or what is agreed with it.
+    /// Counts the changes of the rules of acceptance for a partner: the policy, or the agreement with
+    /// it.
     pub fn acceptance_changes(&self, number: PartnerNumber) -> Result<u64, JournalError> {
         let range = KeyRange::between(partner_key(number, 0), partner_key(number, u64::MAX));
         let mut changes = self.snapshot().state.policy_version().get();
@@ -182,7 +184,7 @@ impl View {
         pair.map(|pair| last_index(&pair?.0)).transpose()
     }
 
-    /// What had befallen a record when the journal had `size` entries.
+    /// Returns the events after a record's acceptance when the journal had `size` entries.
     pub fn fate_at(&self, id: &RecordId, size: u64) -> Result<Fate, JournalError> {
         let mut fate = Fate::default();
         let (mut hold, mut retraction) = (None, None);
@@ -251,7 +253,8 @@ impl View {
         Ok(self.index().read(Table::Disclosures, &receipt_lost_key(feed))?.is_some())
     }
 
-    /// Why a partner did not take an entry of the feed to it; `None` if its receipts do not say so.
+    /// Returns the reason why a partner did not take an entry of its feed; `None` if its receipts
+    /// give none.
     pub fn not_taken(
         &self,
         feed: FeedNumber,

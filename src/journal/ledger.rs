@@ -24,7 +24,7 @@ const QUEUE_MAX: usize = 256;
 /// A group closes when it has this many bytes: about 10,000 records, 20 ms of work.
 pub(super) const GROUP_BYTES: usize = 8 << 20;
 
-/// What the journal was when a job became durable.
+/// The state of the journal when a job became durable.
 #[derive(Debug, Clone)]
 pub struct Committed {
     pub size: u64,
@@ -38,7 +38,7 @@ pub type Answered<T> = Result<(T, Committed), JournalError>;
 type Answer = Box<dyn FnOnce(Result<&Committed, JournalError>) + Send>;
 type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), JournalError>, Answer) + Send>;
 
-/// Gives the time; the simulator and tests give their own.
+/// The source of the time; the simulator and tests use their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The way to the writer. Cloned by every task.
@@ -52,7 +52,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether anything may be signed.
+    /// Returns the gate, which decides whether anything may be signed.
     pub const fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -67,7 +67,7 @@ impl Ledger {
         &self.view
     }
 
-    /// Tells the journal's size after every commit.
+    /// Returns a watch on the journal's size after every commit.
     pub fn grown(&self) -> watch::Receiver<u64> {
         self.grown.clone()
     }
@@ -136,7 +136,7 @@ impl Writer {
     }
 }
 
-/// What [`super::open`] found, ready to go on.
+/// The recovered parts of the journal, from [`super::open`].
 pub(super) struct Recovered {
     pub(super) segments: Segments,
     pub(super) state: State,

@@ -119,7 +119,7 @@ impl Loss {
         written.map_err(StoreError::io("write", &path))
     }
 
-    /// Forgets what was kept: the segments are whole, or a succession says what was lost.
+    /// Forgets what was kept: the segments are whole, or a succession lists what was lost.
     pub fn forget(dir: &Path) -> Result<(), StoreError> {
         let path = dir.join(LOSS_FILE);
         match std::fs::remove_file(&path) {

@@ -55,7 +55,7 @@ mod rebuild_tests;
 
 use crate::store::{Damage, StoreError};
 
-/// What stops the journal or a question to it.
+/// The error that stops the journal or a question to it.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error(transparent)]

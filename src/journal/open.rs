@@ -24,7 +24,7 @@ use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-/// Where the journal lies and how it is indexed.
+/// The place of the journal and its index engine.
 #[derive(Debug, Clone)]
 pub struct JournalOptions {
     pub dir: PathBuf,
@@ -130,7 +130,7 @@ pub fn reindex(options: &JournalOptions, signing: Signing) -> Result<StartReport
 /// The part of the segments that a start reads before anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// What the index does not cover. It cannot be made over a damaged place.
+    /// Entries that the index does not cover. It cannot be made over a damaged place.
     BehindIndex,
     /// Everything up to the first damaged place, because the rest is given up.
     UpToDamage,
@@ -255,7 +255,7 @@ fn open_index(options: &JournalOptions) -> Result<Option<Index>, JournalError> {
 
 /// The last signed checkpoint: what the log must come to.
 struct Target {
-    /// Of the log that was signed last; of a journal that has not begun, the first.
+    /// The generation of the log that was signed last; of a journal that has not begun, the first.
     generation: Generation,
     size: u64,
     root: String,

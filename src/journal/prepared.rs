@@ -29,7 +29,7 @@ pub struct Prepared {
     pub(super) terms: Vec<Vec<u8>>,
     /// Looked up by the caller; the writer looks again if that is no longer sure.
     pub(super) before: Option<HeadAt>,
-    /// Of a record of this node's own agency, if the caller knows it.
+    /// The fingerprint of a record of this node's own agency, if the caller knows it.
     pub(super) fingerprint: Option<[u8; 32]>,
 }
 
@@ -60,13 +60,13 @@ impl Prepared {
         }
     }
 
-    /// With what the caller found about its series.
+    /// Returns the record with the caller's lookup of its series.
     #[must_use]
     pub fn after(self, before: HeadAt) -> Self {
         Self { before: Some(before), ..self }
     }
 
-    /// With what [`crate::record::draft::fingerprint_of`] would find.
+    /// Returns the record with the result of [`crate::record::draft::fingerprint_of`].
     #[must_use]
     pub fn saying(self, fingerprint: [u8; 32]) -> Self {
         Self { fingerprint: Some(fingerprint), ..self }

@@ -1,7 +1,7 @@
-//! How far a feed is: what was considered for it as the journal grew, and how far it was brought to rules
-//! that changed since. It says nothing of what the feed holds.
+//! The progress of a feed: the entries considered for it as the journal grew, and those reconsidered
+//! after rules changed. It does not contain the feed's entries.
 
-/// How far the journal was considered for a feed.
+/// The progress of considering the journal for a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Journal entries below this index were considered.
@@ -10,8 +10,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What is to be done under rules that hold from an entry on: everything that was considered
-    /// under others is to be looked at again.
+    /// Returns the progress under rules that hold from an entry on. Every entry that was considered
+    /// under other rules is to be looked at again.
     #[must_use]
     pub fn under(self, rules: u64) -> Self {
         if self.rescan.rules == rules {
@@ -37,7 +37,7 @@ impl Progress {
     }
 }
 
-/// How far a feed was brought to the rules in force.
+/// The progress of reconsidering a feed under the rules in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rescan {
     /// The entry from which the rules hold; 0 before there are any.

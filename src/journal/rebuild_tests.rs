@@ -465,7 +465,7 @@ fn a_store_of_an_earlier_build_has_the_index_that_this_one_makes_of_it() {
     assert_made_anew_is(&stored, dir.path());
 }
 
-/// Histories of a usual run, some seconds; `PROPTEST_CASES` says how many there are else.
+/// Returns the configuration for a usual run of some seconds; `PROPTEST_CASES` sets another number.
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(cases.unwrap_or(60)) }

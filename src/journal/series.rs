@@ -26,7 +26,7 @@ pub struct Member {
     pub id: RecordId,
 }
 
-/// What the acceptance of a record changes about a series that has a head.
+/// The changes that the acceptance of a record makes to a series that has a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Joined {
     /// The head so far has another record beside or above it from now on.

@@ -53,12 +53,13 @@ impl FeedNumber {
         Self(number)
     }
 
-    /// Of the feed to or from a partner; the generation is that of whoever keeps the log.
+    /// Returns the number of the feed to or from a partner; the generation is that of the log's
+    /// owner.
     pub const fn of(partner: PartnerNumber, generation: Generation) -> Self {
         Self(generation.feed_number(partner.0))
     }
 
-    /// To or from whom it is.
+    /// Returns the partner that the feed goes to or comes from.
     pub const fn partner(self) -> PartnerNumber {
         PartnerNumber(Generation::partner_of(self.0))
     }
@@ -68,20 +69,20 @@ impl FeedNumber {
     }
 }
 
-/// What the journal says about one partner.
+/// The state of one partner.
 #[derive(Debug, Clone)]
 pub struct PartnerRecord {
     pub number: PartnerNumber,
-    /// Of our feed to it.
+    /// The number of our feed to it.
     pub feed: FeedNumber,
-    /// Of its feed to us.
+    /// The number of its feed to us.
     pub source: FeedNumber,
     pub card: Arc<VerifiedCard>,
     pub state: pb::PartnerState,
     pub facts: pb::PartnerFacts,
     /// Our feed to it.
     pub published: Published,
-    /// What it normally gets, for the release brake.
+    /// The usual amounts that it gets, for the release brake.
     pub usual: Arc<Usual>,
     /// Its feed to us.
     pub received: Received,
@@ -91,7 +92,7 @@ pub struct PartnerRecord {
     pub receipt_note: Bytes,
     /// Entries of our feed that it did not take.
     pub exceptions: u64,
-    /// What it refused, and what was offered again.
+    /// The refusals of the partner, and the new offers.
     pub offering: Offering,
     /// The last receipt with a refusal.
     pub(super) refused_by: u64,
@@ -119,7 +120,7 @@ impl PartnerRecord {
     }
 }
 
-/// How far our feed to a partner is.
+/// The published part of our feed to a partner.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
     pub size: u64,
@@ -131,7 +132,7 @@ pub struct Published {
     pub fields_withheld: u64,
 }
 
-/// How far a partner's feed is here.
+/// The received part of a partner's feed.
 #[derive(Debug, Clone, Default)]
 pub struct Received {
     pub frontier: Frontier,
@@ -140,7 +141,7 @@ pub struct Received {
     pub exceptions: u64,
 }
 
-/// What another bundle would change, as it was counted.
+/// A comparison with another bundle, with its counts.
 #[derive(Debug, Clone)]
 pub struct Compared {
     pub journal_index: u64,
@@ -164,7 +165,7 @@ pub struct State {
     pub card: Option<Arc<VerifiedCard>>,
     pub records: u64,
     pub witnessing: Arc<Witnessing>,
-    /// What was said about consent.
+    /// The requests and statements on consent, and the consents in force.
     pub consents: ConsentState,
     /// Size of the journal after the last entry that is not about cosignatures. A witness is asked
     /// again only when this grew: what it answers is itself an entry.
@@ -184,12 +185,12 @@ pub struct State {
     counted_to: Option<u64>,
     /// Time of the last entry.
     pub last_at: Option<Timestamp>,
-    /// What the wall clock read when an administrator confirmed it last.
+    /// The reading of the wall clock when an administrator confirmed it last.
     pub clock_confirmed: Option<Timestamp>,
 }
 
 impl State {
-    /// Of this node's own logs.
+    /// Returns the generation of this node's own logs.
     pub fn generation(&self) -> Generation {
         self.card.as_ref().map_or(Generation::FIRST, |card| card.card().generation)
     }
@@ -518,8 +519,8 @@ impl State {
         Ok(())
     }
 
-    /// Where in the index the last entry of its sort is kept, so that start-up finds it; and where
-    /// those are that questions about the past lead to.
+    /// Writes the index keys of an entry: that of the last entry of its sort, for start-up, and
+    /// those for questions about the past.
     pub fn remember(&self, index: u64, event: &Event, bytes: &[u8], changes: &mut Vec<Change>) {
         super::history::put(self, index, event, changes);
         let number = |name: &str| {
@@ -604,7 +605,7 @@ impl State {
         }
     }
 
-    /// Where the index keeps which entry brought a card, if the event brings one.
+    /// Returns the index key under which the entry of a card is kept, if the event brings a card.
     fn card_key(&self, event: &Event) -> Option<Vec<u8>> {
         let (number, card) = match event {
             Event::CardIssued(_) => (None, self.card.as_ref()?),

@@ -1,4 +1,4 @@
-//! What kinds of keys the table of disclosures holds: the first byte of each.
+//! The tags of the keys in the table of disclosures.
 //!
 //! All of them stand here, so that two parts of the journal never take the same one.
 

@@ -1,5 +1,5 @@
-//! Which keys the writer changed lately, so that what a caller looked up before its job still
-//! stands without being looked up again.
+//! The keys that the writer changed lately: a caller's earlier lookup of an untouched key still
+//! holds.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -32,7 +32,7 @@ impl<K: Eq + Hash> Touched<K> {
         self.newest.insert(key, index);
     }
 
-    /// Whether no entry from `size` on touched the key; false also where that is not known.
+    /// Returns true if no entry from `size` on touched the key; false also where that is not known.
     pub(super) fn untouched_since(&self, key: &K, size: u64) -> bool {
         let last = self.newest.get(key).or_else(|| self.older.get(key));
         size >= self.older_from && last.is_none_or(|last| *last < size)

@@ -29,7 +29,7 @@ fn totals(published: &pb::FeedPublished) -> impl Iterator<Item = (OriginatorNumb
     })
 }
 
-/// Takes in what a head of the feed to a partner says of its normal.
+/// Takes the partner's usual amounts from a head of the feed to it.
 pub(super) fn note(usual: &mut Usual, at: Timestamp, published: &pb::FeedPublished) {
     let own = Sorts {
         kinds: published.kinds_disclosed,

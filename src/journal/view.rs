@@ -37,7 +37,7 @@ pub struct Kept {
     /// The local client that submitted it; empty for one that a partner gave.
     pub client: String,
     pub marks: Marks,
-    /// Why slots of it are erased, in order.
+    /// The reasons for the erasure of its slots, in order.
     pub erasures: Vec<ErasureNote>,
 }
 
@@ -53,7 +53,7 @@ impl Kept {
     }
 }
 
-/// What readers see: replaced as a whole after each commit.
+/// The state that readers see: replaced as a whole after each commit.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub state: Arc<State>,

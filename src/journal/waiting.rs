@@ -18,7 +18,7 @@ use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
 use bytes::Bytes;
 
-/// What an entry changes in the index, if it is about a duty that waits or that waited at a partner;
+/// Writes the index changes of an entry, if it is about a duty that waits or waited at a partner.
 /// `state` has it taken in.
 pub(super) fn put_entry(
     state: &State,
@@ -58,7 +58,7 @@ impl View {
             .collect()
     }
 
-    /// The slots of a record of which a feed of ours told that they are erased after all.
+    /// Returns the slots of a record that a feed of ours reported as erased after all.
     pub fn answered(&self, id: &RecordId, feed: FeedNumber) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::answers_prefix(id, feed));
         self.index
@@ -66,7 +66,8 @@ impl View {
             .try_fold(SlotMask::NONE, |mask, pair| Ok(mask.or(erasure_index::slots_of(&pair?.1)?)))
     }
 
-    /// The slots of a record of which a partner's feeds told us so, in whatever generation.
+    /// Returns the slots of a record that a partner's feeds reported as such, in whatever
+    /// generation.
     pub fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::reports_prefix(id));
         let mut reported = SlotMask::NONE;

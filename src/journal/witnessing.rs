@@ -1,5 +1,5 @@
-//! What the journal says about cosignatures: those given to other logs, those received, the
-//! witnesses that were added, and the logs that contradicted themselves.
+//! The journal's state about cosignatures: those given and received, added witnesses, and logs that
+//! contradicted themselves.
 //!
 //! One entry a log and one a witness, so it stays small. A contradiction is never taken back.
 
@@ -19,7 +19,7 @@ pub struct Cosigned {
     pub head: TreeHead,
     /// Signed note with the log's line and the cosignature.
     pub note: Bytes,
-    /// When the journal took it in.
+    /// The time at which the journal took it in.
     pub at: Timestamp,
 }
 
@@ -32,7 +32,7 @@ pub struct FoundContradiction {
     pub at: Timestamp,
 }
 
-/// A witness that is no partner.
+/// A witness that is not a partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddedWitness {
     pub verifier: NoteVerifier,
@@ -53,12 +53,12 @@ pub struct Witnessing {
 }
 
 impl Witnessing {
-    /// Whether any log of a partner contradicted itself.
+    /// Returns true if any log of a partner contradicted itself.
     pub fn is_frozen(&self, agency: &AgencyName) -> bool {
         self.contradictions.values().any(|found| found.partner.as_ref() == Some(agency))
     }
 
-    /// What this node cosigned last of a log.
+    /// Returns the head of a log that this node cosigned last.
     pub fn known(&self, origin: &str) -> TreeHead {
         self.given.get(origin).map_or(TreeHead::EMPTY, |cosigned| cosigned.head)
     }

@@ -1,5 +1,5 @@
-//! What a log sends a witness and what it gets back (C2SP tlog-witness, `add-checkpoint`): bodies
-//! read and written, whatever carries them.
+//! Requests and answers between a log and a witness (C2SP tlog-witness, `add-checkpoint`): their
+//! bodies, read and written without a transport.
 //!
 //! Reading is strict: bytes that would not print back to themselves are refused. Nothing here has
 //! been verified: neither the signatures of the checkpoint nor the proof, and what the witness knew
@@ -20,7 +20,8 @@ pub const ADD_CHECKPOINT_HASHES_MAX: usize = 63;
 pub const ADD_CHECKPOINT_BYTES_MAX: usize =
     "old \n".len() + 20 + ADD_CHECKPOINT_HASHES_MAX * 45 + 1 + NOTE_BYTES_MAX;
 
-/// Why bytes are no such request. All of these are the sender's fault (status 400).
+/// The reason why bytes are not an `add-checkpoint` request. All of these are the sender's fault
+/// (status 400).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddCheckpointError {
     #[error("a request has at most {ADD_CHECKPOINT_BYTES_MAX} bytes, found {0}")]
@@ -91,7 +92,7 @@ impl AddCheckpoint {
         &self.proof
     }
 
-    /// What the note says.
+    /// Returns the checkpoint of the note, unverified.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
@@ -241,7 +242,7 @@ mod tests {
         0x10, 0x0f,
     ];
 
-    /// What a witness with this head would answer, from the parts of this module.
+    /// Returns the status with which a witness with this head answers, by the parts of this module.
     fn status(request: &AddCheckpoint, known: &mut TreeHead) -> u16 {
         use crate::merkle::SignatureType::Ed25519;
         let name = SCRIPTED_ORIGIN.parse().unwrap();

@@ -3,7 +3,7 @@
 //! A leaf is the RFC 9162 leaf hash of the 32 bytes of a record id, or of 32 random bytes where
 //! there are fewer records, and the records stand at random places: neither path nor place shows
 //! how many records were signed together, or in which order. The tree is made, its paths go into
-//! the signatures of its records, and it is forgotten; it is no log and grows no further.
+//! the signatures of its records, and it is forgotten; it is not a log and grows no further.
 
 use super::hash::{leaf_hash, node_hash};
 use crate::ident::{RecordId, TreeHash};

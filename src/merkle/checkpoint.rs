@@ -1,4 +1,5 @@
-//! The checkpoint (C2SP tlog-checkpoint): what a log says about itself, as the text of a note.
+//! The checkpoint of a log (C2SP tlog-checkpoint): its origin, size and root hash, as the text of a
+//! note.
 //!
 //! Three lines: origin, tree size, root hash. Extension lines are refused: ML-DSA-44 cosignatures
 //! do not cover them, so they could differ under one set of signatures. A [`Checkpoint`] carries no
@@ -18,7 +19,7 @@ use crate::ident::{TreeHash, TreeSize};
 /// Longest origin in bytes, for the same reason as that of a key name.
 pub const ORIGIN_BYTES_MAX: usize = 255;
 
-/// Why a text is not a checkpoint.
+/// The reason why a text is not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
     #[error("an origin has 1 to {ORIGIN_BYTES_MAX} bytes, found {0}")]
@@ -33,7 +34,7 @@ pub enum CheckpointError {
     Root(String),
 }
 
-/// What tells one log from all others; for a log of ours also the name of its key. One line of 1 to
+/// The unique name of a log; for a log of a liaison node also the name of its key. One line of 1 to
 /// 255 bytes without control characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(Arc<str>);

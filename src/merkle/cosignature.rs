@@ -14,7 +14,8 @@ use super::key::{NoteKeyId, NoteKeyName, SignatureType};
 use super::note::{NoteSignature, NoteText};
 use crate::ident::Timestamp;
 
-/// When a cosigner says that it signed: seconds since 1970-01-01T00:00:00Z, at most 2^63 - 1.
+/// The time of a cosignature as its cosigner gives it: seconds since 1970-01-01T00:00:00Z, at most
+/// 2^63 - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CosignatureTime(u64);
 
@@ -110,7 +111,7 @@ pub(super) fn verify(key: &VerifyingKey, text: &NoteText, blob: &[u8]) -> Option
     Some(time)
 }
 
-/// What is signed: a line that says so, the time, and the whole text of the checkpoint.
+/// Returns the signed message: a header line, the time, and the whole text of the checkpoint.
 fn message(text: &NoteText, time: CosignatureTime) -> Vec<u8> {
     format!("cosignature/v1\ntime {time}\n{}", text.as_str()).into_bytes()
 }

@@ -6,7 +6,7 @@
 use super::hash::{EMPTY_ROOT, TREE_SIZE_MAX, TreeHead, node_hash};
 use crate::ident::{TreeHash, TreeSize};
 
-/// Why stored hashes are not a frontier.
+/// The reason why stored hashes are not a frontier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrontierError {
     #[error("a tree of {size} leaves has {expected} hashes on its right edge, found {found}")]

@@ -1,4 +1,5 @@
-//! How a note names the key that signed it: name, id and signature type (C2SP signed-note).
+//! The reference from a note to the key that signed it: name, id and signature type (C2SP
+//! signed-note).
 //!
 //! An id has four bytes and collides at will. It picks a key among the known ones and never stands
 //! for one.
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 /// byte (C2SP tlog-cosignature).
 pub const KEY_NAME_BYTES_MAX: usize = 255;
 
-/// What is wrong with a key's name, id or public key.
+/// The fault of a key's name, id or public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("a key name has 1 to {KEY_NAME_BYTES_MAX} bytes, found {0}")]
@@ -121,9 +122,9 @@ impl fmt::Debug for NoteKeyId {
     }
 }
 
-/// What a key signs. The byte goes into the key's id and text form, so that one key in two roles
-/// has two ids. 0x06 is kept for ML-DSA-44 cosignatures; until they are supported, lines of such
-/// keys are carried along like those of any unknown key.
+/// The type of a signature. The byte goes into the key's id and text form, so that one key in two
+/// roles has two ids. 0x06 is kept for ML-DSA-44 cosignatures; until they are supported, lines of
+/// such keys are carried along like those of any unknown key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignatureType {
     /// 0x01: Ed25519 over the note text.

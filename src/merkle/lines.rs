@@ -24,12 +24,13 @@ pub(super) fn hash(text: &str) -> Option<TreeHash> {
     STANDARD.decode(text).ok()?.as_slice().try_into().ok()
 }
 
-/// What [`hash`] reads.
+/// Returns the line from which [`hash`] reads this hash.
 pub(super) fn hash_line(hash: &TreeHash) -> String {
     STANDARD.encode(hash.as_bytes())
 }
 
-/// Hash lines up to an empty line, which is cut off too; at most `max`. `Err` tells what is wrong.
+/// Reads hash lines up to an empty line, which is cut off too; at most `max`. `Err` gives the
+/// fault.
 pub(super) fn hashes(rest: &mut &str, max: usize) -> Result<Vec<TreeHash>, HashesError> {
     let mut found = Vec::new();
     loop {
@@ -41,7 +42,7 @@ pub(super) fn hashes(rest: &mut &str, max: usize) -> Result<Vec<TreeHash>, Hashe
     }
 }
 
-/// Why lines are no hashes followed by an empty line.
+/// The reason why lines are not hashes followed by an empty line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashesError {
     #[error("no empty line ends the proof")]

@@ -21,7 +21,7 @@ pub const NOTE_SIGNATURES_MAX: usize = 100;
 /// Em dash and space.
 const LINE_START: &str = "\u{2014} ";
 
-/// Why bytes are not a signed note.
+/// The reason why bytes are not a signed note.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     #[error("a note has at most {NOTE_BYTES_MAX} bytes, found {0}")]
@@ -92,7 +92,7 @@ impl NoteSignature {
         self.key_id
     }
 
-    /// What follows the key id.
+    /// Returns the bytes of the signature, without the key id.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

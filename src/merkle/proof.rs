@@ -5,7 +5,7 @@
 //! tree: below it ("inner") the bits of the index say on which side a sibling stands; above it
 //! ("border") the tree is missing the right siblings and every hash stands on the left.
 //!
-//! Hashes are compared as public values: roots and proofs are no secrets.
+//! Hashes are compared as public values: roots and proofs are not secrets.
 
 use super::hash::{TREE_SIZE_MAX, TreeHead, node_hash};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
@@ -14,7 +14,7 @@ use crate::ident::{LeafIndex, TreeHash, TreeSize};
 /// [`TREE_SIZE_MAX`] has 63, the longest consistency proof (from 2^63 - 3 to 2^63 - 1) has 64.
 pub const PROOF_HASHES_MAX: usize = 64;
 
-/// Why a proof proves nothing.
+/// The reason why a proof fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     #[error("leaf index {index} lies outside a tree of {size} leaves")]
@@ -142,8 +142,8 @@ fn expect_root(which: WhichTree, computed: TreeHash, wanted: &TreeHash) -> Resul
     }
 }
 
-/// How many hashes of an inclusion path lie below and above the point where the path joins the
-/// right edge of the tree.
+/// The numbers of hashes in an inclusion path below and above the point where it joins the right
+/// edge of the tree.
 struct Shape {
     inner: usize,
     border: usize,

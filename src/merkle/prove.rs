@@ -8,7 +8,7 @@ use super::hash::{EMPTY_ROOT, node_hash};
 use super::proof::{ProofError, check_old_and_new, check_size};
 use crate::ident::{LeafIndex, TreeHash, TreeSize};
 
-/// Gives the hashes of complete subtrees.
+/// A source of the hashes of complete subtrees.
 pub trait NodeSource {
     type Error: std::error::Error + 'static;
 
@@ -17,10 +17,10 @@ pub trait NodeSource {
     fn node(&mut self, level: u32, index: u64) -> Result<TreeHash, Self::Error>;
 }
 
-/// Why a root or proof could not be made.
+/// The reason why a root or proof could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError<E: std::error::Error + 'static> {
-    /// What was asked for cannot exist.
+    /// The root or proof that was asked for cannot exist.
     #[error("no such proof")]
     Request(#[from] ProofError),
     /// The nodes could not be had.

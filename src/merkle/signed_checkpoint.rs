@@ -11,7 +11,7 @@ use super::note::{Note, NoteError, NoteSignature};
 use super::signer::NoteSigner;
 use super::verifier::{NoteVerifier, VerifiedLine, VerifyError, verify_note};
 
-/// Why bytes are not a checkpoint signed by the log.
+/// The reason why bytes are not a checkpoint signed by the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("not a signed note")]
@@ -26,7 +26,7 @@ pub enum OpenError {
     LogSignature { origin: Origin, log: NoteKeyName },
 }
 
-/// Who cosigned a checkpoint, and when as it says.
+/// A cosigner of a checkpoint, and the time that it gives for its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosignature {
     pub name: NoteKeyName,
@@ -35,7 +35,7 @@ pub struct Cosignature {
 }
 
 impl Cosignature {
-    /// `None` for a line that is no cosignature.
+    /// `None` for a line that is not a cosignature.
     fn of(line: &VerifiedLine<'_>) -> Option<Self> {
         let (name, key_id) = (line.verifier.name().clone(), line.verifier.key_id());
         Some(Self { name, key_id, at: line.cosigned_at? })

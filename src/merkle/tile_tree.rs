@@ -21,7 +21,7 @@ pub const TILE_LEAVES: u64 = 1 << TILE_LEVEL;
 
 const TILE_LEVEL: u32 = 8;
 
-/// Gives stored leaf hashes by their index.
+/// A source of stored leaf hashes by their index.
 pub trait LeafHashes {
     type Error: std::error::Error + 'static;
 
@@ -39,7 +39,7 @@ impl LeafHashes for Vec<TreeHash> {
     }
 }
 
-/// Why a node of the tree could not be had.
+/// The reason why a node of the tree cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TileError<E: std::error::Error + 'static> {
     #[error("the tree has {size} leaves, asked for {wanted}")]

@@ -3,7 +3,7 @@
 //!
 //! A [`Tile`] only names a resource and says how wide it is; reading and writing it is the caller's.
 //! Nothing taken from a tile is true before the root that follows from it was compared with that of
-//! a checkpoint. Tiles that no tree up to [`TREE_SIZE_MAX`] can have are no tiles here, so numbers
+//! a checkpoint. Tiles that no tree up to [`TREE_SIZE_MAX`] can have are not tiles here, so numbers
 //! never overflow and a path has one reading.
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub const TILE_WIDTH_MAX: u16 = TILE_LEAVES as u16;
 /// Longest entry that fits a bundle, in bytes: its length is written in two.
 pub const BUNDLE_ENTRY_BYTES_MAX: usize = u16::MAX as usize;
 
-/// Where a tiled log publishes its newest checkpoint, beside the tiles.
+/// The path at which a tiled log publishes its newest checkpoint, beside the tiles.
 pub const CHECKPOINT_PATH: &str = "checkpoint";
 
 /// Highest level that a tree of at most 2^63 - 1 leaves has hashes on: 256^7 = 2^56. The
@@ -35,7 +35,7 @@ const TILE_HEIGHT: u32 = 8;
 /// Digits in one element of a path.
 const GROUP: u64 = 1000;
 
-/// Why something is no tile, or not the contents of one.
+/// The reason why something is not a tile, or not the contents of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TilesError {
     #[error("{0:?} is not tile/<level>/<number>, tile/entries/<number> or such with .p/<width>")]
@@ -52,7 +52,7 @@ pub enum TilesError {
     EntryBytes(usize),
 }
 
-/// What a tile is made of.
+/// The row of a tile: a level of hashes, or the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TileRow {
     /// Hashes of level `0..=7`: each is the root of 256^level leaves, and on level 0 a leaf hash.
@@ -151,13 +151,13 @@ impl Tile {
         Self::new(self.row, self.number, TILE_WIDTH_MAX).ok()
     }
 
-    /// Which items of its row it holds.
+    /// Returns the range of the tile's items in its row.
     pub fn items(&self) -> Range<u64> {
         let start = self.number * TILE_LEAVES;
         start..start + u64::from(self.width)
     }
 
-    /// Which leaves of the tree its hashes or entries are of.
+    /// Returns the range of leaves that the tile's hashes or entries cover.
     pub fn leaves(&self) -> Range<u64> {
         let Range { start, end } = self.items();
         start << self.row.shift()..end << self.row.shift()
@@ -213,7 +213,7 @@ fn rows() -> impl Iterator<Item = TileRow> {
     (0..=LEVEL_MAX).map(TileRow::Hashes).chain(iter::once(TileRow::Entries))
 }
 
-/// How wide the tile `number` is in a row of `items`; 0 if it lies beyond them.
+/// Returns the width of the tile `number` in a row of `items`; 0 if it lies beyond them.
 fn width_of(number: u64, items: u64) -> u16 {
     let left = items.saturating_sub(number.saturating_mul(TILE_LEAVES));
     left.min(TILE_LEAVES) as u16
@@ -258,7 +258,7 @@ impl FromStr for Tile {
     }
 }
 
-/// Gives the hashes of a tile, from a folder or a server for instance. It need not check them.
+/// A source of the hashes of a tile, a folder or a server for instance. It need not check them.
 pub trait HashTiles {
     type Error: std::error::Error + 'static;
 
@@ -267,7 +267,7 @@ pub trait HashTiles {
     fn hashes(&mut self, tile: &Tile) -> Result<Vec<TreeHash>, Self::Error>;
 }
 
-/// Why a node of a tiled tree could not be had.
+/// The reason why a node of a tiled tree cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TiledNodesError<E: std::error::Error + 'static> {
     #[error("a tree of {size} leaves has no node {index} of level {level}")]

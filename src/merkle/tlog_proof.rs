@@ -31,7 +31,7 @@ pub const TLOG_PROOF_BYTES_MAX: usize =
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 
-/// Why bytes are no proof.
+/// The reason why bytes are not a proof.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlogProofError {
     #[error("a proof has at most {TLOG_PROOF_BYTES_MAX} bytes, found {0}")]
@@ -52,7 +52,7 @@ pub enum TlogProofError {
     Checkpoint(#[from] CheckpointError),
 }
 
-/// Why a proof does not prove that the entry is in the log.
+/// The reason why a proof does not show that the entry is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotProved {
     #[error("checkpoint does not hold")]
@@ -63,13 +63,14 @@ pub enum NotProved {
     Inclusion(#[from] ProofError),
 }
 
-/// What somebody demands of a proof: which log, by which key, cosigned by how many of whom.
+/// The demands on a proof: the log, its key, the accepted cosigners and their quorum.
 #[derive(Debug, Clone, Copy)]
 pub struct ProofPolicy<'a> {
     pub origin: &'a Origin,
     pub log: &'a NoteVerifier,
     pub cosigners: &'a [NoteVerifier],
-    /// How many different keys among `cosigners` must have cosigned; the log's own never counts.
+    /// The number of different keys among `cosigners` that must have cosigned; the log's own never
+    /// counts.
     pub quorum: usize,
 }
 
@@ -129,12 +130,12 @@ impl TlogProof {
         }
     }
 
-    /// What nobody vouches for; empty if there is none.
+    /// Returns the extra data, which nothing authenticates; empty if there is none.
     pub fn extra(&self) -> &[u8] {
         &self.extra
     }
 
-    /// Where the entry claims to stand.
+    /// Returns the leaf index that the proof claims for the entry.
     pub fn index(&self) -> LeafIndex {
         self.index
     }
@@ -144,7 +145,7 @@ impl TlogProof {
         &self.path
     }
 
-    /// What the note says, unverified.
+    /// Returns the checkpoint of the note, unverified.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
@@ -176,7 +177,7 @@ impl TlogProof {
     }
 }
 
-/// How many keys cosigned: one key under two names is one.
+/// Counts the keys that cosigned; one key under two names counts once.
 fn distinct_keys(
     signed: &SignedCheckpoint,
     log: &NoteVerifier,

@@ -1,4 +1,4 @@
-//! Which lines of a note are good, for somebody who knows some keys (C2SP signed-note).
+//! The verification of a note's signature lines with a set of known keys (C2SP signed-note).
 //!
 //! The rules: a line whose name and id together belong to no known key is passed over; a line of a
 //! known key that fails condemns the whole note; a note without a good line proves nothing. Ed25519
@@ -16,7 +16,7 @@ use super::key::{KeyError, NoteKeyId, NoteKeyName, SignatureType, check_public_k
 use super::note::{Note, NoteSignature, NoteText};
 use super::signer::NoteSigner;
 
-/// Why no line of a note may be believed.
+/// The reason why no line of a note may be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     #[error("signature by {name}+{key_id} is wrong")]
@@ -70,7 +70,7 @@ impl NoteVerifier {
         &self.key
     }
 
-    /// Whether a line claims to be by this key.
+    /// Returns true if a line names this key.
     pub fn is_named_by(&self, signature: &NoteSignature) -> bool {
         self.key_id == signature.key_id() && self.name == *signature.name()
     }

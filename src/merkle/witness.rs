@@ -1,4 +1,4 @@
-//! What a witness says to a checkpoint that it is shown (C2SP tlog-witness, add-checkpoint).
+//! The answer of a witness to a checkpoint that it is shown (C2SP tlog-witness, add-checkpoint).
 //!
 //! [`judge`] is given the head that was cosigned last and answers whether the checkpoint continues
 //! it. It remembers nothing and signs nothing: whoever asks must make the new head durable before
@@ -20,7 +20,7 @@ use crate::ident::{TreeHash, TreeSize};
 /// A checkpoint as it is shown to a witness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownCheckpoint {
-    /// What the shower believes that the witness cosigned last; 0 if nothing.
+    /// The tree size that the sender believes the witness cosigned last; 0 if none.
     pub old: TreeSize,
     /// Consistency proof from there; empty from 0.
     pub proof: Vec<TreeHash>,
@@ -28,7 +28,7 @@ pub struct ShownCheckpoint {
     pub note: Vec<u8>,
 }
 
-/// Why a witness does not cosign.
+/// The reason why a witness does not cosign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessRefusal {
     #[error("no log of this origin is witnessed here")]
@@ -51,7 +51,7 @@ pub enum WitnessRefusal {
     EmptyRoot { shown: Box<SignedCheckpoint> },
 }
 
-/// The log that a note speaks of, which is not verified thereby.
+/// Returns the log that a note names, without verifying it.
 pub fn origin_of(note: &[u8]) -> Result<Origin, OpenError> {
     let note = Note::parse(note)?;
     Ok(Checkpoint::parse(note.text())?.origin().clone())

@@ -21,7 +21,7 @@ use crate::policy::{ActKind, ClientRole, Person};
 use crate::record::erasure::ErasureScope;
 use std::sync::Arc;
 
-/// How long an act waits for a second person.
+/// The longest time that an act waits for a second person.
 const ACT_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 
 /// A client with its role, for longer than a request.
@@ -66,8 +66,8 @@ impl Node {
         waiting.map(|(proposal, act)| act_view(*proposal, act)).collect()
     }
 
-    /// Approves or refuses an act; tells whether that carried it out. It is done whether or not the
-    /// caller waits for it.
+    /// Approves or refuses an act; returns true if that carried it out. It is done even if the
+    /// caller does not wait for it.
     pub async fn decide(
         self: &Arc<Self>,
         client: Client,
@@ -113,7 +113,8 @@ impl Node {
         decided.await.map_err(|_| JournalError::Stopped)?
     }
 
-    /// What must be looked at before the writer is asked: it waits for nobody.
+    /// Returns the preparation that is needed before the writer is asked, because the writer waits
+    /// for nobody.
     async fn ready(
         &self,
         client: &Client,
@@ -129,7 +130,7 @@ impl Node {
     }
 }
 
-/// What a decision came to.
+/// The result of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Noted,
@@ -142,7 +143,7 @@ enum Outcome {
     ConsentGiven,
 }
 
-/// What the last approval carries out.
+/// The plan that the last approval carries out.
 enum Plan {
     Erase(erase::Plan),
     ChangeFacts(FactsChange),
@@ -254,7 +255,7 @@ fn write_decision(
     Ok(Ok(outcome))
 }
 
-/// Who wanted a policy, and the approvals so far.
+/// Returns the proposer of a policy, and the approvals so far.
 fn authority(state: &State, proposal: u64, act: pb::ApplyPolicyAct) -> Authority {
     let open = state.acts.get(&proposal);
     let decisions = open.into_iter().flat_map(|open| &open.decisions);

@@ -15,12 +15,12 @@ use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, Bundle, Extent, PolicyChange};
 use std::sync::Arc;
 
-/// How old a diff may be when somebody acts on it: a working day, and the night before it.
+/// The greatest age of a diff when somebody acts on it: a working day, and the night before it.
 const COMPARED_MS_MAX: i64 = 24 * 3_600 * 1_000;
 /// Versions of one answer.
 const VERSIONS_MAX: usize = 100;
 
-/// Which bundle is meant.
+/// The source of a proposed bundle.
 #[derive(Debug, Clone)]
 pub enum Proposed {
     Files(Vec<pb::PolicyFile>),
@@ -28,7 +28,7 @@ pub enum Proposed {
     Version(u64),
 }
 
-/// What became of a bundle.
+/// The result of applying a bundle.
 #[derive(Debug)]
 pub struct AppliedPolicy {
     pub hash: BundleHash,
@@ -45,7 +45,7 @@ pub(super) struct Ready {
     counted: Counted,
 }
 
-/// Who wanted it, and who approved.
+/// The proposer of a bundle, and those who approved it.
 pub(super) struct Authority {
     pub(super) client: String,
     pub(super) role: String,
@@ -230,7 +230,7 @@ impl Node {
         })
     }
 
-    /// What is approved with a diff.
+    /// Returns the extent that is approved with a diff.
     fn approvable(&self, compared: &pb::PolicyCompared) -> Result<Extent, NodeError> {
         Extent::try_from(&self.kept_difference(compared)?)
             .map_err(|error| NodeError::start("a kept diff", error))
@@ -259,7 +259,7 @@ impl Node {
         }
     }
 
-    /// What an act would put in force, counted again.
+    /// Returns the bundle of an act with a new count, ready to be put in force.
     pub(super) async fn ready_for(&self, act: &pb::ApplyPolicyAct) -> Result<Ready, NodeError> {
         let hash = BundleHash::try_from(&act.bundle_hash[..])
             .map_err(|error| NodeError::start("the bundle of an act", error))?;

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 /// Files of a bundle at the most.
 pub(super) const POLICY_FILES_MAX: usize = 64;
 
-/// Where the bundles that were proposed or put in force are kept.
+/// The directory of the bundles that were proposed or put in force.
 const BUNDLES: &str = "policies";
 
 pub(super) fn bundle_dir(dir: &Path, hash: BundleHash) -> PathBuf {
     dir.join(BUNDLES).join(hash.to_string())
 }
 
-/// Whether a file of this name belongs to a bundle: a policy, or examples of one.
+/// Returns true if a file of this name belongs to a bundle: a policy, or examples of one.
 fn is_of_bundle(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     plain && !name.starts_with('.') && (name.ends_with(".cedar") || is_examples(name))

@@ -1,4 +1,5 @@
-//! What another policy would change, counted over every record here before it is put in force.
+//! The comparison of another policy with the one in force, counted over every record before it is
+//! applied.
 //!
 //! Threads of their own and of low priority count, so that live traffic goes first; memory is
 //! bounded whatever the size of the store. Nothing is put in force here, and nothing is disclosed.
@@ -28,16 +29,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Threads that count. Two are what the smallest machine has; more would be felt by live traffic.
 const THREADS: usize = 2;
-/// How much less than others these threads get of a processor that is wanted (nice).
+/// The niceness of these threads: other threads get a contended processor first.
 const NICENESS: i32 = 10;
 /// Entries that a thread takes on at once: some 20 ms of work.
 const STEP_ENTRIES: u64 = 8_192;
-/// Partners that the journal entry tells of; the whole result is kept beside it.
+/// Partners that the journal entry lists; the whole result is kept beside it.
 const COUNTED_MAX: usize = 64;
-/// Where results are kept until the bundle is in force or another is, by their hash.
+/// The directory of results, by their hash, until the bundle or another one is in force.
 const RESULTS: &str = "comparisons";
 
-/// How far a comparison is.
+/// The progress of a comparison.
 #[derive(Debug, Default)]
 pub struct Progress {
     considered: AtomicU64,
@@ -61,21 +62,21 @@ impl Drop for Wanted {
     }
 }
 
-/// What is compared with what, for whom and when.
+/// The two bundles of a comparison, with the partners and the hour that it is made for.
 pub(super) struct Question {
     before: Compiled,
     after: Compiled,
     base_version: u64,
     base: Option<BundleHash>,
     partners: Vec<PartnerFacts>,
-    /// Where each stands in `partners`, and whether it is not active.
+    /// The position of each agency in `partners`, and true if it is not active.
     places: BTreeMap<AgencyName, (usize, bool)>,
     moment: Moment,
     consents: ConsentState,
     size: u64,
 }
 
-/// What came of it.
+/// The result of a comparison.
 pub(super) struct Counted {
     pub(super) difference: pb::PolicyDifference,
     pub(super) change: PolicyChange,
@@ -95,7 +96,7 @@ fn standing(state: &State) -> Result<Vec<PartnerFacts>, NodeError> {
         .collect()
 }
 
-/// Whether what was counted was counted beside the bundle and for the partners of `state`.
+/// Checks that a comparison was made with the bundle in force and the partners of `state`.
 pub(super) fn stands(state: &State, compared: &pb::PolicyCompared) -> Result<(), NodeError> {
     let in_force = state.policy.as_ref().map(|policy| policy.bundle_hash.clone());
     if in_force.unwrap_or_default() != compared.base_hash {
@@ -277,7 +278,7 @@ fn keep(dir: &Path, hash: &[u8], bytes: &[u8]) -> Result<(), NodeError> {
 }
 
 impl Node {
-    /// What `bundle` would change beside the one in force, for the partners and the hour of now.
+    /// Returns the comparison of `bundle` with the one in force, for the present partners and hour.
     pub(super) fn question(&self, bundle: Arc<Bundle>) -> Result<Question, NodeError> {
         let (snapshot, rules) = (self.view().snapshot(), self.rules());
         let state = &snapshot.state;
@@ -354,7 +355,7 @@ impl Node {
         Ok((index, counted.difference))
     }
 
-    /// What a comparison showed, as far as it is kept.
+    /// Returns the result of a comparison, as far as it is kept.
     pub fn policy_difference(&self, comparison: u64) -> Result<pb::PolicyDifference, NodeError> {
         let snapshot = self.view().snapshot();
         let none = || {

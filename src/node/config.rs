@@ -1,4 +1,5 @@
-//! liaison.toml: what an operator may set. Every field says its unit and what it is for.
+//! The configuration of a node, liaison.toml. Every field has a comment with its unit and its
+//! purpose.
 
 use super::NodeError;
 use super::limits::Limits;
@@ -30,33 +31,34 @@ pub struct Config {
     /// Host names and addresses of this machine that certificates are made for.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Where partners reach this node, host:port, for the card; empty if it only dials out.
+    /// The addresses at which partners reach this node, host:port, for the card; empty if it only
+    /// dials out.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// Where the node listens.
+    /// The addresses on which the node listens.
     #[serde(default)]
     pub listen: Listen,
-    /// How the store works.
+    /// The settings of the store.
     #[serde(default)]
     pub store: Store,
     /// Cosignatures of this journal and of others.
     #[serde(default)]
     pub witness: Witness,
-    /// What the node does at its start until partners said that it misses nothing.
+    /// The guard at start: the node's behaviour until partners confirm that it misses nothing.
     #[serde(default)]
     pub guard: Guard,
     /// The HTTP port.
     #[serde(default)]
     pub http: Http,
-    /// What is so unusual that its disclosure waits for two persons.
+    /// The limits beyond which a disclosure is so unusual that it waits for two persons.
     #[serde(default)]
     pub release: Release,
-    /// How much of the node one partner or one client may take.
+    /// The share of the node that one partner or one client may take.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// What is so unusual that its disclosure waits for two persons.
+/// The limits beyond which a disclosure is so unusual that it waits for two persons.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
@@ -171,7 +173,7 @@ impl Witness {
     }
 }
 
-/// What the node does at its start until partners said that it misses nothing.
+/// The guard at start: the node's behaviour until partners confirm that it misses nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guard {
@@ -180,7 +182,7 @@ pub struct Guard {
     pub start: GuardStart,
     /// Partners that must answer; fewer if fewer ever exchanged anything with this node.
     pub answers: u32,
-    /// How long `warn` waits, in seconds.
+    /// The time that `warn` waits, in seconds.
     pub warn_after_seconds: u32,
 }
 
@@ -190,7 +192,7 @@ impl Default for Guard {
     }
 }
 
-/// Whether a start without an answer waits or goes on.
+/// The behaviour of a start without an answer: wait, or go on with a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GuardStart {
@@ -207,7 +209,7 @@ pub struct Http {
     pub listen: String,
 }
 
-/// Where the node listens.
+/// The addresses on which the node listens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
@@ -241,7 +243,7 @@ impl Listen {
     }
 }
 
-/// How the store works.
+/// The settings of the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {

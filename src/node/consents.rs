@@ -28,10 +28,10 @@ use std::time::Duration;
 
 /// Entries of one answer to who lists.
 const LISTED_MAX: usize = 1_000;
-/// How often ends by time are looked for; policy counts in hours.
+/// The interval between two looks for consents that end by time; policy counts in hours.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What an approved act will say.
+/// The consent of an approved act, before it is signed.
 pub(super) struct Plan {
     holder: AgencyName,
     saying: Saying,
@@ -171,7 +171,7 @@ fn stage_ask(
     tx.append(event).map(Ok)
 }
 
-/// What an act comes to as things are now.
+/// Returns the plan of an act in the present state.
 pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Plan, NodeError> {
     let holder = agency(&act.holder)?;
     let subject = subject_of(act.subject.clone())?;
@@ -270,7 +270,7 @@ impl SignedPlan {
     }
 }
 
-/// Writes down what a partner's feed says about consent. It was checked.
+/// Writes down a partner's entry about consent. It was checked.
 pub(super) fn hear(
     tx: &mut Transaction<'_>,
     agency: &AgencyName,
@@ -393,7 +393,7 @@ impl Node {
         .await
     }
 
-    /// Says something that takes one person.
+    /// Makes a statement that takes one person.
     async fn say(
         &self,
         client: Client,
@@ -414,7 +414,7 @@ impl Node {
         Ok((outcome?, committed))
     }
 
-    /// What was asked and said, newest first; whether there is more.
+    /// Lists the requests and statements, newest first; true if there are more.
     pub fn consents(&self, only_open: bool) -> Result<(Vec<pb::ConsentView>, bool), NodeError> {
         let (view, own) = (self.view(), self.agency());
         let entries = view.consent_entries(view.snapshot().size)?;
@@ -449,7 +449,7 @@ impl Node {
         }
     }
 
-    /// Tells how many consents have ended.
+    /// Ends the consents whose time has come, and returns their number.
     pub async fn end_due_consents(&self) -> Result<usize, NodeError> {
         let snapshot = self.view().snapshot();
         if snapshot.state.consents.in_force().ended(self.now()).is_empty() {
@@ -475,8 +475,8 @@ impl Node {
     }
 }
 
-/// What is to be said of a record that its originator alone can release to a partner, and what to do
-/// about it. `None`: its consent would change nothing, or is not wanted.
+/// Returns the remark on a record that its originator alone can release to a partner, and the next
+/// step. `None`: its consent would change nothing, or is not wanted.
 pub(super) fn missing(
     node: &Node,
     setting: &Setting,
@@ -548,7 +548,8 @@ fn covers(scope: &Scope, id: &RecordId, header: &Header) -> bool {
     }
 }
 
-/// What entries come to, one row for each request and each consent that nobody asked for.
+/// Returns the rows of a list: one for each request, and one for each consent that nobody asked
+/// for.
 fn listed(entries: Vec<ConsentEntry>, own: &AgencyName, now: Timestamp) -> Vec<pb::ConsentView> {
     let own = own.to_string();
     let mut rows: Vec<pb::ConsentView> = Vec::new();

@@ -76,7 +76,7 @@ impl Driver<'_> {
         });
     }
 
-    /// What was cosigned before the own logs were succeeded is known again.
+    /// Takes in a cosignature from before the own logs were succeeded.
     pub(super) async fn adopt_cosignature(&self, note: Vec<u8>) -> Result<(), End> {
         let origin = self.node.pair(self.agency)?.partner.journal_origin().to_string();
         let partner = self.agency.to_string();

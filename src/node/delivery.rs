@@ -1,4 +1,4 @@
-//! Where a record stands on its way to a partner, from its acceptance to the partner's receipt.
+//! The position of a record on its way to a partner, from its acceptance to the partner's receipt.
 //!
 //! The way is a list of steps, each of which looks at one thing. The first that something stands at
 //! ends the walk; what lies behind it is not looked at.
@@ -21,7 +21,7 @@ use crate::policy::Sight;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotNumber;
 
-/// What was found at a step.
+/// The result of a step.
 enum Found {
     /// Nothing hinders the record here.
     Passed(String),
@@ -53,14 +53,14 @@ const STEPS: [(&str, Look); 14] = [
 struct Walk<'a> {
     node: &'a Node,
     agency: &'a AgencyName,
-    /// What the client that asks may see.
+    /// The records that the asking client may see.
     sight: &'a Sight,
     id: RecordId,
     partner: PartnerRecord,
     setting: Setting,
     /// The record, once it is known to be here.
     here: Option<(Kept, Judged)>,
-    /// What of it stands in the feed to the partner.
+    /// The disclosure of it in the feed to the partner.
     disclosure: Option<Disclosure>,
 }
 
@@ -76,7 +76,7 @@ impl Walk<'_> {
         self.is_in_feed() && self.disclosure.is_some_and(|shown| shown.feed_index < receipted)
     }
 
-    /// How far the feed is.
+    /// Returns the progress of the feed.
     fn progress(&self) -> Progress {
         let snapshot = self.node.view().snapshot();
         let written = self.partner.published.progress;
@@ -90,7 +90,7 @@ impl Walk<'_> {
 }
 
 impl Node {
-    /// Where a record stands on its way to a partner.
+    /// Returns the position of a record on its way to a partner.
     pub fn delivery(
         &self,
         id: RecordId,
@@ -309,7 +309,7 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     passed(if reasons.is_empty() { "none is withheld".to_owned() } else { reasons.join("; ") })
 }
 
-/// Whether the brake holds it for two persons.
+/// Checks that the brake does not hold it for two persons.
 fn release(walk: &Walk<'_>) -> Result<Found, NodeError> {
     match walk.node.view().held_state(walk.setting.number, &walk.id)? {
         Some(HeldState::Waiting) => stands(
@@ -418,7 +418,8 @@ fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
     }
 }
 
-/// When what the partner refused is offered again; nothing if that is not known.
+/// Returns in words the time at which refused records are offered again; empty if that is not
+/// known.
 fn offered_again(walk: &Walk<'_>) -> String {
     let acceptance = walk.node.links.with(walk.agency, |link| link.acceptance);
     let again = walk.partner.offering.due_at(acceptance);

@@ -30,7 +30,7 @@ const PART_REVISIONS_MAX: usize = 1_024;
 /// top, and others wait for the writer meanwhile.
 const PART_BYTES_MAX: usize = 8 << 20;
 
-/// How soon an approved erasure that could not go on is tried again.
+/// The interval until an approved erasure that could not go on is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The index is written anew at most this share of the time: one part in so many.
@@ -59,7 +59,7 @@ pub(super) enum Part {
     Waits,
 }
 
-/// What an approved act will do.
+/// The plan of an approved act.
 pub(super) struct Plan {
     /// A record of the series.
     id: RecordId,
@@ -86,7 +86,7 @@ pub(super) fn prepare(
     Ok(plan(tx, &act)?.map(|_| act))
 }
 
-/// What is done to the hold on a record.
+/// The change to the hold on a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldChange {
     Begin,
@@ -161,7 +161,7 @@ fn read(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Result<Plan, NodeErr
     Ok(Ok(Plan { id, slots, basis, authority: act.authority.clone(), orders }))
 }
 
-/// What is to be erased of one revision.
+/// The slots of one revision that are to be erased.
 struct DueSlots {
     slots: SlotMask,
     hold: Option<Hold>,
@@ -204,8 +204,8 @@ impl Plan {
         Ok(Some(DueSlots { slots, hold, left }))
     }
 
-    /// Erases revisions with an id behind `after` until the job is full. The journal says when all are erased that
-    /// the approval covers.
+    /// Erases revisions with an id behind `after` until the job is full. The journal records when all that the
+    /// approval covers are erased.
     pub(super) fn carry_out(
         &self,
         tx: &mut Transaction<'_>,

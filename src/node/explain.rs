@@ -1,4 +1,5 @@
-//! Why a partner may or may not have a record, at one time; and which partners may have it now.
+//! The explanation of a record's release or denial to a partner at one time, and the partners that
+//! may have it now.
 
 use super::consents;
 use super::judge::{Judged, lag_of};
@@ -20,7 +21,7 @@ use bytes::Bytes;
 const HASH_DIGITS: usize = 16;
 
 impl Node {
-    /// Why a partner may or may not have a record.
+    /// Explains the decision on a record for a partner.
     pub fn explain(
         &self,
         id: RecordId,
@@ -222,7 +223,7 @@ fn reason_of(setting: &Setting, decision: &Decision) -> String {
     if titles.is_empty() { "nothing permits it".to_owned() } else { titles.join("; ") }
 }
 
-/// What is to be said of this record and this partner beside policy.
+/// Returns the remarks on this record and this partner beside policy.
 fn remarks_of_pair(setting: &Setting, kept: &Kept, judged: &Judged) -> Vec<String> {
     let Setting { agency, .. } = setting;
     let mut remarks = Vec::new();

@@ -16,11 +16,11 @@ pub(super) const OUTBOUND_MAX: usize = 1;
 /// never come to it, so they cannot wait for each other: at most a window of batches, a window of
 /// receipts, one checkpoint, one answer to one and the end wait.
 pub(super) const UNSENT_MAX: usize = 2 * WINDOW + 4;
-/// How long frames may take to leave once a stream ends in good order.
+/// The longest time for frames to leave once a stream ends in good order.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a frame may make the journal keep. Entries count before anybody looks at them: the journal keeps the refusal of
-/// one as well as the record of another.
+/// Returns the load that a frame may put on the journal. Entries count before they are examined: the journal keeps the
+/// refusal of one as well as the record of another.
 fn charge_of(frame: &pb::ExchangeFrame) -> Charge {
     let records = match &frame.body {
         Some(Body::Hello(_)) => return Charge::default(),

@@ -1,4 +1,4 @@
-//! Whether this node may sign: it asks its partners at the start whether it runs on an old copy of
+//! The rollback guard: at its start, this node asks its partners whether it runs on an old copy of
 //! its directory.
 //!
 //! A node that was restored from an old copy would sign a second root for sizes that it signed
@@ -30,7 +30,7 @@ struct Asked {
     unanswered: bool,
 }
 
-/// What partners were asked and what they said.
+/// The partners that were asked, and their answers.
 #[derive(Debug)]
 pub(super) struct Guard {
     gate: Gate,
@@ -142,8 +142,8 @@ fn could_know(state: &State) -> BTreeSet<AgencyName> {
         .collect()
 }
 
-/// Whether a note has a line by a key of this node's newest card. What older keys signed was known,
-/// or known to be lost, when the logs were succeeded.
+/// Returns true if a note has a line by a key of this node's newest card. Signatures of older keys
+/// were known, or known to be lost, when the logs were succeeded.
 fn is_in_force(state: &State, note: &[u8]) -> bool {
     let Some(card) = state.card.as_ref().map(|card| card.card()) else { return false };
     let keys = [

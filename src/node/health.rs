@@ -14,7 +14,7 @@ use std::time::Duration;
 /// hundredth of one core.
 const STEP_EVERY: Duration = Duration::from_millis(40);
 
-/// Damaged places for `status`; those whose entries cannot be told are left out of no list.
+/// Returns the damaged places for `status`; a place whose entries are unknown is listed too.
 pub(super) fn damage_views(view: &View) -> Vec<pb::DamageView> {
     let damages = view.damages().unwrap_or_else(|error| {
         tracing::warn!(%error, "the entries that damage concerns cannot be told");

@@ -22,7 +22,7 @@ pub(super) const DAY_MS: i64 = 24 * 3_600_000;
 const DIR_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
-/// Where the own card lies, for people to send.
+/// The file of the own card, for people to send.
 pub const CARD_FILE: &str = "card.txt";
 
 /// The place of a new directory while it is made. The remains of an interrupted one are removed.
@@ -111,8 +111,8 @@ impl<'a> Making<'a> {
         private_dir(staging)
     }
 
-    /// Gives everything its place, the configuration last: its presence says that the directory is
-    /// whole.
+    /// Moves everything to its place, the configuration last: its presence shows that the directory
+    /// is whole.
     fn place(&self, staging: &Path, placed: &mut Vec<PathBuf>) -> Result<(), NodeError> {
         let mut names: Vec<OsString> = std::fs::read_dir(staging)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
@@ -170,7 +170,7 @@ fn make(dir: &Path, config: &Config, now: Timestamp) -> Result<VerifiedCard, Nod
     Ok(card)
 }
 
-/// Signs a card that says what configuration and keys say now.
+/// Signs a card from the present configuration and keys.
 pub fn issue_card(
     config: &Config,
     keys: &NodeKeys,

@@ -1,4 +1,4 @@
-//! What a partner may have of one record, and everything that stands in the way beside policy.
+//! The judgement on one record for a partner: the decision, and every obstacle beside policy.
 //!
 //! The decision is the one of the feed; nothing here decides in another way. What is said of
 //! references is said for people, after the decision withheld their field.
@@ -26,7 +26,7 @@ const REFERENCES_MAX: usize = 3;
 /// A record, a partner, and what comes of them.
 pub(super) struct Judged {
     pub(super) decision: Arc<Decision>,
-    /// What policy and references leave of the slots that are or were here; `None`: nothing.
+    /// The slots that were ever here and that policy and references permit; `None`: none.
     pub(super) permitted: Option<SlotMask>,
     /// The reason why the other records of its series limit it, in words.
     pub(super) series: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Judged {
     pub(super) fate: Fate,
     /// It is the partner's own or came from it.
     pub(super) is_own: bool,
-    /// When this node accepted it, if that was after the time that is asked about.
+    /// The time at which this node accepted it, if that was after the time that is asked about.
     pub(super) accepted_later: Option<Timestamp>,
 }
 
@@ -101,7 +101,7 @@ impl Node {
         })
     }
 
-    /// What else is to be said of a record, for everybody who asks about it.
+    /// Returns the remarks on a record that are for everybody who asks about it.
     pub(super) fn remarks_on(
         &self,
         setting: &Setting,
@@ -149,8 +149,8 @@ impl Node {
         }))
     }
 
-    /// What a slot refers to and the partner may not see, in words. References are content: they are named
-    /// to those alone who may see the record's.
+    /// Returns in words the references of a slot that the partner may not see. References are content:
+    /// they are named only to those who may see the record's.
     pub(super) fn hidden_references(
         &self,
         setting: &Setting,
@@ -194,7 +194,7 @@ impl Node {
         Ok(text)
     }
 
-    /// Why nothing goes to a partner at the moment, and what to do about it.
+    /// Returns the reason why nothing goes to a partner at the moment, and the next step.
     pub(super) fn pause_of(
         &self,
         agency: &AgencyName,
@@ -231,7 +231,7 @@ impl Node {
     }
 }
 
-/// That receipts lag too long for anything new to be disclosed, and what to do about it.
+/// Returns a remark and the next step if receipts lag too long for anything new to be disclosed.
 pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(String, String)> {
     let lagging = Lag::of(partner.published.size, partner.receipted).check().err()?;
     Some((lagging.to_string(), format!("find out why {agency} gives no receipts: liaison status")))
@@ -251,7 +251,7 @@ pub(super) fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
     Some(discloser.at_size(setting.size, setting.consents.clone()))
 }
 
-/// What a series does to one of its revisions.
+/// Returns in words the effect of a series on one of its revisions.
 fn series_in_words(agency: &AgencyName, found: (SeriesVerdict, Place)) -> Option<String> {
     Some(match found {
         (SeriesVerdict::Withdrawn, _) => {

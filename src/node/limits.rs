@@ -4,13 +4,13 @@ use super::quota::DayLimits;
 use crate::tls::{AcceptLimits, PlaceLimits};
 use serde::{Deserialize, Serialize};
 
-/// How much of the node one partner or one client may take. A limit of 0 counts as 1.
+/// The share of the node that one partner or one client may take. A limit of 0 counts as 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections on each port.
     pub connections: u32,
-    /// Of these, kept for officers, auditors and administrators.
+    /// Connections among these that are kept for officers, auditors and administrators.
     pub connections_reserved: u32,
     /// Connections of one caller on a port.
     pub connections_per_caller: u32,

@@ -1,4 +1,5 @@
-//! The driver of one exchange stream: carries out what the session says and answers it.
+//! The driver of one exchange stream: it carries out the session's instructions and returns the
+//! results.
 //!
 //! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
 //! ends the older, which has finished its writes before the newer one asks where things stand.
@@ -33,13 +34,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Code;
 
-/// How often it is looked whether the partner is to be asked for a cosignature.
+/// The interval at which the driver checks whether to ask the partner for a cosignature.
 const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
-/// What a served stream sends.
+/// The stream of answers on a served connection.
 pub type ExchangeStream =
     Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
 
-/// What a check needs; it goes to a blocking thread and comes back.
+/// The inputs of a check; it goes to a blocking thread and comes back.
 pub(super) struct Checker {
     pair: Pair,
     keys: Arc<Keys>,
@@ -212,7 +213,7 @@ fn told(fault: &Fault) -> String {
     words
 }
 
-/// Why a stream ended without the session saying so.
+/// The reason why a stream ended without an end of the session.
 pub(super) enum End {
     Cut(String),
     Replaced,
@@ -239,7 +240,7 @@ pub(super) struct Driver<'a> {
     number: PartnerNumber,
     feed: FeedNumber,
     source: FeedNumber,
-    /// Of the partner's logs on the card that the keys of this stream are from.
+    /// The generation of the partner's logs on the card that the keys of this stream are from.
     pub(super) generation: Generation,
     session: Session,
     /// Frames that wait for room in the transport, at most [`super::flow::UNSENT_MAX`] and what the session sends
@@ -251,12 +252,13 @@ pub(super) struct Driver<'a> {
     pub(super) answers: mpsc::UnboundedSender<Answer>,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
-    /// The records of checked batches by first index, until the session says to store them.
+    /// The records of checked batches by first index, until the session's instruction to store
+    /// them.
     incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
     stores: VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
     published: u64,
-    /// When each head was sent, by size, and how often the partner's rules of acceptance had changed by
-    /// then.
+    /// The time at which each head was sent, by size, with the number of changes to the partner's rules
+    /// of acceptance by then.
     sent_at: BTreeMap<u64, (std::time::Instant, u64)>,
     exceptions: u64,
     /// Something was erased at the partner's word, and the stream ends once that is receipted.
@@ -651,14 +653,14 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Whether the partner's logs are still of the generation that a stream began with. What older keys
-/// signed says nothing once people accepted a card with others.
+/// Returns true if the partner's logs are still of the generation that a stream began with.
+/// Signatures of older keys mean nothing once people accepted a card with others.
 pub(super) fn is_still(tx: &Transaction<'_>, agency: &AgencyName, generation: Generation) -> bool {
     let partner = tx.state().partners.get(agency);
     partner.is_some_and(|partner| partner.card.card().generation == generation)
 }
 
-/// Waits for the oldest store to be durable; for ever while there is none. An error says that the
+/// Waits for the oldest store to be durable; for ever while there is none. An error means that the
 /// journal could not hold the batch.
 async fn stored(
     stores: &mut VecDeque<oneshot::Receiver<Answered<TakenIn>>>,

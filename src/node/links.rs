@@ -1,4 +1,5 @@
-//! How the exchange with each partner stands: which stream is driven, and what people are told.
+//! The state of the exchange with each partner: the stream that is driven, and the figures for
+//! people.
 
 use crate::ident::{AgencyName, Timestamp};
 use crate::journal::progress::Progress;
@@ -12,16 +13,16 @@ const DELAYS_MAX: usize = 1_024;
 /// Bytes of an error that are kept for people. A partner's words may be in it.
 const ERROR_BYTES_MAX: usize = 1_024;
 
-/// How the exchange with a partner stands, for people.
+/// The state of the exchange with a partner, for people.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
     pub(super) connected: bool,
-    /// When the stream that is driven began, or the last one ended.
+    /// The time at which the present stream began, or the last one ended.
     pub(super) since: Option<Timestamp>,
     pub(super) last_error: String,
-    /// Why our feed to it does not go on; empty if it does.
+    /// The reason why our feed to it does not go on; empty if it does.
     pub(super) stopped: String,
-    /// How far the feed is, once its task runs.
+    /// The progress of the feed, once its task runs.
     pub(super) progress: Option<Progress>,
     pub(super) receipt_ms_p50: u64,
 }
@@ -34,7 +35,7 @@ pub(super) struct LinkState {
     pub(super) acceptance: u64,
     /// Held by the stream that is driven; the next one waits for it.
     pub(super) driving: Arc<tokio::sync::Mutex<()>>,
-    /// Tells the stream that is driven to end.
+    /// The signal for the present stream to end.
     pub(super) replaced: Option<watch::Sender<bool>>,
 }
 
@@ -94,7 +95,7 @@ impl Links {
         self.walked.send_replace(());
     }
 
-    /// Tells whenever a feed has considered more of the journal.
+    /// Returns a watch that changes whenever a feed has considered more of the journal.
     pub(super) fn walked(&self) -> watch::Receiver<()> {
         self.walked.subscribe()
     }

@@ -10,7 +10,7 @@ use crate::journal::index::SeriesHead;
 use crate::record::draft::{Draft, REINSTATEMENTS_MAX, SeriesSecret};
 use crate::record::slots::SlotMask;
 
-/// The place of a draft among the series of what it speaks of.
+/// The place of a draft among the series of the same thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LiveSeries {
     /// The series and its newest record; none of a series that begins with the draft.
@@ -81,7 +81,7 @@ mod tests {
     use crate::record::slots::SlotNumber;
     use std::collections::HashMap;
 
-    /// What was done to one series after the other.
+    /// The state in which each series is left, one after the other.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum SeriesState {
         Stands,
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Gives the result and the number of series it rests on.
+    /// Returns the result and the number of series that it rests on.
     fn find(states: &[SeriesState], reinstate: bool) -> (LiveSeries, usize) {
         let draft = draft(reinstate);
         let mut heads = HashMap::new();

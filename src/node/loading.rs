@@ -104,8 +104,9 @@ pub(super) fn envelope_bytes_max(view: &View, id: &RecordId) -> Result<usize, Jo
     Ok(here.map_or(0, |record| record.envelope_bytes_max()))
 }
 
-/// The moment of sending: what was disclosed goes only if policy allows all of it now. Otherwise the
-/// partner says that it did not get it, and what is allowed then is disclosed anew.
+/// Returns the envelope at the moment of sending: a disclosure goes only if policy allows all of it
+/// now. Otherwise the partner reports that it did not get it, and the part that is allowed then is
+/// disclosed anew.
 fn envelope_for(
     view: &View,
     discloser: &mut Discloser,

@@ -92,7 +92,7 @@ use turns::Turns;
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Why a use case did not happen. The text may be shown to the caller.
+/// The reason why a use case failed. The text may be shown to the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("{0}")]
@@ -127,7 +127,7 @@ impl NodeError {
         }
     }
 
-    /// The gRPC code that says whose fault it is.
+    /// Returns the gRPC code, which shows the side at fault.
     pub const fn code(&self) -> tonic::Code {
         match self {
             Self::NotFound(_) => tonic::Code::NotFound,
@@ -151,7 +151,7 @@ impl NodeError {
     }
 }
 
-/// Where a node listens, for `status`.
+/// The addresses on which a node listens, for `status`.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     pub partners: String,
@@ -194,9 +194,10 @@ pub struct Node {
     scrub: Notify,
     /// An approved erasure could not be carried out in full.
     erasures: Notify,
-    /// Why a witness that is no partner could not be asked lately, by the name of its key.
+    /// The reason why a witness that is not a partner could not be asked lately, by the name of its
+    /// key.
     unasked: Mutex<BTreeMap<String, String>>,
-    /// Tells that a witness was added.
+    /// The signal that a witness was added.
     witness_added: Notify,
     stopping: watch::Sender<bool>,
 }
@@ -294,7 +295,7 @@ impl Node {
         &self.trust
     }
 
-    /// Tells every task to finish.
+    /// Stops every task.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
@@ -411,7 +412,8 @@ fn segment_bytes(dir: &Path) -> u64 {
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// The largest resident memory that this process had (Linux, `VmHWM`); 0 where it is not told.
+/// Returns the largest resident memory that this process had (Linux, `VmHWM`); 0 where the system
+/// does not report it.
 pub fn peak_memory_bytes() -> u64 {
     std::fs::read_to_string("/proc/self/status").map_or(0, |status| peak_memory_in(&status))
 }

@@ -1,4 +1,4 @@
-//! Witnesses that are no partners: added by an operator, asked over HTTP (C2SP tlog-witness).
+//! Witnesses that are not partners: added by an operator, asked over HTTP (C2SP tlog-witness).
 //!
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
@@ -13,15 +13,15 @@ use http::StatusCode;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How long a witness may take to answer.
+/// The longest time for a witness to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer: a few signature lines.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// How often it is looked whether one is to be asked.
+/// The interval at which the node checks whether to ask a witness.
 const TICK: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// Adds a witness that is no partner, or changes where it is asked.
+    /// Adds a witness that is not a partner, or changes where it is asked.
     pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
         let key: NoteVerifier =
             vkey.parse().map_err(|error: crate::merkle::KeyError| invalid(&error))?;

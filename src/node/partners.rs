@@ -23,9 +23,9 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 
 impl Node {
-    /// Proposes to add a partner after its number was heard and typed, or takes a newer card of one.
-    /// A new partner has no view until others approved it. What a newer card changes of sector and
-    /// country waits for a second person, like other facts that would show the partner more.
+    /// Proposes to add a partner after its number was compared and typed, or takes a newer card of
+    /// one. A new partner has no view until others approved it. What a newer card changes of sector
+    /// and country waits for a second person, like other facts that would show the partner more.
     pub async fn add_partner(
         &self,
         client: Client,
@@ -187,7 +187,7 @@ impl Node {
         bundles.values().map(HeldBundle::records).sum()
     }
 
-    /// What the partner refused and does not hold.
+    /// Returns the refused records that the partner does not hold.
     fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
         let below = partner.offering.below;
         self.view().refusals(partner.feed, below).unwrap_or_else(|error| {
@@ -336,7 +336,7 @@ fn wanted(
     wanted
 }
 
-/// What policy sees of a partner.
+/// Returns the facts of a partner that policy sees.
 pub(super) fn policy_facts(
     agency: &AgencyName,
     partner: &PartnerRecord,
@@ -345,7 +345,7 @@ pub(super) fn policy_facts(
     facts_for_policy(agency, is_active, &partner.facts)
 }
 
-/// What policy would see of a partner with these facts.
+/// Returns the facts that policy would see of a partner with this agreement.
 pub(super) fn facts_for_policy(
     agency: &AgencyName,
     is_active: bool,

@@ -1,4 +1,4 @@
-//! What a decision is made on, now and at times before: the policy, the partner and the hour.
+//! The setting of a decision, now and at earlier times: the policy, the partner and the hour.
 //!
 //! Everything of the past comes from the journal and from the bundles that are kept by their hash;
 //! what is missing is an error and never filled in with what is in force now.
@@ -40,7 +40,7 @@ impl PastBundles {
     }
 }
 
-/// What a decision about one partner is made on.
+/// The setting of a decision about one partner.
 pub(super) struct Setting {
     pub(super) agency: AgencyName,
     pub(super) number: PartnerNumber,
@@ -52,14 +52,14 @@ pub(super) struct Setting {
     pub(super) consents: ConsentState,
     /// Entries that the journal had.
     pub(super) size: u64,
-    /// When the policy was put in force and by whom; `None` while none was.
+    /// The time at which the policy was put in force, and the person; `None` before the first one.
     pub(super) applied: Option<(Timestamp, String)>,
     /// It is not that of now.
     pub(super) is_past: bool,
 }
 
 impl Setting {
-    /// What policy sees of a record.
+    /// Returns the facts of a record that policy sees.
     pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
         release_facts(id, header, self.consents.in_force(), &self.moment)
     }
@@ -73,7 +73,7 @@ impl Setting {
 }
 
 impl Node {
-    /// What is decided on now.
+    /// Returns the present setting.
     pub(super) fn setting(&self, agency: &AgencyName) -> Result<Setting, NodeError> {
         self.setting_in(agency, Moment::at(self.now()))
     }
@@ -90,7 +90,8 @@ impl Node {
         Ok(Setting { agency, number, feed, facts, rules, moment, consents, size, applied, is_past })
     }
 
-    /// What was decided on at a time. In the future it is what would be if nothing changed.
+    /// Returns the setting at a time. For a time in the future it is that of today: nothing
+    /// changes.
     pub(super) fn setting_at(
         &self,
         agency: &AgencyName,

@@ -1,4 +1,4 @@
-//! What a submission would come to: each draft's place in its series, sealed and signed.
+//! The plan of a submission: each draft's place in its series, sealed and signed.
 //!
 //! It is made on the thread of who waits, from the journal as it was then; the writer takes it only
 //! if nothing that it rests on has changed since. It writes nothing.
@@ -22,12 +22,12 @@ use std::sync::Arc;
 
 const NOT_PERMITTED: &str = "it is not permitted to this client; ask a policy officer";
 
-/// In whose name, when, and from which journal a plan is made.
+/// The caller, the time and the journal for which a plan is made.
 pub(super) struct Grounds<'a> {
     pub(super) own: &'a AgencyName,
     pub(super) secret: &'a SeriesSecret,
     pub(super) signer: &'a RecordSigner,
-    /// What the client that submits may see and replace.
+    /// The records that the submitting client may see and replace.
     pub(super) sight: &'a Sight,
     pub(super) said: Option<&'a Said>,
     pub(super) now: Timestamp,
@@ -283,7 +283,8 @@ fn damaged(id: RecordId) -> pb::DraftResult {
     ))
 }
 
-/// The answer for a value of which another client's TLP:RED record is here: it tells no more than it must.
+/// Returns the answer for a value of which another client's TLP:RED record is here: it reveals no more
+/// than it must.
 fn not_permitted() -> pb::DraftResult {
     refused(NOT_PERMITTED)
 }

@@ -32,7 +32,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Reads the bundle that the journal says is in force.
+    /// Reads the bundle that is in force by the journal.
     pub(super) fn load(dir: &Path, own: &AgencyName, state: &State) -> Result<Self, NodeError> {
         let applied = state.policy.as_ref();
         let hash = applied
@@ -80,7 +80,7 @@ impl Rules {
         self.hash
     }
 
-    /// The rules of a bundle for the partners as the journal says they are now.
+    /// Compiles the rules of a bundle for the partners as they are in the journal now.
     pub(super) fn compile(
         state: &State,
         before: &Compiled,
@@ -129,7 +129,7 @@ pub(super) fn bundle_of(
     Ok((files, bundle))
 }
 
-/// What policy sees of a record.
+/// Returns the facts of a record that policy sees.
 pub(super) fn record_facts(header: &Header) -> RecordFacts {
     RecordFacts::new(
         header.kind,

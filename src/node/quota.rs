@@ -1,4 +1,4 @@
-//! What one caller may make the journal keep: records and bytes, by day.
+//! The quota of one caller in the journal: records and bytes, by day.
 //!
 //! The journal keeps for good whatever it accepts, and the refusals of a partner's entries too, so
 //! an agency or a client that sends without end would fill the disk. Each has a bucket of tokens that
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// What a record takes in journal and segments beside its fields: header, salts, signature, path.
+/// The bytes of a record in journal and segments beside its fields: header, salts, signature, path.
 pub(super) const RECORD_BYTES: usize = 1_024;
 
 /// Buckets that are kept: partners and clients of one node. A full bucket is forgotten first.
 const BUCKETS_MAX: usize = 4_096;
 
-/// What one caller may make the journal keep on one day.
+/// The most that one caller may add to the journal on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DayLimits {
     pub(super) records: u64,
     pub(super) bytes: u64,
 }
 
-/// What is to be kept.
+/// The amount that is to be kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Charge {
     pub(super) records: u64,

@@ -11,7 +11,7 @@ use crate::partner::PublicKey;
 use crate::pb;
 use ed25519_dalek::SigningKey;
 
-/// Why a receipt is not taken, or cannot be given.
+/// The reason why a receipt is not taken, or cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
     #[error("the name of the receipt's key is wrong")]

@@ -15,7 +15,7 @@ use crate::journal::view::View;
 use crate::pb::{self, act::Act};
 use crate::policy::Reasons;
 
-/// What an approved act will do.
+/// The plan of an approved act.
 pub(super) struct Plan {
     agency: AgencyName,
     reasons: Reasons,
@@ -43,7 +43,7 @@ pub(super) fn prepare(
     Ok(plan(tx, &act)?.map(|plan| pb::ReleaseAct { records: plan.bundle.records(), ..act }))
 }
 
-/// What an act comes to as things are now.
+/// Returns the plan of an act in the present state.
 pub(super) fn plan(
     tx: &Transaction<'_>,
     act: &pb::ReleaseAct,
@@ -95,7 +95,7 @@ impl Node {
     }
 }
 
-/// What waits, for one partner or for all.
+/// Lists the held disclosures, for one partner or for all.
 pub fn held(view: &View, only: Option<&AgencyName>) -> Result<Vec<pb::HeldBundle>, JournalError> {
     let mut found = Vec::new();
     for (agency, partner) in &view.snapshot().state.partners {

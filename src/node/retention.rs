@@ -1,4 +1,4 @@
-//! The end of a record's time: what its marking says it may no longer be kept for is erased.
+//! The end of a record's storage: it is erased when its marking's time has ended.
 //!
 //! The originator fixed the time under its signature, so no second person is asked; every holder
 //! finds the same, so no order travels. What is held stays. What a wrong clock erases is gone, so the
@@ -16,13 +16,14 @@ use crate::record::slots::SlotMask;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is looked for. Times are dates; a day more is within any law's tolerance.
+/// The interval between two looks for records whose time has ended. Times are dates; a day more is
+/// within any law's tolerance.
 const EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// How soon it is tried again when nothing could be signed.
+/// The interval until the next attempt when nothing could be signed.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How soon it is looked for again while nobody vouches for the clock: partners come back.
+/// The interval until the next look while nobody vouches for the clock: partners come back.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 /// Records of one job of the writer: about 1 MiB to overwrite.
@@ -113,7 +114,7 @@ impl Node {
     }
 }
 
-/// What came of looking for records whose time has ended.
+/// The result of looking for records whose time has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     pub erased: u64,

@@ -1,4 +1,4 @@
-//! Rosters: what is said of the members of a circle to those who pass on what is marked for it.
+//! The rosters: the members of a circle, sent to those who pass on records that are marked for it.
 //!
 //! A roster that was given once follows the circle by itself: the newer one, or that it is taken back, is
 //! written down together with the change of membership. Two persons decide that a partner is given one.
@@ -64,7 +64,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Writes down what partners are to be told because circles have other members now.
+/// Writes down the statements that are due to partners because circles have other members now.
 pub(super) fn follow(tx: &mut Transaction<'_>, signer: &RecordSigner) -> Result<(), JournalError> {
     loop {
         let (state, now) = (tx.state(), (tx.now(), tx.state().generation()));

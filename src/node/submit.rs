@@ -30,7 +30,7 @@ const DRAFTS_MAX: usize = 1_024;
 /// Plans made beside the writer before it makes one itself: others kept speaking of the same.
 const PLANS_MAX: usize = 3;
 
-/// What came of drafts, and the journal that holds them.
+/// The results of a submission's drafts, and the journal that holds them.
 #[derive(Debug)]
 pub struct Submitted {
     pub results: Vec<pb::DraftResult>,
@@ -40,8 +40,8 @@ pub struct Submitted {
 /// Series that one bulk submission remembers; beyond that it begins to forget. 48 bytes each.
 const SAID_MAX: usize = 1_000_000;
 
-/// What one bulk submission has said so far. Two rows that speak of one thing and contradict each
-/// other would otherwise revise it in turn, again at every push of the same table.
+/// The contents of one bulk submission so far, by series. Two rows about one thing that contradict
+/// each other would otherwise revise it in turn, again at every push of the same table.
 #[derive(Debug, Clone, Default)]
 pub struct Said(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
 
@@ -50,12 +50,12 @@ impl Said {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something else was said on the series before.
+    /// Returns true if the submission had another content for the series before.
     pub(super) fn contradicts(&self, series: SeriesId, fingerprint: [u8; 32]) -> bool {
         self.words().get(&series).is_some_and(|before| *before != fingerprint)
     }
 
-    /// Takes the words of a request unless one contradicts what was said before.
+    /// Takes the contents of a request unless one contradicts an earlier one.
     pub(super) fn say(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
         let mut said = self.words();
         let agrees = |(series, word)| said.get(series).is_none_or(|before| before == word);

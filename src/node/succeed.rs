@@ -39,14 +39,14 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// Longest name of who did it.
 const BY_BYTES_MAX: usize = 128;
 
-/// What partners showed that is missing here, below the node's directory.
+/// The directory of partners' evidence that something is missing here, below the node's directory.
 const SHOWN_DIR: &str = "behind";
 /// The keys of the next generation before they are in force.
 const KEYS_DIR: &str = "succession";
 /// The same when they are, until it is removed.
 const DONE_DIR: &str = "succession.done";
 
-/// Who wants it and why.
+/// The person who requests the succession, and the reason.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub reason: String,
@@ -56,7 +56,7 @@ pub struct Request {
 /// Something that this agency signed and that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// Who showed it.
+    /// The partner that showed it.
     pub partner: AgencyName,
     pub origin: String,
     /// Entries of that log as they were signed.
@@ -297,7 +297,7 @@ impl Succeeding<'_> {
         remove(&self.dir.join(SHOWN_DIR))
     }
 
-    /// What partners showed and is missing here.
+    /// Returns the things that partners showed and that are missing here.
     fn lost(&self, state: &State) -> Result<Vec<Lost>, NodeError> {
         let (view, own) = (self.ledger.view(), &self.ledger.signing().agency);
         let mut lost = Vec::new();
@@ -342,7 +342,7 @@ fn given(lost: &[Lost]) -> Vec<pb::CosignatureGiven> {
         .collect()
 }
 
-/// What one partner showed, held against what is here.
+/// The evidence of one partner, compared with the state here.
 struct Shown<'a> {
     agency: &'a AgencyName,
     partner: &'a PartnerRecord,

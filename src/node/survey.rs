@@ -1,4 +1,4 @@
-//! What a partner may see of everything that is here: every header decided anew, in steps.
+//! The survey of all records that a partner may see: every header decided anew, in steps.
 //!
 //! The fast selection counts; it equals the decision, which has the last word on what leaves. What
 //! is remembered is bounded whatever the journal holds: a bit for each entry and some names.
@@ -31,7 +31,7 @@ use std::sync::Arc;
 const STEP_ENTRIES: u64 = 16_384;
 /// Names of one sort that are counted apart; what comes later is counted together.
 const NAMES_MAX: usize = 1_024;
-/// Where names beyond that are counted.
+/// The name under which further names are counted.
 const OTHERS: &str = "(others)";
 /// Examples of each count.
 const SAMPLES_MAX: usize = 3;
@@ -256,7 +256,7 @@ impl Survey {
         Ok(self.view.place(id)?.is_some_and(|place| place.marks().is_usable()))
     }
 
-    /// What the partner may see.
+    /// Returns the counts of the records that the partner may see.
     pub fn finish(mut self) -> Result<pb::PartnerSight, JournalError> {
         let mut cases = Vec::new();
         for (series, id) in std::mem::take(&mut self.cases) {

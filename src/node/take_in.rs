@@ -1,4 +1,4 @@
-//! What comes from a partner's feed, in the writer: records, more slots of them, duties.
+//! The taking in of a partner's feed by the writer: records, more slots of them, duties.
 //!
 //! Every duty is judged here, against the record as the entries before it left it, and is carried out
 //! before the receipt for the batch can leave. What is not carried out is an exception of the receipt.
@@ -45,7 +45,7 @@ const READ_BYTES_MAX: usize = 64 << 20;
 const OVER_LIMIT: &str =
     "the entries before it in the batch make this node write as much as one batch may";
 
-/// What this node decides on the records that a partner sends.
+/// The decisions of this node on the records that a partner sends.
 pub(super) struct Accepting {
     pub(super) rules: Arc<Rules>,
     pub(super) facts: PartnerFacts,
@@ -95,7 +95,7 @@ pub(super) fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, Jo
     records.map(prepare).collect()
 }
 
-/// What became of a batch.
+/// The result of taking a batch in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TakenIn {
     /// It is stored but for these entries, and its duties are carried out.
@@ -211,8 +211,8 @@ impl Taking<'_, '_> {
         self.refused.push(Exception::new(index, reason, detail));
     }
 
-    /// Whether what may make the writer write a record anew is refused from here on, so that a batch never comes
-    /// to more than a job may stage and is never in the way of others for long. Whoever sent it sends it again.
+    /// Returns true if entries that may make the writer rewrite a record are refused from here on. So a batch
+    /// never stages more than a job may, and never delays others for long. Its sender sends it again.
     fn is_full(&self) -> bool {
         self.tx.staged_bytes() - self.begun_at >= STAGED_BYTES_MAX || self.read >= READ_BYTES_MAX
     }

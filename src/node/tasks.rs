@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// How often the certificate is looked at; it lives for weeks.
+/// The interval between two looks at the certificate; it lives for weeks.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(3_600);
 
 impl Node {
@@ -77,7 +77,8 @@ impl Node {
         }
     }
 
-    /// Whether this side dials: the one whose partner can be reached; if both can, the lesser name.
+    /// Returns true if this side dials: the one whose partner can be reached; if both can, the
+    /// lesser name.
     fn dials(&self, agency: &AgencyName) -> bool {
         let snapshot = self.view().snapshot();
         let Some(partner) = snapshot.state.partners.get(agency) else { return false };

@@ -139,7 +139,7 @@ impl Timekeeping {
         if is_in_doubt { now } else { self.wall() }
     }
 
-    /// Tells each stream to begin anew, so that its partner's hello brings a time.
+    /// Returns a watch on which each stream begins anew, so that its partner's hello brings a time.
     pub(super) fn asked(&self) -> watch::Receiver<u64> {
         self.asked.subscribe()
     }

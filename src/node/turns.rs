@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests of one caller that are worked on at once while no other brings anything: enough for one
 /// stream to keep the journal busy.
 const UNDER_WAY_MAX: u32 = 4;
-/// How long a caller counts as one that brings records after it last did.
+/// The time for which a caller counts as one that brings records after it last did.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
 /// Entries that partners may be behind by before it counts: two steps of the walk.
 const BACKLOG_MAX: u64 = 2_048;
@@ -46,7 +46,7 @@ impl Caller<'_> {
 #[derive(Debug)]
 struct OfCaller {
     turns: Arc<Semaphore>,
-    /// When it last asked for one.
+    /// The time at which it last asked for one.
     asked: Instant,
     /// Records that it brought since partners were last up to date.
     brought: u64,
@@ -59,7 +59,7 @@ pub(super) struct Turns(Mutex<HashMap<String, OfCaller>>);
 /// One turn of a caller.
 struct Turn {
     turns: Arc<Semaphore>,
-    /// How many of its turns this request takes.
+    /// The number of its turns that this request takes.
     share: u32,
     /// No other caller brings anything.
     is_alone: bool,

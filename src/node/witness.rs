@@ -23,7 +23,8 @@ use std::sync::{Arc, PoisonError};
 /// entries.
 const FRESH_MS: i64 = 10_000;
 
-/// Who shows a checkpoint. A proof that does not hold accuses the log only if the log brought it.
+/// The party that shows a checkpoint. A proof that does not hold accuses the log only if the log
+/// brought it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownBy {
     /// The agency of the log, on its own authenticated stream.
@@ -37,7 +38,7 @@ struct Watched {
     partner: Option<AgencyName>,
 }
 
-/// What a job of the writer needs to judge.
+/// The inputs of the writer's job for its judgement.
 struct Judge {
     cosigner: Cosigner,
     logs: Arc<[NoteVerifier]>,

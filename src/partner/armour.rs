@@ -13,7 +13,7 @@ const BEGIN: &str = "-----BEGIN LIAISON CARD-----";
 const END: &str = "-----END LIAISON CARD-----";
 const LINE_CHARS: usize = 64;
 
-/// Why a text is not an armoured card.
+/// The reason why a text is not an armoured card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArmourError {
     #[error("a card has at most {ARMOUR_BYTES_MAX} bytes of text, found {0}")]

@@ -37,7 +37,7 @@ pub const VALIDITY_MS_MAX: i64 = 400 * 24 * 3_600_000;
 const SIGNATURE_TAG: &[u8] = b"liaison/card/v1\0";
 const HASH_TAG: &[u8] = b"liaison/card-hash/v1\0";
 
-/// Why a card was not accepted, or could not be made.
+/// The reason why a card was not accepted, or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CardError {
     #[error("this is not a card")]
@@ -86,7 +86,7 @@ pub enum CardError {
     Expired(Timestamp),
 }
 
-/// Whether a record key is in use.
+/// The status of a record key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordKeyStatus {
     Active,
@@ -139,7 +139,7 @@ impl fmt::Debug for CardHash {
     }
 }
 
-/// What a card says. Bounds and meanings are those of `liaison.v1.Card`.
+/// The content of a card. Bounds and meanings are those of `liaison.v1.Card`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
     pub agency: AgencyName,

@@ -1,4 +1,4 @@
-//! Where a node answers: host names and addresses with a port. Text parsed once.
+//! The address of a node: host names and addresses with a port, parsed once.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Longest DNS name in bytes (RFC 1035, section 2.3.4, without the final dot).
 const HOST_BYTES_MAX: usize = 253;
 
-/// What is wrong with the text of a host or an address.
+/// The fault in the text of a host or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
     #[error("{0:?} is neither an IP address nor a lower-case DNS name")]

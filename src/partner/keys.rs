@@ -21,7 +21,7 @@ pub const SERIES_SECRET_BYTES: usize = 32;
 
 const SERIES_FILE: &str = "series.secret";
 
-/// What a key signs.
+/// The role of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Cards. Needed only when one is issued; may be kept offline.
@@ -54,7 +54,7 @@ impl Role {
         }
     }
 
-    /// Where the key of this role lies under the node's directory.
+    /// Returns the path of this role's key below the node's directory.
     pub fn path(self, dir: &Path) -> PathBuf {
         keys_dir(dir).join(format!("{}.pem", self.name()))
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Why a key could not be made, stored or loaded.
+/// The reason why a key could not be made, stored or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error(transparent)]
@@ -272,7 +272,7 @@ impl NodeKeys {
     }
 }
 
-/// Where the keys lie under the node's directory.
+/// Returns the directory of the keys, below the node's directory.
 pub fn keys_dir(dir: &Path) -> PathBuf {
     dir.join("keys")
 }

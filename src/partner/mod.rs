@@ -1,5 +1,5 @@
-//! Who the other agencies are: keys, cards, the number that two people compare, and how far the
-//! relation with each has come.
+//! The other agencies: their keys and cards, the number that two people compare, and the state of
+//! each relation.
 //!
 //! Nothing here is trusted on first use: a card proves only that it was made by the holder of its
 //! identity key, and [`Number`] is what ties that key to an agency. This module must never open a

@@ -49,7 +49,7 @@ impl fmt::Display for GroupPair {
     }
 }
 
-/// Why a typed number is not the number of a card.
+/// The reason why a typed number is not the number of a card.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     #[error("the number has {NUMBER_DIGITS} digits, found {0}")]
@@ -95,7 +95,7 @@ impl Number {
         Self(digits)
     }
 
-    /// Compares with what was heard and typed.
+    /// Compares the number with the one that a person typed.
     pub fn matches(&self, heard: &HeardNumber) -> Result<(), NumberError> {
         if self.0 == heard.0 { Ok(()) } else { Err(NumberError::Other) }
     }
@@ -119,8 +119,8 @@ impl fmt::Debug for Number {
     }
 }
 
-/// A number that someone heard and typed, with sound check digits. Spaces, dashes and full-width
-/// digits are taken as they come from any keyboard.
+/// A number that a person typed after hearing it, with sound check digits. Spaces, dashes and
+/// full-width digits are taken as they come from any keyboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeardNumber([u8; NUMBER_DIGITS]);
 

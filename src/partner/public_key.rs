@@ -18,7 +18,7 @@ pub const SIGNATURE_BYTES: usize = 64;
 const KEY_ID_TAG: &[u8] = b"liaison/key/v1\0";
 const SUITE_ED25519: u8 = 1;
 
-/// Why a public key is not enrolled, or a signature not accepted.
+/// The reason for refusing a public key or a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     #[error("an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, found {0}")]

@@ -17,7 +17,7 @@ const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
-/// Why a secret file could not be read or written.
+/// The reason why a secret file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     #[error("cannot {action} {}", path.display())]
@@ -41,7 +41,7 @@ impl SecretFileError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// Whether the file is simply not there.
+    /// Returns true if the file does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }

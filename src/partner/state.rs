@@ -40,7 +40,7 @@ impl PartnerState {
         matches!(self, Self::Active | Self::Suspended)
     }
 
-    /// Whether records may cross.
+    /// Returns true if records may be exchanged.
     pub const fn may_exchange(self) -> bool {
         matches!(self, Self::Active)
     }
@@ -75,7 +75,7 @@ impl From<PartnerState> for pb::PartnerState {
     }
 }
 
-/// What happens to a relation.
+/// An event in the relation with a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartnerEvent {
     Suspended,
@@ -95,7 +95,7 @@ impl PartnerEvent {
     }
 }
 
-/// Why a state does not follow.
+/// The reason why an event does not lead to a new state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
     #[error("a partner that is {} does not take {:?}", state.name(), event.name())]

@@ -1,4 +1,4 @@
-//! What to do when a known partner sends another card.
+//! The decision on a new card from a known partner.
 //!
 //! Addresses, certificates and record keys change by themselves; whatever says who the agency is, or
 //! how to reach its people, needs a human; another identity key needs a new ceremony. A pure function.
@@ -21,7 +21,7 @@ pub enum CardChange {
     Contacts,
 }
 
-/// Why a card cannot take the place of the known one.
+/// The reason why a card cannot replace the known one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the card is of {found}, wanted one of {known}")]
@@ -44,7 +44,7 @@ pub enum Refusal {
     SucceededKeys(Generation),
 }
 
-/// What to do with the new card.
+/// The decision on the new card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardUpdate {
     /// It is the known card.
@@ -109,8 +109,8 @@ const fn log_keys(card: &Card) -> [PublicKey; 3] {
     [card.journal_key, card.witness_key, card.receipt_key]
 }
 
-/// A compromised key may be left out of a new card, but never turn up as a good one, nor as
-/// compromised only later than was said.
+/// Checks compromised keys. One may be left out of a new card, but not come back as a good one, nor
+/// with a later time than before.
 fn compromised_keys_stay(known: &Card, new: &Card) -> Result<(), Refusal> {
     for before in &known.record_keys {
         let RecordKeyStatus::Compromised(since) = before.status else { continue };

@@ -1,4 +1,4 @@
-//! Who may call what on this node: the access policy, evaluated once for every rpc and role.
+//! The access policy of the node: evaluated once for every rpc and role.
 //!
 //! Unknown and forbidden look the same. The policy is compiled in; the table that it makes is kept
 //! in git as tests/golden/rpc-roles.txt, so that a change shows as a line that a lawyer can read.
@@ -77,7 +77,7 @@ pub const RPCS: [&str; 51] = [
     "liaison.v1.NodeService/ConfirmClock",
 ];
 
-/// What a client of the node's own agency may be. Its certificate says which.
+/// The role of a client of the node's own agency, from its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClientRole {
     Analyst,
@@ -164,8 +164,8 @@ impl Access {
         Ok(Self { table })
     }
 
-    /// Whether a client of this role may call this rpc, named `liaison.v1.Service/Method`. What is
-    /// not known is not allowed.
+    /// Returns true if a client of this role may call this rpc, named `liaison.v1.Service/Method`.
+    /// An unknown rpc is not allowed.
     pub fn allowed(&self, role: ClientRole, rpc: &str) -> bool {
         let position = ClientRole::ALL.into_iter().position(|known| known == role);
         match (self.table.get(rpc), position) {

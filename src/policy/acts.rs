@@ -6,17 +6,17 @@
 use super::{ClientRole, PolicyChange};
 use crate::pb::{self, act::Act};
 
-/// What can only be done by two.
+/// The acts that require two persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActKind {
     Erase,
-    /// Exchange records with an agency that is no partner yet, or with one that was revoked.
+    /// Exchange records with an agency that is not a partner yet, or with one that was revoked.
     AddPartner,
     /// The same where policy may reveal a sensitive class or personal data to it.
     AddRevealing,
     /// Exchange with a suspended partner again.
     ResumePartner,
-    /// What is agreed with a partner changes so that it may see more.
+    /// Change what is agreed with a partner so that it may see more.
     ChangeFacts,
     /// The same where it may reveal a sensitive class of fields to the partner.
     RevealFacts,
@@ -30,14 +30,14 @@ pub enum ActKind {
     GrantConsent,
 }
 
-/// Who may ask, and whose approvals are needed: one from each set, all of different persons.
+/// The roles that may ask, and the required approvals: one from each set, all of different persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActRule {
     pub proposers: &'static [ClientRole],
     pub approvers: &'static [&'static [ClientRole]],
 }
 
-/// Why somebody may not propose or decide.
+/// The reason why a person may not propose or decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ActRefusal {
     #[error("this role may not ask for this act")]
@@ -58,7 +58,7 @@ pub struct Person<'a> {
 }
 
 impl ActKind {
-    /// Of which sort an act is; `None` if it is of no sort that takes two.
+    /// Returns the kind of an act; `None` if it does not require two persons.
     pub fn of(act: &pb::Act) -> Option<Self> {
         match act.act.as_ref()? {
             Act::Erase(_) => Some(Self::Erase),
@@ -119,7 +119,7 @@ impl ActKind {
         if self.rule().proposers.contains(&role) { Ok(()) } else { Err(ActRefusal::Proposer) }
     }
 
-    /// Whether a person may approve after these others did.
+    /// Checks that a person may approve after these others did.
     pub fn may_approve(
         self,
         author: &str,
@@ -135,7 +135,7 @@ impl ActKind {
         }
     }
 
-    /// Whether a person may say no: whoever may approve or might have asked.
+    /// Checks that a person may refuse: every role that may approve or might have asked.
     pub fn may_refuse(
         self,
         author: &str,

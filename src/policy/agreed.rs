@@ -1,4 +1,4 @@
-//! Whether a change of what was agreed with a partner can show it more.
+//! The effect of a changed agreement with a partner: whether it can show the partner more.
 //!
 //! Leaving a circle is not always less: a bundle may forbid to a circle what it permits to all. So a
 //! change narrows only if it adds nothing and no policy can read what was lost as a reason to give.
@@ -17,7 +17,7 @@ use super::facts::PartnerFacts;
 use super::syntax::{clause_parts, visit};
 use crate::record::kind::SlotClass;
 
-/// What a partner has no longer, or has otherwise.
+/// The agreed facts that a partner has lost or that have changed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lost {
     circles: bool,
@@ -28,7 +28,7 @@ struct Lost {
     country: bool,
 }
 
-/// Whether nothing is in `after` that was not in `before`.
+/// Returns true if `after` contains nothing that was not in `before`.
 pub fn adds_nothing(before: &PartnerFacts, after: &PartnerFacts) -> bool {
     let PartnerFacts {
         agency,
@@ -52,7 +52,7 @@ pub fn adds_nothing(before: &PartnerFacts, after: &PartnerFacts) -> bool {
         && is_within(operations, &before.operations)
 }
 
-/// Whether the partner sees at most what it saw before, now and of all records to come.
+/// Returns true if the partner sees at most what it saw before, now and of all records to come.
 pub fn only_narrows(bundle: &Bundle, before: &PartnerFacts, after: &PartnerFacts) -> bool {
     let lost = Lost {
         circles: !is_within(&before.circles, &after.circles),
@@ -152,7 +152,7 @@ impl Lost {
         }
     }
 
-    /// Whether conditions of a policy read any of it, or might.
+    /// Returns true if conditions of a policy read any of the lost facts, or might.
     fn reads(self, statement: &Statement) -> bool {
         let clauses = statement.body.clauses();
         clauses.iter().any(|clause| self.is_read_in(clause_parts(clause).0))
@@ -180,7 +180,8 @@ impl Lost {
             })
     }
 
-    /// Whether the loss can make the expression true, or false if that is what is `negated`.
+    /// Returns true if the loss can make the expression true, or false if that is what is
+    /// `negated`.
     fn may_change(self, expr: &Expr, negated: bool) -> bool {
         match expr {
             Expr::UnaryOp { op: UnaryOp::Not, expr } => self.may_change(expr, !negated),
@@ -230,7 +231,7 @@ fn is_plain(expr: &Expr) -> bool {
     }
 }
 
-/// Whether an expression reads anything of the partner, or might.
+/// Returns true if an expression reads anything of the partner, or might.
 fn is_read(expr: &Expr) -> bool {
     let mut read = false;
     !visit(expr, &mut |part| read |= matches!(part, Expr::Var(Var::Principal))) || read
@@ -279,7 +280,7 @@ mod tests {
         assert!(narrows("", |_| {}));
     }
 
-    /// Whether the change may reveal a class under what one share policy and these others say.
+    /// Returns true if the change may reveal a class under this share policy and these others.
     fn reveals(share: &str, others: &str, change: impl Fn(&mut PartnerFacts)) -> bool {
         reveals_by([("share", share), ("reveal:victim", others)], change)
     }

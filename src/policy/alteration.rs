@@ -1,4 +1,4 @@
-//! What another bundle can do beside the one in force, read off the policies alone.
+//! The effect of another bundle compared with the one in force, derived from the policies alone.
 //!
 //! Counting records tells what a bundle does today; this tells what it might do to records that are
 //! still to come. It never looks at a record, and it never calls something narrowing that is not so
@@ -15,7 +15,7 @@ use crate::pb;
 use crate::record::kind::SlotClass;
 use std::collections::HashMap;
 
-/// What putting a bundle in force does; the later, the more people must approve it.
+/// The class of a change of policy; the later, the more people must approve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PolicyChange {
     /// It can show nothing that was not shown before.
@@ -70,7 +70,8 @@ pub struct Alteration<'a> {
 }
 
 impl Alteration<'_> {
-    /// What matters: a permit that is new or another one, a forbid that is gone or another one.
+    /// Returns the statements that can widen: a new or altered permit, and a forbid that is gone or
+    /// altered.
     fn widening(&self) -> impl Iterator<Item = &Statement> {
         let permit = self.after.filter(|after| after.permits);
         let forbid = self.before.filter(|before| !before.permits);
@@ -87,8 +88,8 @@ impl Alteration<'_> {
         }
     }
 
-    /// Whether it may release a record to this partner that was not released before. Conditions are
-    /// not looked at.
+    /// Returns true if it may release a record to this partner that was not released before.
+    /// Conditions are not considered.
     pub(super) fn may_release(&self, partner: &PartnerFacts) -> bool {
         let scope = PartnerScope::of(partner);
         let releases =
@@ -131,7 +132,7 @@ fn is_false_for_personal_data(expr: &Expr, negated: bool) -> bool {
     }
 }
 
-/// Whether two policies say the same; names, titles and places are not part of that.
+/// Compares two policies; names, titles and places are not compared.
 fn is_same(one: &Statement, other: &Statement) -> bool {
     one.permits == other.permits
         && one.body.principal == other.body.principal
@@ -141,7 +142,7 @@ fn is_same(one: &Statement, other: &Statement) -> bool {
 }
 
 /// The policies in which two bundles differ: those of the second in their order, then those that
-/// only the first has. A policy that got another name is no difference.
+/// only the first has. A policy that got another name is not a difference.
 pub fn alterations<'a>(before: &'a Bundle, after: &'a Bundle) -> Vec<Alteration<'a>> {
     let own = |bundle: &'a Bundle| bundle.statements().iter().filter(|s| !s.is_guardrail());
     let mut gone: HashMap<&str, &Statement> = own(before).map(|s| (&*s.id, s)).collect();
@@ -170,7 +171,7 @@ pub fn alterations<'a>(before: &'a Bundle, after: &'a Bundle) -> Vec<Alteration<
     found
 }
 
-/// What a bundle does beside another by its policies alone.
+/// Returns the class of the change from one bundle to another by their policies alone.
 pub fn change_of(before: &Bundle, after: &Bundle) -> PolicyChange {
     let changes = alterations(before, after).into_iter().map(|altered| altered.change());
     changes.max().unwrap_or(PolicyChange::Narrowing)

@@ -1,4 +1,4 @@
-//! What a change of policies is taken for, by construction.
+//! The classification of changes of policies, for each form of change.
 
 use super::*;
 use crate::policy::fixtures::{agency, load, partner};

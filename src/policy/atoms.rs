@@ -1,4 +1,4 @@
-//! Conditions taken apart: which facts of a record a part reads, and what Cedar says of it.
+//! The parts of conditions: the facts of a record that a part reads, and Cedar's answer to it.
 //!
 //! An atom is a largest part of a condition below `&&`, `||`, `!` and `if`. No operator of Cedar is
 //! evaluated here: an atom is put to Cedar as the condition of a policy of its own.
@@ -65,7 +65,7 @@ impl Field {
     ];
 }
 
-/// What an atom depends on besides partner and hour.
+/// The dependencies of an atom besides partner and hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Reads {
     fields: u32,
@@ -75,8 +75,8 @@ pub(super) struct Reads {
 impl Reads {
     const EVERYTHING: Self = Self { fields: (1 << Field::ALL.len()) - 1, action: true };
 
-    /// What this expression reads. A use of `resource` that is not plainly `resource.name` counts
-    /// as everything.
+    /// Returns the reads of this expression. A use of `resource` that is not plainly
+    /// `resource.name` counts as everything.
     pub(super) fn of(expr: &Expr) -> Self {
         let mut reads = Self::default();
         let (mut bare, mut named) = (0_usize, 0_usize);
@@ -148,7 +148,8 @@ impl Probe {
         Some(Self { policies, len })
     }
 
-    /// Whether each expression is true, in their order, or why that can't be said.
+    /// Evaluates each expression, in their order; an error for an expression that cannot be
+    /// evaluated.
     pub(super) fn ask(&self, request: &Request, store: &Entities) -> Vec<Result<bool, String>> {
         let mut answers = vec![Ok(false); self.len];
         let response = AUTHORIZER.is_authorized(request, &self.policies, store);

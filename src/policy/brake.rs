@@ -12,7 +12,7 @@ use crate::record::marking::{Marking, Tlp};
 use std::fmt;
 use std::str::FromStr;
 
-/// What makes a disclosure unusual.
+/// The rule that makes a disclosure unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Unusual {
@@ -117,7 +117,7 @@ impl FromStr for Reasons {
     }
 }
 
-/// When personal data is unusual.
+/// The condition under which personal data is unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PersonalDataRule {
@@ -139,7 +139,7 @@ pub enum LearningRule {
     All,
 }
 
-/// What counts as unusual.
+/// The limits beyond which a disclosure is unusual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrakeLimits {
     /// Days after the first disclosure to a partner during which its normal is being learnt; what is
@@ -172,8 +172,8 @@ impl Default for BrakeLimits {
 /// The revisions before a record whose markings count for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Predecessors {
-    /// Of the newest that is not held, and of those that are held after it: what waits or was refused must
-    /// not go under a looser marking, nor make one usual.
+    /// The markings of the newest that is not held, and of those that are held after it. A record that
+    /// waits or was refused must not go under a looser marking, nor make one usual.
     pub markings: Vec<Marking>,
     /// More are held than are looked at, so it is not known what they restrict.
     pub are_more: bool,

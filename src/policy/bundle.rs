@@ -24,8 +24,9 @@ pub const POLICIES_MAX: usize = 1_000;
 
 const HASH_TAG: &[u8] = b"liaison/bundle/v1\0";
 const GUARDRAILS_FILE: &str = "guardrails.cedar (built in)";
-/// How many times attributes may be followed: `resource.tlp`, but not `resource.originator.country`,
-/// because the originator is not in the store of a decision and an absent entity errs.
+/// The depth to which attributes may be followed: `resource.tlp`, but not
+/// `resource.originator.country`. The originator is not in the store of a decision, and an absent
+/// entity errs.
 const LEVEL: u32 = 1;
 
 /// The names that a policy may use. `None`: not checked.
@@ -37,14 +38,14 @@ pub struct Vocabulary {
     pub labels: Option<BTreeSet<String>>,
 }
 
-/// One policy of a bundle, with what it says of itself.
+/// One policy of a bundle, with its annotations.
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub id: Arc<str>,
     pub title: String,
     pub agreement: Option<String>,
     pub owner: Option<String>,
-    /// When its owner is to look at it again.
+    /// The time at which the owner is to review the policy.
     pub review: Option<Timestamp>,
     pub file: Arc<str>,
     pub line: u32,
@@ -122,7 +123,7 @@ impl Bundle {
         Err(found)
     }
 
-    /// What a bundle would be if loading checked nothing.
+    /// Returns the bundle that loading without any check would make.
     #[cfg(test)]
     pub(super) fn unchecked(text: &str) -> Self {
         let mut reading = GUARDED.clone();
@@ -190,7 +191,7 @@ fn hash(files: &Files) -> BundleHash {
     BundleHash::from_bytes(hasher.finalize().into())
 }
 
-/// What every bundle starts with.
+/// The beginning of every bundle: the guardrails.
 static GUARDED: LazyLock<Reading<'static>> = LazyLock::new(|| {
     let mut reading = Reading::default();
     reading.guardrails();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const HEAD: &str = r#"@id("x") @title("t") @agreement("a") @owner("o")"#;
 
-/// What loading says of a policy with this much after its annotations.
+/// Returns the findings of loading a policy with this text after its annotations.
 fn said(policy: &str) -> String {
     said_of(&format!("{HEAD}\n{policy}"))
 }

@@ -67,7 +67,7 @@ pub(super) fn record_uid() -> &'static EntityUid {
     &NAMES.record
 }
 
-/// What can be asked about a partner and a record.
+/// The actions on which policies decide about a partner and a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Share,

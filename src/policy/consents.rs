@@ -1,4 +1,4 @@
-//! Which partners may have a record, and whether it may be evidence, by what its originator consents to.
+//! The effect of consents: the partners that may have a record, and the use of a record as evidence.
 //!
 //! The one place where a signed consent has an effect: it adds the partner that it names to the release
 //! list that policy sees, and a roster the members of a circle to those that policy sees of records marked
@@ -54,7 +54,8 @@ impl OfOriginator {
 }
 
 impl Consents {
-    /// Takes in what an originator says. What is granted is in force until it ends or is revoked.
+    /// Takes a statement of an originator. A granted consent is in force until it ends or is
+    /// revoked.
     pub fn say(&mut self, originator: &AgencyName, consent: &Consent) {
         match consent.verdict {
             ConsentVerdict::Granted { until } => {
@@ -81,13 +82,13 @@ impl Consents {
         }
     }
 
-    /// Tells if a roster is kept that this subject takes the place of.
+    /// Returns true if a roster is kept that this subject replaces.
     pub fn supersedes(&self, originator: &AgencyName, subject: &Subject) -> bool {
         let mut kept = self.of.get(originator).into_iter().flat_map(|of| of.granted.values());
         kept.any(|granted| subject.supersedes(&granted.subject))
     }
 
-    /// Tells if a roster of this circle, for any records, is in force in this hour.
+    /// Returns true if a roster of this circle, for any records, is in force in this hour.
     pub fn has_roster(&self, circle: &Circle, hour: Timestamp) -> bool {
         let mut kept = self.of.get(&circle.agency).into_iter().flat_map(|of| of.granted.values());
         kept.any(|Granted { subject, until_hour }| {
@@ -101,12 +102,12 @@ impl Consents {
         self.of.get(originator).map_or(0, |of| of.granted.len())
     }
 
-    /// What a consent of this number is for, while it is kept.
+    /// Returns the subject of the consent of this number, while it is kept.
     pub fn subject(&self, originator: &AgencyName, number: u64) -> Option<&Subject> {
         self.of.get(originator)?.granted.get(&number).map(|granted| &granted.subject)
     }
 
-    /// Whether the time of a consent has ended by then.
+    /// Returns true if the time of a consent has ended by then.
     pub fn has_ended(&self, originator: &AgencyName, number: u64, now: Timestamp) -> bool {
         let granted = self.of.get(originator).and_then(|of| of.granted.get(&number));
         granted.is_some_and(|granted| granted.until_hour <= now.hour())
@@ -120,7 +121,8 @@ impl Consents {
         ended.map(|(agency, (number, _))| (agency.clone(), *number)).collect()
     }
 
-    /// Whether any of them may change what policy sees of a record with these facts.
+    /// Returns true if any of the consents may change what policy sees of a record with these
+    /// facts.
     pub fn concern(&self, facts: &RecordFacts) -> bool {
         restricts(facts) && self.of.contains_key(&facts.originator)
     }
@@ -144,8 +146,8 @@ impl Consents {
         with_members(consented(facts, partners), members)
     }
 
-    /// Whether the originator of a record with this id and operation code consents to its use in
-    /// proceedings in this hour.
+    /// Returns true if the originator of a record consents to its use in proceedings in this hour.
+    /// The consent covers the record's id or its operation code.
     pub fn permit_evidence(
         &self,
         originator: &AgencyName,
@@ -210,7 +212,7 @@ pub(super) fn consented(
     facts
 }
 
-/// Tells if the record is marked for the circle of a roster of its originator.
+/// Returns true if the record is marked for the circle of a roster of its originator.
 fn is_marked_for(facts: &RecordFacts, roster: &Roster) -> bool {
     facts.circles.iter().flatten().any(|circle| circle.name == roster.circle())
 }
@@ -235,7 +237,7 @@ pub fn if_consented(facts: &RecordFacts, partner: &AgencyName) -> Option<RecordF
     (then != *facts).then_some(then)
 }
 
-/// Whether a record restricts its release in a way that a consent lifts.
+/// Returns true if a record restricts its release in a way that a consent lifts.
 const fn restricts(facts: &RecordFacts) -> bool {
     facts.orcon || facts.releasable_to.is_some() || facts.circles.is_some()
 }

@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-/// What a partner gets of a record.
+/// The decision on a record for a partner: its release, and the revealed classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub action: ReleaseAction,
@@ -174,7 +174,7 @@ impl Slice {
     }
 }
 
-/// What a bundle says about one partner: its slices, and a store with the partner in it.
+/// The policy of a bundle for one partner: its slices, and a store with the partner in it.
 #[derive(Debug, Clone)]
 pub struct PartnerPolicy {
     own: AgencyName,
@@ -308,7 +308,7 @@ impl PartnerPolicy {
     }
 }
 
-/// What Cedar says when it is asked once about all policies.
+/// Returns Cedar's verdict on all policies in one request.
 fn plain(slice: &Slice, request: &Request, store: &Entities) -> Verdict {
     verdict(&AUTHORIZER.is_authorized(request, &slice.policies, store))
 }
@@ -334,7 +334,7 @@ fn verdict(response: &cedar_policy::Response) -> Verdict {
     Verdict { allowed: permitted && faults.is_empty(), deciding, faults }
 }
 
-/// What the head of a policy is compared with.
+/// The partner's values that the head of a policy is compared with.
 pub(super) struct PartnerScope {
     agency: String,
     circles: Vec<String>,

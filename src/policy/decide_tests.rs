@@ -36,7 +36,7 @@ impl PartnerPolicy {
         (Decision { action, release, revealed, classes }, ask(Action::Accept))
     }
 
-    /// Whether no question needs to be asked plainly while nothing errs.
+    /// Returns true if every question can be asked in parts as long as no part errs.
     pub(in crate::policy) fn is_in_parts(&self) -> bool {
         let asked = |action: &Action| {
             !matches!(action, Action::Reveal(_)) || self.slice(*action).can_permit()
@@ -45,7 +45,7 @@ impl PartnerPolicy {
     }
 }
 
-/// Decides, and compares with what Cedar says plainly.
+/// Decides, and compares the decision with Cedar's answer to the whole.
 #[track_caller]
 pub(in crate::policy) fn decide_both_ways(
     compiled: &Compiled,
@@ -175,7 +175,8 @@ fn a_class_that_no_permit_reveals_has_no_reasons() {
     assert!(decision.classes.iter().all(|(_, verdict)| *verdict == Verdict::default()));
 }
 
-/// What a slice leaves out can't decide; what it holds without need costs time at each decision.
+/// A policy left out of a slice cannot decide; one that is in it without need costs time at each
+/// decision.
 #[test]
 fn a_slice_holds_what_concerns_partner_and_action_and_no_more() {
     let heads = [

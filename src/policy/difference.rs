@@ -1,4 +1,4 @@
-//! What another bundle would show and hide beside the one in force, counted over records.
+//! The difference between a proposed bundle and the one in force, counted over records.
 //!
 //! Records are given one by one; two who counted different records add up what they found. The fast
 //! selection counts, Cedar names the policies of the samples. What is counted is what the policies
@@ -28,7 +28,7 @@ const ANSWERS_MAX: usize = 1 << 20;
 /// Sets of facts remembered, at some 400 bytes each.
 const FACTS_MAX: usize = 16_384;
 
-/// What the two bundles say of one record to one partner: `Core` if it is released.
+/// The classes that the two bundles reveal of one record to one partner: `Core` if it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Answer {
     pub was: ClassSet,
@@ -63,8 +63,8 @@ impl Comparer {
         }
     }
 
-    /// What both bundles say of a record, one answer for each partner in their order. Classes that
-    /// records of its kind have no fields of are left out.
+    /// Returns the answers of both bundles for a record, one for each partner in their order.
+    /// Classes that records of its kind have no fields of are left out.
     pub fn ask(&mut self, record: &RecordFacts) -> Arc<[Answer]> {
         if let Some(answers) = self.known.get(record) {
             return Arc::clone(answers);
@@ -95,8 +95,8 @@ impl Comparer {
     }
 }
 
-/// The classes that fields of a kind have. A withdrawal follows what it withdraws, whatever the
-/// policy says, so that none is newly shown or hidden by itself.
+/// Returns the classes that fields of a kind have. A withdrawal follows what it withdraws, whatever
+/// policy decides, so that none is newly shown or hidden by itself.
 fn classes_of(kind: Kind) -> ClassSet {
     let has = |class: &SlotClass| !kind.slots_of(ClassSet::EMPTY.with(*class)).is_empty();
     let sensitive: ClassSet = SlotClass::SENSITIVE.into_iter().filter(has).collect();
@@ -153,7 +153,7 @@ impl Count {
     }
 }
 
-/// What was counted for one partner.
+/// The counts for one partner.
 #[derive(Debug, Clone, Default)]
 pub struct PartnerTally {
     pub shown: Count,
@@ -216,7 +216,7 @@ impl PartnerTally {
     }
 }
 
-/// What was counted for all partners.
+/// The counts for all partners.
 #[derive(Debug, Clone)]
 pub struct Tally {
     /// Records that were looked at.
@@ -231,8 +231,8 @@ impl Tally {
         Self { records: 0, damaged: 0, partners: vec![PartnerTally::default(); partners] }
     }
 
-    /// Whether these answers would change the tally, `excepted` partners apart. What a record is
-    /// marked with needs to be looked up only if they do.
+    /// Returns true if these answers would change the tally, `excepted` partners apart. Only then
+    /// must the marking of the record be looked up.
     pub fn concerns(&self, answers: &[Answer], excepted: &[usize]) -> bool {
         let all = self.partners.iter().zip(answers).enumerate();
         all.into_iter().any(|(at, (own, answer))| !excepted.contains(&at) && own.concerns(answer))
@@ -255,7 +255,7 @@ impl Tally {
     }
 }
 
-/// What changes for one partner.
+/// The changes for one partner.
 #[derive(Debug, Clone)]
 pub struct PartnerChange<'a> {
     pub facts: &'a PartnerFacts,
@@ -292,7 +292,8 @@ pub struct Difference<'a> {
 }
 
 impl<'a> Difference<'a> {
-    /// `may_reveal` is what [`Comparer::may_reveal`] says of the partners.
+    /// Makes the difference; `may_reveal` is the result of [`Comparer::may_reveal`] for the
+    /// partners.
     pub fn new(
         before: &'a Bundle,
         after: &'a Bundle,
@@ -313,7 +314,7 @@ impl<'a> Difference<'a> {
         Self { records: tally.records, damaged: tally.damaged, alterations, partners }
     }
 
-    /// What putting the bundle in force does: the most that the policies or any count say.
+    /// Returns the class of putting the bundle in force: the highest by the policies or any count.
     pub fn change(&self) -> PolicyChange {
         let by_policies = self.alterations.iter().map(Alteration::change);
         let by_records = self.partners.iter().map(PartnerChange::change);
@@ -329,7 +330,7 @@ impl<'a> Difference<'a> {
         )
     }
 
-    /// What people approve when they approve it.
+    /// Returns the extent that an approval covers.
     pub fn extent(&self) -> Extent {
         let partners = self.partners.iter().map(|change| {
             let Count { records, personal_data, .. } = change.tally.shown;
@@ -345,7 +346,7 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// What is newly shown to one partner, without numbers.
+/// The data newly shown to one partner, without numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Shown {
     pub(super) records: bool,
@@ -353,7 +354,8 @@ pub(super) struct Shown {
     pub(super) classes: ClassSet,
 }
 
-/// To whom something is newly shown, and of which sort. More records of the same are within it.
+/// The partners to whom something is newly shown, and the classes of it. More records of the same
+/// are within it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extent(pub(super) BTreeMap<AgencyName, Shown>);
 
@@ -373,7 +375,7 @@ impl Extent {
         })
     }
 
-    /// How many partners, and which sensitive classes to any of them.
+    /// Returns the number of partners, and the sensitive classes newly shown to any of them.
     pub fn summary(&self) -> (usize, ClassSet) {
         let classes = self.0.values().fold(ClassSet::EMPTY, |all, one| all.union(one.classes));
         (self.0.len(), classes)

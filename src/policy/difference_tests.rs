@@ -1,4 +1,4 @@
-//! What is counted is what Cedar decides, however the records are divided up.
+//! The counts of a comparison are those of Cedar's decisions, however the records are divided up.
 
 use super::*;
 use crate::policy::fixtures::{
@@ -318,7 +318,8 @@ fn what_erred_is_counted_and_an_answer_that_changes_nothing_is_not_looked_at() {
     assert_eq!((found.partners.len(), found.change()), (1, PolicyChange::Narrowing));
 }
 
-/// What it was shown of a class before must be known, or the first of it would not be told.
+/// The answer for a class shown before must be counted, or its first new record would not be
+/// reported.
 #[test]
 fn a_class_that_was_shown_is_looked_at_once() {
     let notes = ClassSet::CORE.with(SlotClass::Notes);

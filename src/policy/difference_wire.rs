@@ -27,8 +27,8 @@ pub fn difference_hash(bytes: &[u8]) -> [u8; 32] {
 pub struct Miscounted(RecordId);
 
 impl Difference<'_> {
-    /// What people see of it: Cedar itself says of each sample why. What only the node knows is
-    /// left empty.
+    /// Returns the message for people, with Cedar's own reasons for each sample. Fields that only
+    /// the node knows are left empty.
     pub fn to_wire(
         &self,
         before: &Compiled,
@@ -93,7 +93,7 @@ fn statement(altered: &Alteration<'_>) -> pb::PolicyStatement {
     }
 }
 
-/// Which of Cedar's reasons a sample is about.
+/// The part of Cedar's decision that a sample is about.
 #[derive(Clone, Copy)]
 enum About {
     Release,
@@ -101,7 +101,7 @@ enum About {
 }
 
 impl About {
-    /// Whether that is shown.
+    /// Returns true if the decision shows that part.
     fn of(self, decision: &Decision) -> bool {
         match self {
             Self::Release => decision.release.allowed,

@@ -36,7 +36,7 @@ fn without_a_forbid_that_errs_the_open_bundle_releases_everything() {
     assert!(load(OPEN).is_ok());
 }
 
-/// Nothing goes, nothing comes, and it is said that something failed.
+/// Checks that nothing goes, nothing comes, and a failure is reported.
 fn denies_when_forced(condition: &str) {
     denies(&format!("when {{ {condition} }}"));
 }

@@ -32,12 +32,13 @@ pub const CASES_MAX: usize = 1_000;
 /// Failed examples that are explained; whoever has more starts with these.
 pub const EXPLAINED_MAX: usize = 20;
 
-/// What became of the examples of a bundle.
+/// The result of running the examples of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// What could not be understood. Where there is any, no example was run.
+    /// The faults in the text of the examples. Where there is any, no example was run. Where there
+    /// is any, no example was run.
     pub findings: Vec<Finding>,
-    /// How many examples came out as expected.
+    /// The number of examples with the expected decision.
     pub passed: usize,
     pub failures: Vec<Failure>,
     /// The bundle's permits on which no example that came out as expected depends.
@@ -45,7 +46,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every example was understood and came out as expected.
+    /// Returns true if every example could be read and had the expected decision.
     pub const fn holds(&self) -> bool {
         self.findings.is_empty() && self.failures.is_empty()
     }
@@ -60,7 +61,7 @@ pub struct Failure {
     pub line: u32,
     /// Never empty.
     pub differences: Vec<Difference>,
-    /// Why the decision is what it is; of the first [`EXPLAINED_MAX`] failures.
+    /// The explanation of the decision; of the first [`EXPLAINED_MAX`] failures.
     pub explanation: Option<String>,
 }
 
@@ -73,7 +74,7 @@ pub struct Difference {
     pub came: String,
 }
 
-/// A permit of which no example says what it does.
+/// A permit without an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unexercised {
     pub policy: String,
@@ -118,7 +119,7 @@ fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Case>, 
     (cases, findings)
 }
 
-/// What the policy answered to an example.
+/// The policy's answer to an example.
 struct Answer {
     outcome: Outcome,
     verdict: Verdict,

@@ -1,4 +1,4 @@
-//! Why a record goes to a partner or not, in words that the people who signed the policy know.
+//! The explanation of a decision, in words that the people who signed the policy know.
 //!
 //! An explanation evaluates for display and never decides: what it says of the outcome is the
 //! decision's own.
@@ -66,7 +66,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What one part of a condition came to.
+/// The result of one part of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     Holds,
@@ -98,13 +98,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// How many conditions don't hold.
+    /// Counts the conditions that do not hold.
     pub fn unmet(&self) -> usize {
         self.conditions.iter().filter(|condition| condition.state != State::Holds).count()
     }
 }
 
-/// What became of one class of fields of a released record.
+/// The decision on one class of fields of a released record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassAccount {
     pub class: SlotClass,
@@ -112,7 +112,7 @@ pub struct ClassAccount {
     pub fields: Vec<&'static str>,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
-    /// Where nothing permits it: the permits that come nearest.
+    /// The permits that come nearest, where nothing permits it.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
 }
@@ -126,15 +126,15 @@ pub struct Explanation {
     pub action: ReleaseAction,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
-    /// Where nothing permits, or nothing would if the forbids were not: the permits that come
-    /// nearest, fewest unmet conditions first.
+    /// The permits that come nearest, fewest unmet conditions first, where nothing permits it or
+    /// would without the forbids.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
     /// Each sensitive class that the record's kind has; none when the record is not released.
     pub classes: Vec<ClassAccount>,
 }
 
-/// Explains what [`Compiled::decide`] says to the same question.
+/// Explains the answer of [`Compiled::decide`] to the same question.
 pub fn explain(
     compiled: &Compiled,
     partner: &PartnerFacts,

@@ -20,7 +20,8 @@ const FACTS_TAG: &[u8] = b"liaison/partner-facts/v1\0";
 /// Values of one tag of a partner; a tag is a parameter of a policy, not a data set.
 pub const TAG_VALUES_MAX: usize = 256;
 
-/// Why facts could not be put before the policy engine. Every decision on them is then "no".
+/// The reason why facts could not be put before the policy engine. Every decision on them is then
+/// "no".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
     #[error("the facts of a {what} make no policy entity: {reason}")]
@@ -29,7 +30,7 @@ pub enum FactsError {
     Request { action: &'static str, reason: String },
 }
 
-/// What kind of organisation an agency is.
+/// The kind of organisation of an agency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sector {
     Police,
@@ -115,7 +116,7 @@ impl std::fmt::Display for Circle {
     }
 }
 
-/// What policy may know of a record. Made from the header only.
+/// The facts about a record that policy may read. They are made from the header only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordFacts {
     pub kind: Kind,
@@ -201,7 +202,7 @@ fn as_set<T: Ord + Clone>(list: &[T]) -> Vec<T> {
     set
 }
 
-/// What policy may know of a partner.
+/// The facts about a partner that policy may read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PartnerFacts {
     pub agency: AgencyName,
@@ -220,8 +221,8 @@ pub struct PartnerFacts {
 }
 
 impl PartnerFacts {
-    /// Whether guard/partner-standing lets anything go at all: a partner that is suspended or whose
-    /// agreement ran out is paused, whatever else policy says.
+    /// Returns true if guard/partner-standing lets anything go at all. A partner that is suspended
+    /// or whose agreement ran out is paused, whatever other policies permit.
     pub fn is_in_standing(&self, moment: &Moment) -> bool {
         !self.suspended && moment.hour() < self.agreement_until.hour()
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a policy, said so that the person who signs it can put it right.
+//! The faults of a policy, described so that the person who signs it can put it right.
 
 use std::fmt;
 
@@ -76,7 +76,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// Where something stands in a policy file.
+/// The position of a finding in a policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) file: std::sync::Arc<str>,

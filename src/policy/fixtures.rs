@@ -16,7 +16,7 @@ use crate::record::marking::{Pap, Tlp};
 /// The node's own agency in every test.
 pub(super) const OWN: &str = "npa.example";
 
-/// What an agency's sharing policy looks like.
+/// An example of an agency's sharing policy.
 pub(super) const SAMPLE: &str = include_str!("sample.cedar");
 
 pub(super) fn agency(name: &str) -> AgencyName {

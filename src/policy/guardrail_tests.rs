@@ -17,7 +17,7 @@ static EVERYTHING: LazyLock<Compiled> = LazyLock::new(|| {
     )
 });
 
-/// What the decision must be: allowed, or forbidden by just these guardrails.
+/// Checks the decision: allowed, or forbidden by exactly these guardrails.
 fn check(record: RecordFacts, partner: PartnerFacts, expect: Result<(), &[&str]>) {
     let decision = EVERYTHING.decide(&partner, &record, &hour(0));
     let all: ClassSet = SlotClass::ALL.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Whether a record may be erased: holds, and the end of its time.
+//! The limits on erasing a record: holds, and the end of its time.
 //!
 //! What is held as evidence is restricted instead of erased (Directive (EU) 2016/680, Article
 //! 16(3)(b)). Decided from header and hold alone.
@@ -7,7 +7,7 @@ use crate::ident::Timestamp;
 use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 
-/// Why a record is not erased.
+/// The reason why a record is not erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Hold {
     #[error("it is under a hold; end that first with `liaison record unrestrict`")]
@@ -16,7 +16,7 @@ pub enum Hold {
     Evidence,
 }
 
-/// What keeps a record from being erased on this ground.
+/// Returns the hold that keeps a record from being erased on this ground.
 pub fn hold(kind: Kind, restricted: bool, basis: ErasureBasis) -> Option<Hold> {
     match (restricted, kind, basis) {
         (true, _, _) => Some(Hold::Restricted),
@@ -26,7 +26,7 @@ pub fn hold(kind: Kind, restricted: bool, basis: ErasureBasis) -> Option<Hold> {
     }
 }
 
-/// Whether a record's time has ended and nothing holds it.
+/// Returns true if a record's time has ended and nothing holds it.
 pub fn retention_ended(
     kind: Kind,
     restricted: bool,

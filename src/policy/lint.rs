@@ -1,4 +1,4 @@
-//! What a sharing policy may not do although Cedar would take it.
+//! The rules for a sharing policy beyond Cedar's validation.
 //!
 //! Each rule here closes a way in which a policy that validates would not mean what its author
 //! thinks: a forbid that errs is skipped by Cedar, a misspelt partner never matches, a permit
@@ -20,7 +20,7 @@ use crate::record::header::is_circle_name;
 /// Longest `@id`, in bytes: it is printed in every explanation.
 const ID_BYTES_MAX: usize = 128;
 
-/// The id of a policy, when it has one that can be shown and told apart.
+/// Returns the id of a policy, when it has a printable and unique one.
 pub(super) fn identity(parsed: &Parsed, found: &mut Vec<Finding>) -> Option<String> {
     let mut refuse = |message: &str, help: &str| {
         found.push(Finding::at(&parsed.place, message).with_help(help));
@@ -195,7 +195,7 @@ fn names(parsed: &Parsed, id: &str, known: &Vocabulary, found: &mut Vec<Finding>
     }
 }
 
-/// Tells the name of a circle of another agency, whose circles are not known here.
+/// Returns true for the name of a circle of another agency, whose circles are not known here.
 fn is_of_another(circle: &str) -> bool {
     circle
         .split_once('/')

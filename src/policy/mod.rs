@@ -85,7 +85,7 @@ pub use source::{
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
 pub use usual::{GivenSorts, NewRecords, OriginatorNumber, Sorts, Usual, Volume};
 
-/// What a sharing policy may name and ask, as given to Cedar.
+/// The Cedar schema of a sharing policy: the names and attributes that it may use.
 pub const SCHEMA: &str = include_str!("liaison.cedarschema");
 /// The forbids that every node applies before any policy of its own.
 pub const GUARDRAILS: &str = include_str!("guardrails.cedar");

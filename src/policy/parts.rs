@@ -24,14 +24,15 @@ use super::syntax::{conjuncts, visit};
 pub(super) struct Part {
     text: String,
     question: Expression,
-    /// Whether it reads the action, so that the answer to one action is none to another.
+    /// True if it reads the action: then the answer for one action does not hold for another.
     by_action: bool,
-    /// Whether it reads neither record nor hour.
+    /// True if it reads neither record nor hour.
     constant: bool,
 }
 
 impl Part {
-    /// Of an expression and its text. `None` if it has a form that is not known here.
+    /// Makes the part of an expression and its text. `None` if it has a form that is not known
+    /// here.
     fn new(expr: &Arc<Expr>, text: &str) -> Option<Self> {
         let (mut by_action, mut constant) = (false, true);
         let known = visit(expr, &mut |part| match part {
@@ -252,7 +253,7 @@ impl<'a> Asking<'a> {
         self.store
     }
 
-    /// What Cedar would say to the request with these policies; `None` if any of them errs.
+    /// Returns Cedar's verdict on the request with these policies; `None` if any of them errs.
     pub(super) fn ask(&mut self, rules: &[Rule], request: &Request) -> Option<Verdict> {
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
         for rule in rules {

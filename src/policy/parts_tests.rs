@@ -1,4 +1,4 @@
-//! What is asked in parts is what Cedar says of the whole, and the same is asked once.
+//! The verdict from parts is Cedar's verdict on the whole, and a shared part is asked once.
 
 use super::*;
 use crate::policy::bundle::Bundle;

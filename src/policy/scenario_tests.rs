@@ -29,7 +29,8 @@ fn every_scenario_of_the_guardrails_comes_out_as_expected() {
     println!("{} scenarios of the guardrails", report.passed);
 }
 
-/// Each guardrail is the only reason of some denial, and every file says where it ends.
+/// Checks that each guardrail is the only reason of some denial, and that every file shows its
+/// limit.
 #[test]
 fn every_guardrail_denies_alone_in_some_scenario_and_leaves_its_neighbour_alone() {
     let whole: String = SCENARIOS.iter().map(|(_, text)| *text).collect();

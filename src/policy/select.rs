@@ -22,7 +22,7 @@ use crate::record::kind::{ClassSet, SlotClass};
 /// Values remembered over all groups and fields, at some 100 bytes each.
 const VALUES_MAX: usize = 262_144;
 
-/// What the replay says of a record.
+/// The result of the replay for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selected {
     pub released: bool,
@@ -50,7 +50,7 @@ pub struct Selector {
 struct Plans {
     share: Plan,
     forward: Plan,
-    /// Of the classes that some policy of the partner permits.
+    /// The plans for the classes that some policy of the partner permits.
     reveal: Vec<(SlotClass, Plan)>,
 }
 
@@ -114,7 +114,8 @@ impl Selector {
         selector
     }
 
-    /// What [`PartnerPolicy::decide`] would say of this record, for a fraction of its price.
+    /// Returns the decision of [`PartnerPolicy::decide`] on this record, for a fraction of its
+    /// cost.
     pub fn select(&mut self, record: &RecordFacts) -> Selected {
         let Some(plans) = &self.plans else { return self.decide(record) };
         self.denied_by = None;
@@ -161,8 +162,8 @@ impl Selector {
         open.map(|(class, _)| *class).collect()
     }
 
-    /// Why the record that was selected last is not released: the first by id of the forbids that
-    /// match it; `None` if nothing permits it, or if it is released.
+    /// Returns the reason why the record that was selected last is not released: the first by id of
+    /// the forbids that match it. `None` if nothing permits it, or if it is released.
     pub fn denied_by(&self) -> Option<&str> {
         self.denied_by.as_deref()
     }
@@ -331,7 +332,7 @@ impl Truth {
     }
 }
 
-/// Atoms that read the same facts, and what Cedar said of them for each value met.
+/// Atoms that read the same facts, and Cedar's answers to them for each value met.
 struct Group {
     reads: Reads,
     fields: Vec<Field>,
@@ -368,7 +369,7 @@ struct Groups {
     groups: Vec<Group>,
     codes: Codes,
     key: Vec<u64>,
-    /// When more are remembered than this, all are forgotten.
+    /// The number of remembered values beyond which all are forgotten.
     values_max: usize,
 }
 
@@ -406,7 +407,7 @@ struct Replay<'a> {
     store: Option<Result<cedar_policy::Entities, super::FactsError>>,
 }
 
-/// What the replay says of one action.
+/// The result of the replay for one action.
 struct Answer<'a> {
     allowed: bool,
     /// Something could not be evaluated: then it is not allowed.

@@ -62,7 +62,7 @@ const ATOMS: &[&str] = &[
     "resource.pap == Liaison::Pap::\"CLEAR\"",
 ];
 
-/// What only a permit may say: it may err.
+/// Conditions that only a permit may have, because they may err.
 const CALCULATIONS: &[&str] = &[
     "resource.confidence * 100000000000000000 > 5",
     "context.now.durationSince(resource.created) <= duration(\"30d\")",
@@ -204,7 +204,7 @@ fn every_value_that_is_numbered_counts_as_remembered() {
     }
 }
 
-/// What a partner can never be permitted costs nothing for each of a million records.
+/// A rule that can never apply to the partner costs nothing for each of a million records.
 #[test]
 fn rules_that_can_not_apply_to_the_partner_fall_away_at_once() {
     let rules = |partner: &PartnerFacts| Selector::new(&sample([]), partner, &hour(0)).rules();
@@ -232,7 +232,7 @@ fn a_condition_is_taken_apart_at_every_connective() {
     let sizes: Vec<_> =
         drafts.iter().map(|draft| (draft.atoms.len(), draft.reads.fields().len())).collect();
     assert_eq!(sizes, [(1, 1); 6]);
-    // The same atom again is no other one, and what reads the same facts stands together.
+    // The same atom again is not another one, and what reads the same facts stands together.
     draft_clauses(body.clauses(), Action::Forward, &mut drafts);
     assert_eq!(drafts.iter().map(|draft| draft.atoms.len()).sum::<usize>(), 6);
 }

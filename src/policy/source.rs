@@ -20,15 +20,15 @@ pub const POLICY_BYTES_MAX: usize = 16 << 10;
 /// depth of its tree can't be more. Cedar walks trees by recursion; in a debug build on a stack of
 /// 2 MiB it was seen to fail from about 44.
 pub const POLICY_DEPTH_MAX: usize = 32;
-/// How the name of a file ends that holds examples: given facts and the decision expected of them.
-/// Such a file is part of a bundle and of its hash, and says nothing about what is shared.
+/// The ending of a file name with examples: given facts and the decision expected of them. Such a
+/// file is part of a bundle and of its hash, and does not change what is shared.
 pub const EXAMPLES_ENDING: &str = ".test.toml";
 /// Either of them ends a comment for Cedar, so that what follows is policy again.
 const ENDS_COMMENT: [char; 2] = ['\n', '\r'];
 /// Findings reported of one bundle; whoever has more of them starts with these.
 pub(super) const FINDINGS_MAX: usize = 200;
 
-/// Whether a file of this name holds examples and no policy.
+/// Returns true if a file of this name holds examples and not policies.
 pub fn is_examples(file: &str) -> bool {
     file.ends_with(EXAMPLES_ENDING)
 }
@@ -115,7 +115,7 @@ fn policy_start(text: &str, from: usize, own: &str) -> usize {
     if text[at..].starts_with(own) { at } else { text[from..].find(own).map_or(from, |n| from + n) }
 }
 
-/// A finding out of what Cedar says, at the place that it points to.
+/// Makes a finding of Cedar's message, at the place that it points to.
 pub(super) fn diagnosed(
     said: &dyn Diagnostic,
     file: &Arc<str>,
@@ -164,7 +164,7 @@ fn measure(file: &Arc<str>, text: &str) -> Result<(), Finding> {
     Ok(())
 }
 
-/// What was met of the policy at hand.
+/// The state of reading one policy.
 #[derive(Default)]
 struct Scan {
     /// The byte at which the policy starts, once it does.
@@ -294,7 +294,7 @@ mod tests {
         assert!(parsed(&format!("permit (principal, action, resource) {clauses};")).is_err());
     }
 
-    /// What is too deep on the same line, or on the next one.
+    /// Returns a policy text that is too deep on the same line, or on the next one.
     fn too_deep() -> String {
         format!("{} resource.orcon", "!(".repeat(POLICY_DEPTH_MAX + 1))
     }

@@ -45,8 +45,8 @@ pub(super) fn not(expr: &Arc<Expr>) -> Arc<Expr> {
     Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: expr.clone() })
 }
 
-/// What must all hold for the clauses to hold, in the order in which it is asked. An `unless` of
-/// alternatives becomes one `not` for each.
+/// Returns the conditions that must all hold for the clauses to hold, in the order of evaluation.
+/// An `unless` of alternatives becomes one `not` for each.
 pub(super) fn conjuncts(clauses: &[Clause]) -> Vec<Arc<Expr>> {
     let mut found = Vec::new();
     for clause in clauses {

@@ -10,14 +10,14 @@ use crate::ident::{AgencyName, Timestamp};
 const PARTNER: &str = "partner.example";
 /// The date that stands for the review.
 const REVIEW: &str = "2000-01-01";
-/// How everything starts that the agency has to name itself.
+/// The prefix of every value that the agency has to name itself.
 pub const TO_BE_NAMED: &str = "TO BE NAMED";
 
 /// A policy for one partner, to be made one's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Template {
     pub name: &'static str,
-    /// What it shares, in one sentence.
+    /// A summary of the policy in one sentence.
     pub summary: &'static str,
     policy: &'static str,
     examples: &'static str,

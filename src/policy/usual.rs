@@ -19,7 +19,7 @@ pub struct OriginatorNumber(u16);
 impl OriginatorNumber {
     /// The agency whose journal it is.
     pub const OWN: Self = Self(0);
-    /// All agencies that are no partners, together. A node accepts records of partners alone, so an honest
+    /// All agencies that are not partners, together. A node accepts records of partners alone, so an honest
     /// journal counts nothing here.
     pub const UNKNOWN: Self = Self(u16::MAX);
 

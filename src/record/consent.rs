@@ -1,4 +1,4 @@
-//! Consent: what an originator says, signed, about the use that another agency makes of its records.
+//! The consent: a signed statement of an originator on another agency's use of its records.
 //!
 //! A record under originator control (Europol H2) is passed on, and one that is not for evidence (H1)
 //! is used in proceedings, only where its originator agrees. It says so in a statement of its own,
@@ -18,8 +18,8 @@ const CONSENT_TAG: &[u8] = b"liaison/consent/v1\0";
 /// Bytes of the words that go with a request or a statement.
 pub const REASON_BYTES_MAX: usize = 256;
 
-/// How long a consent is good at the most: five years. What is wanted for longer is asked for again,
-/// of people who know of it then.
+/// The longest validity of a consent: five years. A longer use is asked for again, of people who
+/// know of it then.
 pub const VALID_MS_MAX: i64 = 5 * 366 * 24 * 3_600 * 1_000;
 
 /// Members of a roster at the most. With names of at most 100 bytes a statement stays below 14 KiB, so
@@ -31,7 +31,7 @@ pub const ROSTER_MEMBERS_MAX: usize = 128;
 /// member a name of at most 100 bytes behind its tag and length.
 pub const CONSENT_BYTES_MAX: usize = 676 + ROSTER_MEMBERS_MAX * (AGENCY_NAME_BYTES_MAX + 2);
 
-/// Why bytes are no request for a consent and no statement about one.
+/// The reason why bytes are not a request for a consent or a statement about one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentError {
     #[error("what the consent is for, number {0}, is unknown")]
@@ -80,7 +80,7 @@ pub enum ConsentError {
     Signature { key: KeyId, originator: AgencyName },
 }
 
-/// What the holder may do.
+/// The use that a consent allows the holder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
     /// Pass records on to this agency.
@@ -128,7 +128,7 @@ impl Roster {
     }
 }
 
-/// Which of the originator's records, by their signed headers alone.
+/// The records of the originator that a consent covers, chosen by their signed headers alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// This one and no revision of it.
@@ -138,7 +138,7 @@ pub enum Scope {
     All,
 }
 
-/// What is asked for, granted or refused.
+/// The subject of a request for a consent and of its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
     pub purpose: Purpose,
@@ -154,18 +154,18 @@ impl Subject {
         }
     }
 
-    /// Tells if a grant of this one replaces a grant of the other: both state the roster of one circle
-    /// for the same records.
+    /// Returns true if a grant of this one replaces a grant of the other: both state the roster of one
+    /// circle for the same records.
     pub fn supersedes(&self, other: &Self) -> bool {
         let circle = |subject: &Self| subject.roster().map(|roster| roster.circle.clone());
         circle(self).is_some() && circle(self) == circle(other) && self.scope == other.scope
     }
 }
 
-/// What the originator says.
+/// The originator's answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConsentVerdict {
-    /// From when the holder has it, until this time.
+    /// The consent is granted: from its arrival at the holder until this time.
     Granted {
         until: Timestamp,
     },
@@ -174,7 +174,8 @@ pub enum ConsentVerdict {
     Revoked,
 }
 
-/// Who says it to whom. It is under the signature and does not travel: a feed has two ends.
+/// The originator and the holder of a consent. They are under the signature and are not
+/// transmitted: a feed has two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parties<'a> {
     pub originator: &'a AgencyName,
@@ -187,11 +188,11 @@ pub struct ConsentRequest {
     /// Counts the holder's requests to this originator from 1.
     pub number: u64,
     pub subject: Subject,
-    /// For whoever decides.
+    /// The reason, for the person who decides.
     reason: String,
 }
 
-/// A statement. Whether its signature holds is told by [`Self::verify`] alone.
+/// A consent statement. Only [`Self::verify`] checks its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     /// Counts the originator's consents and refusals for this holder from 1.
@@ -206,7 +207,7 @@ pub struct Consent {
     signature: [u8; 64],
 }
 
-/// What the originator is about to say.
+/// A consent statement of the originator before it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saying {
     pub number: u64,
@@ -247,7 +248,7 @@ impl Consent {
         Ok(Self { signature, ..unsigned })
     }
 
-    /// Whether this originator said this to this holder.
+    /// Verifies that this originator signed this statement for this holder.
     pub fn verify(&self, parties: Parties<'_>, keys: &impl KeyRing) -> Result<(), ConsentError> {
         let (key, originator) = (self.key_id, parties.originator.clone());
         let Some(verifying) = keys.record_key(&originator, key, self.at) else {
@@ -258,7 +259,7 @@ impl Consent {
             .map_err(|_| ConsentError::Signature { key, originator })
     }
 
-    /// What the originator says of it; empty where nothing.
+    /// Returns the originator's reason; empty if it gave none.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -275,8 +276,8 @@ impl Consent {
         }
     }
 
-    /// What a record key signs: the tag, then everything in the order of docs/FORMATS.md. Texts come
-    /// after their length as u32, numbers as u64, both big-endian.
+    /// Returns the message that a record key signs: the tag, then all fields in the order of
+    /// docs/FORMATS.md. Texts come after their length as u32, numbers as u64, both big-endian.
     fn message(&self, Parties { originator, holder }: Parties<'_>) -> Vec<u8> {
         let wire = pb::ConsentSubject::from(&self.subject);
         let until = match self.verdict {

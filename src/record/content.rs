@@ -1,4 +1,4 @@
-//! What a record of each kind says, as its protobuf message, and what is read out of it.
+//! The content of each kind of record as its protobuf message, and the values derived from it.
 
 use super::draft::{DraftError, KEY_BYTES_MAX};
 use super::kind::Kind;
@@ -90,7 +90,8 @@ impl Content {
         }
     }
 
-    /// What makes two records of an originator speak of the same thing.
+    /// Returns the natural key: two records of an originator with the same key belong to the same
+    /// series.
     pub(super) fn natural_key(&self, key: &str) -> Result<Vec<u8>, DraftError> {
         if key.len() > KEY_BYTES_MAX {
             let reason = format!("{} bytes are more than {KEY_BYTES_MAX}", key.len());
@@ -136,7 +137,7 @@ impl Content {
         Ok(parts.iter().flat_map(|part| lengths(part).into_iter().chain(part.clone())).collect())
     }
 
-    /// One line for people: what the record says.
+    /// Returns a summary of the record in one line, for people.
     pub fn summary(&self) -> String {
         match self {
             Self::Indicator(m) if m.title.is_empty() => m.value.clone(),
@@ -176,7 +177,7 @@ impl Content {
         }
     }
 
-    /// When what it tells happened, if it says so; milliseconds since 1970.
+    /// Returns the time of the event in the content, if it has one; milliseconds since 1970.
     pub fn event_time_ms(&self) -> Option<u64> {
         let ms = match self {
             Self::Indicator(m) => m.first_seen_ms,
@@ -253,7 +254,7 @@ fn normalise_value(value_type: &mut i32, text: &mut String) -> Result<(), DraftE
 }
 
 impl Verified {
-    /// What the open slots say.
+    /// Decodes the open slots.
     pub fn content(&self) -> Result<Content, prost::DecodeError> {
         Content::decode(self.kind(), &self.content_bytes())
     }

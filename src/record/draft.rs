@@ -32,7 +32,7 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// withdrawn series, so they are few; who withdraws more often corrects the source.
 pub const REINSTATEMENTS_MAX: u8 = 16;
 
-/// Why a draft is refused: the field at fault, what was found and what was wanted.
+/// The refusal of a draft: the field at fault, the value found and the value required.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct DraftError {
@@ -221,7 +221,8 @@ impl Draft {
         self.reinstate
     }
 
-    /// The stable identity of what this speaks of, for those who know the secret.
+    /// Returns the stable identity of the thing that the draft is about, for those who know the
+    /// secret.
     pub fn series(&self, secret: &SeriesSecret) -> SeriesId {
         self.series_after(0, secret)
     }
@@ -250,7 +251,8 @@ impl Draft {
             .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
-    /// Equal for drafts that say the same. Keyed, so that it tells nothing about erased content.
+    /// Returns a fingerprint that is equal for drafts with the same content. It is keyed, so that
+    /// it reveals nothing about erased content.
     pub fn fingerprint(&self, secret: &SeriesSecret) -> [u8; 32] {
         fingerprint(
             secret,
@@ -339,7 +341,7 @@ fn fingerprint<'a>(
     mac.finalize().into_bytes().into()
 }
 
-/// Where a new record stands in its series.
+/// The position of a new record in its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub series: SeriesId,

@@ -12,7 +12,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey};
 
 const ORDER_TAG: &[u8] = b"liaison/erase/v1\0";
 
-/// On what legal ground slots are erased. The numbers are under signatures and never change.
+/// The legal ground on which slots are erased. The numbers are under signatures and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ErasureBasis {
@@ -90,7 +90,7 @@ impl ErasureScope {
     }
 }
 
-/// Why an order is not one.
+/// The reason why an order to erase is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     #[error("slot mask {0:#x} names no slot, or bit 0")]
@@ -107,7 +107,7 @@ pub enum OrderError {
     Signature { key: KeyId, originator: AgencyName },
 }
 
-/// The order. Whether its signature holds is told by [`Self::verify`] alone.
+/// The order to erase. Only [`Self::verify`] checks its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErasureOrder {
     pub slots: SlotMask,
@@ -130,7 +130,7 @@ impl ErasureOrder {
         Self { slots, basis, at, key_id, signature }
     }
 
-    /// Whether the originator of the record gave this order.
+    /// Verifies that the originator of the record signed this order.
     pub fn verify(
         &self,
         record: &RecordId,
@@ -148,8 +148,8 @@ impl ErasureOrder {
     }
 }
 
-/// What a record key signs: tag, record id, slots as u32, basis as u32, time in milliseconds as
-/// u64; big-endian.
+/// Returns the message that a record key signs: tag, record id, slots as u32, basis as u32, time in
+/// milliseconds as u64; big-endian.
 fn message(record: &RecordId, slots: SlotMask, basis: ErasureBasis, at: Timestamp) -> Vec<u8> {
     let mut message = ORDER_TAG.to_vec();
     message.extend_from_slice(record.as_bytes());

@@ -30,7 +30,7 @@ pub const MARKING_LIST_MAX: usize = 16;
 /// Bytes of a caveat or foreign marking.
 pub const CAVEAT_BYTES_MAX: usize = 512;
 
-/// Why a header is refused.
+/// The reason for refusing a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     #[error("{0} bytes are more than the {HEADER_BYTES_MAX} that a header may have")]
@@ -61,7 +61,7 @@ impl HeaderError {
     }
 }
 
-/// What a header says.
+/// The decoded content of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub kind: Kind,
@@ -224,8 +224,8 @@ fn code(field: &'static str, text: String) -> Result<String, HeaderError> {
     }
 }
 
-/// Tells a name that an agency may give to a circle. A slash is not in it, so that `originator/circle` can be
-/// read in one way only.
+/// Returns true for a name that an agency may give to a circle. A slash is not in it, so that
+/// `originator/circle` can be read in one way only.
 pub fn is_circle_name(text: &str) -> bool {
     is_code(text) && !text.contains('/')
 }

@@ -1,4 +1,4 @@
-//! What a record can be about, and the classes that its fields fall into.
+//! The kinds of records, and the classes of their fields.
 
 /// The kind of a record. The number is the kind's number on the wire and under the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::HashSet;
 
-/// Why a record is refused.
+/// The reason for refusing a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     #[error("header: {0}")]
@@ -250,8 +250,8 @@ impl Signed {
     }
 }
 
-/// The verdict on the signature over a header, whatever became of the slots. It is all that can be
-/// said of a record whose content was erased.
+/// Verifies the signature over a header, even if slots are gone. It is the only check for a record
+/// whose content was erased.
 pub fn verify_header(
     header: &Header,
     id: &RecordId,
@@ -393,7 +393,7 @@ impl Verified {
         self.slot_bytes(number)
     }
 
-    /// The value that an indicator, takedown or sighting speaks of, if it is here.
+    /// Returns the value that an indicator, takedown or sighting is about, if it is here.
     pub fn value(&self) -> Option<Value> {
         let number = wire::number_in(self.row_with(|rule| rule == Rule::ValueType)?)?;
         let value_type = ValueType::from_number(u32::try_from(number).ok()?).ok()?;
@@ -536,7 +536,7 @@ impl Verified {
             .fold(SlotMask::NONE, |mask, (number, _)| mask.with(number))
     }
 
-    /// Whether all of these slots are erased here, as far as the record has them.
+    /// Returns true if all of these slots that the record has are erased here.
     pub fn is_erased(&self, slots: SlotMask) -> bool {
         slots.and(SlotMask::all(self.kind())).without(self.erased_slots()).is_empty()
     }

@@ -12,7 +12,7 @@ pub const SLOT_BYTES_MAX: usize = 48 * 1024;
 /// Values in a repeated slot at the most.
 pub const REPEATED_MAX: usize = 64;
 
-/// What may stand in a slot. The rule also fixes the protobuf wire type.
+/// The rule for the value of a slot. The rule also fixes the protobuf wire type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// A number of [`crate::value::ValueType`].

@@ -7,7 +7,7 @@ use super::signed::{Slot, Verified};
 use crate::ident::RecordId;
 use bytes::Bytes;
 
-/// What stays of an overwritten frame: the record id.
+/// The bytes of an overwritten frame that remain: the record id.
 pub const KEPT_BYTES: usize = RecordId::BYTES;
 
 const OPEN: u8 = 1;
@@ -15,7 +15,7 @@ const WITHHELD: u8 = 2;
 const ERASED: u8 = 3;
 const CLAIMED_ERASED: u8 = 4;
 
-/// Why a content frame cannot be read.
+/// The reason why a content frame cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
     #[error("the content frame ends early")]

@@ -446,8 +446,8 @@ fn a_root_that_failed_is_not_remembered_as_good() {
     assert!(Signed::decode(record.envelope()).unwrap().verify(&ring(), &mut roots).is_ok());
 }
 
-/// Every byte of an envelope changed to several others: what still verifies says the same, and
-/// nothing panics.
+/// Checks every byte of an envelope, changed to several others: an envelope that still verifies has
+/// the same content, and nothing panics.
 #[test]
 fn no_changed_byte_of_an_envelope_makes_an_accepted_forgery() {
     let records = sign_all((0..5).map(|n| indicator(&format!("h{n}.example"))).collect());

@@ -9,7 +9,7 @@ use super::slots::{REPEATED_MAX, Rule, SLOT_BYTES_MAX, SlotNumber, SlotSpec};
 use crate::ident::{AgencyName, SeriesId, Timestamp};
 use crate::value::{ValueType, is_country};
 
-/// Why the bytes of a slot are refused.
+/// The reason for refusing the bytes of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
     #[error("{found} bytes are more than the {SLOT_BYTES_MAX} that a field may have")]

@@ -19,8 +19,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-/// What a client with any role may call beside the rpcs of the access policy: whether the node is
-/// there, and what it offers.
+/// The rpcs that a client with any role may call beside those of the access policy: health and
+/// reflection.
 const FOR_EVERY_CLIENT: [&str; 3] = [
     "grpc.health.v1.Health/",
     "grpc.reflection.v1.ServerReflection/",
@@ -34,12 +34,12 @@ const EXCHANGE: &str = "liaison.v1.ExchangeService/Exchange";
 const LONG_CALLS: [&str; 2] =
     ["liaison.v1.PolicyService/ApplyPolicy", "liaison.v1.ActService/DecideAct"];
 
-/// How long a call may take until it is answered, or its stream begins.
+/// Returns the longest time for a call until its answer, or the beginning of its stream.
 fn time_for(method: &str) -> Duration {
     if LONG_CALLS.contains(&method) { LONG_CALL_TIMEOUT } else { CALL_TIMEOUT }
 }
 
-/// Whom a port is for.
+/// The callers that a port serves.
 #[derive(Clone)]
 pub(super) enum Door {
     Clients(Arc<Access>),
@@ -47,7 +47,7 @@ pub(super) enum Door {
 }
 
 impl Door {
-    /// Whether a caller may call a method, named `liaison.v1.Service/Method`.
+    /// Checks that a caller may call a method, named `liaison.v1.Service/Method`.
     pub(super) fn check(&self, caller: Option<&Caller>, method: &str) -> Result<(), Status> {
         match (self, caller) {
             (Self::Clients(access), Some(Caller::Client { role, .. })) => {

@@ -11,7 +11,7 @@ use crate::policy::Sight;
 use tokio_stream::Stream;
 use tonic::Status;
 
-/// What a partner may see, with progress on the way.
+/// Streams the records that a partner may see, with progress on the way.
 pub(super) fn survey(
     context: Context,
     mut survey: Survey,
@@ -36,7 +36,7 @@ fn stepped(mut survey: Survey) -> Result<Survey, JournalError> {
     Ok(survey)
 }
 
-/// Where a record stands on its way to a partner.
+/// Returns the state of a record's delivery to a partner.
 pub(super) async fn delivery(
     context: &Context,
     request: pb::ExplainDeliveryRequest,

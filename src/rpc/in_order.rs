@@ -43,8 +43,8 @@ impl<T> InOrder<T> {
         });
     }
 
-    /// What came of the earliest piece; waits for ever if there is none. May be dropped and asked
-    /// again without loss.
+    /// Returns the result of the earliest piece; waits for ever if there is none. May be dropped
+    /// and asked again without loss.
     pub(super) async fn next(&mut self) -> T {
         let done = poll_fn(|context| match self.pieces.front_mut() {
             None => Poll::Pending,

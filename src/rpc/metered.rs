@@ -16,12 +16,12 @@ use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
-/// How long one message may take to come: 4 MiB over half a megabit a second.
+/// The longest time for one message to arrive: 4 MiB over half a megabit a second.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A flag, and the length of the content as u32 BE.
 const PREFIX_BYTES: usize = 5;
 
-/// Where a body is in its messages.
+/// The position of a body in its messages.
 #[derive(Debug, Default)]
 struct Messages {
     prefix: [u8; PREFIX_BYTES],
@@ -78,7 +78,7 @@ pub(super) struct Metered {
     body: Body,
     place: Place,
     messages: Messages,
-    /// What the message that has begun counts for.
+    /// The permit that the present message holds.
     held: Option<OwnedSemaphorePermit>,
     /// Bytes that wait for it.
     waiting: Option<(Bytes, Acquiring)>,

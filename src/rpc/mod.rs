@@ -52,22 +52,22 @@ pub const ANSWER_BYTES_MAX: usize = 3 << 20;
 /// Requests under way on one connection; tools call a handful at once. All connections of a caller
 /// share what [`crate::tls::PlaceLimits`] gives it.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
-/// How long a call may take that is answered once; a stream begins within it and may then last.
+/// The longest time for a call that is answered once; a stream begins within it and may then last.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a call may take that counts every record before it acts: several times what a million
-/// records and a hundred partners need.
+/// The longest time for a call that counts every record before it acts. It is several times the
+/// time for a million records and a hundred partners.
 pub const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long calls may go on after the node was told to stop.
+/// The longest time for calls to go on after the node began to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drafts of one unary submission: they are answered in one message.
 pub const UNARY_DRAFTS_MAX: usize = 64;
 /// Drafts of one request of a bulk submission: one job of the journal.
 pub const STREAM_DRAFTS_MAX: usize = 1_024;
 
-/// What a streaming call answers.
+/// The stream of answers of a streaming call.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// What all services of a port share.
+/// The state that all services of a port share.
 #[derive(Clone)]
 struct Context {
     node: Arc<Node>,
@@ -77,8 +77,8 @@ struct Context {
 }
 
 impl Context {
-    /// Asks the journal something that takes as long as there are records; the question is told when
-    /// its caller has gone or [`CALL_TIMEOUT`] has passed, and then ends.
+    /// Asks the journal something that takes as long as there are records. The question ends when
+    /// its caller has gone or [`CALL_TIMEOUT`] has passed.
     async fn read_while_wanted<T: Send + 'static>(
         &self,
         question: impl FnOnce(&View, &Wanted) -> Result<T, JournalError> + Send + 'static,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-/// How often a comparison says how far it is.
+/// The interval between progress messages of a comparison.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Policies(pub(super) Context);

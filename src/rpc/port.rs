@@ -36,7 +36,7 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-/// Why a port is not served.
+/// The reason why a port is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("the built-in access policy does not compile: {0}")]

@@ -208,7 +208,7 @@ impl RecordService for Records {
 }
 
 impl Records {
-    /// An originator's card, as text; empty for an agency that is no partner.
+    /// An originator's card, as text; empty for an agency that is not a partner.
     fn card_of(&self, originator: &AgencyName) -> Result<String, Status> {
         let snapshot = self.0.node.view().snapshot();
         let card = if originator == self.0.node.agency() {

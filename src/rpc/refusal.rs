@@ -1,4 +1,4 @@
-//! How a call that failed is answered: what was found, what was wanted, what to do next.
+//! The answer to a failed call: the found value, the expected value, and the next step.
 //!
 //! Faults of our own are told to the log in full and to the caller by an id only.
 

@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 /// checked. Each may have [`super::MESSAGE_BYTES_MAX`].
 const REQUESTS_UNDER_WAY_MAX: usize = 4;
 
-/// What a stream has come to.
+/// The tally of a stream so far.
 #[derive(Default)]
 struct Tally {
     figures: pb::SubmissionReceipt,
@@ -48,7 +48,7 @@ impl Tally {
     }
 }
 
-/// What a stream goes on with.
+/// The next event of a stream.
 enum Next {
     Submitted(Result<Submitted, Status>),
     Request(Result<Option<pb::StreamRecordsRequest>, Status>),

@@ -21,7 +21,7 @@ struct Step {
     cursor: u64,
 }
 
-/// Where a watch begins.
+/// Returns the journal index at which a watch begins.
 pub(super) fn begin(context: &Context, request: &pb::WatchRecordsRequest) -> Result<u64, Status> {
     let size = context.node.view().snapshot().size;
     match request.cursor {

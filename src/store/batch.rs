@@ -10,7 +10,7 @@ pub const BATCH_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// Where each frame begins in `bytes`.
+    /// The start of each frame in `bytes`.
     starts: Vec<u32>,
 }
 

@@ -107,7 +107,7 @@ impl Committed {
         Ok(())
     }
 
-    /// Where what is to be read of a segment ends.
+    /// Returns the end of the readable bytes of a segment.
     fn limit(&self, segment: u32) -> Result<u64, StoreError> {
         if segment == self.end.segment {
             return Ok(self.end.offset.into());

@@ -1,4 +1,4 @@
-//! What every index engine must do, and what the index over any engine must show.
+//! The rules that every index engine must keep, and that the index must keep over any engine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -195,7 +195,7 @@ fn overwrite_files(dir: &Path) {
     }
 }
 
-/// Whether any file below a directory holds these bytes.
+/// Returns true if any file below a directory contains these bytes.
 fn is_in_a_file(dir: &Path, needle: &[u8]) -> bool {
     std::fs::read_dir(dir).unwrap().map(Result::unwrap).any(|entry| {
         let path = entry.path();

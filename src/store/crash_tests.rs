@@ -1,4 +1,4 @@
-//! What start-up makes of every way in which a write can be cut short or damaged.
+//! The recovery at start-up from every way in which a write can be cut short or damaged.
 
 use std::fs::{File, OpenOptions};
 use std::io;

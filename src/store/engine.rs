@@ -119,7 +119,7 @@ pub type KeyValue = (Vec<u8>, Vec<u8>);
 /// Pairs in key order, or the error at which the scan ends.
 pub type EngineScan<'a> = Box<dyn Iterator<Item = Result<KeyValue, StoreError>> + Send + 'a>;
 
-/// What an engine occupies, as far as it can tell; bytes.
+/// The bytes that an engine occupies, as far as it can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineSize {
     pub disk_bytes: u64,
@@ -151,7 +151,7 @@ pub trait IndexEngine: Send + Sync {
     fn size(&self) -> Result<EngineSize, StoreError>;
 }
 
-/// Which engine keeps the index.
+/// The engine that keeps the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum EngineKind {
     Sled,

@@ -1,4 +1,4 @@
-//! What can go wrong with the disk, and how bad it is.
+//! The faults of disk and index, and their severity.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::frame::{FRAME_PAYLOAD_BYTES_MAX, FrameKind};
 use super::position::Position;
 use super::system_fault::SystemFault;
 
-/// An error of the store; [`StoreError::is_fatal`] says whether the node must stop.
+/// An error of the store; [`StoreError::is_fatal`] decides whether the node must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot {action} {}", path.display())]
@@ -45,7 +45,7 @@ pub enum StoreError {
     IndexFailed(IndexFault),
 }
 
-/// Why the index stopped.
+/// The reason why the index stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexFault {
     pub reason: String,
@@ -72,8 +72,9 @@ impl From<&StoreError> for IndexFault {
 }
 
 impl StoreError {
-    /// Whether what is on disk is now uncertain or known to be damaged, so that the process must
-    /// stop and let start-up repair or an operator look. The others are the caller's mistakes.
+    /// Returns true if the data on disk is now uncertain or known to be damaged. Then the process
+    /// must stop and let start-up repair or an operator look. The other errors are the caller's
+    /// mistakes.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Io { .. }
@@ -94,7 +95,7 @@ impl StoreError {
         }
     }
 
-    /// For `map_err`: says what was being done to which path.
+    /// For `map_err`: names the action and its path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -41,8 +41,8 @@ const BATCH_SLOTS: usize = 1_024;
 /// Files that may wait to be compacted; fjall itself does not hold back who writes tables directly.
 const L0_TABLES_MAX: usize = 24;
 
-/// How long to hold back for compaction. It bounds the wait should compaction have stopped, which
-/// the next batch reports.
+/// The longest wait for compaction. It bounds the wait should compaction have stopped, which the
+/// next batch reports.
 const COMPACTION_MS_MAX: u32 = 30_000;
 
 /// Files merged into the next level at once. More means less rewriting of that level, and more

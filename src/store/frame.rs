@@ -15,7 +15,7 @@ pub const ERASED: u8 = 1;
 
 pub(super) const FRAME_HEADER_BYTES: usize = 10;
 
-/// What a frame holds.
+/// The kind of a frame's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FrameKind {
@@ -87,7 +87,7 @@ impl RawFrame<'_> {
     }
 }
 
-/// Why bytes are no frame, or no batch.
+/// The reason why bytes are not a frame, or not a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// The file ends within the frame.
@@ -165,7 +165,7 @@ pub(super) fn push(
     Ok(())
 }
 
-/// What a commit frame holds on disk: `start of the batch u32 | checkpoint | frame length u32`.
+/// The payload of a commit frame on disk: `start of the batch u32 | checkpoint | frame length u32`.
 ///
 /// The start tells a torn batch's own commit from that of a later batch; the length at the end
 /// lets the last commit be found from the end of the log.

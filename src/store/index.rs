@@ -20,14 +20,14 @@ use super::overlay::{Overlay, Run};
 use super::position::Position;
 use super::sled_engine::SledEngine;
 
-/// How long staged changes are gathered before they are applied: engines take one large chunk for
-/// much less than many small ones. Readers see staged changes anyway.
+/// The time for which staged changes are gathered before they are applied. Engines take one large
+/// chunk for much less than many small ones, and readers see staged changes anyway.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How long scans of an index that was written anew may go on before its old files are removed.
+/// The longest time that scans of a rewritten index may go on before its old files are removed.
 const READERS_MS_MAX: u32 = 10_000;
 
-/// Which index to open.
+/// The index to open.
 #[derive(Debug, Clone)]
 pub struct IndexOptions {
     /// Each engine has a directory of its own name below this one.
@@ -61,7 +61,7 @@ impl IndexOptions {
     }
 }
 
-/// What [`Index::open`] found.
+/// The result of [`Index::open`].
 pub enum OpenOutcome {
     /// Feed it from its watermark on; from the start of the segments if it has none.
     Ready(Index),
@@ -69,7 +69,7 @@ pub enum OpenOutcome {
     NeedsRebuild(RebuildReason),
 }
 
-/// Why an index on disk is of no use.
+/// The reason why an index on disk cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildReason {
     #[error("the index does not open or has another format")]
@@ -78,7 +78,7 @@ pub enum RebuildReason {
     Ahead { watermark: Position, end: Position },
 }
 
-/// How far the engine is behind what was staged.
+/// The lag of the engine behind the staged changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IndexLag {
     pub changes: usize,
@@ -94,7 +94,7 @@ pub struct Index {
 struct Shared {
     /// Replaced when it was written anew.
     engine: ArcSwap<Box<dyn IndexEngine>>,
-    /// Where new generations go; `None` for an engine that was opened elsewhere.
+    /// The place for new generations; `None` for an engine that was opened elsewhere.
     home: Option<IndexOptions>,
     /// Changed only while `state` is locked.
     overlay: ArcSwap<Overlay>,
@@ -111,7 +111,7 @@ struct State {
     rewriting: Rewriting,
 }
 
-/// What became of the wish to have the index written anew.
+/// The state of a request to write the index anew.
 #[derive(Default)]
 enum Rewriting {
     #[default]
@@ -285,12 +285,12 @@ impl Index {
         }
     }
 
-    /// Whether the index is being written anew, or its old files are still there.
+    /// Returns true if the index is being written anew, or its old files are still there.
     pub fn is_rewriting(&self) -> bool {
         !matches!(self.shared.state().rewriting, Rewriting::Idle)
     }
 
-    /// Applies what is staged, stops, and says whether all of it worked.
+    /// Applies what is staged and stops; the result is an error if any of it failed.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.stop();
         self.shared.state().check()
@@ -321,8 +321,9 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the index thread does: apply the oldest runs until told to close with none left, and
-    /// between them write the index anew when that was asked for.
+    /// Runs the index thread until it is to close with no runs left. It applies the oldest runs,
+    /// and between them writes the index anew when that was asked for. It applies the oldest runs,
+    /// and between them writes the index anew when that was asked for.
     fn drain(&self) {
         let _note = NotePanic(self);
         let mut copying = None;

@@ -151,7 +151,7 @@ impl LeafFile {
         Ok(records)
     }
 
-    /// Where the entry of a leaf lies in the segments.
+    /// Returns the position in the segments of a leaf's entry.
     pub fn position(&self, index: u64) -> Result<Position, StoreError> {
         let mut found = Position::START;
         self.each(index..index.saturating_add(1), |(_, position)| found = position)?;

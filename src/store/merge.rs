@@ -100,7 +100,7 @@ impl<'a> IndexScan<'a> {
     }
 }
 
-/// Where the next key is; of the runs, the newest that has it.
+/// The source of the next key; of the runs, the newest that has it.
 enum Source {
     Engine,
     Staged(usize),

@@ -1,5 +1,4 @@
-//! What a node keeps on disk: segment files that are the truth, leaf files and indexes derived
-//! from them.
+//! The files of a node on disk: segment files that are the truth, leaf files and indexes derived from them.
 //!
 //! * [`Segments`] is the one append-only log of typed frames. What its `append` returned for is
 //!   durable; nothing else in this module is on the acknowledged path.

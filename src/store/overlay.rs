@@ -1,4 +1,4 @@
-//! What is staged for the engine and not yet applied: a short queue of runs of changes.
+//! The changes that are staged for the engine and not yet applied: a short queue of runs.
 //!
 //! What a run says never changes once it is made, so readers share it.
 
@@ -51,8 +51,8 @@ impl Ranked {
     }
 }
 
-/// Says of most keys that a run has no change to them, so that a reader passes by the run: 16 bits
-/// a change, of which two are set.
+/// A filter by which readers pass by most runs without a change to their key: 16 bits a change, of
+/// which two are set.
 #[derive(Debug)]
 struct KeyFilter {
     words: Vec<u64>,
@@ -106,7 +106,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Of several changes to one key the last counts.
+    /// Makes a run; of several changes to one key the last counts.
     pub(super) fn new(changes: Vec<Change>, watermark: Position) -> Self {
         Self {
             filter: KeyFilter::new(&changes),
@@ -149,7 +149,7 @@ impl Run {
         self.sorted().get(index).map(|ranked| &ranked.change)
     }
 
-    /// Which places lie in the range.
+    /// Returns the positions that lie in the range.
     pub(super) fn within(&self, table: Table, range: &KeyRange) -> Range<usize> {
         let first_from = |bound: &[u8]| {
             let rank = rank(table, bound);
@@ -181,7 +181,7 @@ impl Overlay {
         self.runs.len() >= OVERLAY_RUNS_MAX || self.bytes >= OVERLAY_BYTES_MAX
     }
 
-    /// Whether enough waits to be worth a chunk of its own.
+    /// Returns true if enough changes wait to be worth a chunk of their own.
     pub(super) fn is_half_full(&self) -> bool {
         self.runs.len() >= OVERLAY_RUNS_MAX / 2 || self.bytes >= OVERLAY_BYTES_MAX / 2
     }

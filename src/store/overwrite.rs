@@ -93,8 +93,8 @@ impl SideFile {
     }
 }
 
-/// Where which frame goes, as far as the side file is whole: a part of a round that was not wholly
-/// written was to happen all the same.
+/// Returns the pending overwrites with their positions, as far as the side file is whole. The whole
+/// frames of a round that was cut short are overwritten too.
 fn pending(mut bytes: &[u8]) -> Vec<(Position, &[u8])> {
     let mut found = Vec::new();
     while let Some((overwriting, rest)) = first_pending(bytes) {

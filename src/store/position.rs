@@ -1,4 +1,4 @@
-//! Where a frame lies in the segments.
+//! The position of a frame in the segments.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ pub struct Position {
 }
 
 impl Position {
-    /// Where the first frame of every log lies.
+    /// The position of the first frame of every log.
     pub const START: Self = Self::first_of(1);
 
-    /// Where the first frame of a segment lies.
+    /// Returns the position of the first frame of a segment.
     pub(super) const fn first_of(segment: u32) -> Self {
         Self { segment, offset: SEGMENT_HEADER_BYTES as u32 }
     }

@@ -27,7 +27,7 @@ pub struct SegmentReader {
     shared: Arc<Shared>,
 }
 
-/// What the writer and its readers have in common.
+/// The state that the writer shares with its readers.
 #[derive(Debug)]
 pub(super) struct Shared {
     dir: PathBuf,

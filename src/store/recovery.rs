@@ -43,7 +43,8 @@ pub struct Recovery {
     pub last_commit: Option<LastCommit>,
     /// Bytes behind the last committed batch: of a torn one, or of one that is damaged.
     pub torn_bytes: u64,
-    /// Where checking began: what was given, or the start if that was no end of a batch.
+    /// The position at which checking began: the given one, or the start if that was not the end of
+    /// a batch.
     pub checked_from: Position,
     /// The damaged place behind which everything is given up.
     pub given_up: Option<Damage>,
@@ -72,7 +73,7 @@ struct Segment {
     len: u64,
 }
 
-/// Where the valid batches of a segment end, and what stopped the walk.
+/// The end of a segment's valid batches, and the flaw that stopped the walk.
 struct Walked {
     committed: u64,
     flaw: Option<(u64, Flaw)>,

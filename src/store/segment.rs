@@ -33,7 +33,7 @@ const VERSION: u32 = 1;
 // Positions have 32 bits for the offset.
 const _: () = assert!((SEGMENT_BYTES_MAX as u64 + BATCH_BYTES_MAX as u64) < u32::MAX as u64);
 
-/// How segments are written.
+/// The options for writing segments.
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
     /// At most [`SEGMENT_BYTES_MAX`].
@@ -47,7 +47,7 @@ impl Default for SegmentOptions {
     }
 }
 
-/// Where a batch went.
+/// The positions of an appended batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// One for each frame of the batch, in order, without the commit.
@@ -233,7 +233,7 @@ pub(super) fn header(number: u32) -> [u8; SEGMENT_HEADER_BYTES] {
     header
 }
 
-/// What is wrong with the header of segment `number`.
+/// Returns the flaw of the header of segment `number`.
 pub(super) fn header_flaw(found: &[u8; SEGMENT_HEADER_BYTES], number: u32) -> Option<String> {
     let wanted = header(number);
     if *found == wanted {

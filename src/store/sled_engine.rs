@@ -31,7 +31,7 @@ const LOG_SEGMENT_BYTES: usize = 64 << 10;
 /// Changes applied between two flushes.
 const BATCH_CHANGES_MAX: usize = 1_000;
 
-/// How long a database that was just dropped may take to let go of its file.
+/// The longest time for a dropped database to release its file.
 const RELEASE_MS_MAX: u32 = 5_000;
 
 /// Sorts after every table.

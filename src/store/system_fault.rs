@@ -7,12 +7,13 @@ use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// What to do about an error of the operating system. Each text is an order without a full stop.
+/// The remedy for an error of the operating system. Each text is an instruction without a full
+/// stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remedy {
-    /// For whoever runs a command on files of their own.
+    /// The remedy for a person who runs a command on files of their own.
     pub here: &'static str,
-    /// For whoever runs the node.
+    /// The remedy for the person who runs the node.
     pub at_node: &'static str,
 }
 

@@ -13,11 +13,11 @@ const READ_BYTES: usize = 256 << 10;
 pub(super) struct Walk {
     file: Arc<File>,
     buffer: Vec<u8>,
-    /// Where in `buffer` the next frame begins.
+    /// The start of the next frame in `buffer`.
     at: usize,
-    /// Where in the file the next frame begins.
+    /// The start of the next frame in the file.
     offset: u64,
-    /// Where in the file to stop.
+    /// The position in the file at which to stop.
     limit: u64,
 }
 
@@ -26,7 +26,7 @@ impl Walk {
         Self { file, buffer: Vec::new(), at: 0, offset, limit }
     }
 
-    /// Where the next frame begins.
+    /// Returns the start of the next frame in the file.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }

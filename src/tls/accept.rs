@@ -29,10 +29,10 @@ use super::places::{PlaceLimits, Places};
 use super::trust::{Gate, GateVerifier, Refusal, RefusalReason};
 use super::{ALPN_HTTP2, IDLE_TIMEOUT, PREFACE_TIMEOUT, VERSIONS, provider};
 
-/// How long the loop rests when the system has no descriptor or memory for another connection.
+/// The pause of the loop when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How much a port takes on at once.
+/// The load that a port accepts at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcceptLimits {
     /// Handshakes under way: enough to let every partner and client back in within a second or two
@@ -41,13 +41,13 @@ pub struct AcceptLimits {
     /// Handshakes under way from one network (an IPv4 /24, an IPv6 /48), so that one stranger
     /// cannot take all of them.
     pub handshakes_per_network_max: usize,
-    /// How long one handshake may take.
+    /// The longest time for one handshake.
     pub handshake_timeout: Duration,
-    /// How long a connection may then take to the HTTP/2 preface.
+    /// The longest time from the handshake to the HTTP/2 preface.
     pub preface_timeout: Duration,
-    /// How long a connection without a request is kept.
+    /// The longest time that a connection without a request is kept.
     pub idle_timeout: Duration,
-    /// How much is taken on from callers whose handshake is done.
+    /// The limits for callers whose handshake is done.
     pub places: PlaceLimits,
 }
 

@@ -26,18 +26,18 @@ use crate::policy::ClientRole;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// How long the authority is good for: five years.
+/// The validity of the authority: five years.
 pub const AUTHORITY_VALIDITY_MS: i64 = 5 * 365 * DAY_MS;
-/// How long the node's certificate is good for.
+/// The validity of the node's certificate.
 pub const LEAF_VALIDITY_MS: i64 = 30 * DAY_MS;
-/// How long a client's certificate is good for.
+/// The validity of a client's certificate.
 pub const CLIENT_VALIDITY_MS: i64 = 365 * DAY_MS;
-/// How far a certificate begins in the past, for partners whose clock is behind.
+/// The time by which a certificate begins in the past, for partners whose clock is behind.
 const BACKDATED_MS: i64 = HOUR_MS;
 
 const SERIAL_BYTES: usize = 16;
 
-/// Why the authority or a certificate could not be made or loaded.
+/// The reason why the authority or a certificate could not be made or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     #[error(transparent)]
@@ -82,9 +82,9 @@ impl NodeNames {
         std::iter::once(Ok(agency)).chain(hosts).collect()
     }
 
-    /// What the authority may certify. A DNS constraint also covers the names below it (RFC 5280,
-    /// section 4.2.1.10). A type of name without a permitted subtree would be free, so without IP
-    /// addresses all of them are excluded.
+    /// Returns the names that the authority may certify. A DNS constraint also covers the names
+    /// below it (RFC 5280, section 4.2.1.10). A type of name without a permitted subtree would be
+    /// free, so without IP addresses all of them are excluded.
     fn constraints(&self) -> NameConstraints {
         let mut permitted_subtrees = vec![GeneralSubtree::DnsName(self.agency.to_string())];
         let mut excluded_subtrees = Vec::new();
@@ -235,7 +235,7 @@ impl fmt::Debug for IssuedClient {
     }
 }
 
-/// Where the authority and the node's certificate lie under the node's directory.
+/// Returns the directory of the authority and the node's certificate, below the node's directory.
 pub fn tls_dir(dir: &Path) -> PathBuf {
     dir.join("tls")
 }

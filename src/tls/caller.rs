@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as its certificate says.
+//! The caller at the other end of a connection, read from its certificate.
 //!
 //! Reading is not trusting: only [`Gate`](super::Gate) makes a [`Caller`], after the chain verified.
 
@@ -15,10 +15,10 @@ use crate::policy::ClientRole;
 /// stranger's certificate costs nothing.
 const NAMES_MAX: usize = 32;
 
-/// How a role is written into the organizational unit of a client's certificate.
+/// The prefix of a role in the organizational unit of a client's certificate.
 pub(super) const ROLE_PREFIX: &str = "role:";
 
-/// Who is calling.
+/// The caller on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Another agency's node, by the anchors on that agency's own card.
@@ -27,12 +27,12 @@ pub enum Caller {
     Client { name: ClientName, role: ClientRole, serial: CertificateSerial },
 }
 
-/// What a request handler learns about its connection.
+/// The facts about its connection that a request handler gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallerInfo {
     pub caller: Caller,
     pub remote: SocketAddr,
-    /// When the caller's certificate runs out, so that both sides can be warned in time.
+    /// The expiry of the caller's certificate, so that both sides can be warned in time.
     pub certificate_expires: Timestamp,
     /// Its place among the port's connections.
     pub place: Place,
@@ -97,7 +97,7 @@ pub(super) fn client(certificate: &X509Certificate<'_>) -> Result<Caller, Unread
     Ok(Caller::Client { name, role, serial })
 }
 
-/// When a certificate runs out, held within the years 2000 to 2100.
+/// Returns the expiry of a certificate, limited to the years 2000 to 2100.
 pub(super) fn expires_at(certificate: &X509Certificate<'_>) -> Timestamp {
     let ms = certificate.validity().not_after.timestamp().saturating_mul(1000);
     Timestamp::MIN.plus_ms(ms.saturating_sub(Timestamp::MIN.unix_ms()))

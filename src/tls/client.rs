@@ -1,4 +1,4 @@
-//! What the node's own clients are called, and the serial numbers of their certificates.
+//! The names of the node's own clients, and the serial numbers of their certificates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 /// Longest certificate serial in bytes (RFC 5280, section 4.1.2.2).
 pub const SERIAL_BYTES_MAX: usize = 20;
 
-/// Why a client's name is not accepted.
+/// The reason for refusing a client's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientNameError {
     #[error(

@@ -30,7 +30,7 @@ use super::{
 use crate::ident::AgencyName;
 use crate::partner::{Address, Host, VerifiedCard};
 
-/// Why no connection came about.
+/// The reason why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("{agency} has no address; it has to dial in")]
@@ -172,7 +172,7 @@ fn client_config(
     Ok(config)
 }
 
-/// Gives tonic our own connections, to the one address it was made for.
+/// The connector with which tonic uses our own connections, to the one address it was made for.
 struct Connector {
     dialer: Dialer,
     address: Address,

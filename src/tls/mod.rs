@@ -1,5 +1,5 @@
-//! Who is calling: the node's own certification authority and certificates, the doors that let
-//! partners and clients in, and the dialling out: to nodes, and to others who speak HTTP.
+//! The TLS of a node: its certification authority, its listeners for partners and clients, and its
+//! outgoing connections.
 //!
 //! TLS 1.3 only, hybrid X25519MLKEM768 first, no resumption: each connection shows its certificate
 //! anew. Trust is per partner; there is no common pool of anchors, and no door says whom it knows.
@@ -40,16 +40,17 @@ pub use web::{Answer, WebClient, WebError};
 pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// HTTP/2 flow control window of one connection: four streams at full window.
 pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-/// How long a connection is silent before the other side is asked whether it is still there; this also
-/// keeps it in the tables of address translators on the way.
+/// The silence after which the other side is asked for a sign of life. The question also keeps the
+/// connection in the tables of address translators on the way.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// How long the answer to that may take.
+/// The longest wait for the answer to that.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take from its handshake to the HTTP/2 preface, which clients send at once.
+/// The longest time from the handshake to the HTTP/2 preface, which clients send at once.
 pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection without a request is kept; clients dial again when they need it.
+/// The longest time that a connection without a request is kept; clients dial again when they need
+/// it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long name resolution, TCP and TLS may take together.
+/// The longest time for name resolution, TCP and TLS together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ALPN_HTTP2: &[u8] = b"h2";

@@ -15,13 +15,13 @@ use super::caller::Caller;
 use super::trust::Refusal;
 use crate::policy::ClientRole;
 
-/// How much a port takes on from callers whom it knows.
+/// The load that a port accepts from callers that it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceLimits {
     /// Connections: far more than partners and clients of one node. Each may buffer up to its HTTP/2
     /// connection window.
     pub connections_max: usize,
-    /// Of these, kept for officers, auditors and administrators.
+    /// Connections among these that are kept for officers, auditors and administrators.
     pub connections_reserved: usize,
     /// Connections of one caller: a partner needs one, and another while that is replaced.
     pub connections_per_caller_max: usize,
@@ -78,7 +78,7 @@ const fn is_privileged(caller: &Caller) -> bool {
     }
 }
 
-/// What one caller has under way.
+/// The connections, requests and reads under way for one caller.
 #[derive(Debug)]
 struct Share {
     connections: AtomicUsize,
@@ -106,7 +106,7 @@ impl Places {
         Self { limits, taken: Arc::default() }
     }
 
-    /// Gives a caller a place, or says that it has as many as it may have, or that all are taken.
+    /// Takes a place for a caller; refuses if it has as many as it may have, or if all are taken.
     pub fn take(&self, caller: &Caller) -> Result<Place, Refusal> {
         let PlaceLimits { connections_max, connections_reserved, .. } = self.limits;
         let kept = if is_privileged(caller) { 0 } else { connections_reserved };
@@ -159,7 +159,7 @@ struct Held {
     taken: Arc<Mutex<Taken>>,
 }
 
-/// What a connection has under way, and when it last had anything.
+/// The requests under way on a connection, and the time of its last one.
 #[derive(Debug)]
 struct Activity {
     requests: AtomicUsize,
@@ -228,7 +228,7 @@ impl Place {
         Arc::clone(&self.0.share.message_bytes).acquire_many_owned(bytes).await.ok()
     }
 
-    /// How long the connection has had no request; nothing while it has one.
+    /// Returns the time for which the connection has had no request; zero while it has one.
     pub(super) fn idle(&self) -> Duration {
         let Activity { requests, begun, last_ms } = &self.0.activity;
         if requests.load(Ordering::Relaxed) > 0 {

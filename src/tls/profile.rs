@@ -1,4 +1,4 @@
-//! What a client needs to reach its node: one file, for its owner alone.
+//! The file with which a client reaches its node; for its owner alone.
 //!
 //! It holds a private key, so it is refused where others may read it, and never printed.
 
@@ -14,7 +14,7 @@ use crate::partner::secret_file::{SecretFileError, private_dir, read_secret, rep
 use crate::partner::{Address, HostError};
 use crate::policy::{ClientRole, UnknownRole};
 
-/// Why a profile could not be read or written.
+/// The reason why a profile could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     #[error(transparent)]
@@ -37,7 +37,7 @@ pub enum ProfileError {
 /// A client's way to its node. The texts in PEM are parsed when it dials.
 #[derive(Clone)]
 pub struct ClientProfile {
-    /// Where the node's API port answers.
+    /// The address of the node's API port.
     pub node: Address,
     pub agency: AgencyName,
     pub name: ClientName,
@@ -66,7 +66,7 @@ impl Drop for Form {
 }
 
 impl ClientProfile {
-    /// Where the profile of a client lies under the node's directory.
+    /// Returns the path of a client's profile below the node's directory.
     pub fn path(dir: &Path, name: &ClientName) -> PathBuf {
         dir.join("clients").join(format!("{name}.client"))
     }

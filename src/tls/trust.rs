@@ -1,4 +1,4 @@
-//! Which certificate is whose: the anchors of each partner, and the two doors.
+//! The owner of each certificate: the anchors of each partner, and the gates of the two ports.
 //!
 //! A caller's certificate names an agency; only the anchors on that agency's own card can prove it. So
 //! no partner can ever speak for another, whatever its authority signs. Whoever is refused learns
@@ -23,7 +23,7 @@ use super::caller::{self, Caller, Unreadable};
 use super::provider;
 use crate::ident::AgencyName;
 
-/// Why a partner's anchors cannot be used.
+/// The reason why a partner's anchors cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("an anchor of {agency} is no usable certification authority")]
@@ -32,7 +32,7 @@ pub enum TrustError {
     NoAnchor { agency: AgencyName, source: VerifierBuilderError },
 }
 
-/// Why a caller was turned away.
+/// The reason for turning a caller away.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     #[error("no certificate was shown")]
@@ -164,7 +164,8 @@ impl TrustMap {
         Arc::new(ArcSwap::from_pointee(self))
     }
 
-    /// Whose certificate this is: the one partner that it names, if that partner's anchors prove it.
+    /// Returns the owner of a certificate: the one partner that it names, if that partner's anchors
+    /// prove it.
     fn identify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -217,7 +218,7 @@ fn chain_verifier(
         .build()
 }
 
-/// Whom a port lets in.
+/// The callers that a port lets in.
 #[derive(Debug, Clone)]
 pub enum Gate {
     /// The partner port: partners by their own anchors.
@@ -235,7 +236,7 @@ impl Gate {
         Self::Partners(trust.clone())
     }
 
-    /// Fails only when the authority's own certificate is no usable anchor.
+    /// Fails only when the authority's own certificate is not a usable anchor.
     pub fn clients(authority: &Authority) -> Result<Self, rustls::Error> {
         let roots = roots(std::slice::from_ref(authority.certificate()))?;
         let verifier =
@@ -243,7 +244,7 @@ impl Gate {
         Ok(Self::Clients(ClientTrust(verifier)))
     }
 
-    /// Who shows this certificate, by the trust of this moment.
+    /// Returns the caller with this certificate, by the present trust.
     pub fn identify(
         &self,
         leaf: &CertificateDer<'_>,

@@ -26,7 +26,7 @@ use super::{CONNECT_TIMEOUT, VERSIONS, provider, trust};
 
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
     #[error("{found:?} is not an address such as http://host:8080/path: {reason}")]
@@ -56,18 +56,18 @@ pub enum WebError {
 }
 
 impl WebError {
-    /// Whether the same may succeed later.
+    /// Returns true if the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         use WebError::{Broken, Connect, Cut, Silent};
         matches!(self, Connect(..) | Silent(..) | Broken(..) | Cut(..))
     }
 }
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    /// Where it says that something else is, if it does.
+    /// The redirection address, if the server gives one.
     pub location: Option<String>,
     pub body: Bytes,
 }
@@ -281,7 +281,8 @@ mod tests {
         assert_eq!(below.target("checkpoint"), "/logs/checkpoint");
     }
 
-    /// Gives each connection one of `answers` after another, then closes it; counts connections.
+    /// Starts a server that gives each connection one of `answers` and closes it; counts
+    /// connections.
     async fn server(answers: Vec<Vec<&'static str>>) -> (String, Arc<Mutex<usize>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/log", listener.local_addr().unwrap());

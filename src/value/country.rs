@@ -11,7 +11,7 @@ UYUZVAVCVEVGVIVNVUWFWSYEYTZAZMZW";
 /// Kosovo: a code that ISO 3166 leaves to its users, and that agencies of the European Union use.
 const KOSOVO: &str = "XK";
 
-/// Tells the code of a country: two capital letters that ISO 3166 assigns.
+/// Returns true for the code of a country: two capital letters that ISO 3166 assigns.
 pub fn is_country(code: &str) -> bool {
     let (assigned, _) = COUNTRIES.as_bytes().as_chunks::<2>();
     let is_assigned = |code: &[u8; 2]| assigned.binary_search(code).is_ok();

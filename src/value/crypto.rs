@@ -97,7 +97,7 @@ fn chain_named(name: &str) -> Result<Option<&'static Named>, String> {
     })
 }
 
-/// The address of a token whose chain is not named, where its form says which.
+/// Normalises the address of a token without a named chain, if its form shows the chain.
 fn of_token(address: &str) -> Normalised {
     match detect(address) {
         Ok(found) if !found.starts_with("eth:") => Ok(found),

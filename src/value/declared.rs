@@ -5,12 +5,12 @@
 
 use super::{Excerpt, Value, ValueError, ValueType};
 
-/// What is narrower than the value type.
+/// A rule for a declared type that is narrower than the value type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Narrower {
-    /// Nothing: the value type says all.
+    /// No further rule: the value type is enough.
     No,
-    /// What stands before the colon of the normal form.
+    /// The part before the colon of the normal form.
     Prefix(&'static str),
     /// No colon in the normal form: IPv4, or an IBAN.
     NoColon,
@@ -76,7 +76,8 @@ impl From<ValueType> for DeclaredType {
 }
 
 impl DeclaredType {
-    /// Takes a name that says more than a value type, or else what [`ValueType::from_name`] takes.
+    /// Takes a name that is narrower than a value type, or else what [`ValueType::from_name`]
+    /// takes.
     ///
     /// # Errors
     /// [`ValueError::TypeName`] if no type is called that.

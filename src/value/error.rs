@@ -1,4 +1,4 @@
-//! What is wrong with a value's text. It must never carry more of a hostile text than an excerpt.
+//! The error of a value's text. It must never carry more of a hostile text than an excerpt.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::ValueType;
 /// log or to carry a payload worth mentioning.
 pub const EXCERPT_BYTES_MAX: usize = 80;
 
-/// Why a text is no value.
+/// The reason why a text is not a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     #[error("the {0} is empty, one character or more is wanted")]

@@ -786,7 +786,7 @@ const TABLE: &[(ValueType, &str)] = &[
 /// Forms of each type at least.
 const FORMS_MIN: usize = 30;
 
-/// What does not come about as its line has it.
+/// Returns the difference between a line of the table and the result of normalisation.
 fn difference(value_type: ValueType, line: &str) -> Option<String> {
     if let Some((written, normal)) = line.split_once(" => ") {
         return match Value::normalise(value_type, written) {

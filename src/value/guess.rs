@@ -42,7 +42,7 @@ fn infer(trimmed: &str) -> Result<ValueType, &'static str> {
     infer_name(&plain)
 }
 
-/// What is left: an e-mail address, a domain, or something that needs to be asked for.
+/// Infers an e-mail address or a domain; for other names the caller must give the type.
 fn infer_name(plain: &str) -> Result<ValueType, &'static str> {
     let fits = |value_type| Value::normalise(value_type, plain).is_ok();
     if plain.contains('@') && fits(ValueType::Email) {

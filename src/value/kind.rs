@@ -9,7 +9,7 @@ use super::{Excerpt, ValueError};
 
 macro_rules! value_types {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
-        /// What an indicator's value is.
+        /// The type of an indicator's value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum ValueType {
@@ -62,7 +62,7 @@ value_types! {
     UserAgent = 17, "user-agent";
     /// An advertiser's account at an advertising network.
     AdAccount = 18, "ad-account";
-    /// What a short message gives as its sender: a name or a short code.
+    /// The sender field of a short message: a name or a short code.
     SmsSender = 19, "sms-sender";
 }
 

@@ -41,7 +41,7 @@ pub use kind::ValueType;
 pub use text::INPUT_BYTES_MAX;
 pub use url::URL_BYTES_MAX;
 
-/// What a normaliser answers: the normal form, or in one clause what is wrong and what to do.
+/// The result of a normaliser: the normal form, or one clause with the fault and the remedy.
 type Normalised = Result<String, Cow<'static, str>>;
 
 /// An indicator's value in the one normal form of its type.

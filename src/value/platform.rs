@@ -6,7 +6,7 @@
 use super::{Normalised, phone, text};
 use std::borrow::Cow;
 
-/// What handles of a platform look like.
+/// The form of a platform's handles.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
     /// Letters, digits and these, from so many to so many characters; letter case does not matter.

@@ -17,7 +17,7 @@ fn check(value_type: ValueType, input: &str, expect: &str) {
     assert!(Value::from_normalised(value_type, expect).is_ok(), "{expect:?} is a fixed point");
 }
 
-/// The input is refused, and the message says `hint`.
+/// Checks that the input is refused with a message that contains `hint`.
 fn refused(value_type: ValueType, input: &str, hint: &str) {
     match Value::normalise(value_type, input) {
         Ok(value) => panic!("{input:?} became {value:?}"),
@@ -496,7 +496,8 @@ fn a_network_is_among_the_containing_keys_of_what_lies_in_it() {
     assert!(!keys.contains(&value(Ip, "192.0.3.0").ip_key().unwrap()));
 }
 
-/// What holds for any type and any text: no panic, one normal form, found again from itself.
+/// Checks the laws of normalisation for any type and text: no panic, and a normal form that is its
+/// own normal form.
 fn check_laws(value_type: ValueType, input: &str) -> Result<(), TestCaseError> {
     match Value::normalise(value_type, input) {
         Ok(value) => {

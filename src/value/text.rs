@@ -1,4 +1,4 @@
-//! What every text goes through first: bounds, forbidden characters, and taking back defanging.
+//! The first step for every text: bounds, forbidden characters, and the removal of defanging.
 //!
 //! It must never let through a character that an officer's screen hides or reorders.
 

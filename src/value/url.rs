@@ -120,7 +120,8 @@ fn parse_opaque(text: &str) -> Result<Url, Cow<'static, str>> {
     if url.has_host() { Ok(url) } else { Err("it has no host; give one".into()) }
 }
 
-/// Where the host stands in a URL with `://`: brackets of an IPv6 address included, user and port not.
+/// Returns the range of the host in a URL with `://`, with the brackets of an IPv6 address, without
+/// user and port.
 pub(super) fn host_range(url: &str) -> Range<usize> {
     let start = url.find("://").map_or(0, |at| at + 3);
     let authority_end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);

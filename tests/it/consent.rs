@@ -44,7 +44,7 @@ impl Chain {
     }
 }
 
-/// What may go anywhere with its originator's consent.
+/// Returns a record that may go anywhere with its originator's consent.
 fn controlled(operation: &str) -> pb::Draft {
     let mut draft = indicator(&canary(".example"), "");
     operation.clone_into(&mut draft.operation);

@@ -1,5 +1,5 @@
-//! A store that lost what was acknowledged: the node does not start, whoever verifies says so, and the
-//! way out is there.
+//! Tests of a store that lost acknowledged data: the node does not start, every verifier reports it,
+//! and the way out works.
 
 use std::path::{Path, PathBuf};
 

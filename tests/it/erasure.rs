@@ -1,5 +1,6 @@
-//! A value that its originator erases is in no file of any node afterwards, and every journal says
-//! who ordered it and who carried it out. What one partner holds as evidence shows as held.
+//! Tests of erasure: a value that its originator erases is in no file of any node afterwards. Every
+//! journal has the person who ordered it and the person who carried it out. A value that one
+//! partner holds as evidence shows as held.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -134,7 +135,7 @@ fn progress(report: &pb::ListErasuresResponse, entry: usize, agency: &str) -> pb
     partners.iter().find(|partner| partner.agency == agency).unwrap().progress()
 }
 
-/// Waits until every node has carried out what it owes and its index is written anew.
+/// Waits until every node has carried out its orders and its index is written anew.
 pub(crate) async fn carried_out(nodes: &[&RunningNode]) {
     fixture::settled(nodes).await;
     for node in nodes {

@@ -51,7 +51,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// What is in a directory beside what was there before.
+/// Returns the names in a directory that are new.
 fn left(dir: &Path, before: &[&str]) -> Vec<String> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -117,7 +117,7 @@ async fn an_export_of_a_running_node_holds_while_records_are_pushed_and_is_that_
     assert_eq!(left(dir.path(), &[&before[..], &["online", "offline"]].concat()), [""; 0]);
 }
 
-/// Whether a future is done by now.
+/// Returns the result of a future if it is done by now.
 async fn futures_done<T, E>(future: impl Future<Output = Result<T, E>>) -> Option<T> {
     tokio::select! {
         biased;

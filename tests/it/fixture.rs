@@ -29,7 +29,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_liaison");
 /// The operation that all records of these tests belong to.
 pub(crate) const OPERATION: &str = "op-test";
 
-/// How long anything may take that is waited for; far more than a slow machine needs.
+/// The longest wait for any condition; far more than a slow machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -203,13 +203,13 @@ impl RunningNode {
         client.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner()
     }
 
-    /// How the exchange with a partner stands.
+    /// Returns the state of the exchange with a partner.
     pub(crate) async fn partner(&self, agency: &str) -> pb::PartnerView {
         let status = self.status().await;
         status.partners.into_iter().find(|partner| partner.agency == agency).unwrap()
     }
 
-    /// What was refused for this reason since the start.
+    /// Returns the number of refusals for this reason since the start.
     pub(crate) async fn refused(&self, reason: &str) -> u64 {
         let counts = self.status().await.refused;
         counts.iter().find(|count| count.name == reason).map_or(0, |count| count.count)
@@ -309,7 +309,7 @@ impl RunningNode {
         }
     }
 
-    /// A policy officer says yes to what somebody else asked for.
+    /// Approves, as a policy officer, what somebody else asked for.
     pub(crate) async fn approve(&self, proposal: u64) {
         let mut client = ActServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
         let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
@@ -459,7 +459,7 @@ pub(crate) fn draft(key: &str, content: Content) -> pb::Draft {
     }
 }
 
-/// An indicator that says nothing but its value and a note.
+/// Returns an indicator with only its value and a note.
 pub(crate) fn indicator(value: &str, notes: &str) -> pb::Draft {
     let content = pb::Indicator {
         r#type: pb::ValueType::Domain.into(),

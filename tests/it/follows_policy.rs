@@ -54,7 +54,7 @@ fn linking(when: &str) -> String {
     sharing(when) + &permit("links", REVEAL_LINKS, ALL)
 }
 
-/// Whatever partners may pass on.
+/// Marks a record so that partners may pass it on.
 fn clear(mut draft: pb::Draft, label: &str) -> pb::Draft {
     if let Some(marking) = &mut draft.marking {
         marking.tlp = pb::Tlp::Clear.into();
@@ -72,7 +72,7 @@ async fn view(node: &RunningNode, id: &Bytes) -> Option<pb::RecordView> {
     records(node).await.get_record(request).await.ok()?.into_inner().record
 }
 
-/// Whether a node has a record and may use it.
+/// Returns true if a node has a record and may use it.
 async fn uses(node: &RunningNode, id: &Bytes) -> bool {
     view(node, id).await.is_some_and(|view| !view.retracted)
 }

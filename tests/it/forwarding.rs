@@ -60,7 +60,7 @@ pub(crate) async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
     node.submit(vec![draft]).await.remove(0).record_id
 }
 
-/// Tells if a node has a record and may use it.
+/// Returns true if a node has a record and may use it.
 pub(crate) async fn uses(node: &RunningNode, id: &Bytes) -> bool {
     let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
     let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };

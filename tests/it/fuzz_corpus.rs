@@ -187,7 +187,7 @@ fn feed_batch() -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// An entry of a feed with what an originator says, or what it is asked.
+/// Returns an entry of a feed with an originator's statement, or a request to it.
 fn consent_entry(verdict: Option<ConsentVerdict>) -> Vec<u8> {
     let partner = "dcu.example".parse().unwrap();
     let scope = Scope::Operation("chakra-v".to_owned());

@@ -1,4 +1,4 @@
-//! A partner that is no node: real keys and an enrolled card, and whatever it wants to send.
+//! A partner that is not a node: real keys and an enrolled card, and whatever it wants to send.
 
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ impl Impostor {
         dialer.connect(&address).await.map_err(|error| error.to_string())
     }
 
-    /// Opens a stream and says hello as one who has nothing.
+    /// Opens a stream with the hello of one who has nothing.
     pub(crate) async fn open(&self, through: Option<String>) -> Result<Stream, Status> {
         self.open_as(Generation::FIRST, through).await
     }
@@ -162,7 +162,8 @@ impl Impostor {
         record.erased(slots).envelope()
     }
 
-    /// A receipt for a batch of the node's feed, signed at this time, with what it says it did not take.
+    /// Returns a receipt for a batch of the node's feed, signed at this time, with the entries that it
+    /// claims not to have taken.
     pub(crate) fn receipt(
         &self,
         batch: &pb::FeedBatch,
@@ -311,7 +312,7 @@ impl Stream {
         send(&self.out, body);
     }
 
-    /// What comes next; nothing when the stream ended.
+    /// Returns the next frame; nothing when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<Result<Body, Status>> {
         let next = self.inbound.next().await?;
         Some(next.map(|response| response.frame.unwrap().body.unwrap()))

@@ -1,5 +1,5 @@
-//! What a running node says about its logs, judged by other implementations: signed_note verifies its
-//! checkpoints, ct-merkle and tlog_tiles its inclusion proofs, consistency proofs and tlog-proofs.
+//! The logs of a running node, judged by other implementations. signed_note verifies its checkpoints,
+//! ct-merkle and tlog_tiles its inclusion proofs, consistency proofs and tlog-proofs.
 
 use std::path::Path;
 
@@ -173,8 +173,8 @@ async fn record_proof_holds(node: &RunningNode, logs: &[Log; 2], record_id: &[u8
     }
 }
 
-/// The text is read here line by line, as the specification says, and not by our own reader; gives
-/// the entry that it proves.
+/// Reads the text line by line, by the specification, and not with our own reader; returns the
+/// entry that it proves.
 fn text_holds(log: &Log, text: &str) -> Vec<u8> {
     let (proof, note) = text.split_once("\n\n").unwrap();
     let mut lines = proof.lines();

@@ -66,7 +66,7 @@ pub(crate) fn drafts(round: u64, submitter: u64, request: u64) -> Vec<pb::Draft>
         .collect()
 }
 
-/// What a submitter saw.
+/// An event that a submitter saw.
 enum Seen {
     Sent(Vec<pb::Draft>),
     Acknowledged { ids: Vec<Bytes>, note: Bytes },
@@ -89,7 +89,7 @@ async fn submitter(channel: Channel, round: u64, number: u64, seen: mpsc::Unboun
     }
 }
 
-/// What is known of the node over all its lives.
+/// The known history of the node over all its lives.
 #[derive(Default)]
 pub(crate) struct History {
     pub(crate) acknowledged: Vec<Bytes>,

@@ -16,11 +16,11 @@ use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft, eventually};
 const READ_BYTES: usize = 1 << 20;
 /// The slot of an indicator that holds its title.
 const TITLE: u32 = 1 << 7;
-/// What makes a title longer than the blocks in which it is hashed.
+/// A prefix that makes a title longer than the blocks in which it is hashed.
 const LONG: &str =
     "A title that goes on and on, so that it fills more than one block of a hash, and ends with ";
 
-/// Whether a process holds these bytes in memory that it can write.
+/// Returns true if a process holds these bytes in memory that it can write.
 fn is_in_memory(pid: u32, needle: &[u8]) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();

@@ -1,5 +1,5 @@
-//! Partners begin, are resumed and change sector or country by two persons; to suspend and revoke takes
-//! one. What a card says decides nothing.
+//! Tests of partners: adding, resuming and changing sector or country takes two persons; suspending and
+//! revoking takes one. The content of a card decides nothing.
 
 use liaison::node::config::Config;
 use liaison::node::init;

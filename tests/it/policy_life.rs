@@ -203,7 +203,7 @@ async fn one_officer_narrows_at_once_and_the_way_back_takes_two() {
     let node = police(dir.path()).await;
     node.apply_policy(CORE_ONLY).await;
     node.submit(vec![indicator("a.example", "x"), labelled("b.example", "draft")]).await;
-    // Words about a policy are no change of what it shows.
+    // Words about a policy do not change what it shows.
     let commented = format!("// another comment\n{CORE_ONLY}");
     let nothing = diff(&node, &commented).await;
     assert_eq!(nothing.change(), PolicyChange::Narrowing);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fixture::{CORE_ONLY, RunningNode, draft, introduce, liaison, settled};
 
-/// What the agency in the middle adds: it passes on what others gave it.
+/// The additional policy of the agency in the middle: it passes on what others gave it.
 const FORWARD: &str = r#"
 @id("test/forward")
 @title("What we were given for the operation goes on to those who take part in it")

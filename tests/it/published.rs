@@ -120,7 +120,7 @@ fn rpc_item(service: &str, method: &MethodDescriptorProto) -> Item {
     Item::new(format!("rpc {service} {}", method.name()), format!("{request} -> {response}"))
 }
 
-/// What stands between the list and the protos.
+/// The differences between the list and the protos.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Differences {
     /// Published and now another or gone: this breaks partners.
@@ -151,7 +151,7 @@ fn print_list(items: &BTreeSet<Item>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Whether the list may be written again, under `LIAISON_BLESS`.
+/// Returns true if the list may be written again, under `LIAISON_BLESS`.
 fn may_write(bless: Option<&str>, differences: &Differences) -> bool {
     match bless {
         Some("unpublished") => true,

@@ -39,7 +39,7 @@ fn push_as(
     command
 }
 
-/// The end of a push: exit code and what it told.
+/// The end of a push: exit code and output.
 pub(crate) struct Pushed {
     pub(crate) code: Option<i32>,
     pub(crate) told: Value,

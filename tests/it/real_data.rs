@@ -1,6 +1,6 @@
 //! Real malicious domains and URLs from public feeds, pushed to a node with two partners.
 //!
-//! The data is no part of the project: without it these tests say so and pass. The values are
+//! The data is not part of the project: without it these tests say so and pass. The values are
 //! hostile; nothing here resolves or opens one. LIAISON_REAL_DATA=full takes all 66,000 rows
 //! instead of 1,000.
 

@@ -1,4 +1,4 @@
-//! What a node refuses: with a clear word, counted, and without a trace in its journal.
+//! The refusals of a node: with a clear word, counted, and without a trace in its journal.
 
 use std::error::Error as _;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a partner refuses shows as refused where it is owed, and comes again when the partner's rules of
-//! acceptance change.
+//! The records that a partner refuses: shown as refused, and sent again when its rules of acceptance
+//! change.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What is unusual waits for two persons, and everything else goes on; what they refuse never goes.
+//! The release of unusual disclosures: they wait for two persons while all others go on. A
+//! disclosure that these two refuse never goes.
 
 use std::path::Path;
 

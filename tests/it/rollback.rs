@@ -59,7 +59,7 @@ pub(crate) async fn backed_up(node: RunningNode, parent: &Path) -> (RunningNode,
     (RunningNode::start(&dir, &agency).await, backup)
 }
 
-/// How much of the node's journal its partner cosigned.
+/// Returns the size of the node's journal that its partner cosigned.
 pub(crate) async fn witnessed(node: &RunningNode) -> u64 {
     let status = node.status().await;
     status.witnesses.iter().map(|witness| witness.cosigned_size).max().unwrap_or_default()

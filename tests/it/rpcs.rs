@@ -1,5 +1,5 @@
-//! Who may call each rpc, as its comment in proto/ says; that the comments say what is decided; and how any of
-//! them is called by its name.
+//! The callers of each rpc by its comment in proto/, the comparison with the access policy, and a
+//! client for any rpc by name.
 //!
 //! The table of rpcs and roles is kept in git, so that a change shows as a line that a lawyer can
 //! read.
@@ -148,8 +148,8 @@ fn table(rpcs: &[Callers]) -> String {
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Where the decision for a local client differs from the comment. A partner's node has no role:
-/// what only it calls must be refused to every role.
+/// Returns the differences between the decision for a local client and the comment. A partner's
+/// node has no role: rpcs that only it calls must be refused to every role.
 pub(crate) fn disagreements(rpcs: &[Callers], allowed: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let each = rpcs.iter().flat_map(|rpc| ROLES.into_iter().map(move |role| (rpc, role)));
     each.filter_map(|(Callers { rpc, callers }, role)| {

@@ -9,7 +9,7 @@ use prost_types::{FieldDescriptorProto, FileDescriptorProto};
 
 use crate::published::descriptors;
 
-/// What both sides say of a slot, in words that can be compared and shown.
+/// The description of a slot on both sides, in words that can be compared and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     number: i32,

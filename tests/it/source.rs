@@ -228,7 +228,7 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<Vec<String>> {
 
 /// Reads the path at the start, behind `prefix`; returns how many tokens it took.
 fn path(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
-    /// Words that may stand before a path with a leading `::` and are no part of it.
+    /// Words that may stand before a path with a leading `::` and are not part of it.
     const BEFORE: [&str; 8] = ["use", "dyn", "impl", "for", "mut", "as", "return", "in"];
     if prefix.is_empty() && tokens.first().is_some_and(|t| BEFORE.iter().any(|word| t.is(word))) {
         return 1;
@@ -270,7 +270,7 @@ fn group(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> u
     at
 }
 
-/// Whether the tokens hold this run of words and symbols.
+/// Returns true if the tokens contain this run of words and symbols.
 pub(crate) fn holds(tokens: &[Token], wanted: &[&str]) -> bool {
     (0..tokens.len()).any(|at| starts_with(&tokens[at..], wanted))
 }

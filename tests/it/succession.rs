@@ -33,7 +33,7 @@ fn words(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What an officer of each partner does with the card that lies in the node's directory.
+/// Accepts, as an officer of each partner, the card that lies in the node's directory.
 async fn accept(card_of: &RunningNode, at: &[&RunningNode]) {
     let own = card_of.admin().await.get_own_card(pb::GetOwnCardRequest {}).await.unwrap();
     let own = own.into_inner();

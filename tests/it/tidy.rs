@@ -1,5 +1,5 @@
-//! Lints the project's own text: who may use whom, what pure modules must not name, and words that
-//! are not left behind.
+//! Lints the project's own text: the order of modules, the purity of some, the first words of
+//! comments, and words and names that must not be there.
 //!
 //! One package has no walls between its modules; these tests are the walls.
 
@@ -17,7 +17,7 @@ const ORDER: [&str; 19] = [
 /// Modules without clock, socket, disk, runtime or randomness: the first eleven.
 const PURE: usize = 11;
 
-/// What a pure module must not name. Addresses as values are in `core::net`.
+/// The names that a pure module must not use. Addresses as values are in `core::net`.
 const IMPURE: [&str; 12] = [
     "tokio",
     "tonic",
@@ -45,6 +45,63 @@ const WORDS: [&str; 5] = [
     concat!("db", "g!"),
     concat!("FIX", "ME"),
     concat!("XX", "X"),
+];
+
+/// Words that begin a clause. A doc comment or help text begins with a noun phrase or a verb instead.
+const CLAUSE_WORDS: [&str; 16] = [
+    "that",
+    "what",
+    "whatever",
+    "when",
+    "whenever",
+    "where",
+    "wherever",
+    "whether",
+    "which",
+    "whichever",
+    "who",
+    "whoever",
+    "whom",
+    "whose",
+    "why",
+    "how",
+];
+
+/// Words before which a clause word begins a clause too: `of which`, `by whose`. "In that case" does
+/// not.
+const PREPOSITIONS: [&str; 13] =
+    ["about", "at", "by", "for", "from", "in", "of", "on", "since", "to", "until", "under", "with"];
+
+/// Files that still have comments that begin with a clause.
+const CLAUSES_LEFT: [&str; 8] = [
+    "src/journal/erase.rs",
+    "src/journal/erasure_index.rs",
+    "src/journal/index.rs",
+    "src/journal/provenance.rs",
+    "src/journal/refusals.rs",
+    "src/journal/replay.rs",
+    "src/journal/staged.rs",
+    "src/journal/transaction.rs",
+];
+
+/// The beginnings of attributes whose text is shown as help or documentation.
+const TEXT_ATTRIBUTES: [&str; 3] = ["help = \"", "about = \"", "doc = \""];
+
+/// Names that were replaced by better ones, and names that mean nothing in this project. A name that
+/// contains all words of an entry in a row is one of them. A renamed type, module or function gets
+/// an entry here.
+const RETIRED: [&str; 11] = [
+    "feed_leaves",
+    "helper",
+    "helpers",
+    "manager",
+    "misc",
+    "overtaken",
+    "partner_entry",
+    "term_key",
+    "unanswered",
+    "util",
+    "utils",
 ];
 
 /// A file below src/.
@@ -140,7 +197,7 @@ fn purity_findings(file: &SourceFile) -> Vec<String> {
         .collect()
 }
 
-/// What tests must not do; `text` is a whole file of tests or the test part of one.
+/// Finds sleeps and ignored tests; `text` is a whole file of tests or the test part of one.
 fn test_findings(name: &Path, tests: &[Token]) -> Vec<String> {
     let sleeps = source::paths(tests)
         .into_iter()
@@ -167,6 +224,85 @@ fn word_findings(name: &Path, text: &str) -> Vec<String> {
         Some(format!("{}:{number}: {word}", name.display()))
     };
     (1..).zip(text.lines()).filter_map(found).collect()
+}
+
+/// The first line of each doc comment and help text, without its mark, with the number of the line.
+fn first_lines(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut before = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let comment = line.trim_start();
+        let mark = ["///", "//!"].into_iter().find(|mark| comment.starts_with(*mark));
+        if let Some(mark) = mark.filter(|_| mark != before) {
+            found.push((number, &comment[mark.len()..]));
+        }
+        if mark.is_none() {
+            let attributes = TEXT_ATTRIBUTES.iter().filter_map(|begin| line.split_once(begin));
+            found.extend(attributes.map(|(_, text)| (number, text)));
+        }
+        before = mark;
+    }
+    found
+}
+
+fn begins_with_a_clause(text: &str) -> bool {
+    let mut words = text.split_whitespace().map(|word| {
+        word.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '`').to_lowercase()
+    });
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let is_clause_word = |word: &str| CLAUSE_WORDS.contains(&word);
+    is_clause_word(&first)
+        || PREPOSITIONS.contains(&first.as_str()) && is_clause_word(&second) && second != "that"
+}
+
+fn comment_findings(name: &Path, text: &str) -> Vec<String> {
+    first_lines(text)
+        .into_iter()
+        .filter(|(_, line)| begins_with_a_clause(line))
+        .map(|(number, line)| format!("{}:{number}: begins with a clause:{line}", name.display()))
+        .collect()
+}
+
+/// The name in small letters, its words joined by underscores.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !snake.is_empty() && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    snake
+}
+
+/// The names that are declared after one of these keywords.
+fn names_after(tokens: &[Token], keywords: &[&str]) -> Vec<String> {
+    let declared = |pair: &[Token]| match pair {
+        [Token::Word(keyword), Token::Word(name)] if keywords.contains(&keyword.as_str()) => {
+            Some(name.clone())
+        }
+        _ => None,
+    };
+    tokens.windows(2).filter_map(declared).collect()
+}
+
+/// Finds retired names of files, modules, types and functions. A test function is left out, because
+/// its name is a sentence.
+fn name_findings(file: &SourceFile, for_tests: bool) -> Vec<String> {
+    let Parted { program, tests, .. } = &file.parted;
+    let keywords = ["struct", "enum", "trait", "type", "mod"];
+    let mut names = [names_after(program, &keywords), names_after(tests, &keywords)].concat();
+    if !for_tests {
+        names.extend(names_after(program, &["fn"]));
+    }
+    let path = file.path.with_extension("");
+    names.extend(path.iter().map(|part| part.to_string_lossy().into_owned()));
+    let is_retired = |name: &String| {
+        let name = format!("_{}_", snake_case(name));
+        RETIRED.iter().any(|retired| name.contains(&format!("_{retired}_")))
+    };
+    names.retain(is_retired);
+    names.iter().map(|name| format!("{}: {name} is a retired name", file.path.display())).collect()
 }
 
 /// The modules that lib.rs declares, in its order.
@@ -221,6 +357,20 @@ fn source_files() -> Vec<SourceFile> {
         .map(|path| {
             let text = std::fs::read_to_string(path).unwrap();
             SourceFile::new(path.strip_prefix(&src).unwrap(), text)
+        })
+        .collect()
+}
+
+/// Every Rust file of the project, with its path from the root.
+fn rust_files() -> Vec<SourceFile> {
+    let below = ["src", "tests", "benches", "fuzz/fuzz_targets"]
+        .into_iter()
+        .flat_map(|dir| files_below(&root().join(dir), "rs"));
+    below
+        .chain(["build.rs", "fuzz/bodies.rs"].map(|file| root().join(file)))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            SourceFile::new(path.strip_prefix(root()).unwrap(), text)
         })
         .collect()
 }
@@ -305,6 +455,30 @@ fn no_word_of_unfinished_work_is_left_in_a_tracked_file() {
     nothing_found(&findings);
 }
 
+#[test]
+fn no_doc_comment_or_help_text_begins_with_a_clause() {
+    let files = rust_files();
+    let (left, plain): (Vec<&SourceFile>, Vec<&SourceFile>) =
+        files.iter().partition(|file| CLAUSES_LEFT.iter().any(|left| file.path == Path::new(left)));
+    let findings = |file: &SourceFile| comment_findings(&file.path, &file.text);
+    nothing_found(&plain.into_iter().flat_map(findings).collect::<Vec<_>>());
+    let done = left.into_iter().filter(|file| findings(file).is_empty());
+    nothing_found(&done.map(|file| format!("{:?} is done", file.path)).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_retired_name_comes_back() {
+    let sources = source_files();
+    let tests = test_modules(&sources);
+    let of_sources =
+        sources.iter().flat_map(|file| name_findings(file, is_for_tests(file, &tests)));
+    let others = rust_files();
+    let others = others.iter().filter(|file| !file.path.starts_with("src"));
+    let findings: Vec<String> =
+        of_sources.chain(others.flat_map(|file| name_findings(file, true))).collect();
+    nothing_found(&findings);
+}
+
 /// Each check finds what it is for, and nothing in what is sound.
 mod samples {
     use super::*;
@@ -375,11 +549,11 @@ mod samples {
 
     #[test]
     fn a_long_or_unexplained_file_is_found() {
-        let long = format!("//! What it is for.\n{}", "\n".repeat(LINES_MAX));
+        let long = format!("//! Its purpose.\n{}", "\n".repeat(LINES_MAX));
         assert_eq!(shape_findings(&file("a.rs", &long), false).len(), 1);
         assert_eq!(shape_findings(&file("a.rs", &long), true).len(), 0);
         assert_eq!(shape_findings(&file("a.rs", "use b::c;"), false).len(), 1);
-        assert_eq!(shape_findings(&file("a.rs", "//! What it is for."), false).len(), 0);
+        assert_eq!(shape_findings(&file("a.rs", "//! Its purpose."), false).len(), 0);
     }
 
     #[test]
@@ -387,6 +561,78 @@ mod samples {
         let text = format!("a\n{}(b)\n", WORDS[2]);
         assert_eq!(word_findings(Path::new("f"), &text), [format!("f:2: {}", WORDS[2])]);
         assert!(word_findings(Path::new("f"), "todo = \"warn\"").is_empty());
+    }
+
+    #[test]
+    fn a_comment_or_help_text_that_begins_with_a_clause_is_found_with_its_line() {
+        let found = |text: &str| comment_findings(Path::new("f"), text);
+        for text in [
+            "//! What it is for.",
+            "/// Whether it holds.\n/// It does.\nfn f() {}",
+            "mod a {\n    /// How: by hand.\n    const A: u8 = 1;\n}",
+            "/// Why",
+            "/// That all is here.",
+            "/// Of which sort it is.",
+            "/// By whose key",
+            "//! The index.\n/// where it lies.",
+            "#[arg(long, help = \"When to stop\")]",
+            "#[command(after_help = \"Until when it goes on\")]",
+            "#[doc = \"Who calls.\"]",
+        ] {
+            assert_eq!(found(text).len(), 1, "{text}");
+        }
+        assert_eq!(
+            found("a\n/// Whom it is for.\n"),
+            ["f:2: begins with a clause: Whom it is for."]
+        );
+    }
+
+    #[test]
+    fn a_comment_that_begins_with_a_noun_or_a_verb_is_sound() {
+        for text in [
+            "/// The reason why it fails.\n/// What follows is another line.",
+            "/// Returns true if it holds.",
+            "/// In that case nothing is sent.",
+            "/// `what` names it.",
+            "/// Whole frames.",
+            "/// Of the feed.",
+            "// What a comment without a third stroke begins with is free.",
+            "#[error(\"what it holds is unknown\")]",
+            "const A: &str = \"/// What\";",
+        ] {
+            assert!(comment_findings(Path::new("f"), text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_retired_name_is_found_in_either_spelling_and_in_a_path() {
+        for (path, text) in [
+            ("a.rs", "struct PartnerEntry;"),
+            ("a.rs", "pub enum KeyManager {}"),
+            ("a.rs", "type Util = u8;"),
+            ("a.rs", "mod partner_entry;"),
+            ("a.rs", "pub(super) async fn partner_entry_of() {}"),
+            ("a.rs", "#[cfg(test)] mod utils {}"),
+            ("store/utils.rs", ""),
+            ("partner_entry/mod.rs", ""),
+        ] {
+            assert_eq!(name_findings(&file(path, text), false).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_word_within_a_word_and_the_name_of_a_test_are_no_retired_names() {
+        for text in [
+            "struct Utility; struct Partner; struct Entry;",
+            "fn entry_of_partner() {}",
+            "const A: &str = \"struct Manager\"; // struct Manager",
+            "fn f() { manager(); }",
+        ] {
+            assert!(name_findings(&file("a.rs", text), false).is_empty(), "{text}");
+        }
+        assert!(name_findings(&file("a.rs", "fn a_helper_is_named() {}"), true).is_empty());
+        let tests = "#[cfg(test)] mod tests { fn a_helper_is_named() {} }";
+        assert!(name_findings(&file("a.rs", tests), false).is_empty());
     }
 
     #[test]

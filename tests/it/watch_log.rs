@@ -23,7 +23,7 @@ use crate::fixture::{CORE_ONLY, DEADLINE, PROGRAM, RunningNode, copy, indicator,
 
 const AGENCY: &str = "police.example";
 
-/// What a file server does.
+/// The behaviour of a file server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Serving {
     Folder(PathBuf),
@@ -31,11 +31,11 @@ enum Serving {
     Always(&'static str, Vec<u8>),
 }
 
-/// A file server that serves what it is told to from one request to the next.
+/// A file server whose content a test changes from one request to the next.
 struct Server {
     address: SocketAddr,
     serving: Arc<Mutex<Serving>>,
-    /// What was asked for.
+    /// The paths that were asked for.
     asked: Arc<Mutex<Vec<String>>>,
 }
 

@@ -10,7 +10,8 @@ use liaison::pb::{self, draft::Content};
 
 use crate::fixture::{self, CORE_ONLY, RunningNode, canary, draft};
 
-/// Whether bytes contain a needle. Goes by `skip_until`, which is quick even without optimisation.
+/// Returns true if bytes contain a needle. It uses `skip_until`, which is quick even without
+/// optimisation.
 fn holds(mut bytes: &[u8], needle: &str) -> bool {
     let (first, rest) = needle.as_bytes().split_first().unwrap();
     loop {

@@ -1,5 +1,5 @@
 //! A node as a witness for anybody: the same answers over HTTP and gRPC, and to another node that
-//! is no partner.
+//! is not a partner.
 
 use std::path::Path;
 

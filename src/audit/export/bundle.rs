@@ -48,7 +48,7 @@ fn hash_tile(bundle: &Tile) -> String {
     }
 }
 
-/// A file that is missing, or is not what its path says.
+/// Returns the failure of a file that is missing or does not fit its path.
 pub(super) fn unfit(path: &str, expected: &str, found: impl ToString) -> Broken {
     let fault = Fault::new(Check::ExportFile, expected, found);
     Box::new((Place::File(path.to_owned()), fault))

@@ -48,7 +48,7 @@ struct Feed {
     rows: Rows,
 }
 
-/// Why judging stops.
+/// The reason why judging stops.
 enum Stop {
     /// The first broken thing.
     Broken(Broken),
@@ -76,7 +76,7 @@ impl From<TilesError> for Stop {
 }
 
 impl<'f, F: Folder> ExportAudit<'f, F> {
-    /// Reads the checkpoint. What it says is believed only at the end.
+    /// Reads the checkpoint. Its content is believed only at the end.
     pub fn open(folder: &'f F, expectations: Expectations) -> io::Result<Self> {
         let note = folder.read(layout::CHECKPOINT, layout::NOTE_BYTES_MAX)?;
         let mut audit = Audit::new(expectations);
@@ -163,7 +163,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         self.rows.push(1, root, &mut |tile, hashes| compare(folder, "", tile, hashes, tiles))
     }
 
-    /// Brings what an entry speaks of and lies elsewhere.
+    /// Reads the parts of an entry that lie in other files.
     fn prepare(&mut self, event: &Event, place: &dyn Fn() -> Place) -> Result<(), Stop> {
         match event {
             Event::PolicyApplied(applied) => self.policy(&applied.bundle_hash),
@@ -173,7 +173,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
     }
 
     fn policy(&mut self, hash: &[u8]) -> Result<(), Stop> {
-        // What is no hash is found where the entry is judged.
+        // What is not a hash is found where the entry is judged.
         let Ok(hash) = BundleHash::try_from(hash) else { return Ok(()) };
         let files = policy_files(self.folder, hash)?;
         let found = bundle_hash(&files);
@@ -196,7 +196,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
         published: &pb::FeedPublished,
         place: &dyn Fn() -> Place,
     ) -> Result<(), Stop> {
-        // What is no partner or no note is found where the entry is judged.
+        // What is not a partner or not a note is found where the entry is judged.
         let Some(wanted) = head(&published.note).map(|head| head.size) else { return Ok(()) };
         let Ok(agency) = published.partner.parse::<AgencyName>() else { return Ok(()) };
         let Some((name, number)) = self.audit.partners.feed(&agency) else { return Ok(()) };

@@ -25,7 +25,7 @@ pub(super) const POLICY_BYTES_MAX: u64 = 1 << 20;
 /// Longest text file: one of a policy.
 pub(super) const TEXT_BYTES_MAX: u64 = POLICY_BYTES_MAX;
 
-/// What the entries of a bundle bring along, under the bundle's number.
+/// Returns the file of the contents of a bundle's entries, under the bundle's number.
 pub(super) fn contents(bundle: &Tile) -> String {
     bundle.to_string().replacen("tile/entries/", "content/", 1)
 }
@@ -54,13 +54,13 @@ pub(super) fn policy_file(hash: BundleHash, name: &str) -> String {
     format!("policies/{hash}/{name}")
 }
 
-/// Whether the name of a policy's file leads nowhere else.
+/// Returns true if the name of a policy's file cannot lead to another folder.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }
 
-/// Where a feed has its checkpoint and tiles.
+/// Returns the folder of a feed's checkpoint and tiles.
 pub(super) fn feed(name: &FeedName) -> String {
     format!("feed/{name}/")
 }

@@ -22,7 +22,7 @@ pub use write::{ExportError, Exporter, Sink, Summary};
 use bytes::Bytes;
 use std::io;
 
-/// Gives the files of an export.
+/// A source of the files of an export.
 pub trait Folder: Sync {
     /// The file at `path`, from the top of the folder; `None` if there is none. Of a longer one, the
     /// first `bytes_max` + 1 bytes.

@@ -43,7 +43,7 @@ impl Rows {
         }
     }
 
-    /// Gives the partial tiles.
+    /// Returns the partial tiles.
     pub(super) fn finish<E: From<TilesError>>(
         &self,
         each: &mut impl FnMut(Tile, &[TreeHash]) -> Result<(), E>,

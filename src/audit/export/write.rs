@@ -26,7 +26,7 @@ pub trait Sink {
     fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// Why a history cannot be exported.
+/// The reason why a history cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("entry {index} cannot be exported: {reason}")]
@@ -43,7 +43,7 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
-/// What was written.
+/// The summary of a written export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     pub size: u64,
@@ -61,7 +61,7 @@ pub struct Exporter<S> {
     files: Counted<S>,
     journal: Log,
     contents: Vec<u8>,
-    /// What the next entry brings along.
+    /// The content that belongs to the next entry.
     content: Option<Bytes>,
     /// By their numbers: the feeds of a generation have greater ones than those before.
     feeds: BTreeMap<u16, Feed>,
@@ -114,7 +114,7 @@ impl Log {
         self.frontier.size().get()
     }
 
-    /// Gives the bundle that became full, if one did.
+    /// Returns the bundle that became full, if one did.
     fn push<S: Sink>(
         &mut self,
         entry: &[u8],
@@ -315,7 +315,7 @@ impl<S: Sink> Exporter<S> {
     ) -> Result<Summary, ExportError> {
         let mut summary = Summary::default();
         for hash in std::mem::take(&mut self.policies) {
-            // Bundles that were proposed and never in force are no part of a history.
+            // Bundles that were proposed and never in force are not part of a history.
             let files = policies.get(&hash).ok_or(ExportError::PolicyAbsent(hash))?;
             self.policy(hash, files)?;
             summary.policies += 1;

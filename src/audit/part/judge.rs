@@ -40,7 +40,7 @@ const MANIFEST_BYTES_MAX: u64 = PART_FILES_MAX as u64 * 256;
 /// Longest content of one entry: the payload of a frame.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
-/// Why checking stops.
+/// The reason why checking stops.
 enum Stop {
     Broken(Box<Failure>),
     Io(io::Error),
@@ -174,7 +174,7 @@ impl<'a, F: Folder> Files<'a, F> {
     }
 }
 
-/// What is known of a record so far.
+/// The known state of a record so far.
 struct Row {
     kind: Kind,
     originator: AgencyName,
@@ -192,7 +192,7 @@ struct Row {
 }
 
 impl Row {
-    /// Whether content shows nothing of a record that is not for evidence.
+    /// Returns true if content shows nothing of a record that is not for evidence.
     fn keeps_out(&self, content: &Content) -> bool {
         self.is_restricted && content.open.is_empty()
     }
@@ -202,23 +202,23 @@ impl Row {
 struct Part<'a, F> {
     files: &'a Files<'a, F>,
     note: Bytes,
-    /// What the checkpoint says; its signature is checked when all cards were seen.
+    /// The head in the checkpoint; its signature is checked when all cards were seen.
     head: TreeHead,
-    /// When each entry that is here was made, by its index.
+    /// The time of each entry that is here, by its index.
     dates: BTreeMap<u64, Timestamp>,
     genesis: Option<AgencyName>,
     own: Vec<Card>,
     own_signed: Vec<pb::SignedCard>,
     partners: BTreeMap<AgencyName, Card>,
     accepted: HashMap<RecordId, Row>,
-    /// Records whose newest content was overwritten; an entry that says so must follow.
+    /// Records whose newest content was overwritten; an entry about the erasure must follow.
     overwritten: BTreeSet<RecordId>,
     acts: Acts,
     /// Records under a hold.
     held: BTreeSet<RecordId>,
     /// Consents to use as evidence that the part holds.
     consents: Consents,
-    /// The entry that says that the logs are succeeded, and by which generation.
+    /// The entry of a succession of the logs, and the generation that follows.
     succeeded: Option<(u64, Generation)>,
     is_asked_here: bool,
     roots: VerifiedRoots,
@@ -484,7 +484,7 @@ impl<'a, F: Folder> Part<'a, F> {
         self.changed(&received.record_id, content, |open| open.or(gained))
     }
 
-    /// What a record has now are those slots that the originator committed to.
+    /// Checks that a record's slots after the change are those that the originator committed to.
     fn changed(
         &mut self,
         id: &[u8],
@@ -601,7 +601,7 @@ impl<'a, F: Folder> Part<'a, F> {
         Ok(newest.number())
     }
 
-    /// That what was asked for is here: of a time, every entry.
+    /// Checks that everything asked for is here: for a time, every entry.
     fn check_asked(&self) -> Result<(), Stop> {
         let Selection::Time { from, to } = &self.files.manifest.asked else {
             if self.is_asked_here {
@@ -641,7 +641,7 @@ fn check_slots(row: &Row, content: &Content) -> Result<(), Fault> {
         .map_err(|error| Fault::new(Check::RecordForm, "slots by the rules", error))
 }
 
-/// That the entry in a proof stands under this checkpoint.
+/// Checks that the entry in a proof stands under this checkpoint.
 fn prove(proof: &TlogProof, note: &Bytes, head: TreeHead) -> Result<(), Fault> {
     let fault = |expected, found: &dyn ToString| {
         Fault::new(Check::ProofInclusion, expected, found.to_string())

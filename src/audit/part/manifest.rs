@@ -15,10 +15,10 @@ const FIRST_LINES: &str = "liaison-part/v1\n\
     This is a part of a journal and not the whole. Every entry that is not listed here was left out,\n\
     as were the files of policies and the feeds that are not named.\n";
 
-/// Which entries are wanted.
+/// The selection of entries for a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Dated `from` or later and before `to`; what is not said is no limit.
+    /// Dated `from` or later and before `to`; an absent time is not a limit.
     Time { from: Option<Timestamp>, to: Option<Timestamp> },
     /// About the case with this reference, or a record that refers to it.
     Case(String),
@@ -76,7 +76,7 @@ pub(super) enum Item {
     Checkpoint,
     /// The proof of an entry of the journal, by its index.
     Entry(u64),
-    /// What that entry only commits to.
+    /// The content that this entry only commits to.
     Content(u64),
     /// The proof of an entry of a feed.
     Feed(FeedName, u64),
@@ -114,7 +114,7 @@ impl FromStr for Item {
     }
 }
 
-/// How many entries of a log are here.
+/// The number of a log's entries that are in the part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Share {
     pub here: u64,
@@ -138,7 +138,7 @@ impl FromStr for Share {
     }
 }
 
-/// What a part says of itself.
+/// The manifest of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) agency: AgencyName,

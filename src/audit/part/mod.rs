@@ -1,5 +1,5 @@
-//! A part of a history as a plain folder: the entries of a time, a case or a record, each with the
-//! proof that it stands in the journal, and a manifest that says that the rest was left out.
+//! A part of a history as a plain folder: the entries of a time, a case or a record, each with its
+//! proof. A manifest states that the rest was left out.
 //!
 //! Of a time it can be shown that no entry of the journal is missing: the entries next to it are
 //! there too. Of a case or a record it cannot; only the whole shows that. docs/FORMATS.md has the

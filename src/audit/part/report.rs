@@ -1,4 +1,4 @@
-//! What the check of a part found. It says in its first and last line that it is a part.
+//! The result of checking a part. Its first and last line name it as a part.
 
 use super::manifest::{Selection, Share};
 use crate::audit::card::Number;
@@ -23,7 +23,7 @@ pub struct PartFeed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartReport {
     pub agency: AgencyName,
-    /// Of its newest card.
+    /// The number of its newest card.
     pub number: Number,
     /// The number was given by whoever checks, and is that one.
     pub is_known: bool,
@@ -33,11 +33,11 @@ pub struct PartReport {
     pub feeds: Vec<PartFeed>,
     /// Records with their content.
     pub records: u64,
-    /// Of them, those whose signature holds.
+    /// Records among them whose signature holds.
     pub signatures: u64,
     /// Accepted after the key was in other hands, by the card of that time.
     pub compromised: u64,
-    /// Entries that told of slots, received or erased, of a record whose acceptance is not in the part.
+    /// Entries about slots, received or erased, of a record whose acceptance is not in the part.
     pub unplaced: u64,
     /// Published and receipted heads.
     pub notes: u64,

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Files of a part: beyond that the whole is easier to handle.
 pub const PART_FILES_MAX: usize = 200_000;
 
-/// Why there is no part.
+/// The reason why a part cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PartError {
     #[error(transparent)]
@@ -114,13 +114,13 @@ pub(super) enum KeyOf {
     Policy(u64),
 }
 
-/// Which records belong together.
+/// The relations between records.
 #[derive(Debug, Default)]
 struct Records {
     series: HashMap<SeriesId, Vec<RecordId>>,
     /// The series of records that refer to a series.
     referring: HashMap<SeriesId, Vec<SeriesId>>,
-    /// What was asked for itself.
+    /// The series that were asked for directly.
     asked: HashSet<SeriesId>,
     /// Records that their originators mark not for evidence.
     restricted: HashMap<RecordId, Restricted>,
@@ -128,7 +128,7 @@ struct Records {
     known: HashMap<RecordId, (Kind, SeriesId)>,
 }
 
-/// What tells whether a consent covers a record that is not for evidence.
+/// The values that decide whether a consent covers a record that is not for evidence.
 #[derive(Debug)]
 struct Restricted {
     originator: AgencyName,
@@ -194,7 +194,7 @@ struct Acts {
     records: HashMap<u64, HashSet<RecordId>>,
     /// The proposal that each decision or end of an erasure is about, by the index of that entry.
     followed: HashMap<u64, u64>,
-    /// Proposals that something from the time that is asked for speaks of.
+    /// Proposals that an entry of the time asked for refers to.
     asked: HashSet<u64>,
 }
 
@@ -262,7 +262,7 @@ pub struct Survey {
     after: Option<u64>,
 }
 
-/// What the second pass is to take.
+/// The plan for the second pass: everything that it takes.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) selection: Selection,
@@ -517,7 +517,8 @@ impl Survey {
         Ok(())
     }
 
-    /// What is to be taken. Nothing about a case or a record is an error; nothing in a time is not.
+    /// Returns the plan of what to take. An empty result is an error for a case or a record, but
+    /// not for a time.
     pub fn finish(self) -> Result<Plan, PartError> {
         if matches!(&self.selection, Selection::Case(reference) if reference.contains('\n')) {
             return Err(PartError::Reference);

@@ -23,12 +23,12 @@ pub struct PartWriter<S> {
     index: u64,
     content: Option<Bytes>,
     feeds: BTreeMap<u16, FeedPlace>,
-    /// Whose keys and which policies what was taken speaks of.
+    /// The agencies whose keys the taken entries require, and below the versions of policy.
     partners: BTreeSet<AgencyName>,
     policies: BTreeSet<u64>,
 }
 
-/// How far a feed was read.
+/// The progress of reading a feed.
 #[derive(Debug, Default)]
 struct FeedPlace {
     index: u64,
@@ -39,7 +39,7 @@ struct FeedPlace {
     unreceipted: BTreeSet<u64>,
 }
 
-/// Whether an entry is wanted, and with what it brings along.
+/// The extent to which an entry is taken: not at all, alone, or with its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     No,
@@ -135,7 +135,8 @@ impl<S: Sink> PartWriter<S> {
         })
     }
 
-    /// Whether an entry is about one of the records, or about the feed entries taken of them.
+    /// Returns true if an entry is about one of the records, or about their feed entries that were
+    /// taken.
     fn is_about(&mut self, event: &Event) -> bool {
         let has = |id: Option<RecordId>| id.is_some_and(|id| self.plan.records.contains(&id));
         match event {

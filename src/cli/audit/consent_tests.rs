@@ -1,5 +1,6 @@
-//! A disclosure on the strength of a consent that is not there, not in force or not its originator's
-//! is found, and so is a consent that nobody gave or told as it must be.
+//! Tests of the audit of consents. It finds a disclosure on a consent that is missing, not in force
+//! or not its originator's. It also finds a consent that nobody gave or that is not in the holder's
+//! feed.
 
 use super::fixtures::{self, Node, Party, addition, agreed, at, feed_entry};
 use super::tests::verified;
@@ -134,7 +135,7 @@ fn check(node: &Node) -> Option<Check> {
     verified(node).failure.map(|failure| failure.fault.check)
 }
 
-/// What an auditor finds when the record goes to the second partner after these entries.
+/// Returns the failed check when the record goes to the second partner after these entries.
 fn disclosing(events: Vec<Event>) -> Option<Check> {
     let node = node();
     node.commit(move |t| events.into_iter().try_for_each(|event| append(t, event)));
@@ -292,7 +293,8 @@ fn with_roster(members: Vec<AgencyName>) -> Node {
     node
 }
 
-/// The member leaves the circle; then comes this entry, and its feed tells these statements.
+/// Audits a node where the member leaves the circle. Then comes this entry, and its feed contains
+/// these statements.
 fn after_leaving(follows: Option<&Consent>, told: &[&Consent]) -> Option<Check> {
     let node = with_roster(vec![Party::stranger().agency]);
     let follows = follows.map(|consent| roster_given(consent, "", 0));

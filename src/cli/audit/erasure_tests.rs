@@ -1,4 +1,4 @@
-//! The grounds of erasures, told by a node that lies.
+//! Tests of the audit of erasures: the grounds that a dishonest node gives.
 
 use super::fixtures::{Node, Party, approved, at, feed_entry, id_bytes, received, retention};
 use super::tests::verified;

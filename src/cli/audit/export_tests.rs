@@ -239,8 +239,9 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// Whether a slot that a partner did not show is withheld or erased there is the partner's word,
-    /// which no entry repeats: the one byte that can change while nothing that is claimed does.
+    /// Checks that the audit finds a changed byte, or that its report stays the same. A partner
+    /// alone decides between withheld and erased for a slot that it did not show, and no entry
+    /// repeats that. So this is the one byte that can change without changing a claim.
     fn finds_or_claims_nothing(&mut self, kind: &'static str, export: &Memory, what: &str) {
         *self.tried.entry(kind).or_default() += 1;
         let report = audited(export);
@@ -344,7 +345,7 @@ fn resigned(frames: &[Frame]) -> Vec<Frame> {
     })
 }
 
-/// The number of all agencies that are no partners.
+/// The number of all agencies that are not partners.
 const UNKNOWN: u32 = u16::MAX as u32;
 
 /// The numbers of the originators of all records.
@@ -640,7 +641,7 @@ fn with_feed_index(
     Some(entry)
 }
 
-/// What came from a partner, told by a node that dropped it or names another entry of the feed for it. The
+/// Changes received entries: the node dropped one, or names another entry of the feed as its source. The
 /// owner of the journal's key signs it again; no older checkpoint is needed to find it.
 fn change_received(campaign: &mut Campaign) {
     let history = History::of(&Node::erased());

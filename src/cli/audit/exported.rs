@@ -93,14 +93,14 @@ impl Folder for Directory {
     }
 }
 
-/// What stands where a file should be and is none is as good as nothing.
+/// Returns true if the file is absent; another thing at its path counts as absent.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
-/// Tells if a directory is an export. One that lacks a part of it is a damaged export. In a node's directory,
-/// which has segments, somebody may have saved a checkpoint or tiles.
+/// Returns true if a directory is an export. One that lacks a part of it is a damaged export. In a node's
+/// directory, which has segments, somebody may have saved a checkpoint or tiles.
 pub(super) fn is_export(dir: &Path) -> bool {
     match [CHECKPOINT, TILES].map(|name| dir.join(name).exists()) {
         [true, true] => true,

@@ -206,7 +206,7 @@ impl Party {
         Arc::new(signed.into_iter().next().unwrap())
     }
 
-    /// What this party says as an originator, under its own record key.
+    /// Signs a consent of this party as an originator, under its own record key.
     pub(super) fn says(&self, holder: &Self, saying: Saying) -> Consent {
         let key = self.key(Role::Record);
         let parties = Parties { originator: &self.agency, holder: &holder.agency };
@@ -626,7 +626,7 @@ impl Node {
     }
 }
 
-/// What policy may ask about the partner.
+/// Returns the partner's facts that policy may read.
 fn partner_facts() -> PartnerFacts {
     let card = Party::partner().card();
     PartnerFacts {
@@ -747,7 +747,7 @@ fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
     signed.with_cosignature(line, &verifier).unwrap().to_bytes().into()
 }
 
-/// A checkpoint of the own journal that says something else.
+/// Returns a checkpoint of the own journal with another root.
 pub(in crate::cli) fn forged_checkpoint(size: u64) -> Bytes {
     let own = Party::own();
     let origin = Generation::FIRST.journal_origin(&own.agency);

@@ -1,4 +1,4 @@
-//! What a feed shows of a series is allowed by its newest revision, or the audit finds it.
+//! The audit's check of series: each disclosure must be allowed by the newest revision.
 
 use super::fixtures::{Node, Party, feed_entry};
 use super::tests::verified;

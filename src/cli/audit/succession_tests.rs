@@ -1,4 +1,4 @@
-//! A journal that goes on under the next generation, and one that only says so.
+//! Tests of a journal that goes on under the next generation, and of one that only claims to.
 
 use super::fixtures::{Node, Party, feed_entry, forged_checkpoint};
 use super::{AuditOptions, verify_directory};
@@ -53,7 +53,7 @@ fn shown(size: u64) -> pb::LostSigned {
     pb::LostSigned { partner: partner.agency.to_string(), note }
 }
 
-/// What a succession of a node says, and the card that follows.
+/// The succession entry of a node, and the card that follows.
 struct Told {
     succeeded: pb::LogSucceeded,
     card: Option<VerifiedCard>,
@@ -97,7 +97,7 @@ pub(in crate::cli) fn succeed(node: Node) -> Node {
     node
 }
 
-/// A full node, its journal succeeded after somebody edited what is said of it.
+/// Returns a full node with a succeeded journal after an edit of its succession entry.
 fn succeeded(edit: impl FnOnce(&mut Told)) -> Node {
     let node = Node::full().reopened(next_signing());
     let mut told = Told::of(&node);

@@ -194,7 +194,7 @@ fn positions(most: usize) -> Vec<(usize, usize)> {
     all.iter().copied().step_by(all.len().div_ceil(most)).collect()
 }
 
-/// Where the last commit frame begins.
+/// Returns the position of the last commit frame.
 fn last_commit() -> usize {
     let last = SEGMENTS.last().unwrap();
     let len = u32::from_le_bytes(*last.last_chunk::<4>().unwrap()) as usize;
@@ -401,7 +401,7 @@ fn the_hash_of_a_bundle_is_that_of_the_policy_module() {
     assert_eq!(bundle_hash(&BTreeMap::from(bytes)), bundle.unwrap().hash());
 }
 
-/// What a dishonest node wrote into its own journal, signatures and all.
+/// Returns the check that finds a dishonest node's own entries, signatures and all.
 pub(super) fn dishonest(act: impl FnOnce(&mut Node)) -> Check {
     let mut node = Node::new();
     node.submit(0..2);

@@ -1,4 +1,4 @@
-//! What the journal says about cosignatures, told by a node that lies.
+//! The audit's check of entries about cosignatures, in the journal of a node that lies.
 
 use super::fixtures::{Node, Party, at, forged_checkpoint, framed, frames};
 use super::tests::{audited, dishonest, verified};
@@ -39,7 +39,7 @@ fn evidence(held: &[u8], shown: &[u8]) -> Event {
     })
 }
 
-/// A witness that is no partner.
+/// A witness that is not a partner.
 fn added(role: SignatureType) -> Event {
     named("w.example", &Party::stranger(), role)
 }

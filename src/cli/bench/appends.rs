@@ -30,7 +30,7 @@ const IN_FLIGHT: usize = 32;
 /// Rounds, of which the one with the ratio in the middle counts.
 const ROUNDS: usize = 3;
 
-/// What the journal asked of the disk.
+/// A call of the journal to the disk.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Write { bytes: usize },

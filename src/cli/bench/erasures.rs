@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 /// Often enough beside times of seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long writing an index anew may take.
+/// The longest time for writing an index anew.
 const DEADLINE: Duration = Duration::from_secs(3_600);
-/// What a node may have in memory.
+/// The limit for a node's memory.
 const PEAK_MEGABYTES_MAX: f64 = 300.0;
 
 type Client = RecordServiceClient<tonic::transport::Channel>;
@@ -138,7 +138,7 @@ async fn report(client: &mut Client) -> Result<pb::ListErasuresResponse, CliErro
     asked("read the erasures", answer)
 }
 
-/// When a node's index was written anew and the old files are gone.
+/// Waits until a node's index was written anew and the old files are gone.
 async fn scrubbed(mut client: Client, started: Instant) -> Result<Duration, CliError> {
     wait("an index that is written anew", async || {
         let report = report(&mut client).await?;

@@ -1,4 +1,4 @@
-//! How long a question about a decision takes, on a node that holds what was pushed.
+//! The time of a question about a decision, on a node that holds the pushed records.
 //!
 //! Asked as an officer asks: over mutual TLS, on one connection. The records are spread over the
 //! whole journal, so that most of them were not read lately.
@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 
 /// Questions of each sort.
 const QUESTIONS: u64 = 200;
-/// What somebody who asks does not notice.
+/// The longest answer that a user does not notice.
 const ANSWER_MS_MAX: f64 = 50.0;
 
 impl Pair {

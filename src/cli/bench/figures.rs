@@ -9,7 +9,7 @@ use crate::cli::table::Table;
 use crate::numerals::grouped;
 use serde_json::{Value, json};
 
-/// What a figure must come to.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Target {
     /// The figure itself.
@@ -34,7 +34,7 @@ pub(super) struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// The same measurement told in another way, for example µs each.
+    /// The same measurement in another unit, for example µs each.
     remark: String,
     limit: Option<Limit>,
     target: Option<Target>,

@@ -1,4 +1,4 @@
-//! What the system says of a process and a directory: memory and bytes on disk.
+//! The system's figures on a process and a directory: memory and bytes on disk.
 
 use crate::cli::demo::nodes::RunningNode;
 use std::path::Path;

@@ -31,11 +31,12 @@ const MILLION: usize = 1_000_000;
 const ROUND: usize = 100_000;
 /// Often enough that the wait adds nothing to a rate over seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long two nodes may take to find each other; a failed dialling is tried again after a while.
+/// The longest time for two nodes to find each other; a failed dialling is tried again after a
+/// while.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
-/// How long all receipts of one push may take to come.
+/// The longest time for all receipts of one push.
 const RECEIPTS_DEADLINE: Duration = Duration::from_secs(900);
-/// How long one record may take to arrive.
+/// The longest time for one record to arrive.
 pub(super) const SINGLE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A vendor and a police that gets its takedown results.
@@ -58,7 +59,7 @@ impl Pair {
         Ok(pair)
     }
 
-    /// What is measured begins with a stream that is up, not with the first dialling.
+    /// Waits for a stream, so that the measurement does not include the first dialling.
     async fn wait_until_connected(&self) -> Result<(), CliError> {
         let started = Instant::now();
         for node in &self.nodes {
@@ -290,7 +291,7 @@ async fn start_one(dir: &Path, name: &str, engine: EngineKind) -> Result<Running
     RunningNode::start(name, &own).await
 }
 
-/// What came of one push.
+/// The result of one push.
 struct Pushed {
     to_end: Duration,
     to_receipts: Duration,
@@ -298,7 +299,7 @@ struct Pushed {
     peak_memory: u64,
 }
 
-/// How a node stands with its only partner.
+/// Returns the state of a node's only partner.
 pub(super) async fn feed_of(
     client: &mut NodeServiceClient<tonic::transport::Channel>,
 ) -> Result<pb::PartnerView, CliError> {
@@ -341,7 +342,7 @@ impl Arrivals {
         Ok(Self { coming, seen: HashMap::new() })
     }
 
-    /// When this record came, however long it is to come.
+    /// Waits for this record, and returns the time at which it came.
     async fn of(&mut self, id: &bytes::Bytes) -> Result<Instant, CliError> {
         let find = async {
             loop {

@@ -31,7 +31,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// Seconds for 1,000,000 records and 20 partners on two processors.
 const SECONDS_MAX: f64 = 30.0;
-/// What a live record may take meanwhile.
+/// The longest time for a live record meanwhile.
 const LIVE_MILLISECONDS_MAX: f64 = 250.0;
 /// Drafts of one message.
 const DRAFTS: usize = 512;

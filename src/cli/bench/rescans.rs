@@ -29,7 +29,7 @@ const LIVE_MS_MAX: f64 = 250.0;
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Between two live records.
 const LIVE_EVERY: Duration = Duration::from_millis(50);
-/// How long one rescan with its receipts may take.
+/// The longest time for one rescan with its receipts.
 const DEADLINE: Duration = Duration::from_secs(1_800);
 /// Live records have this confidence and all others less.
 const LIVE_CONFIDENCE: u32 = 95;
@@ -68,7 +68,7 @@ struct Rescans<'a> {
     live: usize,
 }
 
-/// What one change of policy came to.
+/// The result of one change of policy.
 struct Changed {
     rescanned: Duration,
     receipted: Duration,

@@ -152,7 +152,7 @@ fn rounds(mut round: impl FnMut() -> Result<Duration, CliError>) -> Result<Durat
     (0..ROUNDS).map(|_| round()).collect::<Result<_, _>>().map(median)
 }
 
-/// What a node does with envelopes of a partner before it keeps them.
+/// Verifies a partner's envelopes as a node does before it keeps them.
 fn verify_all(envelopes: &[pb::Envelope], keys: &Originator) -> Result<Duration, CliError> {
     let envelopes = envelopes.to_vec();
     let mut roots = VerifiedRoots::default();

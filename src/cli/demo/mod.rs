@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// How long the last receipt may take to come.
+/// The longest time until the last receipt comes.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(600);
 /// Drafts of one request.
 const DRAFTS: usize = 64;
@@ -146,7 +146,7 @@ async fn play(args: &DemoArgs, dir: &Path, context: &Context) -> Result<(), CliE
     }
 }
 
-/// Plays everything; says whether all journals were accepted.
+/// Plays everything; returns true if all journals were accepted.
 async fn scenes(
     args: &DemoArgs,
     dir: &Path,
@@ -218,7 +218,7 @@ pub(in crate::cli) fn asked<T>(
         .map_err(|status| CliError::Node { doing: doing.to_owned(), source: Box::new(status) })
 }
 
-/// Every node takes every other's card, with the number that its people would have heard.
+/// Lets every node accept every other's card, with the number that its people would have compared.
 pub(in crate::cli) async fn introduce(nodes: &[RunningNode]) -> Result<(), CliError> {
     let mut cards = Vec::new();
     for node in nodes {

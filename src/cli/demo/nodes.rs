@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, ChildStdin, Command};
 use tonic::transport::Channel;
 
-/// How long a node may take to answer after its start.
+/// The longest time for a node to answer after its start.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a node may take to stop.
+/// The longest time for a node to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// How often something is looked at that is waited for.
+/// The interval between two looks at a condition that is waited for.
 pub(in crate::cli) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The name of the policy officer who approves what the first one proposes.
@@ -155,7 +155,7 @@ impl RunningNode {
         self.dir.join("clients").join(format!("{name}.client"))
     }
 
-    /// What the system says of the node's process (proc_pid_status(5)).
+    /// Returns the status of the node's process (proc_pid_status(5)).
     pub(in crate::cli) fn process_status(&self) -> Option<String> {
         let pid = self.child.id()?;
         std::fs::read_to_string(format!("/proc/{pid}/status")).ok()

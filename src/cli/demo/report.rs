@@ -1,4 +1,4 @@
-//! What the demonstration shows at its end: nodes, pairs, figures, and whether history verified.
+//! The report at the end of the demonstration: nodes, pairs, figures, and the audit of its history.
 
 use super::agencies::NPA;
 use super::asked;
@@ -12,7 +12,7 @@ use crate::policy::ClientRole;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What was measured.
+/// The measured figures.
 pub(super) struct Figures {
     pub(super) records: usize,
     pub(super) seconds_push: f64,

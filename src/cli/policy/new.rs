@@ -12,14 +12,14 @@ use crate::ident::AgencyName;
 use crate::journal::open::system_clock;
 use crate::policy::{TEMPLATES, TO_BE_NAMED, Template};
 
-/// A policy is looked at again after a year, unless its owner says otherwise.
+/// The time until the review of a new policy, unless its owner sets another one.
 const REVIEW_AFTER_MS: i64 = 365 * 24 * 3_600_000;
 
 #[derive(Debug, clap::Args)]
 pub struct NewArgs {
     /// Directory of the bundle; made when it is not there.
     directory: PathBuf,
-    /// What to start from.
+    /// Template to start from.
     #[arg(long, value_parser = templates())]
     template: String,
     /// Name of the partner that the policy is for.

@@ -51,7 +51,7 @@ mod with_solver {
         Bundle, Change, Counterexample, Proof, ProveError, Proved, Prover, Vocabulary,
     };
 
-    /// How long one question may take; the longest seen took a second.
+    /// The longest time for one question; the longest seen took a second.
     const QUESTION_MS_MAX: u32 = 60_000;
 
     pub(in crate::cli::policy) async fn run(
@@ -186,7 +186,7 @@ mod with_solver {
         })
     }
 
-    /// What holds where there is no difference.
+    /// Returns one direction of a change; its proof holds where there is no difference.
     fn difference_json(same: &Proof) -> Value {
         match same {
             Proof::Holds => json!({"differs": false}),

@@ -18,7 +18,7 @@ use crate::policy::{Bundle, Vocabulary, is_examples};
 pub struct TestArgs {
     /// Directory with *.cedar files and the *.test.toml files of their examples.
     pub(in crate::cli) directory: PathBuf,
-    /// Fail on a permit of which no example says what it does, too.
+    /// Fail on a permit without an example, too.
     #[arg(long)]
     pub(in crate::cli) strict: bool,
 }
@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(args: &TestArgs, context: &Context) -> Result<(), CliE
     verdict(&report, args.strict)
 }
 
-/// What the process says to its caller.
+/// Returns the result of the command.
 fn verdict(report: &Report, strict: bool) -> Result<(), CliError> {
     let (found, fix) = match (report.findings.len(), report.failures.len()) {
         (0, 0) if !strict || report.unexercised.is_empty() => return Ok(()),

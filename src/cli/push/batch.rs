@@ -36,7 +36,7 @@ pub(super) struct JudgedRow {
 pub(super) struct Batch {
     pub(super) rows: Vec<JudgedRow>,
     pub(super) drafts: Vec<pb::Draft>,
-    /// How many drafts there are, also after they were handed to the wire.
+    /// The number of drafts, also after they were handed to the wire.
     pub(super) draft_count: usize,
     /// Columns without a place in the kind that stood in no row before.
     pub(super) without_place: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the columns of a file mean, settled before anything is sent.
+//! The meaning of a file's columns, settled before anything is sent.
 //!
 //! A column that is not understood is named and refused, never silently dropped.
 
@@ -9,7 +9,7 @@ use crate::pb::Kind;
 /// Columns of one file; far more than there are fields.
 const COLUMNS_MAX: usize = 256;
 
-/// What a cell may say.
+/// The field of a draft that a cell holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Field {
     Value,
@@ -202,7 +202,7 @@ pub(super) fn report_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> us
     if are_in_front { REJECTION_COLUMNS.len() } else { 0 }
 }
 
-/// How the user wants columns to be read.
+/// The user's rules for reading columns.
 #[derive(Debug, Clone)]
 pub(super) struct ColumnRules {
     pub(super) kind: Kind,
@@ -213,7 +213,7 @@ pub(super) struct ColumnRules {
     pub(super) tlp_is_given: bool,
 }
 
-/// Why the columns cannot be used.
+/// The reason why the columns cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ColumnError {
     #[error("unknown columns: {}", .0.join(", "))]
@@ -233,7 +233,7 @@ pub(super) enum ColumnError {
 }
 
 impl ColumnError {
-    /// What to do about it.
+    /// Returns the remedy.
     pub(super) fn fix(&self) -> String {
         match self {
             Self::Unknown(_) => format!(
@@ -252,7 +252,7 @@ impl ColumnError {
     }
 }
 
-/// What each column means; none where it is not read.
+/// The meaning of each column; none where it is not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     meanings: Vec<Option<Field>>,
@@ -294,7 +294,7 @@ impl Columns {
         Ok(columns)
     }
 
-    /// What the column at this position means, if it is read.
+    /// Returns the meaning of the column at this position, if it is read.
     pub(super) fn meaning(&self, at: usize) -> Option<Field> {
         self.meanings.get(at).copied().flatten()
     }

@@ -56,7 +56,7 @@ impl EarlierRows {
         Ok(())
     }
 
-    /// Refuses a row that speaks of the same as one of them and says something else.
+    /// Refuses a row about the same thing as an earlier one but with other content.
     pub(super) fn check(&self, draft: pb::Draft) -> Result<pb::Draft, Refusal> {
         if self.contents.is_empty() {
             return Ok(draft);
@@ -107,7 +107,7 @@ impl RejectedLines {
         Ok(lines)
     }
 
-    /// Reports whether the row at a line was rejected; asked in the order of the lines.
+    /// Returns true if the row at a line was rejected; asked in the order of the lines.
     fn contains(&mut self, line: u64) -> io::Result<bool> {
         while self.next.is_some_and(|next| next < line) {
             self.next = self.read()?;

@@ -1,4 +1,4 @@
-//! What the node's answers on one stream said, to hold its receipt against.
+//! The node's answers on one stream, to compare its receipt with.
 
 use crate::cli::error::CliError;
 use crate::ident::{AgencyName, RecordId};
@@ -8,7 +8,7 @@ use crate::partner::PublicKey;
 use crate::pb::{self, DraftOutcome};
 use bytes::Bytes;
 
-/// Who gives receipts, and with which key.
+/// The agency that gives receipts, and the key that it signs them with.
 #[derive(Debug, Clone)]
 pub(super) struct ReceiptGiver {
     pub(super) agency: AgencyName,
@@ -42,7 +42,7 @@ impl Heard {
         Ok(())
     }
 
-    /// What a receipt over these answers has to say.
+    /// Returns the figures that a receipt over these answers must contain.
     pub(super) fn figures(&self) -> pb::SubmissionReceipt {
         let ids_root = Bytes::copy_from_slice(self.ids.root().as_bytes());
         pb::SubmissionReceipt { ids_root, ..self.figures.clone() }

@@ -54,8 +54,8 @@ pub(super) struct MarkingArgs {
     /// data are sent without them; in a column they are refused there.
     #[arg(long, value_name = "COUNTRIES")]
     pub(super) jurisdictions: Option<CountryList>,
-    /// The time from which on the rows are no longer sent to anybody. Unlike the column valid_until,
-    /// which says until when the value itself is of use.
+    /// The time after which the rows are not sent to anybody. The column valid_until is something
+    /// else: the time until which the value itself is of use.
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub(super) expires: Option<Timestamp>,
     /// The time after which every holder erases the content.

@@ -96,7 +96,7 @@ Files that are written beside FILE:
 pub struct PushArgs {
     /// CSV or NDJSON file, or - for stdin.
     file: PathBuf,
-    /// What the rows are: takedown-result or indicator.
+    /// Kind of the rows: takedown-result or indicator.
     #[arg(long, default_value = "takedown-result", value_parser = parse_kind)]
     kind: pb::Kind,
     /// Form of the file; by default from its name (.ndjson, .jsonl), else CSV. CSV files may have
@@ -111,7 +111,7 @@ pub struct PushArgs {
     /// Code of the joint operation.
     #[arg(long, default_value = "")]
     operation: String,
-    /// How sure you are, 0 to 100.
+    /// Your confidence, 0 to 100.
     #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(0..=100))]
     confidence: u32,
     /// Reference of the case.
@@ -120,10 +120,10 @@ pub struct PushArgs {
     /// Type of all values, where there is no column type.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     value_type: Option<DeclaredType>,
-    /// What was done: remove-content, suspend-domain, suspend-account, sinkhole, block.
+    /// Action that was taken: remove-content, suspend-domain, suspend-account, sinkhole, block.
     #[arg(long, value_parser = names::parse::<pb::TakedownAction>)]
     action: Option<pb::TakedownAction>,
-    /// What came of it: reported, actioned, down, refused, up-again, unreachable.
+    /// Result of the action: reported, actioned, down, refused, up-again, unreachable.
     #[arg(long, value_parser = names::parse::<pb::TakedownStatus>)]
     status: Option<pb::TakedownStatus>,
     /// Provider that acted.
@@ -135,7 +135,7 @@ pub struct PushArgs {
     /// Feed or campaign the values come from.
     #[arg(long, default_value = "")]
     source: String,
-    /// What a column means, for example registrar_name=provider; may be repeated.
+    /// Meaning of a column, for example registrar_name=provider; may be repeated.
     #[arg(long, value_name = "COLUMN=FIELD", value_parser = columns::parse_mapping)]
     map: Vec<(String, Field)>,
     /// Leave out columns that are not understood.
@@ -181,7 +181,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     push(args, context, channel, giver, source, interrupt::interrupted()).await
 }
 
-/// Whose signature a receipt must have: the agency whose node this is, by its card.
+/// Returns the agency that must have signed a receipt: the one whose node this is, by its card.
 async fn receipt_giver(
     channel: tonic::transport::Channel,
     context: &Context,

@@ -86,7 +86,7 @@ fn place(path: &Path) -> Option<PathBuf> {
     Some(parent.join(path.file_name()?))
 }
 
-/// Reports whether nothing stands there, an empty file, or the receipt of an earlier push.
+/// Returns true if the path is free, or holds an empty file or the receipt of an earlier push.
 fn may_be_receipt(path: &Path) -> std::io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

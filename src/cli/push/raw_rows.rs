@@ -304,7 +304,7 @@ impl Quotes {
     }
 }
 
-/// Gives one row to a reader that asks for more only when it was not complete.
+/// A row for a reader that asks for more only when the row was not complete.
 #[derive(Debug, Default)]
 pub(super) struct OneRow {
     text: Vec<u8>,

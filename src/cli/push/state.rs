@@ -1,4 +1,4 @@
-//! How far a push has come, kept beside the file so that the same command goes on.
+//! The progress of a push, kept beside the file so that the same command goes on.
 //!
 //! Written by replacing the file as a whole, and only about rows that the node has made durable.
 
@@ -51,7 +51,7 @@ impl Counts {
     }
 }
 
-/// How far the push is.
+/// The progress of the push.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     pub(super) counts: Counts,

@@ -25,17 +25,17 @@ use crate::pb::record_service_client::RecordServiceClient;
 /// drafts keep the node's group commit busy; more would only be memory.
 const UNSETTLED_MAX: usize = 8;
 
-/// How long an interrupted push waits for what is under way.
+/// The longest wait of an interrupted push for requests under way.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
-/// How a submission ended.
+/// The end of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Complete,
     Interrupted,
 }
 
-/// Sends all portions. `patience` is how long the node may be silent while it owes an answer.
+/// Sends all portions. `patience` is how long the node may be silent while an answer is due.
 pub(super) async fn submit(
     channel: Channel,
     mut portions: mpsc::Receiver<Result<Batch, CliError>>,
@@ -89,7 +89,7 @@ fn answers(
     }
 }
 
-/// Where a submission stands.
+/// The state of a submission.
 struct Flow {
     /// None once our side is closed.
     requests: Option<mpsc::Sender<pb::StreamRecordsRequest>>,
@@ -124,7 +124,7 @@ impl Flow {
         self.requests.is_some() && self.waiting.len() < UNSETTLED_MAX
     }
 
-    /// The node owes an answer or the receipt.
+    /// Returns true if an answer or the receipt is due from the node.
     const fn is_owed(&self) -> bool {
         self.opened && !self.receipted && (self.unanswered > 0 || self.requests.is_none())
     }

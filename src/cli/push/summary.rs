@@ -1,4 +1,4 @@
-//! What a push tells at its end, and the document that holds the node's receipt.
+//! The summary at the end of a push, and the document that holds the node's receipt.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

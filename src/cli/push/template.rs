@@ -14,7 +14,7 @@ use crate::ident::{SeriesId, Timestamp};
 use crate::pb;
 use crate::value::{DeclaredType, Value, ValueError, ValueType, is_country};
 
-/// What is the same for all rows.
+/// The values that are the same for all rows.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     pub(super) kind: pb::Kind,
@@ -30,7 +30,7 @@ pub(super) struct Template {
     pub(super) source: String,
     /// As the lead agency writes it; stands in takedown results.
     pub(super) case_reference: String,
-    /// What indicators link to.
+    /// The case that indicators link to.
     pub(super) case_series: Option<SeriesId>,
     /// Record again what was withdrawn.
     pub(super) reinstate: bool,

@@ -19,7 +19,7 @@ use crate::pb::record_service_server::{RecordService, RecordServiceServer};
 #[derive(Default)]
 struct Node {
     cut_after: Option<usize>,
-    /// Says one more created than it answered.
+    /// The receipt counts one more created than was answered.
     boasts: bool,
     /// Told when a request was answered.
     answered: Option<mpsc::UnboundedSender<()>>,

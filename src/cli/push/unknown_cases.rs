@@ -45,7 +45,8 @@ pub(super) fn reference_of(draft: &pb::Draft) -> Option<String> {
     }
 }
 
-/// Notes on stderr which references no case has. A role that may not read cases is not told.
+/// Warns on stderr about references that no case has. A role that may not read cases gets no
+/// warning.
 pub(super) async fn warn(references: &CaseReferences, channel: &Channel, context: &Context) {
     let mut unknown = Vec::new();
     for reference in &references.found {

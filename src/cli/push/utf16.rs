@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives a few bytes at a time, so that pairs are cut.
+    /// A reader that returns a few bytes at a time, so that pairs are cut.
     struct Slowly<'a>(&'a [u8], usize);
 
     impl Read for Slowly<'_> {

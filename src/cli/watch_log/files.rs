@@ -22,13 +22,13 @@ const HASHES_BYTES_MAX: usize = TILE_LEAVES as usize * TreeHash::BYTES;
 
 const NAME_CA: &str = "name the certificate of the server's authority, in PEM, with --ca FILE";
 
-/// Where the files are.
+/// The place of the files.
 pub(super) enum Files {
     Here(Directory),
     Web(Box<WebClient>),
 }
 
-/// Why leaves cannot be had.
+/// The reason why leaves cannot be read.
 pub(super) enum NoLeaves {
     /// A file is not there that the checkpoint implies: bad, unless there is a newer checkpoint.
     Missing(String),

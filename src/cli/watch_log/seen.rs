@@ -1,5 +1,5 @@
-//! What a watch has seen: the last checkpoint that held, and the right edge of its tree, from which
-//! the next one is judged. Kept in a file from one look to the next.
+//! The state of a watch: the last checkpoint that held, and the right edge of its tree, from which
+//! the next one is judged. It is kept in a file from one look to the next.
 
 use crate::audit::Folder as _;
 use crate::cli::audit::exported::Directory;

@@ -35,7 +35,7 @@ async fn look(dir: &TempDir, seen: &Seen) -> Result<Seen, Failed> {
     look_as(&card(&Party::own()), &dir.path().join("e"), seen).await
 }
 
-/// What is bad, and whether the checkpoint is evidence.
+/// Returns the fault of a refused look, and true if its checkpoint is evidence.
 async fn refused(dir: &TempDir, seen: &Seen) -> (String, bool) {
     let Failed { error, note } = look(dir, seen).await.unwrap_err();
     assert_eq!(error.exit(), Exit::VerificationFailed, "{error}");

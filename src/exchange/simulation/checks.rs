@@ -1,7 +1,7 @@
-//! What must hold: every partner holds what policy in plain words let go at the moment of sending,
-//! record by record and slot by slot, and nothing else; in the end it may use what policy then allows
-//! of all that was accepted, no more and no less; and no witness ever cosigns two histories of a log.
-//! It changes nothing in the world.
+//! The invariants of the simulation. Every partner holds exactly what the plain form of policy let go
+//! at the moment of sending, record by record and slot by slot. In the end it may use exactly what
+//! policy then allows of all that was accepted. No witness ever cosigns two histories of a log. The
+//! checks change nothing in the world.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::record::slots::SlotMask;
 /// Times that each state which takes several events must be reached.
 const COMPOSITE_LEAST: usize = 20;
 
-/// How often the runs came to what they are for.
+/// The number of times that the runs reached each situation that they are for.
 #[derive(Default, Debug)]
 pub(super) struct Reached {
     pub(super) receipts_caught_up: usize,
@@ -189,7 +189,7 @@ impl Reached {
     }
 }
 
-/// What a partner is to have of a record in the end.
+/// The part of a record that a partner must have in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Shown(SlotMask),
@@ -198,7 +198,7 @@ enum Wanted {
     Nothing,
     /// The slots that it has: a hold keeps them as they are.
     Unchanged,
-    /// What it has, with the withdrawal.
+    /// The slots that it has already, with the withdrawal.
     Withdrawn,
 }
 
@@ -305,8 +305,8 @@ impl World<'_> {
         assert_eq!(is_cosigned, says_anything, "every journal that says anything is cosigned");
     }
 
-    /// What an originator lets a holder do in the end, the holder knows. What an originator that was
-    /// restored said and lost is in force until it ends.
+    /// Checks that the holder knows every consent of an originator that is in force in the end. A
+    /// consent that a restored originator gave and lost is in force until it ends.
     fn assert_consents(&self, from: usize, to: usize) {
         let (originator, holder) = (self.book.agency(from), self.book.agency(to));
         let given = self.nodes[from].state.dealings.given().filter(|(of, _)| *of == holder);
@@ -330,7 +330,8 @@ impl World<'_> {
         );
     }
 
-    /// What policy allows in the end is there, but for what the receiver does not take.
+    /// Checks that everything that policy allows in the end is there, except what the receiver
+    /// refuses.
     fn assert_all_is_there(&self, from: usize, to: usize) {
         for id in self.offered(from, to) {
             let Wanted::Shown(wanted) = self.wanted(from, to, &id) else { continue };
@@ -443,8 +444,8 @@ impl World<'_> {
         assert!(is_alike && names_none, "a withdrawal reveals nothing: {shapes:?} at {node}");
     }
 
-    /// What policy, in plain words, allows now of what a node has: of each series what its newest
-    /// revisions all allow.
+    /// Returns what the plain form of policy allows now of a node's record: of each series what its
+    /// newest revisions all allow.
     fn wanted(&self, from: usize, to: usize, id: &RecordId) -> Wanted {
         let state = &self.nodes[from].state;
         let Some(record) = state.records.get(id) else { return Wanted::Nothing };

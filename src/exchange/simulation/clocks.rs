@@ -48,9 +48,9 @@ struct Machine {
     off_ms: i64,
     started: Timestamp,
     clock: DecisionClock,
-    /// Of the card.
+    /// The time of the card.
     issued: Timestamp,
-    /// Of the journal's last entry.
+    /// The time of the journal's last entry.
     last: Option<Timestamp>,
     /// The latest time of a receipt.
     signed: Option<Timestamp>,
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// A stream begins: each hears what the other's wall clock reads.
+    /// Begins a stream: each node gets the reading of the other's wall clock.
     fn meet(&mut self, at: usize, other: usize) {
         if at == other {
             return;

@@ -14,7 +14,7 @@ use crate::record::consent::{ConsentVerdict, Parties, Purpose, Roster, Saying, S
 use crate::record::header::Header;
 use crate::record::signed::Verified;
 
-/// What policy sees of a record that a node has.
+/// Returns the facts that policy sees of a record that a node has.
 pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
     let (mut facts, hour) = (record_facts(record.header()), start_of_day().hour());
     if state.injected == Some(Injected::OwnRosterDecides) {
@@ -41,7 +41,7 @@ pub(super) fn lets_on(state: &State, header: &Header, to: &AgencyName) -> Lets {
 }
 
 impl Node {
-    /// An originator says whom we may pass its records on to, or takes that back.
+    /// Takes an originator's consent to pass its records on to an agency, or its revocation.
     pub(super) fn hear(&mut self, partner: usize, originator: &AgencyName, told: &Told) {
         let Told::Consent(consent) = told else { unreachable!("nobody asks here") };
         let purpose = &consent.subject.purpose;
@@ -75,7 +75,8 @@ impl Node {
 }
 
 impl World<'_> {
-    /// Says to a partner to whom it may pass on what it holds of this agency, or takes that back.
+    /// Grants or revokes a consent: the partner may pass on what it holds of this agency to another
+    /// one.
     pub(super) fn consent(&mut self, own: usize, partner: usize) {
         let others: Vec<_> = (0..NODES).filter(|node| ![own, partner].contains(node)).collect();
         let third = self.book.agency(others[self.random.below(others.len())]).clone();
@@ -113,7 +114,7 @@ impl World<'_> {
         members
     }
 
-    /// Says to those who were given a roster that its circle has other members.
+    /// Sends a changed roster to everybody who was given the roster of that circle.
     pub(super) fn follow_rosters(&mut self, own: usize) {
         loop {
             let members = self.members(own);

@@ -1,5 +1,5 @@
-//! The task that brings the feed to a partner to what the partner may have. Decisions are the policy
-//! module's and those of `exchange::owed`.
+//! The task that brings a partner's feed up to date. Decisions are the policy module's and those of
+//! `exchange::owed`.
 
 use super::consents::facts_of;
 use super::node::Said;

@@ -100,7 +100,8 @@ impl World<'_> {
         self.announce(own, partner);
     }
 
-    /// A forged order changes nothing, and what it is answered tells nothing of what is here.
+    /// Checks that a forged order changes nothing, and that its answer reveals nothing of the
+    /// records here.
     pub(super) fn assert_forgeries_are_answered_alike(&self, from: usize, to: usize) {
         let relation = &self.nodes[from].state.relations[&to];
         let mut answers = BTreeSet::new();

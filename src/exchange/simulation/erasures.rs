@@ -125,7 +125,7 @@ impl Node {
         duty
     }
 
-    /// Orders a partner to erase what it was given, and tells whether there is anything.
+    /// Orders a partner to erase what it was given; returns true if there is anything.
     pub(super) fn pass_order_on(&mut self, to: usize, id: RecordId, order: ErasureOrder) -> bool {
         let relation = self.state.relations.get_mut(&to).unwrap();
         let owed = relation.known_given(&id).unwrap_or_default().and(order.slots);
@@ -156,7 +156,8 @@ impl Node {
         !refused.is_empty()
     }
 
-    /// Reports to a partner what was erased at its word after a hold, and tells whether anything was.
+    /// Reports to a partner what was erased at its order after a hold; returns true if there is
+    /// anything.
     pub(super) fn report_erased(&mut self, to: usize, id: RecordId) -> bool {
         let waiting = self.state.waiting.get(&id).into_iter().flatten();
         let of_partner = waiting.filter(|waiting| waiting.from == to);

@@ -1,5 +1,5 @@
-//! What goes wrong: cuts, crashes, a hostile network, policies that change in between, and a node
-//! that is put back to an old copy of its state. Nothing here knows what is right.
+//! The faults of the simulation: cuts, crashes, a hostile network, policies that change in between,
+//! and a node restored from an old copy. Nothing here knows what is right.
 //!
 //! The gate that a node has before its journal besides is not here: what the checks show holds
 //! without it, by the sessions alone.
@@ -89,7 +89,7 @@ impl World<'_> {
         self.reached.restored += 1;
     }
 
-    /// Tells whether a partner has a receipt for more than the copy of a node holds of its feed.
+    /// Returns true if a partner has a receipt for more than the copy of a node holds of its feed.
     pub(super) fn would_lose_receipted(&self, own: usize) -> bool {
         let copy = self.nodes[own].copy.as_ref().unwrap();
         copy.relations.iter().any(|(partner, relation)| {

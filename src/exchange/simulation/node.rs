@@ -47,7 +47,7 @@ pub(super) enum Said {
     HoldEnded(RecordId),
     /// A partner got these without their envelopes.
     Lapsed(usize, Vec<RecordId>),
-    /// A partner is to be told what it may do with our records.
+    /// A statement for a partner about its use of our records.
     Told(usize, Box<Told>),
     /// An originator lets us pass records on to this agency, or to members of its circle, or no longer.
     LetOn(Option<AgencyName>),
@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) policy_at: usize,
     /// Everything that came of each record.
     pub(super) records: Records,
-    /// By whose leave records of partners are used.
+    /// The permissions for the use of received records.
     pub(super) given: BTreeMap<RecordId, Given<usize>>,
     /// The slots that each partner ever disclosed of a record.
     pub(super) provenance: BTreeMap<(RecordId, usize), SlotMask>,
@@ -79,10 +79,10 @@ pub(super) struct State {
     pub(super) restricted: BTreeMap<RecordId, SlotMask>,
     pub(super) waiting: BTreeMap<RecordId, Vec<Waiting>>,
     pub(super) deferred: Vec<Decided>,
-    /// What was said about consent.
+    /// The requests and statements on consent.
     pub(super) dealings: Dealings,
-    /// For the checks, the same in plain words: whom an originator lets this node pass records on to,
-    /// by the originator and the number under which it said so.
+    /// For the checks, the consents in a plain form, by the originator and the number of the
+    /// statement: the purpose that it allows this node.
     pub(super) let_on: BTreeMap<(AgencyName, u64), Purpose>,
     /// The leaves of the journal that partners cosign.
     pub(super) leaves: Vec<TreeHash>,
@@ -98,10 +98,10 @@ pub(super) struct State {
 pub(super) struct Node {
     pub(super) agency: Agency,
     pub(super) state: State,
-    /// How often it was restored. Two histories never write the same leaf.
+    /// The number of times that it was restored. Two histories never write the same leaf.
     pub(super) life: u64,
     pub(super) roots: VerifiedRoots,
-    /// How far the feed to each partner is; lost in a crash.
+    /// The progress of the feed to each partner; lost in a crash.
     pub(super) progress: BTreeMap<usize, Progress>,
     /// The number of times that slots came which had been marked as erased: by an originator, or by a forwarder.
     pub(super) marks_opened: usize,

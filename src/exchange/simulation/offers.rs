@@ -1,4 +1,4 @@
-//! What was refused is offered again: at once when the partner's rules of acceptance changed, and from
+//! New offers of refused records: at once when the partner's rules of acceptance changed, and from
 //! time to time.
 
 use super::node::Said;
@@ -32,7 +32,7 @@ impl World<'_> {
         self.reached.offered_again += 1;
     }
 
-    /// What is wanted and what the partner takes by now.
+    /// Returns true if the partner would take the record by now.
     pub(super) fn takes_now(&self, from: usize, to: usize, record: &Verified) -> bool {
         let header = record.header();
         let relation = &self.nodes[to].state.relations[&from];

@@ -1,5 +1,5 @@
-//! What the four agencies share, twice: as a bundle in Cedar that the nodes decide by, and in plain
-//! words that the checks read. Bundles are compiled and decisions remembered once for all seeds.
+//! The sharing rules of the four agencies, twice: as a Cedar bundle for the nodes, and in a plain
+//! form for the checks. Bundles are compiled and decisions remembered once for all seeds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::record::marking::Tlp;
 /// Policies that a node may put in force; the last shares all it may, the one before nothing.
 pub(super) const EDITIONS: usize = 4;
 
-/// What may be agreed with a partner; the second is that it is in the circle, or no longer.
+/// The number of agreements with a partner; the second one has it in or out of the circle.
 pub(super) const FACTS: usize = 2;
 
 pub(super) const CIRCLE: &str = "fraud";
@@ -34,7 +34,7 @@ pub(super) struct Lets {
     pub(super) in_circle: bool,
 }
 
-/// What one node says about one partner.
+/// The rules of one node for one partner.
 #[derive(Clone, Copy)]
 struct Stance {
     /// 101: nothing.
@@ -137,7 +137,7 @@ when {{ resource.confidence >= {min} }};
     }
 }
 
-/// Who decides about whom, under which of its policies.
+/// The deciding node with its policy edition, and the partner with its agreement.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) own: usize,
@@ -192,7 +192,7 @@ impl Book {
         Self { agencies, facts, editions, moment: Moment::at(start_of_day()) }
     }
 
-    /// Tells if a partner is in the circle under what may be agreed with it.
+    /// Returns true if a partner is in the circle under this agreement.
     pub(super) fn is_member(&self, partner: usize, facts: usize) -> bool {
         self.facts[partner][facts].circles.iter().any(|circle| circle == CIRCLE)
     }
@@ -201,7 +201,7 @@ impl Book {
         &self.agencies[node]
     }
 
-    /// What the policy module says.
+    /// Returns the decision of the policy module.
     pub(super) fn decide(&mut self, asked: Asked, record: &RecordFacts) -> Arc<Decision> {
         let Self { editions, facts, moment, .. } = self;
         let decider = &mut editions[asked.own][asked.edition].decider;
@@ -216,7 +216,8 @@ impl Book {
         )
     }
 
-    /// What is wanted, in plain words; `lets` as the originator says of this partner.
+    /// Returns the classes that the plain form allows; `lets`: the originator's consents for this
+    /// partner.
     pub(super) fn plainly(&self, asked: Asked, header: &Header, lets: Lets) -> ClassSet {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
         let partner = &self.facts[asked.partner][asked.facts];
@@ -241,7 +242,7 @@ impl Acceptance for Accepting<'_> {
     }
 }
 
-/// What policy sees of a record.
+/// Returns the facts that policy sees of a record.
 pub(super) fn record_facts(header: &Header) -> RecordFacts {
     RecordFacts::new(
         header.kind,

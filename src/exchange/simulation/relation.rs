@@ -1,4 +1,4 @@
-//! What one node of the simulation durably knows about one partner. It decides nothing.
+//! The durable state of one node of the simulation about one partner. It decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,29 +11,30 @@ use crate::journal::progress::Progress;
 use crate::merkle::Frontier;
 use crate::record::slots::SlotMask;
 
-/// What a node durably knows about one partner.
+/// The durable state of a node about one partner.
 #[derive(Clone)]
 pub(super) struct Relation {
-    /// The partner as its card says that people accepted here last.
+    /// The partner by the card that people here accepted last.
     pub(super) partner: Side,
     pub(super) feed: Feed,
     /// With the index of the last entry of the feed that shows it.
     pub(super) disclosed: BTreeMap<RecordId, (u64, Disclosed)>,
-    /// What was given in feeds that the present one succeeds.
+    /// The slots that were given in feeds that the present one succeeds.
     pub(super) earlier: Masks,
-    /// How far the feed was written down to be.
+    /// The progress of the feed that was written down.
     pub(super) progress: Progress,
-    /// What was agreed with the partner, and since when.
+    /// The agreement with the partner, and the time since when it holds.
     pub(super) facts: usize,
     pub(super) changed_at: usize,
-    /// What the partner refused, and what was offered again.
+    /// The refusals of the partner, and the new offers.
     pub(super) offering: Offering,
     /// The number of times that our rules of acceptance for it changed.
     pub(super) rules_changed: u64,
-    /// How often its rules of acceptance changed, as far as known; and when the last batch was loaded.
+    /// The number of changes of its rules of acceptance, as far as known; and when the last batch was
+    /// loaded.
     pub(super) acceptance: u64,
     pub(super) sent_under: u64,
-    /// What was taken back, in the order of the feed.
+    /// The slots that were taken back, in the order of the feed.
     pub(super) taken_back: Vec<(RecordId, SlotMask)>,
     pub(super) receipted: TreeSize,
     pub(super) receipted_note: Vec<u8>,
@@ -43,7 +44,7 @@ pub(super) struct Relation {
     pub(super) partner_feed: Frontier,
     pub(super) receipt_note: Vec<u8>,
     pub(super) exceptions: Vec<Exception>,
-    /// What the partner took back.
+    /// The slots that the partner took back.
     pub(super) duties: Vec<(RecordId, SlotMask)>,
     /// The slots that our feeds order the partner to erase, in whatever generation.
     pub(super) ordered: Masks,
@@ -125,7 +126,7 @@ impl Relation {
         self.cosigned_note.clear();
     }
 
-    /// What the partner was ever told of a record.
+    /// Returns the sum of the disclosures of a record to the partner.
     pub(super) fn told(&self, id: &RecordId) -> Option<Disclosed> {
         match self.disclosed.get(id) {
             Some((at, disclosed)) if !disclosed.is_earlier => {

@@ -19,8 +19,9 @@ pub(super) fn series_of<'a>(
     })
 }
 
-/// What may go to a partner of a record, if policy lets these classes of the records of its series go;
-/// nothing without `Core`. `injected`: the fault of the node that decides; none for the checks.
+/// Returns the part of a record that may go to a partner if policy allows these classes of the records
+/// of its series. It is empty without `Core`. `injected`: the fault of the node that decides; none for
+/// the checks.
 pub(super) fn allowed(
     state: &State,
     partner: usize,
@@ -66,8 +67,8 @@ pub(super) fn allowed(
     }
 }
 
-/// The same without its series. A withdrawal follows whatever was disclosed of its series, whatever
-/// policy says of it now.
+/// Returns the same without its series. A withdrawal follows whatever was disclosed of its series,
+/// whatever policy now decides on it.
 fn allowed_alone(
     state: &State,
     partner: usize,

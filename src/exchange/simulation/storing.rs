@@ -1,4 +1,4 @@
-//! What is made durable of a partner's feed, and of its receipts for ours.
+//! The storing of a partner's feed, and of its receipts for our feed.
 
 use super::injected::Injected;
 use super::node::{Node, Said};
@@ -9,7 +9,7 @@ use crate::exchange::{Denial, Duty, Reason, ReceivedBatch, is_repeated, judge_wi
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::record::slots::SlotMask;
 
-/// What policy, in plain words, let go of one entry when its batch was loaded.
+/// One entry, and the slots that the plain form of policy let go when its batch was loaded.
 #[derive(Clone, Copy)]
 pub(super) struct Sending {
     pub(super) record: RecordId,
@@ -19,7 +19,7 @@ pub(super) struct Sending {
     pub(super) confidence: u8,
 }
 
-/// What is to become of one entry on the other side.
+/// The expected result for one entry on the other side.
 pub(super) struct Judged {
     pub(super) sending: Sending,
     /// Policy there takes such a record.
@@ -94,7 +94,8 @@ impl Node {
         exceptions
     }
 
-    /// Takes a receipt; tells how many denials in it the partner's receipts contradict.
+    /// Takes a receipt; returns the number of its denials that the partner's own receipts
+    /// contradict.
     pub(super) fn record_receipt(
         &mut self,
         partner: usize,

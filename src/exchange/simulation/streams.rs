@@ -39,7 +39,7 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// What is durable becomes so in order.
+    /// Returns true for a job that makes something durable; such jobs keep their order.
     pub(super) fn is_durable(&self) -> bool {
         match self {
             Self::Store(..)
@@ -66,11 +66,11 @@ pub(super) struct End {
     /// Frames on their way to the other end.
     pub(super) wire: VecDeque<pb::ExchangeFrame>,
     closed: bool,
-    /// Where the batches began that came in.
+    /// The first index of each batch that came in.
     batches: BTreeSet<u64>,
-    /// What was loaded here, by the first index of its batch.
+    /// The entries that were loaded here, by the first index of their batch.
     sendings: BTreeMap<u64, Vec<Sending>>,
-    /// What was checked here, by the first index of its batch.
+    /// The entries that were checked here, by the first index of their batch.
     judged: BTreeMap<u64, Vec<Judged>>,
 }
 
@@ -119,7 +119,7 @@ impl World<'_> {
         self.carry_out(pair, side, out);
     }
 
-    /// What a driver does: sends, notes jobs, ends the stream.
+    /// Carries out the session's instructions: sends, notes jobs, ends the stream.
     fn carry_out(&mut self, pair: (usize, usize), side: usize, out: Vec<Output>) {
         let link = self.links.get_mut(&pair).unwrap();
         let tampered = link.tampered;
@@ -360,7 +360,7 @@ impl World<'_> {
         check_batch(&mut context, frontier, batch)
     }
 
-    /// Tells the stream, if there is one, that feed and journal grew.
+    /// Notifies the stream, if there is one, that feed and journal grew.
     pub(super) fn announce(&mut self, own: usize, partner: usize) {
         let published = self.nodes[own].state.relations[&partner].feed.published();
         let journal = self.nodes[own].journal_size();

@@ -139,7 +139,7 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// Whether a range holds at most `most` keys.
+/// Returns true if a range holds at most `most` keys.
 pub(super) fn is_narrow(
     index: &Index,
     range: &KeyRange,

@@ -1,4 +1,4 @@
-//! What belongs to a case: its records, in the order of what they tell.
+//! The records of a case, ordered by the time of their events.
 
 use super::candidates::{Candidates, Merge};
 use super::filter::CaseSelector;
@@ -88,7 +88,8 @@ fn links(content: &Content) -> impl Iterator<Item = &Bytes> {
 /// One event of a case.
 #[derive(Debug, Clone)]
 pub struct TimelineEvent {
-    /// When it happened, milliseconds since 1970; when it was recorded, if it does not say.
+    /// The time of the event in milliseconds since 1970; the time of recording if the content has
+    /// none.
     pub at_ms: u64,
     pub kept: Kept,
 }
@@ -118,8 +119,8 @@ pub struct Timeline {
     pub damaged: u64,
 }
 
-/// What decides whether a record stays when there are more than asked for: what comes in masses
-/// goes first, then the oldest.
+/// The rank of a record when there are more than asked for: frequent kinds are dropped first, then
+/// the oldest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     singular: bool,

@@ -1,4 +1,4 @@
-//! What is asked for: the conditions of a query, parsed once at the door.
+//! The filter of a query: its conditions, parsed once at the door.
 //!
 //! A filter knows no index. It checks a header and then a content, and says yes or no.
 
@@ -20,7 +20,7 @@ pub const QUERY_WORDS_MAX: usize = 64;
 /// Bytes of a reference of a case; the slot has no more.
 const REFERENCE_BYTES_MAX: usize = 256;
 
-/// What is wrong with a query.
+/// The fault of a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     #[error("value: {0}")]
@@ -67,7 +67,7 @@ impl CaseSelector {
 pub struct Filter {
     /// The readings of a value, one for each type that it can be; empty for no condition.
     pub(super) values: Vec<Value>,
-    /// What the domain key begins with.
+    /// The prefix of the domain key.
     pub(super) domain: Option<Vec<u8>>,
     pub(super) network: Option<Network>,
     pub(super) case: Option<CaseSelector>,

@@ -30,7 +30,7 @@ pub(in crate::journal) struct Journal {
     ledger: Ledger,
     _writer: Writer,
     dir: TempDir,
-    /// What its clock says, milliseconds since 1970.
+    /// The time of its clock, milliseconds since 1970.
     now_ms: Arc<AtomicU64>,
     runtime: tokio::runtime::Runtime,
     heads: HashMap<(SeriesId, AgencyName), Header>,

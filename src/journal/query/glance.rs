@@ -47,7 +47,7 @@ fn tlp_of(marking: Option<&pb::Marking>) -> Tlp {
 }
 
 impl View {
-    /// What an entry accepted, if it accepted a record.
+    /// Returns the record that an entry accepted, if it accepted one.
     pub(super) fn glance(&self, journal_index: u64) -> Result<Option<Glance>, JournalError> {
         let Event::RecordAccepted(accepted) = self.event(journal_index)?.1 else {
             return Ok(None);

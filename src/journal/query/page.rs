@@ -1,7 +1,7 @@
 //! Pages: how many records, and where the page before ended.
 //!
 //! A token is good for the query that gave it and no other, so that a page never silently belongs
-//! to other conditions. It is no secret and no permission.
+//! to other conditions. It is neither a secret nor a permission.
 
 use crate::pb;
 use base64::Engine as _;
@@ -17,7 +17,7 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 const FILTER_HASH_BYTES: usize = 8;
 const TOKEN_BYTES: usize = FILTER_HASH_BYTES + 8;
 
-/// What is wrong with the paging of a query.
+/// The fault in the paging of a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     #[error("page_size {0} is above {PAGE_SIZE_MAX}")]
@@ -28,7 +28,7 @@ pub enum PageError {
     OtherQuery,
 }
 
-/// Which part of all matches.
+/// The requested part of all matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     /// 1 to [`PAGE_SIZE_MAX`].
@@ -72,7 +72,7 @@ fn before_in(token: &str, wanted: [u8; FILTER_HASH_BYTES]) -> Result<u64, PageEr
     index.try_into().map(u64::from_be_bytes).map_err(|_| PageError::Form)
 }
 
-/// The conditions alone: another page size is no other query.
+/// The conditions alone: another page size is not another query.
 fn hash_of(wire: &pb::QueryRecordsRequest) -> [u8; FILTER_HASH_BYTES] {
     let conditions =
         pb::QueryRecordsRequest { page_size: 0, page_token: String::new(), ..wire.clone() };

@@ -21,7 +21,7 @@ pub fn record_view(
 }
 
 impl Hit {
-    /// What was found, as clients see it.
+    /// Returns the record as clients see it.
     pub fn view(&self, sight: &Sight) -> pb::RecordView {
         present(&self.kept, self.head.as_ref(), sight)
     }

@@ -76,7 +76,7 @@ impl View {
     }
 
     /// Looks for at most `most` records below `before`, and at most as long as the bounds of a step
-    /// allow; fewer hits are no sign of the end.
+    /// allow; fewer hits are not a sign of the end.
     pub fn search_step(
         &self,
         filter: &Filter,

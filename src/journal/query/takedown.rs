@@ -1,4 +1,4 @@
-//! How takedowns stand: totals over the newest revision of every result.
+//! The state of takedowns: totals over the newest revision of every result.
 
 use super::candidates::{Candidates, Merge};
 use crate::ident::Timestamp;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// Providers in an answer.
 const PROVIDERS_ANSWERED_MAX: usize = 1_000;
-/// Providers that are told apart while counting; results of any further ones are counted together.
+/// Providers that are counted separately; results of any further ones are counted together.
 const PROVIDERS_COUNTED_MAX: usize = 65_536;
 
 const DAY_MS: u64 = 86_400_000;

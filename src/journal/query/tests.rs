@@ -470,7 +470,8 @@ proptest! {
     }
 }
 
-/// The results, cases and events that a node counts and shows, with what it says is missing.
+/// Returns the results, cases and events that a node counts and shows, with those that it reports
+/// as missing.
 fn counted(view: &View) -> (u64, u64, usize, u64) {
     let totals = view.takedown_status(None, &analyst(), || true).unwrap();
     let selector = CaseSelector::parse("NPA-1").unwrap();

@@ -24,7 +24,7 @@ fn size(leaves: u64) -> TreeSize {
     TreeSize::new(leaves)
 }
 
-/// How many full tiles, and how wide the partial one, by row.
+/// Returns for each row the number of full tiles and the width of the partial one.
 fn shape(of: u64) -> Vec<(TileRow, usize, Option<u16>)> {
     let tiles: Vec<Tile> = Tile::all(size(of)).collect();
     let rows: BTreeSet<TileRow> = tiles.iter().map(Tile::row).collect();

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Held revisions before one whose markings are compared with its own; one with more of them waits too.
 const HELD_BEFORE_MAX: usize = 64;
 
-/// What is held in one step, and what the brake knows.
+/// The release brake of a partner, and the disclosures that it holds in one step.
 #[derive(Debug, Default)]
 pub(super) struct Brake {
     limits: BrakeLimits,
@@ -41,11 +41,11 @@ impl Brake {
     }
 }
 
-/// Whether a first disclosure may go.
+/// The brake's decision on a first disclosure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Braked {
     Goes,
-    /// Since this step, or since before, or for good.
+    /// It is held since this step, or since before, or for good.
     Held,
 }
 
@@ -112,7 +112,8 @@ impl Discloser {
         if self.brake.ever_held { self.view.held_state(self.number, id) } else { Ok(None) }
     }
 
-    /// Whether a record waits for a person, or was refused: then nothing may refer to it either.
+    /// Returns true if a record waits for a person, or was refused: then nothing may refer to it
+    /// either.
     pub(in crate::node) fn is_held(&self, id: &RecordId) -> Result<bool, JournalError> {
         let held = match self.brake.now.contains_key(id) {
             true => Some(HeldState::Waiting),

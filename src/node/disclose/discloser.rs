@@ -1,4 +1,5 @@
-//! What one partner may have of a record now: policy, what is not in use here, and references.
+//! The decision on what a partner may have of a record now: policy, use of the record here, and
+//! references.
 //!
 //! The one decision for everything that goes to a partner and for everything that is taken back.
 //! It reads and never writes.
@@ -29,8 +30,8 @@ use std::sync::Arc;
 /// opinion is three. Beyond that, and in a circle, nothing is shown.
 const SUBJECTS_MAX: usize = 8;
 
-/// What decisions were made on. An auditor decides each anew from what the journal says where the
-/// entry stands, so nothing of this may have changed in between.
+/// The basis of decisions. An auditor makes each decision again from the journal at the place of
+/// the entry, so this may not have changed in between.
 pub(super) struct Basis {
     pub(super) rules: u64,
     version: PolicyVersion,
@@ -53,7 +54,7 @@ impl Basis {
     }
 }
 
-/// What may be shown of a record, and why not.
+/// The part of a record that may be shown, and the reason if it may not.
 pub(in crate::node) struct Verdict {
     pub(in crate::node) allowed: Allowed,
     /// The deciding policy, where one denied.
@@ -80,11 +81,12 @@ pub(in crate::node) struct Discloser {
     consents: ConsentState,
     pub(super) selector: Selector,
     decider: MemoDecider,
-    /// What the feed showed below this index and was refused is offered again.
+    /// The feed index below which every refused record is offered again.
     offered_below: u64,
-    /// What this very step disclosed.
+    /// The disclosures of this step.
     shown: HashMap<RecordId, Disclosure>,
-    /// Whether the partner may see a series, as far as it was asked since the last step began.
+    /// True for a series that the partner may see, as far as it was asked since the last step
+    /// began.
     links: HashMap<SeriesId, bool>,
     /// The series that are being asked about.
     asking: Vec<SeriesId>,
@@ -138,7 +140,7 @@ impl Discloser {
             && self.consents.changes == changes
     }
 
-    /// What policy sees of a record.
+    /// Returns the facts of a record that policy sees.
     pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
         release_facts(id, header, self.consents.in_force(), &self.moment)
     }
@@ -163,7 +165,8 @@ impl Discloser {
         self.facts.is_in_standing(&self.moment)
     }
 
-    /// What was found out about references holds for one step: records come and change meanwhile.
+    /// Begins a step, and forgets the answers about references: records come and change between
+    /// steps.
     pub(in crate::node) fn begin(&mut self) {
         self.shown.clear();
         self.forget_links();
@@ -182,12 +185,12 @@ impl Discloser {
         self.decider.decide(&self.facts, record, &self.moment)
     }
 
-    /// Whether time alone denies this record, which says so itself.
+    /// Returns true if time alone denies this record, which contains its own expiry.
     pub(super) fn is_expired(&self, record: &RecordFacts) -> bool {
         record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
     }
 
-    /// What was disclosed of a record in the present feed, in this very step too.
+    /// Returns the disclosure of a record in the present feed, that of this step too.
     pub(in crate::node) fn disclosure(
         &self,
         id: &RecordId,
@@ -203,7 +206,7 @@ impl Discloser {
         self.told_beside(self.disclosure(id)?, id)
     }
 
-    /// The same where it is known what the present feed says.
+    /// Returns the same for a caller that knows the state in the present feed.
     pub(super) fn told_beside(
         &self,
         here: Option<Disclosure>,
@@ -226,7 +229,7 @@ impl Discloser {
         self.last_series = None;
     }
 
-    /// What of this record the partner may have now.
+    /// Returns the part of this record that the partner may have now.
     pub(in crate::node) fn verdict(
         &mut self,
         record: &Verified,
@@ -283,7 +286,8 @@ impl Discloser {
         })
     }
 
-    /// A withdrawal goes wherever anything of its series went, whatever policy says of it now.
+    /// Decides on a withdrawal: it goes wherever anything of its series went, whatever policy now
+    /// decides on it.
     fn on_withdrawal(
         &mut self,
         record: &Verified,
@@ -305,8 +309,8 @@ impl Discloser {
         Ok(Verdict::silent(Allowed::Slots { open, erased }))
     }
 
-    /// Whether the partner sees everything that this record is about; `None` if that is not known
-    /// here, because the slot is not.
+    /// Returns true if the partner sees everything that this record is about; `None` if that slot
+    /// is not here.
     fn sees_subject(&mut self, record: &Verified) -> Result<Option<bool>, JournalError> {
         let mut is_known = true;
         for number in record.kind().subject_slots() {
@@ -385,8 +389,8 @@ impl Discloser {
     }
 }
 
-/// Whether these slots of a record hold no reference, nor is it about one: then nothing but the header
-/// is needed to know that a partner has what it may have.
+/// Returns true if these slots hold no reference, and the record is not about one. Then the header
+/// alone shows that a partner has what it may have.
 pub(super) fn is_plain(kind: Kind, slots: SlotMask) -> bool {
     let refers = |number: SlotNumber| slots.contains(number);
     kind != Kind::Withdrawal
@@ -394,7 +398,7 @@ pub(super) fn is_plain(kind: Kind, slots: SlotMask) -> bool {
         && !kind.reference_slots().any(refers)
 }
 
-/// Whether a partner has exactly these slots of a record, and surely so.
+/// Returns true if a partner certainly has exactly these slots of a record.
 pub(super) fn has(disclosed: &Disclosed, slots: SlotMask) -> bool {
     let Disclosed { is_retracted, is_lapsed, is_earlier, .. } = *disclosed;
     !(is_retracted || is_lapsed || is_earlier) && disclosed.slots == slots

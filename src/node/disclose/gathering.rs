@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) entries: Vec<pb::FeedEntry>,
-    /// What was disclosed of each record before.
+    /// The earlier disclosure of each record.
     pub(super) before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
     pub(super) withheld: u64,
@@ -31,7 +31,7 @@ pub(super) struct Run {
     pub(super) shown: Vec<SeriesId>,
 }
 
-/// What one step found.
+/// The findings of one step.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) runs: Vec<Run>,
@@ -43,7 +43,7 @@ pub(super) struct Found {
     pub(super) reached: u64,
     /// More depends on what was found than one step looks at: everything is to be looked at again.
     pub(super) rescan: bool,
-    /// Records are owed again because the partner says that they came without their content.
+    /// Records are due again because the partner reported that they came without their content.
     pub(super) lapsed: bool,
     pub(super) denied: BTreeMap<String, u64>,
     pub(super) erred: u64,
@@ -59,15 +59,15 @@ impl Found {
     }
 }
 
-/// A record that something may be owed about.
+/// A record about which something may be due.
 struct Owing<'a> {
     kind: Kind,
     id: RecordId,
-    /// Where it was looked at as a whole.
+    /// The record, if it was read as a whole.
     record: Option<&'a Verified>,
-    /// What the present feed says of it.
+    /// The state of it in the present feed.
     before: Option<Disclosure>,
-    /// What any feed to the partner said of it.
+    /// The state of it over all feeds to the partner.
     told: Option<Disclosed>,
 }
 
@@ -164,8 +164,8 @@ impl Gathering {
         Ok(self.owe(discloser, of, verdict.allowed))
     }
 
-    /// Whether the brake holds a record of which the partner was never given anything. What takes
-    /// something back waits for nobody.
+    /// Returns true if the brake holds a record of which the partner was never given anything. An
+    /// entry that takes something back waits for nobody.
     fn holds_back(
         &mut self,
         discloser: &mut Discloser,
@@ -191,8 +191,8 @@ impl Gathering {
         self.owe(discloser, of, Allowed::Nothing);
     }
 
-    /// What is owed follows from what the partner was ever told; what stands in the present feed
-    /// follows from its own entries alone.
+    /// Adds the entries that are due, derived from all feeds to the partner. The state in the
+    /// present feed follows from its own entries alone.
     fn owe(&mut self, discloser: &mut Discloser, of: Owing<'_>, allowed: Allowed) -> bool {
         let Owing { kind, id, record, before, told } = of;
         let was_live = told.is_some_and(|told| told.is_live());
@@ -253,8 +253,8 @@ impl Gathering {
         Ok(())
     }
 
-    /// Tells the partner what was erased at its word, when the hold ended that had kept it: of the slots
-    /// that its feed named. It knows of no others.
+    /// Reports to the partner the slots that were erased at its order when the hold ended, of those that
+    /// its feed named. It knows of no others.
     pub(super) fn answer(
         &mut self,
         discloser: &mut Discloser,
@@ -273,7 +273,7 @@ impl Gathering {
         Ok(())
     }
 
-    /// Tells the partner what was asked or said about consent.
+    /// Adds a request or statement on consent for the partner.
     pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
         let id = said.record();
         let (action, consent_request, consent) = match said {

@@ -1,4 +1,4 @@
-//! What a partner may not see has no influence on what it gets.
+//! Records that a partner may not see have no influence on what it gets.
 //!
 //! Two journals are told the same story, but for records that the partner may not see under any
 //! policy of it, which one of them has, and for what such a record says where it revises one that is
@@ -44,7 +44,7 @@ const STEPS: usize = 40;
 /// Steps between two comparisons.
 const COMPARED_EVERY: usize = 5;
 
-/// What the partner may have in turn; nothing of it what is labelled `hidden`.
+/// The policies for the partner in turn; none shows it a record that is labelled `hidden`.
 const POLICIES: [(&str, &[&str]); 5] = [
     (r#"resource.labels.contains("shared")"#, &["links"]),
     (r#"resource.labels.contains("shared") && resource.confidence >= 50"#, &["links", "notes"]),
@@ -250,7 +250,8 @@ impl Store {
         })
     }
 
-    /// What the task of the partner does until there is nothing to do, in steps of so many entries.
+    /// Does the work of the partner's task until there is nothing left, in steps of so many
+    /// entries.
     pub(super) fn bring_up(&mut self, step: u64) {
         let mut undecided = None;
         let mut progress = self.written();
@@ -354,7 +355,7 @@ pub(super) struct Story {
     parted: usize,
 }
 
-/// What the partner may see of a series.
+/// The part of a series that the partner may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
     Shown,

@@ -1,4 +1,4 @@
-//! The journal as it grows: what each new entry makes owing to a partner.
+//! The journal as it grows: the entries that each new one requires in a partner's feed.
 
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
@@ -27,7 +27,7 @@ const REFERRERS_MAX: usize = 1_024;
 /// A step that looked at so many records goes no further: one entry may be about thousands.
 const STEP_RECORDS: u64 = 2_048;
 
-/// What a journal entry may make owing to a partner.
+/// A journal entry that may require entries in a partner's feed.
 enum Considered {
     Record(Considering),
     Erasure {
@@ -36,7 +36,7 @@ enum Considered {
     },
     /// Records that the brake held and two persons released.
     Again(Vec<RecordId>),
-    /// Records that the partner says it got no envelope for.
+    /// Records for which the partner reported that it got no envelope.
     Lapsed(Vec<RecordId>),
     Consent(ConsentNews),
     /// Duties that are repeated because the partner refused them, while everything is looked at again for
@@ -48,7 +48,7 @@ enum Considered {
 struct Considering {
     record: Arc<Verified>,
     marks: Marks,
-    /// The partner that brought what the entry speaks of.
+    /// The partner that brought the subject of the entry.
     source: Option<PartnerNumber>,
     news: News,
 }
@@ -153,8 +153,8 @@ impl Discloser {
         Ok(())
     }
 
-    /// Whether records that refer to this one have to be looked at. `used`: the partner had a revision
-    /// of its series in use.
+    /// Returns true if records that refer to this one have to be looked at. `used`: the partner had a
+    /// revision of its series in use. `used`: the partner had a revision of its series in use.
     fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, JournalError> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
@@ -164,8 +164,8 @@ impl Discloser {
         self.turned(of.record.header().series, used)
     }
 
-    /// Looks at the other revisions of a record's series: a newer one decides them too. What the
-    /// partner has nothing of is owed to it only if it is as new.
+    /// Looks at the other revisions of a record's series: a newer one decides them too. A revision
+    /// that the partner has nothing of is due only if it is as new.
     fn look_at_series(
         &mut self,
         record: &Verified,
@@ -200,8 +200,8 @@ impl Discloser {
         self.look_at(&record, &place, gathering)
     }
 
-    /// Whether the partner has a record, or may have it but for what befell it here. What it may not
-    /// know of brings nothing about, not even the order of what is looked at.
+    /// Returns true if the partner has a record, or may have it apart from later events here. A
+    /// record that it may not know of has no effect, not even on the order of the work.
     fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
         let known = self.told(&record.id())?.is_some();
         Ok(known || self.decide(&record_facts(record.header())).release.allowed)
@@ -267,7 +267,7 @@ impl Discloser {
         Ok(turned.then_some(header.series))
     }
 
-    /// What an entry is about.
+    /// Returns the subject of an entry.
     fn considered(&self, index: u64) -> Result<Option<Considered>, JournalError> {
         if let Some((record, source)) = self.view.recently_accepted(index) {
             // Of the records of late only those in use are remembered.

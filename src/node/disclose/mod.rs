@@ -1,4 +1,5 @@
-//! What goes to a partner: from accepted records to entries of its feed, and back out of it.
+//! The disclosure of records to a partner: from accepted records to entries of its feed, and their
+//! retraction.
 //!
 //! One task a partner walks the journal: first what is new, then, when the policy or the partner
 //! changed, what was accepted before, in small steps, so that a live record never waits for long.
@@ -51,7 +52,7 @@ const RESCAN_UNRECEIPTED_MAX: u64 = 1_024;
 /// The same for a partner that is not there to wait: what it must no longer use is to be on record,
 /// and half of what may lag is left to what is new.
 const RESCAN_ABSENT_MAX: u64 = LAG_ENTRIES_MAX / 2;
-/// How often a rescan that waits looks whether it may go on.
+/// The interval at which a waiting rescan looks whether it may go on.
 const RESCAN_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Tries in a row to write down what was found, each overtaken. The first is tried again at once, as
@@ -132,7 +133,7 @@ enum Part {
 }
 
 impl Part {
-    /// How far the feed is once this part was looked at.
+    /// Returns the progress of the feed after this part was looked at.
     fn after(self, before: Progress, found: &Found) -> Progress {
         match self {
             Self::Live { .. } => {
@@ -146,7 +147,7 @@ impl Part {
     }
 }
 
-/// Whether a position is worth an entry of its own, although nothing was found.
+/// Returns true if a position is worth an entry of its own, although nothing was found.
 fn is_due(written: Progress, now: Progress) -> bool {
     let behind = now.considered.saturating_sub(written.considered);
     let is_other = now.rescan.rules != written.rescan.rules || now.rescan.end != written.rescan.end;
@@ -280,7 +281,7 @@ impl Node {
             && Lag::of(partner.published.size, partner.receipted).check().is_ok()
     }
 
-    /// What is new comes first.
+    /// Returns the next part of the work; new entries come first.
     fn next_part(
         &self,
         snapshot: &Snapshot,
@@ -306,7 +307,7 @@ impl Node {
         (!rescan.is_done() && lag.entries < most).then_some(part)
     }
 
-    /// How far the feed is by the journal.
+    /// Returns the progress of the feed by the journal.
     fn written(&self, agency: &AgencyName) -> Progress {
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency);

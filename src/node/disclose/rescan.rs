@@ -1,4 +1,4 @@
-//! What was accepted before, looked at again under other rules.
+//! The second look, under other rules, at records that were accepted before.
 //!
 //! Headers alone are read where they tell that nothing changes; a record is read only where
 //! something may.
@@ -47,8 +47,8 @@ impl Discloser {
         Ok(gathering.finish())
     }
 
-    /// Looks at a record beside which its series has another that is as new or newer: what the partner
-    /// has nothing of is owed to it only if none is newer.
+    /// Looks at a record whose series has another one as new or newer. A record that the partner has
+    /// nothing of is due only if none is newer.
     fn look_at_superseded(
         &mut self,
         accepted: &AcceptedHeader,

@@ -107,7 +107,7 @@ impl Discloser {
         })
     }
 
-    /// What was marked of a record at the time that is asked about.
+    /// Returns the marks of a record at the time that is asked about.
     fn marks_then(&self, id: &RecordId, now: Marks) -> Result<Marks, JournalError> {
         let Some(size) = self.size else { return Ok(now) };
         let fate = self.view.fate_at(id, size)?;
@@ -168,7 +168,7 @@ impl Discloser {
         })
     }
 
-    /// Returns whether the partner may use any of these records, as far as it was told.
+    /// Returns true if the partner may use any of these records, by its feed.
     fn uses_any(&self, ids: impl Iterator<Item = RecordId>) -> Result<bool, JournalError> {
         for id in ids {
             if self.told(&id)?.is_some_and(|told| told.is_live()) {
@@ -178,7 +178,7 @@ impl Discloser {
         Ok(false)
     }
 
-    /// Returns whether the partner may use any revision of a record's series, as far as it was told.
+    /// Returns true if the partner may use any revision of a record's series, by its feed.
     pub(super) fn uses_series_of(&self, record: &Verified) -> Result<bool, JournalError> {
         let header = record.header();
         let members = self.members(header.series, &header.originator)?;

@@ -19,7 +19,7 @@ const FILE_KEYS: [&str; 5] = ["own", "given", "partners", "records", "case"];
 const CASE_KEYS: [&str; 4] = ["name", "given", "when", "expect"];
 const EXPECT_KEYS: [&str; 4] = ["decision", "because", "revealed", "hidden"];
 
-/// What is asked of the policy.
+/// The question of an example to the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     /// May our own record go to the partner?
@@ -48,7 +48,7 @@ const fn decision_name(allowed: bool) -> &'static str {
     if allowed { "allow" } else { "deny" }
 }
 
-/// What a decision must be.
+/// The decision that an example expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) allowed: bool,
@@ -65,7 +65,7 @@ impl Expected {
         decision_name(self.allowed)
     }
 
-    /// Whether the verdict on this class makes a difference.
+    /// Returns true if the verdict on this class is compared.
     pub(super) const fn compares(&self, class: SlotClass) -> bool {
         self.revealed.is_some() || self.hidden.contains(class)
     }
@@ -85,7 +85,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// What is expected of policies that can't decide so: such an example never comes out.
+    /// Returns findings on expected policies that cannot decide so: such an example always fails.
     pub(super) fn impossible(&self, statements: &[Statement]) -> Vec<Finding> {
         let mut found = Vec::new();
         for id in self.expected.because.iter().flatten() {
@@ -162,7 +162,7 @@ fn cases<'a>(reader: &mut Reader<'a>, document: &DeTable<'a>) -> Vec<Case> {
     found
 }
 
-/// What the examples of a file have in common.
+/// The parts that the examples of a file have in common.
 struct Draft<'d, 'a> {
     own: &'d AgencyName,
     common: &'d Given,
@@ -217,8 +217,8 @@ impl<'a> Draft<'_, 'a> {
         Some(name.to_owned())
     }
 
-    /// The node itself picks share or forward by who signed; an example that says otherwise would
-    /// show what never happens.
+    /// Reads the record. The node itself picks share or forward by who signed, so an example for
+    /// the other action would show what never happens.
     fn record(
         &self,
         reader: &mut Reader<'a>,
@@ -257,7 +257,7 @@ fn has(table: &DeTable<'_>, key: &str) -> bool {
     table.iter().any(|(name, _)| name.get_ref() == key)
 }
 
-/// `"allow"`, `"deny"`, or a table that says more.
+/// Reads the expected decision: `"allow"`, `"deny"`, or a table with details.
 fn expected<'a>(
     reader: &mut Reader<'a>,
     question: Question,

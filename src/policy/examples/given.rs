@@ -1,4 +1,4 @@
-//! The facts of an example: what it says, over what its file says, over the defaults.
+//! The facts of an example: its own, over those of its file, over the defaults.
 //!
 //! Keys are the attributes of the policy schema by the same names; a test holds the two together.
 //! A default restricts nothing, so that a denial comes from what the example says.
@@ -18,7 +18,7 @@ use crate::record::marking::{Pap, Tlp};
 pub const DEFAULT_OWN: &str = "own.example";
 /// The partner's name, where an example gives none.
 pub const DEFAULT_PARTNER: &str = "partner.example";
-/// Who signed a record that is forwarded, where an example does not say.
+/// The originator of a record that is forwarded, where an example does not give one.
 pub const DEFAULT_ORIGINATOR: &str = "originator.example";
 /// The hour, where an example gives none: examples do not change with the calendar.
 pub const DEFAULT_HOUR: &str = "2026-01-01T00:00:00Z";
@@ -59,7 +59,7 @@ pub(super) const RECORD_KEYS: [&str; 19] = [
     "no_attribution",
 ];
 pub(super) const GIVEN_KEYS: [&str; 5] = ["partner", "record", "hour", "consents", "roster"];
-/// Which named one a table starts from.
+/// The key that names the preset from which a table starts.
 const LIKE: &str = "like";
 
 /// Facts as far as they are given.
@@ -74,7 +74,7 @@ pub(super) struct Given {
     circles: Option<Vec<String>>,
     /// Members of these circles by the roster of the originator.
     roster: Vec<AgencyName>,
-    /// To whom the record's originator consents that it is passed on.
+    /// The agencies to which the record's originator consents that it is passed on.
     consents: Vec<AgencyName>,
 }
 
@@ -182,7 +182,7 @@ impl<'t, 'a> Presets<'t, 'a> {
         presets
     }
 
-    /// Puts what a `given` says over what is there.
+    /// Puts the facts of a `given` table over those that are there.
     pub(super) fn apply(&self, reader: &mut Reader<'a>, given: &mut Given, table: &DeTable<'a>) {
         for (key, value) in table {
             let name = key.get_ref().as_ref();

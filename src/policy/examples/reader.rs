@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         Self::new(&self.file, self.text)
     }
 
-    /// The file as a table; `None` when it is no TOML.
+    /// The file as a table; `None` when it is not TOML.
     pub(super) fn document(&mut self) -> Option<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors.iter().take(FINDINGS_MAX) {
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What to write instead of a word that is not known.
+/// Returns a hint for an unknown word: the nearest known one, or all of them.
 pub(super) fn offer(word: &str, known: &[&str]) -> String {
     let names: BTreeSet<String> = known.iter().map(|name| (*name).to_owned()).collect();
     match nearest(word, &names) {

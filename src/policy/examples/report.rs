@@ -6,7 +6,8 @@ use super::{Difference, Failure, Report, Unexercised};
 use crate::policy::Finding;
 
 impl fmt::Display for Report {
-    /// Findings, or failures with their reasons, then what no example says, then the counts.
+    /// Writes findings, or failures with their reasons, then the permits without an example, then
+    /// the counts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
@@ -29,7 +30,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What keeps the bundle from being put in force: findings, and examples that fail.
+    /// Returns the reasons against putting the bundle in force: findings, and examples that fail.
     pub fn into_findings(self) -> Vec<Finding> {
         let failed = self.failures.into_iter().map(|failure| {
             let Failure { name, file, line, differences, .. } = failure;

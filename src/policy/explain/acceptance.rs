@@ -1,4 +1,4 @@
-//! Why a record of a partner is taken in or not.
+//! The explanation of accepting or refusing a partner's record.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ pub struct Acceptance {
     pub kind: Kind,
     pub outcome: Outcome,
     pub deciding: Vec<Account>,
-    /// Where nothing permits: the permits that come nearest, fewest unmet conditions first.
+    /// The permits that come nearest, fewest unmet conditions first, where nothing permits it.
     pub nearest: Vec<Account>,
     pub faults: Vec<Fault>,
 }
 
-/// Explains what [`Compiled::accepts`] says to the same question.
+/// Explains the answer of [`Compiled::accepts`] to the same question.
 pub fn explain_acceptance(
     compiled: &Compiled,
     partner: &PartnerFacts,

@@ -12,11 +12,11 @@ use crate::policy::cedar::{AUTHORIZER, Action};
 /// Values of one list that are shown; a solver makes no long ones.
 const LISTED_MAX: usize = 8;
 
-/// What a solver made up: such a record and such a partner there could be.
+/// The solver's counterexample: a possible record and a possible partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counterexample {
     pub action: &'static str,
-    /// What the record says of itself, for example `indicator`, `TLP:GREEN`, `confidence 69`.
+    /// The values of the record, for example `indicator`, `TLP:GREEN`, `confidence 69`.
     pub record: Vec<String>,
     pub partner: Vec<String>,
     /// The hour of the decision.
@@ -169,7 +169,7 @@ fn time(text: &str) -> String {
     let mut quoted = text.split('"').skip(1).step_by(2);
     let base = quoted.next().unwrap_or(text);
     let offset = quoted.next().and_then(|ms| ms.strip_suffix("ms")?.parse::<i64>().ok());
-    // 1970 is before the times that records have, so it is no base for one of ours.
+    // 1970 is before the times that records have, so it is not a base for one of ours.
     let base_ms = if base == "1970-01-01" { Some(0) } else { None };
     let at = match (base_ms, offset) {
         (Some(base), Some(offset)) => Timestamp::from_unix_ms(base + offset).ok(),

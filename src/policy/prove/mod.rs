@@ -1,7 +1,7 @@
 //! Proofs: what holds of every record and every partner at once, where tests try some.
 //!
 //! A question is put to a solver as Cedar's own symbolic compiler writes it. Whatever is not proved
-//! counts as not holding: that a solver gave up, or answered something else, is no proof. Nothing
+//! counts as not holding: that a solver gave up, or answered something else, is not a proof. Nothing
 //! here decides what leaves, and no node runs it.
 
 mod counterexample;
@@ -24,7 +24,7 @@ use super::source::{Parsed, parse};
 
 const CLAIMS: &str = include_str!("../claims.cedar");
 
-/// What facts are always: a proof is about records and partners that there can be. Without it every
+/// The bounds of all facts: a proof is about possible records and partners only. Without it every
 /// calculation with a time overflows somewhere in the year 292,277,026,596.
 const BOUNDS: &str = r#"
 forbid (principal is Liaison::Partner, action, resource is Liaison::Record)
@@ -49,7 +49,7 @@ when {
   principal.client || principal.suspended
 };"#;
 
-/// What came of one question.
+/// The result of one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     Holds,
@@ -62,7 +62,7 @@ pub enum Proof {
 /// A sentence about a bundle and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proved {
-    /// Of the claim, or of the policy that cannot err.
+    /// The id of the claim, or of the policy that cannot err.
     pub id: String,
     pub sentence: String,
     pub proof: Proof,
@@ -74,7 +74,7 @@ impl Proved {
     }
 }
 
-/// How a bundle differs from another for one action.
+/// The difference between two bundles for one action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub action: &'static str,
@@ -84,7 +84,7 @@ pub struct Change {
     pub narrowed: Proof,
 }
 
-/// Why no question could be put.
+/// The reason why no question could be put.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
     #[error("the solver cannot be used: {0}")]
@@ -165,7 +165,7 @@ impl<S: Solver> Prover<S> {
         Ok(proved)
     }
 
-    /// What a bundle allows that another did not, and the other way round.
+    /// Compares two bundles for each action: what one allows and the other does not, both ways.
     pub async fn compare(&mut self, new: &Bundle, old: &Bundle) -> Result<Vec<Change>, ProveError> {
         let (new, old) = (new.statements(), old.statements());
         let mut changes = Vec::new();
@@ -271,7 +271,7 @@ impl<S: Solver> Prover<S> {
         Policy::from_pst(Tree::Static(tree)).map_err(|error| text(error.to_string()))
     }
 
-    /// What a bundle allows of facts that there can be, for each action.
+    /// Compiles, for each action, the condition under which a bundle allows possible facts.
     fn allowed_each(&self, statements: &[Statement]) -> Result<Vec<CompiledPolicySet>, ProveError> {
         (0..self.asked.len()).map(|at| self.allowed(at, statements, &[])).collect()
     }
@@ -300,7 +300,7 @@ impl<S: Solver> Prover<S> {
     }
 }
 
-/// What Cedar's validator says, where it is the reason.
+/// Returns the text of Cedar's validator, where it is the reason.
 fn in_words(error: &cedar_policy_symcc::err::Error) -> String {
     match error {
         cedar_policy_symcc::err::Error::PolicyNotWellTyped { errs } => {

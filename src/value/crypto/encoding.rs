@@ -174,7 +174,7 @@ fn polymod(prefix: &str, symbols: &[u8]) -> u32 {
     })
 }
 
-/// What stands before the colon of an address of Bitcoin Cash, under its checksum too.
+/// The prefix of a Bitcoin Cash address, before the colon; the checksum covers it.
 const CASH_PREFIX: &str = "bitcoincash";
 
 /// Version byte and hash of a CashAddr without its prefix.

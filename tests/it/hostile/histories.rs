@@ -21,7 +21,7 @@ use crate::impostor::{Impostor, Stream};
 const HISTORIES: u64 = 150;
 /// Steps of one history.
 const STEPS_MAX: u64 = 6;
-/// How long the rest of a stream is read.
+/// The longest time for reading the rest of a stream.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Histories between two lines of a long run.
 const REPORTED_EACH: u64 = 250;
@@ -51,7 +51,7 @@ impl Random {
     }
 }
 
-/// What an honest partner would have given.
+/// The expected effect of the history, had an honest partner sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Wanted {
     records: u64,
@@ -61,7 +61,7 @@ struct Wanted {
 struct Liar {
     random: Random,
     impostor: Impostor,
-    /// How many impostors were frozen before this one.
+    /// The number of impostors that were frozen before this one.
     frozen: u64,
     hosts: u64,
     last: Option<pb::FeedBatch>,
@@ -70,7 +70,7 @@ struct Liar {
     steps: Vec<&'static str>,
 }
 
-/// How a step leaves the stream.
+/// The state of the stream after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     GoOn,
@@ -348,7 +348,7 @@ impl Liar {
         Then::Leave
     }
 
-    /// Shows what is no checkpoint of its journal; it is answered and not cosigned.
+    /// Shows what is not a checkpoint of its journal; it is answered and not cosigned.
     async fn checkpoint(&mut self, stream: &mut Stream) -> Then {
         self.steps.push("checkpoint");
         let hashes = self.random.below(50) as usize;

@@ -30,7 +30,7 @@ async fn scene(parent: &Path) -> (RunningNode, Impostor, Stream, Bytes, pb::Feed
     (node, partner, stream, id, batch)
 }
 
-/// Gives the receipt for a batch of one entry; `reason`: why the partner says that it did not take it.
+/// Sends the receipt for a batch of one entry; `reason`: the partner's reason for not taking it.
 async fn answer(
     (node, partner, stream): (&RunningNode, &Impostor, &Stream),
     batch: &pb::FeedBatch,

@@ -19,10 +19,10 @@ const LONG: usize = 70_000;
 const MANY: usize = 4_000;
 /// Messages within messages.
 const DEPTH: usize = 4;
-/// How long an answer is waited for; some streams never end.
+/// The longest wait for an answer; some streams never end.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What a field is filled with.
+/// The content that a field is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Oddity {
     Nothing,
@@ -84,7 +84,8 @@ fn message<'a>(set: &'a FileDescriptorSet, name: &str) -> &'a DescriptorProto {
     file.flat_map(|file| &file.message_type).find(|message| message.name() == name).unwrap()
 }
 
-/// A message with every field set. Of a choice only one can count, so `choice` says which is last.
+/// Returns a message with every field set. Of a choice only one can count, so `choice` selects the
+/// last one.
 fn odd(
     set: &FileDescriptorSet,
     of: &DescriptorProto,

@@ -73,7 +73,7 @@ impl<F: Folder> Part<'_, F> {
         check_order(order, &id, originator, card).map(drop)
     }
 
-    /// Content may be missing only if an entry that is here says that it was erased.
+    /// Checks that content is missing only if an entry here records its erasure.
     pub(super) fn check_erasures(&self) -> Result<(), Stop> {
         let Some(id) = self.overwritten.first() else { return Ok(()) };
         let found = format!("overwritten content of record {id} without such an entry");

@@ -21,7 +21,7 @@ use crate::store::{KeyRange, Order, Position, Table};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Why slots are erased.
+/// The grounds of an erasure.
 #[derive(Debug, Clone)]
 pub struct Ground {
     pub basis: ErasureBasis,

@@ -32,7 +32,7 @@ const REPORTED: u8 = Tag::ErasureReported as u8;
 /// There while the engine's files may still hold terms of erased fields.
 const SCRUB: &[u8] = b"scrub";
 
-/// What asks for the index to be written anew.
+/// Returns the marker that asks for the index to be written anew.
 pub fn scrub_marker() -> Marker {
     Marker { table: Table::Meta, key: SCRUB.to_vec() }
 }
@@ -128,7 +128,7 @@ pub fn put_duty(id: &RecordId, feed: FeedNumber, feed_index: u64, slots: SlotMas
     change(of_feed(DUTY, id, feed, feed_index), slots.bits().to_be_bytes().to_vec())
 }
 
-/// What an entry of our feed to a partner changes here, if it is about an erasure.
+/// Returns the index change of an entry of our feed to a partner, if it is about an erasure.
 pub fn put_feed_entry(
     id: &RecordId,
     feed: FeedNumber,
@@ -203,7 +203,7 @@ pub fn waiting_prefix(id: &RecordId) -> Vec<u8> {
     tagged(WAITING, &[id.as_bytes()])
 }
 
-/// What our feed told a partner of erasures that had waited.
+/// Returns the index change of our notice to a partner of erasures that had waited.
 pub fn put_answer(id: &RecordId, feed: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
     change(of_feed(ANSWERED, id, feed, feed_index), slots.bits().to_be_bytes().to_vec())
 }
@@ -212,12 +212,12 @@ pub fn answers_prefix(id: &RecordId, feed: FeedNumber) -> Vec<u8> {
     tagged(ANSWERED, &[id.as_bytes(), &feed.get().to_be_bytes()])
 }
 
-/// What a partner's feed told us of them.
+/// Returns the index change of a partner's notice of such erasures.
 pub fn put_report(id: &RecordId, source: FeedNumber, feed_index: u64, slots: SlotMask) -> Change {
     change(of_feed(REPORTED, id, source, feed_index), slots.bits().to_be_bytes().to_vec())
 }
 
-/// Of all feeds.
+/// Returns the prefix of the reports in all feeds.
 pub fn reports_prefix(id: &RecordId) -> Vec<u8> {
     tagged(REPORTED, &[id.as_bytes()])
 }
@@ -328,8 +328,8 @@ impl Erasure<'_> {
         if self.bars() { self.barred.or(self.note.slots) } else { self.barred }
     }
 
-    /// Where the content before is known, the index has its terms, and those that are left stay as they
-    /// are. Empty slots have none.
+    /// Writes the changes of search terms. If the content before is known, the index has its terms, and
+    /// those that are left stay as they are. Empty slots have none.
     fn put_terms(&self, changes: &mut Vec<Change>) {
         match (self.before, self.after) {
             (Some(before), Some(after)) => {

@@ -18,17 +18,17 @@ use crate::store::{Change, Position, Table};
 /// Version of the keys and values below; another version on the disk is rebuilt.
 pub const INDEX_FORMAT: u32 = 7;
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPlace {
     pub journal_index: u64,
     pub content: Position,
-    /// By whose leave it is used; `None` if it was submitted here.
+    /// The partner's permission for its use; `None` if it was submitted here.
     pub given: Option<Given<PartnerNumber>>,
     pub(super) marks: Marks,
 }
 
-/// What an index must say of a record before its content is looked at.
+/// The marks of a record in the index, which are needed before its content is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks(u8);
 
@@ -78,7 +78,7 @@ impl Marks {
         Self(self.0 | Self::SUPERSEDED)
     }
 
-    /// What is marked, but for its place in its series.
+    /// Returns the marks without that of its place in its series.
     #[must_use]
     pub const fn beside_series(self) -> Self {
         Self(self.0 & !Self::SUPERSEDED)
@@ -170,7 +170,7 @@ pub struct SeriesHead {
     pub conflicting: bool,
     /// Slots of it were erased on a ground that keeps them from coming back.
     pub barred: bool,
-    /// What the newest revision says, of own records only.
+    /// The fingerprint of the newest revision, of own records only.
     pub fingerprint: Option<[u8; 32]>,
 }
 
@@ -232,7 +232,7 @@ impl SeriesHead {
     }
 }
 
-/// What was disclosed of a record to a partner.
+/// The disclosure of a record to a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disclosure {
     /// Index of the last entry in the feed that shows it.
@@ -269,7 +269,7 @@ impl Disclosure {
         Ok(Self { feed_index, disclosed })
     }
 
-    /// What is disclosed after a receipt said that the partner did not take the entry at
+    /// Returns the disclosure after a receipt in which the partner did not take the entry at
     /// `feed_index`; `None` if a later one shows the record.
     pub fn not_taken_at(self, feed_index: u64, reason: Reason) -> Option<Self> {
         let disclosed = match reason {
@@ -280,7 +280,7 @@ impl Disclosure {
         (self.feed_index == feed_index).then_some(Self { disclosed, ..self })
     }
 
-    /// What is disclosed after another entry of the feed.
+    /// Returns the disclosure after another entry of the feed.
     pub fn after(before: Option<Self>, feed_index: u64, entry: &pb::FeedEntry) -> Self {
         let slots = SlotMask::from_bits(entry.open_slots);
         let action = match entry.action() {
@@ -353,7 +353,8 @@ pub fn head_key(feed: FeedNumber, size: u64) -> Vec<u8> {
 
 const RECEIVED: u8 = Tag::Received as u8;
 
-/// What was received of a partner's feed up to a size; the value is the index of its journal entry.
+/// Returns the key of a received part of a partner's feed, up to a size; the value is the index of
+/// its journal entry.
 pub fn received_key(feed: FeedNumber, size: u64) -> Vec<u8> {
     [&[RECEIVED], &feed.get().to_be_bytes()[..], &size.to_be_bytes()].concat()
 }
@@ -437,13 +438,13 @@ fn put_retraction(feed: FeedNumber, id: &RecordId, feed_index: u64, slots: SlotM
     Change::put(Table::Disclosures, retraction_key(feed, feed_index), value)
 }
 
-/// What a retraction is about: the record and the slots.
+/// Decodes the record and the slots of a retraction.
 pub fn retraction(value: &[u8]) -> Result<(RecordId, SlotMask), JournalError> {
     let mut fields = Fields(value);
     Ok((RecordId::from_bytes(fields.array()?), SlotMask::from_bits(fields.u32()?)))
 }
 
-/// What an entry of the feed to a partner adds to the index, beside what is disclosed after it.
+/// Returns the index change of an entry of the feed to a partner, beside that of its disclosure.
 pub fn put_feed_entry(
     feed: FeedNumber,
     id: &RecordId,

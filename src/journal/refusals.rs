@@ -1,4 +1,5 @@
-//! What a partner refused of our feed: which records and duties, why, and when they are offered again.
+//! The entries of our feed that a partner refused: records and duties, the reasons, and the time of the
+//! next offer.
 //!
 //! A record that was refused stays so until the feed shows it again; what is shown again and refused
 //! again comes back here. A duty is named by its place in the feed, and is offered again in a new one.
@@ -76,7 +77,7 @@ impl RefusedDuty {
     }
 }
 
-/// What a partner refuses now, counted.
+/// The present refusals of a partner, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusals {
     /// Records by reason.
@@ -350,7 +351,8 @@ impl View {
             .collect()
     }
 
-    /// What a partner refuses now; `below`: the first feed entry that was not offered again since.
+    /// Counts the present refusals of a partner; `below`: the first feed entry that was not offered
+    /// again since.
     pub fn refusals(&self, feed: FeedNumber, below: u64) -> Result<Refusals, JournalError> {
         let mut refusals = Refusals::default();
         let range = KeyRange::prefix([&[RECORD][..], &feed.get().to_be_bytes()].concat());

@@ -1,5 +1,5 @@
-//! Lints the project's own text: the order of modules, the purity of some, the first words of
-//! comments, and words and names that must not be there.
+//! The lints of the project's own text: order and purity of modules, first words of comments, and
+//! words and names that must not be there.
 //!
 //! One package has no walls between its modules; these tests are the walls.
 
@@ -71,18 +71,6 @@ const CLAUSE_WORDS: [&str; 16] = [
 /// not.
 const PREPOSITIONS: [&str; 13] =
     ["about", "at", "by", "for", "from", "in", "of", "on", "since", "to", "until", "under", "with"];
-
-/// Files that still have comments that begin with a clause.
-const CLAUSES_LEFT: [&str; 8] = [
-    "src/journal/erase.rs",
-    "src/journal/erasure_index.rs",
-    "src/journal/index.rs",
-    "src/journal/provenance.rs",
-    "src/journal/refusals.rs",
-    "src/journal/replay.rs",
-    "src/journal/staged.rs",
-    "src/journal/transaction.rs",
-];
 
 /// The beginnings of attributes whose text is shown as help or documentation.
 const TEXT_ATTRIBUTES: [&str; 3] = ["help = \"", "about = \"", "doc = \""];
@@ -457,13 +445,9 @@ fn no_word_of_unfinished_work_is_left_in_a_tracked_file() {
 
 #[test]
 fn no_doc_comment_or_help_text_begins_with_a_clause() {
-    let files = rust_files();
-    let (left, plain): (Vec<&SourceFile>, Vec<&SourceFile>) =
-        files.iter().partition(|file| CLAUSES_LEFT.iter().any(|left| file.path == Path::new(left)));
-    let findings = |file: &SourceFile| comment_findings(&file.path, &file.text);
-    nothing_found(&plain.into_iter().flat_map(findings).collect::<Vec<_>>());
-    let done = left.into_iter().filter(|file| findings(file).is_empty());
-    nothing_found(&done.map(|file| format!("{:?} is done", file.path)).collect::<Vec<_>>());
+    let findings: Vec<String> =
+        rust_files().iter().flat_map(|file| comment_findings(&file.path, &file.text)).collect();
+    nothing_found(&findings);
 }
 
 #[test]

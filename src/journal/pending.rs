@@ -87,7 +87,7 @@ pub(super) struct Pending {
     pub(super) changes: Vec<Change>,
 }
 
-/// How much the lists of a batch held when a job began.
+/// The lengths of the lists of a batch when a job began.
 pub(super) struct PendingMark {
     overwrites: usize,
     changes: usize,

@@ -27,10 +27,9 @@ use crate::record::slots::SlotMask;
 use crate::store::Table;
 use std::sync::Arc;
 
-/// What is left of a record's content.
+/// The content of a record, or its header where an erasure overwrote the content.
 pub(super) enum Left {
     Record(Arc<Verified>),
-    /// An erasure overwrote it.
     Header(RecordId, Box<Header>),
 }
 
@@ -341,7 +340,7 @@ impl Projection<'_> {
         self.give(id, located, given)
     }
 
-    /// Changes by whose leave a record is used. It is found by what is in use alone.
+    /// Changes the permission for the use of a record; queries find it by the slots in use alone.
     fn give(
         &mut self,
         id: RecordId,

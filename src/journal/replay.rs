@@ -1,7 +1,7 @@
 //! The index made again from the segments: what each batch of frames adds to it.
 //!
-//! What an entry changes is derived by [`super::projection`], as in the writer. Here its content is found, and
-//! the leaves of logs and due erasures are written again.
+//! [`super::projection`] derives the changes of an entry, as in the writer. Here its content is found, and the
+//! leaves of logs are written again.
 
 use super::JournalError;
 use super::entry;
@@ -104,17 +104,17 @@ struct Step<'a> {
     replayed_from: u64,
     content: Option<(Position, Bytes)>,
     journal: Vec<LeafRecord>,
-    feeds: HashMap<FeedNumber, FeedLeaves>,
+    feeds: HashMap<FeedNumber, BatchFeed>,
     pending: Pending,
 }
 
 /// The leaves of a feed in a batch.
-struct FeedLeaves {
+struct BatchFeed {
     first: u64,
     leaves: Vec<LeafRecord>,
 }
 
-impl FeedLeaves {
+impl BatchFeed {
     fn size(&self) -> u64 {
         self.first + self.leaves.len() as u64
     }
@@ -250,7 +250,7 @@ impl<'a> Step<'a> {
     ) -> Result<(), JournalError> {
         let published =
             self.state.partner_by_number(feed.partner()).map(|(_, partner)| partner.published.size);
-        let known = self.feeds.entry(feed).or_insert_with(|| FeedLeaves {
+        let known = self.feeds.entry(feed).or_insert_with(|| BatchFeed {
             first: published.unwrap_or_default(),
             leaves: Vec::new(),
         });

@@ -24,7 +24,7 @@ pub(super) const JOB_BYTES_MAX: usize = BATCH_BYTES_MAX - super::ledger::GROUP_B
 #[derive(Debug)]
 pub(super) struct StagedMap<K, V> {
     map: HashMap<K, V>,
-    /// What each change since the mark replaced, oldest first.
+    /// The value that each change since the mark replaced, oldest first.
     replaced: Vec<(K, Option<V>)>,
 }
 

@@ -1,4 +1,4 @@
-//! What one job adds to the journal, before it is durable.
+//! The additions of one job to the journal, before they are durable.
 //!
 //! A job decides before it stages: what it has staged will be written. It sees everything that
 //! jobs before it staged, durable or not.
@@ -41,7 +41,8 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// What tells whether a draft says the same again; of this agency's own records only.
+    /// Returns the fingerprint by which a draft with the same content is found; of this agency's
+    /// own records only.
     pub fn fingerprint_of(&self, record: &Verified) -> Option<[u8; 32]> {
         let own = record.header().originator == self.agency;
         own.then(|| draft::fingerprint_of(record, &self.series_secret)).flatten()
@@ -77,11 +78,11 @@ pub(super) struct Group {
     pub(super) pending: Pending,
     /// The slots that entries erased, of records of which the group erased some.
     pub(super) erased: StagedMap<RecordId, SlotMask>,
-    /// How feeds were when a job first added to them.
+    /// The feeds before a job added to them.
     pub(super) replaced: Vec<ReplacedFeed>,
 }
 
-/// What the entries of late were about.
+/// The series and records of recent entries.
 pub(super) struct LatelyTouched {
     pub(super) series: Touched<SeriesId>,
     pub(super) records: Touched<RecordId>,
@@ -121,7 +122,7 @@ impl Transaction<'_> {
         self.now
     }
 
-    /// What the journal adds up to, with everything staged.
+    /// Returns the state of the journal, with everything staged.
     pub const fn state(&self) -> &State {
         self.state
     }
@@ -198,12 +199,13 @@ impl Transaction<'_> {
         self.group.pending.located(self.view, id)
     }
 
-    /// What is marked of a record; `None` if it is not here.
+    /// Returns the marks of a record; `None` if it is not here.
     pub fn marks(&self, id: &RecordId) -> Result<Option<Marks>, JournalError> {
         Ok(self.located(id)?.map(|located| located.place.marks()))
     }
 
-    /// By whose leave a record is used; `None` if it was submitted here, or is not here.
+    /// Returns the partner's permission for the use of a record; `None` if it was submitted here,
+    /// or is not here.
     pub fn given(&self, id: &RecordId) -> Result<Option<Given<PartnerNumber>>, JournalError> {
         Ok(self.located(id)?.and_then(|located| located.place.given))
     }
@@ -253,8 +255,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether nothing was said about a series since the journal had this size, as far as that is
-    /// known. What a caller looked up then still holds.
+    /// Returns true if certainly no entry touched a series since the journal had this size. A caller's
+    /// earlier lookup then still holds.
     pub fn stands(&self, series: SeriesId, size: u64) -> bool {
         self.touched.series.untouched_since(&series, size)
     }
@@ -335,8 +337,8 @@ impl Transaction<'_> {
         Ok(new)
     }
 
-    /// The same for a caller who counted the records that are disclosed for the first time. `before` is what was
-    /// disclosed of each record, if the caller knows it for sure.
+    /// Publishes entries for a caller who counted the records that are disclosed for the first time. `before`
+    /// holds the earlier disclosure of each record, if the caller has it for certain.
     pub fn publish_counted(
         &mut self,
         agency: &AgencyName,
@@ -430,12 +432,12 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether an entry discloses a record that the partner has nothing of.
+/// Returns true if an entry discloses a record that the partner has nothing of.
 fn begins(entry: &pb::FeedEntry) -> bool {
     matches!(entry.action(), pb::FeedAction::Disclose | pb::FeedAction::Withdraw)
 }
 
-/// Where a record came from.
+/// The source of a record.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     Client(&'a str),

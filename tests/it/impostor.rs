@@ -129,6 +129,7 @@ impl Impostor {
         match stream.next().await {
             Some(Ok(Body::Hello(_))) => Ok(stream),
             Some(Err(status)) => Err(status),
+            None => Err(Status::unavailable("the stream ended before a hello")),
             other => panic!("wanted a hello, found {other:?}"),
         }
     }

@@ -177,13 +177,13 @@ async fn a_partner_that_sent_its_share_of_the_day_is_read_no_further_and_another
     let drafts = |count| (0..count).map(|_| indicator(&canary(".example"), "one")).collect();
     a.submit(drafts(20)).await;
     eventually("the feed of a is read no further", async || {
-        b.refused("journal quota of a partner").await > 0
+        b.refused("journal quota of a partner").await > 0 && b.status().await.records > 10
     })
     .await;
     let told = b.partner("a.example").await;
     assert!(told.last_error.contains("partner_records_per_day"), "{told:?}");
     let before = b.status().await.records;
-    assert!((11..=20).contains(&before), "{before}");
+    assert!(before <= 20, "{before}");
     a.submit(drafts(5)).await;
     c.submit(drafts(3)).await;
     eventually("the records of c are here", async || b.status().await.records >= before + 3).await;

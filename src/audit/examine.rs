@@ -217,7 +217,7 @@ impl Accepted {
             let expected = format!("the content of record {}", attested.id());
             return Err(Fault::new(Check::Content, expected, format!("that of {}", content.id)));
         }
-        let facts = facts(attested.header());
+        let facts = RecordFacts::from(attested.header());
         Ok(Self { attested, signature, content, open_slots, partner, feed_index, facts })
     }
 
@@ -249,18 +249,6 @@ impl Accepted {
         })?;
         Ok(Attested::Whole(Box::new(signed)))
     }
-}
-
-fn facts(header: &Header) -> RecordFacts {
-    RecordFacts::new(
-        header.kind,
-        header.originator.clone(),
-        header.created_at,
-        &header.labels,
-        header.operation.as_deref(),
-        header.confidence,
-        &header.marking,
-    )
 }
 
 fn feed(payload: Bytes) -> Result<Found, Fault> {

@@ -129,19 +129,6 @@ pub(super) fn bundle_of(
     Ok((files, bundle))
 }
 
-/// Returns the facts of a record that policy sees.
-pub(super) fn record_facts(header: &Header) -> RecordFacts {
-    RecordFacts::new(
-        header.kind,
-        header.originator.clone(),
-        header.created_at,
-        &header.labels,
-        header.operation.as_deref(),
-        header.confidence,
-        &header.marking,
-    )
-}
-
 /// The same where its release is decided: whom its originator consented to is on its release list.
 pub(super) fn release_facts(
     id: &RecordId,
@@ -149,7 +136,7 @@ pub(super) fn release_facts(
     consents: &Consents,
     moment: &Moment,
 ) -> RecordFacts {
-    consents.extend(record_facts(header), id, moment.hour())
+    consents.extend(RecordFacts::from(header), id, moment.hour())
 }
 
 /// The policies that denied a release, for counting: the forbids, or that nothing permits.

@@ -6,7 +6,7 @@
 use super::consents;
 use super::erase::PartLimit;
 use super::keyring::Keys;
-use super::policies::{Rules, record_facts};
+use super::policies::Rules;
 use crate::exchange::{
     Acceptance, Duty, Exception, FeedAction, FeedEntry, GivenRecord, Reason, ReceivedBatch, Taken,
     judge_consent, judge_order, judge_report, judge_withdrawal, reopened,
@@ -21,7 +21,7 @@ use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::journal_entry::Event;
-use crate::policy::{Moment, PartnerFacts};
+use crate::policy::{Moment, PartnerFacts, RecordFacts};
 use crate::record::header::Header;
 use crate::record::signed::{RecordError, Verified};
 use crate::record::slots::SlotMask;
@@ -50,13 +50,13 @@ pub(super) struct Accepting {
     pub(super) rules: Arc<Rules>,
     pub(super) facts: PartnerFacts,
     pub(super) moment: Moment,
-    pub(super) known: HashMap<crate::policy::RecordFacts, bool>,
+    pub(super) known: HashMap<RecordFacts, bool>,
 }
 
 impl Acceptance for Accepting {
     fn accepts(&mut self, header: &Header) -> bool {
         let Self { rules, facts, moment, known, .. } = self;
-        let record = record_facts(header);
+        let record = RecordFacts::from(header);
         if let Some(verdict) = known.get(&record) {
             return *verdict;
         }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
+use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::marking::{Marking, Pap, Tlp};
 use crate::record::personal;
@@ -150,6 +151,20 @@ pub struct RecordFacts {
     pub no_evidence: bool,
     pub no_notify: bool,
     pub no_attribution: bool,
+}
+
+impl From<&Header> for RecordFacts {
+    fn from(header: &Header) -> Self {
+        Self::new(
+            header.kind,
+            header.originator.clone(),
+            header.created_at,
+            &header.labels,
+            header.operation.as_deref(),
+            header.confidence,
+            &header.marking,
+        )
+    }
 }
 
 impl RecordFacts {

@@ -4,7 +4,7 @@
 use super::NODES;
 use super::injected::Injected;
 use super::node::{Node, Said, State};
-use super::policies::{CIRCLE, Lets, record_facts};
+use super::policies::{CIRCLE, Lets};
 use super::world::World;
 use crate::exchange::Said as Told;
 use crate::exchange::fixture::start_of_day;
@@ -16,7 +16,7 @@ use crate::record::signed::Verified;
 
 /// Returns the facts that policy sees of a record that a node has.
 pub(super) fn facts_of(state: &State, record: &Verified) -> RecordFacts {
-    let (mut facts, hour) = (record_facts(record.header()), start_of_day().hour());
+    let (mut facts, hour) = (RecordFacts::from(record.header()), start_of_day().hour());
     if state.injected == Some(Injected::OwnRosterDecides) {
         facts.originator = state.own.clone();
     }

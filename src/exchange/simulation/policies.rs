@@ -211,7 +211,7 @@ impl Book {
     fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
         let Self { editions, facts, moment, .. } = self;
         let Edition { compiled, accepts, .. } = &mut editions[asked.own][asked.edition];
-        *accepts.entry((asked.partner, asked.facts, record_facts(header))).or_insert_with_key(
+        *accepts.entry((asked.partner, asked.facts, RecordFacts::from(header))).or_insert_with_key(
             |(n, agreed, record)| compiled.accepts(&facts[*n][*agreed], record, moment).allowed,
         )
     }
@@ -222,7 +222,7 @@ impl Book {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
         let partner = &self.facts[asked.partner][asked.facts];
         let own = &self.agencies[asked.own];
-        stance.shows(own, partner, &record_facts(header), lets)
+        stance.shows(own, partner, &RecordFacts::from(header), lets)
     }
 
     pub(super) fn plainly_accepts(&self, asked: Asked, confidence: u8) -> bool {
@@ -240,19 +240,6 @@ impl Acceptance for Accepting<'_> {
     fn accepts(&mut self, header: &Header) -> bool {
         self.book.accepts(self.asked, header)
     }
-}
-
-/// Returns the facts that policy sees of a record.
-pub(super) fn record_facts(header: &Header) -> RecordFacts {
-    RecordFacts::new(
-        header.kind,
-        header.originator.clone(),
-        header.created_at,
-        &header.labels,
-        header.operation.as_deref(),
-        header.confidence,
-        &header.marking,
-    )
 }
 
 /// Every second number belongs to the circle.

@@ -12,8 +12,8 @@ use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::state::PartnerNumber;
 use crate::journal::{JournalError, unless_damaged};
-use crate::node::policies::record_facts;
 use crate::pb::{self, journal_entry::Event};
+use crate::policy::RecordFacts;
 use crate::record::commit;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -204,7 +204,7 @@ impl Discloser {
     /// record that it may not know of has no effect, not even on the order of the work.
     fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
         let known = self.told(&record.id())?.is_some();
-        Ok(known || self.decide(&record_facts(record.header())).release.allowed)
+        Ok(known || self.decide(&RecordFacts::from(record.header())).release.allowed)
     }
 
     /// Looks at the records that refer to a series, and at those that refer to what thereby comes

@@ -24,6 +24,7 @@ mod follows_policy;
 mod forwarding;
 mod fuzz_corpus;
 mod given_ids;
+mod glossary;
 mod hostile;
 mod impostor;
 mod independent;

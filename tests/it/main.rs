@@ -17,6 +17,7 @@ mod directory;
 mod duties;
 mod erasure;
 mod explain;
+mod examples;
 mod export;
 mod faults;
 mod fixture;

@@ -51,6 +51,7 @@ mod witness;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use clap::builder::Resettable;
@@ -227,16 +228,22 @@ impl Context {
     }
 }
 
+/// A command under way. It is behind a pointer so that the code of all commands is generated once: waiting for the
+/// future itself would generate it anew wherever somebody waits.
+pub type Running = Pin<Box<dyn Future<Output = Exit>>>;
+
 /// Runs the command and shows its error, if there is one.
-pub async fn run(cli: Cli) -> Exit {
-    let context = Context::new(cli.global);
-    match dispatch(cli.command, &context).await {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            context.output.error(&error);
-            error.exit()
+pub fn run(cli: Cli) -> Running {
+    Box::pin(async move {
+        let context = Context::new(cli.global);
+        match dispatch(cli.command, &context).await {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                context.output.error(&error);
+                error.exit()
+            }
         }
-    }
+    })
 }
 
 /// Shows an error that came before any command could run.

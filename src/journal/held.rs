@@ -5,7 +5,8 @@
 //! so; one that was released passes the brake from then on, and policy decides on it anew.
 
 use super::entry;
-use super::state::{PartnerNumber, State};
+use super::ids::PartnerNumber;
+use super::state::State;
 use super::tag::Tag;
 use super::transaction::Transaction;
 use super::view::View;

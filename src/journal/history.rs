@@ -4,7 +4,8 @@
 //! journal, so that a past decision is explained from what an auditor reads too.
 
 use super::JournalError;
-use super::state::{self, FeedNumber, PartnerNumber, State};
+use super::ids::{FeedNumber, PartnerNumber};
+use super::state::{self, State};
 use super::tag::Tag;
 use super::view::View;
 use crate::ident::{AgencyName, Generation, RecordId, Timestamp};

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod headers;
 pub mod held;
 pub mod history;
+pub mod ids;
 pub mod index;
 pub mod ledger;
 pub mod log;

@@ -3,6 +3,8 @@
 //! It is a fold over the entries and nothing else. The last entry of each sort is also kept in the
 //! index, so that start-up reads the tail of the log only.
 
+pub use super::ids::{FeedNumber, PARTNERS_MAX, PartnerNumber};
+
 use super::JournalError;
 use super::consents::{self, ConsentState};
 use super::entry;
@@ -16,7 +18,7 @@ use super::state_keys::{
 use super::usual_rows::{self, UsualRows};
 use super::witnessing::Witnessing;
 use crate::exchange::Offering;
-use crate::ident::{AgencyName, FEEDS_MAX, Generation, PolicyVersion, Timestamp};
+use crate::ident::{AgencyName, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
@@ -25,49 +27,6 @@ use crate::store::{Change, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Partners of one node at the most; their numbers have 16 bits and each costs a feed.
-pub const PARTNERS_MAX: usize = FEEDS_MAX as usize;
-
-/// The number of a partner in this node's store, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PartnerNumber(u16);
-
-impl PartnerNumber {
-    pub const fn new(number: u16) -> Self {
-        Self(number)
-    }
-
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
-
-/// The number of a feed in this node's store. The feeds of another generation have other numbers, so
-/// that nothing of one is ever found in the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FeedNumber(u16);
-
-impl FeedNumber {
-    pub const fn new(number: u16) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number of the feed to or from a partner; the generation is that of the log's
-    /// owner.
-    pub const fn of(partner: PartnerNumber, generation: Generation) -> Self {
-        Self(generation.feed_number(partner.0))
-    }
-
-    /// Returns the partner that the feed goes to or comes from.
-    pub const fn partner(self) -> PartnerNumber {
-        PartnerNumber(Generation::partner_of(self.0))
-    }
-
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
 
 /// The state of one partner.
 #[derive(Debug, Clone)]
@@ -206,7 +165,7 @@ impl State {
         }
         let partner = self.partners.get(originator);
         partner.map_or(OriginatorNumber::UNKNOWN, |partner| {
-            OriginatorNumber::numbered(partner.number.0)
+            OriginatorNumber::numbered(partner.number.get())
         })
     }
 
@@ -485,7 +444,7 @@ impl State {
         let number = u16::try_from(changed.number)
             .ok()
             .filter(|number| usize::from(*number) <= PARTNERS_MAX)
-            .map(PartnerNumber)
+            .map(PartnerNumber::new)
             .ok_or_else(|| broken(format!("partner number {} is too large", changed.number)))?;
         let card = Arc::new(verified(index, changed.card.clone().unwrap_or_default())?);
         let feed = FeedNumber::of(number, self.generation());

@@ -1,6 +1,6 @@
 //! Keys under which the index keeps what the state is made from again.
 
-use super::state::PartnerNumber;
+use super::ids::PartnerNumber;
 
 /// The key under which the index keeps how many records there are.
 pub(super) const COUNT_KEY: &[u8; 7] = b"records";

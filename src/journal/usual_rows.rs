@@ -3,7 +3,7 @@
 //! One row for the partner and one for each originator, so that a head writes only what it changes.
 
 use super::JournalError;
-use super::state::{FeedNumber, PartnerNumber};
+use super::ids::{FeedNumber, PartnerNumber};
 use crate::ident::Timestamp;
 use crate::pb;
 use crate::policy::{GivenSorts, OriginatorNumber, Sorts, Usual, Volume};

@@ -19,8 +19,8 @@ use crate::exchange::{
 use crate::ident::{AgencyName, Generation, LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::ledger::Answered;
-use crate::journal::state::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::merkle::Frontier;
 use crate::pb::{self, exchange_frame::Body};

@@ -4,7 +4,7 @@ use super::disclose::Discloser;
 use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
 use crate::ident::{RecordId, Timestamp, TreeHash};
 use crate::journal::entry;
-use crate::journal::state::FeedNumber;
+use crate::journal::ids::FeedNumber;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;

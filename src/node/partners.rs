@@ -7,8 +7,9 @@ use super::{Node, NodeError, rosters};
 use crate::ident::{AgencyName, IdentError};
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
+use crate::journal::ids::PartnerNumber;
 use crate::journal::refusals::Refusals;
-use crate::journal::state::{PartnerNumber, PartnerRecord, State};
+use crate::journal::state::{PartnerRecord, State};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
 use crate::partner::{

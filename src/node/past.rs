@@ -8,7 +8,7 @@ use super::policies::{Rules, bundle_of, release_facts};
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
-use crate::journal::state::{FeedNumber, PartnerNumber};
+use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb;
 use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};
 use crate::record::header::Header;

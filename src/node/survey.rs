@@ -322,7 +322,7 @@ fn marking_in_words(marking: &Marking) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::state::{FeedNumber, PartnerNumber};
+    use crate::journal::ids::{FeedNumber, PartnerNumber};
     use crate::node::disclose::interference_tests::{Store, now, partner, with_damage};
     use crate::policy::Moment;
 

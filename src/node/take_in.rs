@@ -14,9 +14,9 @@ use crate::exchange::{
 use crate::ident::{AgencyName, LeafIndex};
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
+use crate::journal::ids::PartnerNumber;
 use crate::journal::prepared::{HeadAt, Prepared};
 use crate::journal::provenance::AlsoGiven;
-use crate::journal::state::PartnerNumber;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::view::View;
 use crate::pb;

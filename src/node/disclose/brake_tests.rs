@@ -2,7 +2,7 @@
 
 use super::interference_tests::{Store, Story, partner, secret};
 use crate::journal::held::HeldState;
-use crate::journal::state::{FeedNumber, PartnerNumber};
+use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb::{self, draft::Content};
 use crate::policy::OriginatorNumber;
 use crate::record::draft::{Draft, Place};

@@ -3,7 +3,7 @@
 
 use super::interference_tests::{NOTHING, Store, Story, secret};
 use crate::journal::JournalError;
-use crate::journal::state::FeedNumber;
+use crate::journal::ids::FeedNumber;
 use crate::journal::view::View;
 use crate::node::loading::load_batch;
 use crate::pb::{self, draft::Content};

@@ -3,7 +3,7 @@
 use super::damage_tests::draft;
 use super::interference_tests::{Story, partner, secret};
 use crate::journal::entry::decode_feed;
-use crate::journal::state::FeedNumber;
+use crate::journal::ids::FeedNumber;
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content};
 use crate::record::draft::{Draft, Place};

@@ -4,22 +4,15 @@
 //! journal, so that a past decision is explained from what an auditor reads too.
 
 use super::JournalError;
+use super::history_rows::{POLICY, RECORD, key, not_taken_key, partner_key, receipt_lost_key};
 use super::ids::{FeedNumber, PartnerNumber};
-use super::state::{self, State};
-use super::tag::Tag;
 use super::view::View;
-use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
+use crate::ident::{RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
-use crate::store::{Change, KeyRange, Order, Table};
+use crate::store::{KeyRange, Order, Table};
 use std::collections::HashSet;
 use std::ops::Range;
-
-const POLICY: u8 = Tag::PolicyAt as u8;
-const PARTNER: u8 = Tag::PartnerAt as u8;
-const RECORD: u8 = Tag::RecordAt as u8;
-const NOT_TAKEN: u8 = Tag::NotTaken as u8;
-const RECEIPT_LOST: u8 = Tag::ReceiptLost as u8;
 
 /// Entries about one record that are looked at, the newest: holds are set by people, and slots come
 /// at most as often as there are slots.
@@ -40,68 +33,6 @@ pub struct Fate {
     pub came_later: SlotMask,
     /// Slots that were erased after that entry.
     pub erased_later: SlotMask,
-}
-
-fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![tag];
-    parts.iter().for_each(|part| key.extend_from_slice(part));
-    key
-}
-
-fn partner_key(number: PartnerNumber, index: u64) -> Vec<u8> {
-    key(PARTNER, &[&number.get().to_be_bytes(), &index.to_be_bytes()])
-}
-
-fn not_taken_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
-    key(NOT_TAKEN, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
-}
-
-/// There once a partner gave up receipts for a feed with its logs.
-fn receipt_lost_key(feed: FeedNumber) -> Vec<u8> {
-    key(RECEIPT_LOST, &[&feed.get().to_be_bytes()])
-}
-
-/// Keeps where an entry is that questions about the past lead to. `state` is that after the entry.
-pub(super) fn put(state: &State, index: u64, event: &Event, changes: &mut Vec<Change>) {
-    let at = index.to_be_bytes();
-    let number = |name: &str| {
-        let agency = name.parse::<AgencyName>().ok()?;
-        state.partners.get(&agency).map(|partner| partner.number)
-    };
-    let mut add = |key, value: &[u8]| {
-        changes.push(Change::put(Table::Disclosures, key, value.to_vec()));
-    };
-    match event {
-        Event::PolicyApplied(_) => add(key(POLICY, &[&at]), &[]),
-        Event::PartnerChanged(changed) => {
-            if let Some(number) = number(&changed.agency) {
-                add(partner_key(number, index), &[]);
-            }
-        }
-        Event::SlotsReceived(pb::SlotsReceived { record_id, .. })
-        | Event::SlotsErased(pb::SlotsErased { record_id, .. })
-        | Event::RecordRestricted(pb::RecordRestricted { record_id, .. })
-        | Event::RecordRetracted(pb::RecordRetracted { record_id, .. })
-        | Event::RecordReceivedAgain(pb::RecordReceivedAgain { record_id, .. }) => {
-            add(key(RECORD, &[record_id, &at]), &[]);
-        }
-        Event::ReceiptReceived(receipt) => {
-            if let Some(number) = number(&receipt.partner) {
-                let feed = FeedNumber::of(number, state::generation_of(&receipt.note));
-                for exception in &receipt.exceptions {
-                    add(not_taken_key(feed, exception.index), &at);
-                }
-            }
-        }
-        Event::ReceiptLost(lost) => {
-            if let (Some(number), Ok(generation)) =
-                (number(&lost.partner), Generation::from_wire(lost.generation))
-            {
-                add(receipt_lost_key(FeedNumber::of(number, generation)), &at);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn damaged() -> JournalError {

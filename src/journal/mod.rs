@@ -4,6 +4,7 @@
 //! durable before it could be seen. Positions, indexes and state are derived from the segments and
 //! can be made again from them ([`open`]).
 
+pub mod consent_state;
 pub mod consents;
 pub mod entry;
 pub mod erase;
@@ -14,11 +15,14 @@ pub mod gate;
 pub mod headers;
 pub mod held;
 pub mod history;
+mod history_rows;
 pub mod ids;
 pub mod index;
 pub mod ledger;
+mod limits;
 pub mod log;
 pub mod loss;
+mod note;
 pub mod open;
 pub mod open_act;
 mod pending;

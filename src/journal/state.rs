@@ -3,10 +3,8 @@
 //! It is a fold over the entries and nothing else. The last entry of each sort is also kept in the
 //! index, so that start-up reads the tail of the log only.
 
-pub use super::ids::{FeedNumber, PARTNERS_MAX, PartnerNumber};
-
 use super::JournalError;
-use super::consents::{self, ConsentState};
+use super::consent_state::{self, ConsentState};
 use super::entry;
 use super::open_act::OpenAct;
 use super::progress::{Progress, Rescan};
@@ -27,6 +25,9 @@ use crate::store::{Change, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use super::ids::{FeedNumber, PARTNERS_MAX, PartnerNumber};
+pub(super) use super::note::{generation_of, note_size};
 
 /// The state of one partner.
 #[derive(Debug, Clone)]
@@ -149,6 +150,11 @@ pub struct State {
 }
 
 impl State {
+    /// This agency, once its card is there.
+    pub fn own(&self) -> Option<&AgencyName> {
+        self.card.as_ref().map(|card| &card.card().agency)
+    }
+
     /// Returns the generation of this node's own logs.
     pub fn generation(&self) -> Generation {
         self.card.as_ref().map_or(Generation::FIRST, |card| card.card().generation)
@@ -481,11 +487,12 @@ impl State {
     /// Writes the index keys of an entry: that of the last entry of its sort, for start-up, and
     /// those for questions about the past.
     pub fn remember(&self, index: u64, event: &Event, bytes: &[u8], changes: &mut Vec<Change>) {
-        super::history::put(self, index, event, changes);
-        let number = |name: &str| {
+        let number_of = |name: &str| {
             let agency = name.parse::<AgencyName>().ok()?;
-            self.partners.get(&agency).map(|partner| partner.number.get())
+            self.partners.get(&agency).map(|partner| partner.number)
         };
+        super::history_rows::put(number_of, index, event, changes);
+        let number = |name: &str| number_of(name).map(PartnerNumber::get);
         let key = match event {
             Event::Genesis(_)
             | Event::LogSucceeded(_)
@@ -534,7 +541,7 @@ impl State {
             Event::ConsentRequested(_)
             | Event::ConsentGiven(_)
             | Event::ConsentReceived(_)
-            | Event::ConsentEnded(_) => Some(consents::key(index)),
+            | Event::ConsentEnded(_) => Some(consent_state::key(index)),
         };
         if let Some(key) = self.card_key(event) {
             changes.push(Change::put(Table::Meta, key, index.to_be_bytes().to_vec()));
@@ -609,7 +616,7 @@ impl State {
                 || key.starts_with(b"w/")
                 || key.starts_with(b"a/")
                 || key.starts_with(b"q/")
-                || key.starts_with(consents::PREFIX)
+                || key.starts_with(consent_state::PREFIX)
             {
                 // Partner rows sort by number and then by sort of entry: the partner itself first.
                 entries.push((key, u64::from_be_bytes(*head), Bytes::copy_from_slice(rest)));
@@ -631,18 +638,4 @@ impl State {
 fn verified(index: u64, card: pb::SignedCard) -> Result<VerifiedCard, JournalError> {
     VerifiedCard::try_from(card)
         .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
-}
-
-/// The generation in the first line of a checkpoint note.
-pub(super) fn generation_of(note: &[u8]) -> Generation {
-    let origin = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    std::str::from_utf8(origin).map_or(Generation::FIRST, Generation::named_in)
-}
-
-/// The tree size in the second line of a checkpoint note of ours.
-pub(super) fn note_size(note: &[u8]) -> Result<u64, String> {
-    std::str::from_utf8(note)
-        .ok()
-        .and_then(|text| text.lines().nth(1)?.parse().ok())
-        .ok_or_else(|| "the note in it is no checkpoint".to_owned())
 }

@@ -9,7 +9,7 @@ use super::partners::policy_facts;
 use super::policies::release_facts;
 use super::{Client, Node, NodeError};
 use crate::ident::{AgencyName, BundleHash};
-use crate::journal::consents::ConsentState;
+use crate::journal::consent_state::ConsentState;
 use crate::journal::headers::AcceptedHeader;
 use crate::journal::state::State;
 use crate::journal::view::View;

@@ -7,7 +7,7 @@ use super::partners::{facts_for_policy, unknown};
 use super::policies::{Rules, bundle_of, release_facts};
 use super::{Node, NodeError};
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
-use crate::journal::consents::ConsentState;
+use crate::journal::consent_state::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb;
 use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};

@@ -1,20 +1,14 @@
 //! `liaison acts`: acts that take two persons, and the second person's decision.
 
-use bytes::Bytes;
-use serde_json::{Value, json};
-use tonic::Code;
-
-use super::Context;
 use super::connection::Role;
-use super::consent::{purpose_of, scope_of};
-use super::erasure::slots_text;
+use super::context::Context;
 use super::error::CliError;
 use super::names::word_of_number;
 use super::output::{Format, harmless_lines};
 use super::policy_difference::{SHORT_DIGITS, change_word, difference_text, in_short};
-use super::release::rules_text;
 use super::schema::{self, Absent, hex, time_text};
 use super::table::{Table, facts};
+use super::wording::{purpose_of, rules_text, scope_of, slots_text, waits_for};
 use crate::ident::AgencyName;
 use crate::numerals::grouped;
 use crate::partner::VerifiedCard;
@@ -22,6 +16,9 @@ use crate::pb::act_service_client::ActServiceClient;
 use crate::pb::policy_service_client::PolicyServiceClient;
 use crate::pb::{self, act::Act};
 use crate::policy::Sector;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tonic::Code;
 
 /// Characters of a record id or of a bundle's hash.
 const ID_DIGITS: usize = 64;
@@ -294,11 +291,6 @@ fn facts_text(change: &pb::ChangeFactsAct) -> String {
     } else {
         text
     }
-}
-
-/// The roles that must each still approve an act.
-pub(super) fn waits_for(act: &pb::ActView) -> String {
-    act.wanted_roles.join(" and ")
 }
 
 fn text(view: &pb::ActView) -> String {

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::connection::{ANSWER_BYTES_MAX, Role};
+use super::context::{Context, parse_time};
 use super::error::{CliError, Exit};
 use super::given_id::{first_digits, series_at_node};
+use super::names;
 use super::output::Format;
 use super::record_view::RecordText;
 use super::schema::{hex, time_text};
 use super::table::{Table, facts};
-use super::{Context, names, parse_time};
 use crate::ident::{AgencyName, IdPrefix, SeriesId, Timestamp};
 use crate::numerals::{counted, grouped};
 use crate::pb;

@@ -1,7 +1,7 @@
 //! `liaison client`: certificates for the agency's own people and tools.
 
+use super::context::{Context, directory};
 use super::error::CliError;
-use super::{Context, directory};
 use crate::node::init;
 use crate::policy::ClientRole;
 use crate::tls::{ClientName, ClientProfile};

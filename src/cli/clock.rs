@@ -1,8 +1,8 @@
 //! `liaison clock`: the time of a node, on the word of an administrator.
 
 use super::connection::Role;
+use super::context::{Context, parse_time};
 use super::error::CliError;
-use super::{Context, parse_time};
 use crate::ident::Timestamp;
 use crate::pb;
 use crate::pb::node_service_client::NodeServiceClient;

@@ -1,9 +1,7 @@
 //! `liaison completions`: a completion script for a shell.
 
-use clap::CommandFactory;
-
+use super::context::Context;
 use super::error::CliError;
-use super::{Cli, Context};
 
 /// Write a completion script to stdout.
 #[derive(Debug, clap::Args)]
@@ -14,8 +12,13 @@ pub struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs, context: &Context) -> Result<(), CliError> {
+/// `command` is the whole command line.
+pub(super) fn run(
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+    context: &Context,
+) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "liaison", &mut script);
+    clap_complete::generate(args.shell, &mut command, "liaison", &mut script);
     context.output.raw(&script)
 }

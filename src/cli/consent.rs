@@ -1,18 +1,18 @@
 //! `liaison consent`: asking originators for their consent, and answering those who ask this agency.
 
-use bytes::Bytes;
-use serde_json::{Value, json};
-
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::given_id::GivenId;
 use super::output::Format;
-use super::schema::{hex, time_text};
+use super::schema::time_text;
 use super::table::{Table, facts};
+use super::wording::{purpose_of, scope_of};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb;
 use crate::pb::consent_service_client::ConsentServiceClient;
+use bytes::Bytes;
+use serde_json::{Value, json};
 
 /// Ask originators for their consent, and answer those who hold our records.
 #[derive(Debug, clap::Subcommand)]
@@ -286,35 +286,6 @@ fn scope_text(view: &pb::ConsentView) -> String {
     view.subject.as_ref().map(scope_of).unwrap_or_default()
 }
 
-/// Returns the purpose of a consent in words.
-pub(super) fn purpose_of(subject: &pb::ConsentSubject) -> String {
-    match subject.purpose() {
-        pb::ConsentPurpose::Forward => format!("pass on to {}", subject.partner),
-        pb::ConsentPurpose::Evidence => "use as evidence".to_owned(),
-        pb::ConsentPurpose::Circle if subject.members.is_empty() => {
-            format!("pass on to members of circle {}", subject.circle)
-        }
-        pb::ConsentPurpose::Circle => {
-            format!(
-                "pass on to members of circle {}: {}",
-                subject.circle,
-                subject.members.join(" ")
-            )
-        }
-        pb::ConsentPurpose::Unspecified => "unknown".to_owned(),
-    }
-}
-
-/// Returns the records that a consent is for, in words.
-pub(super) fn scope_of(subject: &pb::ConsentSubject) -> String {
-    match subject.scope() {
-        pb::ConsentScope::Record => hex(&subject.record_id),
-        pb::ConsentScope::Operation => format!("operation {}", subject.operation),
-        pb::ConsentScope::All => "all".to_owned(),
-        pb::ConsentScope::Unspecified => "unknown".to_owned(),
-    }
-}
-
 fn to_json(view: &pb::ConsentView) -> Value {
     json!({
         "number": view.entry.to_string(),
@@ -392,7 +363,7 @@ async fn propose(
         .await
         .map_err(CliError::node("propose the consent"))?;
     let act = answer.into_inner().act.unwrap_or_default();
-    let waits_for = super::acts::waits_for(&act);
+    let waits_for = super::wording::waits_for(&act);
     let proposed = act.proposed.unwrap_or_default().act.and_then(|act| act.act);
     let Some(pb::act::Act::GrantConsent(granted)) = proposed else {
         let fix = "is the node of another version? `liaison acts list` shows the act";

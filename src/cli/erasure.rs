@@ -1,21 +1,21 @@
 //! `liaison record erase`, `erasures`, `restrict` and `unrestrict`.
 
-use bytes::Bytes;
-use serde_json::{Value, json};
-
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::given_id::GivenId;
 use super::names::{self, word, word_of_number};
 use super::output::Format;
-use super::record::{Which, read};
+use super::record::which::{Which, read};
 use super::record_view::RecordText;
 use super::schema::{hex, time_text};
 use super::table::{Table, facts};
+use super::wording::{slot_numbers, slots_text};
 use crate::ident::RecordId;
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
+use bytes::Bytes;
+use serde_json::{Value, json};
 
 /// Characters of a record id in a table.
 const SHORT_ID_DIGITS: usize = 12;
@@ -93,7 +93,7 @@ pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<(), Cli
         facts([
             ("act", act.proposal.to_string()),
             ("slots", slots_text(slots)),
-            ("waits for", super::acts::waits_for(&act)),
+            ("waits for", super::wording::waits_for(&act)),
             ("next", format!("liaison acts approve {}", act.proposal)),
         ])
     })
@@ -271,36 +271,10 @@ pub(super) async fn unrestrict(args: &EndHoldArgs, context: &Context) -> Result<
     })
 }
 
-fn slot_numbers(mask: u32) -> Vec<u32> {
-    (1..32).filter(|number| mask & 1 << number != 0).collect()
-}
-
-/// `1, 3` for a mask of these.
-pub(super) fn slots_text(mask: u32) -> String {
-    let numbers: Vec<_> = slot_numbers(mask).iter().map(u32::to_string).collect();
-    numbers.join(", ")
-}
-
-/// Returns the reasons for erased slots on one line.
-pub(super) fn notes_text(notes: &[pb::ErasureNote]) -> String {
-    let text = |note: &pb::ErasureNote| {
-        let basis = word_of_number::<pb::ErasureBasis>(note.basis);
-        format!("slots {} on {} ({basis})", slots_text(note.slots), time_text(note.at_ms))
-    };
-    notes.iter().map(text).collect::<Vec<_>>().join("; ")
-}
-
-pub(super) fn note_json(note: &pb::ErasureNote) -> Value {
-    json!({
-        "slots": slot_numbers(note.slots),
-        "basis": word_of_number::<pb::ErasureBasis>(note.basis),
-        "erased_at": time_text(note.at_ms),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::wording::notes_text;
 
     #[test]
     fn the_report_names_who_is_done_who_owes_and_who_holds() {

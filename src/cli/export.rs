@@ -7,15 +7,16 @@
 
 mod received;
 
-use super::Context;
 use super::audit::{
     AuditError, AuditOptions, exported::Directory, policies, recorded::recorded_in,
     recorded::shortened, segment_name, segment_numbers, verify_directory,
 };
 use super::connection::Role;
+use super::context::Context;
+use super::context::parse_time;
 use super::error::{CliError, Exit};
 use super::given_id::GivenId;
-use super::{interrupt, parse_time};
+use super::interrupt;
 use crate::audit::{
     Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
     Survey, verify_part, walk,

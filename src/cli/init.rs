@@ -1,8 +1,8 @@
 //! `liaison init`: a new node's directory.
 
+use super::context::{Context, directory};
 use super::error::{CliError, Exit};
 use super::partner::parse_sector;
-use super::{Context, directory};
 use crate::ident::AgencyName;
 use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use crate::node::init;

@@ -2,15 +2,15 @@
 //!
 //! A ledger of a history that does not hold is not shown.
 
-use super::Context;
 use super::audit::{AuditOptions, verify_with};
+use super::context::Context;
+use super::context::parse_time;
 use super::error::CliError;
 use super::given_id::GivenId;
+use super::outcome::{show, unreadable};
 use super::output::Format;
-use super::parse_time;
 use super::policy_difference::short;
 use super::table::Table;
-use super::verify::{show, unreadable};
 use crate::audit::{Disclosure, LedgerFilter, UnknownName};
 use crate::ident::{AgencyName, Timestamp};
 use clap::Args;

@@ -6,12 +6,14 @@
 mod acts;
 pub mod audit;
 mod bench;
+mod card_file;
 mod case;
 mod client;
 mod clock;
 mod completions;
 pub mod connection;
 mod consent;
+mod context;
 mod demo;
 mod erasure;
 pub mod error;
@@ -21,6 +23,7 @@ mod init;
 mod interrupt;
 mod ledger;
 mod names;
+mod outcome;
 pub mod output;
 mod partner;
 mod policy;
@@ -48,19 +51,17 @@ mod watch;
 mod watch_log;
 mod why_not;
 mod witness;
+mod wording;
+
+pub use context::{Context, GlobalOptions};
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::Resettable;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tonic::transport::Channel;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use connection::Role;
 use error::{CliError, Exit};
-use output::{Color, Format, Output};
-use progress::ProgressMode;
+use output::Output;
 
 /// Share signed intelligence records between agencies.
 ///
@@ -92,66 +93,6 @@ fn without_empty_variables(
         Some(value) if value.is_empty() => arg.env(Resettable::Reset),
         _ => arg,
     })
-}
-
-/// Options that every command takes.
-#[derive(Debug, Clone, Args)]
-pub struct GlobalOptions {
-    /// Format of the results.
-    #[arg(short, long, global = true, value_enum, default_value = "table")]
-    pub output: Format,
-    /// Use of colour.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "auto",
-        help_heading = "Global options"
-    )]
-    pub color: Color,
-    /// Form of progress messages.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "auto",
-        help_heading = "Global options"
-    )]
-    pub progress: ProgressMode,
-    /// The node's directory; profiles are looked for in DIR/clients.
-    #[arg(long, global = true, env = "LIAISON_DIR", help_heading = "Global options")]
-    pub dir: Option<PathBuf>,
-    /// The client profile to use.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "LIAISON_CLIENT",
-        help_heading = "Global options"
-    )]
-    pub client: Option<PathBuf>,
-    /// Longest wait for the node, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "30",
-        value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Global options")]
-    pub timeout: u64,
-}
-
-impl GlobalOptions {
-    pub const fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self {
-            output: Format::Table,
-            color: Color::Never,
-            progress: ProgressMode::None,
-            dir: None,
-            client: None,
-            timeout: 30,
-        }
-    }
 }
 
 /// The command to run.
@@ -194,37 +135,6 @@ pub enum Command {
     #[command(subcommand)]
     Consent(consent::ConsentCommand),
     Completions(completions::CompletionsArgs),
-}
-
-/// The options and the output of a command.
-pub struct Context {
-    pub options: GlobalOptions,
-    pub output: Output,
-}
-
-impl Context {
-    pub fn new(options: GlobalOptions) -> Self {
-        let output = Output::new(options.output, options.color);
-        Self { options, output }
-    }
-
-    async fn channel(&self, natural: &[Role]) -> Result<Channel, CliError> {
-        connection::open(&self.options, natural).await
-    }
-
-    /// A request that gives up when the user no longer wants to wait.
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.set_timeout(self.options.timeout());
-        request
-    }
-
-    /// The same for work over every record of the node, which takes as long as it takes.
-    fn long_request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.set_timeout(self.options.timeout().max(crate::rpc::LONG_CALL_TIMEOUT));
-        request
-    }
 }
 
 /// Runs the command and shows its error, if there is one.
@@ -287,28 +197,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Acts(command) => acts::run(command, context).await,
         Command::Release(command) => release::run(command, context).await,
         Command::Consent(command) => consent::run(command, context).await,
-        Command::Completions(args) => completions::run(&args, context),
+        Command::Completions(args) => completions::run(&args, Cli::command(), context),
     }
-}
-
-/// The node's directory, for commands that work on it and not through a node.
-fn directory(context: &Context) -> Result<PathBuf, CliError> {
-    context.options.dir.clone().ok_or_else(|| {
-        CliError::usage("no directory was named", "add --dir DIR, or set LIAISON_DIR")
-    })
-}
-
-/// For arguments whose absence asks for everything: an empty shell variable must not.
-fn not_empty(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        return Err("it is empty; give a value, or leave the argument out".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-/// For flags that take a time: RFC 3339, or a date which means its midnight in UTC.
-fn parse_time(text: &str) -> Result<crate::ident::Timestamp, String> {
-    text.parse().map_err(|error: crate::ident::IdentError| error.to_string())
 }
 
 #[cfg(test)]

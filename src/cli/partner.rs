@@ -3,27 +3,24 @@
 //! Nothing is trusted on first use: a card is added only with the number that its agency read to
 //! us over a second channel, typed by the user and never proposed to her.
 
-use std::path::{Path, PathBuf};
-
-use serde_json::json;
-
+use super::card_file::{read_card, verify_card};
 use super::connection::Role;
+use super::context::{Context, parse_time};
 use super::error::{CliError, Exit};
 use super::output::{Format, harmless_lines};
 use super::schema::{self, Absent, time_text};
 use super::table::{Table, facts};
-use super::{Context, acts, names, parse_time, roster};
+use super::{acts, names, roster};
 use crate::ident::{AgencyName, Timestamp};
 use crate::numerals::{counted, grouped};
 use crate::partner::{Card, HeardNumber, VerifiedCard};
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
 use crate::policy::{Country, Sector};
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
 type Client = PartnerServiceClient<tonic::transport::Channel>;
-
-/// Longest file that is read as a card; the armour of the longest card is 8 KiB.
-const CARD_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// See our card, add partners, suspend and resume them.
 #[derive(Debug, clap::Subcommand)]
@@ -252,26 +249,6 @@ impl AddArgs {
         };
         (facts != pb::PartnerFacts::default()).then_some(facts)
     }
-}
-
-/// Reads a card of bounded size.
-pub(super) fn read_card(path: &Path) -> Result<String, CliError> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CARD_FILE_BYTES_MAX).read_to_string(&mut text))
-        .map_err(CliError::file("read", path))?;
-    Ok(text)
-}
-
-/// A card that its own identity key signed.
-pub(super) fn verify_card(armour: &str, path: &Path) -> Result<VerifiedCard, CliError> {
-    Card::verify(armour).map_err(|error| CliError::Other {
-        doing: format!("{} is not a sound card", path.display()),
-        exit: Exit::VerificationFailed,
-        fix: "ask the partner to send its card again; add nothing that does not verify".into(),
-        source: Box::new(error),
-    })
 }
 
 /// The number as it was given, or as it is typed now.

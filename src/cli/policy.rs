@@ -1,17 +1,16 @@
 //! `liaison policy`: the sharing policy in force, checked, compared, applied and explained.
 
+pub(super) mod client;
+mod bundle_files;
 mod new;
 mod prove;
 mod test;
 mod what;
 mod who;
 
-use std::path::{Path, PathBuf};
-
-use bytes::Bytes;
-use serde_json::{Value, json};
-
+use super::acts;
 use super::connection::Role;
+use super::context::{Context, parse_time};
 use super::error::CliError;
 use super::given_id::{GivenBundle, GivenId};
 use super::output::{Format, harmless_lines};
@@ -20,20 +19,15 @@ use super::policy_log::{self, LogArgs};
 use super::progress::Progress;
 use super::schema::{self, Absent, hex};
 use super::table::facts;
-use super::{Context, acts, parse_time};
+use super::wording::waits_for;
 use crate::ident::{AgencyName, BundleHash, Timestamp};
-use crate::numerals::counted;
 use crate::pb;
-use crate::pb::policy_service_client::PolicyServiceClient;
-use crate::policy::{Vocabulary, is_examples, load_proposed};
-
-pub(super) type Client = PolicyServiceClient<tonic::transport::Channel>;
-
-/// Files of one bundle, as the node takes them.
-const FILES_MAX: usize = 64;
-
-/// Longest policy file; the longest real ones have a few hundred lines.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
+use crate::policy::{Vocabulary, load_proposed};
+use bundle_files::{read_bundle, refused};
+use bytes::Bytes;
+use client::{Client, client};
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// The steps of a change of policy, for the help of each command that is one of them.
 const STEPS: &str = "A policy is changed in steps:
@@ -200,10 +194,6 @@ pub(super) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
     }
 }
 
-async fn client(context: &Context, natural: &[Role]) -> Result<Client, CliError> {
-    context.channel(natural).await.map(PolicyServiceClient::new)
-}
-
 async fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
     let hash = match &args.bundle {
         Some(given) => Some(bundle_hash(given, context).await?),
@@ -263,23 +253,6 @@ fn check_here(files: Vec<pb::PolicyFile>, context: &Context) -> Result<String, C
             Err(refused(&findings, context)?)
         }
     }
-}
-
-/// Shows findings; what to say of them.
-fn refused(findings: &[pb::PolicyFinding], context: &Context) -> Result<CliError, CliError> {
-    let found = format!(
-        "the bundle has {}; nothing was changed",
-        counted(findings.len() as u64, "finding")
-    );
-    let documents: Vec<Value> = findings
-        .iter()
-        .map(|finding| schema::to_json("PolicyFinding", finding, Absent::Shown))
-        .collect();
-    context.output.either(json!({"findings": documents}), || {
-        let lines: Vec<_> = findings.iter().map(finding_text).collect();
-        harmless_lines(&lines.join("\n"))
-    })?;
-    Ok(CliError::Refused { found, fix: "correct the files and run it again".into() })
 }
 
 async fn diff(args: &DiffArgs, context: &Context) -> Result<(), CliError> {
@@ -391,7 +364,7 @@ fn applied_text(answer: &pb::ApplyPolicyResponse) -> String {
         ("proposed", format!("act {proposal}; nothing has changed yet")),
         bundle,
         ("change", change_text(answer.change()).to_owned()),
-        ("waits for", acts::waits_for(act)),
+        ("waits for", waits_for(act)),
     ]);
     format!(
         "{text}\n\nThey look at it with `liaison acts show {proposal}` and approve it with `liaison acts approve {proposal}`."
@@ -414,48 +387,6 @@ async fn explain(args: &ExplainArgs, context: &Context) -> Result<(), CliError> 
         .into_inner();
     let document = schema::to_json("ExplainDecisionResponse", &answer, Absent::Shown);
     context.output.either(document, || decision_text(&answer))
-}
-
-/// Reads the policies of a directory and their examples in the order of their names.
-fn read_bundle(directory: &Path) -> Result<Vec<pb::PolicyFile>, CliError> {
-    let entries = std::fs::read_dir(directory).map_err(CliError::file("read", directory))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(CliError::file("read", directory))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        if name.ends_with(".cedar") || is_examples(&name) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let has_policies = paths.iter().any(|path| path.extension().is_some_and(|e| e == "cedar"));
-    if !has_policies || paths.len() > FILES_MAX {
-        let found =
-            format!("{} has {} *.cedar and *.test.toml files", directory.display(), paths.len());
-        let fix = format!("a bundle has 1 to {FILES_MAX} of them, a policy among them");
-        return Err(CliError::usage(found, fix));
-    }
-    paths.iter().map(|path| read_policy(path)).collect()
-}
-
-fn read_policy(path: &Path) -> Result<pb::PolicyFile, CliError> {
-    let length = std::fs::metadata(path).map_err(CliError::file("read", path))?.len();
-    if length > FILE_BYTES_MAX {
-        let found = format!("{} has {length} bytes", path.display());
-        return Err(CliError::usage(found, format!("a policy file has at most {FILE_BYTES_MAX}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(CliError::file("read", path))?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(pb::PolicyFile { name, text })
-}
-
-/// `file:line:column: message`, as editors jump to it.
-fn finding_text(finding: &pb::PolicyFinding) -> String {
-    let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
-    match finding.help.as_str() {
-        "" => format!("{place}: {}", finding.message),
-        help => format!("{place}: {}\n  fix: {help}", finding.message),
-    }
 }
 
 fn bundle_text(bundle: &pb::GetPolicyResponse) -> String {
@@ -498,6 +429,7 @@ fn decision_text(answer: &pb::ExplainDecisionResponse) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::policy::bundle_files::finding_text;
 
     #[test]
     fn a_bundle_is_read_in_the_order_of_its_names() {

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::output::Format;
-use super::policy::Client;
+use super::policy::client::Client;
 use super::policy_difference::{change_word, in_short, short};
 use super::schema::{self, Absent, time_text};
 use super::table::Table;

@@ -12,9 +12,9 @@ use clap::Args;
 use prost::Message as _;
 use serde_json::json;
 
-use super::Context;
 use super::audit::kind_of;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::given_id::GivenId;
 use super::record_verify::CardKeys;
@@ -99,7 +99,7 @@ pub(super) fn verify(path: &Path, anchor: &Anchor) -> Result<ProofReport, CliErr
 }
 
 fn failed(fault: &Fault) -> CliError {
-    super::verify::refused(fault, fault.to_string())
+    super::outcome::refused(fault, fault.to_string())
 }
 
 /// Never over a file that is there: it may be another's evidence.

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::connection::Role;
+use super::context::{Context, not_empty, parse_time};
 use super::error::CliError;
 use super::output::Format;
 use super::query_hint::nothing_found;
 use super::record_view::RecordText;
 use super::table::Table;
-use super::{Context, case, names, not_empty, parse_time};
+use super::{case, names};
 use crate::ident::{AgencyName, Timestamp};
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;

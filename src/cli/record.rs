@@ -1,15 +1,14 @@
 //! `liaison record`: one record: shown with every field's state, verified here, withdrawn, erased or
 //! put under a hold; why it is not at a partner.
 
-use std::str::FromStr;
-
-use bytes::Bytes;
-use serde_json::{Value, json};
+pub(super) mod which;
 
 use super::connection::Role;
+use super::context::Context;
 use super::erasure::{self, EndHoldArgs, EraseArgs, ErasuresArgs, HoldArgs};
 use super::error::CliError;
-use super::given_id::{GivenId, RecordOrSeries};
+use super::given_id::GivenId;
+use super::names;
 use super::output::Format;
 use super::record_verify::{self, VerifyArgs};
 use super::record_view::RecordText;
@@ -17,12 +16,13 @@ use super::retraction::{self, RetractionsArgs};
 use super::schema::hex;
 use super::table::{Table, facts};
 use super::why_not::{self, WhyNotArgs};
-use super::{Context, names};
-use crate::ident::SeriesId;
+use super::wording::notes_text;
 use crate::pb;
-use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_client::RecordServiceClient;
 use crate::record::withdrawal::END_OF_SERIES;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use which::{Which, read};
 
 /// Show, verify, withdraw, erase or hold one record; say why it is not at a partner.
 #[derive(Debug, clap::Subcommand)]
@@ -91,28 +91,6 @@ pub struct WithdrawArgs {
     explanation: String,
 }
 
-/// A record, or the newest of a series, by the whole id or its first digits. 32 digits are a series.
-#[derive(Debug, Clone)]
-pub(super) enum Which {
-    Given(GivenId),
-    Series(SeriesId),
-}
-
-impl FromStr for Which {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self::Series).or_else(|_: crate::ident::IdentError| {
-            text.parse().map(Self::Given).map_err(|_: String| {
-                format!(
-                    "{text:?} is neither a record id (64 hexadecimal digits) nor a series id (32), nor the first \
-                     six digits or more of one"
-                )
-            })
-        })
-    }
-}
-
 pub(super) async fn run(command: RecordCommand, context: &Context) -> Result<(), CliError> {
     match command {
         RecordCommand::Show(args) => show(&args, context).await,
@@ -161,33 +139,6 @@ async fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<(), CliError
     })
 }
 
-/// Reads one record; one that is not there is an error.
-pub(super) async fn read(
-    id: &Which,
-    context: &Context,
-) -> Result<(pb::GetRecordResponse, RecordOrSeries), CliError> {
-    let roles = [Role::Analyst, Role::Auditor, Role::PolicyOfficer];
-    let asked = match id {
-        Which::Given(id) => id.resolve_any(context, &roles).await?,
-        Which::Series(id) => RecordOrSeries::Series(*id),
-    };
-    let channel = context.channel(&roles).await?;
-    let selector = match asked {
-        RecordOrSeries::Record(id) => Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())),
-        RecordOrSeries::Series(id) => Selector::Series(Bytes::copy_from_slice(id.as_bytes())),
-    };
-    let request = pb::GetRecordRequest { selector: Some(selector) };
-    let answer = RecordServiceClient::new(channel)
-        .get_record(context.request(request))
-        .await
-        .map_err(CliError::node("read the record"))?
-        .into_inner();
-    match answer.record {
-        Some(_) => Ok((answer, asked)),
-        None => Err(CliError::not_found("the record is not here", "`liaison query` finds ids")),
-    }
-}
-
 /// The series of a record and its place there.
 fn place_text(header: &pb::Header) -> String {
     match header.revision {
@@ -214,7 +165,7 @@ fn header_text(record: &RecordText, view: &pb::RecordView) -> String {
         ("operation", header.operation.clone()),
         ("confidence", header.confidence.to_string()),
         ("remarks", record.remarks().join(", ")),
-        ("erased", erasure::notes_text(&view.erasures)),
+        ("erased", notes_text(&view.erasures)),
     ])
 }
 

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::VerifyingKey;
 use serde_json::json;
 
-use super::Context;
+use super::card_file::{read_card, verify_card};
+use super::context::Context;
 use super::error::{CliError, Exit};
 use super::given_id::RecordOrSeries;
-use super::partner::{read_card, verify_card};
-use super::record::{Which, read};
+use super::record::which::{Which, read};
 use super::table::facts;
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::partner::card::RecordKeyStatus;

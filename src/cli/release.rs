@@ -1,18 +1,18 @@
 //! `liaison release`: disclosures that the brake holds for a person, and what is to become of them.
 
-use serde_json::{Value, json};
-
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::output::Format;
 use super::schema::{hex, time_text};
 use super::table::{Table, facts};
+use super::wording::rules_text;
 use crate::ident::AgencyName;
 use crate::numerals::grouped;
 use crate::pb;
 use crate::pb::release_service_client::ReleaseServiceClient;
 use crate::policy::{Reasons, Unusual};
+use serde_json::{Value, json};
 
 /// See what is held because it is unusual, and let it go or not.
 #[derive(Debug, clap::Subcommand)]
@@ -84,11 +84,6 @@ async fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Rules by their names; what this program does not know, by its number.
-pub(super) fn rules_text(rules: u32) -> String {
-    Reasons::from_bits(rules).map_or_else(|| format!("{rules:#x}"), |reasons| reasons.to_string())
-}
-
 fn table(bundles: &[pb::HeldBundle]) -> Table {
     let header = ["partner", "held for", "records", "since", "first"];
     let mut table = Table::new(header).right(&[2]).below(&[4, 1]);
@@ -131,7 +126,7 @@ async fn propose(args: BundleArgs, released: bool, context: &Context) -> Result<
         .map_err(CliError::node("propose the decision"))?
         .into_inner();
     let act = answer.act.unwrap_or_default();
-    let waits_for = super::acts::waits_for(&act);
+    let waits_for = super::wording::waits_for(&act);
     let proposed = act.proposed.unwrap_or_default().act.and_then(|act| act.act);
     let records = match proposed {
         Some(pb::act::Act::Release(release)) => release.records,

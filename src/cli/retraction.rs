@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::Context;
 use super::connection::Role;
-use super::erasure::slots_text;
+use super::context::Context;
 use super::error::CliError;
 use super::names::word;
 use super::output::Format;
 use super::schema::hex;
 use super::table::Table;
+use super::wording::slots_text;
 use crate::ident::AgencyName;
 use crate::numerals::grouped;
 use crate::pb;

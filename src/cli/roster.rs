@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::schema::{self, Absent};
 use super::table::{Table, facts};
@@ -204,7 +204,7 @@ pub(super) fn outcome(act: Option<&pb::ActView>) -> String {
     act.map_or_else(
         || "in force".to_owned(),
         |act| {
-            let (number, roles) = (act.proposal, super::acts::waits_for(act));
+            let (number, roles) = (act.proposal, super::wording::waits_for(act));
             let persons = match act.wanted_roles.len() {
                 0 | 1 => "a second person",
                 _ => "further persons",

@@ -1,7 +1,7 @@
 //! The command `liaison serve`: runs a node until it is stopped.
 
+use super::context::{Context, directory};
 use super::error::{CliError, Exit};
-use super::{Context, directory};
 use crate::http;
 use crate::node::config::Config;
 use crate::node::{Addresses, Node, TimeSource};

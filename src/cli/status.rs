@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::connection::Role;
+use super::context::Context;
 use super::error::{CliError, Exit};
 use super::output::Format;
+use super::partner;
 use super::schema::{self, Absent, hex, time_text};
 use super::table::facts;
-use super::{Context, partner};
 use crate::numerals::{counted, grouped};
 use crate::pb;
 use crate::pb::node_service_client::NodeServiceClient;

@@ -1,7 +1,7 @@
 //! `liaison store`: what an administrator does to a node that is not running.
 
+use super::context::{Context, directory};
 use super::error::{CliError, Exit};
-use super::{Context, directory};
 use crate::journal::loss::Loss;
 use crate::node;
 use crate::node::succeed::{Lost, Request, Succession, succeed};

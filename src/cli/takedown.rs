@@ -1,11 +1,12 @@
 //! `liaison takedown`: what came of takedowns, in totals.
 
+use super::case;
 use super::connection::Role;
+use super::context::{Context, not_empty};
 use super::error::{CliError, Exit};
 use super::output::Format;
 use super::schema::{self, Absent};
 use super::table::{Table, facts};
-use super::{Context, case, not_empty};
 use crate::numerals::grouped;
 use crate::pb;
 use crate::pb::case_service_client::CaseServiceClient;
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_reference_that_nothing_has_is_not_found() {
-        let context = Context::new(crate::cli::GlobalOptions::for_tests());
+        let context = Context::new(crate::cli::context::GlobalOptions::for_tests());
         assert!(known("OP-1187", Ok(true), &context).is_ok());
         let missing = known("NOCASE", Ok(false), &context).unwrap_err();
         assert_eq!(missing.exit(), Exit::NotFound);

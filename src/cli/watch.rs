@@ -1,10 +1,11 @@
 //! `liaison watch`: records as they are accepted, until the user stops.
 
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::output::Format;
 use super::record_view::RecordText;
-use super::{Context, interrupt, names};
+use super::{interrupt, names};
 use crate::pb;
 use crate::pb::record_service_client::RecordServiceClient;
 

@@ -8,12 +8,12 @@ mod files;
 mod node;
 mod seen;
 
-use super::Context;
 use super::audit::{read, read_card};
+use super::context::Context;
 use super::error::{CliError, Exit, Source as Cause};
 use super::interrupt;
+use super::outcome::{refused, unreadable};
 use super::output::harmless;
-use super::verify::{refused, unreadable};
 use crate::audit::{CHECKPOINT, Card, changed_line_ends};
 use crate::ident::{TreeHash, TreeSize};
 use crate::merkle::{Frontier, TILE_LEAVES, Tile, TileRow, TreeHead};

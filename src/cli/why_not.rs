@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::given_id::GivenId;
 use super::output::{Format, harmless_lines};

@@ -1,7 +1,7 @@
 //! `liaison audit witness`: who cosigns this node's journal.
 
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::output::Format;
 use super::schema::{self, Absent, time_text};

@@ -3,7 +3,7 @@
 use super::fixtures::{Node, Party, forged_checkpoint};
 use super::*;
 use crate::cli::error::Exit;
-use crate::cli::verify::{outcome, unreadable};
+use crate::cli::outcome::{outcome, unreadable};
 use crate::ident::TreeSize;
 use crate::merkle::{TreeHead, leaf_hash};
 use crate::partner::Role;

@@ -5,7 +5,7 @@
 
 use super::figures::{Figure, Target};
 use super::signatures::{self, random};
-use super::{blocking, failed, per_second};
+use super::timing::{blocking, failed, per_second};
 use crate::cli::error::CliError;
 use crate::ident::AgencyName;
 use crate::journal::ledger::{Answered, Ledger};

@@ -4,8 +4,8 @@
 use super::figures::{Figure, Target};
 use super::memory::megabytes;
 use super::pair::Pair;
-use super::{blocking, failed};
-use crate::cli::Context;
+use super::timing::{blocking, failed};
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::export::export;
 use crate::store::EngineKind;

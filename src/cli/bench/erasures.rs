@@ -7,8 +7,8 @@
 use super::figures::{Figure, Target};
 use super::memory::{Memory, disk_bytes, megabytes};
 use super::pair::Pair;
-use super::{blocking, failed};
-use crate::cli::Context;
+use super::timing::{blocking, failed};
+use crate::cli::context::Context;
 use crate::cli::demo::nodes::RunningNode;
 use crate::cli::demo::{asked, data};
 use crate::cli::error::{CliError, Exit};

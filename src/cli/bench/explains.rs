@@ -5,7 +5,7 @@
 
 use super::figures::{Figure, Target};
 use super::pair::{Pair, milliseconds};
-use super::per_second;
+use super::timing::per_second;
 use crate::cli::demo::agencies::NPA;
 use crate::cli::demo::asked;
 use crate::cli::demo::nodes::RunningNode;

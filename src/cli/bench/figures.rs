@@ -2,7 +2,7 @@
 //!
 //! Says whether a target was met, never rounds a miss into a hit, and holds no result of its own.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::Format;
 use crate::cli::table::Table;

@@ -6,10 +6,10 @@
 //! partner as the other client's. What is measured is the way of that client's record through the same
 //! node, to the partner and back.
 
-use super::failed;
 use super::figures::{Figure, Target};
 use super::pair::{Pair, SINGLE_DEADLINE, SINGLES, milliseconds, overdue, percentile};
-use crate::cli::Context;
+use super::timing::failed;
+use crate::cli::context::Context;
 use crate::cli::demo::{asked, data};
 use crate::cli::error::CliError;
 use crate::pb::get_record_request::Selector;

@@ -14,14 +14,16 @@ mod pair;
 mod policies;
 mod rescans;
 mod signatures;
+mod timing;
 
-use super::error::{CliError, Exit, Source};
-use super::{Context, interrupt};
+use super::context::Context;
+use super::error::CliError;
+use super::interrupt;
 use clap::Args;
 use figures::{Figure, Figures};
 use pair::Pair;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use timing::blocking;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -161,40 +163,10 @@ async fn through_pair(
     Ok(figures)
 }
 
-/// Runs what keeps a processor busy where it holds up nothing else.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
-) -> Result<T, CliError> {
-    tokio::task::spawn_blocking(work).await.map_err(failed("a measurement did not end"))?
-}
-
-/// For `map_err`: what did not work while measuring.
-fn failed<E: Into<Source>>(doing: &'static str) -> impl FnOnce(E) -> CliError {
-    move |source| CliError::Other {
-        doing: doing.to_owned(),
-        exit: Exit::Failed,
-        fix: "run it again; if it stays, report it".to_owned(),
-        source: source.into(),
-    }
-}
-
-fn per_second(count: usize, time: Duration) -> f64 {
-    count as f64 / time.as_secs_f64().max(f64::EPSILON)
-}
-
-fn micros_each(count: usize, time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6 / (count.max(1) as f64)
-}
-
-/// The time of the round in the middle; one slow round of a busy machine does not count.
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::bench::timing::{median, micros_each, per_second};
+    use std::time::Duration;
 
     #[test]
     fn one_slow_round_does_not_count() {

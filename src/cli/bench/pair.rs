@@ -6,8 +6,8 @@
 
 use super::figures::{Figure, Target};
 use super::memory::{Memory, disk_bytes, megabytes};
-use super::{failed, per_second};
-use crate::cli::Context;
+use super::timing::{failed, per_second};
+use crate::cli::context::Context;
 use crate::cli::demo::agencies::{AGENCIES, DCU, NPA};
 use crate::cli::demo::nodes::{self, RunningNode};
 use crate::cli::demo::{apply_policy, asked, data, introduce, push};

@@ -8,8 +8,9 @@
 
 use super::figures::{Figure, Target};
 use super::memory::{Memory, megabytes};
-use super::{failed, pair};
-use crate::cli::Context;
+use super::pair;
+use super::timing::failed;
+use crate::cli::context::Context;
 use crate::cli::demo::agencies::{AGENCIES, Agency, DCU};
 use crate::cli::demo::nodes::{self, RunningNode};
 use crate::cli::demo::{apply_policy_text, asked, data};

@@ -6,8 +6,8 @@
 
 use super::figures::{Figure, Target};
 use super::pair::{Pair, feed_of, overdue, percentile};
-use super::per_second;
-use crate::cli::Context;
+use super::timing::per_second;
+use crate::cli::context::Context;
 use crate::cli::demo::nodes::RunningNode;
 use crate::cli::demo::{apply_policy_text, asked, data};
 use crate::cli::error::CliError;

@@ -4,7 +4,7 @@
 //! drawn for the run and forgotten after it.
 
 use super::figures::{Figure, Target};
-use super::{failed, median, micros_each, per_second};
+use super::timing::{failed, median, micros_each, per_second};
 use crate::cli::demo::data;
 use crate::cli::error::CliError;
 use crate::ident::{AgencyName, KeyId, Timestamp};

@@ -8,8 +8,9 @@ pub(in crate::cli) mod data;
 pub(in crate::cli) mod nodes;
 mod report;
 
+use super::context::Context;
 use super::error::{CliError, Exit};
-use super::{Context, interrupt};
+use super::interrupt;
 use crate::node::config::Config;
 use crate::pb::{
     self, act_service_client::ActServiceClient, node_service_client::NodeServiceClient,
@@ -399,7 +400,7 @@ fn peak_memory_of(pid: Option<u32>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::GlobalOptions;
+    use crate::cli::context::GlobalOptions;
 
     #[test]
     fn a_demonstration_is_not_mixed_into_the_directory_of_a_node() {

@@ -3,7 +3,7 @@
 use super::agencies::NPA;
 use super::asked;
 use super::nodes::RunningNode;
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::table::Table;
 use crate::cli::verify;

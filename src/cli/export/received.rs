@@ -4,8 +4,8 @@
 //! Nothing of it is believed here. It goes again when the export is made, unless it is evidence.
 
 use crate::audit::is_plain_name;
-use crate::cli::Context;
 use crate::cli::connection::Role;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::interrupt;
 use crate::cli::progress::Progress;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::ident::AgencyName;
 use crate::journal::open::system_clock;
@@ -98,7 +98,7 @@ fn create(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::GlobalOptions;
+    use crate::cli::context::GlobalOptions;
     use crate::cli::output::{Format, Output};
     use crate::cli::policy::test::TestArgs;
 

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 #[cfg(not(feature = "prove"))]
-use crate::cli::{Context, error::CliError};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
 
 #[derive(Debug, clap::Args)]
 pub struct ProveArgs {
@@ -43,10 +44,10 @@ mod with_solver {
     use tokio::process::Command;
 
     use super::ProveArgs;
-    use crate::cli::Context;
+    use crate::cli::context::Context;
     use crate::cli::error::{CliError, Exit, Source};
     use crate::cli::output::harmless_lines;
-    use crate::cli::policy::{read_bundle, refused};
+    use crate::cli::policy::bundle_files::{read_bundle, refused};
     use crate::policy::{
         Bundle, Change, Counterexample, Proof, ProveError, Proved, Prover, Vocabulary,
     };

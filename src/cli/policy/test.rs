@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{read_bundle, refused};
-use crate::cli::Context;
+use super::bundle_files::{read_bundle, refused};
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::harmless_lines;
 use crate::cli::schema::{self, Absent};
@@ -111,7 +111,7 @@ fn failure(failure: &Failure) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::GlobalOptions;
+    use crate::cli::context::GlobalOptions;
     use crate::cli::output::{Format, Output};
     use std::io::Write;
     use std::sync::Mutex;

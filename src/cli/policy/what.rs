@@ -1,8 +1,8 @@
 //! `liaison policy what`: what a partner may see of everything that is here.
 
-use super::client;
-use crate::cli::Context;
+use super::client::client;
 use crate::cli::connection::Role;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::Format;
 use crate::cli::policy_difference::short;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::client;
-use crate::cli::Context;
+use super::client::client;
 use crate::cli::connection::Role;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::given_id::GivenId;
 use crate::cli::names;

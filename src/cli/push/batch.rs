@@ -6,7 +6,8 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 use super::earlier_rows::EarlierRows;
-use super::rows::{Refusal, Rows, RowsError};
+use super::row::{Refusal, RowsError};
+use super::rows::Rows;
 use super::template::Template;
 use super::unknown_cases::reference_of;
 use crate::cli::error::CliError;
@@ -164,7 +165,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::push::rows::{FileFormat, ROW_BYTES_MAX};
+    use crate::cli::push::row::ROW_BYTES_MAX;
+    use crate::cli::push::rows::FileFormat;
     use crate::cli::{Cli, Command};
 
     #[test]

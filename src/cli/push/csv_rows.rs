@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use super::columns::{ColumnError, ColumnRules, Columns};
 use super::raw_rows::{OneRow, RawRow, RawRows};
-use super::rows::{Cells, Refusal, Row, RowsError};
+use super::row::{Cells, Refusal, Row, RowsError};
 
 const NOT_ONE_ROW: &str = "a quote is closed in the middle of a cell, so that nobody can tell where the row ends: write \
      \"\" for a quote in a quoted cell";

@@ -9,7 +9,8 @@ use std::io::{self, BufRead, BufReader, Read, Take};
 use std::path::Path;
 
 use super::json_rows::members_of;
-use super::rows::{FileFormat, Refusal, Row};
+use super::row::{Refusal, Row};
+use super::rows::FileFormat;
 use super::template::Template;
 use crate::ident::SeriesId;
 use crate::pb;

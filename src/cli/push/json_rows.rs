@@ -10,7 +10,7 @@ use super::columns::{
     ColumnError, ColumnRules, Columns, Field, REJECTED_TEXT, REJECTION_COLUMNS, report_columns,
 };
 use super::lists;
-use super::rows::{Cells, ROW_BYTES_MAX, Refusal, Row, RowsError};
+use super::row::{Cells, ROW_BYTES_MAX, Refusal, Row, RowsError};
 
 /// Names without a place in the kind that are remembered; there are fewer such fields.
 const WITHOUT_PLACE_MAX: usize = 64;

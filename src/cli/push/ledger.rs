@@ -6,7 +6,7 @@
 use super::batch::Batch;
 use super::heard::{Heard, ReceiptGiver};
 use super::rejects::Rejects;
-use super::rows::Refusal;
+use super::row::Refusal;
 use super::state::{Counts, PartReceipt, Position, StateFile};
 use super::unknown_cases::CaseReferences;
 use crate::cli::error::CliError;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::columns::Field;
 use super::lists;
-use super::rows::Refusal;
+use super::row::Refusal;
 use super::template::{RowCells, parse_country, parse_moment};
 use crate::cli::names::{self, WireEnum};
 use crate::ident::{AgencyName, Timestamp};

@@ -18,6 +18,7 @@ mod places;
 mod raw_rows;
 mod rejects;
 mod retry;
+mod row;
 mod rows;
 mod state;
 mod stream;
@@ -34,9 +35,10 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Context, case, interrupt, names};
+use super::{case, interrupt, names};
 use crate::partner::Card;
 use crate::pb;
 use crate::pb::partner_service_client::PartnerServiceClient;
@@ -115,7 +117,7 @@ pub struct PushArgs {
     #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(0..=100))]
     confidence: u32,
     /// Reference of the case.
-    #[arg(long, value_name = "REF", value_parser = crate::cli::not_empty)]
+    #[arg(long, value_name = "REF", value_parser = super::context::not_empty)]
     case: Option<String>,
     /// Type of all values, where there is no column type.
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use super::rows::{ROW_BYTES_MAX, Refusal, RowsError};
+use super::row::{ROW_BYTES_MAX, Refusal, RowsError};
 
 /// The lines before a header that may be comments or blank; more is not a table.
 const LINES_BEFORE_HEADER_MAX: usize = 1_000;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{REJECTED_TEXT, REJECTION_COLUMNS, report_columns};
 use super::json_rows::members_of;
-use super::rows::Refusal;
+use super::row::Refusal;
 use crate::cli::error::CliError;
 use crate::cli::schema::hex;
 

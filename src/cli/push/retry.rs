@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+use super::PushArgs;
+use crate::cli::context::GlobalOptions;
 use crate::cli::output::harmless;
-use crate::cli::{Cli, Command};
 
 /// The option that names the receipt: the second push must not write over the first one's.
 const RECEIPT: &str = "--receipt";
@@ -34,9 +35,23 @@ pub(super) fn command(typed: &[OsString], file: &Path, report: &Path) -> Option<
     Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
+/// The command line as far as a push needs it; another command is not parsed.
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    _global: GlobalOptions,
+    #[command(subcommand)]
+    command: Pushed,
+}
+
+#[derive(Debug, Subcommand)]
+enum Pushed {
+    Push(Box<PushArgs>),
+}
+
 fn is_push_of(file: &Path, words: &[OsString]) -> bool {
-    let command = Cli::try_parse_from(words).map(|cli| cli.command);
-    matches!(command, Ok(Command::Push(push)) if push.file == file)
+    let command = CommandLine::try_parse_from(words).map(|line| line.command);
+    matches!(command, Ok(Pushed::Push(push)) if push.file == file)
 }
 
 /// Quotes a word for a shell where it needs that. Bytes that a terminal does not show are written as

@@ -3,57 +3,11 @@
 //! A bad row is a refusal with its line, and the next one is read; only a file that cannot be read
 //! at all, or a line that does not end, stops the reading.
 
-use std::io::{self, Read};
-
-use super::columns::{ColumnError, ColumnRules, Field};
+use super::columns::ColumnRules;
 use super::csv_rows::CsvRows;
 use super::json_rows::JsonRows;
-
-/// The longest row in bytes. The fields of a draft stay below 64 KiB, and reading one row must not
-/// fill the memory.
-pub(super) const ROW_BYTES_MAX: usize = 1024 * 1024;
-
-/// The reason why the reading stopped.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RowsError {
-    #[error("line {line} is longer than {ROW_BYTES_MAX} bytes")]
-    RowTooLong { line: u64 },
-    #[error("the first line is not UTF-8")]
-    HeaderText,
-    #[error("line {line}, which names the columns: {reason}")]
-    Header { line: u64, reason: String },
-    #[error(transparent)]
-    Columns(#[from] ColumnError),
-    #[error("cannot read the row after line {line}")]
-    Read { line: u64, source: io::Error },
-}
-
-/// The reason why one row cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// Name of the column at fault, or empty when it is the row as a whole.
-    pub(super) column: String,
-    pub(super) reason: String,
-}
-
-impl Refusal {
-    pub(super) fn new(column: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { column: column.into(), reason: reason.into() }
-    }
-}
-
-/// The cells of a row that are read; empty ones are left out.
-pub(super) type Cells = Vec<(Field, String)>;
-
-/// One row.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// The line that it begins at, from 1.
-    pub(super) line: u64,
-    pub(super) cells: Result<Cells, Refusal>,
-    /// The row as it came, for the report: its cells, or the line of an NDJSON file as one.
-    pub(super) original: csv::ByteRecord,
-}
+use super::row::{Row, RowsError};
+use std::io::Read;
 
 /// The two forms of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -118,6 +72,8 @@ impl<R: Read> Rows<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::push::columns::Field;
+    use crate::cli::push::row::Refusal;
     use crate::pb::Kind;
     use proptest::prelude::*;
 

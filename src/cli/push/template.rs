@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::columns::Field;
 use super::lists;
 use super::marking::{self, MarkingArgs};
-use super::rows::{Cells, Refusal};
+use super::row::{Cells, Refusal};
 use crate::cli::names;
 use crate::ident::{SeriesId, Timestamp};
 use crate::pb;

@@ -10,9 +10,10 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
+use crate::cli::context::GlobalOptions;
 use crate::cli::error::Exit;
 use crate::cli::output::{Format, Output};
-use crate::cli::{Cli, Command, GlobalOptions};
+use crate::cli::{Cli, Command};
 use crate::pb::record_service_server::{RecordService, RecordServiceServer};
 
 /// Takes drafts; refuses values that contain `refuse`; cuts the stream after some requests.

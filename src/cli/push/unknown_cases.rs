@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use tonic::transport::Channel;
 
-use crate::cli::{Context, case};
+use crate::cli::case;
+use crate::cli::context::Context;
 use crate::pb;
 
 /// References that are looked up. Each lookup costs the node a walk over its cases, and people read no

@@ -1,8 +1,8 @@
 //! The log of a running node, asked over gRPC.
 
 use super::files::bad;
-use crate::cli::Context;
 use crate::cli::connection::Role;
+use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::ident::{TreeHash, TreeSize};
 use crate::merkle::{TreeHead, leaf_hash, verify_consistency};

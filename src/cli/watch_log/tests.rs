@@ -1,9 +1,9 @@
 //! Exports in folders here, sound, replaced, forked and altered.
 
 use super::*;
-use crate::cli::GlobalOptions;
 use crate::cli::audit::fixtures::{Node as History, Party};
 use crate::cli::audit::succession_tests::{next_own_card, succeed};
+use crate::cli::context::GlobalOptions;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;

@@ -1,64 +1,33 @@
-//! The command line: one file a command, each a client of `liaison.v1`.
+//! The command line: clients of `liaison.v1`, and what an auditor runs offline. The commands are in [`commands`].
 //!
 //! Commands decide what to ask and how to show it; what may be done is the node's decision alone.
 //! Nothing but `output` prints, and nothing but `error` knows exit codes.
 
-mod acts;
-pub mod audit;
-mod bench;
+mod audit_outcome;
+pub mod audit_store;
 mod card_file;
-mod case;
-mod client;
-mod clock;
-mod completions;
+pub mod commands;
 pub mod connection;
-mod consent;
 mod context;
-mod demo;
-mod erasure;
 pub mod error;
-pub mod export;
 mod given_id;
-mod init;
 mod interrupt;
-mod ledger;
 mod names;
-mod outcome;
 pub mod output;
-mod partner;
-mod policy;
 mod policy_difference;
-mod policy_log;
 mod progress;
-mod prove;
-mod push;
-mod query;
-mod query_hint;
-mod record;
-mod record_verify;
 mod record_view;
-mod release;
-mod retraction;
-mod roster;
 mod schema;
-mod serve;
-mod status;
-mod store;
 mod table;
-mod takedown;
-mod verify;
-mod watch;
-mod watch_log;
-mod why_not;
-mod witness;
 mod wording;
 
+pub use commands::Command;
 pub use context::{Context, GlobalOptions};
 
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use error::{CliError, Exit};
 use output::Output;
@@ -95,52 +64,10 @@ fn without_empty_variables(
     })
 }
 
-/// The command to run.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    Init(Box<init::InitArgs>),
-    Serve(serve::ServeArgs),
-    Demo(demo::DemoArgs),
-    Bench(bench::BenchArgs),
-    #[command(subcommand)]
-    Client(client::ClientCommand),
-    #[command(subcommand)]
-    Store(store::StoreCommand),
-    #[command(subcommand)]
-    Audit(verify::AuditCommand),
-    Status(status::StatusArgs),
-    #[command(subcommand)]
-    Clock(clock::ClockCommand),
-    Push(Box<push::PushArgs>),
-    Query(query::QueryArgs),
-    Watch(watch::WatchArgs),
-    #[command(subcommand)]
-    Record(record::RecordCommand),
-    #[command(subcommand)]
-    Case(case::CaseCommand),
-    #[command(subcommand)]
-    Takedown(takedown::TakedownCommand),
-    #[command(subcommand)]
-    Partner(partner::PartnerCommand),
-    #[command(subcommand)]
-    Circle(roster::CircleCommand),
-    #[command(subcommand)]
-    Operation(roster::OperationCommand),
-    #[command(subcommand)]
-    Policy(policy::PolicyCommand),
-    #[command(subcommand)]
-    Acts(acts::ActsCommand),
-    #[command(subcommand)]
-    Release(release::ReleaseCommand),
-    #[command(subcommand)]
-    Consent(consent::ConsentCommand),
-    Completions(completions::CompletionsArgs),
-}
-
 /// Runs the command and shows its error, if there is one.
 pub async fn run(cli: Cli) -> Exit {
     let context = Context::new(cli.global);
-    match dispatch(cli.command, &context).await {
+    match commands::dispatch(cli.command, &context).await {
         Ok(()) => Exit::Done,
         Err(error) => {
             context.output.error(&error);
@@ -153,52 +80,6 @@ pub async fn run(cli: Cli) -> Exit {
 pub fn fail(options: &GlobalOptions, error: &CliError) -> Exit {
     Output::new(options.output, options.color).error(error);
     error.exit()
-}
-
-impl Command {
-    /// Returns true for a command that writes into a node's directory, which is for its owner alone.
-    const fn writes_a_node(&self) -> bool {
-        matches!(
-            self,
-            Self::Init(_)
-                | Self::Serve(_)
-                | Self::Demo(_)
-                | Self::Bench(_)
-                | Self::Client(_)
-                | Self::Store(_)
-        )
-    }
-}
-
-async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
-    if command.writes_a_node() {
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    }
-    match command {
-        Command::Init(args) => init::run(*args, context),
-        Command::Serve(args) => serve::run(args, context).await,
-        Command::Demo(args) => demo::run(args, context).await,
-        Command::Bench(args) => bench::run(args, context).await,
-        Command::Client(command) => client::run(command, context),
-        Command::Store(command) => store::run(command, context).await,
-        Command::Audit(command) => verify::run(command, context).await,
-        Command::Status(args) => status::run(&args, context).await,
-        Command::Clock(command) => clock::run(command, context).await,
-        Command::Push(args) => push::run(&args, context).await,
-        Command::Query(args) => query::run(&args, context).await,
-        Command::Watch(args) => watch::run(&args, context).await,
-        Command::Record(command) => record::run(command, context).await,
-        Command::Case(command) => case::run(command, context).await,
-        Command::Takedown(command) => takedown::run(command, context).await,
-        Command::Partner(command) => partner::run(command, context).await,
-        Command::Circle(command) => roster::circle(command, context).await,
-        Command::Operation(command) => roster::operation(command, context).await,
-        Command::Policy(command) => policy::run(command, context).await,
-        Command::Acts(command) => acts::run(command, context).await,
-        Command::Release(command) => release::run(command, context).await,
-        Command::Consent(command) => consent::run(command, context).await,
-        Command::Completions(args) => completions::run(&args, Cli::command(), context),
-    }
 }
 
 #[cfg(test)]

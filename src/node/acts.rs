@@ -4,38 +4,24 @@
 //! batch: both are there or neither. Whoever asked never counts.
 
 use super::apply::{self, Authority, Ready};
+use super::client::Client;
 use super::erase::{Part, PartLimit};
+use super::error::NodeError;
 use super::facts_change::{self, FactsChange};
 use super::onboarding::{self, Addition, Resumption};
-use super::policies::Rules;
-use super::submit::RecordSigner;
-use super::{Node, NodeError, consents, erase, releases, rosters};
+use super::proposal::{act_view, approvals, is_expired, stage_proposal};
+use super::record_signer::RecordSigner;
+use super::rules::Rules;
+use super::{Node, consents, erase, releases, rosters};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ledger::Committed;
-use crate::journal::open_act::OpenAct;
-use crate::journal::state::{ACTS_OPEN_MAX, State};
+use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::{ActKind, ClientRole, Person};
+use crate::policy::ActKind;
 use crate::record::erasure::ErasureScope;
 use std::sync::Arc;
-
-/// The longest time that an act waits for a second person.
-const ACT_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
-
-/// A client with its role, for longer than a request.
-#[derive(Debug, Clone)]
-pub struct Client {
-    pub name: String,
-    pub role: ClientRole,
-}
-
-impl Client {
-    fn person(&self) -> Person<'_> {
-        Person { name: &self.name, role: self.role }
-    }
-}
 
 impl Node {
     /// Asks for an act. It changes nothing until a second person approves.
@@ -270,29 +256,6 @@ fn authority(state: &State, proposal: u64, act: pb::ApplyPolicyAct) -> Authority
     }
 }
 
-/// Writes a proposal down. What it asks for was checked.
-pub(super) fn stage_proposal(
-    tx: &mut Transaction<'_>,
-    client: &Client,
-    act: Act,
-) -> Result<Result<pb::ActView, NodeError>, JournalError> {
-    let now = tx.now().unix_ms().unsigned_abs();
-    let waiting = tx.state().acts.values();
-    if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
-        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
-        return Ok(Err(NodeError::Precondition(text)));
-    }
-    let proposed = pb::ActProposed {
-        client: client.name.clone(),
-        role: client.role.name().to_owned(),
-        act: Some(pb::Act { act: Some(act) }),
-        expires_at_ms: now + ACT_MS_MAX,
-    };
-    let proposal = tx.append(Event::ActProposed(proposed))?;
-    let view = tx.state().acts.get(&proposal).map(|act| act_view(proposal, act));
-    Ok(Ok(view.unwrap_or_default()))
-}
-
 /// Returns the act and whether this decision is the last, if this client may decide so. An act that is not shown to
 /// its role is answered like one that is not there.
 fn judge(
@@ -349,33 +312,4 @@ fn kind_of(act: &Act) -> Result<ActKind, NodeError> {
     let of_no_sort = "this act is of no sort that takes a second person";
     ActKind::of(&pb::Act { act: Some(act.clone()) })
         .ok_or_else(|| NodeError::Precondition(of_no_sort.to_owned()))
-}
-
-const fn is_expired(act: &OpenAct, now_ms: u64) -> bool {
-    act.proposed.expires_at_ms <= now_ms
-}
-
-fn approvals(act: &OpenAct) -> Vec<Person<'_>> {
-    let approved = act.decisions.iter().filter(|(_, decision)| decision.approved);
-    approved
-        .filter_map(|(_, decision)| {
-            let role = decision.role.parse::<ClientRole>().ok()?;
-            Some(Person { name: &decision.client, role })
-        })
-        .collect()
-}
-
-fn act_view(proposal: u64, act: &OpenAct) -> pb::ActView {
-    let kind = act.proposed.act.as_ref().and_then(ActKind::of);
-    let wanted = kind.map(|kind| kind.wanted(&approvals(act))).unwrap_or_default();
-    let mut roles: Vec<&str> = wanted.into_iter().flatten().map(|role| role.name()).collect();
-    roles.sort_unstable();
-    roles.dedup();
-    pb::ActView {
-        proposal,
-        proposed: Some(act.proposed.clone()),
-        proposed_at_ms: act.at.unix_ms().unsigned_abs(),
-        decisions: act.decisions.iter().map(|(_, decision)| decision.clone()).collect(),
-        wanted_roles: roles.into_iter().map(str::to_owned).collect(),
-    }
 }

@@ -6,7 +6,8 @@
 
 use super::bundles::{read_files, write_files};
 use super::compare::{Counted, Progress, stands};
-use super::{Client, Node, NodeError, bundles};
+use super::error::NodeError;
+use super::{Client, Node, bundles};
 use crate::ident::{BundleHash, Timestamp};
 use crate::journal::state::{Compared, State};
 use crate::journal::transaction::Transaction;

@@ -3,7 +3,7 @@
 //! A bundle is durable here before the journal names its hash, and what was in force once stays:
 //! an auditor decides everything anew with it. Nothing here judges what a policy says.
 
-use super::NodeError;
+use super::error::NodeError;
 use crate::ident::BundleHash;
 use crate::pb;
 use crate::policy::is_examples;

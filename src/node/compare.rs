@@ -5,9 +5,10 @@
 //! bounded whatever the size of the store. Nothing is put in force here, and nothing is disclosed.
 
 use super::bundles::{sync_dirs, write_durably};
-use super::partners::policy_facts;
-use super::policies::release_facts;
-use super::{Client, Node, NodeError};
+use super::error::NodeError;
+use super::partner_facts::policy_facts;
+use super::rules::release_facts;
+use super::{Client, Node};
 use crate::ident::{AgencyName, BundleHash};
 use crate::journal::consent_state::ConsentState;
 use crate::journal::headers::AcceptedHeader;

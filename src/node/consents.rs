@@ -4,11 +4,12 @@
 //! journal. A consent shows more to a third agency, so it takes two persons; a refusal and a
 //! revocation take one.
 
-use super::acts::Client;
+use super::client::Client;
+use super::error::NodeError;
 use super::judge::Judged;
 use super::past::Setting;
-use super::submit::RecordSigner;
-use super::{Node, NodeError, rosters};
+use super::record_signer::RecordSigner;
+use super::{Node, rosters};
 use crate::exchange::{ConsentFault, OpenRequest, Said};
 use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;

@@ -1,15 +1,14 @@
 //! The part of an exchange stream's driver that is about cosignatures: bringing our checkpoint with
 //! its proof, having the partner's judged, and writing down what comes back.
 
+use super::Node;
+use super::error::NodeError;
 use super::link::{Answer, Driver, End, is_still};
-use super::witness::ShownBy;
-use super::{Node, NodeError};
+use super::witness::{ShownBy, adopt};
 use crate::exchange::{Input, JournalSize, WitnessStanding};
 use crate::ident::{AgencyName, TreeSize};
-use crate::journal::JournalError;
 use crate::journal::entry::witness_name;
-use crate::journal::transaction::Transaction;
-use crate::merkle::{Checkpoint, Note, ShownCheckpoint};
+use crate::merkle::ShownCheckpoint;
 use crate::pb::{self, journal_entry::Event};
 use std::sync::Arc;
 
@@ -115,24 +114,4 @@ impl Driver<'_> {
             .map_err(NodeError::from)?;
         Ok(())
     }
-}
-
-/// Takes in a cosignature of this agency's own, unless a later one is known.
-pub(super) fn adopt(
-    tx: &mut Transaction<'_>,
-    given: pb::CosignatureGiven,
-) -> Result<(), JournalError> {
-    let cosigned = cosigned_size(&given.note);
-    if cosigned <= tx.state().witnessing.known(&given.origin).size {
-        return Ok(());
-    }
-    tx.append(Event::CosignatureGiven(given)).map(drop)
-}
-
-/// The size in a checkpoint note that was verified.
-fn cosigned_size(note: &[u8]) -> TreeSize {
-    Note::parse(note)
-        .ok()
-        .and_then(|note| Checkpoint::parse(note.text()).ok())
-        .map_or(TreeSize::default(), |checkpoint| checkpoint.size())
 }

@@ -3,11 +3,12 @@
 //! The way is a list of steps, each of which looks at one thing. The first that something stands at
 //! ends the walk; what lies behind it is not looked at.
 
+use super::Node;
 use super::consents;
+use super::error::NodeError;
 use super::judge::{Judged, hold_in_words, lag_of, sees_content};
-use super::partners::unknown;
+use super::partner_facts::unknown;
 use super::past::Setting;
-use super::{Node, NodeError};
 use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;

@@ -4,8 +4,9 @@
 //! also an order to all who received them; the feeds carry it on from the journal. Nothing under a hold is
 //! erased.
 
-use super::submit::RecordSigner;
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
+use super::record_signer::RecordSigner;
 use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;

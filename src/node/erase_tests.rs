@@ -2,7 +2,7 @@
 
 use super::disclose::interference_tests::{Store, now, secret};
 use super::erase::{Part, PartLimit, check_no_erasure, finish, next_part, plan};
-use super::submit::RecordSigner;
+use super::record_signer::RecordSigner;
 use crate::ident::{KeyId, RecordId};
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content, journal_entry::Event};

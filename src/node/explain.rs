@@ -1,10 +1,11 @@
 //! The explanation of a record's release or denial to a partner at one time, and the partners that
 //! may have it now.
 
+use super::Node;
 use super::consents;
+use super::error::NodeError;
 use super::judge::{Judged, lag_of};
 use super::past::Setting;
-use super::{Node, NodeError};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::index::Disclosure;
 use crate::journal::state::PartnerRecord;

@@ -3,10 +3,12 @@
 //! Policy decides by these facts, so more of them can show a partner more. What can only show it less
 //! is in force at once; anything else waits for a second person.
 
-use super::acts::{Client, stage_proposal};
-use super::partners::{facts_for_policy, named, unknown};
-use super::policies::Rules;
-use super::{Node, NodeError};
+use super::Node;
+use super::client::Client;
+use super::error::NodeError;
+use super::partner_facts::{facts_for_policy, named, unknown};
+use super::proposal::stage_proposal;
+use super::rules::Rules;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::transaction::Transaction;

@@ -3,9 +3,10 @@
 //! The decision is the one of the feed; nothing here decides in another way. What is said of
 //! references is said for people, after the decision withheld their field.
 
+use super::Node;
 use super::disclose::Discloser;
+use super::error::NodeError;
 use super::past::Setting;
-use super::{Node, NodeError};
 use crate::exchange::{Allowed, Disclosed, Lag, Place, SeriesVerdict};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;

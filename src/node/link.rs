@@ -4,14 +4,15 @@
 //! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
+use super::Node;
 use super::disclose::Discloser;
+use super::error::NodeError;
 use super::flow::{OUTBOUND_MAX, until};
 use super::keyring::Keys;
 use super::loading::load_batch;
 use super::succeed;
 use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
 use super::turns::Caller;
-use super::{Node, NodeError};
 use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
     Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,

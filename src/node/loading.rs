@@ -1,8 +1,9 @@
 //! A batch of the feed to a partner at the moment of sending: what policy still allows of each entry.
 
 use super::disclose::Discloser;
+use super::disclose::envelope_bytes_max;
 use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
-use crate::ident::{RecordId, Timestamp, TreeHash};
+use crate::ident::{Timestamp, TreeHash};
 use crate::journal::entry;
 use crate::journal::ids::FeedNumber;
 use crate::journal::view::View;
@@ -96,12 +97,6 @@ fn bytes_written_again(view: &View, entry: &pb::FeedEntry) -> Result<usize, Jour
         }
         _ => Ok(0),
     }
-}
-
-/// Bytes of an envelope with everything that is here of a record; 0 if it is not here or cannot be read.
-pub(super) fn envelope_bytes_max(view: &View, id: &RecordId) -> Result<usize, JournalError> {
-    let here = unless_damaged(view.record(id))?.flatten();
-    Ok(here.map_or(0, |record| record.envelope_bytes_max()))
 }
 
 /// Returns the envelope at the moment of sending: a disclosure goes only if policy allows all of it

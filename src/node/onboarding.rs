@@ -3,11 +3,12 @@
 //! Nothing of an agency is in the journal but the act until others approved it: it has no number, no
 //! feed, and its certificates open no stream.
 
-use super::acts::Client;
+use super::Node;
+use super::client::Client;
+use super::error::NodeError;
 use super::facts_change::{check_revealed, sound};
-use super::partners::named;
-use super::policies::Rules;
-use super::{Node, NodeError};
+use super::partner_facts::named;
+use super::rules::Rules;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::ids::PARTNERS_MAX;

@@ -2,7 +2,8 @@
 //!
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
 use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::{Timestamp, TreeSize};
 use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};

@@ -1,6 +1,7 @@
 //! The two sides of an exchange with a partner: their logs and keys, from the cards in the journal.
 
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
 use crate::exchange::{Pair, Side, SideKeys};
 use crate::ident::{AgencyName, Generation};
 use crate::journal::entry::{receipt_name, witness_name};

@@ -1,15 +1,17 @@
 //! Use cases around partners: who they are, whether they may exchange, what policy may ask.
 
-use super::acts::Client;
+use super::client::Client;
+use super::error::NodeError;
 use super::facts_change::{complete, divide, stage};
 use super::onboarding::standing;
-use super::{Node, NodeError, rosters};
-use crate::ident::{AgencyName, IdentError};
+use super::partner_facts::unknown;
+use super::{Node, rosters};
+use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::ids::PartnerNumber;
 use crate::journal::refusals::Refusals;
-use crate::journal::state::{PartnerRecord, State};
+use crate::journal::state::PartnerRecord;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
 use crate::partner::{
@@ -17,7 +19,7 @@ use crate::partner::{
     transition,
 };
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::{self, Sector};
+use crate::policy::Sector;
 use crate::tls::TrustMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -301,23 +303,6 @@ const fn reason_in_words(reason: pb::ExceptionReason) -> &'static str {
     }
 }
 
-/// Returns the partner that an act names.
-pub(super) fn named<'a>(
-    state: &'a State,
-    agency: &str,
-) -> Result<(AgencyName, &'a PartnerRecord), NodeError> {
-    let agency: AgencyName =
-        agency.parse().map_err(|error: IdentError| NodeError::Invalid(error.to_string()))?;
-    let partner = state.partners.get(&agency).ok_or_else(|| unknown(&agency))?;
-    Ok((agency, partner))
-}
-
-pub(super) fn unknown(agency: &AgencyName) -> NodeError {
-    NodeError::NotFound(format!(
-        "{agency} is no partner of this node; `liaison partner list` shows those it has"
-    ))
-}
-
 /// Returns what is to be agreed with a known partner that sent this card: what was asked for, or what
 /// is in force with what the card newly proposes.
 fn wanted(
@@ -335,25 +320,6 @@ fn wanted(
         wanted.country = after.country.to_string();
     }
     wanted
-}
-
-/// Returns the facts of a partner that policy sees.
-pub(super) fn policy_facts(
-    agency: &AgencyName,
-    partner: &PartnerRecord,
-) -> Result<policy::PartnerFacts, NodeError> {
-    let is_active = partner.state == pb::PartnerState::Active;
-    facts_for_policy(agency, is_active, &partner.facts)
-}
-
-/// Returns the facts that policy would see of a partner with this agreement.
-pub(super) fn facts_for_policy(
-    agency: &AgencyName,
-    is_active: bool,
-    facts: &pb::PartnerFacts,
-) -> Result<policy::PartnerFacts, NodeError> {
-    policy::PartnerFacts::agreed(agency.clone(), facts, is_active)
-        .map_err(|error| NodeError::Invalid(error.to_string()))
 }
 
 #[cfg(test)]

@@ -3,42 +3,17 @@
 //! Everything of the past comes from the journal and from the bundles that are kept by their hash;
 //! what is missing is an error and never filled in with what is in force now.
 
-use super::partners::{facts_for_policy, unknown};
-use super::policies::{Rules, bundle_of, release_facts};
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
+use super::partner_facts::{facts_for_policy, unknown};
+use super::rules::{Rules, bundle_of, release_facts};
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consent_state::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb;
-use crate::policy::{Bundle, Moment, PartnerFacts, RecordFacts};
+use crate::policy::{Moment, PartnerFacts, RecordFacts};
 use crate::record::header::Header;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Bundles of the past that stay loaded: whoever looks back asks about one or two of them.
-const BUNDLES_MAX: usize = 4;
-
-/// Bundles that were in force before, the one used last at the end.
-#[derive(Default)]
-pub(super) struct PastBundles(Mutex<VecDeque<Arc<Bundle>>>);
-
-impl PastBundles {
-    fn find(&self, hash: BundleHash) -> Option<Arc<Bundle>> {
-        let mut bundles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = bundles.iter().position(|bundle| bundle.hash() == hash)?;
-        let bundle = bundles.remove(at)?;
-        bundles.push_back(Arc::clone(&bundle));
-        Some(bundle)
-    }
-
-    fn keep(&self, bundle: Arc<Bundle>) {
-        let mut bundles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bundles.push_back(bundle);
-        while bundles.len() > BUNDLES_MAX {
-            bundles.pop_front();
-        }
-    }
-}
+use std::sync::Arc;
 
 /// The setting of a decision about one partner.
 pub(super) struct Setting {

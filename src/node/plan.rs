@@ -4,8 +4,9 @@
 //! if nothing that it rests on has changed since. It writes nothing.
 
 use super::live_series::LiveSeries;
+use super::record_signer::RecordSigner;
 use super::reinstatement::{self, NotReinstated};
-use super::submit::{RecordSigner, Said, Submission};
+use super::submit::{Said, Submission};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};

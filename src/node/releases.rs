@@ -3,8 +3,9 @@
 //! A bundle is everything that waits for one partner on the same grounds; it is decided on as a whole,
 //! as far as it was there when the decision was asked for.
 
-use super::acts::Client;
-use super::{Node, NodeError};
+use super::Node;
+use super::client::Client;
+use super::error::NodeError;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;

@@ -4,7 +4,8 @@
 //! finds the same, so no order travels. What is held stays. What a wrong clock erases is gone, so the
 //! time must have ended by somebody else's clock too: a partner's, a witness's, or an administrator's.
 
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
 use crate::ident::{RecordId, Timestamp};
 use crate::journal::erase::Ground;
 use crate::journal::ledger::Ledger;

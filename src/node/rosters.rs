@@ -3,8 +3,9 @@
 //! A roster that was given once follows the circle by itself: the newer one, or that it is taken back, is
 //! written down together with the change of membership. Two persons decide that a partner is given one.
 
-use super::submit::RecordSigner;
-use super::{Node, NodeError, consents};
+use super::error::NodeError;
+use super::record_signer::RecordSigner;
+use super::{Node, consents};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::state::{PartnerRecord, State};

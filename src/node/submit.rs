@@ -3,23 +3,22 @@
 //! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
 //! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
-use super::acts::Client;
+use super::Node;
+use super::client::Client;
+use super::error::NodeError;
 use super::plan::{Grounds, Plan, Randomness, count_not_permitted};
 use super::quota::{Charge, DayLimits, RECORD_BYTES};
+use super::record_signer::RecordSigner;
 use super::turns::Caller;
-use super::{Node, NodeError};
-use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
+use crate::ident::{RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::ledger::Committed;
-use crate::journal::state::State;
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::journal::view::View;
 use crate::pb;
 use crate::policy::Sight;
-use crate::record::draft::{self, Draft, DraftError, Place, Sealed};
-use crate::record::signed::{KEY_END_MARGIN_MS, Verified};
-use ed25519_dalek::SigningKey;
+use crate::record::draft::{Draft, DraftError, Place};
 use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,60 +69,9 @@ impl Said {
     }
 }
 
-/// Signs in the agency's name.
-#[derive(Clone)]
-pub(super) struct RecordSigner {
-    key: SigningKey,
-    key_id: KeyId,
-}
-
-impl RecordSigner {
-    /// `index` names the place in the journal, should the machine sign wrongly.
-    pub(super) fn sign(
-        &self,
-        sealed: Vec<Sealed>,
-        index: u64,
-        random: &mut Randomness,
-    ) -> Result<Vec<Verified>, JournalError> {
-        draft::sign(sealed, &self.key, self.key_id, || random.next())
-            .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
-    }
-}
-
-impl RecordSigner {
-    /// Refuses to sign outside the time for which the agency's card names the key.
-    pub(super) fn check(&self, state: &State, now: Timestamp) -> Result<(), NodeError> {
-        let card = state.card.as_ref().map(|card| card.card());
-        let keys = card.map_or(&[][..], |card| &card.record_keys[..]);
-        let Some(key) = keys.iter().find(|key| key.key.id() == self.key_id) else {
-            return Err(NodeError::Unavailable(format!(
-                "this node's card names no record key {}; bring back keys/ and card.txt from one backup",
-                self.key_id
-            )));
-        };
-        if key.from <= now && now < key.until.plus_ms(-KEY_END_MARGIN_MS) {
-            return Ok(());
-        }
-        Err(NodeError::Unavailable(format!(
-            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock \
-             right if it is wrong; else a card with another record key is wanted",
-            self.key_id, key.from, key.until
-        )))
-    }
-
-    #[cfg(test)]
-    pub(super) const fn of(key: SigningKey, key_id: KeyId) -> Self {
-        Self { key, key_id }
-    }
-
-    pub(super) const fn parts(&self) -> (&SigningKey, KeyId) {
-        (&self.key, self.key_id)
-    }
-}
-
 impl Node {
     pub(super) fn record_signer(&self) -> RecordSigner {
-        RecordSigner { key: self.keys.record.signing_key().clone(), key_id: self.record_key.id() }
+        RecordSigner::of(self.keys.record.signing_key().clone(), self.record_key.id())
     }
 
     /// Signs and keeps drafts; answers when they are durable. A refused draft changes nothing and

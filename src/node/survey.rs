@@ -3,11 +3,12 @@
 //! The fast selection counts; it equals the decision, which has the last word on what leaves. What
 //! is remembered is bounded whatever the journal holds: a bit for each entry and some names.
 
+use super::Node;
 use super::disclose::Discloser;
+use super::error::NodeError;
 use super::judge::discloser;
-use super::partners::unknown;
+use super::partner_facts::unknown;
 use super::past::Setting;
-use super::{Node, NodeError};
 use crate::exchange::SeriesVerdict;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::headers::AcceptedHeader;

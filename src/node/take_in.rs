@@ -6,7 +6,7 @@
 use super::consents;
 use super::erase::PartLimit;
 use super::keyring::Keys;
-use super::policies::{Rules, record_facts};
+use super::rules::{Rules, record_facts};
 use crate::exchange::{
     Acceptance, Duty, Exception, FeedAction, FeedEntry, GivenRecord, Reason, ReceivedBatch, Taken,
     judge_consent, judge_order, judge_report, judge_withdrawal, reopened,

@@ -4,13 +4,18 @@
 //! log that come at once the second is held against the first. The cosignature leaves after it is
 //! durable.
 
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
+use super::witness::ShownBy;
 use crate::exchange::{Evidence, Witnessed};
+use crate::ident::TreeSize;
 use crate::ident::{AgencyName, Generation};
 use crate::journal::JournalError;
 use crate::journal::entry::witness_name;
 use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
+use crate::merkle::Checkpoint;
+use crate::merkle::Note;
 use crate::merkle::{
     Cosigner, NoteVerifier, Origin, ShownCheckpoint, SignatureType, WitnessRefusal, judge,
     origin_of,
@@ -289,4 +294,24 @@ impl Node {
             .chain(added.map(|added| view(&added.verifier, String::new(), &added.url)))
             .collect()
     }
+}
+
+/// Takes in a cosignature of this agency's own, unless a later one is known.
+pub(super) fn adopt(
+    tx: &mut Transaction<'_>,
+    given: pb::CosignatureGiven,
+) -> Result<(), JournalError> {
+    let cosigned = cosigned_size(&given.note);
+    if cosigned <= tx.state().witnessing.known(&given.origin).size {
+        return Ok(());
+    }
+    tx.append(Event::CosignatureGiven(given)).map(drop)
+}
+
+/// The size in a checkpoint note that was verified.
+fn cosigned_size(note: &[u8]) -> TreeSize {
+    Note::parse(note)
+        .ok()
+        .and_then(|note| Checkpoint::parse(note.text()).ok())
+        .map_or(TreeSize::default(), |checkpoint| checkpoint.size())
 }

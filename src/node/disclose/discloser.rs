@@ -5,7 +5,7 @@
 //! It reads and never writes.
 
 use super::brake::Brake;
-use super::series::LastSeries;
+use super::last_series::LastSeries;
 use crate::exchange::{Allowed, Disclosed};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
@@ -14,8 +14,8 @@ use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::index::{Disclosure, Marks, SeriesHead};
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
-use crate::node::partners::policy_facts;
-use crate::node::policies::{Rules, denied_by, release_facts};
+use crate::node::partner_facts::policy_facts;
+use crate::node::rules::{Rules, denied_by, release_facts};
 use crate::policy::{
     BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector,
 };

@@ -2,12 +2,12 @@
 
 use super::brake::Braked;
 use super::discloser::Discloser;
+use super::record_bytes::envelope_bytes_max;
 use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
-use crate::node::loading::envelope_bytes_max;
 use crate::pb;
 use crate::policy::{NewRecords, Reasons, Sorts};
 use crate::record::consent::CONSENT_BYTES_MAX;

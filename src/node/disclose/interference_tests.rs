@@ -22,7 +22,7 @@ use crate::journal::open::{self, JournalOptions};
 use crate::journal::progress::Progress;
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::node::loading::load_batch;
-use crate::node::policies::Rules;
+use crate::node::rules::Rules;
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};
 use crate::pb::{self, draft::Content, journal_entry::Event};

@@ -12,7 +12,7 @@ use crate::journal::refusals::{DUTIES_MAX, NotTaken};
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::{JournalError, unless_damaged};
-use crate::node::policies::record_facts;
+use crate::node::rules::record_facts;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::commit;
 use crate::record::kind::Kind;

@@ -9,7 +9,9 @@
 mod brake;
 mod discloser;
 mod gathering;
+mod last_series;
 mod live;
+mod record_bytes;
 mod rescan;
 mod series;
 
@@ -23,9 +25,11 @@ mod series_tests;
 pub(in crate::node) mod interference_tests;
 
 pub(super) use discloser::Discloser;
+pub(super) use record_bytes::envelope_bytes_max;
 
+use super::Node;
+use super::error::NodeError;
 use super::links::Links;
-use super::{Node, NodeError};
 use crate::exchange::{LAG_ENTRIES_MAX, Lag};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;

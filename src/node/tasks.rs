@@ -3,8 +3,8 @@
 
 use super::Node;
 use super::error::NodeError;
-use super::flow::OUTBOUND_MAX;
-use super::link::retry_after;
+use super::peers::flow::OUTBOUND_MAX;
+use super::peers::link::retry_after;
 use crate::ident::AgencyName;
 use crate::pb::{self, exchange_service_client::ExchangeServiceClient};
 use crate::tls::connect_partner;

@@ -4,7 +4,6 @@
 //! durable before it could be seen. Positions, indexes and state are derived from the segments and
 //! can be made again from them ([`open`]).
 
-pub mod consent_state;
 pub mod consents;
 pub mod entry;
 pub mod erase;
@@ -15,16 +14,13 @@ pub mod gate;
 pub mod headers;
 pub mod held;
 pub mod history;
-mod history_rows;
 pub mod ids;
 pub mod index;
 pub mod ledger;
 mod limits;
 pub mod log;
 pub mod loss;
-mod note;
 pub mod open;
-pub mod open_act;
 mod pending;
 pub mod prepared;
 pub mod progress;
@@ -39,15 +35,12 @@ pub mod search;
 pub mod series;
 mod staged;
 pub mod state;
-mod state_keys;
 mod tag;
 mod touched;
 pub mod transaction;
-mod usual_rows;
 pub mod versions;
 pub mod view;
 pub mod waiting;
-pub mod witnessing;
 pub mod words;
 
 #[cfg(test)]

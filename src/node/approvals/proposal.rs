@@ -1,8 +1,8 @@
 //! Acts that are proposed: written down, and shown with who must still approve them.
 
 use crate::journal::JournalError;
-use crate::journal::open_act::OpenAct;
 use crate::journal::state::ACTS_OPEN_MAX;
+use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::node::client::Client;
 use crate::node::error::NodeError;

@@ -9,7 +9,7 @@ use super::last_series::LastSeries;
 use crate::exchange::{Allowed, Disclosed};
 use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::consent_state::ConsentState;
+use crate::journal::consents::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::index::{Disclosure, Marks, SeriesHead};
 use crate::journal::transaction::Transaction;

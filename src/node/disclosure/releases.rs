@@ -7,7 +7,7 @@ use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::ledger::Committed;
-use crate::journal::open_act::OpenAct;
+use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::node::Node;

@@ -4,7 +4,7 @@
 //! what is missing is an error and never filled in with what is in force now.
 
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
-use crate::journal::consent_state::ConsentState;
+use crate::journal::consents::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::node::Node;
 use crate::node::error::NodeError;

@@ -7,7 +7,7 @@
 use super::bundles::{sync_dirs, write_durably};
 use super::rules::release_facts;
 use crate::ident::{AgencyName, BundleHash};
-use crate::journal::consent_state::ConsentState;
+use crate::journal::consents::ConsentState;
 use crate::journal::headers::AcceptedHeader;
 use crate::journal::state::State;
 use crate::journal::view::View;

@@ -24,7 +24,7 @@ impl Node {
     pub(in crate::node) fn witness_standing(&self, agency: &AgencyName) -> WitnessStanding {
         let snapshot = self.view().snapshot();
         let witnessing = &snapshot.state.witnessing;
-        let note = |cosigned: Option<&crate::journal::witnessing::Cosigned>| {
+        let note = |cosigned: Option<&crate::journal::state::witnessing::Cosigned>| {
             cosigned.map_or_else(Vec::new, |cosigned| cosigned.note.to_vec())
         };
         let partner = snapshot.state.partners.get(agency);

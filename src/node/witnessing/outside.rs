@@ -4,7 +4,7 @@
 
 use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::{Timestamp, TreeSize};
-use crate::journal::witnessing::{AddedWitness, WITNESSES_MAX};
+use crate::journal::state::witnessing::{AddedWitness, WITNESSES_MAX};
 use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
 use crate::node::Node;
 use crate::node::error::NodeError;

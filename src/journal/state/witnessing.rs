@@ -3,8 +3,8 @@
 //!
 //! One entry a log and one a witness, so it stays small. A contradiction is never taken back.
 
-use super::JournalError;
 use crate::ident::{AgencyName, Timestamp};
+use crate::journal::JournalError;
 use crate::merkle::{Checkpoint, Note, NoteVerifier, TreeHead};
 use crate::pb;
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl Witnessing {
         self.given.get(origin).map_or(TreeHead::EMPTY, |cosigned| cosigned.head)
     }
 
-    pub(super) fn give(
+    pub(in crate::journal) fn give(
         &mut self,
         index: u64,
         at: Timestamp,
@@ -74,7 +74,7 @@ impl Witnessing {
         Ok(())
     }
 
-    pub(super) fn receive(
+    pub(in crate::journal) fn receive(
         &mut self,
         index: u64,
         at: Timestamp,
@@ -85,7 +85,12 @@ impl Witnessing {
         Ok(())
     }
 
-    pub(super) fn contradict(&mut self, index: u64, at: Timestamp, found: &pb::ContradictionFound) {
+    pub(in crate::journal) fn contradict(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        found: &pb::ContradictionFound,
+    ) {
         self.contradictions.entry(found.origin.clone()).or_insert_with(|| FoundContradiction {
             partner: found.partner.parse().ok(),
             kind: found.kind(),
@@ -94,7 +99,11 @@ impl Witnessing {
         });
     }
 
-    pub(super) fn add(&mut self, index: u64, added: &pb::WitnessAdded) -> Result<(), JournalError> {
+    pub(in crate::journal) fn add(
+        &mut self,
+        index: u64,
+        added: &pb::WitnessAdded,
+    ) -> Result<(), JournalError> {
         let verifier: NoteVerifier = added
             .vkey
             .parse()

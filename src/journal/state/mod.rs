@@ -3,18 +3,18 @@
 //! It is a fold over the entries and nothing else. The last entry of each sort is also kept in the
 //! index, so that start-up reads the tail of the log only.
 
+pub(super) mod keys;
+pub(super) mod note;
+pub mod open_act;
+mod usual_rows;
+pub mod witnessing;
+
 use super::JournalError;
-use super::consent_state::{self, ConsentState};
+use super::consents::ConsentState;
+use super::consents::state as consent_state;
 use super::entry;
-use super::open_act::OpenAct;
 use super::progress::{Progress, Rescan};
 use super::refusals::has_refusals;
-use super::state_keys::{
-    COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, version_key,
-    witnessing_key,
-};
-use super::usual_rows::{self, UsualRows};
-use super::witnessing::Witnessing;
 use crate::exchange::Offering;
 use crate::ident::{AgencyName, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
@@ -23,11 +23,18 @@ use crate::pb::{self, journal_entry::Event};
 use crate::policy::{OriginatorNumber, Usual};
 use crate::store::{Change, Table};
 use bytes::Bytes;
+use keys::{
+    COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, version_key,
+    witnessing_key,
+};
+use open_act::OpenAct;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use usual_rows::UsualRows;
+use witnessing::Witnessing;
 
 pub use super::ids::{FeedNumber, PARTNERS_MAX, PartnerNumber};
-pub(super) use super::note::{generation_of, note_size};
+pub(super) use note::{generation_of, note_size};
 
 /// The state of one partner.
 #[derive(Debug, Clone)]
@@ -491,7 +498,7 @@ impl State {
             let agency = name.parse::<AgencyName>().ok()?;
             self.partners.get(&agency).map(|partner| partner.number)
         };
-        super::history_rows::put(number_of, index, event, changes);
+        super::history::rows::put(number_of, index, event, changes);
         let number = |name: &str| number_of(name).map(PartnerNumber::get);
         let key = match event {
             Event::Genesis(_)

@@ -2,41 +2,41 @@
 //!
 //! The index keeps where those entries are and nothing of what they say.
 
-use super::ids::{FeedNumber, PartnerNumber};
-use super::note::generation_of;
-use super::tag::Tag;
 use crate::ident::Generation;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::state::note::generation_of;
+use crate::journal::tag::Tag;
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{Change, Table};
 
-pub(super) const POLICY: u8 = Tag::PolicyAt as u8;
+pub(in crate::journal) const POLICY: u8 = Tag::PolicyAt as u8;
 const PARTNER: u8 = Tag::PartnerAt as u8;
-pub(super) const RECORD: u8 = Tag::RecordAt as u8;
+pub(in crate::journal) const RECORD: u8 = Tag::RecordAt as u8;
 const NOT_TAKEN: u8 = Tag::NotTaken as u8;
 const RECEIPT_LOST: u8 = Tag::ReceiptLost as u8;
 
-pub(super) fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(in crate::journal) fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];
     parts.iter().for_each(|part| key.extend_from_slice(part));
     key
 }
 
-pub(super) fn partner_key(number: PartnerNumber, index: u64) -> Vec<u8> {
+pub(in crate::journal) fn partner_key(number: PartnerNumber, index: u64) -> Vec<u8> {
     key(PARTNER, &[&number.get().to_be_bytes(), &index.to_be_bytes()])
 }
 
-pub(super) fn not_taken_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
+pub(in crate::journal) fn not_taken_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
     key(NOT_TAKEN, &[&feed.get().to_be_bytes(), &feed_index.to_be_bytes()])
 }
 
 /// There once a partner gave up receipts for a feed with its logs.
-pub(super) fn receipt_lost_key(feed: FeedNumber) -> Vec<u8> {
+pub(in crate::journal) fn receipt_lost_key(feed: FeedNumber) -> Vec<u8> {
     key(RECEIPT_LOST, &[&feed.get().to_be_bytes()])
 }
 
 /// Keeps the place of an entry that questions about the past lead to. `number` gives the number of a partner after the
 /// entry.
-pub(super) fn put(
+pub(in crate::journal) fn put(
     number: impl Fn(&str) -> Option<PartnerNumber>,
     index: u64,
     event: &Event,

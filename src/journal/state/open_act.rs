@@ -29,7 +29,7 @@ impl OpenAct {
         approved.map(|(index, _)| ErasureScope::approved_at(*index))
     }
 
-    pub(super) fn is_erasure(&self) -> bool {
+    pub(in crate::journal) fn is_erasure(&self) -> bool {
         self.erasure().is_some()
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! One row for the partner and one for each originator, so that a head writes only what it changes.
 
-use super::JournalError;
-use super::ids::{FeedNumber, PartnerNumber};
 use crate::ident::Timestamp;
+use crate::journal::JournalError;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb;
 use crate::policy::{GivenSorts, OriginatorNumber, Sorts, Usual, Volume};
 use crate::store::{Change, Table};
@@ -30,7 +30,7 @@ fn totals(published: &pb::FeedPublished) -> impl Iterator<Item = (OriginatorNumb
 }
 
 /// Takes the partner's usual amounts from a head of the feed to it.
-pub(super) fn note(usual: &mut Usual, at: Timestamp, published: &pb::FeedPublished) {
+pub(in crate::journal) fn note(usual: &mut Usual, at: Timestamp, published: &pb::FeedPublished) {
     let own = Sorts {
         kinds: published.kinds_disclosed,
         personal_data: published.personal_data_disclosed,
@@ -44,7 +44,7 @@ pub(super) fn note(usual: &mut Usual, at: Timestamp, published: &pb::FeedPublish
 
 /// Writes down what a head of the feed to a partner changed. Every row begins with the index of the entry; that of
 /// an originator names the feed too, because another feed counts from 0 again.
-pub(super) fn put(
+pub(in crate::journal) fn put(
     (number, feed, usual): (PartnerNumber, FeedNumber, &Usual),
     index: u64,
     published: &pb::FeedPublished,
@@ -62,14 +62,18 @@ pub(super) fn put(
 
 /// The rows as they are read.
 #[derive(Default)]
-pub(super) struct UsualRows {
+pub(in crate::journal) struct UsualRows {
     partners: BTreeMap<u16, Usual>,
     volumes: BTreeMap<u16, Vec<(OriginatorNumber, FeedNumber, Volume)>>,
 }
 
 impl UsualRows {
     /// Takes a row without the index of its entry. `false`: the key is of another sort.
-    pub(super) fn take(&mut self, key: &[u8], row: &[u8]) -> Result<bool, JournalError> {
+    pub(in crate::journal) fn take(
+        &mut self,
+        key: &[u8],
+        row: &[u8],
+    ) -> Result<bool, JournalError> {
         let Some(key) = key.strip_prefix(PREFIX) else { return Ok(false) };
         let damaged = || {
             JournalError::Index("what is kept of a partner's normal has another form".to_owned())
@@ -90,7 +94,7 @@ impl UsualRows {
     }
 
     /// Returns the normal of a partner whose feed is now this one.
-    pub(super) fn usual(&mut self, number: PartnerNumber, feed: FeedNumber) -> Usual {
+    pub(in crate::journal) fn usual(&mut self, number: PartnerNumber, feed: FeedNumber) -> Usual {
         let mut usual = self.partners.remove(&number.get()).unwrap_or_default();
         for (originator, of, mut volume) in self.volumes.remove(&number.get()).unwrap_or_default() {
             if of != feed {

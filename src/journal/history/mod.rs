@@ -3,14 +3,16 @@
 //! The index keeps where those entries are and nothing of what they say; they are read from the
 //! journal, so that a past decision is explained from what an auditor reads too.
 
+pub(super) mod rows;
+
 use super::JournalError;
-use super::history_rows::{POLICY, RECORD, key, not_taken_key, partner_key, receipt_lost_key};
 use super::ids::{FeedNumber, PartnerNumber};
 use super::view::View;
 use crate::ident::{RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::slots::SlotMask;
 use crate::store::{KeyRange, Order, Table};
+use rows::{POLICY, RECORD, key, not_taken_key, partner_key, receipt_lost_key};
 use std::collections::HashSet;
 use std::ops::Range;
 

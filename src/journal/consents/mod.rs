@@ -2,8 +2,11 @@
 //!
 //! People ask and answer, so the entries are few.
 
+pub(super) mod state;
+
+pub use state::ConsentState;
+
 use super::JournalError;
-use super::consent_state::{ConsentState, key};
 use super::entry;
 use super::view::View;
 use crate::exchange::Said;
@@ -11,6 +14,7 @@ use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::journal_entry::Event;
 use crate::record::consent::{ConsentError, Purpose, Scope, Subject};
 use crate::store::{KeyRange, Order, Table};
+use state::key;
 
 /// The consequence of an entry about consent for a partner.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use crate::ident::Generation;
 
 /// The generation in the first line of a checkpoint note.
-pub(super) fn generation_of(note: &[u8]) -> Generation {
+pub(in crate::journal) fn generation_of(note: &[u8]) -> Generation {
     let origin = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
     std::str::from_utf8(origin).map_or(Generation::FIRST, Generation::named_in)
 }
 
 /// The tree size in the second line of a checkpoint note of ours.
-pub(super) fn note_size(note: &[u8]) -> Result<u64, String> {
+pub(in crate::journal) fn note_size(note: &[u8]) -> Result<u64, String> {
     std::str::from_utf8(note)
         .ok()
         .and_then(|text| text.lines().nth(1)?.parse().ok())

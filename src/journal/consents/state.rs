@@ -2,15 +2,15 @@
 //!
 //! Every entry is kept in the index, because a number that was used must never be used again.
 
-use super::JournalError;
 use crate::exchange::Dealings;
 use crate::ident::AgencyName;
+use crate::journal::JournalError;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::Consents;
 use crate::record::consent::{Consent, ConsentRequest, Parties};
 use std::sync::Arc;
 
-pub(super) const PREFIX: &[u8] = b"r/";
+pub(in crate::journal) const PREFIX: &[u8] = b"r/";
 
 /// The state of consents after the entries so far.
 #[derive(Debug, Clone, Default)]
@@ -19,14 +19,14 @@ pub struct ConsentState {
     /// Counts entries after which policy may see another release list.
     pub changes: u64,
     /// Entries below this index were taken in; they may be applied again after a restart.
-    pub(super) next: u64,
+    pub(in crate::journal) next: u64,
 }
 
-pub(super) fn key(index: u64) -> Vec<u8> {
+pub(in crate::journal) fn key(index: u64) -> Vec<u8> {
     [PREFIX, &index.to_be_bytes()].concat()
 }
 
-pub(super) const fn is_about_consent(event: &Event) -> bool {
+pub(in crate::journal) const fn is_about_consent(event: &Event) -> bool {
     matches!(
         event,
         Event::ConsentRequested(_)
@@ -50,7 +50,7 @@ fn consent_in(index: u64, wire: &Option<pb::Consent>) -> Result<Consent, Journal
 
 impl ConsentState {
     /// Takes in an entry of this agency's journal, if it is about consent.
-    pub(super) fn apply(
+    pub(in crate::journal) fn apply(
         &mut self,
         index: u64,
         event: &Event,

@@ -6,7 +6,7 @@
 
 use super::card::Card;
 use super::failure::{Check, Fault};
-use super::feed::shown;
+use super::words::shown;
 use crate::ident::{Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     CosignatureTime, Frontier, NoteVerifier, SignatureType, SignedCheckpoint, TreeHead,

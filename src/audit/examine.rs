@@ -5,8 +5,8 @@
 
 use super::content::Content;
 use super::failure::{Check, Fault};
-use super::feed::slots;
 use super::segment::{Chunk, FrameKind, Span};
+use super::words::slots;
 use crate::ident::{KeyId, RecordId, SeriesId, Timestamp, TreeHash};
 use crate::merkle::leaf_hash;
 use crate::pb::{self, journal_entry::Event};

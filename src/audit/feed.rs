@@ -6,6 +6,8 @@ use super::given_slots::GivenSlots;
 use super::holdings::{Holdings, Row, RowNumber};
 use super::policy::InForce;
 use super::refusals::Refused;
+use super::row_set::Rows;
+use super::words::{shown, slots};
 use crate::exchange::{SignedTime, WHOLE_RECORD};
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{CosignatureTime, Frontier, TreeHead};
@@ -57,35 +59,6 @@ pub(super) struct Feed {
     rescan: Rescan,
     /// The refusals of the partner.
     pub(super) refused: Refused,
-}
-
-/// A set of records, a bit for each row.
-#[derive(Debug, Default)]
-pub(super) struct Rows(Vec<u64>);
-
-impl Rows {
-    pub(super) fn insert(&mut self, row: RowNumber) {
-        let word = row.index() / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (row.index() % 64);
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.0.iter().map(|bits| u64::from(bits.count_ones())).sum()
-    }
-
-    pub(super) fn remove(&mut self, row: RowNumber) {
-        if let Some(word) = self.0.get_mut(row.index() / 64) {
-            *word &= !(1 << (row.index() % 64));
-        }
-    }
-
-    fn has(&self, row: RowNumber) -> bool {
-        let word = self.0.get(row.index() / 64);
-        word.is_some_and(|bits| bits & 1 << (row.index() % 64) != 0)
-    }
 }
 
 /// The progress of reconsidering a feed under rules that changed.
@@ -529,20 +502,9 @@ pub(super) fn exceptions(
     Ok(total)
 }
 
-/// Slots of a mask for people.
-pub(super) fn slots(mask: u32) -> String {
-    let numbers: Vec<String> =
-        (0..32).filter(|bit| mask & 1 << bit != 0).map(|bit: u32| bit.to_string()).collect();
-    if numbers.is_empty() { "no slots".to_owned() } else { format!("slots {}", numbers.join(" ")) }
-}
-
 fn time(ms: u64) -> Result<Timestamp, Fault> {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
         .ok_or_else(|| Fault::new(Check::FeedEntry, "a time from 2000 to 2100", format!("{ms} ms")))
-}
-
-pub(super) fn shown(head: TreeHead) -> String {
-    format!("size {} root {}", head.size, head.root)
 }

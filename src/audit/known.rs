@@ -2,9 +2,10 @@
 //! with the history, and any other one shows nothing. The agency signed it with a key on a card in the
 //! journal, or on the card that the auditor holds: a rewritten history may lack that card.
 
+use super::expectations::{Anchor, KnownCheckpoint};
 use super::failure::{Check, Fault};
-use super::feed::shown;
-use super::ledger::{Anchor, Audit, KnownCheckpoint};
+use super::ledger::Audit;
+use super::words::shown;
 use crate::ident::{AgencyName, Generation};
 use crate::merkle::TreeHead;
 

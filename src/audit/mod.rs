@@ -21,6 +21,7 @@ mod content;
 mod cosigned;
 mod disclosures;
 mod examine;
+mod expectations;
 mod export;
 mod failure;
 mod feed;
@@ -48,24 +49,28 @@ mod recorded;
 mod records;
 mod refusals;
 mod releases;
+mod remarks;
 mod replay;
 mod report;
+mod row_set;
 mod segment;
 mod succession;
 mod times;
 mod walk;
 mod witnesses;
+mod words;
 
 pub use card::{CARD_TEXT_BYTES_MAX, Card, CardFault, Number, NumberForm};
 pub use disclosures::{Disclosure, LedgerAction, LedgerFilter, ReceiptState, UnknownName};
 pub use examine::{Examined, examine};
+pub use expectations::{Anchor, Expectations, KnownCheckpoint, NotACheckpoint};
 pub use export::{
     CARD, CHECKPOINT, ExaminedBundle, ExportAudit, ExportError, Exporter, Folder, ReadBundle, Sink,
     Summary, examine_bundle, is_plain_name, read_bundle,
 };
 pub use failure::{Check, Failure, Fault, Place};
 pub use feed_name::FeedName;
-pub use ledger::{Anchor, Audit, Expectations, KnownCheckpoint, NotACheckpoint};
+pub use ledger::Audit;
 pub use line_ends::changed_line_ends;
 pub use page::Occasion;
 pub use part::{
@@ -79,8 +84,9 @@ pub use proof_file::{
 };
 pub use proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};
 pub use recorded::{LEAF_RECORD_BYTES, Recorded, SegmentsEnd};
+pub use remarks::Remark;
 pub use replay::BundleFiles;
-pub use report::{Counts, FeedCount, NotCounted, Quorum, Remark, Report, Verdict, WitnessCount};
+pub use report::{Counts, FeedCount, NotCounted, Quorum, Report, Verdict, WitnessCount};
 pub use segment::Chunk;
 pub use times::TimeDifference;
 pub use walk::{Ending, walk};

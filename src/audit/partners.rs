@@ -3,14 +3,15 @@
 use super::acts::Acts;
 use super::card::Card;
 use super::failure::{Check, Fault};
-use super::feed::{Feed, exceptions, shown};
+use super::feed::{Feed, exceptions};
 use super::feed_name::FeedName;
 use super::holdings::{Holdings, RowNumber};
 use super::lines::Log;
 use super::policy::InForce;
 use super::received::Arriving;
-use super::report::Remark;
+use super::remarks::Remark;
 use super::times::SignedTimes;
+use super::words::shown;
 use crate::ident::{AgencyName, FEEDS_MAX, Generation, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{Frontier, TreeHead};
 use crate::pb;

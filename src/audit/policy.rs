@@ -4,12 +4,12 @@
 //! records of its time is taken from the entry that says so.
 
 use super::acts::Acts;
+use super::expectations::Expectations;
 use super::failure::{Check, Fault};
-use super::feed::slots;
 use super::holdings::{Holdings, Row, RowNumber};
-use super::ledger::Expectations;
 use super::line_ends::changed_policy;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
+use super::words::slots;
 use crate::exchange::{Allowed, Dealings, Place, SeriesVerdict};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;

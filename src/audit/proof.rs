@@ -5,8 +5,8 @@
 //! takes silence for a check.
 
 use super::card::{Card, CardFault};
+use super::expectations::Anchor;
 use super::failure::{Check, Fault};
-use super::ledger::Anchor;
 use super::line_ends::changed_line_ends;
 use super::proof_file::ProofFile;
 use super::proof_report::{Checked, Field, FieldState, ProofReport, Unchecked};

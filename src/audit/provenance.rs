@@ -1,10 +1,10 @@
 //! Partners that gave a record: each may take back what it gave, and pass on an order to erase it.
 
 use super::failure::{Check, Fault};
-use super::feed::slots;
 use super::holdings::RowNumber;
 use super::ledger::Audit;
 use super::received::{Claim, SHOWING};
+use super::words::slots;
 use crate::exchange::BATCH_ENTRIES_MAX;
 use crate::ident::AgencyName;
 use crate::pb;

@@ -3,10 +3,10 @@
 use super::content::{Content, slots_hash};
 use super::examine::Accepted;
 use super::failure::{Check, Fault};
-use super::feed::slots;
 use super::holdings::{ContentLeft, Row, RowNumber, SeriesKey};
 use super::ledger::Audit;
 use super::received::{Claim, SHOWING, TAKING_BACK};
+use super::words::slots;
 use crate::exchange::{Given, TakenBack};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, FeedAction};

@@ -2,11 +2,12 @@
 //! again when that is due, and not before. A partner's claim that it never got an order is compared with
 //! its own receipt.
 
+mod judge;
+
 use super::failure::{Check, Fault};
-use super::feed::Rows;
 use super::given_slots::GivenSlots;
 use super::holdings::RowNumber;
-use super::ledger::Audit;
+use super::row_set::Rows;
 use crate::exchange::{Denial, Offering, Reason, Receipted, judge_denial};
 use crate::ident::Timestamp;
 use crate::pb::{self, FeedAction};
@@ -132,18 +133,5 @@ impl Refused {
         }
         self.offering = expected;
         Ok(())
-    }
-}
-
-impl Audit {
-    /// Records that refused entries are offered to the partner again.
-    pub(super) fn offer_refused(
-        &mut self,
-        offered: &pb::RefusedOffered,
-        at: Timestamp,
-    ) -> Result<(), Fault> {
-        let feed = self.partners.feed_to(&offered.partner)?;
-        let published = feed.size();
-        feed.refused.offer(offered, published, at)
     }
 }

@@ -7,7 +7,8 @@
 //! after the journal entered it, the journal is dated back.
 
 use super::failure::{Check, Fault};
-use super::report::Remark;
+use super::remarks::Remark;
+use super::words::in_words;
 use crate::clock::STEP_MS_MAX;
 use crate::exchange::{CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime, SignedTime, before_ms};
 use crate::ident::Timestamp;
@@ -137,16 +138,6 @@ impl TimeDifference {
 /// The agency of a signer, whose keys are called `agency/receipts` and `agency/witness`: it counts once.
 fn agency_of(signer: &str) -> &str {
     signer.split_once('/').map_or(signer, |(agency, _)| agency)
-}
-
-/// A difference of times for people.
-pub(super) fn in_words(ms: i64) -> String {
-    let minutes = ms / 60_000;
-    match minutes {
-        0..120 => format!("{minutes} minutes"),
-        120..2_880 => format!("{} hours", minutes / 60),
-        _ => format!("{} days", minutes / 1_440),
-    }
 }
 
 #[cfg(test)]

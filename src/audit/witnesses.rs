@@ -7,10 +7,11 @@
 use super::card::Card;
 use super::cosigned::Cosigned;
 use super::failure::{Check, Fault};
-use super::feed::shown;
 use super::lines::head_by;
 use super::partners::Partners;
-use super::report::{NotCounted, Quorum, Remark, WitnessCount};
+use super::remarks::Remark;
+use super::report::{NotCounted, Quorum, WitnessCount};
+use super::words::shown;
 use crate::ident::{AgencyName, Timestamp, TreeHash};
 use crate::merkle::{
     Checkpoint, Note, NoteVerifier, SignatureType, TREE_SIZE_MAX, TreeHead, verify_note,

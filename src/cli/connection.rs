@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tonic::transport::Channel;
 
-use super::GlobalOptions;
+use super::context::GlobalOptions;
 use super::error::{CliError, Exit};
 pub use crate::policy::ClientRole as Role;
 use crate::tls::{ClientProfile, ConnectError, connect_client};

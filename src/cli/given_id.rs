@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use tonic::transport::Channel;
 
-use super::Context;
 use super::connection::Role;
+use super::context::Context;
 use super::error::CliError;
 use crate::ident::{BundleHash, IdPrefix, PREFIX_IDS_MAX, RecordId, SeriesId};
 use crate::pb;

@@ -176,7 +176,7 @@ fn view_facts(view: &pb::RecordView) -> Value {
         "conflicting": view.conflicting,
         "restricted": view.restricted,
         "retracted": view.retracted,
-        "erasures": view.erasures.iter().map(super::erasure::note_json).collect::<Vec<_>>(),
+        "erasures": view.erasures.iter().map(super::wording::note_json).collect::<Vec<_>>(),
     })
 }
 

@@ -29,6 +29,7 @@ mod exception_statement;
 mod fault;
 mod given;
 mod lag;
+mod output;
 mod pair;
 mod receiving;
 mod reoffer;
@@ -59,13 +60,14 @@ pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementErr
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 pub use given::{Given, TakenBack, reopened};
 pub use lag::{LAG_ENTRIES_MAX, Lag, Lagging};
+pub use output::{Alert, Closing, Output};
 pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
 pub use receiving::ReceivedBatch;
 pub use reoffer::Offering;
 pub use series::{Place, SeriesVerdict};
-pub use session::{Alert, Closing, Input, Output, Session, Standing};
+pub use session::{Input, Session, Standing};
 pub use signed_time::{
     CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime, SignedTime, before_ms, check_not_ahead,
 };

@@ -11,8 +11,8 @@ use super::check::{BatchFault, CheckedBatch};
 use super::exception::Exception;
 use super::exception_statement::receipt;
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
+use super::output::{Alert, Output};
 use super::pair::{OwnLine, Pair};
-use super::session::{Alert, Output};
 use super::{RECEIPT_EXCEPTIONS_MAX, WINDOW};
 use crate::ident::{LeafIndex, Timestamp, TreeSize};
 use crate::merkle::{

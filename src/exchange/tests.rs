@@ -8,7 +8,8 @@ use super::exception::{Exception, Reason};
 use super::exception_statement::{SignedExceptions, receipt as signed_receipt};
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
 use super::fixture::{Agency, Feed, Ring, check, start_of_day};
-use super::session::{Alert, Closing, Input, Output, Session, Standing};
+use super::output::{Alert, Closing, Output};
+use super::session::{Input, Session, Standing};
 use super::signed_time::{CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime};
 use super::{
     BATCH_ENTRIES_MAX, BatchFault, BatchForm, CheckedBatch, Pair, WINDOW, WitnessStanding,

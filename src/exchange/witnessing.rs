@@ -5,8 +5,8 @@
 //! something other than cosignatures, and not more often than the pace allows.
 
 use super::fault::{Evidence, Fault, Misbehaviour, OwnFault};
+use super::output::{Alert, Output};
 use super::pair::{OwnLine, Pair};
-use super::session::{Alert, Output};
 use super::signed_time::SignedTime;
 use crate::ident::{Timestamp, TreeHash, TreeSize};
 use crate::merkle::{

@@ -2,7 +2,8 @@
 
 use super::fault::{Evidence, Fault, Misbehaviour, Refusal};
 use super::fixture::{Agency, Feed, start_of_day};
-use super::session::{Alert, Closing, Input, Output, Session, Standing};
+use super::output::{Alert, Closing, Output};
+use super::session::{Input, Session, Standing};
 use super::signed_time::{CLOCK_DIFFERENCE_MS_MAX, ImpossibleTime};
 use super::witnessing::{JournalSize, WitnessStanding, Witnessed};
 use crate::ident::{Generation, Timestamp, TreeHash, TreeSize};

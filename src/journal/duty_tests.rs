@@ -2,9 +2,9 @@
 
 use super::erase::Ground;
 use super::erase_tests::{Journal, TITLE, VALUE, ground, indicator, now, open, partner, signing};
+use super::ids::PartnerNumber;
 use super::open::{self, JournalOptions};
 use super::progress::Progress;
-use super::state::PartnerNumber;
 use super::transaction::{Origin, Transaction};
 use crate::ident::{KeyId, RecordId};
 use crate::pb::{self, ErasureProgress, ExceptionReason, FeedAction};

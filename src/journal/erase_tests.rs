@@ -2,10 +2,10 @@
 
 use super::erase::Ground;
 use super::erasure_index::scrub_marker;
+use super::ids::PartnerNumber;
 use super::ledger::{Ledger, Writer};
 use super::open::{self, JournalOptions, StartReport};
 use super::search;
-use super::state::PartnerNumber;
 use super::transaction::{Origin, Signing, Transaction};
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::partner::card::tests as cards;

@@ -1,8 +1,9 @@
 //! Questions about erasures: of one record, of all, how partners stand to them, whose time ends.
 
 use super::erasure_index::{self, ErasureNote};
+use super::ids::FeedNumber;
 use super::refusals::NotTaken;
-use super::state::{FeedNumber, PartnerRecord};
+use super::state::PartnerRecord;
 use super::view::View;
 use super::{JournalError, unless_damaged};
 use crate::exchange::{Denial, Reason, is_repeated};

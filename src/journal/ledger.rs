@@ -5,6 +5,8 @@
 //! next start repairs the log. A job that asks for what cannot be written is taken back as a whole
 //! and refused; the others of its group are written.
 
+pub(super) use super::limits::GROUP_BYTES;
+
 use super::JournalError;
 use super::gate::Gate;
 use super::pending::{Located, PendingContent};
@@ -21,8 +23,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Jobs that may wait; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 256;
-/// A group closes when it has this many bytes: about 10,000 records, 20 ms of work.
-pub(super) const GROUP_BYTES: usize = 8 << 20;
 
 /// The state of the journal when a job became durable.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@
 //! it. Only the newest copy of the segments, or a succession of the logs, makes it void.
 
 use super::JournalError;
-use super::state_keys;
+use super::state::keys;
 use crate::merkle::Shortfall;
 use crate::store::{Index, LEAF_EXTENSION, LeafReach, Position, StoreError, Table};
 use std::fmt;
@@ -75,8 +75,8 @@ impl Loss {
         if let Some(index) = index
             && index.watermark()?.is_some_and(|watermark| watermark > end)
         {
-            let counted = index.read(Table::Meta, state_keys::COUNT_KEY)?;
-            let counted = counted.and_then(|value| state_keys::counted_entries(&value));
+            let counted = index.read(Table::Meta, keys::COUNT_KEY)?;
+            let counted = counted.and_then(|value| keys::counted_entries(&value));
             add(counted.unwrap_or_default().max(left + 1), "the index");
         }
         if let Some(kept) = Self::kept(dir)?

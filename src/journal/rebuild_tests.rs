@@ -3,10 +3,10 @@
 use super::JournalError;
 use super::erase::Ground;
 use super::erase_tests::{Journal, ground, now, open, partner_changed, redacted, signing};
+use super::ids::PartnerNumber;
 use super::open::{JournalOptions, reindex};
 use super::progress::Progress;
 use super::provenance::AlsoGiven;
-use super::state::PartnerNumber;
 use super::transaction::{Origin, Transaction};
 use crate::ident::{AgencyName, KeyId};
 use crate::pb::{self, draft::Content, journal_entry::Event};

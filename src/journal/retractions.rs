@@ -2,8 +2,9 @@
 
 use super::JournalError;
 use super::erasure_index;
+use super::ids::FeedNumber;
 use super::index;
-use super::state::{FeedNumber, PartnerRecord};
+use super::state::PartnerRecord;
 use super::view::View;
 use crate::exchange::WHOLE_RECORD;
 use crate::ident::AgencyName;

@@ -4,17 +4,16 @@
 //! no mark, so nothing is looked up for it. What an acceptance changes is derived by one function for
 //! the live commit and for the rebuild.
 
+mod read;
+mod write;
+
 use super::JournalError;
 use super::index::{self, Fields, Marks, SeriesHead};
 use super::tag::Tag;
-use super::transaction::Transaction;
-use super::view::View;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
-use crate::store::{Change, KeyRange, Order, Table};
-use std::collections::HashSet;
-use std::ops::Range;
+use crate::store::{Change, Table};
 
 /// A record of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,59 +113,6 @@ fn held_of(
         }
     }
     Ok(None)
-}
-
-impl Transaction<'_> {
-    /// Returns the record under a hold that decides the series with this head, if it is under one.
-    pub fn held_head(
-        &self,
-        series: SeriesId,
-        originator: &AgencyName,
-        head: &SeriesHead,
-    ) -> Result<Option<RecordId>, JournalError> {
-        held_of(head, || self.members(series, originator), |id| self.marks(id))
-    }
-}
-
-impl View {
-    /// Returns the record under a hold that decides the series with this head, if it is under one.
-    pub fn held_head(
-        &self,
-        series: SeriesId,
-        originator: &AgencyName,
-        head: &SeriesHead,
-    ) -> Result<Option<RecordId>, JournalError> {
-        let marks = |id: &RecordId| Ok(self.place(id)?.map(|place| place.marks()));
-        held_of(head, || self.members(series, originator), marks)
-    }
-
-    /// Returns the records of a series in the order of their acceptance; none if it has one only.
-    pub fn members(
-        &self,
-        series: SeriesId,
-        originator: &AgencyName,
-    ) -> Result<Vec<Member>, JournalError> {
-        let range = KeyRange::prefix(members_key(series, originator));
-        let pairs = self.index().scan(Table::Disclosures, &range, Order::Ascending);
-        pairs.map(|pair| Member::decode(&pair?.1)).collect()
-    }
-
-    /// Returns whether no record of its series is newer than the one with this header.
-    pub fn is_newest(&self, header: &Header) -> Result<bool, JournalError> {
-        let head = self.series_head(header.series, &header.originator)?;
-        Ok(head.is_none_or(|head| head.revision <= header.revision))
-    }
-
-    /// Returns the entries in `range` whose records another of their series is as new as.
-    pub fn superseded_in(&self, range: Range<u64>) -> Result<HashSet<u64>, JournalError> {
-        let range = KeyRange::between(superseded_key(range.start), superseded_key(range.end));
-        let mut found = HashSet::new();
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
-            let (key, _) = pair?;
-            found.extend(key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)));
-        }
-        Ok(found)
-    }
 }
 
 /// The newest of records of one series: more than one only where they have the same revision number.

@@ -1,6 +1,6 @@
 //! The versions of the sharing policy, as their entries tell.
 
-use super::state_keys::version_key;
+use super::state::keys::version_key;
 use super::view::View;
 use super::{JournalError, unless_damaged};
 use crate::ident::Timestamp;

@@ -2,10 +2,11 @@
 
 use super::entry;
 use super::erasure_index::ErasureNote;
+use super::ids::{FeedNumber, PartnerNumber};
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
-use super::state::{FeedNumber, PartnerNumber, State};
-use super::state_keys::cards_key;
+use super::state::State;
+use super::state::keys::cards_key;
 use super::{JournalError, unless_damaged};
 use crate::ident::{AgencyName, Generation, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, journal_entry::Event};

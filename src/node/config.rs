@@ -1,13 +1,16 @@
 //! The configuration of a node, liaison.toml. Every field has a comment with its unit and its
 //! purpose.
 
-use super::NodeError;
+use super::error::NodeError;
 use super::limits::Limits;
 use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
+use crate::journal::transaction::Signing;
 use crate::merkle::{NoteVerifier, SignatureType};
+use crate::partner::NodeKeys;
 use crate::partner::{Address, Host};
 use crate::policy::{BrakeLimits, Country, LearningRule, PersonalDataRule, Sector};
+use crate::record::draft::SeriesSecret;
 use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
 use serde::{Deserialize, Serialize};
@@ -366,4 +369,13 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(|error| NodeError::start("addresses in liaison.toml", error))
     }
+}
+
+/// Returns what the journal signs with.
+pub(super) fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, NodeError> {
+    Ok(Signing {
+        agency: config.agency()?,
+        journal_key: keys.journal.signing_key().clone(),
+        series_secret: SeriesSecret::from_bytes(*keys.series.as_bytes()),
+    })
 }

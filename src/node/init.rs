@@ -1,7 +1,7 @@
 //! A new node: directory, keys, authority, card, journal, first client. No journal begins anywhere else.
 
-use super::NodeError;
 use super::config::Config;
+use super::error::NodeError;
 use crate::ident::Timestamp;
 use crate::journal::open;
 use crate::partner::{Card, NodeKeys, RecordKey, RecordKeyStatus, VerifiedCard};
@@ -161,7 +161,7 @@ fn make(dir: &Path, config: &Config, now: Timestamp) -> Result<VerifiedCard, Nod
     let policy = dir.join("policy");
     std::fs::create_dir(&policy).map_err(failed(&policy))?;
     let (agency, first) = (config.agency()?, Some(card.signed().clone()));
-    let signing = super::signing(config, &keys)?;
+    let signing = super::config::signing(config, &keys)?;
     open::begin(&config.store.journal(dir)?, signing, Arc::new(move || now), move |tx| {
         tx.append(open::genesis(&agency))?;
         tx.append(Event::CardIssued(pb::CardIssued { card: first })).map(drop)

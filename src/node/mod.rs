@@ -3,86 +3,61 @@
 //! Everything that changes goes through the journal's one writer; everything that leaves goes
 //! through one policy decision. Nothing here knows gRPC messages beyond the wire types.
 
-mod acts;
-mod apply;
-mod bundles;
-mod compare;
+mod approvals;
+mod client;
 pub mod config;
 mod consents;
-mod cosigning;
-mod delivery;
-mod disclose;
-mod erase;
-#[cfg(test)]
-mod erase_tests;
-mod explain;
-mod facts_change;
-mod flow;
+mod disclosure;
+mod erasure;
+mod error;
+mod explanation;
 mod guard;
 mod health;
 pub mod init;
-mod judge;
 mod keyring;
 pub mod limits;
-mod link;
-#[cfg(test)]
-mod link_tests;
-mod links;
-mod loading;
-mod onboarding;
-mod outside;
-mod pair;
+mod log_keys;
 mod partners;
-mod past;
-mod live_series;
-mod plan;
+mod peers;
 mod policies;
 mod quota;
-pub mod receipt;
-mod reinstatement;
-pub mod releases;
-mod retention;
-mod rosters;
-mod submit;
+mod submission;
 pub mod succeed;
-mod survey;
-mod take_in;
 mod tasks;
 mod timekeeping;
 mod turns;
-mod witness;
+mod witnessing;
 
-pub use acts::Client;
-pub use apply::{AppliedPolicy, Proposed};
-pub use compare::Progress;
-pub use erase::HoldChange;
-pub use link::ExchangeStream;
-pub use submit::{Said, Submitted};
-pub use survey::Survey;
+pub use client::Client;
+pub use disclosure::releases;
+pub use erasure::erase::HoldChange;
+pub use error::NodeError;
+pub use explanation::survey::Survey;
+pub use health::{peak_memory_bytes, peak_memory_in};
+pub use peers::link::ExchangeStream;
+pub use policies::apply::{AppliedPolicy, Proposed};
+pub use policies::compare::Progress;
+pub use submission::receipt;
+pub use submission::submit::{Said, Submitted};
 pub use timekeeping::TimeSource;
-pub use witness::ShownBy;
+pub use witnessing::witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
-use crate::journal::JournalError;
-use crate::journal::gate::Closed;
 use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, StartReport};
-use crate::journal::transaction::Signing;
 use crate::journal::view::View;
 use crate::merkle::{Cosigner, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
-use crate::record::draft::SeriesSecret;
-use crate::store::{StoreError, SystemFault};
 use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
-use config::Config;
+use config::{Config, signing};
 use guard::Guard;
-use links::Links;
-use past::PastBundles;
-use policies::Rules;
+use peers::links::Links;
+use policies::past_bundles::PastBundles;
+use policies::rules::Rules;
 use quota::Quota;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use timekeeping::Timekeeping;
@@ -91,65 +66,6 @@ use turns::Turns;
 
 /// Bytes of one gRPC message at the most: a batch of the exchange with room for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-
-/// The reason why a use case failed. The text may be shown to the caller.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error("{0}")]
-    NotFound(String),
-    #[error("{0}")]
-    Invalid(String),
-    #[error("{0}")]
-    Precondition(String),
-    #[error("{0}")]
-    Refused(String),
-    /// It may be tried again later.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The caller has used up its share of something.
-    #[error("{0}")]
-    Exhausted(String),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("{0}")]
-    Start(String),
-    /// The operating system refused, and a person can mend that. The text has paths and is for the log.
-    #[error("{text}")]
-    System { text: String, fault: SystemFault },
-}
-
-impl NodeError {
-    pub(crate) fn start(what: &str, error: impl std::error::Error + 'static) -> Self {
-        let text = format!("{what}: {}", crate::store::describe(&error));
-        match SystemFault::find(&error) {
-            Some(fault) => Self::System { text, fault },
-            None => Self::Start(text),
-        }
-    }
-
-    /// Returns the gRPC code, which shows the side at fault.
-    pub const fn code(&self) -> tonic::Code {
-        match self {
-            Self::NotFound(_) => tonic::Code::NotFound,
-            Self::Invalid(_) => tonic::Code::InvalidArgument,
-            Self::Precondition(_) => tonic::Code::FailedPrecondition,
-            Self::Refused(_) => tonic::Code::PermissionDenied,
-            Self::Exhausted(_) => tonic::Code::ResourceExhausted,
-            Self::Journal(JournalError::Closed(Closed::Shut(_))) => tonic::Code::FailedPrecondition,
-            Self::Journal(
-                JournalError::Stopped | JournalError::Closed(Closed::Held | Closed::Doubted(_)),
-            )
-            | Self::Unavailable(_) => tonic::Code::Unavailable,
-            Self::Journal(
-                JournalError::EntryTooLarge { .. }
-                | JournalError::Store(
-                    StoreError::FrameTooLarge { .. } | StoreError::BatchTooLarge { .. },
-                ),
-            ) => tonic::Code::InvalidArgument,
-            Self::Journal(_) | Self::Start(_) | Self::System { .. } => tonic::Code::Internal,
-        }
-    }
-}
 
 /// The addresses on which a node listens, for `status`.
 #[derive(Debug, Clone, Default)]
@@ -216,7 +132,7 @@ impl Node {
         let (ledger, writer, report) =
             open::open(&options, signing(&config, &keys)?, time.as_clock())?;
         let agency = config.agency()?;
-        succeed::check_keys(&keys, &ledger.view().snapshot().state)?;
+        log_keys::check(&keys, &ledger.view().snapshot().state)?;
         let (rules_changed, _) = watch::channel(0);
         let (stopping, _) = watch::channel(false);
         let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;
@@ -316,17 +232,6 @@ impl Node {
         self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).push(counts);
     }
 
-    /// Everything refused since the start, by reason.
-    fn refusals(&self) -> Vec<pb::Count> {
-        let mut all = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for port in self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for (reason, count) in port.all().filter(|(_, count)| *count > 0) {
-                *all.entry(format!("handshake: {}", reason.name())).or_default() += count;
-            }
-        }
-        all.into_iter().map(|(name, count)| pb::Count { name, count }).collect()
-    }
-
     /// Remembers where the node listens, for `status`.
     pub fn listens(&self, addresses: Addresses) {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
@@ -367,72 +272,6 @@ impl Node {
         }
         Ok(partner.published.note.clone())
     }
-
-    pub fn status(&self) -> pb::GetStatusResponse {
-        let snapshot = self.view().snapshot();
-        let head = self.view().journal().head();
-        let Addresses { partners, clients, http } =
-            self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let witnesses = self.witness_views();
-        let covers = |view: &&pb::WitnessView| view.cosigned_size >= snapshot.state.substance;
-        // One key under several names is one witness.
-        let keys: BTreeSet<_> = witnesses.iter().filter(covers).map(key_of).collect();
-        let cosigned_by = keys.len() as u32;
-        pb::GetStatusResponse {
-            agency: self.agency().to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            journal_size: snapshot.size,
-            journal_root: bytes::Bytes::copy_from_slice(head.root.as_bytes()),
-            records: snapshot.state.records,
-            index_engine: self.config.store.engine.clone(),
-            index_lag: self.view().index().lag().changes as u64,
-            segment_bytes: segment_bytes(&self.dir.join("store/segments")),
-            policy_version: snapshot.state.policy_version().get(),
-            partners: self.partner_views(),
-            peak_memory_bytes: peak_memory_bytes(),
-            refused: self.refusals(),
-            started_at_ms: self.started_at.unix_ms() as u64,
-            partner_address: partners,
-            client_address: clients,
-            guard: Some(self.guard.view()),
-            contradictions: self.contradiction_views(),
-            witnesses,
-            http_address: http,
-            quorum: self.config.witness.quorum,
-            cosigned_by,
-            index_failure: self.view().index().failure().unwrap_or_default(),
-            damages: health::damage_views(self.view()),
-            clock: Some(self.time.view()),
-        }
-    }
-}
-
-fn segment_bytes(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
-}
-
-/// Returns the largest resident memory that this process had (Linux, `VmHWM`); 0 where the system
-/// does not report it.
-pub fn peak_memory_bytes() -> u64 {
-    std::fs::read_to_string("/proc/self/status").map_or(0, |status| peak_memory_in(&status))
-}
-
-/// `VmHWM` in the text of a Linux process status, in bytes.
-pub fn peak_memory_in(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
-}
-
-fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, NodeError> {
-    Ok(Signing {
-        agency: config.agency()?,
-        journal_key: keys.journal.signing_key().clone(),
-        series_secret: SeriesSecret::from_bytes(*keys.series.as_bytes()),
-    })
 }
 
 /// Makes everything derived in a node's directory again from its segments.
@@ -446,10 +285,4 @@ pub fn reindex(dir: &Path) -> Result<StartReport, NodeError> {
 fn empty_trust() -> Result<SharedTrust, NodeError> {
     let (map, _) = TrustMap::new(std::iter::empty());
     Ok(map.shared())
-}
-
-/// Type and key in the verifier key of a witness, without its name and id.
-fn key_of(witness: &pb::WitnessView) -> &str {
-    // Base64 may itself hold a plus sign.
-    witness.vkey.splitn(3, '+').nth(2).unwrap_or_default()
 }

@@ -7,9 +7,11 @@
 //! segments, let anybody come here.
 
 use super::config::Config;
-use super::cosigning::adopt;
-use super::pair::pair_with;
-use super::{NodeError, init};
+use super::error::NodeError;
+use super::init;
+use super::log_keys::{self, log_keys};
+use super::peers::pair::pair_with;
+use super::witnessing::witness::adopt;
 use crate::exchange::{OwnLine, Pair};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::journal::JournalError;
@@ -90,24 +92,6 @@ pub(super) fn keep_shown(dir: &Path, agency: &AgencyName, hello: &pb::Hello) -> 
     File::open(&new)?.sync_all()?;
     std::fs::rename(&new, shown.join(format!("{agency}.hello")))?;
     File::open(&shown)?.sync_all()
-}
-
-/// Refuses to sign with keys that are not those of the newest card: they may be of a generation
-/// before.
-pub(super) fn check_keys(keys: &NodeKeys, state: &State) -> Result<(), NodeError> {
-    let Some(card) = &state.card else { return Ok(()) };
-    if keys.of_logs().map(|key| *key.public()) == log_keys(card.card()) {
-        return Ok(());
-    }
-    Err(NodeError::Start(
-        "the newest card in the journal has other log keys than keys/ holds; if `liaison store succeed` \
-         was cut short, run it again, otherwise bring back the newest keys"
-            .to_owned(),
-    ))
-}
-
-const fn log_keys(card: &Card) -> [crate::partner::PublicKey; 3] {
-    [card.journal_key, card.witness_key, card.receipt_key]
 }
 
 /// The log keys of the next generation.
@@ -199,7 +183,7 @@ impl Succeeding<'_> {
         if self.next.are_on(before.card()) {
             return self.put_in_force(&before, snapshot.size, Vec::new(), None);
         }
-        check_keys(&self.keys, &snapshot.state)?;
+        log_keys::check(&self.keys, &snapshot.state)?;
         let mut lost = self.lost(&snapshot.state)?;
         if lost.is_empty() && self.loss.is_none() {
             return Err(NodeError::Precondition(

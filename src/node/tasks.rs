@@ -1,9 +1,10 @@
 //! The tasks of a running node: one that discloses and one that dials for each partner, and the
 //! renewal of the certificate. They end when the node stops.
 
-use super::flow::OUTBOUND_MAX;
-use super::link::retry_after;
-use super::{Node, NodeError};
+use super::Node;
+use super::error::NodeError;
+use super::peers::flow::OUTBOUND_MAX;
+use super::peers::link::retry_after;
 use crate::ident::AgencyName;
 use crate::pb::{self, exchange_service_client::ExchangeServiceClient};
 use crate::tls::connect_partner;

@@ -5,11 +5,12 @@
 //! of the node. Beside others it has one request under way, and while partners are behind by more
 //! than a moment's work, it waits if it brought its part of that.
 
-use super::Node;
+mod waiting;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Requests of one caller that are worked on at once while no other brings anything: enough for one
 /// stream to keep the journal busy.
@@ -20,9 +21,6 @@ const COUNTS_FOR: Duration = Duration::from_secs(1);
 const BACKLOG_MAX: u64 = 2_048;
 /// Records that a caller may bring while partners are behind, and need not wait.
 const SMALL: u64 = 256;
-/// The longest that one request waits for partners. A partner that confirms nothing slows a flood
-/// down and stops nobody.
-const WAIT_MAX: Duration = Duration::from_millis(250);
 /// Callers that are remembered: partners and clients of one node.
 const CALLERS_MAX: usize = 4_096;
 
@@ -95,58 +93,6 @@ impl Turns {
         }
         own.brought = own.brought.saturating_add(records);
         own.brought > SMALL
-    }
-}
-
-impl Node {
-    /// Waits until a caller may bring so many records. They go on in the order in which they asked; the
-    /// turn ends when what this returns is dropped.
-    pub(super) async fn turn(
-        &self,
-        caller: Caller<'_>,
-        records: u64,
-    ) -> Option<OwnedSemaphorePermit> {
-        let Turn { turns, share, is_alone } = self.turns.begin(caller, Instant::now());
-        let permit = turns.acquire_many_owned(share).await.ok();
-        if !is_alone && self.turns.has_to_wait(caller, records, self.backlog(caller)) {
-            // Out of patience is as good as up to date.
-            drop(tokio::time::timeout(WAIT_MAX, self.caught_up(caller)).await);
-        }
-        permit
-    }
-
-    /// Entries by which the connected partner is behind that is furthest behind: of the journal, that its
-    /// feed has to consider, or of the feed, that it has to confirm. What a partner brings does not wait
-    /// for confirmations: two nodes would wait for each other.
-    fn backlog(&self, caller: Caller<'_>) -> u64 {
-        let snapshot = self.view().snapshot();
-        let behind = |(agency, partner)| {
-            let health = self.links.with(agency, |link| link.health.clone());
-            let progress = health.progress.filter(|_| health.connected);
-            let Some(progress) = progress else { return 0 };
-            if !Self::may_disclose(&snapshot, agency, partner) {
-                return 0;
-            }
-            let unconsidered = snapshot.size.saturating_sub(progress.considered);
-            match caller {
-                Caller::Client(_) => {
-                    unconsidered.max(partner.published.size.saturating_sub(partner.receipted))
-                }
-                Caller::Partner(_) => unconsidered,
-            }
-        };
-        snapshot.state.partners.iter().map(behind).max().unwrap_or_default()
-    }
-
-    /// Returns once the backlog no longer counts.
-    async fn caught_up(&self, caller: Caller<'_>) {
-        let (mut grown, mut walked) = (self.grown(), self.links.walked());
-        while self.backlog(caller) > BACKLOG_MAX {
-            tokio::select! {
-                _ = grown.changed() => {}
-                _ = walked.changed() => {}
-            }
-        }
     }
 }
 

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_attribute_of_a_record_is_a_field() {
-        let schema = crate::policy::SCHEMA;
+        let schema = crate::policy::texts::SCHEMA;
         let record = schema.split("entity Record {").nth(1).unwrap().split("};").next().unwrap();
         let declared: Vec<_> = record
             .lines()

@@ -3,20 +3,19 @@
 //! A bundle that loads can't err for want of a fact, names only what exists and says of each
 //! policy what it does, why and who answers for it. The guardrails are part of every bundle.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
-
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator, pst};
-use miette::Diagnostic;
-use sha2::{Digest, Sha256};
-
 use super::finding::{Finding, Place};
 use super::parts::{Part, Parts};
 use super::source::{
     BUNDLE_BYTES_MAX, FILES_MAX, FINDINGS_MAX, Parsed, diagnosed, is_examples, parse,
 };
+use super::vocabulary::Vocabulary;
 use super::{cedar, lint};
 use crate::ident::{BundleHash, Timestamp};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator, pst};
+use miette::Diagnostic;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// Policies of one bundle without the guardrails; five times what a large agency is expected to
 /// have, and still compiled in well under a second.
@@ -28,15 +27,6 @@ const GUARDRAILS_FILE: &str = "guardrails.cedar (built in)";
 /// `resource.originator.country`. The originator is not in the store of a decision, and an absent
 /// entity errs.
 const LEVEL: u32 = 1;
-
-/// The names that a policy may use. `None`: not checked.
-#[derive(Debug, Clone, Default)]
-pub struct Vocabulary {
-    pub partners: Option<BTreeSet<String>>,
-    pub circles: Option<BTreeSet<String>>,
-    pub operations: Option<BTreeSet<String>>,
-    pub labels: Option<BTreeSet<String>>,
-}
 
 /// One policy of a bundle, with its annotations.
 #[derive(Debug, Clone)]
@@ -210,11 +200,11 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn guardrails(&mut self) {
         let file: Arc<str> = GUARDRAILS_FILE.into();
-        match parse(&file, super::GUARDRAILS) {
+        match parse(&file, super::texts::GUARDRAILS) {
             Ok(policies) => {
                 for parsed in policies {
                     if let Some(id) = lint::identity(&parsed, &mut self.found) {
-                        self.take(&parsed, &id, super::GUARDRAILS);
+                        self.take(&parsed, &id, super::texts::GUARDRAILS);
                     }
                 }
             }

@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::Report;
 use crate::policy::fixtures::{SAMPLE, files, load, time};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const HEAD: &str = r#"@id("x") @title("t") @agreement("a") @owner("o")"#;
 

@@ -16,8 +16,9 @@ use super::moment::Moment;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::SlotClass;
 
-pub(super) static SCHEMA: LazyLock<Schema> =
-    LazyLock::new(|| super::SCHEMA.parse().expect("the schema is a constant; a test parses it"));
+pub(super) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    super::texts::SCHEMA.parse().expect("the schema is a constant; a test parses it")
+});
 
 pub(super) static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
 

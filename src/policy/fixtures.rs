@@ -4,11 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
-use super::bundle::{Bundle, Vocabulary};
+use super::bundle::Bundle;
 use super::decide::Compiled;
 use super::facts::{PartnerFacts, RecordFacts, Sector, circles_of};
 use super::finding::{Finding, Report};
 use super::moment::Moment;
+use super::vocabulary::Vocabulary;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::marking::{Pap, Tlp};

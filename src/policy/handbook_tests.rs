@@ -1,10 +1,11 @@
 //! docs/POLICY.md holds: it explains every word there is, and what it shows comes out.
 
-use super::bundle::{Bundle, Vocabulary};
+use super::bundle::Bundle;
 use super::cedar::Action;
 use super::examples::{Report, run};
 use super::facts::Sector;
 use super::templates::TEMPLATES;
+use super::vocabulary::Vocabulary;
 use crate::record::kind::Kind;
 use crate::record::marking::{Pap, Tlp};
 use std::sync::Arc;
@@ -51,14 +52,14 @@ fn the_failure_that_it_shows_is_the_failure_that_comes() {
 
 #[test]
 fn every_word_of_the_vocabulary_is_explained() {
-    let attributes = [super::SCHEMA].into_iter().flat_map(str::lines).filter_map(|line| {
+    let attributes = [super::texts::SCHEMA].into_iter().flat_map(str::lines).filter_map(|line| {
         let (name, _) = line.trim().split_once(':')?;
         let name = name.trim_end_matches('?');
         name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then_some(name)
     });
     let attributes = attributes.filter(|name| !["principal", "now"].contains(name));
     let guards =
-        super::GUARDRAILS.split("@id(\"").skip(1).filter_map(|part| part.split('"').next());
+        super::texts::GUARDRAILS.split("@id(\"").skip(1).filter_map(|part| part.split('"').next());
     let words = (attributes.chain(guards))
         .chain(Action::ALL.map(Action::name))
         .chain([

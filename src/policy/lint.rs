@@ -10,10 +10,10 @@ use cedar_policy::pst::{
     BinaryOp, Effect, Expr, Literal, PrincipalConstraint, ResourceConstraint, UnaryOp, Var,
 };
 
-use super::bundle::Vocabulary;
 use super::finding::{Finding, Place};
 use super::source::Parsed;
 use super::syntax::{clause_parts, visit};
+use super::vocabulary::Vocabulary;
 use crate::ident::AgencyName;
 use crate::record::header::is_circle_name;
 

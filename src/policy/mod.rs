@@ -28,6 +28,7 @@ mod memo;
 mod moment;
 mod parts;
 mod proposed;
+
 #[cfg(feature = "prove")]
 mod prove;
 mod select;
@@ -35,6 +36,7 @@ mod sight;
 mod source;
 mod syntax;
 mod templates;
+mod texts;
 mod usual;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ mod fixtures;
 mod guardrail_tests;
 #[cfg(test)]
 mod handbook_tests;
+mod vocabulary;
 #[cfg(test)]
 mod scenario_tests;
 
@@ -57,7 +60,7 @@ pub use brake::{
     BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Predecessors, Reasons,
     UnknownRule, Unusual, unusual,
 };
-pub use bundle::{Bundle, POLICIES_MAX, Statement, Vocabulary};
+pub use bundle::{Bundle, POLICIES_MAX, Statement};
 pub use consents::{CONSENTS_MAX, Consents, if_consented};
 pub use decide::{Compiled, Decision, Fault, PartnerPolicy, ReleaseAction, Verdict};
 pub use difference::{Comparer, Difference, Extent, SAMPLES_MAX, Seen, Tally};
@@ -83,9 +86,6 @@ pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
+pub use texts::{GUARDRAILS, SCHEMA};
 pub use usual::{GivenSorts, NewRecords, OriginatorNumber, Sorts, Usual, Volume};
-
-/// The Cedar schema of a sharing policy: the names and attributes that it may use.
-pub const SCHEMA: &str = include_str!("liaison.cedarschema");
-/// The forbids that every node applies before any policy of its own.
-pub const GUARDRAILS: &str = include_str!("guardrails.cedar");
+pub use vocabulary::Vocabulary;

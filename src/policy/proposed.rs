@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use super::bundle::{Bundle, Vocabulary};
+use super::bundle::Bundle;
 use super::examples;
 use super::finding::{Finding, Place};
 use super::source::is_examples;
 use super::templates::TO_BE_NAMED;
+use super::vocabulary::Vocabulary;
 
 /// Loads files, each a name and its text, as a bundle that may be put in force.
 pub fn load_proposed(

@@ -1,8 +1,9 @@
 //! Every guardrail by given and expected, in the form in which agencies write their own examples.
 
-use super::bundle::{Bundle, Vocabulary};
+use super::bundle::Bundle;
 use super::examples::run;
 use super::finding::Report;
+use super::vocabulary::Vocabulary;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ fn every_scenario_of_the_guardrails_comes_out_as_expected() {
 #[test]
 fn every_guardrail_denies_alone_in_some_scenario_and_leaves_its_neighbour_alone() {
     let whole: String = SCENARIOS.iter().map(|(_, text)| *text).collect();
-    let guards: BTreeSet<_> = super::GUARDRAILS
+    let guards: BTreeSet<_> = super::texts::GUARDRAILS
         .split("@id(\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next())

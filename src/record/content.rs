@@ -1,8 +1,7 @@
 //! The content of each kind of record as its protobuf message, and the values derived from it.
 
-use super::draft::{DraftError, KEY_BYTES_MAX};
+use super::draft_error::{DraftError, KEY_BYTES_MAX};
 use super::kind::Kind;
-use super::signed::Verified;
 use crate::pb;
 use crate::value::{Value, ValueType};
 use bytes::Bytes;
@@ -251,11 +250,4 @@ fn normalise_value(value_type: &mut i32, text: &mut String) -> Result<(), DraftE
     *value_type = i32::from(value.value_type().number());
     value.text().clone_into(text);
     Ok(())
-}
-
-impl Verified {
-    /// Decodes the open slots.
-    pub fn content(&self) -> Result<Content, prost::DecodeError> {
-        Content::decode(self.kind(), &self.content_bytes())
-    }
 }

@@ -5,6 +5,7 @@
 
 use super::commit::{self, Salt};
 use super::content::Content;
+pub use super::draft_error::{DraftError, KEY_BYTES_MAX};
 use super::header::{self, Header, HeaderError};
 use super::kind::Kind;
 use super::marking::Marking;
@@ -25,26 +26,9 @@ use sha2::Sha256;
 const SERIES_TAG: &[u8] = b"liaison/series/v1\0";
 const FINGERPRINT_TAG: &[u8] = b"liaison/fingerprint/v1\0";
 
-/// Bytes of a draft's key at the most.
-pub const KEY_BYTES_MAX: usize = 256;
-
 /// Times that one thing is recorded again after a withdrawal. Every submission of it looks up as many
 /// withdrawn series, so they are few; who withdraws more often corrects the source.
 pub const REINSTATEMENTS_MAX: u8 = 16;
-
-/// The refusal of a draft: the field at fault, the value found and the value required.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
-pub struct DraftError {
-    pub field: String,
-    pub reason: String,
-}
-
-impl DraftError {
-    pub(super) fn new(field: impl Into<String>, reason: impl ToString) -> Self {
-        Self { field: field.into(), reason: reason.to_string() }
-    }
-}
 
 impl From<HeaderError> for DraftError {
     fn from(error: HeaderError) -> Self {

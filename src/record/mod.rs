@@ -8,6 +8,7 @@ pub mod commit;
 pub mod consent;
 pub mod content;
 pub mod draft;
+mod draft_error;
 pub mod erasure;
 pub mod header;
 pub mod kind;
@@ -17,6 +18,7 @@ pub mod signed;
 pub mod slots;
 pub mod stored;
 mod times;
+mod verified_content;
 mod wire;
 pub mod withdrawal;
 

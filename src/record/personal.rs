@@ -7,7 +7,7 @@
 //! as personal data: a header shows the kind and nothing of the slots.
 
 use super::content::Content;
-use super::draft::DraftError;
+use super::draft_error::DraftError;
 use super::kind::Kind;
 use super::marking::Marking;
 use crate::pb;

@@ -3,7 +3,7 @@
 //! Only drafts are checked, when a person or a tool submits them: what another agency signed stands as it is.
 
 use super::content::Content;
-use super::draft::DraftError;
+use super::draft_error::DraftError;
 use crate::ident::Timestamp;
 
 /// The most that an event may lie ahead of the node's time: clocks and time zones differ by less than a day.

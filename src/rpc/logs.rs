@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
-use crate::journal::state::FeedNumber;
+use crate::journal::ids::FeedNumber;
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::get_inclusion_proof_request::Leaf;

@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::frame::{ERASED, push};
 use super::position::Position;
 use super::reader::Shared;
-use super::segment::header;
+use super::segment_header::header;
 use super::walk::Walk;
 
 /// A piece is given once it has reached this; a longest frame may come on top.

@@ -15,8 +15,9 @@ use super::error::StoreError;
 use super::frame::{FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
 use super::lock::DirLock;
 use super::position::Position;
+use super::position::SEGMENT_HEADER_BYTES;
 use super::recovery::{Extent, Recovery};
-use super::segment::{Appended, SEGMENT_HEADER_BYTES, SegmentOptions, Segments};
+use super::segment::{Appended, SegmentOptions, Segments};
 
 /// Writes, but never waits for the disk: the tests cut files short themselves.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use super::commit_search::commit_end_behind;
 use super::error::StoreError;
 use super::frame::FRAME_HEADER_BYTES;
 use super::position::Position;
 use super::reader::{Scan, SegmentReader};
-use super::recovery::commit_end_behind;
 
 /// Places that are noted: more than this is a disk that is gone, and its names are enough.
 pub const DAMAGES_MAX: usize = 64;
@@ -116,7 +116,7 @@ impl Checkup {
 #[cfg(test)]
 pub(crate) fn flip_byte_of_frame(store: &std::path::Path, at: Position) {
     use std::os::unix::fs::FileExt as _;
-    let path = super::reader::segment_path(&store.join("segments"), at.segment);
+    let path = super::segment_header::segment_path(&store.join("segments"), at.segment);
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let offset = u64::from(at.offset) + FRAME_HEADER_BYTES as u64;
     let mut byte = [0];

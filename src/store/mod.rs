@@ -12,6 +12,7 @@
 //! accidents. That nothing was altered is shown by the Merkle trees over the entries, not here.
 
 mod batch;
+mod commit_search;
 mod committed;
 mod damage;
 mod disk;
@@ -31,6 +32,7 @@ mod position;
 mod reader;
 mod recovery;
 mod segment;
+mod segment_header;
 mod sled_engine;
 mod system_fault;
 mod walk;

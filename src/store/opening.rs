@@ -14,9 +14,10 @@ use super::error::StoreError;
 use super::lock::DirLock;
 use super::overwrite::SideFile;
 use super::position::Position;
-use super::reader::{Shared, segment_path};
+use super::reader::Shared;
 use super::recovery::{Extent, Recovery, Repair, examine};
 use super::segment::{SegmentOptions, Segments, create_segment, open_for_writing};
+use super::segment_header::segment_path;
 
 /// The segments of a locked directory, examined and not yet repaired.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::frame::{FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FrameKind, parse};
 use super::lock::FILE_MODE;
 use super::position::Position;
-use super::reader::segment_path;
+use super::segment_header::segment_path;
 
 /// Packed position, u64, and CRC-32C of it, u32; the frame follows, and then the next of these.
 const HEADER_BYTES: usize = 12;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::segment::SEGMENT_HEADER_BYTES;
+/// Magic, then format version and segment number, u32 little endian each.
+pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
 
 /// The place of a frame, or of the end of the log: segment number (from 1) and byte offset in it.
 ///

@@ -1,19 +1,19 @@
 //! Reads committed frames, from any thread, while the writer appends.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use super::committed::Committed;
 use super::damage::{Checkup, Damage, Damages};
 use super::error::StoreError;
 use super::frame::{FRAME_HEADER_BYTES, Flaw, Frame, RawFrame, parse, payload_len};
 use super::position::Position;
+use super::segment_header::segment_path;
 use super::walk::Walk;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Segment files kept open; 64 of 256 MiB are 16 GiB of log.
 const OPEN_FILES_MAX: usize = 64;
@@ -89,10 +89,6 @@ impl Shared {
         let Position { segment, offset } = position;
         StoreError::Corrupt { segment, offset: offset.into(), found: flaw.to_string() }
     }
-}
-
-pub(super) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
-    dir.join(format!("{segment:08}.seg"))
 }
 
 impl SegmentReader {

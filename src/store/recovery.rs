@@ -10,13 +10,7 @@
 //! frame itself looks like a torn write. The caller tells them apart by the files that are written
 //! after the sync, and without those by the checkpoints that partners hold.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Arc;
-
-use bytes::Bytes;
-
+use super::commit_search::{Segment, each_commit};
 use super::damage::Damage;
 use super::disk::{Disk, sync_dir};
 use super::error::StoreError;
@@ -24,15 +18,18 @@ use super::frame::{
     Commit, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, Flaw, FrameKind, RawFrame, parse,
 };
 use super::position::Position;
-use super::reader::segment_path;
-use super::segment::{SEGMENT_HEADER_BYTES, header_flaw, write_header};
+use super::position::SEGMENT_HEADER_BYTES;
+use super::segment_header::segment_path;
+use super::segment_header::{header_flaw, write_header};
 use super::walk::Walk;
+use bytes::Bytes;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The smallest unit that a disk writes wholly or not at all.
 const SECTOR_BYTES: u64 = 512;
-
-/// Searched at once for commits behind a flaw; a longest frame may straddle two windows.
-const WINDOW_BYTES: usize = 4 << 20;
 
 /// The state of the segments at start-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +62,6 @@ pub enum Extent {
 pub struct LastCommit {
     pub position: Position,
     pub checkpoint: Bytes,
-}
-
-struct Segment {
-    number: u32,
-    file: Arc<File>,
-    len: u64,
 }
 
 /// The end of a segment's valid batches, and the flaw that stopped the walk.
@@ -288,49 +279,6 @@ fn refuse_damage(
         }
     };
     if torn { Ok(()) } else { Err(corrupt(segment.number, offset, flaw)) }
-}
-
-/// Finds the end of the first commit behind a flaw: frames can be read again from there.
-pub(super) fn commit_end_behind(
-    file: &Arc<File>,
-    flaw: u64,
-    limit: u64,
-) -> std::io::Result<Option<u64>> {
-    let segment = Segment { number: 0, file: Arc::clone(file), len: limit };
-    let mut end = None;
-    each_commit(&segment, flaw + 1, |at, commit| {
-        // A commit that is a part of something else begins its batch anywhere.
-        if u64::from(commit.batch_start) <= at {
-            end.get_or_insert(at + (FRAME_HEADER_BYTES + 8 + commit.checkpoint.len()) as u64);
-        }
-    })?;
-    Ok(end)
-}
-
-/// Calls `found` for everything from `from` on that reads as a commit frame, wherever it begins:
-/// behind a flaw the framing is lost.
-fn each_commit(
-    segment: &Segment,
-    from: u64,
-    mut found: impl FnMut(u64, Commit<'_>),
-) -> std::io::Result<()> {
-    let longest = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX;
-    let mut start = from;
-    while start < segment.len {
-        let len = (segment.len - start).min((WINDOW_BYTES + longest) as u64) as usize;
-        let mut window = vec![0; len];
-        segment.file.read_exact_at(&mut window, start)?;
-        for at in 0..len.min(WINDOW_BYTES) {
-            if window.get(at + 8) != Some(&(FrameKind::Commit as u8)) {
-                continue;
-            }
-            if let Ok(commit) = parse(&window[at..]).and_then(Commit::parse) {
-                found(start + at as u64, commit);
-            }
-        }
-        start += len.min(WINDOW_BYTES) as u64;
-    }
-    Ok(())
 }
 
 fn has_unwritten_sector(segment: &Segment, from: u64, to: u64) -> std::io::Result<bool> {

@@ -5,13 +5,6 @@
 //! then holds is only known by start-up. Nothing here is ever moved, rewritten or deleted, except
 //! content that an erasure overwrites.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::batch::{BATCH_BYTES_MAX, Batch};
 use super::disk::{Disk, SystemDisk, sync_dir};
 use super::error::StoreError;
@@ -19,16 +12,17 @@ use super::frame::{ERASED, FrameKind, push};
 use super::lock::{DirLock, FILE_MODE};
 use super::overwrite::{Overwriting, ROUND_BYTES_MAX, SideFile};
 use super::position::Position;
-use super::reader::{SegmentReader, Shared, segment_path};
+use super::reader::{SegmentReader, Shared};
+use super::segment_header::segment_path;
+use super::segment_header::write_header;
+use bytes::Bytes;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A segment that has reached this gets no further batch. It may be longer by one batch.
 pub const SEGMENT_BYTES_MAX: u32 = 256 << 20;
-
-/// Magic, then format version and segment number, u32 little endian each.
-pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
-
-const MAGIC: [u8; 8] = *b"LIAISON\0";
-const VERSION: u32 = 1;
 
 // Positions have 32 bits for the offset.
 const _: () = assert!((SEGMENT_BYTES_MAX as u64 + BATCH_BYTES_MAX as u64) < u32::MAX as u64);
@@ -210,41 +204,4 @@ pub(super) fn create_segment(dir: &Path, number: u32, disk: &dyn Disk) -> Result
     write_header(&file, &path, number, disk)?;
     sync_dir(dir).map_err(StoreError::io("sync", dir))?;
     Ok(file)
-}
-
-pub(super) fn write_header(
-    file: &File,
-    path: &Path,
-    number: u32,
-    disk: &dyn Disk,
-) -> Result<(), StoreError> {
-    disk.write_all_at(file, &header(number), 0)
-        .and_then(|()| disk.sync_data(file))
-        .map_err(StoreError::io("write the header of", path))
-}
-
-pub(super) fn header(number: u32) -> [u8; SEGMENT_HEADER_BYTES] {
-    let mut header = [0; SEGMENT_HEADER_BYTES];
-    let (magic, rest) = header.split_at_mut(8);
-    let (version, segment) = rest.split_at_mut(4);
-    magic.copy_from_slice(&MAGIC);
-    version.copy_from_slice(&VERSION.to_le_bytes());
-    segment.copy_from_slice(&number.to_le_bytes());
-    header
-}
-
-/// Returns the flaw of the header of segment `number`.
-pub(super) fn header_flaw(found: &[u8; SEGMENT_HEADER_BYTES], number: u32) -> Option<String> {
-    let wanted = header(number);
-    if *found == wanted {
-        return None;
-    }
-    let u32_at = |at: usize| found[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
-    Some(if found[..8] != MAGIC {
-        "no segment file of liaison".to_owned()
-    } else if found[8..12] != wanted[8..12] {
-        format!("format version {}, wanted {VERSION}", u32_at(8))
-    } else {
-        format!("the header of segment {}, wanted {number}", u32_at(12))
-    })
 }

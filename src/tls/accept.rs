@@ -23,7 +23,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-use super::caller::{self, CallerInfo};
+use super::caller;
+use super::caller_info::CallerInfo;
 use super::certificate::NodeCertificate;
 use super::places::{PlaceLimits, Places};
 use super::trust::{Gate, GateVerifier, Refusal, RefusalReason};

@@ -2,14 +2,10 @@
 //!
 //! Reading is not trusting: only [`Gate`](super::Gate) makes a [`Caller`], after the chain verified.
 
-use std::net::SocketAddr;
-
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-
 use super::client::{CertificateSerial, ClientName};
-use super::places::Place;
 use crate::ident::{AgencyName, Timestamp};
 use crate::policy::ClientRole;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Most subject alternative names that are looked at: more than a card may list, and few enough that a
 /// stranger's certificate costs nothing.
@@ -25,17 +21,6 @@ pub enum Caller {
     Partner(AgencyName),
     /// A client of this node's own agency, by a certificate that this node issued.
     Client { name: ClientName, role: ClientRole, serial: CertificateSerial },
-}
-
-/// The facts about its connection that a request handler gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallerInfo {
-    pub caller: Caller,
-    pub remote: SocketAddr,
-    /// The expiry of the caller's certificate, so that both sides can be warned in time.
-    pub certificate_expires: Timestamp,
-    /// Its place among the port's connections.
-    pub place: Place,
 }
 
 /// A certificate out of which nobody's name can be read.

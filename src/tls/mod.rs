@@ -9,6 +9,7 @@
 pub mod accept;
 pub mod authority;
 pub mod caller;
+mod caller_info;
 pub mod certificate;
 pub mod client;
 pub mod connect;
@@ -25,7 +26,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use accept::{AcceptLimits, Acceptor, CallerStream, RefusalCounts, server_config};
 pub use authority::{Authority, AuthorityError, IssuedClient, NodeNames};
-pub use caller::{Caller, CallerInfo, Unreadable};
+pub use caller::{Caller, Unreadable};
+pub use caller_info::CallerInfo;
 pub use certificate::NodeCertificate;
 pub use client::{CertificateSerial, ClientName, ClientNameError};
 pub use connect::{ConnectError, Dialer, connect_client, connect_partner};

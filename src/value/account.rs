@@ -4,8 +4,8 @@
 
 use iban::{Iban, IbanLike};
 
-use super::Normalised;
 use super::country::is_country;
+use super::error::Normalised;
 
 /// A bank's code and branch (BIC has 11, India's IFSC 11, Japan's 7), with room to spare.
 const BANK_CHARACTERS_MAX: usize = 16;

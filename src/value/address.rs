@@ -7,7 +7,8 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Normalised, text};
+use super::error::Normalised;
+use super::text;
 
 pub(super) const UNSPECIFIED: &str =
     "the unspecified address names no host; give the address that was seen";

@@ -6,7 +6,7 @@
 
 mod encoding;
 
-use super::Normalised;
+use super::error::Normalised;
 use encoding::{
     BITCOIN, RIPPLE, base58, base58check, bech32, cashaddr, crc16, is_hex, keccak256, monero,
     segwit, to_base58check, to_cashaddr, to_hex,

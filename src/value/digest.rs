@@ -3,7 +3,8 @@
 //! The algorithm follows from the length. One that is named as well must agree, so that a cut or
 //! mislabelled hash is noticed.
 
-use super::{Excerpt, Normalised};
+use super::Excerpt;
+use super::error::Normalised;
 
 /// Name and number of hexadecimal digits.
 type Algorithm = (&'static str, usize);

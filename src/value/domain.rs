@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
-use super::{Normalised, idna2008, text};
+use super::error::Normalised;
+use super::{idna2008, text};
 
 /// RFC 1035, section 2.3.4, less the length bytes of first and root label.
 const NAME_BYTES_MAX: usize = 253;

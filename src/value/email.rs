@@ -3,7 +3,8 @@
 //! The case of a local part is kept, because only its own host knows whether it matters (RFC 5321,
 //! section 2.4).
 
-use super::{Normalised, domain, idna2008, text};
+use super::error::Normalised;
+use super::{domain, idna2008, text};
 
 /// RFC 5321, section 4.5.3.1.1.
 const LOCAL_BYTES_MAX: usize = 64;

@@ -1,9 +1,8 @@
 //! The error of a value's text. It must never carry more of a hostile text than an excerpt.
 
+use super::ValueType;
 use std::borrow::Cow;
 use std::fmt;
-
-use super::ValueType;
 
 /// Longest excerpt in bytes, after escaping: enough to recognise a line by, too little to flood a
 /// log or to carry a payload worth mentioning.
@@ -72,3 +71,6 @@ impl fmt::Debug for Excerpt {
         f.write_str(&self.0)
     }
 }
+
+/// The result of a normaliser: the normal form, or one clause with the fault and the remedy.
+pub(super) type Normalised = Result<String, Cow<'static, str>>;

@@ -3,7 +3,8 @@
 //! The letter case is kept where it is not known that a platform ignores it. What is not unique
 //! without its platform is refused without it.
 
-use super::{Normalised, number, platform};
+use super::error::Normalised;
+use super::{number, platform};
 
 /// Longest handle or identifier in bytes; the longest in use (Matrix user ids) have 255.
 const HANDLE_BYTES_MAX: usize = 256;

@@ -25,13 +25,13 @@ mod platform;
 mod text;
 mod url;
 
+use error::Normalised;
+use std::fmt;
+
 #[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
-use std::fmt;
 
 pub use country::is_country;
 pub use declared::DeclaredType;
@@ -40,9 +40,6 @@ pub use key::{Network, domain_suffix_key};
 pub use kind::ValueType;
 pub use text::INPUT_BYTES_MAX;
 pub use url::URL_BYTES_MAX;
-
-/// The result of a normaliser: the normal form, or one clause with the fault and the remedy.
-type Normalised = Result<String, Cow<'static, str>>;
 
 /// An indicator's value in the one normal form of its type.
 ///

@@ -5,7 +5,8 @@
 
 use phonenumber::Mode;
 
-use super::{Normalised, number};
+use super::error::Normalised;
+use super::number;
 
 /// ITU-T E.164, section 6.1: digits with the country code. Below 7 there is no country whose
 /// numbers are that short.

@@ -3,7 +3,8 @@
 //! Two agencies that report one account must arrive at one handle. A platform that is not listed
 //! keeps a handle as it was written; one that is listed refuses what cannot be a handle of it.
 
-use super::{Normalised, phone, text};
+use super::error::Normalised;
+use super::{phone, text};
 use std::borrow::Cow;
 
 /// The form of a platform's handles.

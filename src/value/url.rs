@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use ::url::{Host, Url};
 
-use super::{Excerpt, Normalised, address, domain, text};
+use super::error::Normalised;
+use super::{Excerpt, address, domain, text};
 
 /// Longest URL in bytes after normalisation. Servers commonly take twice as much; the longest of
 /// 18,651 reported phishing URLs with a possible host had 348.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
 use liaison::pb::{self, draft::Content, partner_service_client::PartnerServiceClient};
 use liaison::policy::ClientRole;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use liaison::audit::{Check, Remark};
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::pb;
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::policy::ClientRole;

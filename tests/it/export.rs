@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::pb::export_history_response::Part;
 use liaison::pb::log_service_client::LogServiceClient;
 use liaison::pb::{self, record_service_client::RecordServiceClient};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use liaison::audit::Report;
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
 use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
 use liaison::node::init;

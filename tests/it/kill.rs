@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::{TreeHash, TreeSize};
 use liaison::merkle::{Checkpoint, Note};
 use liaison::partner::NodeKeys;

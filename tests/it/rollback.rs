@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::node::config::{Config, GuardStart};
 use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::{self, exchange_frame::Body};

@@ -270,6 +270,81 @@ fn group(tokens: &[Token], prefix: &[String], found: &mut Vec<Vec<String>>) -> u
     at
 }
 
+/// A name that a `use` brings into a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) path: Vec<String>,
+    /// The name in the file: that after `as`, or the last of the path.
+    pub(crate) name: String,
+    /// Others can import it from here.
+    pub(crate) is_reexport: bool,
+}
+
+/// Parts the imports from the other tokens. Paths that only say who may see an item are left out.
+pub(crate) fn imports(tokens: &[Token]) -> (Vec<Import>, Vec<Token>) {
+    let (mut imports, mut rest) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < tokens.len() {
+        let left = &tokens[at..];
+        if starts_with(left, &["pub", "(", "in"]) {
+            at += left.iter().position(|token| token.is(")")).unwrap_or(left.len());
+        } else if starts_with(left, &["use"]) && !starts_with(left, &["use", "<"]) {
+            let before = at.checked_sub(1).map(|before| &tokens[before]);
+            let is_reexport = before.is_some_and(|token| token.is("pub") || token.is(")"));
+            at += 1 + import(&left[1..], &[], is_reexport, &mut imports);
+        } else {
+            rest.push(left[0].clone());
+            at += 1;
+        }
+    }
+    (imports, rest)
+}
+
+/// Reads the tree of an import at the start, behind `prefix`; returns how many tokens it took.
+fn import(
+    tokens: &[Token],
+    prefix: &[String],
+    is_reexport: bool,
+    found: &mut Vec<Import>,
+) -> usize {
+    let mut path = prefix.to_vec();
+    let mut at = usize::from(tokens.first() == Some(&Token::PathSeparator));
+    loop {
+        match tokens.get(at) {
+            Some(Token::Symbol('{')) => {
+                at += 1;
+                while let Some(token) = tokens.get(at).filter(|token| !token.is("}")) {
+                    at += match token {
+                        Token::Symbol(_) => 1,
+                        _ => import(&tokens[at..], &path, is_reexport, found).max(1),
+                    };
+                }
+                return at + 1;
+            }
+            Some(Token::Word(word)) => path.push(word.clone()),
+            Some(Token::Symbol('*')) => path.push("*".to_owned()),
+            _ => return at,
+        }
+        at += 1;
+        if tokens.get(at) != Some(&Token::PathSeparator) {
+            break;
+        }
+        at += 1;
+    }
+    if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+        path.pop();
+    }
+    let mut name = path.last().cloned().unwrap_or_default();
+    if let [keyword, Token::Word(alias), ..] = &tokens[at..]
+        && keyword.is("as")
+    {
+        name.clone_from(alias);
+        at += 2;
+    }
+    found.push(Import { path, name, is_reexport });
+    at
+}
+
 /// Returns true if the tokens contain this run of words and symbols.
 pub(crate) fn holds(tokens: &[Token], wanted: &[&str]) -> bool {
     (0..tokens.len()).any(|at| starts_with(&tokens[at..], wanted))
@@ -321,11 +396,45 @@ mod tests {
     }
 
     #[test]
+    fn imports_are_parted_from_the_rest_with_their_names() {
+        let text = "use a::{b, c::{self, d as e}}; pub(super) use f::*; pub use g as h;
+            pub(in crate::i) fn j() -> impl k::L + use<> { m::n() }";
+        let (found, rest) = imports(&tokens(text));
+        let found: Vec<_> = found
+            .iter()
+            .map(|import| (import.path.join("::"), import.name.as_str(), import.is_reexport))
+            .collect();
+        let wanted = [
+            ("a::b", "b", false),
+            ("a::c", "c", false),
+            ("a::c::d", "e", false),
+            ("f::*", "*", true),
+            ("g", "h", true),
+        ];
+        assert_eq!(found, wanted.map(|(path, name, is)| (path.to_owned(), name, is)));
+        let rest: Vec<_> = paths(&rest).iter().map(|path| path.join("::")).collect();
+        assert_eq!(rest, ["k::L", "m::n"]);
+    }
+
+    #[test]
     fn text_that_is_not_rust_is_read_to_its_end() {
-        for text in ["\"", "'", "r#\"", "/*", "b'\\", "::", "a::{", "a::{b", "#[cfg(test)]", "é'é"]
-        {
+        for text in [
+            "\"",
+            "'",
+            "r#\"",
+            "/*",
+            "b'\\",
+            "::",
+            "a::{",
+            "a::{b",
+            "#[cfg(test)]",
+            "é'é",
+            "use",
+            "use a::{b as",
+            "pub(in",
+        ] {
             let tokens = tokens(text);
-            let _ = (part(&tokens), paths(&tokens));
+            let _ = (part(&tokens), paths(&tokens), imports(&tokens));
         }
     }
 }

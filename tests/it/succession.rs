@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use liaison::audit::Remark;
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Generation;
 use liaison::pb;
 use tokio::process::Command;

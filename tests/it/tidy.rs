@@ -3,6 +3,8 @@
 //!
 //! One package has no walls between its modules; these tests are the walls.
 
+mod import_circles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -402,6 +404,14 @@ fn pure_modules_name_no_clock_disk_socket_or_runtime() {
     let tests = test_modules(&files);
     let program = files.iter().filter(|file| !is_for_tests(file, &tests));
     nothing_found(&program.flat_map(purity_findings).collect::<Vec<_>>());
+}
+
+#[test]
+fn at_most_three_files_of_a_module_import_each_other() {
+    let files = source_files();
+    let tests = test_modules(&files);
+    let program: Vec<_> = files.iter().filter(|file| !is_for_tests(file, &tests)).collect();
+    nothing_found(&import_circles::findings(&program, &import_circles::LARGE_CIRCLES));
 }
 
 #[test]

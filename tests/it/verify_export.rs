@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::pb;
 
 use crate::erasure::{EVERYTHING, NAME, carried_out, erase, victim};
@@ -21,7 +21,7 @@ fn script(export: &Path) -> (bool, String) {
 
 /// Exports what is in the directory of a node.
 fn export(node: &Path, out: &Path) {
-    liaison::cli::export::export(node, out, &AtomicBool::new(false)).unwrap();
+    liaison::cli::commands::audit::export::export(node, out, &AtomicBool::new(false)).unwrap();
 }
 
 /// All files below a folder, with the bundles of content first.

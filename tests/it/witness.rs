@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use liaison::audit::Check;
-use liaison::cli::audit::{AuditOptions, verify_directory};
+use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::{TreeHash, TreeSize};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, Origin, SignedCheckpoint,

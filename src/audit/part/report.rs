@@ -2,8 +2,8 @@
 
 use super::manifest::{Selection, Share};
 use crate::audit::card::Number;
-use crate::audit::feed::shown;
 use crate::audit::feed_name::FeedName;
+use crate::audit::words::shown;
 use crate::ident::AgencyName;
 use crate::merkle::TreeHead;
 use crate::numerals::grouped;

@@ -13,7 +13,8 @@ use super::world::{PAIRS, World};
 use crate::exchange::entry::FeedEntry;
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::start_of_day;
-use crate::exchange::session::{Closing, Input, Output, Session};
+use crate::exchange::output::{Closing, Output};
+use crate::exchange::session::{Input, Session};
 use crate::exchange::witnessing::{Witnessed, head_of};
 use crate::exchange::{
     Allowed, Batch, BatchFault, CheckContext, CheckedBatch, ReceivedBatch, WINDOW, check_batch,

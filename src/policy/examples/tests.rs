@@ -427,7 +427,8 @@ fn a_bundle_without_examples_passes_nothing_and_says_what_is_unsaid() {
 #[test]
 fn the_keys_are_the_attributes_of_the_schema() {
     let declared = |entity: &str| -> Vec<&str> {
-        let body = crate::policy::SCHEMA.split(entity).nth(1).unwrap().split('}').next().unwrap();
+        let body =
+            crate::policy::texts::SCHEMA.split(entity).nth(1).unwrap().split('}').next().unwrap();
         let lines = body.lines().filter(|line| !line.trim().starts_with("//"));
         lines.filter_map(|l| Some(l.trim().split_once(':')?.0.trim_end_matches('?'))).collect()
     };

@@ -1,0 +1,65 @@
+//! Acts that are proposed: written down, and shown with who must still approve them.
+
+use crate::journal::JournalError;
+use crate::journal::state::ACTS_OPEN_MAX;
+use crate::journal::state::open_act::OpenAct;
+use crate::journal::transaction::Transaction;
+use crate::node::client::Client;
+use crate::node::error::NodeError;
+use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::{ActKind, ClientRole, Person};
+
+/// The longest time that an act waits for a second person.
+const ACT_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
+
+/// Writes a proposal down. What it asks for was checked.
+pub(in crate::node) fn stage_proposal(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    act: Act,
+) -> Result<Result<pb::ActView, NodeError>, JournalError> {
+    let now = tx.now().unix_ms().unsigned_abs();
+    let waiting = tx.state().acts.values();
+    if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
+        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    let proposed = pb::ActProposed {
+        client: client.name.clone(),
+        role: client.role.name().to_owned(),
+        act: Some(pb::Act { act: Some(act) }),
+        expires_at_ms: now + ACT_MS_MAX,
+    };
+    let proposal = tx.append(Event::ActProposed(proposed))?;
+    let view = tx.state().acts.get(&proposal).map(|act| act_view(proposal, act));
+    Ok(Ok(view.unwrap_or_default()))
+}
+
+pub(super) const fn is_expired(act: &OpenAct, now_ms: u64) -> bool {
+    act.proposed.expires_at_ms <= now_ms
+}
+
+pub(super) fn approvals(act: &OpenAct) -> Vec<Person<'_>> {
+    let approved = act.decisions.iter().filter(|(_, decision)| decision.approved);
+    approved
+        .filter_map(|(_, decision)| {
+            let role = decision.role.parse::<ClientRole>().ok()?;
+            Some(Person { name: &decision.client, role })
+        })
+        .collect()
+}
+
+pub(super) fn act_view(proposal: u64, act: &OpenAct) -> pb::ActView {
+    let kind = act.proposed.act.as_ref().and_then(ActKind::of);
+    let wanted = kind.map(|kind| kind.wanted(&approvals(act))).unwrap_or_default();
+    let mut roles: Vec<&str> = wanted.into_iter().flatten().map(|role| role.name()).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    pb::ActView {
+        proposal,
+        proposed: Some(act.proposed.clone()),
+        proposed_at_ms: act.at.unix_ms().unsigned_abs(),
+        decisions: act.decisions.iter().map(|(_, decision)| decision.clone()).collect(),
+        wanted_roles: roles.into_iter().map(str::to_owned).collect(),
+    }
+}

@@ -1,0 +1,405 @@
+//! The decision on what a partner may have of a record now: policy, use of the record here, and
+//! references.
+//!
+//! The one decision for everything that goes to a partner and for everything that is taken back.
+//! It reads and never writes.
+
+use super::brake::Brake;
+use super::last_series::LastSeries;
+use crate::exchange::{Allowed, Disclosed};
+use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
+use crate::journal::JournalError;
+use crate::journal::consents::ConsentState;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::index::{Disclosure, Marks, SeriesHead};
+use crate::journal::transaction::Transaction;
+use crate::journal::view::View;
+use crate::node::partners::partner_facts::policy_facts;
+use crate::node::policies::rules::{Rules, denied_by, release_facts};
+use crate::policy::{
+    BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector,
+};
+use crate::record::header::Header;
+use crate::record::kind::{Kind, SlotClass};
+use crate::record::signed::{Slot, Verified};
+use crate::record::slots::{SlotMask, SlotNumber};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Records in a row of which each is shown only if the next is: an answer to a request about an
+/// opinion is three. Beyond that, and in a circle, nothing is shown.
+const SUBJECTS_MAX: usize = 8;
+
+/// The basis of decisions. An auditor makes each decision again from the journal at the place of
+/// the entry, so this may not have changed in between.
+pub(super) struct Basis {
+    pub(super) rules: u64,
+    version: PolicyVersion,
+    facts: PartnerFacts,
+    moment: Moment,
+    narrowings: u64,
+    consents: u64,
+}
+
+impl Basis {
+    pub(super) fn holds(&self, tx: &Transaction<'_>, agency: &AgencyName) -> bool {
+        let state = tx.state();
+        let facts = state.partners.get(agency).map(|partner| policy_facts(agency, partner));
+        state.policy_version() == self.version
+            && state.rules_since(agency) == self.rules
+            && matches!(facts, Some(Ok(facts)) if facts == self.facts)
+            && tx.now().hour() == self.moment.hour()
+            && state.narrowings == self.narrowings
+            && state.consents.changes == self.consents
+    }
+}
+
+/// The part of a record that may be shown, and the reason if it may not.
+pub(in crate::node) struct Verdict {
+    pub(in crate::node) allowed: Allowed,
+    /// The deciding policy, where one denied.
+    pub(super) denied_by: Option<String>,
+    pub(super) erred: bool,
+}
+
+impl Verdict {
+    const fn silent(allowed: Allowed) -> Self {
+        Self { allowed, denied_by: None, erred: false }
+    }
+}
+
+/// Decides for one partner under one set of rules, in one hour.
+pub(in crate::node) struct Discloser {
+    pub(super) view: Arc<View>,
+    pub(super) agency: AgencyName,
+    pub(super) number: PartnerNumber,
+    pub(super) feed: FeedNumber,
+    rules: Arc<Rules>,
+    facts: PartnerFacts,
+    pub(super) moment: Moment,
+    pub(super) brake: Brake,
+    consents: ConsentState,
+    pub(super) selector: Selector,
+    decider: MemoDecider,
+    /// The feed index below which every refused record is offered again.
+    offered_below: u64,
+    /// The disclosures of this step.
+    shown: HashMap<RecordId, Disclosure>,
+    /// True for a series that the partner may see, as far as it was asked since the last step
+    /// began.
+    links: HashMap<SeriesId, bool>,
+    /// The series that are being asked about.
+    asking: Vec<SeriesId>,
+    pub(super) last_series: LastSeries,
+    /// Entries that the journal had at the time that is asked about; `None`: all.
+    pub(super) size: Option<u64>,
+}
+
+impl Discloser {
+    pub(in crate::node) fn new(
+        view: &Arc<View>,
+        rules: Arc<Rules>,
+        agency: &AgencyName,
+        number: PartnerNumber,
+        moment: Moment,
+        limits: BrakeLimits,
+    ) -> Option<Self> {
+        let facts = rules.partners.get(agency)?.clone();
+        let feed = view.snapshot().state.partners.get(agency)?.feed;
+        Some(Self {
+            feed,
+            view: Arc::clone(view),
+            consents: view.snapshot().state.consents.clone(),
+            agency: agency.clone(),
+            number,
+            selector: Selector::new(&rules.compiled, &facts, &moment),
+            decider: MemoDecider::new(Arc::clone(&rules.compiled)),
+            facts,
+            moment,
+            rules,
+            offered_below: 0,
+            shown: HashMap::new(),
+            links: HashMap::new(),
+            asking: Vec::new(),
+            last_series: None,
+            size: None,
+            brake: Brake::new(limits),
+        })
+    }
+
+    /// The same for a time when the journal had this size and these consents were in force.
+    #[must_use]
+    pub(in crate::node) fn at_size(self, size: u64, consents: ConsentState) -> Self {
+        Self { consents, size: Some(size), ..self }
+    }
+
+    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
+        let changes = self.view.snapshot().state.consents.changes;
+        Arc::ptr_eq(&self.rules, rules)
+            && self.moment == *moment
+            && self.consents.changes == changes
+    }
+
+    /// Returns the facts of a record that policy sees.
+    pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
+        release_facts(id, header, self.consents.in_force(), &self.moment)
+    }
+
+    pub(super) fn basis(&self, narrowings: u64) -> Basis {
+        Basis {
+            rules: self.rules.since(&self.agency),
+            version: self.rules.version,
+            facts: self.facts.clone(),
+            moment: self.moment.clone(),
+            narrowings,
+            consents: self.consents.changes,
+        }
+    }
+
+    pub(super) fn version(&self) -> PolicyVersion {
+        self.rules.version
+    }
+
+    /// The partner is active and its agreement runs: otherwise everything is denied for that alone.
+    pub(super) fn is_in_standing(&self) -> bool {
+        self.facts.is_in_standing(&self.moment)
+    }
+
+    /// Begins a step, and forgets the answers about references: records come and change between
+    /// steps.
+    pub(in crate::node) fn begin(&mut self) {
+        self.shown.clear();
+        self.forget_links();
+        let snapshot = self.view.snapshot();
+        let partner = snapshot.state.partners.get(&self.agency);
+        self.offered_below = partner.map_or(0, |partner| partner.offering.below);
+    }
+
+    pub(super) fn forget_links(&mut self) {
+        self.links.clear();
+        self.asking.clear();
+        self.last_series = None;
+    }
+
+    pub(super) fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
+        self.decider.decide(&self.facts, record, &self.moment)
+    }
+
+    /// Returns true if time alone denies this record, which contains its own expiry.
+    pub(super) fn is_expired(&self, record: &RecordFacts) -> bool {
+        record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
+    }
+
+    /// Returns the disclosure of a record in the present feed, that of this step too.
+    pub(in crate::node) fn disclosure(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<Disclosure>, JournalError> {
+        match self.shown.get(id) {
+            Some(disclosure) => Ok(Some(*disclosure)),
+            None => self.view.disclosure(self.feed, id),
+        }
+    }
+
+    /// The same, or what feeds that the present one succeeds gave of it.
+    pub(in crate::node) fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, JournalError> {
+        self.told_beside(self.disclosure(id)?, id)
+    }
+
+    /// Returns the same for a caller that knows the state in the present feed.
+    pub(super) fn told_beside(
+        &self,
+        here: Option<Disclosure>,
+        id: &RecordId,
+    ) -> Result<Option<Disclosed>, JournalError> {
+        // What was refused below the last offer is owed again.
+        let here = here.map(|here| match here.feed_index < self.offered_below {
+            true => here.disclosed.offered_again(),
+            false => here.disclosed,
+        });
+        match here {
+            Some(here) if !here.is_earlier => Ok(Some(here)),
+            _ => Ok(self.view.disclosed_before(self.number, id)?.map(Disclosed::earlier)),
+        }
+    }
+
+    /// Notes what this step disclosed, so that what it looks at later knows.
+    pub(super) fn note(&mut self, id: RecordId, disclosure: Disclosure) {
+        self.shown.insert(id, disclosure);
+        self.last_series = None;
+    }
+
+    /// Returns the part of this record that the partner may have now.
+    pub(in crate::node) fn verdict(
+        &mut self,
+        record: &Verified,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let facts = self.facts_of(&record.id(), record.header());
+        if record.kind() == Kind::Withdrawal {
+            return self.on_withdrawal(record, &facts, marks);
+        }
+        let mut verdict = self.released(record, &facts, marks)?;
+        if matches!(verdict.allowed, Allowed::Slots { .. }) {
+            let revealed = record.slots_in(self.decide(&facts).revealed);
+            let open = self.without_hidden_links(record, revealed.and(record.open_slots()))?;
+            verdict.allowed = Allowed::Slots { open, erased: record.erased_slots() };
+        }
+        if let Some((series, place)) = self.series_of(record.header(), marks)? {
+            verdict.allowed = series.limit(verdict.allowed, record.kind(), place);
+        }
+        Ok(verdict)
+    }
+
+    /// The verdict on the record as a whole; its slots are not looked at, but for those that it is
+    /// about.
+    pub(super) fn released(
+        &mut self,
+        record: &Verified,
+        facts: &RecordFacts,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let decision = self.decide(facts);
+        let denied = !decision.release.allowed;
+        let verdict = |allowed| Verdict {
+            allowed,
+            denied_by: denied.then(|| denied_by(&decision)),
+            erred: decision.erred(),
+        };
+        if marks.is_retracted() {
+            return Ok(Verdict::silent(Allowed::Nothing));
+        }
+        if self.is_expired(facts) || !self.is_in_standing() {
+            return Ok(verdict(Allowed::AsItIs));
+        }
+        if denied {
+            return Ok(verdict(Allowed::Nothing));
+        }
+        if marks.is_restricted() {
+            return Ok(Verdict::silent(Allowed::AsItIs));
+        }
+        let slots = Allowed::Slots { open: record.open_slots(), erased: record.erased_slots() };
+        Ok(match self.sees_subject(record)? {
+            Some(true) => verdict(slots),
+            Some(false) => Verdict::silent(Allowed::Nothing),
+            None => Verdict::silent(Allowed::AsItIs),
+        })
+    }
+
+    /// Decides on a withdrawal: it goes wherever anything of its series went, whatever policy now
+    /// decides on it.
+    fn on_withdrawal(
+        &mut self,
+        record: &Verified,
+        facts: &RecordFacts,
+        marks: Marks,
+    ) -> Result<Verdict, JournalError> {
+        let decision = self.decide(facts);
+        if !marks.is_usable() || !self.is_in_standing() {
+            return Ok(Verdict::silent(Allowed::AsItIs));
+        }
+        if !self.was_given_series_of(record)? {
+            let denied_by = (!decision.release.allowed).then(|| denied_by(&decision));
+            let erred = decision.erred();
+            return Ok(Verdict { allowed: Allowed::Nothing, denied_by, erred });
+        }
+        let slots = record.slots_in(decision.revealed.with(SlotClass::Core));
+        let open = slots.and(record.open_slots());
+        let erased = record.erased_slots();
+        Ok(Verdict::silent(Allowed::Slots { open, erased }))
+    }
+
+    /// Returns true if the partner sees everything that this record is about; `None` if that slot
+    /// is not here.
+    fn sees_subject(&mut self, record: &Verified) -> Result<Option<bool>, JournalError> {
+        let mut is_known = true;
+        for number in record.kind().subject_slots() {
+            let is_open = matches!(record.slots().get(number.row()), Some(Slot::Open { .. }));
+            is_known &= is_open;
+            for series in record.references(number) {
+                if !self.sees_series(series)? {
+                    return Ok(Some(false));
+                }
+            }
+        }
+        Ok(is_known.then_some(true))
+    }
+
+    /// A reference to what the partner may not see is a disclosure, so its whole slot is withheld.
+    fn without_hidden_links(
+        &mut self,
+        record: &Verified,
+        open: SlotMask,
+    ) -> Result<SlotMask, JournalError> {
+        let mut hidden = SlotMask::NONE;
+        for number in record.kind().reference_slots().filter(|number| open.contains(*number)) {
+            for series in record.references(number) {
+                if !self.sees_series(series)? {
+                    hidden = hidden.with(number);
+                }
+            }
+        }
+        Ok(open.without(hidden))
+    }
+
+    pub(in crate::node) fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        if let Some(seen) = self.links.get(&series) {
+            return Ok(*seen);
+        }
+        if self.asking.len() >= SUBJECTS_MAX || self.asking.contains(&series) {
+            return Ok(false);
+        }
+        self.asking.push(series);
+        let seen = self.sees_original(series);
+        self.asking.pop();
+        let seen = seen?;
+        // Within a question about another series, "no" may only mean that this is a circle.
+        if seen || self.asking.is_empty() {
+            self.links.insert(series, seen);
+        }
+        Ok(seen)
+    }
+
+    /// Returns whether the partner may know of what a reference means: of agencies with records under
+    /// one series id, the one whose was here first. The others copied the id, and neither show nor hide
+    /// with their copy what hangs on the original.
+    fn sees_original(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+        let mut first: Option<(u64, AgencyName, SeriesHead)> = None;
+        for (originator, head) in self.view.series_by_originator(series)? {
+            let Some(begin) = self.begin_of(series, &originator, &head)? else { continue };
+            if first.as_ref().is_none_or(|(before, ..)| begin < *before) {
+                first = Some((begin, originator, head));
+            }
+        }
+        match first {
+            Some((_, originator, head)) => self.sees_series_of(series, &originator, &head),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns whether the partner's sight of a series turned since it had a revision in use, or had none.
+    pub(super) fn turned(&mut self, series: SeriesId, used: bool) -> Result<bool, JournalError> {
+        self.links.remove(&series);
+        let turned = self.sees_series(series)? != used;
+        if turned {
+            // Whatever is seen only with it was asked about before.
+            self.links.clear();
+        }
+        Ok(turned)
+    }
+}
+
+/// Returns true if these slots hold no reference, and the record is not about one. Then the header
+/// alone shows that a partner has what it may have.
+pub(super) fn is_plain(kind: Kind, slots: SlotMask) -> bool {
+    let refers = |number: SlotNumber| slots.contains(number);
+    kind != Kind::Withdrawal
+        && kind.subject_slots().next().is_none()
+        && !kind.reference_slots().any(refers)
+}
+
+/// Returns true if a partner certainly has exactly these slots of a record.
+pub(super) fn has(disclosed: &Disclosed, slots: SlotMask) -> bool {
+    let Disclosed { is_retracted, is_lapsed, is_earlier, .. } = *disclosed;
+    !(is_retracted || is_lapsed || is_earlier) && disclosed.slots == slots
+}

@@ -1,0 +1,626 @@
+//! Records that a partner may not see have no influence on what it gets.
+//!
+//! Two journals are told the same story, but for records that the partner may not see under any
+//! policy of it, which one of them has, and for what such a record says where it revises one that is
+//! shown: that takes the series back, whatever it says. Everything that the exchange gives the partner about records
+//! is compared byte by byte: the entries of its feed with the newest signed head, and every envelope.
+//! A hello holds nothing else of them than that head. Clock, keys and salts are fixed. Two things are
+//! of another nature and left out: where the heads before the newest stand, which depends on what was
+//! committed together, and the checkpoints of the whole journal that are shown to a partner as a
+//! witness. Of the HTTP port there is nothing to compare: it answers about other logs alone.
+
+use super::brake::hold_back;
+use super::discloser::Discloser;
+use super::gathering::Run;
+use super::loading::load_batch;
+use super::{Part, is_due};
+use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::index::Marks;
+use crate::journal::ledger::{Ledger, Writer};
+use crate::journal::open::{self, JournalOptions};
+use crate::journal::progress::Progress;
+use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::node::policies::rules::Rules;
+use crate::partner::card::tests as cards;
+use crate::partner::{Role, SecretKey};
+use crate::pb::{self, draft::Content, journal_entry::Event};
+use crate::policy::{BrakeLimits, Bundle, Compiled, Moment, Vocabulary};
+use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::kind::Kind;
+use crate::record::signed::Verified;
+use crate::store::{Disk, EngineKind, SystemDisk, flip_byte_of_frame};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use std::fs::File;
+use std::sync::{Arc, LazyLock};
+
+/// A policy under which nothing is shared.
+pub(in crate::node) const NOTHING: usize = 4;
+
+const SEEDS: u64 = 8;
+const STEPS: usize = 40;
+/// Steps between two comparisons.
+const COMPARED_EVERY: usize = 5;
+
+/// The policies for the partner in turn; none shows it a record that is labelled `hidden`.
+const POLICIES: [(&str, &[&str]); 5] = [
+    (r#"resource.labels.contains("shared")"#, &["links"]),
+    (r#"resource.labels.contains("shared") && resource.confidence >= 50"#, &["links", "notes"]),
+    (r#"resource.labels.contains("shared") && principal.client"#, &["links"]),
+    (r#"resource.labels.contains("shared")"#, &[]),
+    ("resource.confidence >= 101", &[]),
+];
+
+static BUNDLES: LazyLock<Vec<Arc<Bundle>>> =
+    LazyLock::new(|| POLICIES.iter().map(|(when, classes)| bundle(when, classes)).collect());
+
+fn bundle(when: &str, classes: &[&str]) -> Arc<Bundle> {
+    let permit = |id: &str, action: &str, when: &str| {
+        format!(
+            r#"
+@id("test/{id}") @title("{id}") @agreement("none") @owner("test@test.example")
+permit (principal is Liaison::Partner, action == Liaison::Action::"{action}", resource is Liaison::Record)
+when {{ {when} }};
+"#
+        )
+    };
+    let mut text = permit("share", "share", when);
+    for class in classes {
+        text += &permit(class, &format!("reveal:{class}"), "resource.confidence >= 0");
+    }
+    let files = [("10.cedar".to_owned(), text)];
+    Arc::new(Bundle::load(files, &Vocabulary::default()).unwrap())
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
+
+pub(in crate::node) fn own() -> AgencyName {
+    "npa.go.jp".parse().unwrap()
+}
+
+pub(in crate::node) fn partner() -> AgencyName {
+    "jc3.or.jp".parse().unwrap()
+}
+
+pub(in crate::node) fn now() -> Timestamp {
+    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
+}
+
+pub(in crate::node) fn secret() -> SeriesSecret {
+    SeriesSecret::from_bytes([9; 32])
+}
+
+/// A disk that keeps nothing through a power cut; nothing here is cut.
+#[derive(Debug)]
+struct NoSync;
+
+impl Disk for NoSync {
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+        SystemDisk.write_all_at(file, bytes, offset)
+    }
+
+    fn sync_data(&self, _: &File) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One of the two journals.
+pub(in crate::node) struct Store {
+    pub(in crate::node) ledger: Ledger,
+    writer: Writer,
+    runtime: tokio::runtime::Runtime,
+    policy: usize,
+    /// With the entry from which its rules hold.
+    discloser: Option<(u64, Discloser)>,
+    pub(super) dir: tempfile::TempDir,
+}
+
+fn signing() -> Signing {
+    let journal_key = SigningKey::from_bytes(&[2; 32]);
+    Signing { agency: own(), journal_key, series_secret: secret() }
+}
+
+fn options(dir: &tempfile::TempDir) -> JournalOptions {
+    let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
+    options.segments.disk = Arc::new(NoSync);
+    options
+}
+
+impl Store {
+    pub(in crate::node) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        open::begin(&options(&dir), signing(), Arc::new(now), |tx| {
+            tx.append(open::genesis(&own())).map(drop)
+        })
+        .unwrap();
+        Self::open(dir, 0)
+    }
+
+    fn open(dir: tempfile::TempDir, policy: usize) -> Self {
+        let (ledger, writer, _) = open::open(&options(&dir), signing(), Arc::new(now)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { ledger, writer, runtime, policy, discloser: None, dir }
+    }
+
+    /// Stops, lets something happen to the directory, and starts.
+    pub(in crate::node) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
+        let Self { ledger, writer, runtime, policy, discloser, dir } = self;
+        drop((discloser, ledger, runtime));
+        writer.join().unwrap();
+        meanwhile(dir.path());
+        Self::open(dir, policy)
+    }
+
+    pub(in crate::node) fn commit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> T {
+        self.run(self.ledger.commit(job)).unwrap().0
+    }
+
+    pub(in crate::node) fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub(in crate::node) fn change_partner(&self, client: bool) {
+        let mut card = cards::sample();
+        card.agency = partner();
+        let identity = SecretKey::from_seed(Role::Identity, 1);
+        card.identity_key = *identity.public();
+        let changed = pb::PartnerChanged {
+            agency: partner().to_string(),
+            number: 1,
+            state: pb::PartnerState::Active.into(),
+            card: Some(card.seal(&identity).unwrap().signed().clone()),
+            facts: Some(pb::PartnerFacts {
+                client,
+                sector: pb::Sector::Police.into(),
+                country: "JP".to_owned(),
+                ..pb::PartnerFacts::default()
+            }),
+            client: "admin".to_owned(),
+            proposal: 0,
+        };
+        self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
+    }
+
+    pub(super) fn apply_policy(&mut self, number: usize) {
+        self.policy = number;
+        let hash = BUNDLES[number].hash();
+        self.commit(move |tx| {
+            let applied = pb::PolicyApplied {
+                version: tx.state().policy_version().get() + 1,
+                bundle_hash: Bytes::copy_from_slice(hash.as_bytes()),
+                ..pb::PolicyApplied::default()
+            };
+            tx.append(Event::PolicyApplied(applied)).map(drop)
+        });
+    }
+
+    pub(super) fn accept(&self, record: &Arc<Verified>) {
+        let record = Arc::clone(record);
+        self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+    }
+
+    /// The rules under one of the policies.
+    pub(in crate::node) fn rules(&self, policy: usize) -> Arc<Rules> {
+        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let bundle = Arc::clone(&BUNDLES[policy]);
+        let compiled = Compiled::new(bundle, own(), []);
+        Arc::new(Rules::compile(&state, &compiled, Vec::new(), None).unwrap())
+    }
+
+    /// Signs a draft as the first of its series and accepts it.
+    pub(in crate::node) fn accept_draft(&self, draft: Draft, salt: u8) -> RecordId {
+        let place = Place::first(draft.series(&secret()));
+        let sealed = draft.seal(own(), place, now(), || [salt; 16]);
+        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        let record = draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0);
+        let id = record.id();
+        self.accept(&Arc::new(record));
+        id
+    }
+
+    /// The discloser of before, unless rules are others now.
+    pub(in crate::node) fn take_discloser(&mut self) -> (u64, Discloser) {
+        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let since = state.rules_since(&partner());
+        let held = self.discloser.take().filter(|(of, _)| *of == since);
+        held.unwrap_or_else(|| {
+            let rules = self.rules(self.policy);
+            let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
+            let moment = Moment::at(now());
+            (
+                since,
+                Discloser::new(view, rules, &partner(), number, moment, BrakeLimits::default())
+                    .unwrap(),
+            )
+        })
+    }
+
+    /// Does the work of the partner's task until there is nothing left, in steps of so many
+    /// entries.
+    pub(super) fn bring_up(&mut self, step: u64) {
+        let mut undecided = None;
+        let mut progress = self.written();
+        let (since, mut discloser) = self.take_discloser();
+        loop {
+            let snapshot = self.ledger.view().snapshot();
+            progress = progress.under(snapshot.state.rules_since(&partner()));
+            let Progress { considered, rescan } = progress;
+            let part = if considered < snapshot.size {
+                Part::Live { start: considered, end: snapshot.size.min(considered + step) }
+            } else if !rescan.is_done() {
+                Part::Rescan { start: rescan.next, end: rescan.end.min(rescan.next + step) }
+            } else {
+                break;
+            };
+            let mut found = match part {
+                Part::Live { start, end } => discloser.live(start, end).unwrap(),
+                Part::Rescan { start, end } => discloser.rescan(start, end).unwrap(),
+            };
+            undecided = undecided.into_iter().chain(found.damaged).min();
+            progress = part.after(progress, &found);
+            let written = progress.before(undecided);
+            if found.is_empty() && !is_due(self.written(), written) {
+                continue;
+            }
+            self.commit(move |tx| {
+                hold_back(tx, &partner(), &found.held)?;
+                if found.runs.is_empty() {
+                    tx.publish(&partner(), &[], written, 0)?;
+                }
+                for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
+                    let at_ms = now().unix_ms() as u64;
+                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
+                    let (before, counted) = (Some(&before[..]), (*withheld, &*new));
+                    tx.publish_counted(&partner(), entries, before, written, counted)?;
+                }
+                Ok(())
+            });
+        }
+        self.discloser = Some((since, discloser));
+    }
+
+    pub(in crate::node) fn written(&self) -> Progress {
+        let snapshot = self.ledger.view().snapshot();
+        snapshot.state.partners[&partner()].published.progress
+    }
+
+    /// Everything that the partner is sent of the feed from its beginning, and its newest head.
+    pub(super) fn sent(&mut self) -> (Vec<Bytes>, Vec<pb::Envelope>, Bytes) {
+        let snapshot = self.ledger.view().snapshot();
+        let published = &snapshot.state.partners[&partner()].published;
+        let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
+        let (since, mut discloser) = self.take_discloser();
+        while (entries.len() as u64) < published.size {
+            let (number, from) = (FeedNumber::new(1), entries.len() as u64);
+            let (batch, ..) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
+            entries.extend(batch.entries);
+            envelopes.extend(batch.envelopes);
+        }
+        self.discloser = Some((since, discloser));
+        (entries, envelopes, published.note.clone())
+    }
+}
+
+/// A journal with so many records that a partner may have, the entries of some of them damaged; and what mends
+/// them between two starts.
+pub(in crate::node) fn with_damage(
+    records: u8,
+    damaged: &[usize],
+) -> (Store, impl Fn(&std::path::Path) + use<>) {
+    let store = Store::new();
+    store.change_partner(false);
+    let draft = |number| super::damage_tests::draft(number, "shared");
+    let ids: Vec<_> = (0..records).map(|n| store.accept_draft(draft(n.into()), n)).collect();
+    let view = store.ledger.view();
+    let position = |at: &usize| {
+        let place = view.place(&ids[*at]).unwrap().unwrap();
+        view.journal().position(place.journal_index).unwrap()
+    };
+    let positions: Vec<_> = damaged.iter().map(position).collect();
+    // A start reads what the index lacks, which is the last batch.
+    store.change_partner(false);
+    let flip = move |dir: &std::path::Path| {
+        positions.iter().for_each(|position| flip_byte_of_frame(dir, *position));
+    };
+    let store = store.started_anew(&flip);
+    (store, flip)
+}
+
+/// The story.
+pub(super) struct Story {
+    random: Random,
+    salts: u128,
+    /// The newest revision of each series, and what the partner may see of it.
+    series: Vec<(Arc<Verified>, pb::Draft, Sight)>,
+    pub(super) with: Store,
+    without: Store,
+    shown: usize,
+    retracted: usize,
+    /// Series whose newest revision is another one in each journal.
+    parted: usize,
+}
+
+/// The part of a series that the partner may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Shown,
+    /// Older revisions are shown, and the newest is not.
+    Hidden,
+    /// Nothing ever, and one journal alone has it.
+    Never,
+}
+
+/// A hidden revision in which everything is another than in this one.
+fn other_than(draft: pb::Draft) -> Draft {
+    let agencies = vec![own().to_string()];
+    let marking = pb::Marking {
+        tlp: pb::Tlp::Red.into(),
+        pap: pb::Pap::Red.into(),
+        releasable_to: Some(pb::AgencyList { agencies }),
+        orcon: true,
+        caveat: "by hand alone".to_owned(),
+        expires_at_ms: now().unix_ms() as u64 - 1,
+        ..pb::Marking::default()
+    };
+    let draft = pb::Draft {
+        marking: Some(marking),
+        labels: vec!["hidden".to_owned(), "raid".to_owned()],
+        operation: "chakra".to_owned(),
+        confidence: 100 - draft.confidence,
+        ..draft
+    };
+    Draft::try_from(draft).unwrap()
+}
+
+impl Story {
+    pub(super) fn new(seed: u64) -> Self {
+        let (with, without) = (Store::new(), Store::new());
+        let mut story = Self {
+            random: Random(seed),
+            salts: 0,
+            series: Vec::new(),
+            with,
+            without,
+            shown: 0,
+            retracted: 0,
+            parted: 0,
+        };
+        for store in [&mut story.with, &mut story.without] {
+            store.change_partner(false);
+            store.apply_policy(0);
+        }
+        story
+    }
+
+    pub(super) fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
+        self.sign_as(own(), draft, place)
+    }
+
+    pub(super) fn sign_as(
+        &mut self,
+        originator: AgencyName,
+        draft: Draft,
+        place: Place,
+    ) -> Arc<Verified> {
+        let sealed = draft.seal(originator, place, now(), || {
+            self.salts += 1;
+            self.salts.to_be_bytes()
+        });
+        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+        Arc::new(draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0))
+    }
+
+    fn any_series(&mut self) -> Option<SeriesId> {
+        let at = self.random.below(self.series.len().max(1));
+        self.series.get(at).map(|(record, ..)| record.header().series)
+    }
+
+    fn content(&mut self, number: usize) -> Content {
+        let to = self.any_series().map(|series| Bytes::copy_from_slice(series.as_bytes()));
+        let notes = "words".to_owned();
+        match (self.random.below(4), to) {
+            (0, Some(record)) => Content::Opinion(pb::Opinion {
+                record,
+                verdict: pb::OpinionVerdict::Agree.into(),
+                notes,
+                ..pb::Opinion::default()
+            }),
+            (1, to) => Content::Note(pb::Note {
+                title: format!("note {number}"),
+                records: to.into_iter().collect(),
+                ..pb::Note::default()
+            }),
+            (2, _) => Content::Case(pb::Case {
+                reference: format!("case-{number}"),
+                title: "a case".to_owned(),
+                status: pb::CaseStatus::Open.into(),
+                ..pb::Case::default()
+            }),
+            (_, to) => Content::Indicator(pb::Indicator {
+                r#type: pb::ValueType::Domain.into(),
+                value: format!("host{number}.example"),
+                notes,
+                cases: to.into_iter().collect(),
+                ..pb::Indicator::default()
+            }),
+        }
+    }
+
+    fn begin_series(&mut self, hidden: bool) {
+        let number = self.series.len();
+        let marking = pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        };
+        let draft = pb::Draft {
+            marking: Some(marking),
+            labels: vec![if hidden { "hidden" } else { "shared" }.to_owned()],
+            confidence: [20, 80][self.random.below(2)],
+            key: format!("key-{number}"),
+            content: Some(self.content(number)),
+            ..pb::Draft::default()
+        };
+        let typed = Draft::try_from(draft.clone()).unwrap();
+        let series = typed.series(&secret());
+        if self.series.iter().any(|(record, ..)| record.header().series == series) {
+            return;
+        }
+        let record = self.sign(typed, Place::first(series));
+        self.tell(&record, hidden);
+        let sight = if hidden { Sight::Never } else { Sight::Shown };
+        self.series.push((record, draft, sight));
+    }
+
+    /// Another revision, or a withdrawal. The first hidden revision of a series that was shown takes
+    /// back what the partner has; so both journals get one, and nothing of it is the same. Those that
+    /// follow it are told to one journal alone. What is shown after that, and the withdrawal, both get.
+    fn revise(&mut self, hidden: bool) {
+        let of_sort: Vec<usize> = (0..self.series.len())
+            .filter(|at| hidden || self.series[*at].2 != Sight::Never)
+            .collect();
+        if of_sort.is_empty() {
+            return;
+        }
+        let at = of_sort[self.random.below(of_sort.len())];
+        let (last, mut draft, sight) = self.series[at].clone();
+        if last.kind() == Kind::Withdrawal {
+            return;
+        }
+        let header = last.header();
+        let mut place = Place::after(header.series, header.revision, last.id());
+        if self.random.below(4) == 0 && (!hidden || sight == Sight::Never) {
+            let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
+            place = Place::end(header.series);
+            let record = self.sign(Draft::withdrawal(content).unwrap(), place);
+            self.tell(&record, hidden);
+            self.series[at] = (record, draft, sight);
+            return;
+        }
+        draft.confidence = [20, 80][self.random.below(2)];
+        let sort = if hidden { "hidden" } else { "shown" };
+        draft.labels = vec![if hidden { "hidden" } else { "shared" }.to_owned()];
+        let record = self.sign(Draft::try_from(draft.clone()).unwrap(), place);
+        match (hidden, sight) {
+            (false, _) => self.tell(&record, false),
+            (true, Sight::Shown) => {
+                let other = self.sign(other_than(draft.clone()), place);
+                self.with.accept(&record);
+                self.without.accept(&other);
+                self.parted += 1;
+            }
+            (true, Sight::Hidden | Sight::Never) => self.tell(&record, true),
+        }
+        let sight = match (sight, sort) {
+            (Sight::Never, _) => Sight::Never,
+            (_, "hidden") => Sight::Hidden,
+            _ => Sight::Shown,
+        };
+        self.series[at] = (record, draft, sight);
+    }
+
+    fn tell(&mut self, record: &Arc<Verified>, hidden: bool) {
+        self.with.accept(record);
+        if !hidden {
+            self.without.accept(record);
+        }
+    }
+
+    fn hold_hidden(&mut self) {
+        let hidden: Vec<RecordId> = self
+            .series
+            .iter()
+            .filter(|(.., sight)| *sight != Sight::Shown)
+            .map(|(record, ..)| record.id())
+            .collect();
+        if hidden.is_empty() {
+            return;
+        }
+        let id = hidden[self.random.below(hidden.len())];
+        self.with.commit(move |tx| {
+            let on = !tx.marks(&id)?.is_some_and(Marks::is_restricted);
+            tx.restrict(&id, on, "exhibit".to_owned(), "desk").map(drop)
+        });
+    }
+
+    fn step(&mut self) {
+        match self.random.below(19) {
+            0..=4 => self.begin_series(false),
+            5..=8 => self.begin_series(true),
+            9 | 10 => self.revise(false),
+            11..=14 => self.revise(true),
+            15 => self.hold_hidden(),
+            16 => {
+                let client = self.random.below(2) == 0;
+                [&self.with, &self.without]
+                    .into_iter()
+                    .for_each(|store| store.change_partner(client));
+            }
+            _ => {
+                let number = self.random.below(POLICIES.len());
+                self.with.apply_policy(number);
+                self.without.apply_policy(number);
+            }
+        }
+        // Now and then more than one thing happens before a feed is brought up.
+        if self.random.below(3) == 0 {
+            return;
+        }
+        // Both bring the feed up, in steps that have nothing to do with each other.
+        self.bring_up();
+    }
+
+    fn bring_up(&mut self) {
+        let steps = [1, 3, 2_048];
+        self.with.bring_up(steps[self.random.below(3)]);
+        self.without.bring_up(steps[self.random.below(3)]);
+    }
+
+    fn compare(&mut self) {
+        let (with, without) = (self.with.sent(), self.without.sent());
+        assert_eq!(with.0, without.0, "the entries of the feed");
+        assert_eq!(with.1, without.1, "the envelopes");
+        assert_eq!(with.2, without.2, "the signed head");
+        let actions = with
+            .0
+            .iter()
+            .map(|bytes| crate::journal::entry::decode_feed(0, bytes).map(|entry| entry.action()));
+        let retract = pb::FeedAction::Retract;
+        self.retracted = actions.filter(|action| matches!(action, Ok(a) if *a == retract)).count();
+        self.shown = with.0.len() - self.retracted;
+    }
+}
+
+#[test]
+fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
+    let (mut shown, mut retracted, mut hidden, mut parted) = (0, 0, 0, 0);
+    for seed in 0..SEEDS {
+        let mut story = Story::new(seed);
+        for _ in 0..STEPS / COMPARED_EVERY {
+            (0..COMPARED_EVERY).for_each(|_| story.step());
+            story.bring_up();
+            story.compare();
+        }
+        shown += story.shown;
+        retracted += story.retracted;
+        hidden += story.series.iter().filter(|(.., sight)| *sight == Sight::Never).count();
+        parted += story.parted;
+    }
+    let reached = format!("{shown} {retracted} {hidden} {parted}");
+    assert!(shown > 60 && retracted > 30 && hidden > 40 && parted > 8, "{reached}");
+}

@@ -1,0 +1,209 @@
+//! A batch of the feed to a partner at the moment of sending: what policy still allows of each entry.
+
+use super::Discloser;
+use super::envelope_bytes_max;
+use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
+use crate::ident::{Timestamp, TreeHash};
+use crate::journal::entry;
+use crate::journal::ids::FeedNumber;
+use crate::journal::view::View;
+use crate::journal::{JournalError, unless_damaged};
+use crate::pb;
+use crate::record::slots::SlotMask;
+use bytes::Bytes;
+use prost::Message as _;
+use std::ops::Range;
+
+/// The largest run of entries from `start` to a published head that fits one message, with what
+/// policy still allows of each record now; with the root of that head and when it was first published. What the
+/// partner writes again counts as if it were sent; where the first head is beyond that, the run ends there: it was
+/// within that when it was published.
+///
+/// A damaged entry ends the run at the last head before it. The partner proves the feed from the bytes of all its
+/// entries, so where no head is before the damage, nothing can be sent.
+pub(in crate::node) fn load_batch(
+    view: &View,
+    feed: FeedNumber,
+    discloser: &mut Discloser,
+    start: u64,
+) -> Result<(pb::FeedBatch, TreeHash, Option<Timestamp>), JournalError> {
+    let most = start + BATCH_ENTRIES_MAX as u64;
+    let missing = || JournalError::Index(format!("no feed head above {start}"));
+    let head = view.feed_head(feed, start, most).map_err(|error| damaged_at(start, error))?;
+    let (mut end, mut note) = head.ok_or_else(missing)?;
+    let (read, damage) = read_entries(view, feed, start..end)?;
+    if let Some(error) = damage {
+        let behind = start + read.len() as u64;
+        let head = unless_damaged(view.feed_head(feed, start, behind))?.flatten();
+        (end, note) = head.ok_or_else(|| damaged_at(behind, error))?;
+    }
+    discloser.begin();
+    let mut spacing = HeadSpacing::default();
+    let mut is_full = false;
+    let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
+    for (index, bytes) in (start..end).zip(read) {
+        let entry = entry::decode_feed(index, &bytes)?;
+        // A damaged record is not sent either; the partner says so, and gets it once it can be read.
+        let envelope = unless_damaged(envelope_for(view, discloser, &entry))?.unwrap_or_default();
+        let content = envelope.encoded_len().max(bytes_written_again(view, &entry)?);
+        let beyond = bytes.len().saturating_sub(RECORD_ENTRY_BYTES_MAX);
+        is_full |= !spacing.admits_bytes(content + beyond);
+        if is_full && let Some(head) = view.feed_head(feed, start, index)? {
+            (end, note) = head;
+            break;
+        }
+        entries.push(bytes);
+        envelopes.push(envelope);
+    }
+    let count = usize::try_from(end - start).unwrap_or(usize::MAX);
+    entries.truncate(count);
+    envelopes.truncate(count);
+    let batch = pb::FeedBatch { start, entries, envelopes, note };
+    Ok((batch, view.feed(feed)?.root_at(end)?, view.feed_head_published_at(feed, end)?))
+}
+
+/// The entries of a feed up to the first damaged one, with the error of that.
+fn read_entries(
+    view: &View,
+    feed: FeedNumber,
+    range: Range<u64>,
+) -> Result<(Vec<Bytes>, Option<JournalError>), JournalError> {
+    if let Some(read) = unless_damaged(view.feed_entries(feed, range.clone()))? {
+        return Ok((read, None));
+    }
+    let mut read = Vec::new();
+    for index in range {
+        match view.feed_entries(feed, index..index + 1) {
+            Err(error) if error.is_damage() => return Ok((read, Some(error))),
+            found => read.extend(found?),
+        }
+    }
+    Ok((read, None))
+}
+
+fn damaged_at(entry: u64, error: JournalError) -> JournalError {
+    if !error.is_damage() {
+        return error;
+    }
+    JournalError::FeedDamaged { entry, found: error.to_string() }
+}
+
+/// The most bytes of a record that an entry makes the partner write again, beside what is sent of it. An order
+/// to erase, or more of a record, needs nothing of one that cannot be read here.
+fn bytes_written_again(view: &View, entry: &pb::FeedEntry) -> Result<usize, JournalError> {
+    match entry.action() {
+        pb::FeedAction::Erase | pb::FeedAction::Revise => {
+            envelope_bytes_max(view, &entry::record_id(&entry.record_id)?)
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Returns the envelope at the moment of sending: a disclosure goes only if policy allows all of it
+/// now. Otherwise the partner reports that it did not get it, and the part that is allowed then is
+/// disclosed anew.
+fn envelope_for(
+    view: &View,
+    discloser: &mut Discloser,
+    entry: &pb::FeedEntry,
+) -> Result<pb::Envelope, JournalError> {
+    if !matches!(
+        entry.action(),
+        pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
+    ) {
+        return Ok(pb::Envelope::default());
+    }
+    let id = entry::record_id(&entry.record_id)?;
+    let Some((record, marks)) = view.record_with_marks(&id)? else {
+        return Ok(pb::Envelope::default());
+    };
+    let slots = SlotMask::from_bits(entry.open_slots);
+    let (open, erased) = match discloser.verdict(&record, marks)?.allowed {
+        Allowed::Slots { open, erased } => (open, erased),
+        // It may keep what it has. What the feed takes back further on is not given again for that.
+        Allowed::Kept { open, erased }
+            if discloser.disclosure(&id)?.is_some_and(|told| told.disclosed.is_live()) =>
+        {
+            (open, erased)
+        }
+        _ => return Ok(pb::Envelope::default()),
+    };
+    Ok(match slots.without(open).without(erased).is_empty() {
+        true => record.redacted(slots.and(open)),
+        false => pb::Envelope::default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::BATCH_BYTES_MAX;
+    use crate::node::disclosure::interference_tests::{Store, now, partner};
+    use crate::pb::draft::Content;
+    use crate::record::draft::Draft;
+
+    const TEXT_BYTES: usize = 45_000;
+    const RECORDS: u8 = 60;
+
+    /// Accepts a large record; gives an entry that orders the title of it erased.
+    fn order(store: &Store, n: u8) -> pb::FeedEntry {
+        let marking = pb::Marking {
+            tlp: pb::Tlp::Green.into(),
+            pap: pb::Pap::Green.into(),
+            ..pb::Marking::default()
+        };
+        let note = pb::Note { text: "x".repeat(TEXT_BYTES), ..pb::Note::default() };
+        let draft = pb::Draft {
+            marking: Some(marking),
+            key: format!("note {n}"),
+            content: Some(Content::Note(note)),
+            ..pb::Draft::default()
+        };
+        let id = store.accept_draft(Draft::try_from(draft).unwrap(), n);
+        pb::FeedEntry {
+            action: pb::FeedAction::Erase.into(),
+            record_id: Bytes::copy_from_slice(id.as_bytes()),
+            open_slots: 0b10,
+            policy_version: 1,
+            at_ms: now().unix_ms().unsigned_abs(),
+            ..pb::FeedEntry::default()
+        }
+    }
+
+    fn publish(store: &Store, entries: Vec<pb::FeedEntry>) {
+        let progress = store.written();
+        store.commit(move |tx| tx.publish(&partner(), &entries, progress, 0));
+    }
+
+    /// Entries of each batch from an index on.
+    fn batches(store: &mut Store, mut from: u64, end: u64) -> Vec<usize> {
+        let (_, mut discloser) = store.take_discloser();
+        let (view, mut counts) = (store.ledger.view(), Vec::new());
+        while from < end {
+            let (batch, ..) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
+            counts.push(batch.entries.len());
+            from += batch.entries.len() as u64;
+        }
+        counts
+    }
+
+    #[test]
+    fn a_batch_ends_before_it_makes_the_partner_write_more_again_than_a_batch_may_hold() {
+        let mut store = Store::new();
+        store.change_partner(true);
+        let orders: Vec<_> = (1..=RECORDS).map(|n| order(&store, n)).collect();
+        for order in &orders {
+            publish(&store, vec![order.clone()]);
+        }
+        let end = u64::from(RECORDS);
+        let counts = batches(&mut store, 0, end);
+        assert_eq!(counts.iter().sum::<usize>(), orders.len());
+        assert!(counts.iter().all(|count| count * TEXT_BYTES <= BATCH_BYTES_MAX), "{counts:?}");
+        assert_eq!(counts.len(), 2, "{counts:?}");
+
+        // Where there is no earlier head, the feed still goes on.
+        publish(&store, orders.clone());
+        publish(&store, orders[..1].to_vec());
+        assert_eq!(batches(&mut store, end, 2 * end + 1), [orders.len(), 1]);
+    }
+}

@@ -1,0 +1,110 @@
+//! Disclosures that the brake holds: what waits, and what two persons decide on it.
+//!
+//! A bundle is everything that waits for one partner on the same grounds; it is decided on as a whole,
+//! as far as it was there when the decision was asked for.
+
+use crate::ident::AgencyName;
+use crate::journal::JournalError;
+use crate::journal::held::HeldBundle;
+use crate::journal::ledger::Committed;
+use crate::journal::state::open_act::OpenAct;
+use crate::journal::transaction::Transaction;
+use crate::journal::view::View;
+use crate::node::Node;
+use crate::node::client::Client;
+use crate::node::error::NodeError;
+use crate::pb::{self, act::Act};
+use crate::policy::Reasons;
+
+/// The plan of an approved act.
+pub(in crate::node) struct Plan {
+    agency: AgencyName,
+    reasons: Reasons,
+    bundle: HeldBundle,
+    released: bool,
+}
+
+/// Fills in what the proposal was made on, if something waits.
+pub(in crate::node) fn prepare(
+    tx: &Transaction<'_>,
+    mut act: pb::ReleaseAct,
+) -> Result<Result<pb::ReleaseAct, NodeError>, JournalError> {
+    act.below = tx.size().get();
+    let now = tx.now().unix_ms().unsigned_abs();
+    let is_same = |open: &OpenAct| match open.proposed.act.as_ref().and_then(|act| act.act.as_ref())
+    {
+        Some(Act::Release(open)) => (&open.partner, open.rules) == (&act.partner, act.rules),
+        _ => false,
+    };
+    let mut waiting = tx.state().acts.values();
+    if waiting.any(|open| open.proposed.expires_at_ms > now && is_same(open)) {
+        let text = "an act on this bundle waits already; `liaison acts list` shows it".to_owned();
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    Ok(plan(tx, &act)?.map(|plan| pb::ReleaseAct { records: plan.bundle.records(), ..act }))
+}
+
+/// Returns the plan of an act in the present state.
+pub(in crate::node) fn plan(
+    tx: &Transaction<'_>,
+    act: &pb::ReleaseAct,
+) -> Result<Result<Plan, NodeError>, JournalError> {
+    let partner = act.partner.parse::<AgencyName>().ok();
+    let partner = partner.and_then(|agency| {
+        let number = tx.state().partners.get(&agency)?.number;
+        Some((agency, number))
+    });
+    let Some((agency, number)) = partner else {
+        let text = format!("{:?} is no partner of this node", act.partner);
+        return Ok(Err(NodeError::NotFound(text)));
+    };
+    let Some(reasons) = Reasons::from_bits(act.rules) else {
+        let text = format!("{:#x} names no rules of the release brake", act.rules);
+        return Ok(Err(NodeError::Invalid(text)));
+    };
+    let bundle = tx.held_below(number, reasons, act.below)?;
+    if bundle.entries.is_empty() {
+        let text = format!(
+            "nothing waits for {agency} because of {reasons}; `liaison release list` shows what does"
+        );
+        return Ok(Err(NodeError::Precondition(text)));
+    }
+    Ok(Ok(Plan { agency, reasons, bundle, released: act.released }))
+}
+
+impl Plan {
+    pub(in crate::node) fn carry_out(
+        self,
+        tx: &mut Transaction<'_>,
+        proposal: u64,
+    ) -> Result<(), JournalError> {
+        let Self { agency, reasons, bundle, released } = self;
+        tx.decide_held(&agency, reasons, &bundle, proposal, released)
+    }
+}
+
+impl Node {
+    /// Asks to release or to refuse what waits for a partner on these grounds.
+    pub async fn propose_release(
+        &self,
+        client: Client,
+        request: pb::ProposeReleaseRequest,
+    ) -> Result<(pb::ActView, Committed), NodeError> {
+        let pb::ProposeReleaseRequest { agency, rules, released, reason } = request;
+        let act = pb::ReleaseAct { partner: agency, rules, released, reason, below: 0, records: 0 };
+        self.propose(client, Act::Release(act)).await
+    }
+}
+
+/// Lists the held disclosures, for one partner or for all.
+pub fn held(view: &View, only: Option<&AgencyName>) -> Result<Vec<pb::HeldBundle>, JournalError> {
+    let mut found = Vec::new();
+    for (agency, partner) in &view.snapshot().state.partners {
+        if only.is_none_or(|only| only == agency) {
+            for (rules, bundle) in view.held_bundles(partner.number)? {
+                found.push(view.held_view(agency, rules, &bundle)?);
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,7 @@
+//! Answers about decisions: why a record is or is not at a partner, now and at a time in the past.
+
+mod delivery;
+mod explain;
+pub(super) mod judge;
+pub(super) mod past;
+pub(super) mod survey;

@@ -1,0 +1,342 @@
+//! Use cases around partners: who they are, whether they may exchange, what policy may ask.
+
+pub(super) mod facts_change;
+pub(super) mod onboarding;
+pub(super) mod partner_facts;
+
+use super::Node;
+use super::client::Client;
+use super::consents::rosters;
+use super::error::NodeError;
+use crate::ident::AgencyName;
+use crate::journal::JournalError;
+use crate::journal::held::HeldBundle;
+use crate::journal::ids::PartnerNumber;
+use crate::journal::refusals::Refusals;
+use crate::journal::state::PartnerRecord;
+use crate::journal::transaction::Transaction;
+use crate::journal::view::Snapshot;
+use crate::partner::{
+    Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, VerifiedCard, compare_cards,
+    transition,
+};
+use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::policy::Sector;
+use crate::tls::TrustMap;
+use facts_change::{complete, divide, stage};
+use onboarding::standing;
+use partner_facts::unknown;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+impl Node {
+    /// Proposes to add a partner after its number was compared and typed, or takes a newer card of
+    /// one. A new partner has no view until others approved it. What a newer card changes of sector
+    /// and country waits for a second person, like other facts that would show the partner more.
+    pub async fn add_partner(
+        &self,
+        client: Client,
+        card: &str,
+        number: &str,
+        facts: Option<pb::PartnerFacts>,
+    ) -> Result<(Option<pb::PartnerView>, Option<pb::ActView>), NodeError> {
+        let invalid = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
+        let card = Card::verify(card).map_err(|error| invalid(&error))?;
+        card.check_age(self.now()).map_err(|error| invalid(&error))?;
+        let agency = card.card().agency.clone();
+        if agency == *self.agency() {
+            return Err(NodeError::Invalid("this is this node's own card".to_owned()));
+        }
+        let heard: HeardNumber = number.parse().map_err(|error| invalid(&error))?;
+        card.number().matches(&heard).map_err(|error| {
+            NodeError::Refused(format!("{error}; nothing was added. Ask {agency} to read it again"))
+        })?;
+        if standing(&self.view().snapshot().state, &agency).is_some() {
+            let act = self.replace_card(client, card, facts).await?;
+            return Ok((Some(self.partner_view(&agency)?), act));
+        }
+        let act = pb::AddPartnerAct { card: Some(card.signed().clone()), facts, reveals: false };
+        let (act, _) = self.propose(client, Act::AddPartner(act)).await?;
+        Ok((None, Some(act)))
+    }
+
+    /// Takes a newer card of a partner at once. It changes nothing that policy asks about.
+    async fn replace_card(
+        &self,
+        client: Client,
+        card: VerifiedCard,
+        facts: Option<pb::PartnerFacts>,
+    ) -> Result<Option<pb::ActView>, NodeError> {
+        let (rules, name) = (self.rules(), card.card().agency.clone());
+        self.change_partners(move |tx| {
+            let Some(known) = standing(tx.state(), &name) else { return Ok(Err(unknown(&name))) };
+            if let CardUpdate::Refused(reason) = compare_cards(&known.card, &card) {
+                return Ok(Err(NodeError::Refused(reason.to_string())));
+            }
+            let before = known.facts.clone();
+            let wanted = wanted(known, &card, facts);
+            let unchanged = known.as_it_is(&name, &client.name);
+            let (facts, act) = match divide(tx, &rules, &name, &before, wanted) {
+                Ok(divided) => divided,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            tx.append(Event::PartnerChanged(pb::PartnerChanged {
+                card: Some(card.signed().clone()),
+                facts: Some(facts),
+                ..unchanged
+            }))?;
+            stage(tx, &client, act)
+        })
+        .await
+    }
+
+    /// Suspends or revokes a partner. It acts at once: open streams end.
+    pub async fn set_partner_state(
+        &self,
+        client: &str,
+        agency: &AgencyName,
+        state: pb::PartnerState,
+    ) -> Result<pb::PartnerView, NodeError> {
+        let event = match state {
+            pb::PartnerState::Suspended => PartnerEvent::Suspended,
+            pb::PartnerState::Revoked => PartnerEvent::Revoked,
+            _ => {
+                return Err(NodeError::Invalid(
+                    "one person suspends or revokes a partner; resuming it takes two".to_owned(),
+                ));
+            }
+        };
+        let (client, name) = (client.to_owned(), agency.clone());
+        self.change_partners(move |tx| {
+            let Some(partner) = tx.state().partners.get(&name) else {
+                return Ok(Err(unknown(&name)));
+            };
+            let after = PartnerState::try_from(partner.state)
+                .map_err(|error| NodeError::Precondition(error.to_string()))
+                .and_then(|before| {
+                    transition(before, event)
+                        .map_err(|error| NodeError::Precondition(error.to_string()))
+                });
+            let state = match after {
+                Ok(after) => pb::PartnerState::from(after),
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let unchanged = partner.as_it_is(&name, &client);
+            let state = state.into();
+            tx.append(Event::PartnerChanged(pb::PartnerChanged { state, ..unchanged }))?;
+            Ok(Ok(()))
+        })
+        .await?;
+        self.partner_view(agency)
+    }
+
+    /// Runs a change of partners and brings trust and rules to the new state.
+    pub(super) async fn change_partners<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T, NodeError>, JournalError>
+        + Send
+        + 'static,
+    ) -> Result<T, NodeError> {
+        let signer = self.record_signer();
+        let job = move |tx: &mut Transaction<'_>| -> Result<Result<T, NodeError>, JournalError> {
+            let done = job(tx)?;
+            if done.is_ok() {
+                rosters::follow(tx, &signer)?;
+            }
+            Ok(done)
+        };
+        let done = self.ledger.commit(job).await?.0?;
+        self.partners_changed()?;
+        Ok(done)
+    }
+
+    /// Brings trust and rules to the state of the journal.
+    pub(super) fn partners_changed(&self) -> Result<(), NodeError> {
+        self.reload_trust()?;
+        self.reload_rules()
+    }
+
+    /// Takes the anchors of all partners that may connect.
+    pub(super) fn reload_trust(&self) -> Result<(), NodeError> {
+        let snapshot = self.view().snapshot();
+        let anchors = snapshot
+            .state
+            .partners
+            .iter()
+            .filter(|(_, partner)| partner.state == pb::PartnerState::Active)
+            .map(|(agency, partner)| (agency, partner.card.card().tls_authorities.as_slice()));
+        let (map, left_out) = TrustMap::new(anchors);
+        for error in left_out {
+            tracing::error!(%error, "a partner's certificates cannot be used; it cannot connect");
+        }
+        self.trust.store(Arc::new(map));
+        Ok(())
+    }
+
+    pub fn partner_view(&self, agency: &AgencyName) -> Result<pb::PartnerView, NodeError> {
+        let snapshot = self.view().snapshot();
+        let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
+        Ok(self.view_of(agency, partner, &snapshot))
+    }
+
+    pub fn partner_views(&self) -> Vec<pb::PartnerView> {
+        let snapshot = self.view().snapshot();
+        let partners = snapshot.state.partners.iter();
+        partners.map(|(agency, partner)| self.view_of(agency, partner, &snapshot)).collect()
+    }
+
+    /// Records whose disclosure waits for a person.
+    fn held_for(&self, number: PartnerNumber) -> u64 {
+        let bundles = self.view().held_bundles(number).unwrap_or_else(|error| {
+            tracing::error!(%error, "what is held cannot be counted");
+            BTreeMap::new()
+        });
+        bundles.values().map(HeldBundle::records).sum()
+    }
+
+    /// Returns the refused records that the partner does not hold.
+    fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
+        let below = partner.offering.below;
+        self.view().refusals(partner.feed, below).unwrap_or_else(|error| {
+            tracing::error!(%error, "what was refused cannot be counted");
+            Refusals::default()
+        })
+    }
+
+    fn view_of(
+        &self,
+        agency: &AgencyName,
+        partner: &PartnerRecord,
+        snapshot: &Snapshot,
+    ) -> pb::PartnerView {
+        let card = partner.card.card();
+        let link = self.links.health(agency);
+        let progress = link.progress.unwrap_or(partner.published.progress);
+        let rescan = progress.under(snapshot.state.rules_since(agency)).rescan;
+        let (rescanned, to_rescan) =
+            if rescan.is_done() { (0, 0) } else { (rescan.next, rescan.end) };
+        let refusals = self.refusals_of(partner);
+        let acceptance = self.links.with(agency, |link| link.acceptance);
+        let offered_again = partner.offering.due_at(acceptance);
+        let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        let denied = denials.get(agency).into_iter().flatten();
+        let has_policy = snapshot.state.policy.is_some();
+        let learning = partner.usual.learning(&self.config().release.limits(), self.now());
+        pb::PartnerView {
+            agency: agency.to_string(),
+            display_name: card.display_name.clone(),
+            country: partner.facts.country.clone(),
+            sector: Sector::from_wire(partner.facts.sector())
+                .map_or_else(String::new, |sector| sector.name().to_owned()),
+            state: partner.state.into(),
+            facts: Some(partner.facts.clone()),
+            connected: link.connected,
+            feed_size: partner.published.size,
+            receipted: partner.receipted,
+            exceptions: partner.exceptions,
+            received: partner.received.frontier.size().get(),
+            lag_entries: snapshot.size.saturating_sub(progress.considered),
+            disclosed: partner.published.records_disclosed,
+            fields_withheld: partner.published.fields_withheld,
+            denied: denied
+                .map(|(name, count)| pb::Count { name: name.clone(), count: *count })
+                .collect(),
+            last_error: problem(link.last_error, partner.received.exceptions, has_policy),
+            receipt_ms_p50: link.receipt_ms_p50,
+            stopped: link.stopped,
+            rescanned,
+            to_rescan,
+            held: self.held_for(partner.number),
+            refused: counts(&refusals.records),
+            refused_duties: duty_counts(&refusals.duties),
+            contradicted_duties: refusals.contradicted,
+            offered_again_ms: offered_again.map_or(0, |at| at.unix_ms().unsigned_abs()),
+            learning: learning.is_some(),
+            learning_until_ms: learning.flatten().map_or(0, |end| end.unix_ms().unsigned_abs()),
+        }
+    }
+}
+
+/// Returns the problem with a partner, for people. A node without a policy accepts nothing, which nobody would find
+/// at the partner that sends.
+fn problem(link: String, not_taken: u64, has_policy: bool) -> String {
+    match not_taken {
+        _ if has_policy || !link.is_empty() => link,
+        0 => link,
+        1 => "1 entry of it refused: no policy accepts it".to_owned(),
+        entries => format!("{entries} entries of it refused: no policy accepts them"),
+    }
+}
+
+/// Refused records by reason, for people.
+fn counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
+    counts_in_words(by_reason, reason_in_words)
+}
+
+/// Refused duties by reason, for people.
+fn duty_counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
+    counts_in_words(by_reason, |reason| match reason {
+        pb::ExceptionReason::NotSupplied => "says that it never got the record",
+        reason => reason_in_words(reason),
+    })
+}
+
+fn counts_in_words(
+    by_reason: &BTreeMap<i32, u64>,
+    in_words: impl Fn(pb::ExceptionReason) -> &'static str,
+) -> Vec<pb::Count> {
+    let count = |(reason, count): (&i32, &u64)| {
+        let reason = pb::ExceptionReason::try_from(*reason).unwrap_or_default();
+        pb::Count { name: in_words(reason).to_owned(), count: *count }
+    };
+    by_reason.iter().map(count).collect()
+}
+
+/// A reason for not taking an entry, in a word or two.
+const fn reason_in_words(reason: pb::ExceptionReason) -> &'static str {
+    use pb::ExceptionReason as Reason;
+    match reason {
+        Reason::Unspecified => "no reason",
+        Reason::Malformed => "malformed",
+        Reason::Signature => "signature or key unknown there",
+        Reason::Policy => "not accepted by its policy",
+        Reason::NotSupplied => "not supplied",
+        Reason::HeldAsEvidence => "held as evidence",
+        Reason::NotOrdered => "not ordered",
+        Reason::OverLimit => "more than one batch may make it write",
+    }
+}
+
+/// Returns what is to be agreed with a known partner that sent this card: what was asked for, or what
+/// is in force with what the card newly proposes.
+fn wanted(
+    known: &PartnerRecord,
+    card: &VerifiedCard,
+    facts: Option<pb::PartnerFacts>,
+) -> pb::PartnerFacts {
+    let (before, after) = (known.card.card(), card.card());
+    let proposes = facts.is_none();
+    let mut wanted = complete(facts.unwrap_or_else(|| known.facts.clone()), &known.facts);
+    if proposes && before.sector != after.sector {
+        wanted.set_sector(after.sector.into());
+    }
+    if proposes && before.country != after.country {
+        wanted.country = after.country.to_string();
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_no_policy_accepts_are_a_problem_until_there_is_one() {
+        let of = |not_taken, has_policy| problem(String::new(), not_taken, has_policy);
+        assert_eq!(of(1, false), "1 entry of it refused: no policy accepts it");
+        assert_eq!(of(7, false), "7 entries of it refused: no policy accepts them");
+        assert_eq!((of(0, false), of(7, true)), (String::new(), String::new()));
+        assert_eq!(problem("unreachable".to_owned(), 1, false), "unreachable");
+    }
+}

@@ -1,0 +1,688 @@
+//! The driver of one exchange stream: it carries out the session's instructions and returns the
+//! results.
+//!
+//! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
+//! ends the older, which has finished its writes before the newer one asks where things stand.
+
+use super::flow::{OUTBOUND_MAX, until};
+use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
+use crate::exchange::{
+    Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
+    Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,
+};
+use crate::ident::{AgencyName, Generation, LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::journal::JournalError;
+use crate::journal::entry;
+use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::ledger::Answered;
+use crate::journal::transaction::Transaction;
+use crate::merkle::Frontier;
+use crate::node::Node;
+use crate::node::disclosure::Discloser;
+use crate::node::disclosure::loading::load_batch;
+use crate::node::error::NodeError;
+use crate::node::keyring::Keys;
+use crate::node::succeed;
+use crate::node::turns::Caller;
+use crate::pb::{self, exchange_frame::Body};
+use crate::policy::Moment;
+use crate::record::signed::VerifiedRoots;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::Code;
+
+/// The interval at which the driver checks whether to ask the partner for a cosignature.
+const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
+/// The stream of answers on a served connection.
+pub type ExchangeStream =
+    Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
+
+/// The inputs of a check; it goes to a blocking thread and comes back.
+pub(in crate::node) struct Checker {
+    pair: Pair,
+    keys: Arc<Keys>,
+    roots: VerifiedRoots,
+    accepting: Accepting,
+}
+
+impl Checker {
+    fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<CheckedBatch, BatchFault> {
+        let mut context = CheckContext {
+            pair: &self.pair,
+            keys: &*self.keys,
+            roots: &mut self.roots,
+            acceptance: &mut self.accepting,
+        };
+        check_batch(&mut context, frontier, batch)
+    }
+}
+
+/// Answers to the session that take time.
+pub(in crate::node) enum Answer {
+    Input(Input),
+    Checked(Box<Checker>, Result<CheckedBatch, BatchFault>, Vec<Incoming>),
+    Loaded(Box<Discloser>, pb::FeedBatch, TreeHash, Option<Timestamp>),
+    /// Nothing more of our feed can be sent. The session waits for the batch, and all else goes on.
+    FeedStopped(JournalError),
+    Failed(NodeError),
+}
+
+impl Node {
+    fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
+        let rules = self.rules();
+        let facts = rules.partners.get(agency)?.clone();
+        let moment = Moment::at(self.now());
+        let keys = Arc::new(Keys::of(&self.view().snapshot().state));
+        let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
+        Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
+    }
+
+    /// Serves a stream that a partner dialled.
+    pub async fn exchange(
+        self: &Arc<Self>,
+        agency: AgencyName,
+        inbound: tonic::Streaming<pb::ExchangeRequest>,
+    ) -> Result<ExchangeStream, NodeError> {
+        self.refuse_unless_active(&agency)?;
+        let (outbound, frames) = mpsc::channel(OUTBOUND_MAX);
+        let inbound = inbound.map(|item| item.map(|request| request.frame.unwrap_or_default()));
+        let node = Arc::clone(self);
+        tokio::spawn(async move { node.drive(agency, inbound, outbound).await });
+        let frames = tokio_stream::wrappers::ReceiverStream::new(frames);
+        Ok(Box::pin(frames.map(|frame| Ok(pb::ExchangeResponse { frame: Some(frame) }))))
+    }
+
+    pub(in crate::node) fn refuse_unless_active(
+        &self,
+        agency: &AgencyName,
+    ) -> Result<(), NodeError> {
+        let snapshot = self.view().snapshot();
+        let state = snapshot.state.partners.get(agency).map(|partner| partner.state);
+        if snapshot.state.witnessing.is_frozen(agency) {
+            self.refused("partner frozen");
+            return Err(NodeError::Refused(format!("{agency} showed two histories and is frozen")));
+        }
+        if state == Some(pb::PartnerState::Active) {
+            return Ok(());
+        }
+        self.refused("partner not active");
+        Err(NodeError::Refused("this agency does not exchange with you now".to_owned()))
+    }
+
+    fn count_refused(&self, exceptions: &[Exception]) {
+        for exception in exceptions {
+            self.refused(match exception.reason {
+                Reason::Malformed => "record malformed",
+                Reason::Signature => "record signature",
+                Reason::Policy => "record not accepted by policy",
+                Reason::NotSupplied => "record not supplied",
+                Reason::HeldAsEvidence => "duty on a record under a hold",
+                Reason::NotOrdered => "duty without an order",
+                Reason::OverLimit => "entry beyond what one batch may make this node write",
+            });
+        }
+    }
+
+    /// Drives one stream to its end, after the one before has ended.
+    pub(in crate::node) async fn drive(
+        self: Arc<Self>,
+        agency: AgencyName,
+        inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
+        outbound: mpsc::Sender<pb::ExchangeFrame>,
+    ) {
+        let (replace, replaced) = watch::channel(false);
+        let driving = self.links.with(&agency, |link| {
+            if let Some(before) = link.replaced.replace(replace) {
+                before.send_replace(true);
+            }
+            Arc::clone(&link.driving)
+        });
+        let _alone = driving.lock().await;
+        let since = Some(self.time.wall());
+        self.links.with(&agency, |link| {
+            link.health.connected = true;
+            link.health.since = since;
+            link.health.last_error.clear();
+        });
+        let mut heard = None;
+        let inbound = inbound.map(|frame| {
+            if let Ok(pb::ExchangeFrame { body: Some(Body::Hello(hello)) }) = &frame {
+                heard.get_or_insert_with(|| {
+                    self.time.heard(&agency, hello.time_ms);
+                    hello.clone()
+                });
+            }
+            frame
+        });
+        let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
+        let since = Some(self.time.wall());
+        self.links.with(&agency, |link| {
+            link.health.connected = false;
+            link.health.since = since;
+        });
+        match ended {
+            Ok(Closing::Drained) => {}
+            Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault, heard.as_ref()).await,
+            Err(End::Cut(reason)) => self.links.failed(&agency, reason),
+            Err(End::Replaced | End::Renewed) => {}
+            Err(End::Own(error)) => {
+                tracing::error!(partner = %agency, %error, "the exchange ended");
+                self.links.failed(&agency, with_remedy(&error));
+            }
+        }
+    }
+
+    async fn closed_by(&self, agency: &AgencyName, fault: &Fault, heard: Option<&pb::Hello>) {
+        self.refused("exchange stream");
+        let words = told(fault);
+        tracing::error!(partner = %agency, fault = %words, "the exchange was closed");
+        self.links.failed(agency, words);
+        let Fault::Contradiction(evidence) = fault else { return };
+        if evidence.is_against_us() {
+            // Kept before anybody is told: whoever stops the node on that has what succeeding takes.
+            if let Some(hello) = heard
+                && let Err(error) = succeed::keep_shown(&self.dir, agency, hello)
+            {
+                tracing::error!(partner = %agency, %error, "what it showed could not be kept");
+            }
+            self.guard.is_behind(agency, &evidence.to_string());
+        } else if let Err(error) = self.keep_evidence(agency, evidence).await {
+            tracing::error!(partner = %agency, %error, "the evidence could not be kept");
+        }
+    }
+}
+
+/// An error of this node, with what to do where stored bytes are damaged.
+fn with_remedy(error: &NodeError) -> String {
+    match error {
+        NodeError::Journal(damage) if damage.is_damage() => format!(
+            "{damage}; without it the exchange cannot go on: bring back the newest copy of the node's directory"
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// A fault with its cause.
+fn told(fault: &Fault) -> String {
+    let mut words = fault.to_string();
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
+
+/// The reason why a stream ended without an end of the session.
+pub(in crate::node) enum End {
+    Cut(String),
+    Replaced,
+    /// Something was erased at the partner's word: buffers of this connection may hold it still.
+    Renewed,
+    Own(NodeError),
+}
+
+impl From<NodeError> for End {
+    fn from(error: NodeError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<JournalError> for End {
+    fn from(error: JournalError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+pub(in crate::node) struct Driver<'a> {
+    pub(in crate::node) node: &'a Arc<Node>,
+    pub(in crate::node) agency: &'a AgencyName,
+    number: PartnerNumber,
+    feed: FeedNumber,
+    source: FeedNumber,
+    /// The generation of the partner's logs on the card that the keys of this stream are from.
+    pub(in crate::node) generation: Generation,
+    session: Session,
+    /// Frames that wait for room in the transport, at most [`super::flow::UNSENT_MAX`] and what the session sends
+    /// unasked.
+    pub(in crate::node) unsent: VecDeque<pb::ExchangeFrame>,
+    /// Nothing is read before this time.
+    pub(in crate::node) paused: Option<tokio::time::Instant>,
+    /// The session asks for one thing of each kind at a time.
+    pub(in crate::node) answers: mpsc::UnboundedSender<Answer>,
+    checker: Option<Box<Checker>>,
+    discloser: Option<Box<Discloser>>,
+    /// The records of checked batches by first index, until the session's instruction to store
+    /// them.
+    incoming: BTreeMap<LeafIndex, Vec<Incoming>>,
+    stores: VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
+    published: u64,
+    /// The time at which each head was sent, by size, with the number of changes to the partner's rules
+    /// of acceptance by then.
+    sent_at: BTreeMap<u64, (std::time::Instant, u64)>,
+    exceptions: u64,
+    /// Something was erased at the partner's word, and the stream ends once that is receipted.
+    erased: bool,
+}
+
+impl<'a> Driver<'a> {
+    async fn run(
+        node: &'a Arc<Node>,
+        agency: &'a AgencyName,
+        mut inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
+        outbound: mpsc::Sender<pb::ExchangeFrame>,
+        mut replaced: watch::Receiver<bool>,
+    ) -> Result<Closing, End> {
+        // Receipts that the stream before recorded may still wait for their turn; without them this one
+        // would ask for them again.
+        node.ledger.settled().await?;
+        let pair = node.pair(agency)?;
+        let generation = pair.partner.generation();
+        let snapshot = node.view().snapshot();
+        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let partner = snapshot.state.partners.get(agency).ok_or_else(gone)?;
+        // A partner that took our new card knows no key of before.
+        let receipt_note = match &partner.received.note[..] {
+            [] => Vec::new(),
+            note => pair
+                .receipt_in_force(note, &node.cosigner()?, node.now())
+                .unwrap_or_else(|_| note.to_vec()),
+        };
+        let standing = Standing {
+            published: TreeSize::new(partner.published.size),
+            receipted: TreeSize::new(partner.receipted),
+            partner_feed: partner.received.frontier.clone(),
+            receipt_note,
+            witness: node.witness_standing(agency),
+        };
+        let (session, outputs) = Session::start(pair.clone(), node.cosigner()?, standing)
+            .map_err(|fault| NodeError::Start(fault.to_string()))?;
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let mut driver = Self {
+            node,
+            agency,
+            number: partner.number,
+            feed: partner.feed,
+            source: partner.source,
+            generation,
+            session,
+            unsent: VecDeque::new(),
+            paused: None,
+            answers,
+            checker: node.checker(agency, pair).map(Box::new),
+            discloser: None,
+            incoming: BTreeMap::new(),
+            stores: VecDeque::new(),
+            published: partner.published.size,
+            sent_at: BTreeMap::new(),
+            exceptions: partner.exceptions,
+            erased: false,
+        };
+        let mut grown = node.grown();
+        let mut rules_changed = node.rules_changed.subscribe();
+        let mut stopping = node.stopping();
+        let mut time_asked = node.time.asked();
+        let mut ticks = tokio::time::interval(WITNESS_TICK);
+        let mut pending = outputs;
+        let acceptance = node.view().acceptance_changes(driver.number)?;
+        pending.extend(driver.session.handle(Input::Acceptance(acceptance), node.now()));
+        loop {
+            if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
+                if closing == Closing::Drained {
+                    driver.flush(&outbound).await;
+                }
+                return Ok(closing);
+            }
+            if driver.erased && driver.stores.is_empty() && driver.unsent.is_empty() {
+                return Err(End::Renewed);
+            }
+            let input = tokio::select! {
+                room = outbound.reserve(), if !driver.unsent.is_empty() => match room {
+                    Ok(room) => {
+                        if let Some(frame) = driver.unsent.pop_front() {
+                            room.send(frame);
+                        }
+                        continue;
+                    }
+                    Err(_) => return Err(End::Cut("the stream is gone".to_owned())),
+                },
+                () = until(driver.paused) => {
+                    driver.paused = None;
+                    continue;
+                }
+                frame = inbound.next(), if driver.may_read() => match frame {
+                    Some(Ok(frame)) => {
+                        driver.charge(&frame);
+                        Input::Frame(frame)
+                    }
+                    Some(Err(status)) => {
+                        // Some errors are of what was sent, the others of the connection.
+                        node.refused(match status.code() {
+                            Code::OutOfRange | Code::Internal => "exchange message",
+                            _ => "exchange stream cut",
+                        });
+                        return Err(End::Cut(status.message().to_owned()));
+                    }
+                    None => return Err(End::Cut("the partner closed the stream".to_owned())),
+                },
+                Some(answer) = answered.recv() => match driver.answered(answer)? {
+                    Some(input) => input,
+                    None => continue,
+                },
+                taken = stored(&mut driver.stores) => match taken? {
+                    TakenIn::Stored { erased, exceptions } => {
+                        if erased {
+                            node.scrub_soon();
+                        }
+                        driver.erased |= erased;
+                        node.count_refused(&exceptions);
+                        Input::Stored(exceptions)
+                    }
+                    TakenIn::Overtaken => {
+                        let text = "the feed changed while the batch was checked; it will be sent again";
+                        return Err(End::Cut(text.to_owned()));
+                    }
+                },
+                _ = grown.changed() => match driver.newly_published() {
+                    Some(size) => Input::Published(size),
+                    None => Input::Journal(node.journal_size()),
+                },
+                _ = ticks.tick() => Input::Journal(node.journal_size()),
+                _ = rules_changed.changed() => {
+                    node.refuse_unless_active(agency)?;
+                    if node.pair(agency)?.partner.generation() != generation {
+                        return Err(End::Cut("the partner's logs were succeeded".to_owned()));
+                    }
+                    driver.checker = driver.checker.take().and_then(|checker| {
+                        node.checker(agency, checker.pair.clone()).map(Box::new)
+                    });
+                    Input::Acceptance(node.view().acceptance_changes(driver.number)?)
+                }
+                _ = time_asked.changed() => {
+                    let text = "this node's clock is in doubt; the next hello brings a time";
+                    return Err(End::Cut(text.to_owned()));
+                }
+                _ = replaced.wait_for(|ended| *ended) => return Err(End::Replaced),
+                _ = stopping.wait_for(|stop| *stop) => {
+                    return Err(End::Cut("this node stops".to_owned()));
+                }
+            };
+            pending = driver.session.handle(input, node.now());
+        }
+    }
+
+    fn newly_published(&mut self) -> Option<TreeSize> {
+        let snapshot = self.node.view().snapshot();
+        let size =
+            snapshot.state.partners.get(self.agency).map_or(0, |partner| partner.published.size);
+        (std::mem::replace(&mut self.published, size) != size).then(|| TreeSize::new(size))
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<Option<Input>, End> {
+        Ok(Some(match answer {
+            Answer::Input(input) => input,
+            Answer::Checked(checker, checked, incoming) => {
+                self.checker.get_or_insert(checker);
+                if let Ok(CheckedBatch { start, .. }) = &checked {
+                    self.incoming.insert(*start, incoming);
+                }
+                Input::Checked(checked)
+            }
+            Answer::Loaded(discloser, batch, root, published_at) => {
+                self.discloser = Some(discloser);
+                let acceptance = self.node.links.with(self.agency, |link| link.acceptance);
+                let end = batch.start + batch.entries.len() as u64;
+                self.sent_at.insert(end, (std::time::Instant::now(), acceptance));
+                self.node.links.feed_goes_on(self.agency);
+                Input::Loaded { batch, root, published_at }
+            }
+            Answer::FeedStopped(error) => {
+                tracing::error!(partner = %self.agency, %error, "the feed does not go on");
+                self.node.links.feed_stopped(self.agency, error.to_string());
+                return Ok(None);
+            }
+            Answer::Failed(error) => return Err(error.into()),
+        }))
+    }
+
+    async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<Option<Closing>, End> {
+        for output in outputs {
+            match output {
+                Output::Send(mut frame) => {
+                    if let Some(Body::Hello(hello)) = &mut frame.body {
+                        hello.time_ms = self.node.time.wall().unix_ms().unsigned_abs();
+                    }
+                    self.send(frame);
+                }
+                Output::AskRoot(size) => self.answer_root(size)?,
+                Output::Load { from } => self.load(from)?,
+                Output::LoadExceptions { from } => self.load_exceptions(from)?,
+                Output::Check { frontier, batch } => self.check(frontier, batch)?,
+                Output::Store(batch) => self.store(*batch).await?,
+                Output::RecordReceipt { size, note, signed } => {
+                    self.record_receipt(size, note, &signed).await?;
+                }
+                Output::ReceiptLost { held, note } => self.receipt_lost(held, note).await?,
+                Output::AskJournalRoot(size) => self.answer_journal_root(size)?,
+                Output::Assured => self.node.guard.assured(self.agency),
+                Output::LoadCheckpoint { old } => self.load_checkpoint(old)?,
+                Output::Witness(shown) => self.witness(shown),
+                Output::RecordCosignature { note } => self.record_cosignature(note).await?,
+                Output::AdoptCosignature { note } => self.adopt_cosignature(note).await?,
+                Output::AcceptanceNoticed(changes) => self.node.links.with(self.agency, |link| {
+                    link.acceptance = link.acceptance.max(changes);
+                }),
+                Output::Alert(alert) => {
+                    tracing::warn!(partner = %self.agency, %alert, "something to look at");
+                    self.node.links.failed(self.agency, alert.to_string());
+                }
+                Output::Close(closing) => return Ok(Some(closing)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(in crate::node) fn answer(&self, input: Input) {
+        // The receiver lives as long as the driver.
+        drop(self.answers.send(Answer::Input(input)));
+    }
+
+    fn answer_root(&self, size: TreeSize) -> Result<(), End> {
+        let feed = self.node.view().feed(self.feed)?;
+        let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
+        let published_at = self.node.view().feed_head_published_at(self.feed, size.get())?;
+        self.answer(Input::Root { size, root, published_at });
+        Ok(())
+    }
+
+    fn load(&mut self, from: LeafIndex) -> Result<(), End> {
+        let rules = self.node.rules();
+        let moment = Moment::at(self.node.now());
+        let discloser = match self.discloser.take() {
+            Some(held) if held.is_current(&rules, &moment) => held,
+            _ => {
+                let gone = || NodeError::NotFound("the partner is gone".to_owned());
+                let view = self.node.view();
+                let limits = self.node.config.release.limits();
+                Discloser::new(view, rules, self.agency, self.number, moment, limits)
+                    .map(Box::new)
+                    .ok_or_else(gone)?
+            }
+        };
+        let (view, feed) = (Arc::clone(self.node.view()), self.feed);
+        let answers = self.answers.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut discloser = discloser;
+            let answer = match load_batch(&view, feed, &mut discloser, from.get()) {
+                Ok((batch, root, published_at)) => {
+                    Answer::Loaded(discloser, batch, root, published_at)
+                }
+                Err(error @ JournalError::FeedDamaged { .. }) => Answer::FeedStopped(error),
+                Err(error) => Answer::Failed(error.into()),
+            };
+            drop(answers.send(answer));
+        });
+        Ok(())
+    }
+
+    fn load_exceptions(&self, from: LeafIndex) -> Result<(), End> {
+        let mut exceptions = Vec::new();
+        for received in self.node.view().received_since(self.source, from.get())? {
+            for wire in received.exceptions {
+                let exception = Exception::try_from(wire)
+                    .map_err(|error| NodeError::Start(error.to_string()))?;
+                if exception.index >= from {
+                    exceptions.push(exception);
+                }
+            }
+        }
+        self.answer(Input::Exceptions(exceptions));
+        Ok(())
+    }
+
+    fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<(), End> {
+        self.node.refuse_unless_active(self.agency)?;
+        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let mut checker = match self.checker.take() {
+            Some(checker) => checker,
+            None => {
+                let pair = self.node.pair(self.agency)?;
+                self.node.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
+            }
+        };
+        let hour = self.node.now().hour();
+        if checker.accepting.moment.hour() != hour {
+            checker.accepting.moment = Moment::at(hour);
+            checker.accepting.known.clear();
+        }
+        let answers = self.answers.clone();
+        let (node, agency) = (Arc::clone(self.node), self.agency.clone());
+        tokio::spawn(async move {
+            let _turn =
+                node.turn(Caller::Partner(agency.as_str()), batch.entries().len() as u64).await;
+            let view = Arc::clone(node.view());
+            let checking = tokio::task::spawn_blocking(move || {
+                let checked = checker.check(frontier, batch);
+                let taken = checked.as_ref().map(|checked| &checked.taken[..]).unwrap_or_default();
+                match incoming(&view, taken) {
+                    Ok(incoming) => Answer::Checked(checker, checked, incoming),
+                    Err(error) => Answer::Failed(error.into()),
+                }
+            });
+            let answer = checking.await.unwrap_or(Answer::Failed(JournalError::Stopped.into()));
+            drop(answers.send(answer));
+        });
+        Ok(())
+    }
+
+    async fn store(&mut self, batch: ReceivedBatch) -> Result<(), End> {
+        let (agency, number, generation) = (self.agency.clone(), self.number, self.generation);
+        let incoming = self.incoming.remove(&batch.checked.start).ok_or_else(|| {
+            NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
+        })?;
+        let stored = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(TakenIn::Overtaken);
+                }
+                take_in(tx, &agency, number, batch, incoming)
+            })
+            .await?;
+        self.stores.push_back(stored);
+        Ok(())
+    }
+
+    async fn receipt_lost(&mut self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
+        let (agency, generation) = (self.agency.clone(), self.generation);
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(());
+                }
+                tx.lose_receipt(&agency, held.get(), note)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn record_receipt(
+        &mut self,
+        size: TreeSize,
+        note: Vec<u8>,
+        signed: &[SignedExceptions],
+    ) -> Result<(), End> {
+        let waiting = self.sent_at.split_off(&(size.get() + 1));
+        // Of an earlier stream nothing is known: then what was refused is offered again at once.
+        let mut acceptance = 0;
+        for (_, (sent, under)) in std::mem::replace(&mut self.sent_at, waiting) {
+            acceptance = under;
+            let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.node.links.receipted(self.agency, delay);
+        }
+        self.node.time.signed(self.agency, &entry::receipt_name(self.agency), &note);
+        self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
+        let total = self.exceptions;
+        let receipt = |signed: &SignedExceptions| pb::ReceiptReceived {
+            partner: self.agency.to_string(),
+            note: Bytes::copy_from_slice(&note),
+            exceptions: signed.exceptions.iter().map(pb::FeedException::from).collect(),
+            exceptions_total: total,
+            statement: Some((&signed.statement).into()),
+            acceptance,
+            // The writer judges the exceptions.
+            ..pb::ReceiptReceived::default()
+        };
+        let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
+        let (agency, generation) = (self.agency.clone(), self.generation);
+        // Durable in its turn; on this stream nothing waits for it, since the partner has the receipt too.
+        let _in_turn = self
+            .node
+            .ledger
+            .enqueue(move |tx| {
+                if !is_still(tx, &agency, generation) {
+                    return Ok(());
+                }
+                entries.into_iter().try_for_each(|entry| tx.receipt(entry))
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Returns true if the partner's logs are still of the generation that a stream began with.
+/// Signatures of older keys mean nothing once people accepted a card with others.
+pub(in crate::node) fn is_still(
+    tx: &Transaction<'_>,
+    agency: &AgencyName,
+    generation: Generation,
+) -> bool {
+    let partner = tx.state().partners.get(agency);
+    partner.is_some_and(|partner| partner.card.card().generation == generation)
+}
+
+/// Waits for the oldest store to be durable; for ever while there is none. An error means that the
+/// journal could not hold the batch.
+async fn stored(
+    stores: &mut VecDeque<oneshot::Receiver<Answered<TakenIn>>>,
+) -> Result<TakenIn, JournalError> {
+    let Some(oldest) = stores.front_mut() else { return std::future::pending().await };
+    let Ok(answered) = oldest.await else {
+        // The writer has stopped, and with it the node.
+        return std::future::pending().await;
+    };
+    stores.pop_front();
+    answered.map(|(taken, _)| taken)
+}
+
+/// The time between two tries to reach a partner.
+pub(in crate::node) fn retry_after(failures: u32) -> std::time::Duration {
+    std::time::Duration::from_millis(200 * 2u64.pow(failures.min(5)))
+}

@@ -1,0 +1,107 @@
+//! The driver of exchange streams on a node without ports.
+
+use super::flow::OUTBOUND_MAX;
+use crate::ident::{AgencyName, Timestamp};
+use crate::journal::ledger::Clock;
+use crate::journal::progress::Progress;
+use crate::node::Node;
+use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use crate::node::init;
+use crate::node::limits::Limits;
+use crate::partner::card::tests as cards;
+use crate::partner::{Role, SecretKey};
+use crate::pb::{self, exchange_frame::Body, journal_entry::Event};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+fn partner() -> AgencyName {
+    "jc3.or.jp".parse().unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
+}
+
+fn config() -> Config {
+    Config {
+        agency: "npa.go.jp".to_owned(),
+        display_name: "NPA (test)".to_owned(),
+        country: "JP".to_owned(),
+        sector: "police".to_owned(),
+        hosts: vec!["127.0.0.1".to_owned()],
+        addresses: Vec::new(),
+        listen: Listen::default(),
+        store: Store::default(),
+        witness: Witness::default(),
+        guard: Guard::default(),
+        http: Http::default(),
+        release: Release::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// The partner under number 1.
+fn added() -> Event {
+    let mut card = cards::sample();
+    card.agency = partner();
+    let identity = SecretKey::from_seed(Role::Identity, 1);
+    card.identity_key = *identity.public();
+    Event::PartnerChanged(pb::PartnerChanged {
+        agency: partner().to_string(),
+        number: 1,
+        state: pb::PartnerState::Active.into(),
+        card: Some(card.seal(&identity).unwrap().signed().clone()),
+        ..pb::PartnerChanged::default()
+    })
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("node");
+    init::init(&dir, &config(), now()).unwrap();
+    let clock: Clock = Arc::new(now);
+    let (node, writer, _) = Node::open(&dir, clock).unwrap();
+    let entry = pb::FeedEntry {
+        action: pb::FeedAction::Disclose.into(),
+        record_id: vec![7; 32].into(),
+        open_slots: 0b10,
+        policy_version: 1,
+        at_ms: now().unix_ms().unsigned_abs(),
+        ..pb::FeedEntry::default()
+    };
+    let publish = node.ledger.commit(move |tx| {
+        tx.append(added())?;
+        tx.publish(&partner(), &[entry], Progress::default(), 0)
+    });
+    publish.await.unwrap();
+    let note = node.view().snapshot().state.partners[&partner()].published.note.clone();
+
+    // The writer is busy, and the receipt that the stream before recorded waits behind that.
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let busy = node.ledger.enqueue(move |_| {
+        waits.recv().unwrap();
+        Ok(())
+    });
+    drop(busy.await.unwrap());
+    let receipt = pb::ReceiptReceived {
+        partner: partner().to_string(),
+        note,
+        ..pb::ReceiptReceived::default()
+    };
+    drop(node.ledger.enqueue(move |tx| tx.receipt(receipt)).await.unwrap());
+    let (outbound, mut frames) = mpsc::channel(OUTBOUND_MAX);
+    let inbound = tokio_stream::pending();
+    let driving = tokio::spawn(Arc::clone(&node).drive(partner(), inbound, outbound));
+    // On this runtime the driver goes as far as it can before this returns.
+    tokio::task::yield_now().await;
+    go_on.send(()).unwrap();
+    let first = frames.recv().await.unwrap().body;
+    let Some(Body::Hello(hello)) = first else { panic!("wanted a hello, found {first:?}") };
+    assert_eq!(hello.receipted, 1);
+
+    node.stop();
+    driving.await.unwrap();
+    drop(node);
+    writer.join().unwrap();
+}

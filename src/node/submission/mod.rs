@@ -1,0 +1,8 @@
+//! Records of this agency's clients: planned, signed, accepted.
+
+mod live_series;
+mod plan;
+pub mod receipt;
+pub(super) mod record_signer;
+mod reinstatement;
+pub(super) mod submit;

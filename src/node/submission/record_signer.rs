@@ -1,0 +1,60 @@
+//! The key by which this agency signs its records.
+
+use super::plan::Randomness;
+use crate::ident::{KeyId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::state::State;
+use crate::node::error::NodeError;
+use crate::record::draft::{self, Sealed};
+use crate::record::signed::{KEY_END_MARGIN_MS, Verified};
+use ed25519_dalek::SigningKey;
+
+/// Signs in the agency's name.
+#[derive(Clone)]
+pub(in crate::node) struct RecordSigner {
+    key: SigningKey,
+    key_id: KeyId,
+}
+
+impl RecordSigner {
+    /// `index` names the place in the journal, should the machine sign wrongly.
+    pub(in crate::node) fn sign(
+        &self,
+        sealed: Vec<Sealed>,
+        index: u64,
+        random: &mut Randomness,
+    ) -> Result<Vec<Verified>, JournalError> {
+        draft::sign(sealed, &self.key, self.key_id, || random.next())
+            .map_err(|error| JournalError::Entry { index, reason: error.to_string() })
+    }
+}
+
+impl RecordSigner {
+    /// Refuses to sign outside the time for which the agency's card names the key.
+    pub(in crate::node) fn check(&self, state: &State, now: Timestamp) -> Result<(), NodeError> {
+        let card = state.card.as_ref().map(|card| card.card());
+        let keys = card.map_or(&[][..], |card| &card.record_keys[..]);
+        let Some(key) = keys.iter().find(|key| key.key.id() == self.key_id) else {
+            return Err(NodeError::Unavailable(format!(
+                "this node's card names no record key {}; bring back keys/ and card.txt from one backup",
+                self.key_id
+            )));
+        };
+        if key.from <= now && now < key.until.plus_ms(-KEY_END_MARGIN_MS) {
+            return Ok(());
+        }
+        Err(NodeError::Unavailable(format!(
+            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock \
+             right if it is wrong; else a card with another record key is wanted",
+            self.key_id, key.from, key.until
+        )))
+    }
+
+    pub(in crate::node) const fn of(key: SigningKey, key_id: KeyId) -> Self {
+        Self { key, key_id }
+    }
+
+    pub(in crate::node) const fn parts(&self) -> (&SigningKey, KeyId) {
+        (&self.key, self.key_id)
+    }
+}

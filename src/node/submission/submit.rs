@@ -1,0 +1,307 @@
+//! Use cases of the agency's own clients: submit drafts, withdraw records.
+//!
+//! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
+//! it was then. The writer, where alone the order is known, takes the plan or asks for another.
+
+use super::plan::{Grounds, Plan, Randomness, count_not_permitted};
+use super::record_signer::RecordSigner;
+use crate::ident::{RecordId, SeriesId, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::index::SeriesHead;
+use crate::journal::ledger::Committed;
+use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::journal::view::View;
+use crate::node::Node;
+use crate::node::client::Client;
+use crate::node::error::NodeError;
+use crate::node::quota::{Charge, DayLimits, RECORD_BYTES};
+use crate::node::turns::Caller;
+use crate::pb;
+use crate::policy::Sight;
+use crate::record::draft::{Draft, DraftError, Place};
+use prost::Message as _;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Drafts that one job of the writer takes.
+const DRAFTS_MAX: usize = 1_024;
+/// Plans made beside the writer before it makes one itself: others kept speaking of the same.
+const PLANS_MAX: usize = 3;
+
+/// The results of a submission's drafts, and the journal that holds them.
+#[derive(Debug)]
+pub struct Submitted {
+    pub results: Vec<pb::DraftResult>,
+    pub committed: Committed,
+}
+
+/// Series that one bulk submission remembers; beyond that it begins to forget. 48 bytes each.
+const SAID_MAX: usize = 1_000_000;
+
+/// The contents of one bulk submission so far, by series. Two rows about one thing that contradict
+/// each other would otherwise revise it in turn, again at every push of the same table.
+#[derive(Debug, Clone, Default)]
+pub struct Said(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
+
+impl Said {
+    fn words(&self) -> MutexGuard<'_, HashMap<SeriesId, [u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns true if the submission had another content for the series before.
+    pub(in crate::node) fn contradicts(&self, series: SeriesId, fingerprint: [u8; 32]) -> bool {
+        self.words().get(&series).is_some_and(|before| *before != fingerprint)
+    }
+
+    /// Takes the contents of a request unless one contradicts an earlier one.
+    pub(in crate::node) fn say(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
+        let mut said = self.words();
+        let agrees = |(series, word)| said.get(series).is_none_or(|before| before == word);
+        if !words.iter().map(|(series, word)| (series, word)).all(agrees) {
+            return false;
+        }
+        if said.len() + words.len() > SAID_MAX {
+            said.clear();
+        }
+        said.extend(words.iter().copied());
+        true
+    }
+}
+
+impl Node {
+    pub(in crate::node) fn record_signer(&self) -> RecordSigner {
+        RecordSigner::of(self.keys.record.signing_key().clone(), self.record_key.id())
+    }
+
+    /// Signs and keeps drafts; answers when they are durable. A refused draft changes nothing and
+    /// holds up no other. With `said`, a draft that contradicts one before it is refused.
+    pub async fn submit(
+        &self,
+        client: &Client,
+        drafts: Vec<pb::Draft>,
+        said: Option<Said>,
+    ) -> Result<Submitted, NodeError> {
+        if drafts.is_empty() || drafts.len() > DRAFTS_MAX {
+            return Err(NodeError::Invalid(format!(
+                "a request has 1 to {DRAFTS_MAX} drafts, found {}",
+                drafts.len()
+            )));
+        }
+        self.charge(&client.name, &drafts)?;
+        let _turn = self.turn(Caller::Client(&client.name), drafts.len() as u64).await;
+        let planner = self.planner();
+        let sight = Sight::new(client.role, &client.name);
+        let (client, signer) = (client.name.clone(), self.record_signer());
+        signer.check(&self.view().snapshot().state, self.now())?;
+        let (task, first) = beside(move || {
+            let now = planner.now;
+            let draft = |wire: pb::Draft| {
+                let draft = Draft::try_from(wire)?;
+                draft.check_times(now).map(|()| draft)
+            };
+            let drafts = drafts.into_iter().map(draft).collect();
+            let task = Arc::new(Submission { drafts, client, sight, signer, said });
+            let plan = planner.plan(&task)?;
+            Ok((task, plan))
+        })
+        .await?;
+        let refused = task.drafts.iter().filter(|draft| draft.is_err()).count();
+        for _ in 0..refused {
+            self.refused("draft");
+        }
+        let mut next = Some(first);
+        for _ in 0..PLANS_MAX {
+            let plan = match next.take() {
+                Some(plan) => plan,
+                None => {
+                    let (planner, task) = (self.planner(), Arc::clone(&task));
+                    beside(move || planner.plan(&task)).await?
+                }
+            };
+            let task = Arc::clone(&task);
+            let (results, committed) =
+                self.ledger.commit(move |tx| plan.carry_out(tx, &task)).await?;
+            if let Some(results) = results {
+                return Ok(self.submitted(results, committed));
+            }
+        }
+        let (results, committed) = self.ledger.commit(move |tx| task.decide_within(tx)).await?;
+        Ok(self.submitted(results, committed))
+    }
+
+    fn submitted(&self, results: Vec<pb::DraftResult>, committed: Committed) -> Submitted {
+        for _ in 0..count_not_permitted(&results) {
+            self.refused("TLP:RED record of another client");
+        }
+        Submitted { results, committed }
+    }
+
+    /// Counts drafts for their client, unless it has used up its day.
+    fn charge(&self, client: &str, drafts: &[pb::Draft]) -> Result<(), NodeError> {
+        let bytes: usize = drafts.iter().map(|draft| draft.encoded_len() + RECORD_BYTES).sum();
+        let charge = Charge { records: drafts.len() as u64, bytes: bytes as u64 };
+        self.client_quota.take(client, charge, Instant::now()).map_err(|wait| {
+            self.refused("journal quota of a client");
+            let DayLimits { records, bytes } = self.client_quota.limits();
+            NodeError::Exhausted(format!(
+                "{client} submitted as much as a client may in a day: {records} drafts, or {} MiB; try \
+                 again in {} s, or have client_records_per_day or client_mib_per_day raised in \
+                 liaison.toml",
+                bytes >> 20,
+                wait.as_secs()
+            ))
+        })
+    }
+
+    fn planner(&self) -> Planner {
+        Planner {
+            view: Arc::clone(self.view()),
+            signing: Arc::clone(self.ledger.signing()),
+            now: self.now(),
+        }
+    }
+
+    /// Signs the withdrawal of one of this agency's own records.
+    pub async fn withdraw(
+        &self,
+        client: &Client,
+        id: RecordId,
+        reason: pb::WithdrawalReason,
+        explanation: String,
+    ) -> Result<(RecordId, Committed), NodeError> {
+        let own = self.agency().clone();
+        let sight = Sight::new(client.role, &client.name);
+        let (client, signer) = (client.name.clone(), self.record_signer());
+        let (outcome, committed) = self
+            .ledger
+            .commit(move |tx| {
+                let Some(record) = tx.record(&id)? else {
+                    let text = format!("this node holds no record {id}");
+                    return Ok(Err(NodeError::NotFound(text)));
+                };
+                let header = record.header();
+                if header.originator != own {
+                    let text =
+                        format!("only {}, its originator, can withdraw it", header.originator);
+                    return Ok(Err(NodeError::Refused(text)));
+                }
+                let revision = tx.revision(&id)?;
+                if revision.is_some_and(|known| !sight.may_replace(&known.status())) {
+                    return Ok(Err(red_of_another()));
+                }
+                let head = tx.series_head(header.series, &own)?;
+                if let Some(head) = head.filter(|head| head.id != id) {
+                    let text = format!("it has a newer revision, {}; withdraw that one", head.id);
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                if record.kind() == crate::record::kind::Kind::Withdrawal {
+                    let text = "it is withdrawn already".to_owned();
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                if let Some(held) = tx.held_revision((header.series, &own), id)? {
+                    let text = format!(
+                        "record {held} of its series is under a hold, which a withdrawal would end unseen; \
+                         have a policy officer end the hold with `liaison record unrestrict {held} \
+                         --reason TEXT`, then withdraw it"
+                    );
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                if let Err(error) = signer.check(tx.state(), tx.now()) {
+                    return Ok(Err(error));
+                }
+                let content = pb::Withdrawal { reason: reason.into(), explanation };
+                let draft = match Draft::withdrawal(content) {
+                    Ok(draft) => draft,
+                    Err(error) => return Ok(Err(NodeError::Invalid(error.to_string()))),
+                };
+                let place = Place::end(header.series);
+                let mut random = Randomness::default();
+                let sealed = draft.seal(own, place, tx.now(), || random.next());
+                let id = sealed.id();
+                for record in signer.sign(vec![sealed], tx.size().get(), &mut random)? {
+                    tx.accept(Arc::new(record), Origin::Client(&client))?;
+                }
+                Ok(Ok(id))
+            })
+            .await?;
+        if matches!(outcome, Err(NodeError::Refused(_))) {
+            self.refused("withdrawal");
+        }
+        Ok((outcome?, committed))
+    }
+}
+
+fn red_of_another() -> NodeError {
+    let text = "it is marked TLP:RED, and another client submitted it: only that client may withdraw it; \
+                otherwise have it erased with `liaison record erase`";
+    NodeError::Refused(text.to_owned())
+}
+
+/// Drafts of one request and who sent them.
+pub(super) struct Submission {
+    drafts: Vec<Result<Draft, DraftError>>,
+    pub(in crate::node) client: String,
+    sight: Sight,
+    signer: RecordSigner,
+    pub(in crate::node) said: Option<Said>,
+}
+
+impl Submission {
+    fn grounds<'a>(&'a self, signing: &'a Signing, now: Timestamp, size: u64) -> Grounds<'a> {
+        let Signing { agency, series_secret, .. } = signing;
+        let (signer, said, sight) = (&self.signer, self.said.as_ref(), &self.sight);
+        Grounds { own: agency, secret: series_secret, signer, sight, said, now, size }
+    }
+
+    /// Plans within the writer, where nothing can come between a plan and its execution. Only what
+    /// other requests of the stream say may: then the rows are judged again, against that too.
+    fn decide_within(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Result<Vec<pb::DraftResult>, JournalError> {
+        loop {
+            let signing = tx.signing();
+            let grounds = self.grounds(signing, tx.now(), tx.size().get());
+            let plan = Plan::make(
+                &self.drafts,
+                &grounds,
+                |series| tx.series_head(series, &signing.agency),
+                |series| tx.barred(series, &signing.agency),
+                |series, head| tx.held_head(series, &signing.agency, head),
+                |series| tx.revisions(series, &signing.agency),
+                |id| tx.revision(id),
+            )?;
+            if let Some(results) = plan.carry_out(tx, self)? {
+                return Ok(results);
+            }
+        }
+    }
+}
+
+/// Makes plans from what is durable.
+struct Planner {
+    view: Arc<View>,
+    signing: Arc<Signing>,
+    now: Timestamp,
+}
+
+impl Planner {
+    fn plan(&self, task: &Submission) -> Result<Plan, JournalError> {
+        let grounds = task.grounds(&self.signing, self.now, self.view.snapshot().size);
+        let agency = &self.signing.agency;
+        let head_of = |series| self.view.series_head(series, agency);
+        let barred_of = |series| self.view.barred_slots(series, agency);
+        let held_of = |series, head: &SeriesHead| self.view.held_head(series, agency, head);
+        let revisions_of = |series| self.view.revisions(series, agency);
+        let revision_of = |id: &RecordId| self.view.revision(id);
+        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
+    }
+}
+
+/// Runs work on a thread that may be kept busy.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Stopped)?
+}

@@ -1,0 +1,232 @@
+//! Witnesses that are not partners: added by an operator, asked over HTTP (C2SP tlog-witness).
+//!
+//! What comes back is believed for its signature alone, so the connection needs no certificate.
+
+use crate::exchange::{SignedTime, check_not_ahead};
+use crate::ident::{Timestamp, TreeSize};
+use crate::journal::state::witnessing::{AddedWitness, WITNESSES_MAX};
+use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
+use crate::node::Node;
+use crate::node::error::NodeError;
+use crate::pb::{self, journal_entry::Event};
+use crate::tls::{WebClient, WebError};
+use http::StatusCode;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// The longest time for a witness to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer: a few signature lines.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The interval at which the node checks whether to ask a witness.
+const TICK: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Adds a witness that is not a partner, or changes where it is asked.
+    pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
+        let key: NoteVerifier =
+            vkey.parse().map_err(|error: crate::merkle::KeyError| invalid(&error))?;
+        if key.signature_type() != SignatureType::Cosignature {
+            return Err(invalid(&"vkey: a witness's key has type 0x04"));
+        }
+        let own = NoteVerifier::from(&self.witness()?);
+        if key.verifying_key() == own.verifying_key() {
+            return Err(invalid(&"vkey: this is this node's own key"));
+        }
+        witness_url(url)?;
+        let added = pb::WitnessAdded {
+            vkey: key.to_string(),
+            url: url.to_owned(),
+            client: client.to_owned(),
+        };
+        self.ledger
+            .commit(move |tx| {
+                let known = &tx.state().witnessing.added;
+                if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
+                    let text =
+                        format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                let is_same = |other: &&AddedWitness| {
+                    let (other, same) = (&other.verifier, key.verifying_key());
+                    other.verifying_key() == same && other.name() != key.name()
+                };
+                if let Some(other) = known.values().find(is_same) {
+                    let name = other.verifier.name();
+                    let text = format!("this is the key of {name} already; one key is one witness");
+                    return Ok(Err(NodeError::Precondition(text)));
+                }
+                tx.append(Event::WitnessAdded(added))?;
+                Ok(Ok(()))
+            })
+            .await?
+            .0?;
+        self.witness_added.notify_one();
+        Ok(())
+    }
+
+    /// The keys that others verify this node by, as a log and as a witness.
+    pub fn verifiers(&self) -> Result<(NoteVerifier, NoteVerifier), NodeError> {
+        Ok((self.journal_verifier()?, NoteVerifier::from(&self.witness()?)))
+    }
+
+    fn journal_verifier(&self) -> Result<NoteVerifier, NodeError> {
+        let generation = self.view().snapshot().state.generation();
+        let origin = generation.journal_origin(self.agency());
+        let name = origin.parse().map_err(|error| NodeError::start("journal key name", error))?;
+        let key = self.keys.journal.public();
+        NoteVerifier::new(name, SignatureType::Ed25519, key.as_bytes())
+            .map_err(|error| NodeError::start("journal key", error))
+    }
+
+    /// Asks the witnesses that were added until the node stops; a new one at once.
+    pub(in crate::node) async fn ask_added_witnesses(&self) {
+        let every = Duration::from_secs(self.config.witness.every_seconds.into()).max(TICK);
+        let mut ticks = tokio::time::interval(every);
+        let mut stopping = self.stopping();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.witness_added.notified() => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            let snapshot = self.view().snapshot();
+            for (name, added) in &snapshot.state.witnessing.added {
+                let known = snapshot.state.witnessing.received.get(name);
+                let old = known.map_or(0, |known| known.head.size.get());
+                if snapshot.state.substance <= old {
+                    continue;
+                }
+                let asked = self.ask_added(added, TreeSize::new(old)).await;
+                self.was_asked(name, asked.err());
+            }
+        }
+    }
+
+    fn was_asked(&self, name: &str, failed: Option<NodeError>) {
+        let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = failed else {
+            unasked.remove(name);
+            return;
+        };
+        tracing::warn!(witness = name, %error, "a witness did not cosign");
+        unasked.insert(name.to_owned(), error.to_string());
+    }
+
+    async fn ask_added(&self, witness: &AddedWitness, old: TreeSize) -> Result<(), NodeError> {
+        let named = match self.post_checkpoint(witness, old).await? {
+            Answer::Cosigned(note, made) => {
+                return self.keep_cosignature(witness, note, made).await;
+            }
+            Answer::Knows(named) => named,
+        };
+        match self.post_checkpoint(witness, named).await? {
+            Answer::Cosigned(note, made) => self.keep_cosignature(witness, note, made).await,
+            Answer::Knows(other) => {
+                Err(NodeError::Precondition(format!("it names size {named}, then {other}")))
+            }
+        }
+    }
+
+    async fn post_checkpoint(
+        &self,
+        witness: &AddedWitness,
+        old: TreeSize,
+    ) -> Result<Answer, NodeError> {
+        let view = self.view();
+        let (snapshot, old_size) = (view.snapshot(), old.get());
+        let needs_proof = old_size > 0 && old_size < snapshot.size;
+        let proof = match needs_proof {
+            true => view.journal().consistency(old_size, snapshot.size)?,
+            false => Vec::new(),
+        };
+        let note = Note::parse(&snapshot.note).map_err(|error| NodeError::start("note", error))?;
+        let body = AddCheckpoint::new(old, proof, note)
+            .map_err(|error| NodeError::start("checkpoint", error))?
+            .to_bytes();
+        let failed = |error| NodeError::start("asking it", error);
+        let mut client =
+            WebClient::new(witness_url(&witness.url)?, None, ANSWER_TIMEOUT).map_err(failed)?;
+        let answer = client.post("add-checkpoint", body, ANSWER_BYTES_MAX).await.map_err(failed)?;
+        let text = String::from_utf8_lossy(&answer.body);
+        match answer.status {
+            StatusCode::OK => {
+                let note = [&snapshot.note[..], text.as_bytes()].concat();
+                Ok(Answer::Cosigned(note, snapshot.state.last_at))
+            }
+            StatusCode::CONFLICT => text
+                .trim_end()
+                .parse()
+                .map(|size| Answer::Knows(TreeSize::new(size)))
+                .map_err(|_| NodeError::Start("its answer names no size".to_owned())),
+            other => Err(NodeError::Start(format!("it answered {other}"))),
+        }
+    }
+
+    /// Journals a checkpoint of ours with the lines that came, once they are verified. `made`: the time of
+    /// the last entry under it.
+    async fn keep_cosignature(
+        &self,
+        witness: &AddedWitness,
+        note: Vec<u8>,
+        made: Option<Timestamp>,
+    ) -> Result<(), NodeError> {
+        let log = self.journal_verifier()?;
+        let witnesses = std::slice::from_ref(&witness.verifier);
+        let opened = SignedCheckpoint::open(&note, &log, witnesses, &Origin::from(log.name()))
+            .map_err(|error| NodeError::start("its cosignature", error))?;
+        let Some(line) = opened.cosignatures().first() else {
+            return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
+        };
+        // Where this node's clock is the wrong one, this time is what shows it.
+        self.time.answered(witness.verifier.name().as_str(), &note);
+        let time = SignedTime { signed: line.at, made, last: None };
+        time.check()
+            .and_then(|()| check_not_ahead(line.at, self.now()))
+            .map_err(|error| NodeError::Start(format!("its cosignature: {error}")))?;
+        let received = pb::CosignatureReceived {
+            witness: witness.verifier.name().to_string(),
+            note: opened.to_bytes().into(),
+        };
+        self.ledger
+            .commit(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
+            .await?;
+        Ok(())
+    }
+}
+
+enum Answer {
+    /// The checkpoint with the lines that came, and the time of the last entry under it.
+    Cosigned(Vec<u8>, Option<Timestamp>),
+    Knows(TreeSize),
+}
+
+fn invalid(reason: &dyn std::fmt::Display) -> NodeError {
+    NodeError::Invalid(reason.to_string())
+}
+
+/// A witness's URL, below which `add-checkpoint` is.
+fn witness_url(url: &str) -> Result<&str, NodeError> {
+    match WebClient::new(url, None, ANSWER_TIMEOUT) {
+        Ok(_) => Ok(url),
+        Err(WebError::NoAuthority(_)) => Err(invalid(
+            &"url: only http is spoken to a witness; for https put a local proxy between",
+        )),
+        Err(error) => Err(invalid(&format!("url: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_has_a_plain_url() {
+        for good in ["http://w.example", "http://127.0.0.1:8080/a/b/"] {
+            assert_eq!(witness_url(good).ok(), Some(good));
+        }
+        for bad in ["https://w.example", "w.example", "http://", "http://w.example/?a=b"] {
+            assert!(witness_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -25,6 +25,7 @@ pub mod progress;
 mod projection;
 pub mod provenance;
 pub mod query;
+mod references;
 pub mod refusals;
 mod replay;
 pub mod retractions;
@@ -52,6 +53,8 @@ mod erase_tests;
 mod loss_tests;
 #[cfg(test)]
 mod rebuild_tests;
+#[cfg(test)]
+mod references_tests;
 
 use crate::store::{Damage, StoreError};
 

@@ -4,6 +4,7 @@ use super::entry;
 use super::erasure_index::ErasureNote;
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
+use super::references::ReferenceFilter;
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::state_keys::cards_key;
 use super::{JournalError, unless_damaged};
@@ -67,6 +68,7 @@ pub struct View {
     pub(super) dir: PathBuf,
     pub(super) segments: SegmentReader,
     pub(super) index: Index,
+    pub(super) references: ReferenceFilter,
     pub(super) journal: Log,
     pub(super) feeds: RwLock<HashMap<FeedNumber, Arc<Log>>>,
     pub(super) snapshot: ArcSwap<Snapshot>,

@@ -237,6 +237,9 @@ impl Discloser {
 
     /// Journal indexes of records that refer to a series.
     fn referrers(&self, series: SeriesId, most: usize) -> Result<Vec<u64>, JournalError> {
+        if !self.view.may_be_referred_to(series)? {
+            return Ok(Vec::new());
+        }
         let range = KeyRange::prefix(search::linked_term(series));
         let found = self.view.index().scan(Table::Search, &range, Order::Ascending).take(most);
         let index = |pair: Result<(Vec<u8>, Vec<u8>), _>| Ok(search::journal_index(&pair?.0));

@@ -163,7 +163,15 @@ impl Journal {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
     ) {
-        self.runtime.block_on(self.ledger.commit(job)).unwrap();
+        self.try_commit(job).unwrap();
+    }
+
+    /// Runs a job that may be refused.
+    pub(super) fn try_commit(
+        &self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
+    ) -> Result<(), super::JournalError> {
+        self.runtime.block_on(self.ledger.commit(job)).map(drop)
     }
 
     pub(super) fn accept(&self, record: &Arc<Verified>) {

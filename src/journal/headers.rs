@@ -72,7 +72,7 @@ impl View {
 
 /// Decodes the header of an accepted record. The encoding was checked at acceptance, so it is not
 /// checked again.
-pub(super) fn header_of(
+pub fn header_of(
     index: u64,
     accepted: &pb::RecordAccepted,
 ) -> Result<AcceptedHeader, JournalError> {

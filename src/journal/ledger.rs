@@ -319,7 +319,7 @@ impl Writing {
                 *recent = Recent::default();
             }
         }
-        self.view.index.stage(changes, end)?;
+        self.view.stage(changes, end)?;
         self.view.snapshot.store(Arc::new(Snapshot {
             state: Arc::new(self.state.clone()),
             size,

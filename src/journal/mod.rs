@@ -27,6 +27,7 @@ pub mod progress;
 mod projection;
 pub mod provenance;
 pub mod query;
+mod references;
 pub mod refusals;
 mod replay;
 pub mod retractions;
@@ -51,5 +52,7 @@ mod erase_tests;
 mod loss_tests;
 #[cfg(test)]
 mod rebuild_tests;
+#[cfg(test)]
+mod references_tests;
 
 pub use error::{JournalError, unless_damaged};

@@ -9,6 +9,7 @@ use super::index::INDEX_FORMAT;
 use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
 use super::loss::{JOURNAL_LEAVES, Loss, remove_leaves};
+use super::references::ReferenceFilter;
 use super::replay::Replay;
 use super::state::State;
 use super::transaction::{Signing, Transaction};
@@ -302,6 +303,7 @@ fn catch_up(
         dir: options.dir.clone(),
         segments: segments.reader(),
         index,
+        references: ReferenceFilter::default(),
         journal: Log::open(&options.dir.join(JOURNAL_LEAVES))?,
         feeds: RwLock::default(),
         snapshot: ArcSwap::from_pointee(Snapshot {

@@ -87,7 +87,7 @@ impl<'a> Replay<'a> {
         self.state.remember_count(&mut changes);
         // Before the index hears of an erasure, it is carried out.
         self.segments.erase_content(&due, stored::KEPT_BYTES)?;
-        self.view.index.stage(changes, end)?;
+        self.view.stage(changes, end)?;
         self.entries += count;
         Ok(())
     }

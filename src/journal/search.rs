@@ -4,7 +4,7 @@
 //! of acceptance and a page ends at an index.
 
 use super::words;
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, SeriesId};
 use crate::record::content::Content;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -103,8 +103,20 @@ pub fn word_term(word: &str) -> Vec<u8> {
 }
 
 /// Records that refer to a series.
-pub fn linked_term(series: crate::ident::SeriesId) -> Vec<u8> {
+pub fn linked_term(series: SeriesId) -> Vec<u8> {
     term(LINKED, &[series.as_bytes()])
+}
+
+/// Records that refer to any series; a prefix, not a whole term.
+pub fn linked_prefix() -> Vec<u8> {
+    term(LINKED, &[])
+}
+
+/// The series that the record of a key refers to; `None` if the key is under another term.
+pub fn linked_series(key: &[u8]) -> Option<SeriesId> {
+    let (tag, rest) = key.split_first()?;
+    let series = rest.first_chunk().filter(|_| *tag == LINKED)?;
+    Some(SeriesId::from_bytes(*series))
 }
 
 /// Cases and takedown results with this reference, in whatever letter case.
@@ -118,7 +130,7 @@ pub fn folded_reference(reference: &str) -> String {
 }
 
 /// Revisions after the first of a series.
-pub fn revision_term(series: crate::ident::SeriesId) -> Vec<u8> {
+pub fn revision_term(series: SeriesId) -> Vec<u8> {
     term(REVISION, &[series.as_bytes()])
 }
 

@@ -152,6 +152,7 @@ mod tests {
             let is_older = [first.id(), ended.id()].contains(&record.id());
             assert_eq!(place.marks().is_superseded(), is_older);
             assert_eq!(superseded.contains(&place.journal_index), is_older);
+            assert_eq!(view.is_superseded(place.journal_index).unwrap(), is_older);
             assert!(place.marks().is_usable());
         }
     }

@@ -5,6 +5,7 @@ use super::erasure_index::ErasureNote;
 use super::ids::{FeedNumber, PartnerNumber};
 use super::index::{self, Disclosure, Marks, RecordPlace, SeriesHead};
 use super::log::Log;
+use super::references::ReferenceFilter;
 use super::state::State;
 use super::state::keys::cards_key;
 use super::{JournalError, unless_damaged};
@@ -68,6 +69,7 @@ pub struct View {
     pub(super) dir: PathBuf,
     pub(super) segments: SegmentReader,
     pub(super) index: Index,
+    pub(super) references: ReferenceFilter,
     pub(super) journal: Log,
     pub(super) feeds: RwLock<HashMap<FeedNumber, Arc<Log>>>,
     pub(super) snapshot: ArcSwap<Snapshot>,

@@ -96,6 +96,12 @@ impl KeyRange {
         Self { start, end }
     }
 
+    /// The part of the range behind a key.
+    #[must_use]
+    pub fn behind(&self, key: &[u8]) -> Self {
+        Self { start: [key, &[0]].concat(), end: self.end.clone() }
+    }
+
     pub fn start(&self) -> &[u8] {
         &self.start
     }

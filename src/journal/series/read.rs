@@ -39,6 +39,12 @@ impl View {
         Ok(head.is_none_or(|head| head.revision <= header.revision))
     }
 
+    /// Returns whether another record of its series is as new as the one that an entry accepted, or newer.
+    pub fn is_superseded(&self, journal_index: u64) -> Result<bool, JournalError> {
+        let key = superseded_key(journal_index);
+        Ok(self.index().read(Table::Disclosures, &key)?.is_some())
+    }
+
     /// Returns the entries in `range` whose records another of their series is as new as.
     pub fn superseded_in(&self, range: Range<u64>) -> Result<HashSet<u64>, JournalError> {
         let range = KeyRange::between(superseded_key(range.start), superseded_key(range.end));

@@ -137,6 +137,11 @@ impl Gathering {
         self.found
     }
 
+    /// Counts a record that a policy denies.
+    pub(super) fn deny(&mut self, policy: String) {
+        *self.found.denied.entry(policy).or_default() += 1;
+    }
+
     /// Brings the feed to what the partner may have of a record now. Every entry that shows or takes
     /// back anything is made here. Tells whether the record as a whole came or went.
     pub(super) fn bring(
@@ -153,9 +158,7 @@ impl Gathering {
         let verdict = discloser.verdict(record, marks)?;
         if counts {
             self.found.erred += u64::from(verdict.erred);
-            if let Some(policy) = verdict.denied_by {
-                *self.found.denied.entry(policy).or_default() += 1;
-            }
+            verdict.denied_by.into_iter().for_each(|policy| self.deny(policy));
         }
         if told.is_none() && self.holds_back(discloser, record, verdict.allowed)? {
             return Ok(false);

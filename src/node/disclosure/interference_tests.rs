@@ -558,7 +558,7 @@ impl Story {
         });
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         match self.random.below(19) {
             0..=4 => self.begin_series(false),
             5..=8 => self.begin_series(true),

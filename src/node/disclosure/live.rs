@@ -6,12 +6,14 @@ use crate::exchange::{FeedAction, Reason};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::consents::{ConsentNews, consent_news};
 use crate::journal::entry::{decode_feed, record_id};
+use crate::journal::headers::{AcceptedHeader, header_of};
 use crate::journal::ids::PartnerNumber;
 use crate::journal::index::{Marks, RecordPlace};
 use crate::journal::refusals::{DUTIES_MAX, NotTaken};
 use crate::journal::search;
 use crate::journal::series::newest;
 use crate::journal::{JournalError, unless_damaged};
+use crate::node::policies::rules::denied_by;
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::RecordFacts;
 use crate::record::commit;
@@ -88,7 +90,7 @@ impl Discloser {
         index: u64,
         gathering: &mut Gathering,
     ) -> Result<(), JournalError> {
-        match self.considered(index)? {
+        match self.considered(index, gathering)? {
             Some(Considered::Record(of)) => {
                 if of.news == News::EndOfHold {
                     gathering.answer(self, &of.record)?;
@@ -237,6 +239,9 @@ impl Discloser {
 
     /// Journal indexes of records that refer to a series.
     fn referrers(&self, series: SeriesId, most: usize) -> Result<Vec<u64>, JournalError> {
+        if !self.view.may_be_referred_to(series)? {
+            return Ok(Vec::new());
+        }
         let range = KeyRange::prefix(search::linked_term(series));
         let found = self.view.index().scan(Table::Search, &range, Order::Ascending).take(most);
         let index = |pair: Result<(Vec<u8>, Vec<u8>), _>| Ok(search::journal_index(&pair?.0));
@@ -267,8 +272,12 @@ impl Discloser {
         Ok(turned.then_some(header.series))
     }
 
-    /// Returns the subject of an entry.
-    fn considered(&self, index: u64) -> Result<Option<Considered>, JournalError> {
+    /// Returns the subject of an entry; `None` if nothing can follow from it.
+    fn considered(
+        &mut self,
+        index: u64,
+        gathering: &mut Gathering,
+    ) -> Result<Option<Considered>, JournalError> {
         if let Some((record, source)) = self.view.recently_accepted(index) {
             // Of the records of late only those in use are remembered.
             let news = news_of(&record, source);
@@ -277,7 +286,11 @@ impl Discloser {
         }
         let (id, source, news) = match self.view.event(index)?.1 {
             Event::RecordAccepted(accepted) => {
-                (commit::record_id(&accepted.header), Some(accepted.partner), News::Revision)
+                let header = header_of(index, &accepted)?;
+                if self.decide_by_header(&header, gathering)? {
+                    return Ok(None);
+                }
+                (header.id, Some(accepted.partner), News::Revision)
             }
             Event::SlotsReceived(received) => {
                 (record_id(&received.record_id)?, Some(received.partner), News::Slots)
@@ -330,6 +343,36 @@ impl Discloser {
         };
         let (record, marks) = (Arc::new(record), place.marks());
         Ok(Some(Considered::Record(Considering { record, marks, source, news })))
+    }
+
+    /// Decides an accepted record by its header if no other record depends on it, and if the partner itself gave it or
+    /// is denied it and has nothing of it. Returns false if the record must be read.
+    fn decide_by_header(
+        &mut self,
+        accepted: &AcceptedHeader,
+        gathering: &mut Gathering,
+    ) -> Result<bool, JournalError> {
+        let AcceptedHeader { journal_index, id, header, partner, .. } = accepted;
+        let is_first = header.revision == 1 && header.kind != Kind::Withdrawal;
+        if !is_first || (partner.is_some() && self.view.may_be_referred_to(header.series)?) {
+            return Ok(false);
+        }
+        let is_theirs = header.originator == self.agency || partner.as_ref() == Some(&self.agency);
+        let mut denial = None;
+        if !is_theirs {
+            let facts = self.facts_of(id, header);
+            let decision = self.decide(&facts);
+            if decision.release.allowed || decision.erred() || self.told(id)?.is_some() {
+                return Ok(false);
+            }
+            denial = Some(denied_by(&decision));
+        }
+        // Another revision may depend on it.
+        if self.view.is_superseded(*journal_index)? {
+            return Ok(false);
+        }
+        denial.into_iter().for_each(|policy| gathering.deny(policy));
+        Ok(true)
     }
 
     /// The duty to erase, unless the partner laid it on us itself.

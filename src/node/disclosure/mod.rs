@@ -22,6 +22,8 @@ mod brake_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod series_tests;
 #[cfg(test)]
 pub(in crate::node) mod interference_tests;

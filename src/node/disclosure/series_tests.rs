@@ -1,14 +1,16 @@
 //! Series in a feed: what it took back stays so, and a copied id shows and hides nothing.
 
 use super::damage_tests::draft;
-use super::interference_tests::{Story, partner, secret};
+use super::interference_tests::{Store, Story, now, partner, secret};
+use crate::ident::{KeyId, RecordId};
 use crate::journal::entry::decode_feed;
 use crate::journal::ids::FeedNumber;
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content};
-use crate::record::draft::{Draft, Place};
+use crate::record::draft::{self, Draft, Place};
 use crate::record::signed::Verified;
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use std::sync::Arc;
 
 /// The revision of a record that follows it.
@@ -43,9 +45,53 @@ fn opinion_on(series: crate::ident::SeriesId) -> Draft {
     Draft::try_from(wire).unwrap()
 }
 
-fn is_live(story: &Story, record: &Verified) -> bool {
-    let found = story.with.ledger.view().disclosure(FeedNumber::new(1), &record.id()).unwrap();
+fn is_live_in(store: &Store, id: &RecordId) -> bool {
+    let found = store.ledger.view().disclosure(FeedNumber::new(1), id).unwrap();
     found.is_some_and(|found| found.disclosed.is_live())
+}
+
+fn is_live(story: &Story, record: &Verified) -> bool {
+    is_live_in(&story.with, &record.id())
+}
+
+/// A record that the partner made.
+fn of_partner(number: usize) -> Arc<Verified> {
+    let draft = draft(number, "shared");
+    let place = Place::first(draft.series(&secret()));
+    let sealed = draft.seal(partner(), place, now(), || [8; 16]);
+    let (key, id) = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
+    Arc::new(draft::sign(vec![sealed], &key, id, || [5; 32]).unwrap().remove(0))
+}
+
+/// Accepts a record that the partner gave, and brings its feed up.
+fn take_in(store: &mut Store, record: Arc<Verified>) {
+    store.commit(move |tx| {
+        let agency = partner();
+        let origin = Origin::Partner { agency: &agency, feed_index: 0 };
+        tx.accept(record, origin).map(drop)
+    });
+    store.bring_up(2_048);
+}
+
+#[test]
+fn a_record_whose_subject_comes_late_is_disclosed_with_it() {
+    for is_started_anew in [false, true] {
+        let mut store = Store::new();
+        store.change_partner(false);
+        store.apply_policy(0);
+        take_in(&mut store, of_partner(1));
+        let subject = of_partner(2);
+        let opinion = store.accept_draft(opinion_on(subject.header().series), 1);
+        // With its disclosure the feed is past the opinion.
+        store.accept_draft(draft(3, "shared"), 2);
+        store.bring_up(2_048);
+        assert!(!is_live_in(&store, &opinion), "its subject is not here");
+        if is_started_anew {
+            store = store.started_anew(|_| {});
+        }
+        take_in(&mut store, subject);
+        assert!(is_live_in(&store, &opinion), "its subject came");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 #[cfg(not(feature = "prove"))]
-use crate::cli::context::Context;
+use crate::cli::{context::Context, error::CliError};
 
 #[derive(Debug, clap::Args)]
 pub struct ProveArgs {

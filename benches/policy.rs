@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use liaison::ident::{AgencyName, Timestamp};
 use liaison::policy::{
-    Bundle, Compiled, MemoDecider, Moment, PartnerFacts, RecordFacts, Report, Sector, Selector,
+    Bundle, Compiled, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Report, Sector, Selector,
     Vocabulary, explain,
 };
 use liaison::record::kind::Kind;
@@ -24,8 +24,8 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn moment() -> Moment {
-    Moment::at(time("2026-11-22T10:00:00Z"))
+fn moment() -> PolicyHour {
+    PolicyHour::at(time("2026-11-22T10:00:00Z"))
 }
 
 /// Every tenth reveals a class of fields, the others share; only the last shares our records.

@@ -12,7 +12,7 @@ use crate::record::consent::Consent;
 use std::collections::BTreeMap;
 
 /// The requests and statements that each partner's feed must contain.
-pub(super) type Untold = BTreeMap<AgencyName, Sayings>;
+pub(super) type PendingNotices = BTreeMap<AgencyName, Sayings>;
 
 /// The requests and statements in their order, and the number of them that the present feed contains. A
 /// feed that succeeds another contains all of them again.

@@ -2,7 +2,7 @@
 //! whether the partner's receipt is here. Collected while a history is verified, from it alone.
 
 use super::content::Content;
-use super::examine::Attested;
+use super::examine::ExaminedRecord;
 use super::holdings::Row;
 use crate::ident::{AgencyName, Generation, IdPrefix, RecordId, SeriesId, Timestamp};
 use crate::pb::{self, FeedAction};
@@ -162,7 +162,7 @@ impl Disclosures {
     }
 
     /// A record was accepted.
-    pub(super) fn accept(&mut self, signed: &Attested, content: &Content) {
+    pub(super) fn accept(&mut self, signed: &ExaminedRecord, content: &Content) {
         let (id, series) = (signed.id(), signed.header().series);
         self.is_record_known |=
             self.filter.record.as_ref().is_some_and(|prefix| prefix.begins(id.as_bytes()));

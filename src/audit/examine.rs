@@ -28,20 +28,20 @@ const ERASED: u8 = 1;
 #[derive(Debug)]
 pub struct Examined {
     pub(super) segment: u32,
-    pub(super) frames: Vec<(u64, Result<Found, Fault>)>,
+    pub(super) frames: Vec<(u64, Result<DecodedFrame, Fault>)>,
 }
 
 /// The examined form of a frame.
 #[derive(Debug)]
-pub(super) enum Found {
-    Entry { leaf: TreeHash, at: Timestamp, told: Told },
+pub(super) enum DecodedFrame {
+    Entry { leaf: TreeHash, at: Timestamp, told: DecodedEntry },
     Feed { number: u16, leaf: TreeHash, entry: pb::FeedEntry },
     Commit(Bytes),
 }
 
 /// The event of an entry, with the content that stands before it.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum DecodedEntry {
     Accepted(Box<Accepted>),
     Extended { received: pb::SlotsReceived, content: Content },
     Erased { erased: pb::SlotsErased, content: Content },
@@ -51,7 +51,7 @@ pub(super) enum Told {
 /// A record whose form, slots and content rules are sound, or whose content was overwritten.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) attested: Attested,
+    pub(super) attested: ExaminedRecord,
     pub(super) signature: pb::RecordSignature,
     pub(super) content: Content,
     pub(super) open_slots: u32,
@@ -63,7 +63,7 @@ pub(super) struct Accepted {
 
 /// The verifiable part of a record before its key is known.
 #[derive(Debug)]
-pub(super) enum Attested {
+pub(super) enum ExaminedRecord {
     Whole(Box<Signed>),
     /// Without its content, which was overwritten.
     HeaderAlone {
@@ -73,7 +73,7 @@ pub(super) enum Attested {
     },
 }
 
-impl Attested {
+impl ExaminedRecord {
     pub(super) fn header(&self) -> &Header {
         match self {
             Self::Whole(signed) => signed.header(),
@@ -143,19 +143,23 @@ fn flags(span: Span) -> Result<(), Fault> {
     }
 }
 
-fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<Found, Fault> {
+fn frame(span: Span, payload: Bytes, content: Option<Bytes>) -> Result<DecodedFrame, Fault> {
     let stray = || Err(Fault::new(Check::FrameOrder, "the entry of the content", "another frame"));
     match span.kind {
         FrameKind::Entry => entry(&payload, leaf_hash(&payload), content),
         _ if content.is_some() => stray(),
         FrameKind::Content => stray(),
         FrameKind::Feed => feed(payload),
-        FrameKind::Commit => Ok(Found::Commit(payload)),
+        FrameKind::Commit => Ok(DecodedFrame::Commit(payload)),
     }
 }
 
 /// Reads an entry whose leaf hash was computed.
-pub(super) fn entry(bytes: &Bytes, leaf: TreeHash, content: Option<Bytes>) -> Result<Found, Fault> {
+pub(super) fn entry(
+    bytes: &Bytes,
+    leaf: TreeHash,
+    content: Option<Bytes>,
+) -> Result<DecodedFrame, Fault> {
     let fault = |expected: &str, found: String| Fault::new(Check::EntryForm, expected, found);
     if bytes.len() > ENTRY_BYTES_MAX {
         let found = format!("{} bytes", bytes.len());
@@ -171,19 +175,21 @@ pub(super) fn entry(bytes: &Bytes, leaf: TreeHash, content: Option<Bytes>) -> Re
         entry.event.ok_or_else(|| fault("an event that this program knows", "none".to_owned()))?;
     let told = match (event, content) {
         (Event::RecordAccepted(accepted), content) => {
-            Told::Accepted(Box::new(Accepted::read(accepted, content)?))
+            DecodedEntry::Accepted(Box::new(Accepted::read(accepted, content)?))
         }
         (Event::SlotsReceived(received), content) => {
-            Told::Extended { received, content: read(content)? }
+            DecodedEntry::Extended { received, content: read(content)? }
         }
-        (Event::SlotsErased(erased), content) => Told::Erased { erased, content: read(content)? },
-        (event, None) => Told::Other(Box::new(event)),
+        (Event::SlotsErased(erased), content) => {
+            DecodedEntry::Erased { erased, content: read(content)? }
+        }
+        (event, None) => DecodedEntry::Other(Box::new(event)),
         (_, Some(_)) => {
             let found = "an entry of another sort";
             return Err(Fault::new(Check::FrameOrder, "the entry of the content", found));
         }
     };
-    Ok(Found::Entry { leaf, at, told })
+    Ok(DecodedFrame::Entry { leaf, at, told })
 }
 
 fn read(content: Option<Bytes>) -> Result<Content, Fault> {
@@ -221,7 +227,10 @@ impl Accepted {
         Ok(Self { attested, signature, content, open_slots, partner, feed_index, facts })
     }
 
-    fn header_alone(bytes: &Bytes, signature: pb::RecordSignature) -> Result<Attested, Fault> {
+    fn header_alone(
+        bytes: &Bytes,
+        signature: pb::RecordSignature,
+    ) -> Result<ExaminedRecord, Fault> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::new(Check::RecordForm, "a header and signature of the one form", error)
         };
@@ -229,14 +238,14 @@ impl Accepted {
         let signature = BatchSignature::try_from(signature).map_err(|error| fault(&error))?;
         let id = commit::record_id(bytes);
         let signature = Box::new(signature);
-        Ok(Attested::HeaderAlone { header: Box::new(header), id, signature })
+        Ok(ExaminedRecord::HeaderAlone { header: Box::new(header), id, signature })
     }
 
     fn whole(
         header: Bytes,
         signature: pb::RecordSignature,
         content: &Content,
-    ) -> Result<Attested, Fault> {
+    ) -> Result<ExaminedRecord, Fault> {
         let signed = Signed::of(header, signature, content.slots.clone()).map_err(|error| {
             let check = match error {
                 RecordError::SlotsHash
@@ -247,11 +256,11 @@ impl Accepted {
             };
             Fault::new(check, "a record as its originator signed it", error)
         })?;
-        Ok(Attested::Whole(Box::new(signed)))
+        Ok(ExaminedRecord::Whole(Box::new(signed)))
     }
 }
 
-fn feed(payload: Bytes) -> Result<Found, Fault> {
+fn feed(payload: Bytes) -> Result<DecodedFrame, Fault> {
     let Some((number, _)) = payload.split_first_chunk::<2>() else {
         let found = format!("{} bytes", payload.len());
         return Err(Fault::new(Check::FeedEntry, "an entry of a feed", found));
@@ -259,7 +268,7 @@ fn feed(payload: Bytes) -> Result<Found, Fault> {
     let number = u16::from_le_bytes(*number);
     let bytes = payload.slice(2..);
     let leaf = leaf_hash(&bytes);
-    Ok(Found::Feed { number, leaf, entry: feed_entry(bytes)? })
+    Ok(DecodedFrame::Feed { number, leaf, entry: feed_entry(bytes)? })
 }
 
 pub(super) fn feed_entry(bytes: Bytes) -> Result<pb::FeedEntry, Fault> {

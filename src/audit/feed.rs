@@ -12,7 +12,7 @@ use crate::exchange::{SignedTime, WHOLE_RECORD};
 use crate::ident::{RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{CosignatureTime, Frontier, TreeHead};
 use crate::pb::{self, FeedAction};
-use crate::policy::{GivenSorts, OriginatorNumber, Sorts};
+use crate::policy::{Categories, GivenCategories, OriginatorNumber};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
 use ed25519_dalek::VerifyingKey;
@@ -55,7 +55,7 @@ pub(super) struct Feed {
     /// The originators of such records since the last published head.
     counted: BTreeSet<OriginatorNumber>,
     /// The sorts of such records, in the feeds before too.
-    sorts: GivenSorts,
+    sorts: GivenCategories,
     rescan: Rescan,
     /// The refusals of the partner.
     pub(super) refused: Refused,
@@ -201,8 +201,8 @@ impl Feed {
             return Err(Fault::new(Check::Disclosure, expected, format!("record {id}")));
         }
         if action == FeedAction::Disclose && !self.was_given(row_number) {
-            let sorts = Sorts::of(row.kind, policy.facts.of(row.facts).personal_data);
-            self.sorts = self.sorts.and(GivenSorts::of(originator, sorts));
+            let sorts = Categories::of(row.kind, policy.facts.of(row.facts).personal_data);
+            self.sorts = self.sorts.and(GivenCategories::of(originator, sorts));
             *self.originators.entry(originator).or_default() += 1;
             self.counted.insert(originator);
         }
@@ -287,10 +287,10 @@ impl Feed {
 
     /// Checks what is counted of each originator: the release brake holds records by it.
     fn check_originators(&mut self, published: &pb::FeedPublished) -> Result<(), Fault> {
-        let sorts = |kinds, personal_data| Sorts { kinds, personal_data };
-        let found = GivenSorts {
-            own: sorts(published.kinds_disclosed, published.personal_data_disclosed),
-            passed_on: sorts(published.kinds_passed_on, published.personal_data_passed_on),
+        let categories = |kinds, personal_data| Categories { kinds, personal_data };
+        let found = GivenCategories {
+            own: categories(published.kinds_disclosed, published.personal_data_disclosed),
+            passed_on: categories(published.kinds_passed_on, published.personal_data_passed_on),
         };
         if found != self.sorts {
             let expected = format!("{:?} disclosed", self.sorts);

@@ -5,10 +5,10 @@
 
 use super::acts::Acts;
 use super::card::{Card, Number};
-use super::consents::Untold;
+use super::consents::PendingNotices;
 use super::cosigned::{Recent, cosigned_head};
 use super::disclosures::{Disclosure, Disclosures, LedgerAction, ReceiptState};
-use super::examine::{Examined, Found, Told};
+use super::examine::{DecodedEntry, DecodedFrame, Examined};
 use super::expectations::{Anchor, Expectations};
 use super::failure::{Check, Failure, Fault, Place};
 use super::holdings::Holdings;
@@ -59,7 +59,7 @@ pub struct Audit {
     pub(super) acts: Acts,
     pub(super) holds: Holds,
     pub(super) releases: Releases,
-    pub(super) untold: Untold,
+    pub(super) untold: PendingNotices,
     /// A roster waits for a record key that signs.
     pub(super) rosters_wait: bool,
     pub(super) counts: Counts,
@@ -99,7 +99,7 @@ impl Audit {
             acts: Acts::default(),
             holds: Holds::default(),
             releases: Releases::default(),
-            untold: Untold::default(),
+            untold: PendingNotices::default(),
             rosters_wait: false,
             counts: Counts::default(),
             key_use: KeyUse::default(),
@@ -124,7 +124,7 @@ impl Audit {
     /// Takes the next thing that was found. `false` as for [`Self::take`].
     pub(super) fn take_one(
         &mut self,
-        found: Result<Found, Fault>,
+        found: Result<DecodedFrame, Fault>,
         place: impl FnOnce() -> Place,
     ) -> bool {
         match found.and_then(|found| self.found(found)) {
@@ -156,10 +156,10 @@ impl Audit {
         self.failure.get_or_insert(Failure { place, entry, fault });
     }
 
-    fn found(&mut self, found: Found) -> Result<(), Fault> {
+    fn found(&mut self, found: DecodedFrame) -> Result<(), Fault> {
         match found {
-            Found::Entry { leaf, at, told } => self.entry(leaf, at, told),
-            Found::Feed { number, leaf, entry } => {
+            DecodedFrame::Entry { leaf, at, told } => self.entry(leaf, at, told),
+            DecodedFrame::Feed { number, leaf, entry } => {
                 self.holds.check_due(None)?;
                 if self.tell(number, leaf, &entry)? {
                     self.enter(number, &entry);
@@ -172,36 +172,38 @@ impl Audit {
                 self.enter(number, &entry);
                 Ok(())
             }
-            Found::Commit(note) => self.commit(note),
+            DecodedFrame::Commit(note) => self.commit(note),
         }
     }
 
-    fn entry(&mut self, leaf: TreeHash, at: Timestamp, told: Told) -> Result<(), Fault> {
+    fn entry(&mut self, leaf: TreeHash, at: Timestamp, told: DecodedEntry) -> Result<(), Fault> {
         if let Some(last) = self.last_at.filter(|last| *last > at) {
             return Err(Fault::new(Check::EntryTime, format!("{last} or later"), at));
         }
         let index = self.frontier.size().get();
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
-        if !matches!(told, Told::Erased { .. }) {
+        if !matches!(told, DecodedEntry::Erased { .. }) {
             self.holds.check_due(None)?;
         }
         let about_cosignatures = matches!(
             &told,
-            Told::Other(event)
+            DecodedEntry::Other(event)
                 if matches!(**event, Event::CosignatureGiven(_) | Event::CosignatureReceived(_))
         );
         if !about_cosignatures {
             self.witnesses.substance(index);
         }
         let is_card =
-            matches!(&told, Told::Other(event) if matches!(**event, Event::CardIssued(_)));
+            matches!(&told, DecodedEntry::Other(event) if matches!(**event, Event::CardIssued(_)));
         self.generations.check_card_is_next(is_card)?;
         match told {
-            Told::Accepted(accepted) => self.accept(*accepted, at)?,
-            Told::Extended { received, content } => self.extend(&received, &content)?,
-            Told::Erased { erased, content } => self.erase(&erased, &content, (index, at))?,
-            Told::Other(event) => self.event(index, at, *event)?,
+            DecodedEntry::Accepted(accepted) => self.accept(*accepted, at)?,
+            DecodedEntry::Extended { received, content } => self.extend(&received, &content)?,
+            DecodedEntry::Erased { erased, content } => {
+                self.erase(&erased, &content, (index, at))?;
+            }
+            DecodedEntry::Other(event) => self.event(index, at, *event)?,
         }
         if index > 0 && self.agency.is_none() {
             return Err(Fault::new(Check::Genesis, "the agency's name first", "another entry"));

@@ -10,7 +10,7 @@ use super::holdings::{Holdings, Row, RowNumber};
 use super::line_ends::changed_policy;
 use super::replay::{BundleFiles, KnownFacts, Replay, Shown, load};
 use super::words::slots;
-use crate::exchange::{Allowed, Dealings, Place, SeriesVerdict};
+use crate::exchange::{Allowed, ConsentRegister, Place, SeriesVerdict};
 use crate::ident::{AgencyName, BundleHash, Timestamp};
 use crate::pb;
 use crate::policy::{
@@ -56,7 +56,7 @@ pub(super) struct InForce {
     replay: Option<Replay>,
     pub(super) facts: KnownFacts,
     /// The requests and statements on consent, and the consents in force.
-    pub(super) dealings: Dealings,
+    pub(super) dealings: ConsentRegister,
 }
 
 impl InForce {

@@ -8,7 +8,7 @@
 use super::failure::{Check, Fault};
 use crate::ident::{AgencyName, Timestamp};
 use crate::policy::{
-    Bundle, Compiled, Moment, PartnerFacts, PartnerPolicy, RecordFacts, Vocabulary,
+    Bundle, Compiled, PartnerFacts, PartnerPolicy, PolicyHour, RecordFacts, Vocabulary,
 };
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::slots::SlotMask;
@@ -95,7 +95,7 @@ pub(super) struct Replay {
 /// The decisions for one partner in one hour.
 #[derive(Debug)]
 struct Answers {
-    moment: Moment,
+    moment: PolicyHour,
     policy: Arc<PartnerPolicy>,
     shown: HashMap<FactsNumber, Shown>,
 }
@@ -124,12 +124,12 @@ impl Replay {
     ) -> Shown {
         let compiled = &self.compiled;
         let answers = self.partners.entry(number).or_insert_with(|| Answers {
-            moment: Moment::at(at),
+            moment: PolicyHour::at(at),
             policy: compiled.for_partner(partner),
             shown: HashMap::new(),
         });
         if answers.moment.hour() != at.hour() {
-            answers.moment = Moment::at(at);
+            answers.moment = PolicyHour::at(at);
             answers.shown.clear();
         }
         let Answers { moment, policy, shown } = answers;
@@ -137,7 +137,7 @@ impl Replay {
     }
 }
 
-fn decide(policy: &PartnerPolicy, record: &RecordFacts, moment: &Moment) -> Shown {
+fn decide(policy: &PartnerPolicy, record: &RecordFacts, moment: &PolicyHour) -> Shown {
     let decision = policy.decide(record, moment);
     // A withdrawal goes wherever what it withdraws went.
     let is_withdrawal = record.kind == Kind::Withdrawal;

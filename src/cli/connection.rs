@@ -169,7 +169,7 @@ mod tests {
             listen: crate::node::config::Listen::default(),
             store: crate::node::config::Store::default(),
             witness: crate::node::config::Witness::default(),
-            guard: crate::node::config::Guard::default(),
+            guard: crate::node::config::RollbackGuard::default(),
             http: crate::node::config::Http::default(),
             release: crate::node::config::Release::default(),
             limits: crate::node::limits::Limits::default(),

@@ -9,7 +9,7 @@ use super::entry::Said;
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::policy::{CONSENTS_MAX, Consents};
 use crate::record::consent::{
-    Consent, ConsentRequest, ConsentVerdict, Parties, Purpose, Roster, Saying, Subject,
+    Consent, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Roster, Subject,
 };
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl GivenConsent {
 /// The requests and statements between this agency and one partner. A consent that has ended by
 /// time goes with the next statement: the holder knows the end too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Dealing {
+struct PartnerConsents {
     /// The last number of ours, and what waits for its answer.
     asked: u64,
     asking: BTreeMap<u64, OpenRequest>,
@@ -72,7 +72,7 @@ struct Dealing {
     heard: u64,
 }
 
-impl Dealing {
+impl PartnerConsents {
     /// Returns true if a roster is granted that this one replaces.
     fn replaces(&self, consent: &Consent) -> bool {
         self.given.values().any(|given| consent.subject.supersedes(&given.consent.subject))
@@ -85,8 +85,8 @@ const ROSTER_ENDS: &str =
 
 /// With everybody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dealings {
-    with: BTreeMap<AgencyName, Dealing>,
+pub struct ConsentRegister {
+    with: BTreeMap<AgencyName, PartnerConsents>,
     in_force: Consents,
 }
 
@@ -100,13 +100,13 @@ fn above(last: u64, found: u64) -> Result<(), ConsentFault> {
     if found > last { Ok(()) } else { Err(ConsentFault::Number { last, found }) }
 }
 
-impl Dealings {
+impl ConsentRegister {
     /// Returns the consents in force: those of partners, and this agency's about its own records.
     pub const fn in_force(&self) -> &Consents {
         &self.in_force
     }
 
-    fn with(&self, partner: &AgencyName) -> Option<&Dealing> {
+    fn with(&self, partner: &AgencyName) -> Option<&PartnerConsents> {
         self.with.get(partner)
     }
 
@@ -273,7 +273,7 @@ impl Dealings {
         &self,
         (at, generation): (Timestamp, Generation),
         members: impl Fn(&str) -> Vec<AgencyName>,
-    ) -> Option<(AgencyName, Saying)> {
+    ) -> Option<(AgencyName, ConsentTerms)> {
         self.given().filter(|(_, given)| given.lasts(at)).find_map(|(holder, given)| {
             let Consent { number, verdict, subject, .. } = &given.consent;
             let roster = subject.roster()?;
@@ -283,7 +283,7 @@ impl Dealings {
             }
             let next = now.contains(holder).then(|| Roster::new(roster.circle().to_owned(), now));
             let saying = match next {
-                Some(Ok(roster)) => Saying {
+                Some(Ok(roster)) => ConsentTerms {
                     number: self.next_consent(holder, generation),
                     request: 0,
                     verdict: *verdict,
@@ -291,7 +291,7 @@ impl Dealings {
                     at,
                     reason: String::new(),
                 },
-                Some(Err(_)) | None => Saying {
+                Some(Err(_)) | None => ConsentTerms {
                     number: *number,
                     request: 0,
                     verdict: ConsentVerdict::Revoked,
@@ -352,7 +352,7 @@ mod tests {
     fn consent(number: u64, request: u64, verdict: ConsentVerdict, purpose: Purpose) -> Consent {
         let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
         let (subject, reason) = (subject(purpose), "trial".to_owned());
-        let saying = Saying { number, request, verdict, subject, at, reason };
+        let saying = ConsentTerms { number, request, verdict, subject, at, reason };
         let (originator, holder) = (name("npa.example"), name("jc3.example"));
         let parties = Parties { originator: &originator, holder: &holder };
         let key = SigningKey::from_bytes(&[1; 32]);
@@ -367,12 +367,13 @@ mod tests {
     #[test]
     fn a_consent_that_was_taken_back_or_has_ended_does_not_come_back() {
         let npa = name("npa.example");
-        let mut dealings = Dealings::default();
+        let mut dealings = ConsentRegister::default();
         dealings.heard(&npa, &granted(4, 0));
         assert_eq!(dealings.in_force().count(&npa), 1);
         dealings.heard(&npa, &consent(4, 0, ConsentVerdict::Revoked, Purpose::Evidence));
         assert_eq!(dealings.in_force().count(&npa), 0);
-        let again = |dealings: &Dealings, number| dealings.check_heard(&npa, &granted(number, 0));
+        let again =
+            |dealings: &ConsentRegister, number| dealings.check_heard(&npa, &granted(number, 0));
         let stale = |found| Err(ConsentFault::Number { last: 5, found });
         dealings.heard(&npa, &granted(5, 0));
         dealings.ended(&npa, 5);
@@ -392,7 +393,7 @@ mod tests {
     fn an_answer_closes_its_request_on_both_sides_and_is_given_once() {
         let (npa, jc3) = (name("npa.example"), name("jc3.example"));
         let parties = Parties { originator: &npa, holder: &jc3 };
-        let (mut originator, mut holder) = (Dealings::default(), Dealings::default());
+        let (mut originator, mut holder) = (ConsentRegister::default(), ConsentRegister::default());
         holder.ask(7, &npa, request(1));
         originator.asked(9, &jc3, request(1));
         assert_eq!(originator.waiting().count(), 1);
@@ -422,7 +423,7 @@ mod tests {
         let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
         let forward = Purpose::Forward(name("dcu.example"));
         let forward = consent(1, 0, ConsentVerdict::Granted { until }, forward);
-        let mut dealings = Dealings::default();
+        let mut dealings = ConsentRegister::default();
         assert_eq!(dealings.check_say(parties, &forward), Err(ConsentFault::Itself));
         assert_eq!(dealings.check_say(parties, &granted(1, 0)), Ok(()));
         dealings.say(3, parties, granted(1, 0));
@@ -432,7 +433,7 @@ mod tests {
     #[test]
     fn nobody_lets_more_wait_or_be_in_force_than_people_look_at() {
         let npa = name("npa.example");
-        let mut dealings = Dealings::default();
+        let mut dealings = ConsentRegister::default();
         for number in 1..=REQUESTS_OPEN_MAX as u64 {
             dealings.asked(number, &npa, request(number));
         }
@@ -461,11 +462,11 @@ mod tests {
     fn a_roster_follows_the_members_of_its_circle_and_ends_when_its_holder_leaves() {
         let (npa, jc3) = (name("npa.example"), name("jc3.example"));
         let parties = Parties { originator: &npa, holder: &jc3 };
-        let mut dealings = Dealings::default();
+        let mut dealings = ConsentRegister::default();
         dealings.say(1, parties, roster_given(1, &["cert.example", "jc3.example"]));
         let at = Timestamp::from_unix_ms(1_772_323_300_000).unwrap();
         let now = (at, Generation::FIRST);
-        let change = |dealings: &Dealings, names: &[&str]| {
+        let change = |dealings: &ConsentRegister, names: &[&str]| {
             dealings.roster_change(now, |circle| match circle {
                 "fraud" => members(names),
                 _ => panic!("no other circle has a roster: {circle}"),
@@ -487,7 +488,7 @@ mod tests {
     #[test]
     fn a_newer_roster_is_taken_in_when_no_more_consents_are() {
         let npa = name("npa.example");
-        let mut dealings = Dealings::default();
+        let mut dealings = ConsentRegister::default();
         dealings.heard(&npa, &roster_given(1, &["cert.example", "jc3.example"]));
         for number in 2..=CONSENTS_MAX as u64 {
             dealings.heard(&npa, &granted(number, 0));

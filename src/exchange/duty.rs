@@ -7,7 +7,7 @@
 //! A partner lays duties only on records that it gave. About every other id, here or not, its own or
 //! another agency's, it gets one and the same answer: otherwise it could ask for what is held here.
 
-use super::consents::Dealings;
+use super::consents::ConsentRegister;
 use super::entry::{FeedEntry, Said};
 use super::exception::Reason;
 use crate::ident::AgencyName;
@@ -92,7 +92,7 @@ pub fn judge_consent(
     partner: &AgencyName,
     own: &AgencyName,
     keys: &impl KeyRing,
-    dealings: &Dealings,
+    dealings: &ConsentRegister,
 ) -> Duty {
     if let Said::Consent(consent) = said {
         let parties = Parties { originator: partner, holder: own };

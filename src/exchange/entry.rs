@@ -266,7 +266,7 @@ fn said(
 mod tests {
     use super::*;
     use crate::ident::KeyId;
-    use crate::record::consent::{Parties, Purpose, Saying};
+    use crate::record::consent::{ConsentTerms, Parties, Purpose};
     use crate::record::erasure::ErasureBasis;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
@@ -320,7 +320,7 @@ mod tests {
             FeedAction::Consent => {
                 let verdict = ConsentVerdict::Refused;
                 let (number, request) = (u64::MAX, u64::MAX);
-                let saying = Saying { number, request, verdict, subject, at, reason };
+                let saying = ConsentTerms { number, request, verdict, subject, at, reason };
                 let parties = Parties { originator: &originator, holder: &holder };
                 Consent::sign(saying, parties, signer).ok().map(Said::Consent)
             }

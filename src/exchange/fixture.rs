@@ -17,7 +17,7 @@ use crate::merkle::{
     leaf_hash, root_of,
 };
 use crate::pb;
-use crate::record::consent::{Consent, Parties, Saying};
+use crate::record::consent::{Consent, ConsentTerms, Parties};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::header::Header;
@@ -106,7 +106,7 @@ impl Agency {
     }
 
     /// Signs a statement of this agency as an originator.
-    pub(super) fn consent(&self, holder: &AgencyName, saying: Saying) -> Consent {
+    pub(super) fn consent(&self, holder: &AgencyName, saying: ConsentTerms) -> Consent {
         let parties = Parties { originator: &self.name, holder };
         Consent::sign(saying, parties, (&self.record_key, self.key_id())).unwrap()
     }

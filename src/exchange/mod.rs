@@ -50,7 +50,7 @@ mod witnessing_tests;
 
 pub use batch::{Batch, BatchForm, HeadSpacing};
 pub use check::{Acceptance, BatchFault, CheckContext, CheckedBatch, Taken, check_batch};
-pub use consents::{ConsentFault, Dealings, GivenConsent, OpenRequest, REQUESTS_OPEN_MAX};
+pub use consents::{ConsentFault, ConsentRegister, GivenConsent, OpenRequest, REQUESTS_OPEN_MAX};
 pub use denial::{Denial, Receipted, denies, is_repeated, judge_denial};
 pub use disclosed::{Allowed, Disclosed, Owed, owed};
 pub use duty::{Duty, GivenRecord, judge_consent, judge_order, judge_report, judge_withdrawal};

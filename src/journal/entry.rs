@@ -1,6 +1,7 @@
 //! Journal entries and feed entries as bytes: the leaves of the trees.
 
 use super::JournalError;
+use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use bytes::Bytes;
@@ -45,4 +46,12 @@ pub fn decode_feed(index: u64, bytes: &Bytes) -> Result<pb::FeedEntry, JournalEr
 pub fn record_id(bytes: &[u8]) -> Result<RecordId, JournalError> {
     RecordId::try_from(bytes)
         .map_err(|error| JournalError::Entry { index: 0, reason: error.to_string() })
+}
+/// Returns whether a receipt lists anything that is offered to the partner again.
+pub(super) fn has_refusals(receipt: &pb::ReceiptReceived) -> bool {
+    if !receipt.contradicted.is_empty() || !receipt.undecided.is_empty() {
+        return true;
+    }
+    let mut reasons = receipt.exceptions.iter().map(|e| Reason::try_from(e.reason));
+    reasons.any(|reason| reason.is_ok_and(Reason::is_refusal))
 }

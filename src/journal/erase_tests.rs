@@ -3,10 +3,10 @@
 use super::erase::Ground;
 use super::erasure_index::scrub_marker;
 use super::ids::PartnerNumber;
-use super::ledger::{Ledger, Writer};
 use super::open::{self, JournalOptions, StartReport};
 use super::search;
 use super::transaction::{Origin, Signing, Transaction};
+use super::writer::{JournalWriter, WriterThread};
 use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};
@@ -50,8 +50,8 @@ impl Disk for NoOverwriting {
 }
 
 pub(super) struct Journal {
-    pub(super) ledger: Ledger,
-    writer: Writer,
+    pub(super) ledger: JournalWriter,
+    writer: WriterThread,
     pub(super) report: StartReport,
     runtime: tokio::runtime::Runtime,
 }

@@ -1,6 +1,6 @@
 //! The node's journal and feeds: append, make durable, publish, read back.
 //!
-//! One thread writes ([`ledger`]); it alone decides order. Everything that is read ([`view`]) was
+//! One thread writes ([`writer`]); it alone decides order. Everything that is read ([`view`]) was
 //! durable before it could be seen. Positions, indexes and state are derived from the segments and
 //! can be made again from them ([`open`]).
 
@@ -16,7 +16,7 @@ pub mod held;
 pub mod history;
 pub mod ids;
 pub mod index;
-pub mod ledger;
+pub mod writer;
 mod limits;
 pub mod log;
 pub mod loss;
@@ -34,7 +34,9 @@ pub mod retractions;
 pub mod revisions;
 pub mod search;
 pub mod series;
+mod signing;
 mod staged;
+mod staged_map;
 pub mod state;
 mod tag;
 mod touched;

@@ -6,7 +6,6 @@
 
 use super::JournalError;
 use super::index::INDEX_FORMAT;
-use super::ledger::{self, Clock, Ledger, Recovered, Writer};
 use super::log::Log;
 use super::loss::{JOURNAL_LEAVES, Loss, remove_leaves};
 use super::references::ReferenceFilter;
@@ -14,6 +13,7 @@ use super::replay::Replay;
 use super::state::State;
 use super::transaction::{Signing, Transaction};
 use super::view::{Recent, Snapshot, View};
+use super::writer::{self, Clock, JournalWriter, Recovered, WriterThread};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::store::{
@@ -59,7 +59,7 @@ pub fn open(
     options: &JournalOptions,
     signing: Signing,
     clock: Clock,
-) -> Result<(Ledger, Writer, StartReport), JournalError> {
+) -> Result<(JournalWriter, WriterThread, StartReport), JournalError> {
     let signing = Arc::new(signing);
     let store = Unopened::examine(options, &signing, Reading::BehindIndex)?;
     if let Some(loss) = store.loss()? {
@@ -68,7 +68,7 @@ pub fn open(
     }
     Loss::forget(&options.dir)?;
     let (recovered, report) = store.recover(false)?;
-    let (ledger, writer) = ledger::start(recovered, signing, clock)?;
+    let (ledger, writer) = writer::start(recovered, signing, clock)?;
     Ok((ledger, writer, report))
 }
 
@@ -85,7 +85,7 @@ pub fn begin(
     let target = Target::read(&Bytes::new(), &signing.agency)?;
     let (state, view, _) =
         catch_up(options, &signing, &mut segments, index, Position::START, &target)?;
-    ledger::write_first(Recovered { segments, state, view }, signing, clock, first)
+    writer::write_first(Recovered { segments, state, view }, signing, clock, first)
 }
 
 /// Opens a journal even if it lost entries, for a succession of its logs: nothing may be signed under
@@ -94,7 +94,7 @@ pub fn open_after_loss(
     options: &JournalOptions,
     signing: Signing,
     clock: Clock,
-) -> Result<(Ledger, Writer, Option<Loss>), JournalError> {
+) -> Result<(JournalWriter, WriterThread, Option<Loss>), JournalError> {
     let signing = Arc::new(signing);
     // What keeps an index from being made is given up; a node that can start gives up nothing.
     let store = match Unopened::examine(options, &signing, Reading::BehindIndex) {
@@ -112,7 +112,7 @@ pub fn open_after_loss(
         loss.keep(&options.dir)?;
     }
     let (recovered, _) = store.recover(loss.is_some())?;
-    let (ledger, writer) = ledger::start(recovered, signing, clock)?;
+    let (ledger, writer) = writer::start(recovered, signing, clock)?;
     Ok((ledger, writer, loss))
 }
 

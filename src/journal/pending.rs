@@ -8,7 +8,7 @@ use super::erasure_index;
 use super::index::{self, Disclosure, RecordPlace, SeriesHead};
 use super::refusals::NotTaken;
 use super::series::Member;
-use super::staged::StagedMap;
+use super::staged_map::StagedMap;
 use super::state::{FeedNumber, PartnerNumber};
 use super::view::View;
 use crate::exchange::Denial;

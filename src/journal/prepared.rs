@@ -68,7 +68,7 @@ impl Prepared {
 
     /// Returns the record with the result of [`crate::record::draft::fingerprint_of`].
     #[must_use]
-    pub fn saying(self, fingerprint: [u8; 32]) -> Self {
+    pub fn with_fingerprint(self, fingerprint: [u8; 32]) -> Self {
         Self { fingerprint: Some(fingerprint), ..self }
     }
 

@@ -7,18 +7,19 @@
 //! An order to erase may be answered with the word that there is no record. What the partner's own receipts
 //! make of that is a [`Denial`], which stands in the entry of the receipt.
 
+mod write;
+
 use super::JournalError;
 use super::entry;
 use super::erasure_index;
 use super::index::{self, Disclosure};
 use super::state::{FeedNumber, PartnerRecord, State};
 use super::tag::Tag;
-use super::transaction::Transaction;
 use super::view::View;
 use crate::exchange::{
     Denial, FeedAction as Action, Offering, Reason, Receipted, denies, is_repeated, judge_denial,
 };
-use crate::ident::{AgencyName, Generation, RecordId, Timestamp};
+use crate::ident::{Generation, RecordId, Timestamp};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::record::slots::SlotMask;
 use crate::store::{Change, KeyRange, Order, Table};
@@ -175,15 +176,6 @@ pub(super) fn forget(
     ends.then(|| Change::delete(Table::Disclosures, record_key(feed, id)))
 }
 
-/// Returns whether a receipt lists anything that is offered to the partner again.
-pub(super) fn has_refusals(receipt: &pb::ReceiptReceived) -> bool {
-    if !receipt.contradicted.is_empty() || !receipt.undecided.is_empty() {
-        return true;
-    }
-    let mut reasons = receipt.exceptions.iter().map(|e| Reason::try_from(e.reason));
-    reasons.any(|reason| reason.is_ok_and(Reason::is_refusal))
-}
-
 /// The feeds to the same partner that a feed of ours succeeds.
 fn earlier_feeds(feed: FeedNumber) -> impl Iterator<Item = FeedNumber> {
     let generations =
@@ -196,7 +188,7 @@ impl PartnerRecord {
     /// Takes a receipt or an offer into account, in whatever order the index gives the last of each.
     pub(super) fn note_refusals(&mut self, index: u64, at: Timestamp, event: &Event) {
         match event {
-            Event::ReceiptReceived(receipt) if has_refusals(receipt) => {
+            Event::ReceiptReceived(receipt) if entry::has_refusals(receipt) => {
                 self.refused_by = self.refused_by.max(index);
                 self.offering.refuse(receipt.acceptance, at);
             }
@@ -365,75 +357,5 @@ impl View {
             refusals.contradicted += u64::from(duty.is_contradicted);
         }
         Ok(refusals)
-    }
-}
-
-impl Transaction<'_> {
-    /// Notes that a partner whose logs were succeeded holds our feed up to here only.
-    pub fn lose_receipt(
-        &mut self,
-        agency: &AgencyName,
-        held: u64,
-        note: Vec<u8>,
-    ) -> Result<(), JournalError> {
-        let receipted = self.state.partners.get(agency).map_or(0, |partner| partner.receipted);
-        if held >= receipted {
-            return Ok(());
-        }
-        self.append(Event::ReceiptLost(pb::ReceiptLost {
-            partner: agency.to_string(),
-            generation: self.state.generation().to_wire(),
-            held,
-            note: note.into(),
-        }))
-        .map(drop)
-    }
-
-    /// Offers again what a partner refused, if that is due by now.
-    pub fn offer_refused(
-        &mut self,
-        agency: &AgencyName,
-        acceptance: u64,
-    ) -> Result<(), JournalError> {
-        let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
-        let (now, before) = (self.now(), partner.offering);
-        if before.due_at(acceptance).is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        let after = before.offered(acceptance, partner.published.size, now);
-        self.append(Event::RefusedOffered(pb::RefusedOffered {
-            partner: agency.to_string(),
-            generation: self.state.generation().to_wire(),
-            feed_from: before.below,
-            feed_size: after.below,
-            acceptance: after.offered_under,
-            attempts: after.attempts,
-        }))
-        .map(drop)
-    }
-
-    /// Takes a partner's receipt, and remembers what it did not take and what it did not get.
-    pub fn receipt(&mut self, mut receipt: pb::ReceiptReceived) -> Result<(), JournalError> {
-        let agency = receipt.partner.parse::<AgencyName>().ok();
-        if let Some(partner) = agency.and_then(|agency| self.state.partners.get(&agency)) {
-            let feed = partner.feed;
-            // Only rises, so that the last receipt with a refusal has the greatest.
-            receipt.acceptance = receipt.acceptance.max(partner.offering.refused_under);
-            let entries = self.view.not_taken_entries(feed, &receipt.exceptions)?;
-            for entry in &entries {
-                self.group.pending.not_taken.insert((feed, entry.feed_index), ());
-            }
-            let is_denied = |entry: &&NotTaken| {
-                entry.action == FeedAction::Erase && entry.reason == Reason::NotSupplied
-            };
-            for entry in entries.iter().filter(is_denied) {
-                match self.group.pending.denial(self.view, feed, entry)? {
-                    Denial::Contradicted => receipt.contradicted.push(entry.feed_index),
-                    Denial::Undecided => receipt.undecided.push(entry.feed_index),
-                    Denial::Settled => {}
-                }
-            }
-        }
-        self.append(Event::ReceiptReceived(receipt)).map(drop)
     }
 }

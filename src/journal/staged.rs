@@ -12,69 +12,10 @@ use super::transaction::{Group, StagedLeaf};
 use crate::merkle::Frontier;
 use crate::store::{BATCH_BYTES_MAX, StoreError};
 use bytes::Bytes;
-use std::collections::HashMap;
-use std::collections::hash_map;
-use std::hash::Hash;
 
-/// Bytes of one job. A job begins when its group has less than [`super::ledger::GROUP_BYTES`], so
+/// Bytes of one job. A job begins when its group has less than [`super::writer::GROUP_BYTES`], so
 /// both and the commit fit a batch: whether a job is too large does not depend on what came before.
-pub(super) const JOB_BYTES_MAX: usize = BATCH_BYTES_MAX - super::ledger::GROUP_BYTES - (1 << 20);
-
-/// A map whose changes since a mark can be taken back.
-#[derive(Debug)]
-pub(super) struct StagedMap<K, V> {
-    map: HashMap<K, V>,
-    /// The value that each change since the mark replaced, oldest first.
-    replaced: Vec<(K, Option<V>)>,
-}
-
-impl<K, V> Default for StagedMap<K, V> {
-    fn default() -> Self {
-        Self { map: HashMap::new(), replaced: Vec::new() }
-    }
-}
-
-impl<K: Eq + Hash + Clone, V: Clone> StagedMap<K, V> {
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.map.get(key)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    pub(super) fn contains_key(&self, key: &K) -> bool {
-        self.map.contains_key(key)
-    }
-
-    pub(super) fn iter(&self) -> hash_map::Iter<'_, K, V> {
-        self.map.iter()
-    }
-
-    pub(super) fn insert(&mut self, key: K, value: V) {
-        let before = self.map.insert(key.clone(), value);
-        self.replaced.push((key, before));
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.map.clear();
-        self.replaced.clear();
-    }
-
-    /// Marks what a later [`StagedMap::take_back`] goes back to.
-    pub(super) fn mark(&mut self) {
-        self.replaced.clear();
-    }
-
-    pub(super) fn take_back(&mut self) {
-        for (key, before) in self.replaced.drain(..).rev() {
-            match before {
-                Some(value) => self.map.insert(key, value),
-                None => self.map.remove(&key),
-            };
-        }
-    }
-}
+pub(super) const JOB_BYTES_MAX: usize = BATCH_BYTES_MAX - super::writer::GROUP_BYTES - (1 << 20);
 
 /// The edge of a feed and the number of its staged leaves before a job added to it; `None` if the group had
 /// nothing of the feed.
@@ -147,21 +88,5 @@ impl Group {
             state.apply(index, at, &event)?;
         }
         Ok(state)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_map_is_as_it_was_before_the_mark() {
-        let mut map = StagedMap::default();
-        map.insert("kept", 1);
-        map.mark();
-        map.insert("kept", 2);
-        map.insert("new", 3);
-        map.take_back();
-        assert_eq!(map.iter().collect::<Vec<_>>(), [(&"kept", &1)]);
     }
 }

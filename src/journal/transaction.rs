@@ -10,16 +10,17 @@ use super::pending::{ContentFrame, Located, Pending};
 use super::prepared::Prepared;
 use super::progress::Progress;
 use super::projection::{self, Content, Derived, Left, Projection};
-use super::staged::{ReplacedFeed, StagedMap};
+pub use super::signing::Signing;
+use super::staged::ReplacedFeed;
+use super::staged_map::StagedMap;
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
 use crate::exchange::Given;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
-use crate::merkle::{Checkpoint, Frontier, NoteSigner, SignedCheckpoint, TreeHead, leaf_hash};
+use crate::merkle::{Frontier, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{NewRecords, Sorts};
-use crate::record::draft::{self, SeriesSecret};
+use crate::policy::{Categories, NewRecords};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::Batch;
@@ -32,35 +33,6 @@ use std::sync::Arc;
 const RECEIVED_BYTES_MAX: usize = 60_000;
 /// Tag and length of one of them.
 const RECEIVED_ENTRY_COST: usize = 4;
-
-/// The agency's name and keys, as far as the writer needs them.
-pub struct Signing {
-    pub agency: AgencyName,
-    pub journal_key: ed25519_dalek::SigningKey,
-    pub series_secret: SeriesSecret,
-}
-
-impl Signing {
-    /// Returns the fingerprint by which a draft with the same content is found; of this agency's
-    /// own records only.
-    pub fn fingerprint_of(&self, record: &Verified) -> Option<[u8; 32]> {
-        let own = record.header().originator == self.agency;
-        own.then(|| draft::fingerprint_of(record, &self.series_secret)).flatten()
-    }
-
-    /// Signs a head of one of this agency's logs. The key's name is the log's origin, as
-    /// tlog-checkpoint wants it.
-    pub fn sign(&self, origin: &str, head: TreeHead) -> Result<Bytes, JournalError> {
-        let broken = |reason: String| JournalError::Entry { index: head.size.get(), reason };
-        let name = origin.parse().map_err(|e: crate::merkle::KeyError| broken(e.to_string()))?;
-        let origin =
-            origin.parse().map_err(|e: crate::merkle::CheckpointError| broken(e.to_string()))?;
-        let checkpoint =
-            Checkpoint::new(origin, head).map_err(|error| broken(error.to_string()))?;
-        let signer = NoteSigner::new(name, self.journal_key.clone());
-        Ok(SignedCheckpoint::sign(checkpoint, &signer).to_bytes().into())
-    }
-}
 
 /// A leaf that waits for the position of its frame.
 #[derive(Debug)]
@@ -330,7 +302,7 @@ impl Transaction<'_> {
                 || self.view.disclosed_before(partner.number, &id)?.is_some();
             if let Some(record) = self.record(&id)?.filter(|_| !is_given) {
                 let header = record.header();
-                let sorts = Sorts::of(header.kind, header.is_personal_data());
+                let sorts = Categories::of(header.kind, header.is_personal_data());
                 new.add(self.state.originator(&header.originator), sorts);
             }
         }

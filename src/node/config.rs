@@ -49,7 +49,7 @@ pub struct Config {
     pub witness: Witness,
     /// The guard at start: the node's behaviour until partners confirm that it misses nothing.
     #[serde(default)]
-    pub guard: Guard,
+    pub guard: RollbackGuard,
     /// The HTTP port.
     #[serde(default)]
     pub http: Http,
@@ -179,7 +179,7 @@ impl Witness {
 /// The guard at start: the node's behaviour until partners confirm that it misses nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Guard {
+pub struct RollbackGuard {
     /// wait: sign nothing before `answers` partners answered. warn: go on after
     /// `warn_after_seconds` without an answer, and say so in `status`.
     pub start: GuardStart,
@@ -189,7 +189,7 @@ pub struct Guard {
     pub warn_after_seconds: u32,
 }
 
-impl Default for Guard {
+impl Default for RollbackGuard {
     fn default() -> Self {
         Self { start: GuardStart::Wait, answers: 1, warn_after_seconds: 30 }
     }

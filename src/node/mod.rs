@@ -11,7 +11,7 @@ mod disclosure;
 mod erasure;
 mod error;
 mod explanation;
-mod guard;
+mod rollback_guard;
 mod health;
 pub mod init;
 mod keyring;
@@ -22,7 +22,7 @@ mod peers;
 mod policies;
 mod quota;
 mod submission;
-pub mod succeed;
+pub mod key_succession;
 mod tasks;
 mod timekeeping;
 mod turns;
@@ -32,7 +32,7 @@ pub use client::Client;
 pub use disclosure::releases;
 pub use erasure::erase::HoldChange;
 pub use error::NodeError;
-pub use explanation::survey::Survey;
+pub use explanation::access_report::AccessReport;
 pub use health::{peak_memory_bytes, peak_memory_in};
 pub use peers::link::ExchangeStream;
 pub use policies::apply::{AppliedPolicy, Proposed};
@@ -43,20 +43,20 @@ pub use timekeeping::TimeSource;
 pub use witnessing::witness::ShownBy;
 
 use crate::ident::{AgencyName, Timestamp};
-use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, StartReport};
 use crate::journal::view::View;
+use crate::journal::writer::{JournalWriter, WriterThread};
 use crate::merkle::{Cosigner, NoteVerifier};
 use crate::partner::{NodeKeys, PublicKey, VerifiedCard};
 use crate::pb;
 use crate::tls::{Authority, NodeCertificate, RefusalCounts, SharedTrust, TrustMap};
 use arc_swap::ArcSwap;
 use config::{Config, signing};
-use guard::Guard;
 use peers::links::Links;
 use policies::past_bundles::PastBundles;
 use policies::rules::Rules;
 use quota::Quota;
+use rollback_guard::RollbackGuard;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +82,7 @@ pub struct Node {
     config: Config,
     keys: NodeKeys,
     record_key: PublicKey,
-    ledger: Ledger,
+    ledger: JournalWriter,
     time: Arc<Timekeeping>,
     started_at: Timestamp,
     rules: ArcSwap<Rules>,
@@ -96,7 +96,7 @@ pub struct Node {
     certificate: Arc<NodeCertificate>,
     authority: Authority,
     links: Links,
-    guard: Guard,
+    guard: RollbackGuard,
     /// Logs beside partners' journals that are witnessed here.
     logs: Arc<[NoteVerifier]>,
     denials: Mutex<BTreeMap<AgencyName, BTreeMap<String, u64>>>,
@@ -123,7 +123,7 @@ impl Node {
     pub fn open(
         dir: &Path,
         clocks: impl Into<TimeSource>,
-    ) -> Result<(Arc<Self>, Writer, StartReport), NodeError> {
+    ) -> Result<(Arc<Self>, WriterThread, StartReport), NodeError> {
         let config = Config::load(dir)?;
         init::private_dir(dir)?;
         let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
@@ -137,8 +137,11 @@ impl Node {
         let (stopping, _) = watch::channel(false);
         let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;
         let record_key = *keys.record.public();
-        let guard =
-            Guard::new(ledger.gate().clone(), &ledger.view().snapshot().state, &config.guard);
+        let guard = RollbackGuard::new(
+            ledger.gate().clone(),
+            &ledger.view().snapshot().state,
+            &config.guard,
+        );
         time.begin(ledger.gate(), ledger.view());
         let (names, now) = (config.names()?, time.certificate_time());
         let authority = Authority::load(dir, now)

@@ -5,7 +5,7 @@
 //! until then nothing is unusual beside it, and what is sensitive waits for a person in any case.
 
 use super::RecordFacts;
-use super::usual::{OriginatorNumber, Sorts, Usual};
+use super::baseline::{Baseline, Categories, OriginatorNumber};
 use crate::ident::Timestamp;
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::{Marking, Tlp};
@@ -210,10 +210,10 @@ impl FirstDisclosure<'_> {
 }
 
 /// Returns why a record's first disclosure to a partner is to wait for a person; none: it may go. `going` are
-/// the records of its originator that are about to go to it beside what [`Usual`] counts.
+/// the records of its originator that are about to go to it beside what [`Baseline`] counts.
 pub fn unusual(
     limits: &BrakeLimits,
-    usual: &Usual,
+    usual: &Baseline,
     going: u64,
     at: Timestamp,
     disclosure: &FirstDisclosure<'_>,
@@ -227,7 +227,7 @@ pub fn unusual(
     if is_known && today.saturating_add(going) >= most {
         reasons = reasons.with(Unusual::Volume);
     }
-    let sorts = Sorts::of(record.kind, record.personal_data);
+    let sorts = Categories::of(record.kind, record.personal_data);
     if limits.new_kind && is_known && given.kinds & sorts.kinds == 0 {
         reasons = reasons.with(Unusual::NewKind);
     }
@@ -258,9 +258,9 @@ pub fn unusual(
 
 #[cfg(test)]
 mod tests {
+    use super::super::baseline::GivenCategories;
+    use super::super::baseline::tests::{day, note, usual_of};
     use super::super::fixtures;
-    use super::super::usual::GivenSorts;
-    use super::super::usual::tests::{day, note, usual_of};
     use super::*;
     use crate::record::kind::Kind;
     use proptest::prelude::*;
@@ -285,7 +285,7 @@ mod tests {
     /// Returns the reasons to hold an own record that shows core fields alone.
     fn held(
         limits: &BrakeLimits,
-        usual: &Usual,
+        usual: &Baseline,
         going: u64,
         at: Timestamp,
         record: &RecordFacts,
@@ -299,7 +299,7 @@ mod tests {
     fn held_of(
         originator: OriginatorNumber,
         limits: &BrakeLimits,
-        usual: &Usual,
+        usual: &Baseline,
         going: u64,
         at: Timestamp,
         record: &RecordFacts,
@@ -321,17 +321,17 @@ mod tests {
     }
 
     /// A partner that got so many plain own records on each of so many days.
-    fn usual(days: i64, daily: u64) -> Usual {
+    fn usual(days: i64, daily: u64) -> Baseline {
         usual_of(OWN, days, daily)
     }
 
-    fn reasons(usual: &Usual, going: u64, at: Timestamp, record: &RecordFacts) -> String {
+    fn reasons(usual: &Baseline, going: u64, at: Timestamp, record: &RecordFacts) -> String {
         held(&learnt(), usual, going, at, record, &[]).to_string()
     }
 
     fn reasons_of(
         originator: OriginatorNumber,
-        usual: &Usual,
+        usual: &Baseline,
         going: u64,
         record: &RecordFacts,
     ) -> String {
@@ -360,7 +360,7 @@ mod tests {
     fn in_the_first_days_nothing_is_unusual_beside_a_normal() {
         let victim = facts(Kind::Subject, true, Tlp::Red);
         for at in 0..7 {
-            assert_eq!(reasons(&Usual::default(), 1_000_000, day(at), &victim), "");
+            assert_eq!(reasons(&Baseline::default(), 1_000_000, day(at), &victim), "");
             assert_eq!(reasons(&usual(1, 66_000), 1_000_000, day(at), &victim), "");
         }
         assert_eq!(reasons(&usual(1, 66_000), 0, day(7), &victim), "new-kind+personal-data");
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(reasons(&vendor, 10_000, day(29), &plain()), "volume", "that was long ago");
         // Four weeks later to the day it still counts, also when more went meanwhile.
         let mut again = vendor;
-        note(&mut again, day(28), (OWN, 66_001), Sorts::default());
+        note(&mut again, day(28), (OWN, 66_001), Categories::default());
         assert_eq!(reasons(&again, 659_998, day(28), &plain()), "");
         assert_eq!(reasons(&again, 659_999, day(28), &plain()), "volume");
     }
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn what_went_today_counts_and_what_goes_now() {
         let mut today = usual(10, 50);
-        note(&mut today, day(10), (OWN, 500 + 9_000), Sorts::default());
+        note(&mut today, day(10), (OWN, 500 + 9_000), Categories::default());
         assert_eq!(reasons(&today, 999, day(10), &plain()), "");
         assert_eq!(reasons(&today, 1_000, day(10), &plain()), "volume");
         assert_eq!(reasons(&today, 1_000, day(11), &plain()), "", "tomorrow it is the normal");
@@ -395,8 +395,8 @@ mod tests {
     fn a_flood_of_one_originator_neither_takes_the_room_of_another_nor_becomes_its_normal() {
         let mut flooded = usual(10, 50);
         let plain = plain();
-        note(&mut flooded, day(9), (OTHER, 90_000), Sorts::of(Kind::TakedownResult, false));
-        note(&mut flooded, day(10), (OTHER, 990_000), Sorts::default());
+        note(&mut flooded, day(9), (OTHER, 90_000), Categories::of(Kind::TakedownResult, false));
+        note(&mut flooded, day(10), (OTHER, 990_000), Categories::default());
         assert_eq!(reasons_of(OTHER, &flooded, 0, &plain), "volume+passed-on");
         for (apart, held) in [(OWN, "volume"), (THIRD, "volume+passed-on")] {
             assert_eq!(reasons_of(apart, &flooded, 9_999, &plain), "", "{apart:?}");
@@ -414,10 +414,10 @@ mod tests {
     fn kinds_and_personal_data_of_others_do_not_make_own_ones_usual() {
         let victim = facts(Kind::Subject, true, Tlp::Green);
         let mut known = usual(10, 50);
-        note(&mut known, day(9), (OTHER, 1), Sorts::of(Kind::Subject, true));
+        note(&mut known, day(9), (OTHER, 1), Categories::of(Kind::Subject, true));
         assert_eq!(reasons_of(OWN, &known, 0, &victim), "new-kind+personal-data");
         assert_eq!(reasons_of(THIRD, &known, 0, &victim), "", "a person looked at passing it on");
-        let own = GivenSorts::of(OWN, Sorts::of(Kind::Subject, true));
+        let own = GivenCategories::of(OWN, Categories::of(Kind::Subject, true));
         known.note(day(9), [], own);
         assert_eq!(reasons_of(OWN, &known, 0, &victim), "");
     }
@@ -425,16 +425,16 @@ mod tests {
     #[test]
     fn personal_data_is_held_once_always_or_never() {
         let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), usual(10, 50));
-        let under = |personal_data, usual: &Usual| {
+        let under = |personal_data, usual: &Baseline| {
             let limits = BrakeLimits { personal_data, ..BrakeLimits::default() };
             held(&limits, usual, 0, day(10), &victim, &[]).contains(Unusual::PersonalData)
         };
         use PersonalDataRule::{Always, First, Off};
         assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
         let mut used = known.clone();
-        note(&mut used, day(9), (OWN, 501), Sorts::of(Kind::Subject, true));
+        note(&mut used, day(9), (OWN, 501), Categories::of(Kind::Subject, true));
         assert_eq!([Off, First, Always].map(|rule| under(rule, &used)), [false, false, true]);
-        let fresh = Usual::default();
+        let fresh = Baseline::default();
         assert_eq!([Off, First, Always].map(|rule| under(rule, &fresh)), [false, false, true]);
     }
 
@@ -444,7 +444,7 @@ mod tests {
             for now in Tlp::ALL {
                 let record = facts(Kind::Note, false, now);
                 let limits = BrakeLimits::default();
-                let found = held(&limits, &Usual::default(), 0, day(0), &record, &[before]);
+                let found = held(&limits, &Baseline::default(), 0, day(0), &record, &[before]);
                 let is_held = found.contains(Unusual::LoosenedMarking);
                 assert_eq!(is_held, now < before, "{before:?} {now:?}");
             }
@@ -457,7 +457,7 @@ mod tests {
             let record = facts(Kind::Note, false, now);
             let markings = before.iter().copied().map(marking).collect();
             let (limits, before) = (learnt(), Predecessors { markings, are_more });
-            held_of(OWN, &limits, &Usual::default(), 0, day(0), &record, &before).to_string()
+            held_of(OWN, &limits, &Baseline::default(), 0, day(0), &record, &before).to_string()
         };
         // The newest first: the last one is not held.
         assert_eq!(of(Tlp::Clear, &[Tlp::Clear, Tlp::Green], false), "loosened-marking");
@@ -471,12 +471,12 @@ mod tests {
     fn a_new_partner_waits_for_what_is_sensitive_and_gets_green_core_fields() {
         let limits = BrakeLimits::default();
         let (plain, green) = (facts(Kind::Indicator, false, Tlp::Green), marking(Tlp::Green));
-        let of = |record: &RecordFacts, shown: ClassSet, usual: &Usual, at| {
+        let of = |record: &RecordFacts, shown: ClassSet, usual: &Baseline, at| {
             let (marking, originator, before) = (&green, OWN, &Predecessors::default());
             let disclosure = FirstDisclosure { record, marking, originator, shown, before };
             unusual(&limits, usual, 0, at, &disclosure).contains(Unusual::NewPartner)
         };
-        let new = Usual::default();
+        let new = Baseline::default();
         assert!(!of(&plain, ClassSet::CORE, &new, day(0)));
         assert!(!of(&plain, ClassSet::CORE.with(SlotClass::Links), &new, day(0)));
         let sensitive = [
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn the_end_of_the_learning_days_is_known_from_the_first_disclosure_on() {
         let limits = BrakeLimits::default();
-        assert_eq!(Usual::default().learning(&limits, day(100)), Some(None));
+        assert_eq!(Baseline::default().learning(&limits, day(100)), Some(None));
         assert_eq!(usual(1, 5).learning(&limits, day(6)), Some(Some(day(7))));
         assert_eq!(usual(1, 5).learning(&limits, day(7)), None);
         assert_eq!(usual(1, 5).learning(&learnt(), day(0)), None);

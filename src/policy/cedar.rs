@@ -12,7 +12,7 @@ use cedar_policy::{
 };
 
 use super::facts::{Circle, FactsError, PartnerFacts, RecordFacts, TAG_VALUES_MAX, circles_of};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::SlotClass;
 
@@ -276,7 +276,7 @@ pub(super) fn with_record(base: &Entities, facts: &RecordFacts) -> Result<Entiti
 pub(super) fn request(
     partner: &EntityUid,
     action: Action,
-    moment: &Moment,
+    moment: &PolicyHour,
 ) -> Result<Request, FactsError> {
     request_in(partner, action, moment.context())
 }
@@ -340,7 +340,7 @@ mod tests {
             let entities = [record_entity(&record).unwrap(), partner_entity(&agency(OWN), &partner).unwrap()];
             let checked = Entities::from_entities(entities, Some(&SCHEMA));
             prop_assert!(checked.is_ok(), "{:?}", checked.err());
-            let moment = Moment::at(record.created_hour);
+            let moment = PolicyHour::at(record.created_hour);
             for action in Action::ALL {
                 let checked = Request::new(
                     partner_uid(&partner.agency),

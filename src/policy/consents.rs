@@ -246,7 +246,7 @@ const fn restricts(facts: &RecordFacts) -> bool {
 mod tests {
     use super::*;
     use crate::policy::fixtures;
-    use crate::record::consent::{Parties, Saying};
+    use crate::record::consent::{ConsentTerms, Parties};
     use ed25519_dalek::SigningKey;
 
     const ID: RecordId = RecordId::from_bytes([1; 32]);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn said(number: u64, purpose: Purpose, scope: Scope, verdict: ConsentVerdict) -> Consent {
-        let saying = Saying {
+        let saying = ConsentTerms {
             number,
             request: 0,
             verdict,

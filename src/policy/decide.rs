@@ -12,8 +12,8 @@ use cedar_policy::{Entities, EntityUid, PolicySet, Request};
 use super::bundle::{Bundle, Statement};
 use super::cedar::{self, AUTHORIZER, Action};
 use super::facts::{FactsError, PartnerFacts, RecordFacts};
-use super::moment::Moment;
 use super::parts::{Asking, Drafting, Questions, Rule};
+use super::policy_hour::PolicyHour;
 use crate::ident::AgencyName;
 use crate::record::kind::{ClassSet, SlotClass};
 
@@ -135,7 +135,7 @@ impl Compiled {
         &self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> Decision {
         self.for_partner(partner).decide(record, moment)
     }
@@ -145,7 +145,7 @@ impl Compiled {
         &self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> Verdict {
         self.for_partner(partner).accepts(record, moment)
     }
@@ -230,7 +230,7 @@ impl PartnerPolicy {
     }
 
     /// See [`Compiled::decide`].
-    pub fn decide(&self, record: &RecordFacts, moment: &Moment) -> Decision {
+    pub fn decide(&self, record: &RecordFacts, moment: &PolicyHour) -> Decision {
         let action = self.release_action(record);
         let store = match self.store_with(record) {
             Ok(store) => store,
@@ -254,7 +254,7 @@ impl PartnerPolicy {
     }
 
     /// See [`Compiled::accepts`].
-    pub fn accepts(&self, record: &RecordFacts, moment: &Moment) -> Verdict {
+    pub fn accepts(&self, record: &RecordFacts, moment: &PolicyHour) -> Verdict {
         match self.store_with(record) {
             Ok(store) => {
                 self.ask(Action::Accept, &mut Asking::new(&self.questions, &store), moment)
@@ -294,7 +294,7 @@ impl PartnerPolicy {
         }
     }
 
-    fn ask(&self, action: Action, asking: &mut Asking<'_>, moment: &Moment) -> Verdict {
+    fn ask(&self, action: Action, asking: &mut Asking<'_>, moment: &PolicyHour) -> Verdict {
         let slice = self.slice(action);
         if matches!(action, Action::Reveal(_)) && !slice.can_permit() {
             return Verdict::default();

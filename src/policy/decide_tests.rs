@@ -14,7 +14,7 @@ impl PartnerPolicy {
     pub(in crate::policy) fn plainly(
         &self,
         record: &RecordFacts,
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> (Decision, Verdict) {
         let store = self.store_with(record).unwrap();
         let ask = |action: Action| {

@@ -9,7 +9,7 @@ use super::alteration::{Alteration, PolicyChange, alterations};
 use super::bundle::Bundle;
 use super::decide::Compiled;
 use super::facts::{PartnerFacts, RecordFacts};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use super::select::Selector;
 use crate::ident::{AgencyName, RecordId};
 use crate::record::kind::{ClassSet, Kind, SlotClass};
@@ -49,7 +49,7 @@ impl Comparer {
         before: &Compiled,
         after: &Compiled,
         partners: &[PartnerFacts],
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> Self {
         let each = partners.len().max(1);
         let values = (VALUES_MAX / (2 * each)).max(VALUES_MIN);

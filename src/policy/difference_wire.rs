@@ -4,7 +4,7 @@ use super::alteration::Alteration;
 use super::bundle::Statement;
 use super::decide::{Compiled, Decision};
 use super::difference::{Count, Difference, Extent, PartnerChange, Seen, Shown};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use crate::ident::{IdentError, RecordId};
 use crate::pb;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
@@ -33,7 +33,7 @@ impl Difference<'_> {
         &self,
         before: &Compiled,
         after: &Compiled,
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> Result<pb::PolicyDifference, Miscounted> {
         let sampler = Sampler { before, after, moment };
         let partners = self.partners.iter().enumerate().map(|(at, change)| {
@@ -113,7 +113,7 @@ impl About {
 struct Sampler<'a> {
     before: &'a Compiled,
     after: &'a Compiled,
-    moment: &'a Moment,
+    moment: &'a PolicyHour,
 }
 
 impl Sampler<'_> {

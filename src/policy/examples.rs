@@ -17,7 +17,7 @@ use super::decide::{Compiled, PartnerPolicy, Verdict};
 use super::explain::{Outcome, explain, explain_acceptance};
 use super::facts::PartnerFacts;
 use super::finding::Finding;
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use super::source::{FINDINGS_MAX, is_examples};
 use crate::ident::AgencyName;
 use crate::record::kind::{ClassSet, SlotClass};
@@ -149,7 +149,7 @@ impl<'a> Trial<'a> {
     }
 
     fn run(&mut self, case: &Case) {
-        let moment = Moment::at(case.hour);
+        let moment = PolicyHour::at(case.hour);
         let answer = self.ask(case, &moment);
         let differences = differences(case, &answer);
         if differences.is_empty() {
@@ -167,7 +167,7 @@ impl<'a> Trial<'a> {
         });
     }
 
-    fn ask(&mut self, case: &Case, moment: &Moment) -> Answer {
+    fn ask(&mut self, case: &Case, moment: &PolicyHour) -> Answer {
         let node = self
             .nodes
             .entry(case.own.clone())
@@ -186,7 +186,7 @@ impl<'a> Trial<'a> {
         Answer { outcome: Outcome::of(&verdict), verdict, revealed, classes }
     }
 
-    fn explanation(&self, case: &Case, moment: &Moment) -> String {
+    fn explanation(&self, case: &Case, moment: &PolicyHour) -> String {
         let Some(node) = self.nodes.get(&case.own) else { return String::new() };
         match case.question {
             Question::Accept => {

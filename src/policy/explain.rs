@@ -19,7 +19,7 @@ use super::decide::{
     Compiled, Fault, PartnerPolicy, PartnerScope, ReleaseAction, Verdict, action_matches,
 };
 use super::facts::{PartnerFacts, RecordFacts};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use super::syntax::conjuncts;
 use crate::ident::AgencyName;
 use crate::record::kind::{Kind, SlotClass};
@@ -139,7 +139,7 @@ pub fn explain(
     compiled: &Compiled,
     partner: &PartnerFacts,
     record: &RecordFacts,
-    moment: &Moment,
+    moment: &PolicyHour,
 ) -> Explanation {
     let policy = compiled.for_partner(partner);
     let decision = policy.decide(record, moment);
@@ -185,7 +185,7 @@ struct Teller<'a> {
     scope: PartnerScope,
     store: Option<Entities>,
     policy: &'a PartnerPolicy,
-    moment: &'a Moment,
+    moment: &'a PolicyHour,
 }
 
 impl<'a> Teller<'a> {
@@ -194,7 +194,7 @@ impl<'a> Teller<'a> {
         policy: &'a PartnerPolicy,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &'a Moment,
+        moment: &'a PolicyHour,
     ) -> Self {
         Self {
             statements: compiled.bundle().statements(),

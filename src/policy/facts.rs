@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
@@ -238,7 +238,7 @@ pub struct PartnerFacts {
 impl PartnerFacts {
     /// Returns true if guard/partner-standing lets anything go at all. A partner that is suspended
     /// or whose agreement ran out is paused, whatever other policies permit.
-    pub fn is_in_standing(&self, moment: &Moment) -> bool {
+    pub fn is_in_standing(&self, moment: &PolicyHour) -> bool {
         !self.suspended && moment.hour() < self.agreement_until.hour()
     }
 }

@@ -8,7 +8,7 @@ use super::bundle::Bundle;
 use super::decide::Compiled;
 use super::facts::{PartnerFacts, RecordFacts, Sector, circles_of};
 use super::finding::{Finding, Report};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use super::vocabulary::Vocabulary;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::Kind;
@@ -29,8 +29,8 @@ pub(super) fn time(text: &str) -> Timestamp {
 }
 
 /// The n-th hour after ten o'clock on the day of the tests.
-pub(super) fn hour(n: u8) -> Moment {
-    Moment::at(time("2026-11-22T10:00:00Z").plus_ms(i64::from(n) * 3_600_000))
+pub(super) fn hour(n: u8) -> PolicyHour {
+    PolicyHour::at(time("2026-11-22T10:00:00Z").plus_ms(i64::from(n) * 3_600_000))
 }
 
 pub(super) fn files(texts: &[&str]) -> Vec<(String, String)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::decide::{Compiled, Decision, PartnerPolicy};
 use super::facts::{PartnerFacts, RecordFacts};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 
 /// Decisions kept, about 1 KiB each with their key; when full, all are forgotten.
 pub const MEMO_ENTRIES_MAX: usize = 65_536;
@@ -16,7 +16,7 @@ pub const MEMO_ENTRIES_MAX: usize = 65_536;
 struct Known {
     policy: Arc<PartnerPolicy>,
     /// Decisions of the hour that `moment` stands for.
-    moment: Moment,
+    moment: PolicyHour,
     decisions: HashMap<RecordFacts, Arc<Decision>>,
 }
 
@@ -42,7 +42,7 @@ impl MemoDecider {
         &mut self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &Moment,
+        moment: &PolicyHour,
     ) -> Arc<Decision> {
         if let Some(known) = self.partners.get(partner)
             && known.moment == *moment

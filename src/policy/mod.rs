@@ -25,7 +25,7 @@ mod finding;
 mod hold;
 mod lint;
 mod memo;
-mod moment;
+mod policy_hour;
 mod parts;
 mod proposed;
 
@@ -37,7 +37,7 @@ mod source;
 mod syntax;
 mod templates;
 mod texts;
-mod usual;
+mod baseline;
 
 #[cfg(test)]
 mod erring_tests;
@@ -56,6 +56,7 @@ pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use agreed::{adds_nothing, may_reveal, may_reveal_to_new, only_narrows};
 pub use agreement::{AgreementError, check_agreement};
 pub use alteration::{Alteration, PolicyChange, alterations, change_of};
+pub use baseline::{Baseline, Categories, GivenCategories, NewRecords, OriginatorNumber, Volume};
 pub use brake::{
     BrakeLimits, FirstDisclosure, LearningRule, PersonalDataRule, Predecessors, Reasons,
     UnknownRule, Unusual, unusual,
@@ -76,7 +77,7 @@ pub use facts::{
 pub use finding::{Finding, Report};
 pub use hold::{Hold, hold, retention_ended};
 pub use memo::{MEMO_ENTRIES_MAX, MemoDecider};
-pub use moment::Moment;
+pub use policy_hour::PolicyHour;
 pub use proposed::load_proposed;
 #[cfg(feature = "prove")]
 pub use prove::{Change, Counterexample, Proof, ProveError, Proved, Prover};
@@ -87,5 +88,4 @@ pub use source::{
 };
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
 pub use texts::{GUARDRAILS, SCHEMA};
-pub use usual::{GivenSorts, NewRecords, OriginatorNumber, Sorts, Usual, Volume};
 pub use vocabulary::Vocabulary;

@@ -14,7 +14,7 @@ use super::atoms::{Field, Probe, Reads};
 use super::cedar::{self, Action};
 use super::decide::{Compiled, PartnerPolicy, Slice};
 use super::facts::{Circle, PartnerFacts, RecordFacts};
-use super::moment::Moment;
+use super::policy_hour::PolicyHour;
 use super::syntax::clause_parts;
 use crate::ident::{AgencyName, Timestamp};
 use crate::record::kind::{ClassSet, SlotClass};
@@ -39,7 +39,7 @@ impl Selected {
 /// Selects for one partner in one hour.
 pub struct Selector {
     policy: Arc<PartnerPolicy>,
-    moment: Moment,
+    moment: PolicyHour,
     /// `None`: a condition has a form that can't be replayed, so Cedar decides each time.
     plans: Option<Plans>,
     groups: Groups,
@@ -81,7 +81,7 @@ enum Tree {
 }
 
 impl Selector {
-    pub fn new(compiled: &Compiled, partner: &PartnerFacts, moment: &Moment) -> Self {
+    pub fn new(compiled: &Compiled, partner: &PartnerFacts, moment: &PolicyHour) -> Self {
         Self::bounded(compiled, partner, moment, VALUES_MAX)
     }
 
@@ -89,7 +89,7 @@ impl Selector {
     pub fn bounded(
         compiled: &Compiled,
         partner: &PartnerFacts,
-        moment: &Moment,
+        moment: &PolicyHour,
         values_max: usize,
     ) -> Self {
         let policy = compiled.for_partner(partner);
@@ -402,7 +402,7 @@ impl Groups {
 struct Replay<'a> {
     groups: &'a mut Groups,
     policy: &'a PartnerPolicy,
-    moment: &'a Moment,
+    moment: &'a PolicyHour,
     record: &'a RecordFacts,
     store: Option<Result<cedar_policy::Entities, super::FactsError>>,
 }

@@ -209,7 +209,7 @@ pub struct Consent {
 
 /// A consent statement of the originator before it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saying {
+pub struct ConsentTerms {
     pub number: u64,
     pub request: u64,
     pub verdict: ConsentVerdict,
@@ -236,11 +236,11 @@ impl ConsentRequest {
 impl Consent {
     /// Signs a statement, if it is one.
     pub fn sign(
-        saying: Saying,
+        saying: ConsentTerms,
         parties: Parties<'_>,
         (key, key_id): (&SigningKey, KeyId),
     ) -> Result<Self, ConsentError> {
-        let Saying { number, request, verdict, subject, at, reason } = saying;
+        let ConsentTerms { number, request, verdict, subject, at, reason } = saying;
         let unsigned =
             Self { number, request, verdict, subject, at, key_id, reason, signature: [0; 64] };
         unsigned.check()?;

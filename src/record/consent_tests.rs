@@ -25,8 +25,15 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&[5; 32])
 }
 
-fn saying(verdict: ConsentVerdict, subject: Subject) -> Saying {
-    Saying { number: 3, request: 7, verdict, subject, at: at(0), reason: "operation 7".to_owned() }
+fn terms(verdict: ConsentVerdict, subject: Subject) -> ConsentTerms {
+    ConsentTerms {
+        number: 3,
+        request: 7,
+        verdict,
+        subject,
+        at: at(0),
+        reason: "operation 7".to_owned(),
+    }
 }
 
 fn forward(scope: Scope) -> Subject {
@@ -43,10 +50,10 @@ fn granted() -> ConsentVerdict {
     ConsentVerdict::Granted { until: at(3_600_000) }
 }
 
-fn sign(saying: Saying) -> Result<Consent, ConsentError> {
+fn sign(terms: ConsentTerms) -> Result<Consent, ConsentError> {
     let (originator, holder) = (name("npa.go.jp"), name("jc3.or.jp"));
     let parties = Parties { originator: &originator, holder: &holder };
-    Consent::sign(saying, parties, (&key(), KeyId::from_bytes([7; 16])))
+    Consent::sign(terms, parties, (&key(), KeyId::from_bytes([7; 16])))
 }
 
 fn verified(consent: &Consent, originator: &str, holder: &str) -> bool {
@@ -88,8 +95,8 @@ proptest! {
         subject in any_subject(), verdict in any_verdict(), number in 1_u64.., request: u64,
         reason in "\\PC{1,60}x",
     ) {
-        let saying = Saying { number, request, verdict, subject, at: at(0), reason };
-        let consent = sign(saying).unwrap();
+        let terms = ConsentTerms { number, request, verdict, subject, at: at(0), reason };
+        let consent = sign(terms).unwrap();
         let bytes = pb::Consent::from(&consent).encode_to_vec();
         prop_assert!(bytes.len() <= CONSENT_BYTES_MAX, "{}", bytes.len());
         let wire = pb::Consent::decode(&bytes[..]).unwrap();
@@ -119,7 +126,7 @@ proptest! {
 
 #[test]
 fn a_statement_holds_for_its_parties_and_for_nothing_else_than_it_says() {
-    let given = sign(saying(granted(), forward(Scope::All))).unwrap();
+    let given = sign(terms(granted(), forward(Scope::All))).unwrap();
     assert!(verified(&given, "npa.go.jp", "jc3.or.jp"));
     assert!(!verified(&given, "npa.go.jp", "dcu.example"), "another holder");
     assert!(!verified(&given, "jc3.or.jp", "jc3.or.jp"), "another originator");
@@ -146,7 +153,7 @@ fn a_statement_holds_for_its_parties_and_for_nothing_else_than_it_says() {
 #[test]
 fn the_signed_bytes_are_those_that_the_formats_name() {
     let subject = forward(Scope::Record(RecordId::from_bytes([0xab; 32])));
-    let consent = sign(saying(granted(), subject)).unwrap();
+    let consent = sign(terms(granted(), subject)).unwrap();
     let (originator, holder) = (name("npa.go.jp"), name("jc3.or.jp"));
     let message = consent.message(Parties { originator: &originator, holder: &holder });
     let mut wanted = b"liaison/consent/v1\0\0\0\0\x09npa.go.jp\0\0\0\x09jc3.or.jp".to_vec();
@@ -170,7 +177,7 @@ fn the_signed_bytes_are_those_that_the_formats_name() {
 #[test]
 fn a_consent_ends_and_within_five_years() {
     let until =
-        |ms: i64| sign(saying(ConsentVerdict::Granted { until: at(ms) }, forward(Scope::All)));
+        |ms: i64| sign(terms(ConsentVerdict::Granted { until: at(ms) }, forward(Scope::All)));
     assert!(until(1).is_ok() && until(VALID_MS_MAX).is_ok());
     for ms in [-1, 0, VALID_MS_MAX + 1] {
         assert!(matches!(until(ms), Err(ConsentError::Validity { .. })), "{ms}");
@@ -180,8 +187,8 @@ fn a_consent_ends_and_within_five_years() {
 #[test]
 fn a_refusal_and_a_revocation_say_why_and_a_consent_may() {
     let silent = |verdict| {
-        let said = saying(verdict, forward(Scope::All));
-        sign(Saying { reason: " ".to_owned(), ..said }).map(drop)
+        let said = terms(verdict, forward(Scope::All));
+        sign(ConsentTerms { reason: " ".to_owned(), ..said }).map(drop)
     };
     assert_eq!(silent(ConsentVerdict::Refused), Err(ConsentError::NoReason));
     assert_eq!(silent(ConsentVerdict::Revoked), Err(ConsentError::NoReason));
@@ -190,7 +197,7 @@ fn a_refusal_and_a_revocation_say_why_and_a_consent_may() {
 
 #[test]
 fn a_statement_with_anything_missing_or_too_much_is_refused() {
-    let sound = pb::Consent::from(&sign(saying(granted(), forward(Scope::All))).unwrap());
+    let sound = pb::Consent::from(&sign(terms(granted(), forward(Scope::All))).unwrap());
     let broken = |change: fn(&mut pb::Consent)| {
         let mut wire = sound.clone();
         change(&mut wire);
@@ -247,7 +254,8 @@ fn the_largest_roster_is_within_the_bounds_of_a_statement() {
     let roster = Roster::new("c".repeat(64), members).unwrap();
     let scope = Scope::Operation("o".repeat(64));
     let subject = Subject { purpose: Purpose::Circle(roster), scope };
-    let consent = sign(Saying { reason: "x".repeat(256), ..saying(granted(), subject) }).unwrap();
+    let consent =
+        sign(ConsentTerms { reason: "x".repeat(256), ..terms(granted(), subject) }).unwrap();
     assert!(pb::Consent::from(&consent).encoded_len() <= CONSENT_BYTES_MAX);
     let members = (0..ROSTER_MEMBERS_MAX).map(long).collect::<Vec<_>>();
     assert_eq!(members[0].as_str().len(), AGENCY_NAME_BYTES_MAX);

@@ -81,12 +81,12 @@ fn check_client(access: &Access, role: ClientRole, method: &str) -> Result<(), S
 
 /// Puts a [`Door`] before services.
 #[derive(Clone)]
-pub(super) struct Guard {
+pub(super) struct RollbackGuard {
     pub(super) door: Door,
     pub(super) node: Arc<Node>,
 }
 
-impl<S> Layer<S> for Guard {
+impl<S> Layer<S> for RollbackGuard {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
@@ -98,7 +98,7 @@ impl<S> Layer<S> for Guard {
 #[derive(Clone)]
 pub(super) struct Guarded<S> {
     inner: S,
-    guard: Guard,
+    guard: RollbackGuard,
 }
 
 impl<S> Guarded<S> {

@@ -5,7 +5,7 @@
 
 use super::{Context, refusal};
 use crate::journal::JournalError;
-use crate::node::Survey;
+use crate::node::AccessReport;
 use crate::pb;
 use crate::policy::Sight;
 use tokio_stream::Stream;
@@ -14,7 +14,7 @@ use tonic::Status;
 /// Streams the records that a partner may see, with progress on the way.
 pub(super) fn survey(
     context: Context,
-    mut survey: Survey,
+    mut survey: AccessReport,
 ) -> impl Stream<Item = Result<pb::ExplainPartnerResponse, Status>> + Send {
     async_stream::try_stream! {
         while !survey.is_done() && !*context.stopping.borrow() {
@@ -31,7 +31,7 @@ pub(super) fn survey(
     }
 }
 
-fn stepped(mut survey: Survey) -> Result<Survey, JournalError> {
+fn stepped(mut survey: AccessReport) -> Result<AccessReport, JournalError> {
     survey.step()?;
     Ok(survey)
 }

@@ -1,6 +1,6 @@
 //! The two ports: which services stand behind which door, and within which limits.
 
-use super::access::{Door, Guard};
+use super::access::{Door, RollbackGuard};
 use super::acts::Acts;
 use super::cases::Cases;
 use super::consents::Consents;
@@ -57,7 +57,7 @@ pub async fn serve_client_port(
     let access = access()?;
     let (stop, stopping) = watch::channel(false);
     let routes = client_routes(context(&node, &stopping)).await?;
-    let guard = Guard { door: Door::Clients(access), node };
+    let guard = RollbackGuard { door: Door::Clients(access), node };
     serve(acceptor, routes, guard, (stop, stopping), shutdown).await
 }
 
@@ -71,7 +71,7 @@ pub async fn serve_partner_port(
     let exchange = Exchange(context(&node, &stopping));
     let exchange =
         ExchangeServiceServer::new(exchange).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let guard = Guard { door: Door::Partners, node };
+    let guard = RollbackGuard { door: Door::Partners, node };
     serve(acceptor, Routes::new(exchange), guard, (stop, stopping), shutdown).await
 }
 
@@ -118,7 +118,7 @@ async fn client_routes(context: Context) -> Result<Routes, ServeError> {
 async fn serve(
     acceptor: Acceptor,
     routes: Routes,
-    guard: Guard,
+    guard: RollbackGuard,
     (stop, mut stopping): (watch::Sender<bool>, watch::Receiver<bool>),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {

@@ -122,7 +122,7 @@ pub(super) fn check_drafts(found: usize, most: usize) -> Result<(), Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::ledger::Committed;
+    use crate::journal::writer::Committed;
     use crate::merkle::root_of;
 
     fn result(outcome: DraftOutcome, id: u8) -> pb::DraftResult {

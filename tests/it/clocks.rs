@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
-use liaison::journal::ledger::Writer;
+use liaison::journal::writer::WriterThread;
 use liaison::node::config::Config;
 use liaison::node::{Node, NodeError, TimeSource};
 use liaison::pb::{self, get_record_request::Selector};
@@ -23,7 +23,7 @@ const CERT: &str = "cert.example";
 /// A node in this process whose wall clock can be set; the monotonic clock is the machine's.
 struct Set {
     node: Arc<Node>,
-    writer: Writer,
+    writer: WriterThread,
     off_ms: Arc<AtomicI64>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::{RecordId, Timestamp};
-use liaison::journal::ledger::Clock;
+use liaison::journal::writer::Clock;
 use liaison::node::{Client, Node, NodeError};
 use liaison::pb::act::Act;
 use liaison::pb::act_service_client::ActServiceClient;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use liaison::audit::Report;
 use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
-use liaison::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use liaison::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use liaison::node::init;
 use liaison::node::limits::Limits;
 use liaison::pb::act_service_client::ActServiceClient;
@@ -101,7 +101,7 @@ pub(crate) fn config(agency: &str, sector: &str, reachable: bool) -> Config {
         listen: Listen { partners, clients },
         store: Store::default(),
         witness: Witness::default(),
-        guard: Guard::default(),
+        guard: RollbackGuard::default(),
         http: Http::default(),
         // Tests are done before a partner's learning days are.
         release: Release { learning: LearningRule::Off, ..Release::default() },

@@ -17,7 +17,7 @@ use liaison::merkle::{
 use liaison::partner::armour;
 use liaison::pb;
 use liaison::record::consent::{
-    Consent, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
+    Consent, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Scope, Subject,
 };
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
 use liaison::record::signed::Verified;
@@ -199,7 +199,7 @@ fn consent_entry(verdict: Option<ConsentVerdict>) -> Vec<u8> {
         Some(verdict) => {
             let (originator, holder) = ("npa.go.jp".parse().unwrap(), "jc3.or.jp".parse().unwrap());
             let parties = Parties { originator: &originator, holder: &holder };
-            let saying = Saying { number: 2, request: 3, verdict, subject, at, reason };
+            let saying = ConsentTerms { number: 2, request: 3, verdict, subject, at, reason };
             let key = (&SeedKey::signing(), SeedKey::ID);
             Said::Consent(Consent::sign(saying, parties, key).unwrap())
         }

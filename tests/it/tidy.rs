@@ -80,16 +80,23 @@ const TEXT_ATTRIBUTES: [&str; 3] = ["help = \"", "about = \"", "doc = \""];
 /// Names that were replaced by better ones, and names that mean nothing in this project. A name that
 /// contains all words of an entry in a row is one of them. A renamed type, module or function gets
 /// an entry here.
-const RETIRED: [&str; 11] = [
+const RETIRED: [&str; 18] = [
+    "attested",
+    "dealings",
     "feed_leaves",
+    "glance",
     "helper",
     "helpers",
     "manager",
     "misc",
     "overtaken",
     "partner_entry",
+    "saying",
+    "sorts",
     "term_key",
     "unanswered",
+    "untold",
+    "usual_rows",
     "util",
     "utils",
 ];

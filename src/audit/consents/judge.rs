@@ -156,7 +156,10 @@ impl Audit {
         Err(fault(expected, format!("consent {} to {holder}", consent.number)))
     }
 
-    fn roster_change(&self, at: Timestamp) -> Option<(AgencyName, crate::record::consent::Saying)> {
+    fn roster_change(
+        &self,
+        at: Timestamp,
+    ) -> Option<(AgencyName, crate::record::consent::ConsentTerms)> {
         let generation = self.own.last().map_or(Generation::FIRST, |own| own.generation);
         let members = |circle: &str| self.partners.members(circle);
         self.policy.dealings.roster_change((at, generation), members)

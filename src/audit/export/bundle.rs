@@ -2,7 +2,7 @@
 //! compared with their tile, decoded. Bundles can be examined side by side.
 
 use super::{Folder, layout};
-use crate::audit::examine::{Found, entry};
+use crate::audit::examine::{DecodedFrame, entry};
 use crate::audit::failure::{Check, Fault, Place};
 use crate::ident::TreeHash;
 use crate::merkle::{Tile, TileRow, leaf_hash, root_of};
@@ -22,7 +22,7 @@ pub struct ReadBundle {
 #[derive(Debug)]
 pub struct ExaminedBundle {
     pub(super) tile: Tile,
-    pub(super) found: Vec<Result<Found, Broken>>,
+    pub(super) found: Vec<Result<DecodedFrame, Broken>>,
     /// The root over a full bundle.
     pub(super) root: Option<TreeHash>,
 }

@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::write::head;
 use super::{Folder, layout};
 use crate::audit::card::Card;
-use crate::audit::examine::{Found, Told, feed_entry};
+use crate::audit::examine::{DecodedEntry, DecodedFrame, feed_entry};
 use crate::audit::expectations::{Expectations, KnownCheckpoint};
 use crate::audit::failure::{Check, Fault, Place};
 use crate::audit::feed_name::FeedName;
@@ -144,11 +144,11 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
             let found = found?;
             // The entry stands under its leaf: what does not fit it is its content.
             let brings = match &found {
-                Found::Entry { told, .. } => !matches!(told, Told::Other(_)),
-                Found::Feed { .. } | Found::Commit(_) => false,
+                DecodedFrame::Entry { told, .. } => !matches!(told, DecodedEntry::Other(_)),
+                DecodedFrame::Feed { .. } | DecodedFrame::Commit(_) => false,
             };
             let place = || Place::Entry { file: tile.to_string(), index };
-            if let Found::Entry { told: Told::Other(event), .. } = &found {
+            if let DecodedFrame::Entry { told: DecodedEntry::Other(event), .. } = &found {
                 self.prepare(event, &place)?;
             }
             if !self.audit.take_one(Ok(found), place) {
@@ -242,7 +242,7 @@ impl<'f, F: Folder> ExportAudit<'f, F> {
             let place = Place::File(self.content_file(&id)?);
             return Err(Box::new((place, still_there(&id))).into());
         }
-        let note = Found::Commit(self.note.clone());
+        let note = DecodedFrame::Commit(self.note.clone());
         if !self.audit.take_one(Ok(note), || Place::File(layout::CHECKPOINT.to_owned())) {
             return Err(Stop::Noted);
         }
@@ -320,7 +320,7 @@ impl Feed {
         &mut self,
         folder: &F,
         tiles: &mut u64,
-    ) -> Result<(String, u64, Found), Stop> {
+    ) -> Result<(String, u64, DecodedFrame), Stop> {
         let number = self.taken / TILE_LEAVES;
         let tile = Tile::within(TileRow::Entries, number, self.size)
             .ok_or_else(|| unfit(&self.prefix, "an entry of the feed", "none"))?;
@@ -332,7 +332,7 @@ impl Feed {
             self.waiting.pop_front().ok_or_else(|| unfit(&file, "an entry of the feed", "none"))?;
         let index = self.taken;
         self.taken += 1;
-        Ok((file, index, Found::Feed { number: self.number, leaf, entry }))
+        Ok((file, index, DecodedFrame::Feed { number: self.number, leaf, entry }))
     }
 
     fn fill<F: Folder>(

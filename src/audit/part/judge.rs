@@ -13,7 +13,7 @@ use super::write::time;
 use crate::audit::acts::Acts;
 use crate::audit::card::Card;
 use crate::audit::content::{Content, slots_hash};
-use crate::audit::examine::{Accepted, Found, Told, entry};
+use crate::audit::examine::{Accepted, DecodedEntry, DecodedFrame, entry};
 use crate::audit::expectations::Anchor;
 use crate::audit::export::{Folder, head};
 use crate::audit::failure::{Check, Failure, Fault, Place};
@@ -302,17 +302,19 @@ impl<'a, F: Folder> Part<'a, F> {
             return Ok(());
         }
         match entry(&bytes, leaf_hash(&bytes), content)? {
-            Found::Entry { told: Told::Accepted(accepted), .. } => {
+            DecodedFrame::Entry { told: DecodedEntry::Accepted(accepted), .. } => {
                 self.accepted(*accepted, (index, at))
             }
-            Found::Entry { told: Told::Extended { received, content }, .. } => {
+            DecodedFrame::Entry { told: DecodedEntry::Extended { received, content }, .. } => {
                 self.extended(&received, &content)
             }
-            Found::Entry { told: Told::Erased { erased, content }, .. } => {
+            DecodedFrame::Entry { told: DecodedEntry::Erased { erased, content }, .. } => {
                 self.erased(&erased, &content, at)
             }
-            Found::Entry { told: Told::Other(event), .. } => self.event((index, at), *event),
-            Found::Feed { .. } | Found::Commit(_) => Err(fault(&"something else")),
+            DecodedFrame::Entry { told: DecodedEntry::Other(event), .. } => {
+                self.event((index, at), *event)
+            }
+            DecodedFrame::Feed { .. } | DecodedFrame::Commit(_) => Err(fault(&"something else")),
         }
     }
 

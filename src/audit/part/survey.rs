@@ -3,7 +3,7 @@
 use super::manifest::Selection;
 use crate::audit::card::Card;
 use crate::audit::content::Content;
-use crate::audit::examine::{Accepted, Found, Told, entry};
+use crate::audit::examine::{Accepted, DecodedEntry, DecodedFrame, entry};
 use crate::audit::export::{ExportError, head};
 use crate::audit::feed_name::FeedName;
 use crate::audit::segment::{Chunk, FrameKind};
@@ -325,23 +325,23 @@ impl Survey {
     fn entry(&mut self, bytes: &Bytes) -> Result<(), PartError> {
         let content = self.content.take();
         let found = entry(bytes, leaf_hash(bytes), content).map_err(|fault| self.broken(fault))?;
-        if let Found::Entry { at, told, .. } = found {
+        if let DecodedFrame::Entry { at, told, .. } = found {
             self.neighbour(at);
             self.evidence.last_at = Some(at);
             match told {
-                Told::Accepted(accepted) => {
+                DecodedEntry::Accepted(accepted) => {
                     self.records.accept(&accepted, &self.selection);
                     self.overwritten(&accepted.content, at);
                 }
-                Told::Extended { content, .. } => self.content(&content, at),
-                Told::Erased { erased, content } => {
+                DecodedEntry::Extended { content, .. } => self.content(&content, at),
+                DecodedEntry::Erased { erased, content } => {
                     self.content(&content, at);
                     if erased.proposal != 0 {
                         let is_asked = self.selection.has(at);
                         self.acts.note(erased.proposal, Some(content.id), is_asked);
                     }
                 }
-                Told::Other(event) => {
+                DecodedEntry::Other(event) => {
                     self.act(&event, at);
                     self.event(*event, bytes)?;
                 }

@@ -13,7 +13,9 @@ use crate::journal::JournalError;
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Transaction};
 use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
-use crate::record::consent::{Consent, ConsentVerdict, Purpose, Roster, Saying, Scope, Subject};
+use crate::record::consent::{
+    Consent, ConsentTerms, ConsentVerdict, Purpose, Roster, Scope, Subject,
+};
 use crate::record::signed::Verified;
 use std::sync::Arc;
 
@@ -31,14 +33,14 @@ fn forward(scope: Scope) -> Subject {
     Subject { purpose: Purpose::Forward(Party::stranger().agency), scope }
 }
 
-fn saying(number: u64, minutes: i64) -> Saying {
+fn terms(number: u64, minutes: i64) -> ConsentTerms {
     let verdict = ConsentVerdict::Granted { until: at().plus_ms(minutes * 60_000) };
     let subject = forward(Scope::Record(controlled().id()));
-    Saying { number, request: 0, verdict, subject, at: at(), reason: "takedowns".into() }
+    ConsentTerms { number, request: 0, verdict, subject, at: at(), reason: "takedowns".into() }
 }
 
-fn said(saying: Saying) -> Consent {
-    Party::partner().says(&Party::own(), saying)
+fn said(terms: ConsentTerms) -> Consent {
+    Party::partner().says(&Party::own(), terms)
 }
 
 fn received(consent: &Consent) -> Event {
@@ -147,33 +149,36 @@ fn disclosing(events: Vec<Event>) -> Option<Check> {
 
 #[test]
 fn a_record_under_originator_control_goes_on_with_a_consent_that_is_in_force_alone() {
-    let granted = || received(&said(saying(1, 90)));
+    let granted = || received(&said(terms(1, 90)));
     assert_eq!(disclosing(vec![granted()]), None);
     let denied = Some(Check::PolicyDecision);
     assert_eq!(disclosing(vec![]), denied, "there is none");
-    assert_eq!(disclosing(vec![received(&said(saying(1, 50)))]), denied, "it ended this hour");
-    let refused = Saying { verdict: ConsentVerdict::Refused, ..saying(1, 90) };
+    assert_eq!(disclosing(vec![received(&said(terms(1, 50)))]), denied, "it ended this hour");
+    let refused = ConsentTerms { verdict: ConsentVerdict::Refused, ..terms(1, 90) };
     assert_eq!(disclosing(vec![received(&said(refused))]), denied);
-    let revoked = Saying { verdict: ConsentVerdict::Revoked, ..saying(1, 90) };
+    let revoked = ConsentTerms { verdict: ConsentVerdict::Revoked, ..terms(1, 90) };
     assert_eq!(disclosing(vec![granted(), received(&said(revoked))]), denied);
     let other = forward(Scope::Record(crate::ident::RecordId::from_bytes([7; 32])));
-    let of_another = Saying { subject: other, ..saying(1, 90) };
+    let of_another = ConsentTerms { subject: other, ..terms(1, 90) };
     assert_eq!(disclosing(vec![received(&said(of_another))]), denied);
     let evidence = Subject { purpose: Purpose::Evidence, scope: Scope::All };
-    let for_evidence = Saying { subject: evidence, ..saying(1, 90) };
+    let for_evidence = ConsentTerms { subject: evidence, ..terms(1, 90) };
     assert_eq!(disclosing(vec![received(&said(for_evidence))]), denied);
     let case = forward(Scope::Operation("chakra-v".into()));
-    assert_eq!(disclosing(vec![received(&said(Saying { subject: case, ..saying(1, 90) }))]), None);
+    assert_eq!(
+        disclosing(vec![received(&said(ConsentTerms { subject: case, ..terms(1, 90) }))]),
+        None
+    );
 }
 
 #[test]
 fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
     let found = Some(Check::Consent);
-    let forged = Party::stranger().says(&Party::own(), saying(1, 90));
+    let forged = Party::stranger().says(&Party::own(), terms(1, 90));
     assert_eq!(disclosing(vec![received(&forged)]), found);
-    let for_another = Party::partner().says(&Party::stranger(), saying(1, 90));
+    let for_another = Party::partner().says(&Party::stranger(), terms(1, 90));
     assert_eq!(disclosing(vec![received(&for_another)]), found);
-    let again = vec![received(&said(saying(2, 90))), received(&said(saying(2, 90)))];
+    let again = vec![received(&said(terms(2, 90))), received(&said(terms(2, 90)))];
     assert_eq!(disclosing(again), found);
     let ended = |subject: Option<Subject>| {
         Event::ConsentEnded(pb::ConsentEnded {
@@ -183,9 +188,9 @@ fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
         })
     };
     let subject = || Some(forward(Scope::Record(controlled().id())));
-    let early = vec![received(&said(saying(1, 90))), ended(subject())];
+    let early = vec![received(&said(terms(1, 90))), ended(subject())];
     assert_eq!(disclosing(early), found, "its time has not ended");
-    let ends = |subject| vec![received(&said(saying(1, 50))), ended(subject)];
+    let ends = |subject| vec![received(&said(terms(1, 50))), ended(subject)];
     assert_eq!(disclosing(ends(subject())), Some(Check::PolicyDecision));
     assert_eq!(disclosing(ends(None)), found, "it was for something else");
 }
@@ -226,8 +231,8 @@ fn giving(
 #[test]
 fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() {
     let ours = |number| {
-        let saying = Saying { subject: own_record(), ..saying(number, 90) };
-        Party::own().says(&Party::partner(), saying)
+        let terms = ConsentTerms { subject: own_record(), ..terms(number, 90) };
+        Party::own().says(&Party::partner(), terms)
     };
     let act = || pb::GrantConsentAct {
         holder: Party::partner().agency.to_string(),
@@ -245,7 +250,7 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
     let other = pb::GrantConsentAct { subject: None, ..act() };
     assert_eq!(giving(&ours(1), Some(other), None), found);
     assert_eq!(giving(&ours(1), Some(act()), Some(&ours(2))), found, "another is told");
-    let theirs = Party::partner().says(&Party::own(), saying(1, 90));
+    let theirs = Party::partner().says(&Party::own(), terms(1, 90));
     assert_eq!(giving(&theirs, Some(act()), None), found, "it is not ours to say");
     let untold = node();
     let entry = pb::FeedEntry {
@@ -261,7 +266,7 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
 fn roster(number: u64, verdict: ConsentVerdict, members: Vec<AgencyName>) -> Consent {
     let roster = Roster::new(CIRCLE.to_owned(), members).unwrap();
     let subject = Subject { purpose: Purpose::Circle(roster), scope: Scope::All };
-    Party::own().says(&Party::stranger(), Saying { verdict, subject, ..saying(number, 90) })
+    Party::own().says(&Party::stranger(), ConsentTerms { verdict, subject, ..terms(number, 90) })
 }
 
 /// The entry that has it; without a client it follows a change of the circle.
@@ -279,7 +284,7 @@ fn roster_given(consent: &Consent, client: &str, proposal: u64) -> Event {
 /// A node whose second partner, the only member of the circle, was given this roster by two persons.
 fn with_roster(members: Vec<AgencyName>) -> Node {
     let node = node();
-    let given = roster(1, saying(1, 90).verdict, members);
+    let given = roster(1, terms(1, 90).verdict, members);
     node.commit(move |t| {
         let act = pb::GrantConsentAct {
             holder: Party::stranger().agency.to_string(),
@@ -330,11 +335,11 @@ fn a_roster_names_the_members_of_its_circle_and_follows_it_before_any_feed_is_pu
     more.sort();
     assert_eq!(check(&with_roster(more)), found, "one is named that is not a member");
 
-    let given = roster(1, saying(1, 90).verdict, vec![member.clone()]);
+    let given = roster(1, terms(1, 90).verdict, vec![member.clone()]);
     let revoked = roster(1, ConsentVerdict::Revoked, vec![member.clone()]);
     assert_eq!(after_leaving(Some(&revoked), &[&given, &revoked]), None);
     assert_eq!(after_leaving(None, &[&given]), found, "the roster does not follow");
-    let emptied = roster(2, saying(2, 90).verdict, vec![]);
+    let emptied = roster(2, terms(2, 90).verdict, vec![]);
     assert_eq!(after_leaving(Some(&emptied), &[&given, &emptied]), found, "it is told on");
 
     let unchanged = with_roster(vec![member]);
@@ -378,7 +383,7 @@ fn content_that_a_consent_permits_may_not_be_withheld_from_a_part() {
         out
     };
     let withheld = export("withheld", None);
-    let shown = export("shown", Some(said(Saying { subject, ..saying(1, 90) })));
+    let shown = export("shown", Some(said(ConsentTerms { subject, ..terms(1, 90) })));
     let content = |dir: &Path| part_tests::files(&dir.join("content")).remove(0);
     assert_eq!(part_tests::checked(&shown, &Anchor::Directory).unwrap().kept_out, 0);
     let (bad, good) =
@@ -395,8 +400,8 @@ fn what_may_not_be_evidence_is_kept_out_of_a_part_until_its_originator_consents(
     assert_eq!((none.records, none.signatures, none.kept_out, none.unpermitted), (1, 1, 1, 0));
     assert!(none.to_string().contains("kept out   the content of 1"), "{none}");
     let subject = Subject { purpose: Purpose::Evidence, scope: Scope::All };
-    let with = part(Some(said(Saying { subject, ..saying(1, 90) })));
+    let with = part(Some(said(ConsentTerms { subject, ..terms(1, 90) })));
     assert_eq!((with.kept_out, with.unpermitted), (0, 0));
-    let other = part(Some(said(saying(1, 90))));
+    let other = part(Some(said(terms(1, 90))));
     assert_eq!((other.kept_out, other.unpermitted), (1, 0), "a consent to pass on is another");
 }

@@ -5,10 +5,10 @@ use crate::ident::{AgencyName, Generation, KeyId, LeafIndex, RecordId, Timestamp
 use crate::journal::JournalError;
 use crate::journal::entry::receipt_name;
 use crate::journal::erase::Ground;
-use crate::journal::ledger::{Clock, Ledger, Writer};
 use crate::journal::open::{JournalOptions, begin, genesis, open};
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::journal::writer::{Clock, JournalWriter, WriterThread};
 use crate::merkle::{
     Checkpoint, CosignatureTime, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
     leaf_hash,
@@ -17,7 +17,7 @@ use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey, VerifiedCard};
 use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::policy::{PartnerFacts, Reasons, Unusual, facts_hash};
-use crate::record::consent::{Consent, Parties, Saying};
+use crate::record::consent::{Consent, ConsentTerms, Parties};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
 use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
@@ -207,7 +207,7 @@ impl Party {
     }
 
     /// Signs a consent of this party as an originator, under its own record key.
-    pub(super) fn says(&self, holder: &Self, saying: Saying) -> Consent {
+    pub(super) fn says(&self, holder: &Self, saying: ConsentTerms) -> Consent {
         let key = self.key(Role::Record);
         let parties = Parties { originator: &self.agency, holder: &holder.agency };
         Consent::sign(saying, parties, (key.signing_key(), key.public().id())).unwrap()
@@ -292,8 +292,8 @@ pub(in crate::cli) fn feed_entry(
 /// A directory, and the writer of its journal.
 pub(in crate::cli) struct Node {
     pub(in crate::cli) dir: tempfile::TempDir,
-    pub(in crate::cli) ledger: Ledger,
-    writer: Writer,
+    pub(in crate::cli) ledger: JournalWriter,
+    writer: WriterThread,
     runtime: tokio::runtime::Runtime,
     pub(in crate::cli) records: Vec<Arc<Verified>>,
 }
@@ -704,7 +704,7 @@ fn ticking() -> Clock {
     Arc::new(move || Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap())
 }
 
-fn opened(dir: &Path, signing: Signing) -> (Ledger, Writer) {
+fn opened(dir: &Path, signing: Signing) -> (JournalWriter, WriterThread) {
     let (ledger, writer, _) = open(&options(dir), signing, ticking()).unwrap();
     (ledger, writer)
 }

@@ -7,7 +7,7 @@ use crate::exchange::WHOLE_RECORD;
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::transaction::Origin;
 use crate::pb::{self, FeedAction};
-use crate::policy::{GivenSorts, NewRecords, OriginatorNumber, Reasons, Sorts, Unusual};
+use crate::policy::{Categories, GivenCategories, NewRecords, OriginatorNumber, Reasons, Unusual};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn counted(count: impl FnOnce(&mut NewRecords)) -> Option<Check> {
     let (node, theirs) = node();
     let entries = [&node.records[0], &theirs];
     let entries = entries.map(|record| feed_entry(FeedAction::Disclose, record, 0b110, 1));
-    let sorts = Sorts::of(Kind::Indicator, false);
+    let sorts = Categories::of(Kind::Indicator, false);
     let mut new = NewRecords::default();
     new.add(OriginatorNumber::OWN, sorts);
     new.add(PARTNER, sorts);
@@ -73,12 +73,23 @@ fn records_of_this_agency_and_those_passed_on_are_counted_apart_and_counted_anew
     assert_eq!(counted(|new| new.counts.clear()), wrong, "nothing");
     assert_eq!(counted(|new| new.counts.extend([(STRANGER, 0)])), wrong, "one more originator");
     let swapped = |new: &mut NewRecords| {
-        let GivenSorts { own, passed_on } = new.sorts;
-        new.sorts = GivenSorts { own: passed_on.and(Sorts::of(Kind::Note, false)), passed_on: own };
+        let GivenCategories { own, passed_on } = new.sorts;
+        new.sorts = GivenCategories {
+            own: passed_on.and(Categories::of(Kind::Note, false)),
+            passed_on: own,
+        };
     };
     assert_eq!(counted(swapped), wrong, "a kind that was never disclosed");
-    assert_eq!(counted(|new| new.sorts.passed_on = Sorts::default()), wrong, "its own kinds alone");
-    assert_eq!(counted(|new| new.sorts.own = Sorts::default()), wrong, "the kinds of others alone");
+    assert_eq!(
+        counted(|new| new.sorts.passed_on = Categories::default()),
+        wrong,
+        "its own kinds alone"
+    );
+    assert_eq!(
+        counted(|new| new.sorts.own = Categories::default()),
+        wrong,
+        "the kinds of others alone"
+    );
 }
 
 /// Returns the check that fails where a record is disclosed, taken back and disclosed again, and the second disclosure
@@ -102,7 +113,7 @@ fn counted_again(new: NewRecords) -> Option<Check> {
 fn a_record_that_is_taken_back_and_disclosed_again_counts_once() {
     assert_eq!(counted_again(NewRecords::default()), None);
     let mut twice = NewRecords::default();
-    twice.add(OriginatorNumber::OWN, Sorts::of(Kind::Indicator, false));
+    twice.add(OriginatorNumber::OWN, Categories::of(Kind::Indicator, false));
     assert_eq!(counted_again(twice), Some(Check::FeedTotals));
 }
 

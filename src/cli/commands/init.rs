@@ -4,7 +4,7 @@ use super::partner::parse_sector;
 use crate::cli::context::{Context, directory};
 use crate::cli::error::{CliError, Exit};
 use crate::ident::AgencyName;
-use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use crate::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use crate::node::init;
 use crate::node::limits::Limits;
 use crate::policy::{ClientRole, Country, Sector};
@@ -59,7 +59,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         listen: Listen { partners: args.listen_partners, clients: args.listen_clients },
         store: Store { engine: args.engine.name().to_owned(), ..Store::default() },
         witness: Witness::default(),
-        guard: Guard::default(),
+        guard: RollbackGuard::default(),
         http: Http::default(),
         release: Release::default(),
         limits: Limits::default(),
@@ -173,7 +173,7 @@ pub(super) mod tests {
             listen: Listen { partners: listens.to_owned(), ..Listen::default() },
             store: Store::default(),
             witness: Witness::default(),
-            guard: Guard::default(),
+            guard: RollbackGuard::default(),
             http: Http::default(),
             release: Release::default(),
             limits: Limits::default(),

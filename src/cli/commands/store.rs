@@ -4,7 +4,7 @@ use crate::cli::context::{Context, directory};
 use crate::cli::error::{CliError, Exit};
 use crate::journal::loss::Loss;
 use crate::node;
-use crate::node::succeed::{Lost, Request, Succession, succeed};
+use crate::node::key_succession::{Lost, Request, Succession, succeed};
 use clap::{Args, Subcommand};
 use serde_json::json;
 

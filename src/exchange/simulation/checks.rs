@@ -10,7 +10,7 @@ use super::node::{Masks, Node};
 use super::relation::Relation;
 use super::series::series_of;
 use super::world::{PAIRS, World};
-use crate::exchange::Dealings;
+use crate::exchange::ConsentRegister;
 use crate::exchange::witnessing::head_of;
 use crate::ident::{Generation, RecordId};
 use crate::merkle::TreeHead;
@@ -323,7 +323,7 @@ impl World<'_> {
                 assert_eq!(roster.members(), members, "a roster names the members of its circle");
             }
         }
-        let first = Dealings::default().next_consent(holder, generation);
+        let first = ConsentRegister::default().next_consent(holder, generation);
         assert!(
             given.range(first..).all(|number| let_on.contains(number)),
             "every consent arrived"

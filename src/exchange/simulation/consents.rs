@@ -10,7 +10,9 @@ use crate::exchange::Said as Told;
 use crate::exchange::fixture::start_of_day;
 use crate::ident::{AgencyName, Generation};
 use crate::policy::RecordFacts;
-use crate::record::consent::{ConsentVerdict, Parties, Purpose, Roster, Saying, Scope, Subject};
+use crate::record::consent::{
+    ConsentTerms, ConsentVerdict, Parties, Purpose, Roster, Scope, Subject,
+};
 use crate::record::header::Header;
 use crate::record::signed::Verified;
 
@@ -101,7 +103,7 @@ impl World<'_> {
             (revoked.number, ConsentVerdict::Revoked, revoked.subject)
         };
         let (at, reason) = (start_of_day(), "of the test".to_owned());
-        let saying = Saying { number, request: 0, verdict, subject, at, reason };
+        let saying = ConsentTerms { number, request: 0, verdict, subject, at, reason };
         self.tell(own, partner, saying);
     }
 
@@ -128,7 +130,7 @@ impl World<'_> {
         }
     }
 
-    fn tell(&mut self, own: usize, partner: usize, saying: Saying) {
+    fn tell(&mut self, own: usize, partner: usize, saying: ConsentTerms) {
         let holder = self.book.agency(partner).clone();
         let node = &mut self.nodes[own];
         let consent = node.agency.consent(&holder, saying);

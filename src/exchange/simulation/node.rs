@@ -11,7 +11,7 @@ use super::relation::Relation;
 use crate::exchange::fixture::{Agency, indicator_draft, start_of_day};
 use crate::exchange::session::{Input, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
-use crate::exchange::{Dealings, Given, Pair, Said as Told, reopened};
+use crate::exchange::{ConsentRegister, Given, Pair, Said as Told, reopened};
 use crate::ident::{AgencyName, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::Progress;
 use crate::merkle::{
@@ -80,7 +80,7 @@ pub(super) struct State {
     pub(super) waiting: BTreeMap<RecordId, Vec<Waiting>>,
     pub(super) deferred: Vec<Decided>,
     /// The requests and statements on consent.
-    pub(super) dealings: Dealings,
+    pub(super) dealings: ConsentRegister,
     /// For the checks, the consents in a plain form, by the originator and the number of the
     /// statement: the purpose that it allows this node.
     pub(super) let_on: BTreeMap<(AgencyName, u64), Purpose>,

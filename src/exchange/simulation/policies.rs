@@ -10,7 +10,7 @@ use crate::exchange::fixture::{Agency, start_of_day};
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::policy::{
-    Bundle, Circle, Compiled, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Report,
+    Bundle, Circle, Compiled, Decision, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Report,
     Sector, Vocabulary,
 };
 use crate::record::header::Header;
@@ -161,7 +161,7 @@ pub(super) struct Book {
     facts: Vec<[PartnerFacts; FACTS]>,
     /// By node.
     editions: Vec<Vec<Edition>>,
-    moment: Moment,
+    moment: PolicyHour,
 }
 
 impl Book {
@@ -189,7 +189,7 @@ impl Book {
         let editions =
             (0..NODES).map(|own| (0..EDITIONS).map(|n| edition(own, n)).collect()).collect();
         let agencies = agencies.into_iter().map(|agency| agency.name).collect();
-        Self { agencies, facts, editions, moment: Moment::at(start_of_day()) }
+        Self { agencies, facts, editions, moment: PolicyHour::at(start_of_day()) }
     }
 
     /// Returns true if a partner is in the circle under this agreement.

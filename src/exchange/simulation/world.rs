@@ -12,7 +12,7 @@ use super::relation::Relation;
 use super::streams::Link;
 use super::tail::Tails;
 use super::{NODES, RECORDS, Random};
-use crate::exchange::Dealings;
+use crate::exchange::ConsentRegister;
 use crate::exchange::fixture::{Agency, Feed, Ring, start_of_day};
 use crate::ident::{Generation, Timestamp, TreeHash, TreeSize};
 use crate::merkle::Frontier;
@@ -89,7 +89,7 @@ impl<'a> World<'a> {
                 restricted: BTreeMap::new(),
                 waiting: BTreeMap::new(),
                 deferred: Vec::new(),
-                dealings: Dealings::default(),
+                dealings: ConsentRegister::default(),
                 let_on: BTreeMap::new(),
                 leaves: Vec::new(),
                 roots: Vec::new(),

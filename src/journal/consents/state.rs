@@ -2,7 +2,7 @@
 //!
 //! Every entry is kept in the index, because a number that was used must never be used again.
 
-use crate::exchange::Dealings;
+use crate::exchange::ConsentRegister;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::pb::{self, journal_entry::Event};
@@ -15,7 +15,7 @@ pub(in crate::journal) const PREFIX: &[u8] = b"r/";
 /// The state of consents after the entries so far.
 #[derive(Debug, Clone, Default)]
 pub struct ConsentState {
-    pub dealings: Arc<Dealings>,
+    pub dealings: Arc<ConsentRegister>,
     /// Counts entries after which policy may see another release list.
     pub changes: u64,
     /// Entries below this index were taken in; they may be applied again after a restart.

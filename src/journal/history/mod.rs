@@ -24,7 +24,7 @@ const DAMAGED_MAX: usize = 4_096;
 
 /// The events after a record's acceptance, up to some entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fate {
+pub struct RecordHistory {
     /// The hold that it was under, with the time at which it was set.
     pub hold: Option<(Timestamp, pb::RecordRestricted)>,
     /// The time since when the partner that it came from has taken it back.
@@ -119,8 +119,8 @@ impl View {
     }
 
     /// Returns the events after a record's acceptance when the journal had `size` entries.
-    pub fn fate_at(&self, id: &RecordId, size: u64) -> Result<Fate, JournalError> {
-        let mut fate = Fate::default();
+    pub fn history_at(&self, id: &RecordId, size: u64) -> Result<RecordHistory, JournalError> {
+        let mut history = RecordHistory::default();
         let (mut hold, mut retraction) = (None, None);
         let range = KeyRange::prefix(key(RECORD, &[id.as_bytes()]));
         let newest_first = self.index().scan(Table::Disclosures, &range, Order::Descending);
@@ -131,11 +131,11 @@ impl View {
             match event {
                 Event::SlotsReceived(received) if is_later => {
                     let slots = SlotMask::from_bits(received.open_slots);
-                    fate.came_later = fate.came_later.or(slots);
+                    history.came_later = history.came_later.or(slots);
                 }
                 Event::SlotsErased(erased) => {
                     let slots = SlotMask::from_bits(erased.slots);
-                    let of = if is_later { &mut fate.erased_later } else { &mut fate.erased };
+                    let of = if is_later { &mut history.erased_later } else { &mut history.erased };
                     *of = of.or(slots);
                 }
                 Event::RecordRestricted(restricted) if !is_later => {
@@ -151,9 +151,9 @@ impl View {
                 _ => {}
             }
         }
-        fate.hold = hold.filter(|(_, hold)| hold.restricted);
-        fate.retracted = retraction.filter(|(_, retracted)| *retracted).map(|(at, _)| at);
-        Ok(fate)
+        history.hold = hold.filter(|(_, hold)| hold.restricted);
+        history.retracted = retraction.filter(|(_, retracted)| *retracted).map(|(at, _)| at);
+        Ok(history)
     }
 
     /// The records that something befell after they were accepted; `None` if they are more than
@@ -274,7 +274,8 @@ mod tests {
         let under = journal.view().snapshot().size;
         journal.append_at(DAY + 2, hold(false));
         let view = journal.view();
-        let held = |size| view.fate_at(&id, size).unwrap().hold.map(|(at, hold)| (at, hold.reason));
+        let held =
+            |size| view.history_at(&id, size).unwrap().hold.map(|(at, hold)| (at, hold.reason));
         assert_eq!(held(before), None);
         assert_eq!(held(under), Some((time(DAY + 1), "exhibit".to_owned())));
         assert_eq!(held(u64::MAX), None);

@@ -227,11 +227,11 @@ impl View {
         journal_index: u64,
         sight: &Sight,
     ) -> Result<Option<(SeriesId, Option<pb::Case>)>, JournalError> {
-        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
-        Ok(match unless_damaged(glance.content(self, sight))? {
-            Some(Some(Content::Case(case))) => Some((glance.series, Some(case))),
+        let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
+        Ok(match unless_damaged(summary.content(self, sight))? {
+            Some(Some(Content::Case(case))) => Some((summary.series, Some(case))),
             Some(_) => None,
-            None => Some((glance.series, None)),
+            None => Some((summary.series, None)),
         })
     }
 
@@ -285,18 +285,18 @@ impl View {
         scope: &CaseScope,
         sight: &Sight,
     ) -> Result<Option<(Kind, Rank)>, JournalError> {
-        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
-        if scope.series.contains(&glance.series) || glance.is_superseded(self)? {
+        let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
+        if scope.series.contains(&summary.series) || summary.is_superseded(self)? {
             return Ok(None);
         }
-        let Some(content) = glance.content(self, sight)? else { return Ok(None) };
-        Ok(scope.contains(glance.series, &content).then(|| {
+        let Some(content) = summary.content(self, sight)? else { return Ok(None) };
+        Ok(scope.contains(summary.series, &content).then(|| {
             let rank = Rank {
-                singular: is_singular(glance.kind),
-                at_ms: content.event_time_ms().unwrap_or(glance.created_at_ms),
+                singular: is_singular(summary.kind),
+                at_ms: content.event_time_ms().unwrap_or(summary.created_at_ms),
                 journal_index,
             };
-            (glance.kind, rank)
+            (summary.kind, rank)
         }))
     }
 

@@ -1,10 +1,10 @@
 //! A small real journal for the tests of queries.
 
 use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
-use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::transaction::{Origin, Signing};
 use crate::journal::view::View;
+use crate::journal::writer::{JournalWriter, WriterThread};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::header::Header;
@@ -27,8 +27,8 @@ pub(in crate::journal) const DAY: u64 = 1_772_323_200_000;
 pub(in crate::journal) const DAY_MS: u64 = 86_400_000;
 
 pub(in crate::journal) struct Journal {
-    ledger: Ledger,
-    _writer: Writer,
+    ledger: JournalWriter,
+    _writer: WriterThread,
     dir: TempDir,
     /// The time of its clock, milliseconds since 1970.
     now_ms: Arc<AtomicU64>,
@@ -140,7 +140,7 @@ impl Journal {
         };
         let now_ms = Arc::new(AtomicU64::new(DAY));
         let told = Arc::clone(&now_ms);
-        let clock: crate::journal::ledger::Clock =
+        let clock: crate::journal::writer::Clock =
             Arc::new(move || time(told.load(Ordering::Relaxed)));
         let genesis = open::genesis(&OWN.parse().unwrap());
         open::begin(&options, signing(), Arc::clone(&clock), move |tx| {

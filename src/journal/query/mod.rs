@@ -8,7 +8,7 @@
 mod candidates;
 mod case;
 mod filter;
-mod glance;
+mod summary;
 mod page;
 mod prefix;
 mod present;

@@ -74,14 +74,14 @@ impl View {
         journal_index: u64,
         sight: &Sight,
     ) -> Result<Option<(pb::TakedownResult, u64)>, JournalError> {
-        let Some(glance) = self.glance(journal_index)? else { return Ok(None) };
-        if glance.kind != Kind::TakedownResult
-            || glance.head(self)?.is_none_or(|head| head.id != glance.id)
+        let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
+        if summary.kind != Kind::TakedownResult
+            || summary.head(self)?.is_none_or(|head| head.id != summary.id)
         {
             return Ok(None);
         }
-        Ok(match glance.content(self, sight)? {
-            Some(Content::TakedownResult(result)) => Some((result, glance.created_at_ms)),
+        Ok(match summary.content(self, sight)? {
+            Some(Content::TakedownResult(result)) => Some((result, summary.created_at_ms)),
             _ => None,
         })
     }

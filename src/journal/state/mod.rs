@@ -6,7 +6,7 @@
 pub(super) mod keys;
 pub(super) mod note;
 pub mod open_act;
-mod usual_rows;
+mod baseline_rows;
 pub mod witnessing;
 
 use super::JournalError;
@@ -14,14 +14,14 @@ use super::consents::ConsentState;
 use super::consents::state as consent_state;
 use super::entry;
 use super::progress::{Progress, Rescan};
-use super::refusals::has_refusals;
 use crate::exchange::Offering;
 use crate::ident::{AgencyName, Generation, PolicyVersion, Timestamp};
 use crate::merkle::Frontier;
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{OriginatorNumber, Usual};
+use crate::policy::{Baseline, OriginatorNumber};
 use crate::store::{Change, Table};
+use baseline_rows::BaselineRows;
 use bytes::Bytes;
 use keys::{
     COUNT_KEY, act_key, cards_key, compared_key, counted_entries, partner_key, version_key,
@@ -30,7 +30,6 @@ use keys::{
 use open_act::OpenAct;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use usual_rows::UsualRows;
 use witnessing::Witnessing;
 
 pub use super::ids::{FeedNumber, PARTNERS_MAX, PartnerNumber};
@@ -50,7 +49,7 @@ pub struct PartnerRecord {
     /// Our feed to it.
     pub published: Published,
     /// The usual amounts that it gets, for the release brake.
-    pub usual: Arc<Usual>,
+    pub usual: Arc<Baseline>,
     /// Its feed to us.
     pub received: Received,
     /// Entries of our feed that it gave receipts for.
@@ -273,7 +272,7 @@ impl State {
             Event::FeedPublished(published) => {
                 let size = note_size(&published.note).map_err(broken)?;
                 let partner = self.partner(index, &published.partner)?;
-                usual_rows::note(Arc::make_mut(&mut partner.usual), at, published);
+                baseline_rows::note(Arc::make_mut(&mut partner.usual), at, published);
                 partner.published = Published {
                     size,
                     note: published.note.clone(),
@@ -558,13 +557,13 @@ impl State {
             let partner = agency.and_then(|agency| self.partners.get(&agency));
             if let Some(partner) = partner {
                 let of = (partner.number, partner.feed, &*partner.usual);
-                usual_rows::put(of, index, published, changes);
+                baseline_rows::put(of, index, published, changes);
             }
         }
         // The last receipt with a refusal is kept beside the last of all, and is read before it.
         if let Event::ReceiptReceived(receipt) = event
             && let Some(number) = number(&receipt.partner)
-            && has_refusals(receipt)
+            && entry::has_refusals(receipt)
         {
             let value = [&index.to_be_bytes()[..], bytes].concat();
             changes.push(Change::put(Table::Meta, partner_key(number, 4), value));
@@ -606,7 +605,7 @@ impl State {
         pairs: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), crate::store::StoreError>>,
     ) -> Result<Self, JournalError> {
         let mut state = Self::default();
-        let (mut entries, mut usual) = (Vec::new(), UsualRows::default());
+        let (mut entries, mut usual) = (Vec::new(), BaselineRows::default());
         for pair in pairs {
             let (key, value) = pair?;
             let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };

@@ -6,9 +6,9 @@
 use super::proposal::{act_view, approvals, is_expired, stage_proposal};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
-use crate::journal::ledger::Committed;
 use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
+use crate::journal::writer::Committed;
 use crate::node::client::Client;
 use crate::node::consents::rosters;
 use crate::node::disclosure::releases;

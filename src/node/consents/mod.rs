@@ -9,20 +9,21 @@ pub(super) mod rosters;
 use super::Node;
 use super::client::Client;
 use super::error::NodeError;
-use super::explanation::judge::Judged;
-use super::explanation::past::Setting;
+use super::explanation::decision_context::DecisionContext;
+use super::explanation::evaluation::Evaluation;
 use super::submission::record_signer::RecordSigner;
 use crate::exchange::{ConsentFault, OpenRequest, Said};
 use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentEntry;
-use crate::journal::ledger::Committed;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Kept;
+use crate::journal::writer::Committed;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::if_consented;
 use crate::record::consent::{
-    Consent, ConsentError, ConsentRequest, ConsentVerdict, Parties, Purpose, Saying, Scope, Subject,
+    Consent, ConsentError, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Scope,
+    Subject,
 };
 use crate::record::header::Header;
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The consent of an approved act, before it is signed.
 pub(super) struct Plan {
     holder: AgencyName,
-    saying: Saying,
+    saying: ConsentTerms,
 }
 
 fn invalid(error: &ConsentError) -> NodeError {
@@ -193,7 +194,7 @@ pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Pl
         .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
         .ok_or_else(|| NodeError::Invalid("a consent ends at some time; name it".to_owned()))?;
     let dealings = &tx.state().consents.dealings;
-    let saying = Saying {
+    let saying = ConsentTerms {
         number: dealings.next_consent(&holder, tx.state().generation()),
         request: act.request,
         verdict: ConsentVerdict::Granted { until },
@@ -234,7 +235,7 @@ fn sign(tx: &Transaction<'_>, plan: &Plan, signer: &RecordSigner) -> Result<Cons
 }
 
 impl Plan {
-    pub(super) const fn new(holder: AgencyName, saying: Saying) -> Self {
+    pub(super) const fn new(holder: AgencyName, saying: ConsentTerms) -> Self {
         Self { holder, saying }
     }
 
@@ -358,7 +359,7 @@ impl Node {
     ) -> Result<(u64, Committed), NodeError> {
         let (holder, OpenRequest { request, .. }) = self.waiting_request(entry)?;
         let (number, subject) = (request.number, request.subject);
-        self.say(client, holder, move |tx, holder| Saying {
+        self.say(client, holder, move |tx, holder| ConsentTerms {
             number: tx.state().consents.dealings.next_consent(holder, tx.state().generation()),
             request: number,
             verdict: ConsentVerdict::Refused,
@@ -385,7 +386,7 @@ impl Node {
             )));
         };
         let (number, subject) = (given.consent.number, given.consent.subject.clone());
-        self.say(client, holder.clone(), move |tx, _| Saying {
+        self.say(client, holder.clone(), move |tx, _| ConsentTerms {
             number,
             request: 0,
             verdict: ConsentVerdict::Revoked,
@@ -401,7 +402,7 @@ impl Node {
         &self,
         client: Client,
         holder: AgencyName,
-        saying: impl FnOnce(&Transaction<'_>, &AgencyName) -> Saying + Send + 'static,
+        saying: impl FnOnce(&Transaction<'_>, &AgencyName) -> ConsentTerms + Send + 'static,
     ) -> Result<(u64, Committed), NodeError> {
         let signer = self.record_signer();
         let (outcome, committed) = self
@@ -482,9 +483,9 @@ impl Node {
 /// step. `None`: its consent would change nothing, or is not wanted.
 pub(super) fn missing(
     node: &Node,
-    setting: &Setting,
+    setting: &DecisionContext,
     kept: &Kept,
-    judged: &Judged,
+    judged: &Evaluation,
 ) -> Option<(String, String)> {
     let (id, header) = (kept.record.id(), kept.record.header());
     let (originator, partner) = (&header.originator, &setting.agency);

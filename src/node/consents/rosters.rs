@@ -11,7 +11,7 @@ use crate::node::error::NodeError;
 use crate::node::submission::record_signer::RecordSigner;
 use crate::node::{Node, consents};
 use crate::pb;
-use crate::record::consent::{Purpose, Roster, Saying, Subject};
+use crate::record::consent::{ConsentTerms, Purpose, Roster, Subject};
 
 /// Returns the members of a circle of this agency, ascending. A partner that is suspended or revoked is
 /// not a member: what others pass on to it would go past the suspension.
@@ -89,7 +89,7 @@ pub(in crate::node) fn follow(
 fn write(
     tx: &mut Transaction<'_>,
     holder: AgencyName,
-    saying: Saying,
+    saying: ConsentTerms,
     signer: &RecordSigner,
 ) -> Result<Result<(), JournalError>, NodeError> {
     let plan = consents::Plan::new(holder, saying).signed(tx, signer)?;

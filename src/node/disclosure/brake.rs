@@ -11,7 +11,7 @@ use crate::journal::JournalError;
 use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
 use crate::journal::transaction::Transaction;
 use crate::policy::{
-    BrakeLimits, FirstDisclosure, OriginatorNumber, Predecessors, Reasons, Usual, unusual,
+    Baseline, BrakeLimits, FirstDisclosure, OriginatorNumber, Predecessors, Reasons, unusual,
 };
 use crate::record::kind::ClassSet;
 use crate::record::signed::Verified;
@@ -26,7 +26,7 @@ const HELD_BEFORE_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Brake {
     limits: BrakeLimits,
-    usual: Arc<Usual>,
+    usual: Arc<Baseline>,
     /// Something was held for this partner before this step.
     ever_held: bool,
     /// First disclosures that this step lets go, by originator.

@@ -17,7 +17,7 @@ use crate::journal::view::View;
 use crate::node::partners::partner_facts::policy_facts;
 use crate::node::policies::rules::{Rules, denied_by, release_facts};
 use crate::policy::{
-    BrakeLimits, Decision, MemoDecider, Moment, PartnerFacts, RecordFacts, Selector,
+    BrakeLimits, Decision, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Selector,
 };
 use crate::record::header::Header;
 use crate::record::kind::{Kind, SlotClass};
@@ -36,7 +36,7 @@ pub(super) struct Basis {
     pub(super) rules: u64,
     version: PolicyVersion,
     facts: PartnerFacts,
-    moment: Moment,
+    moment: PolicyHour,
     narrowings: u64,
     consents: u64,
 }
@@ -76,7 +76,7 @@ pub(in crate::node) struct Discloser {
     pub(super) feed: FeedNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
-    pub(super) moment: Moment,
+    pub(super) moment: PolicyHour,
     pub(super) brake: Brake,
     consents: ConsentState,
     pub(super) selector: Selector,
@@ -101,7 +101,7 @@ impl Discloser {
         rules: Arc<Rules>,
         agency: &AgencyName,
         number: PartnerNumber,
-        moment: Moment,
+        moment: PolicyHour,
         limits: BrakeLimits,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
@@ -133,7 +133,7 @@ impl Discloser {
         Self { consents, size: Some(size), ..self }
     }
 
-    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &Moment) -> bool {
+    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &PolicyHour) -> bool {
         let changes = self.view.snapshot().state.consents.changes;
         Arc::ptr_eq(&self.rules, rules)
             && self.moment == *moment

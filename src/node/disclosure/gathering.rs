@@ -9,7 +9,7 @@ use crate::journal::JournalError;
 use crate::journal::entry::record_id;
 use crate::journal::index::{Disclosure, Marks};
 use crate::pb;
-use crate::policy::{NewRecords, Reasons, Sorts};
+use crate::policy::{Categories, NewRecords, Reasons};
 use crate::record::consent::CONSENT_BYTES_MAX;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -207,7 +207,7 @@ impl Gathering {
             let is_new = told.is_none() && action == FeedAction::Disclose;
             if let Some(record) = record.filter(|_| is_new) {
                 let header = record.header();
-                let sorts = Sorts::of(header.kind, header.is_personal_data());
+                let sorts = Categories::of(header.kind, header.is_personal_data());
                 self.run.new.add(discloser.originator(&header.originator), sorts);
             }
             is_live = after.is_some_and(|after| after.disclosed.is_live());

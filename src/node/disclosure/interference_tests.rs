@@ -18,15 +18,15 @@ use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::index::Marks;
-use crate::journal::ledger::{Ledger, Writer};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::progress::Progress;
 use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::journal::writer::{JournalWriter, WriterThread};
 use crate::node::policies::rules::Rules;
 use crate::partner::card::tests as cards;
 use crate::partner::{Role, SecretKey};
 use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::policy::{BrakeLimits, Bundle, Compiled, Moment, Vocabulary};
+use crate::policy::{BrakeLimits, Bundle, Compiled, PolicyHour, Vocabulary};
 use crate::record::draft::{self, Draft, Place, SeriesSecret};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
@@ -118,8 +118,8 @@ impl Disk for NoSync {
 
 /// One of the two journals.
 pub(in crate::node) struct Store {
-    pub(in crate::node) ledger: Ledger,
-    writer: Writer,
+    pub(in crate::node) ledger: JournalWriter,
+    writer: WriterThread,
     runtime: tokio::runtime::Runtime,
     policy: usize,
     /// With the entry from which its rules hold.
@@ -241,7 +241,7 @@ impl Store {
         held.unwrap_or_else(|| {
             let rules = self.rules(self.policy);
             let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
-            let moment = Moment::at(now());
+            let moment = PolicyHour::at(now());
             (
                 since,
                 Discloser::new(view, rules, &partner(), number, moment, BrakeLimits::default())

@@ -43,7 +43,7 @@ use crate::journal::progress::{Progress, Rescan};
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Snapshot;
 use crate::pb;
-use crate::policy::Moment;
+use crate::policy::PolicyHour;
 use brake::hold_back;
 use discloser::Basis;
 use gathering::{Found, Run};
@@ -331,7 +331,7 @@ impl Node {
         number: PartnerNumber,
     ) -> Option<Discloser> {
         let rules = self.rules();
-        let moment = Moment::at(self.now());
+        let moment = PolicyHour::at(self.now());
         held.filter(|held| held.is_current(&rules, &moment)).or_else(|| {
             let limits = self.config.release.limits();
             Discloser::new(self.view(), rules, agency, number, moment, limits)

@@ -6,10 +6,10 @@
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
-use crate::journal::ledger::Committed;
 use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
+use crate::journal::writer::Committed;
 use crate::node::Node;
 use crate::node::client::Client;
 use crate::node::error::NodeError;

@@ -104,7 +104,7 @@ impl Discloser {
     /// Returns the marks of a record at the time that is asked about.
     fn marks_then(&self, id: &RecordId, now: Marks) -> Result<Marks, JournalError> {
         let Some(size) = self.size else { return Ok(now) };
-        let fate = self.view.fate_at(id, size)?;
+        let fate = self.view.history_at(id, size)?;
         let marks = Marks::default().with_restricted(fate.hold.is_some());
         Ok(marks.with_retracted(fate.retracted.is_some()))
     }

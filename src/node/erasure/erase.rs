@@ -8,8 +8,8 @@ use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
 use crate::journal::erasure_index::scrub_marker;
-use crate::journal::ledger::{Committed, Ledger};
 use crate::journal::transaction::Transaction;
+use crate::journal::writer::{Committed, JournalWriter};
 use crate::node::Node;
 use crate::node::error::NodeError;
 use crate::node::submission::record_signer::RecordSigner;
@@ -271,7 +271,7 @@ pub(super) fn next_part(
 /// Carries out what is left of an approved erasure, one job of the writer after the other. False if a hold keeps some of
 /// it.
 pub(super) async fn finish(
-    ledger: &Ledger,
+    ledger: &JournalWriter,
     signer: &RecordSigner,
     proposal: u64,
     limit: PartLimit,

@@ -6,8 +6,8 @@
 
 use crate::ident::{RecordId, Timestamp};
 use crate::journal::erase::Ground;
-use crate::journal::ledger::Ledger;
 use crate::journal::transaction::Transaction;
+use crate::journal::writer::JournalWriter;
 use crate::journal::{JournalError, unless_damaged};
 use crate::node::Node;
 use crate::node::error::NodeError;
@@ -128,7 +128,7 @@ pub struct Due {
 /// Erases those of some records whose time has ended; gives how many, and how many are damaged. A job that meets
 /// damage is refused as a whole, so then each record has a job of its own.
 async fn erase_all(
-    ledger: &Ledger,
+    ledger: &JournalWriter,
     ids: Vec<RecordId>,
     vouched: Timestamp,
 ) -> Result<(u64, u64), JournalError> {
@@ -146,7 +146,7 @@ async fn erase_all(
 }
 
 async fn erase_at_once(
-    ledger: &Ledger,
+    ledger: &JournalWriter,
     ids: Vec<RecordId>,
     vouched: Timestamp,
 ) -> Result<u64, JournalError> {

@@ -3,8 +3,8 @@
 //! The way is a list of steps, each of which looks at one thing. The first that something stands at
 //! ends the walk; what lies behind it is not looked at.
 
-use super::judge::{Judged, hold_in_words, lag_of, sees_content};
-use super::past::Setting;
+use super::decision_context::DecisionContext;
+use super::evaluation::{Evaluation, hold_in_words, lag_of, sees_content};
 use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;
@@ -58,9 +58,9 @@ struct Walk<'a> {
     sight: &'a Sight,
     id: RecordId,
     partner: PartnerRecord,
-    setting: Setting,
+    setting: DecisionContext,
     /// The record, once it is known to be here.
-    here: Option<(Kept, Judged)>,
+    here: Option<(Kept, Evaluation)>,
     /// The disclosure of it in the feed to the partner.
     disclosure: Option<Disclosure>,
 }
@@ -164,11 +164,11 @@ fn accepted(walk: &Walk<'_>) -> Result<Found, NodeError> {
 fn usable(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some((kept, judged)) = &walk.here else { return passed("") };
     if !walk.is_receipted() {
-        if let Some(found) = hold_in_words(&judged.fate) {
+        if let Some(found) = hold_in_words(&judged.history) {
             let next = format!("a policy officer ends it: liaison record unrestrict {}", walk.id);
             return stands(found, next);
         }
-        if let Some(at) = judged.fate.retracted {
+        if let Some(at) = judged.history.retracted {
             let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
             return stands(
                 format!("{from} retracted it at {at}: it is passed on to nobody"),

@@ -1,8 +1,8 @@
 //! The explanation of a record's release or denial to a partner at one time, and the partners that
 //! may have it now.
 
-use super::judge::{Judged, lag_of};
-use super::past::Setting;
+use super::decision_context::DecisionContext;
+use super::evaluation::{Evaluation, lag_of};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::index::Disclosure;
 use crate::journal::state::PartnerRecord;
@@ -54,7 +54,7 @@ impl Node {
 
     fn disclosed_in_words(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         disclosure: Disclosure,
     ) -> Result<String, NodeError> {
         let index = disclosure.feed_index;
@@ -72,9 +72,9 @@ impl Node {
 
     fn field_accounts(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         kept: &Kept,
-        judged: &Judged,
+        judged: &Evaluation,
         (explanation, sight): (&Explanation, &Sight),
     ) -> Result<Vec<pb::FieldAccount>, NodeError> {
         let kind = kept.record.kind();
@@ -95,9 +95,9 @@ impl Node {
 
     fn field_fate(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         kept: &Kept,
-        judged: &Judged,
+        judged: &Evaluation,
         (explanation, sight): (&Explanation, &Sight),
         slot: SlotNumber,
     ) -> Result<(pb::FieldFate, String), NodeError> {
@@ -106,8 +106,8 @@ impl Node {
         let Some(permitted) = judged.permitted.filter(|_| judged.is_released()) else {
             return Ok((pb::FieldFate::NotReleased, "the record is not released".to_owned()));
         };
-        if record.erased_slots().without(judged.fate.erased_later).contains(slot) {
-            let reason = match judged.fate.erased.contains(slot) {
+        if record.erased_slots().without(judged.history.erased_later).contains(slot) {
+            let reason = match judged.history.erased.contains(slot) {
                 true => "it is erased here",
                 false => "its originator says that it is erased",
             };
@@ -186,9 +186,9 @@ impl Node {
 }
 
 fn verdict(
-    setting: &Setting,
+    setting: &DecisionContext,
     kept: &Kept,
-    judged: &Judged,
+    judged: &Evaluation,
     pause: Option<String>,
 ) -> (pb::RecipientVerdict, String) {
     use pb::RecipientVerdict::{Allowed, Denied, Paused};
@@ -196,10 +196,10 @@ fn verdict(
     if let Some(reason) = of_pair.filter(|_| judged.is_own || !judged.is_released()) {
         return (Denied, reason);
     }
-    if judged.fate.hold.is_some() {
+    if judged.history.hold.is_some() {
         return (Denied, "it is under a hold".to_owned());
     }
-    if judged.fate.retracted.is_some() {
+    if judged.history.retracted.is_some() {
         return (Denied, "it was retracted".to_owned());
     }
     let reason = reason_of(setting, &judged.decision);
@@ -211,7 +211,7 @@ fn verdict(
 }
 
 /// The sentences of the policies that decided on the release.
-fn reason_of(setting: &Setting, decision: &Decision) -> String {
+fn reason_of(setting: &DecisionContext, decision: &Decision) -> String {
     if decision.erred() {
         return "a policy could not be evaluated".to_owned();
     }
@@ -225,8 +225,8 @@ fn reason_of(setting: &Setting, decision: &Decision) -> String {
 }
 
 /// Returns the remarks on this record and this partner beside policy.
-fn remarks_of_pair(setting: &Setting, kept: &Kept, judged: &Judged) -> Vec<String> {
-    let Setting { agency, .. } = setting;
+fn remarks_of_pair(setting: &DecisionContext, kept: &Kept, judged: &Evaluation) -> Vec<String> {
+    let DecisionContext { agency, .. } = setting;
     let mut remarks = Vec::new();
     if judged.is_own {
         let whose = if kept.record.header().originator == *agency {
@@ -262,8 +262,8 @@ fn class_in_words(account: &ClassAccount) -> String {
 }
 
 fn answer(
-    setting: &Setting,
-    judged: &Judged,
+    setting: &DecisionContext,
+    judged: &Evaluation,
     explanation: &Explanation,
     fields: Vec<pb::FieldAccount>,
     remarks: Vec<String>,
@@ -295,8 +295,8 @@ fn answer(
 
 /// The whole explanation, for people.
 fn text(
-    setting: &Setting,
-    judged: &Judged,
+    setting: &DecisionContext,
+    judged: &Evaluation,
     explanation: &Explanation,
     fields: &[pb::FieldAccount],
     remarks: &[String],

@@ -2,6 +2,6 @@
 
 mod delivery;
 mod explain;
-pub(super) mod judge;
-pub(super) mod past;
-pub(super) mod survey;
+pub(super) mod evaluation;
+pub(super) mod decision_context;
+pub(super) mod access_report;

@@ -5,7 +5,7 @@
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
 use super::flow::{OUTBOUND_MAX, until};
-use super::take_in::{Accepting, Incoming, TakenIn, incoming, take_in};
+use super::ingest::{Accepting, Incoming, TakenIn, incoming, ingest};
 use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
     Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,
@@ -14,18 +14,18 @@ use crate::ident::{AgencyName, Generation, LeafIndex, Timestamp, TreeHash, TreeS
 use crate::journal::JournalError;
 use crate::journal::entry;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
-use crate::journal::ledger::Answered;
 use crate::journal::transaction::Transaction;
+use crate::journal::writer::Answered;
 use crate::merkle::Frontier;
 use crate::node::Node;
 use crate::node::disclosure::Discloser;
 use crate::node::disclosure::loading::load_batch;
 use crate::node::error::NodeError;
+use crate::node::key_succession;
 use crate::node::keyring::Keys;
-use crate::node::succeed;
 use crate::node::turns::Caller;
 use crate::pb::{self, exchange_frame::Body};
-use crate::policy::Moment;
+use crate::policy::PolicyHour;
 use crate::record::signed::VerifiedRoots;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -75,7 +75,7 @@ impl Node {
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
-        let moment = Moment::at(self.now());
+        let moment = PolicyHour::at(self.now());
         let keys = Arc::new(Keys::of(&self.view().snapshot().state));
         let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
@@ -185,7 +185,7 @@ impl Node {
         if evidence.is_against_us() {
             // Kept before anybody is told: whoever stops the node on that has what succeeding takes.
             if let Some(hello) = heard
-                && let Err(error) = succeed::keep_shown(&self.dir, agency, hello)
+                && let Err(error) = key_succession::keep_shown(&self.dir, agency, hello)
             {
                 tracing::error!(partner = %agency, %error, "what it showed could not be kept");
             }
@@ -501,7 +501,7 @@ impl<'a> Driver<'a> {
 
     fn load(&mut self, from: LeafIndex) -> Result<(), End> {
         let rules = self.node.rules();
-        let moment = Moment::at(self.node.now());
+        let moment = PolicyHour::at(self.node.now());
         let discloser = match self.discloser.take() {
             Some(held) if held.is_current(&rules, &moment) => held,
             _ => {
@@ -556,7 +556,7 @@ impl<'a> Driver<'a> {
         };
         let hour = self.node.now().hour();
         if checker.accepting.moment.hour() != hour {
-            checker.accepting.moment = Moment::at(hour);
+            checker.accepting.moment = PolicyHour::at(hour);
             checker.accepting.known.clear();
         }
         let answers = self.answers.clone();
@@ -591,7 +591,7 @@ impl<'a> Driver<'a> {
                 if !is_still(tx, &agency, generation) {
                     return Ok(TakenIn::Overtaken);
                 }
-                take_in(tx, &agency, number, batch, incoming)
+                ingest(tx, &agency, number, batch, incoming)
             })
             .await?;
         self.stores.push_back(stored);

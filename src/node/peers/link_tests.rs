@@ -2,10 +2,10 @@
 
 use super::flow::OUTBOUND_MAX;
 use crate::ident::{AgencyName, Timestamp};
-use crate::journal::ledger::Clock;
 use crate::journal::progress::Progress;
+use crate::journal::writer::Clock;
 use crate::node::Node;
-use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use crate::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use crate::node::init;
 use crate::node::limits::Limits;
 use crate::partner::card::tests as cards;
@@ -33,7 +33,7 @@ fn config() -> Config {
         listen: Listen::default(),
         store: Store::default(),
         witness: Witness::default(),
-        guard: Guard::default(),
+        guard: RollbackGuard::default(),
         http: Http::default(),
         release: Release::default(),
         limits: Limits::default(),

@@ -6,4 +6,4 @@ pub(super) mod link;
 mod link_tests;
 pub(super) mod links;
 pub(super) mod pair;
-mod take_in;
+mod ingest;

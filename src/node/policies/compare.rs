@@ -17,7 +17,7 @@ use crate::node::partners::partner_facts::policy_facts;
 use crate::node::{Client, Node};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{
-    Bundle, Comparer, Compiled, Difference, Extent, Moment, PartnerFacts, PolicyChange, Seen,
+    Bundle, Comparer, Compiled, Difference, Extent, PartnerFacts, PolicyChange, PolicyHour, Seen,
     Tally, difference_hash, facts_hash,
 };
 use crate::record::kind::ClassSet;
@@ -72,7 +72,7 @@ pub(in crate::node) struct Question {
     partners: Vec<PartnerFacts>,
     /// The position of each agency in `partners`, and true if it is not active.
     places: BTreeMap<AgencyName, (usize, bool)>,
-    moment: Moment,
+    moment: PolicyHour,
     consents: ConsentState,
     size: u64,
 }
@@ -302,7 +302,7 @@ impl Node {
             base_version: rules.version.get(),
             base: rules.hash,
             places: places.collect(),
-            moment: Moment::at(self.now()),
+            moment: PolicyHour::at(self.now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners,
@@ -437,7 +437,7 @@ mod tests {
             base_version: 1,
             base: None,
             places: BTreeMap::new(),
-            moment: Moment::at(now()),
+            moment: PolicyHour::at(now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners: partners.clone(),

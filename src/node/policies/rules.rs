@@ -8,7 +8,7 @@ use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::policy_facts;
 use crate::pb;
 use crate::policy::{
-    Bundle, Compiled, Consents, Decision, Moment, PartnerFacts, RecordFacts, Vocabulary,
+    Bundle, Compiled, Consents, Decision, PartnerFacts, PolicyHour, RecordFacts, Vocabulary,
 };
 use crate::record::header::Header;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ pub(in crate::node) fn release_facts(
     id: &RecordId,
     header: &Header,
     consents: &Consents,
-    moment: &Moment,
+    moment: &PolicyHour,
 ) -> RecordFacts {
     consents.extend(RecordFacts::from(header), id, moment.hour())
 }

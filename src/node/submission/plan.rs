@@ -206,7 +206,7 @@ fn sign(
     let signed = grounds.signer.sign(sealed, grounds.size, random)?;
     let prepare = |(record, (fingerprint, head))| {
         let before = HeadAt { head, size: grounds.size };
-        Prepared::new(Arc::new(record)).saying(fingerprint).after(before)
+        Prepared::new(Arc::new(record)).with_fingerprint(fingerprint).after(before)
     };
     Ok(signed.into_iter().zip(rest).map(prepare).collect())
 }

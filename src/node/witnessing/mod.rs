@@ -1,5 +1,5 @@
 //! Cosignatures: for logs of others, by partners, and by witnesses that are no partners.
 
 mod cosigning;
-mod outside;
+mod external_witness;
 pub(super) mod witness;

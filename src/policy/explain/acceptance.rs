@@ -7,7 +7,7 @@ use crate::ident::AgencyName;
 use crate::policy::cedar::Action;
 use crate::policy::decide::{Compiled, Fault};
 use crate::policy::facts::{PartnerFacts, RecordFacts};
-use crate::policy::moment::Moment;
+use crate::policy::policy_hour::PolicyHour;
 use crate::record::kind::Kind;
 
 /// The answer to whether a partner may send us a record, and its reasons.
@@ -28,7 +28,7 @@ pub fn explain_acceptance(
     compiled: &Compiled,
     partner: &PartnerFacts,
     record: &RecordFacts,
-    moment: &Moment,
+    moment: &PolicyHour,
 ) -> Acceptance {
     let policy = compiled.for_partner(partner);
     let verdict = policy.accepts(record, moment);

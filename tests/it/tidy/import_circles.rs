@@ -14,7 +14,7 @@ const CIRCLE_MAX: usize = 3;
 
 /// Larger circles that are there, by module, with their exact sizes: a larger one is refused, and a smaller one is
 /// written down here, so that they only shrink.
-pub(super) const LARGE_CIRCLES: [(&str, &[usize]); 1] = [("journal", &[10])];
+pub(super) const LARGE_CIRCLES: [(&str, &[usize]); 0] = [];
 
 /// Re-exports that are followed from one name.
 const STEPS_MAX: usize = 12;

@@ -8,9 +8,9 @@ use super::signatures::{self, random};
 use super::timing::{blocking, failed, per_second};
 use crate::cli::error::CliError;
 use crate::ident::AgencyName;
-use crate::journal::ledger::{Answered, Ledger};
 use crate::journal::open::{self, JournalOptions};
 use crate::journal::transaction::{Origin, Signing, Transaction};
+use crate::journal::writer::{Answered, JournalWriter};
 use crate::record::draft::SeriesSecret;
 use crate::record::signed::Verified;
 use crate::store::{Disk, EngineKind, SystemDisk};
@@ -145,7 +145,7 @@ async fn round(
 }
 
 async fn append_all(
-    ledger: &Ledger,
+    ledger: &JournalWriter,
     records: &[Arc<Verified>],
     job: usize,
 ) -> Result<(), CliError> {

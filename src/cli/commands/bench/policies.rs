@@ -15,7 +15,7 @@ use crate::cli::commands::demo::nodes::{self, RunningNode};
 use crate::cli::commands::demo::{apply_policy_text, asked, data};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use crate::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use crate::node::init;
 use crate::node::limits::Limits;
 use crate::pb::{
@@ -133,7 +133,7 @@ async fn add_partner(
         listen: Listen { partners: "127.0.0.1:1".to_owned(), clients: "127.0.0.1:2".to_owned() },
         store: Store::default(),
         witness: Witness::default(),
-        guard: Guard::default(),
+        guard: RollbackGuard::default(),
         http: Http::default(),
         release: Release::default(),
         limits: Limits::default(),

@@ -2,7 +2,7 @@
 
 use super::agencies::Agency;
 use crate::cli::error::{CliError, Exit};
-use crate::node::config::{Config, Guard, Http, Listen, Release, Store, Witness};
+use crate::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use crate::node::init;
 use crate::node::limits::Limits;
 use crate::policy::{ClientRole, LearningRule};
@@ -66,7 +66,7 @@ pub(in crate::cli::commands) fn make(
         },
         store: Store { engine: engine.name().to_owned(), ..Store::default() },
         witness: Witness::default(),
-        guard: Guard::default(),
+        guard: RollbackGuard::default(),
         http: Http::default(),
         // A demonstration is over before a partner's learning days are.
         release: Release { learning: LearningRule::Off, ..Release::default() },

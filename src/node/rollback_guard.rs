@@ -32,15 +32,15 @@ struct Asked {
 
 /// The partners that were asked, and their answers.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct RollbackGuard {
     gate: Gate,
     asked: Mutex<Asked>,
     warn_after: Option<Duration>,
 }
 
-impl Guard {
+impl RollbackGuard {
     /// Holds the gate if there is anybody who could know more than the journal.
-    pub(super) fn new(gate: Gate, state: &State, config: &config::Guard) -> Self {
+    pub(super) fn new(gate: Gate, state: &State, config: &config::RollbackGuard) -> Self {
         let awaited = could_know(state);
         let wanted = awaited.len().min(config.answers as usize);
         if wanted > 0 {

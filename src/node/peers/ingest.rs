@@ -21,7 +21,7 @@ use crate::node::keyring::Keys;
 use crate::node::policies::rules::Rules;
 use crate::pb;
 use crate::pb::journal_entry::Event;
-use crate::policy::{Moment, PartnerFacts, RecordFacts};
+use crate::policy::{PartnerFacts, PolicyHour, RecordFacts};
 use crate::record::header::Header;
 use crate::record::signed::{RecordError, Verified};
 use crate::record::slots::SlotMask;
@@ -49,7 +49,7 @@ const OVER_LIMIT: &str =
 pub(super) struct Accepting {
     pub(in crate::node) rules: Arc<Rules>,
     pub(in crate::node) facts: PartnerFacts,
-    pub(in crate::node) moment: Moment,
+    pub(in crate::node) moment: PolicyHour,
     pub(in crate::node) known: HashMap<RecordFacts, bool>,
 }
 
@@ -120,7 +120,7 @@ struct Taking<'a, 'tx> {
     read: usize,
 }
 
-pub(super) fn take_in(
+pub(super) fn ingest(
     tx: &mut Transaction<'_>,
     agency: &AgencyName,
     number: PartnerNumber,

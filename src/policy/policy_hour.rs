@@ -7,12 +7,12 @@ use crate::ident::Timestamp;
 /// An hour, ready to be asked about. Make one at each turn of the hour, not one a decision: it
 /// costs about 4 µs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
+pub struct PolicyHour {
     hour: Timestamp,
     context: Context,
 }
 
-impl Moment {
+impl PolicyHour {
     /// The hour that `time` lies in.
     pub fn at(time: Timestamp) -> Self {
         let hour = time.hour();
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn two_times_in_one_hour_are_one_moment() {
-        let at = |text: &str| Moment::at(text.parse().unwrap());
+        let at = |text: &str| PolicyHour::at(text.parse().unwrap());
         assert_eq!(at("2026-11-22T09:00:00Z"), at("2026-11-22T09:59:59.999Z"));
         assert_ne!(at("2026-11-22T09:59:59.999Z"), at("2026-11-22T10:00:00Z"));
     }
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_first_and_the_last_hour_can_be_asked_about() {
         for time in [Timestamp::MIN, Timestamp::MAX] {
-            assert!(Moment::at(time).context().get("now").is_some());
+            assert!(PolicyHour::at(time).context().get("now").is_some());
         }
     }
 }

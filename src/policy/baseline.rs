@@ -35,13 +35,13 @@ impl OriginatorNumber {
 
 /// The sorts of records that a partner was ever given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sorts {
+pub struct Categories {
     /// Bit k: the kind with number k.
     pub kinds: u32,
     pub personal_data: bool,
 }
 
-impl Sorts {
+impl Categories {
     pub const fn of(kind: Kind, personal_data: bool) -> Self {
         Self { kinds: 1 << kind.number(), personal_data }
     }
@@ -58,13 +58,13 @@ impl Sorts {
 /// The sorts of own records that a partner was ever given, and apart from them those of records that were
 /// passed on: what others send here does not make own records usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GivenSorts {
-    pub own: Sorts,
-    pub passed_on: Sorts,
+pub struct GivenCategories {
+    pub own: Categories,
+    pub passed_on: Categories,
 }
 
-impl GivenSorts {
-    pub fn of(originator: OriginatorNumber, sorts: Sorts) -> Self {
+impl GivenCategories {
+    pub fn of(originator: OriginatorNumber, sorts: Categories) -> Self {
         match originator {
             OriginatorNumber::OWN => Self { own: sorts, ..Self::default() },
             _ => Self { passed_on: sorts, ..Self::default() },
@@ -77,7 +77,7 @@ impl GivenSorts {
     }
 
     /// Returns the sorts that count for records of an originator.
-    pub(super) fn for_originator(self, originator: OriginatorNumber) -> Sorts {
+    pub(super) fn for_originator(self, originator: OriginatorNumber) -> Categories {
         if originator == OriginatorNumber::OWN { self.own } else { self.passed_on }
     }
 }
@@ -86,14 +86,14 @@ impl GivenSorts {
 /// the brake judges; withdrawals are not among them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewRecords {
-    pub sorts: GivenSorts,
+    pub sorts: GivenCategories,
     /// Their number by originator.
     pub counts: BTreeMap<OriginatorNumber, u64>,
 }
 
 impl NewRecords {
-    pub fn add(&mut self, originator: OriginatorNumber, sorts: Sorts) {
-        self.sorts = self.sorts.and(GivenSorts::of(originator, sorts));
+    pub fn add(&mut self, originator: OriginatorNumber, sorts: Categories) {
+        self.sorts = self.sorts.and(GivenCategories::of(originator, sorts));
         *self.counts.entry(originator).or_default() += 1;
     }
 }
@@ -183,10 +183,10 @@ impl Volume {
 
 /// The normal of one partner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Usual {
+pub struct Baseline {
     /// The day of the first disclosure, of whatever originator, counted from 1970.
     first: Option<u32>,
-    pub sorts: GivenSorts,
+    pub sorts: GivenCategories,
     volumes: BTreeMap<OriginatorNumber, Volume>,
 }
 
@@ -194,14 +194,14 @@ fn day_of(at: Timestamp) -> u32 {
     u32::try_from(at.unix_ms().unsigned_abs() / DAY_MS).unwrap_or(u32::MAX)
 }
 
-impl Usual {
+impl Baseline {
     /// Takes in that by then so many records of these originators were disclosed in the present feed, and which
     /// sorts in all. Said again it changes nothing.
     pub fn note(
         &mut self,
         at: Timestamp,
         totals: impl IntoIterator<Item = (OriginatorNumber, u64)>,
-        sorts: GivenSorts,
+        sorts: GivenCategories,
     ) {
         self.sorts = self.sorts.and(sorts);
         let day = day_of(at);
@@ -270,21 +270,22 @@ impl Usual {
     /// Reads what [`Self::encode`] wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first_chunk::<4>()?;
-        let (own, rest) = sorts(rest)?;
-        let (passed_on, rest) = sorts(rest)?;
+        let (own, rest) = categories(rest)?;
+        let (passed_on, rest) = categories(rest)?;
         rest.is_empty().then(|| Self {
             first: u32::from_be_bytes(*first).checked_sub(1),
-            sorts: GivenSorts { own, passed_on },
+            sorts: GivenCategories { own, passed_on },
             volumes: BTreeMap::new(),
         })
     }
 }
 
-fn sorts(bytes: &[u8]) -> Option<(Sorts, &[u8])> {
+fn categories(bytes: &[u8]) -> Option<(Categories, &[u8])> {
     let (kinds, rest) = bytes.split_first_chunk::<4>()?;
     let (personal_data, rest) = rest.split_first()?;
     let kinds = u32::from_be_bytes(*kinds);
-    (*personal_data <= 1).then_some((Sorts { kinds, personal_data: *personal_data == 1 }, rest))
+    (*personal_data <= 1)
+        .then_some((Categories { kinds, personal_data: *personal_data == 1 }, rest))
 }
 
 #[cfg(test)]
@@ -302,12 +303,12 @@ pub(super) mod tests {
 
     /// Notes that so many records of an originator were disclosed in the feed so far, of this kind.
     pub(in crate::policy) fn note(
-        usual: &mut Usual,
+        usual: &mut Baseline,
         at: Timestamp,
         (originator, total): (OriginatorNumber, u64),
-        sorts: Sorts,
+        sorts: Categories,
     ) {
-        usual.note(at, [(originator, total)], GivenSorts::of(originator, sorts));
+        usual.note(at, [(originator, total)], GivenCategories::of(originator, sorts));
     }
 
     /// A partner that got so many plain records of an originator on each of so many days.
@@ -315,11 +316,11 @@ pub(super) mod tests {
         originator: OriginatorNumber,
         days: i64,
         daily: u64,
-    ) -> Usual {
-        let mut usual = Usual::default();
+    ) -> Baseline {
+        let mut usual = Baseline::default();
         for number in 0..days {
             let total = daily * (number as u64 + 1);
-            let sorts = Sorts::of(Kind::TakedownResult, false);
+            let sorts = Categories::of(Kind::TakedownResult, false);
             note(&mut usual, day(number), (originator, total), sorts);
         }
         usual
@@ -333,7 +334,7 @@ pub(super) mod tests {
         usual.begin_anew();
         usual.begin_anew();
         assert_eq!((usual.counts(OWN, day(30)), usual.in_feed(OWN)), (before, 0));
-        note(&mut usual, day(30), (OWN, 4), Sorts::default());
+        note(&mut usual, day(30), (OWN, 4), Categories::default());
         assert_eq!((usual.counts(OWN, day(30)), usual.in_feed(OWN)), ((4, 10), 4));
         assert!(usual.is_known(day(30), 30));
     }
@@ -347,26 +348,26 @@ pub(super) mod tests {
     #[test]
     fn each_originator_is_counted_by_itself_and_the_first_disclosure_is_anybodys() {
         let mut usual = usual_of(OTHER, 3, 900);
-        note(&mut usual, day(3), (OWN, 5), Sorts::of(Kind::Note, true));
+        note(&mut usual, day(3), (OWN, 5), Categories::of(Kind::Note, true));
         assert_eq!(usual.counts(OTHER, day(3)), (0, 900));
         assert_eq!(usual.counts(OWN, day(3)), (5, 0));
         assert_eq!(usual.counts(OriginatorNumber::numbered(8), day(3)), (0, 0));
         assert!(usual.is_known(day(3), 3));
-        assert_eq!(usual.sorts.for_originator(OWN), Sorts::of(Kind::Note, true));
+        assert_eq!(usual.sorts.for_originator(OWN), Categories::of(Kind::Note, true));
         for other in [OTHER, OriginatorNumber::numbered(8), OriginatorNumber::UNKNOWN] {
-            let passed_on = Sorts::of(Kind::TakedownResult, false);
+            let passed_on = Categories::of(Kind::TakedownResult, false);
             assert_eq!(usual.sorts.for_originator(other), passed_on);
         }
     }
 
     #[test]
     fn a_history_with_the_last_day_that_a_number_can_have_is_judged_without_overflow() {
-        let damaged = Usual { first: Some(u32::MAX - 1), ..Usual::default() };
-        let mut damaged = Usual::decode(&damaged.encode()).unwrap();
+        let damaged = Baseline { first: Some(u32::MAX - 1), ..Baseline::default() };
+        let mut damaged = Baseline::decode(&damaged.encode()).unwrap();
         let days = vec![(u32::MAX - 1, 8), (u32::MAX, 9)];
         damaged.insert(OWN, Volume { days, ..Volume::default() });
         assert_eq!(damaged.counts(OWN, day(1)), (9, 0));
-        note(&mut damaged, day(2), (OWN, 20), Sorts::default());
+        note(&mut damaged, day(2), (OWN, 20), Categories::default());
         assert_eq!(damaged.learning(&BrakeLimits::default(), day(1)), Some(None));
     }
 
@@ -390,19 +391,19 @@ pub(super) mod tests {
         fn what_is_known_of_a_partner_is_written_and_read_back(
             steps in prop::collection::vec((0..40_i64, 0..5_000_u64, 1..15_u32, 0..3_u16), 0..60),
         ) {
-            let (mut usual, mut at, mut totals) = (Usual::default(), 0, [0; 3]);
+            let (mut usual, mut at, mut totals) = (Baseline::default(), 0, [0; 3]);
             for (days, records, kind, originator) in steps {
                 at += days / 8;
                 let total = &mut totals[usize::from(originator)];
                 *total += records;
                 let kind = Kind::from_number(kind).unwrap_or(Kind::Note);
                 let of = (OriginatorNumber::numbered(originator), *total);
-                note(&mut usual, day(at), of, Sorts::of(kind, records % 2 == 0));
+                note(&mut usual, day(at), of, Categories::of(kind, records % 2 == 0));
                 let again = usual.clone();
-                note(&mut usual, day(at), of, Sorts::default());
+                note(&mut usual, day(at), of, Categories::default());
                 prop_assert_eq!(&usual, &again);
             }
-            let mut read = Usual::decode(&usual.encode()).unwrap();
+            let mut read = Baseline::decode(&usual.encode()).unwrap();
             for (originator, volume) in &usual.volumes {
                 prop_assert!(volume.days.len() <= USUAL_DAYS as usize + 1);
                 read.insert(*originator, Volume::decode(&volume.encode()).unwrap());
@@ -412,13 +413,13 @@ pub(super) mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            if let Some(usual) = Usual::decode(&bytes) {
+            if let Some(usual) = Baseline::decode(&bytes) {
                 prop_assert_eq!(usual.encode(), bytes.clone());
                 usual.learning(&BrakeLimits::default(), day(3));
             }
             if let Some(volume) = Volume::decode(&bytes) {
                 prop_assert_eq!(volume.encode(), bytes);
-                let mut usual = Usual::default();
+                let mut usual = Baseline::default();
                 usual.insert(OWN, volume);
                 usual.counts(OWN, day(3));
                 usual.in_feed(OWN);

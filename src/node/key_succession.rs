@@ -16,12 +16,12 @@ use crate::exchange::{OwnLine, Pair};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::entry::ENTRY_BYTES_MAX;
-use crate::journal::ledger::{Clock, Ledger};
 use crate::journal::loss::Loss;
 use crate::journal::open;
 use crate::journal::state::{PartnerRecord, State};
 use crate::journal::transaction::Signing;
 use crate::journal::view::View;
+use crate::journal::writer::{Clock, JournalWriter};
 use crate::merkle::{SignedCheckpoint, TreeHead};
 use crate::partner::{Card, NodeKeys, Role, SecretKey, VerifiedCard};
 use crate::pb::{self, journal_entry::Event};
@@ -164,7 +164,7 @@ fn check_text(what: &str, text: &str, most: usize) -> Result<(), NodeError> {
 struct Succeeding<'a> {
     dir: &'a Path,
     store: PathBuf,
-    ledger: Ledger,
+    ledger: JournalWriter,
     keys: NodeKeys,
     next: NextKeys,
     /// A loss that shows here, without any partner.

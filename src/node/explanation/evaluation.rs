@@ -3,11 +3,11 @@
 //! The decision is the one of the feed; nothing here decides in another way. What is said of
 //! references is said for people, after the decision withheld their field.
 
-use super::past::Setting;
+use super::decision_context::DecisionContext;
 use crate::exchange::{Allowed, Disclosed, Lag, Place, SeriesVerdict};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
-use crate::journal::history::Fate;
+use crate::journal::history::RecordHistory;
 use crate::journal::index::Marks;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 const REFERENCES_MAX: usize = 3;
 
 /// A record, a partner, and what comes of them.
-pub(in crate::node) struct Judged {
+pub(in crate::node) struct Evaluation {
     pub(in crate::node) decision: Arc<Decision>,
     /// The slots that were ever here and that policy and references permit; `None`: none.
     pub(in crate::node) permitted: Option<SlotMask>,
@@ -33,20 +33,20 @@ pub(in crate::node) struct Judged {
     pub(in crate::node) series: Option<String>,
     /// Slots that were here.
     pub(in crate::node) here: SlotMask,
-    pub(in crate::node) fate: Fate,
+    pub(in crate::node) history: RecordHistory,
     /// It is the partner's own or came from it.
     pub(in crate::node) is_own: bool,
     /// The time at which this node accepted it, if that was after the time that is asked about.
     pub(in crate::node) accepted_later: Option<Timestamp>,
 }
 
-impl Judged {
+impl Evaluation {
     /// Something of the record may go to the partner.
     pub(in crate::node) const fn is_released(&self) -> bool {
         self.permitted.is_some()
             && !self.is_own
-            && self.fate.hold.is_none()
-            && self.fate.retracted.is_none()
+            && self.history.hold.is_none()
+            && self.history.retracted.is_none()
     }
 }
 
@@ -61,22 +61,22 @@ impl Node {
 
     pub(in crate::node) fn judge(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         kept: &Kept,
-    ) -> Result<Judged, NodeError> {
+    ) -> Result<Evaluation, NodeError> {
         let record = &kept.record;
         let header = record.header();
         let facts = setting.facts_of(&record.id(), header);
         let decision = setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
-        let fate = self.view().fate_at(&record.id(), setting.size)?;
-        let here = record.open_slots().without(fate.came_later).or(fate.erased_later);
+        let history = self.view().history_at(&record.id(), setting.size)?;
+        let here = record.open_slots().without(history.came_later).or(history.erased_later);
         // Whatever policy says of it, a withdrawal goes where what it withdraws went.
         let may_go = decision.release.allowed || record.kind() == Kind::Withdrawal;
         let mut series = None;
         let permitted = match discloser(self, setting).filter(|_| may_go) {
             Some(mut discloser) => {
                 // What was erased since cannot be looked into; its class alone speaks for it.
-                let erased = record.slots_in(decision.revealed).and(fate.erased_later);
+                let erased = record.slots_in(decision.revealed).and(history.erased_later);
                 if record.kind() != Kind::Withdrawal {
                     let found = discloser.series_of(header, Marks::default())?;
                     series = found.and_then(|found| series_in_words(&setting.agency, found));
@@ -94,7 +94,7 @@ impl Node {
             }
             None => None,
         };
-        Ok(Judged {
+        Ok(Evaluation {
             series,
             decision: Arc::new(decision),
             permitted,
@@ -102,16 +102,16 @@ impl Node {
             is_own: header.originator == setting.agency
                 || kept.partner.as_ref() == Some(&setting.agency),
             accepted_later: (kept.journal_index >= setting.size).then_some(kept.accepted_at),
-            fate,
+            history,
         })
     }
 
     /// Returns the remarks on a record that are for everybody who asks about it.
     pub(in crate::node) fn remarks_on(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         kept: &Kept,
-        judged: &Judged,
+        judged: &Evaluation,
     ) -> Result<Vec<String>, NodeError> {
         let header = kept.record.header();
         let mut remarks = Vec::new();
@@ -120,8 +120,8 @@ impl Node {
                 "this node accepted the record at {at}; before that nothing was decided about it"
             ));
         }
-        remarks.extend(hold_in_words(&judged.fate));
-        if let Some(at) = judged.fate.retracted {
+        remarks.extend(hold_in_words(&judged.history));
+        if let Some(at) = judged.history.retracted {
             let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
             remarks.push(format!("{from} retracted it at {at}: it is passed on to nobody"));
         }
@@ -132,7 +132,7 @@ impl Node {
 
     fn newer_in_words(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         id: &RecordId,
         header: &Header,
     ) -> Result<Option<String>, JournalError> {
@@ -158,7 +158,7 @@ impl Node {
     /// they are named only to those who may see the record's.
     pub(in crate::node) fn hidden_references(
         &self,
-        setting: &Setting,
+        setting: &DecisionContext,
         kept: &Kept,
         slot: SlotNumber,
         sight: &Sight,
@@ -248,7 +248,7 @@ pub(super) fn sees_content(sight: &Sight, kept: &Kept) -> bool {
 }
 
 /// The one way to the decision of the feed.
-pub(super) fn discloser(node: &Node, setting: &Setting) -> Option<Discloser> {
+pub(super) fn discloser(node: &Node, setting: &DecisionContext) -> Option<Discloser> {
     let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
     let limits = node.config().release.limits();
     let discloser =
@@ -279,8 +279,8 @@ fn series_in_words(agency: &AgencyName, found: (SeriesVerdict, Place)) -> Option
     })
 }
 
-pub(super) fn hold_in_words(fate: &Fate) -> Option<String> {
-    let (at, hold) = fate.hold.as_ref()?;
+pub(super) fn hold_in_words(history: &RecordHistory) -> Option<String> {
+    let (at, hold) = history.hold.as_ref()?;
     let by = if hold.client.is_empty() { "a partner's duty" } else { &hold.client };
     Some(format!(
         "it is under a hold since {at} by {by} ({}): kept, and passed on to nobody",

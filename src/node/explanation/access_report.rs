@@ -3,8 +3,8 @@
 //! The fast selection counts; it equals the decision, which has the last word on what leaves. What
 //! is remembered is bounded whatever the journal holds: a bit for each entry and some names.
 
-use super::judge::discloser;
-use super::past::Setting;
+use super::decision_context::DecisionContext;
+use super::evaluation::discloser;
 use crate::exchange::SeriesVerdict;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::headers::AcceptedHeader;
@@ -82,9 +82,9 @@ fn wire(id: &RecordId) -> Bytes {
 }
 
 /// A survey under way.
-pub struct Survey {
+pub struct AccessReport {
     view: Arc<View>,
-    setting: Setting,
+    setting: DecisionContext,
     selector: Selector,
     /// For series with revisions that are as new as each other.
     discloser: Option<Discloser>,
@@ -105,20 +105,20 @@ pub struct Survey {
 
 impl Node {
     /// Begins to look at everything that is here for one partner.
-    pub fn survey(&self, agency: &AgencyName) -> Result<Survey, NodeError> {
+    pub fn survey(&self, agency: &AgencyName) -> Result<AccessReport, NodeError> {
         let setting = self.setting(agency)?;
         if !setting.rules.partners.contains_key(agency) {
             return Err(unknown(agency));
         }
         let discloser = discloser(self, &setting);
-        Ok(Survey::new(Arc::clone(self.view()), setting, discloser)?)
+        Ok(AccessReport::new(Arc::clone(self.view()), setting, discloser)?)
     }
 }
 
-impl Survey {
+impl AccessReport {
     fn new(
         view: Arc<View>,
-        setting: Setting,
+        setting: DecisionContext,
         discloser: Option<Discloser>,
     ) -> Result<Self, JournalError> {
         let selector = Selector::new(&setting.rules.compiled, &setting.facts, &setting.moment);
@@ -325,25 +325,25 @@ mod tests {
     use super::*;
     use crate::journal::ids::{FeedNumber, PartnerNumber};
     use crate::node::disclosure::interference_tests::{Store, now, partner, with_damage};
-    use crate::policy::Moment;
+    use crate::policy::PolicyHour;
 
     /// The survey for the partner under the policy that shares everything of some records.
     fn sight(store: &Store) -> pb::PartnerSight {
         let (view, rules) = (Arc::clone(store.ledger.view()), store.rules(0));
         let snapshot = view.snapshot();
-        let setting = Setting {
+        let setting = DecisionContext {
             agency: partner(),
             number: PartnerNumber::new(1),
             feed: FeedNumber::new(1),
             facts: rules.partners[&partner()].clone(),
             rules,
-            moment: Moment::at(now()),
+            moment: PolicyHour::at(now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             applied: None,
             is_past: false,
         };
-        let mut survey = Survey::new(view, setting, None).unwrap();
+        let mut survey = AccessReport::new(view, setting, None).unwrap();
         while !survey.is_done() {
             survey.step().unwrap();
         }

@@ -6,7 +6,7 @@ use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb;
-use crate::policy::{GivenSorts, OriginatorNumber, Sorts, Usual, Volume};
+use crate::policy::{Baseline, Categories, GivenCategories, OriginatorNumber, Volume};
 use crate::store::{Change, Table};
 use std::collections::BTreeMap;
 
@@ -30,22 +30,22 @@ fn totals(published: &pb::FeedPublished) -> impl Iterator<Item = (OriginatorNumb
 }
 
 /// Takes the partner's usual amounts from a head of the feed to it.
-pub(in crate::journal) fn note(usual: &mut Usual, at: Timestamp, published: &pb::FeedPublished) {
-    let own = Sorts {
+pub(in crate::journal) fn note(usual: &mut Baseline, at: Timestamp, published: &pb::FeedPublished) {
+    let own = Categories {
         kinds: published.kinds_disclosed,
         personal_data: published.personal_data_disclosed,
     };
-    let passed_on = Sorts {
+    let passed_on = Categories {
         kinds: published.kinds_passed_on,
         personal_data: published.personal_data_passed_on,
     };
-    usual.note(at, totals(published), GivenSorts { own, passed_on });
+    usual.note(at, totals(published), GivenCategories { own, passed_on });
 }
 
 /// Writes down what a head of the feed to a partner changed. Every row begins with the index of the entry; that of
 /// an originator names the feed too, because another feed counts from 0 again.
 pub(in crate::journal) fn put(
-    (number, feed, usual): (PartnerNumber, FeedNumber, &Usual),
+    (number, feed, usual): (PartnerNumber, FeedNumber, &Baseline),
     index: u64,
     published: &pb::FeedPublished,
     changes: &mut Vec<Change>,
@@ -62,12 +62,12 @@ pub(in crate::journal) fn put(
 
 /// The rows as they are read.
 #[derive(Default)]
-pub(in crate::journal) struct UsualRows {
-    partners: BTreeMap<u16, Usual>,
+pub(in crate::journal) struct BaselineRows {
+    partners: BTreeMap<u16, Baseline>,
     volumes: BTreeMap<u16, Vec<(OriginatorNumber, FeedNumber, Volume)>>,
 }
 
-impl UsualRows {
+impl BaselineRows {
     /// Takes a row without the index of its entry. `false`: the key is of another sort.
     pub(in crate::journal) fn take(
         &mut self,
@@ -81,7 +81,7 @@ impl UsualRows {
         let (number, originator) = key.split_first_chunk::<2>().ok_or_else(damaged)?;
         let number = u16::from_be_bytes(*number);
         if originator.is_empty() {
-            self.partners.insert(number, Usual::decode(row).ok_or_else(damaged)?);
+            self.partners.insert(number, Baseline::decode(row).ok_or_else(damaged)?);
             return Ok(true);
         }
         let originator = <[u8; 2]>::try_from(originator).map_err(|_| damaged())?;
@@ -94,7 +94,11 @@ impl UsualRows {
     }
 
     /// Returns the normal of a partner whose feed is now this one.
-    pub(in crate::journal) fn usual(&mut self, number: PartnerNumber, feed: FeedNumber) -> Usual {
+    pub(in crate::journal) fn usual(
+        &mut self,
+        number: PartnerNumber,
+        feed: FeedNumber,
+    ) -> Baseline {
         let mut usual = self.partners.remove(&number.get()).unwrap_or_default();
         for (originator, of, mut volume) in self.volumes.remove(&number.get()).unwrap_or_default() {
             if of != feed {
@@ -126,7 +130,7 @@ mod tests {
     fn a_start_finds_the_normal_of_a_partner_and_a_feed_that_was_succeeded_counts_as_before() {
         let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
         let (feed, next) = (FeedNumber::new(3), FeedNumber::new(1_003));
-        let (mut usual, mut rows) = (Usual::default(), BTreeMap::new());
+        let (mut usual, mut rows) = (Baseline::default(), BTreeMap::new());
         for (index, totals) in [(8, &[(0, 5), (7, 9)][..]), (9, &[(7, 12)]), (10, &[])] {
             let (published, mut changes) = (published(totals), Vec::new());
             note(&mut usual, at, &published);
@@ -135,7 +139,7 @@ mod tests {
             rows.extend(changes.into_iter().map(|change| (change.key, change.value.unwrap())));
         }
         let read = |feed| {
-            let mut kept = UsualRows::default();
+            let mut kept = BaselineRows::default();
             for (key, value) in &rows {
                 assert!(kept.take(key, &value[8..]).unwrap());
             }
@@ -145,12 +149,12 @@ mod tests {
         assert_eq!(usual.in_feed(OriginatorNumber::numbered(7)), 12);
         usual.begin_anew();
         assert_eq!(read(next), usual);
-        assert_eq!(UsualRows::default().usual(NUMBER, feed), Usual::default());
+        assert_eq!(BaselineRows::default().usual(NUMBER, feed), Baseline::default());
     }
 
     #[test]
     fn rows_of_another_form_are_damage_and_those_of_another_sort_are_left() {
-        let take = |key: &[u8], row: &[u8]| UsualRows::default().take(key, row);
+        let take = |key: &[u8], row: &[u8]| BaselineRows::default().take(key, row);
         assert!(!take(b"records", b"").unwrap());
         for (key, row) in [(&b"u/"[..], &[0; 14][..]), (b"u/\0\x03", b""), (b"u/\0\x03\0", b"")] {
             assert!(matches!(take(key, row), Err(JournalError::Index(_))), "{key:?}");

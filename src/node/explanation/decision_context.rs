@@ -11,19 +11,19 @@ use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::{facts_for_policy, unknown};
 use crate::node::policies::rules::{Rules, bundle_of, release_facts};
 use crate::pb;
-use crate::policy::{Moment, PartnerFacts, RecordFacts};
+use crate::policy::{PartnerFacts, PolicyHour, RecordFacts};
 use crate::record::header::Header;
 use std::sync::Arc;
 
 /// The setting of a decision about one partner.
-pub(in crate::node) struct Setting {
+pub(in crate::node) struct DecisionContext {
     pub(in crate::node) agency: AgencyName,
     pub(in crate::node) number: PartnerNumber,
     /// The present feed to it.
     pub(in crate::node) feed: FeedNumber,
     pub(in crate::node) facts: PartnerFacts,
     pub(in crate::node) rules: Arc<Rules>,
-    pub(in crate::node) moment: Moment,
+    pub(in crate::node) moment: PolicyHour,
     pub(in crate::node) consents: ConsentState,
     /// Entries that the journal had.
     pub(in crate::node) size: u64,
@@ -33,7 +33,7 @@ pub(in crate::node) struct Setting {
     pub(in crate::node) is_past: bool,
 }
 
-impl Setting {
+impl DecisionContext {
     /// Returns the facts of a record that policy sees.
     pub(in crate::node) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
         release_facts(id, header, self.consents.in_force(), &self.moment)
@@ -49,11 +49,18 @@ impl Setting {
 
 impl Node {
     /// Returns the present setting.
-    pub(in crate::node) fn setting(&self, agency: &AgencyName) -> Result<Setting, NodeError> {
-        self.setting_in(agency, Moment::at(self.now()))
+    pub(in crate::node) fn setting(
+        &self,
+        agency: &AgencyName,
+    ) -> Result<DecisionContext, NodeError> {
+        self.setting_in(agency, PolicyHour::at(self.now()))
     }
 
-    fn setting_in(&self, agency: &AgencyName, moment: Moment) -> Result<Setting, NodeError> {
+    fn setting_in(
+        &self,
+        agency: &AgencyName,
+        moment: PolicyHour,
+    ) -> Result<DecisionContext, NodeError> {
         let rules = self.rules();
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
@@ -62,7 +69,18 @@ impl Node {
         let (size, consents) = (snapshot.size, snapshot.state.consents.clone());
         let applied = self.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
         let is_past = false;
-        Ok(Setting { agency, number, feed, facts, rules, moment, consents, size, applied, is_past })
+        Ok(DecisionContext {
+            agency,
+            number,
+            feed,
+            facts,
+            rules,
+            moment,
+            consents,
+            size,
+            applied,
+            is_past,
+        })
     }
 
     /// Returns the setting at a time. For a time in the future it is that of today: nothing
@@ -71,9 +89,9 @@ impl Node {
         &self,
         agency: &AgencyName,
         at: Timestamp,
-    ) -> Result<Setting, NodeError> {
+    ) -> Result<DecisionContext, NodeError> {
         if at >= self.now() {
-            return self.setting_in(agency, Moment::at(at));
+            return self.setting_in(agency, PolicyHour::at(at));
         }
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
@@ -84,13 +102,13 @@ impl Node {
         let facts = facts_then(agency, &changed)?;
         let applied = self.view().policy_at(size)?;
         let rules = self.rules_then(applied.as_ref().map(|(_, applied)| applied), &facts)?;
-        Ok(Setting {
+        Ok(DecisionContext {
             agency: agency.clone(),
             number: partner.number,
             feed: partner.feed,
             facts,
             rules: Arc::new(rules),
-            moment: Moment::at(at),
+            moment: PolicyHour::at(at),
             consents: self.view().consents_at(size)?,
             size,
             applied: applied.map(|(at, applied)| (at, applied.client)),

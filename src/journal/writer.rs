@@ -43,7 +43,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The way to the writer. Cloned by every task.
 #[derive(Clone)]
-pub struct Ledger {
+pub struct JournalWriter {
     jobs: mpsc::Sender<Job>,
     view: Arc<View>,
     signing: Arc<Signing>,
@@ -51,7 +51,7 @@ pub struct Ledger {
     gate: Gate,
 }
 
-impl Ledger {
+impl JournalWriter {
     /// Returns the gate, which decides whether anything may be signed.
     pub const fn gate(&self) -> &Gate {
         &self.gate
@@ -120,12 +120,12 @@ impl Ledger {
     }
 }
 
-/// The thread behind a [`Ledger`]. It ends when all handles are gone, or at the first error.
-pub struct Writer {
+/// The thread behind a [`JournalWriter`]. It ends when all handles are gone, or at the first error.
+pub struct WriterThread {
     thread: JoinHandle<Result<(), JournalError>>,
 }
 
-impl Writer {
+impl WriterThread {
     /// Waits for the writer's end.
     pub fn join(self) -> Result<(), JournalError> {
         self.thread.join().unwrap_or(Err(JournalError::Stopped))
@@ -147,7 +147,7 @@ pub(super) fn start(
     recovered: Recovered,
     signing: Arc<Signing>,
     clock: Clock,
-) -> Result<(Ledger, Writer), JournalError> {
+) -> Result<(JournalWriter, WriterThread), JournalError> {
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
     let view = Arc::clone(&recovered.view);
     let (writing, grown) = Writing::new(recovered, Arc::clone(&signing), clock);
@@ -156,7 +156,7 @@ pub(super) fn start(
         .spawn(move || writing.run(queue))
         .map_err(|_| JournalError::Stopped)?;
     let gate = Gate::default();
-    Ok((Ledger { jobs, view, signing, grown, gate }, Writer { thread }))
+    Ok((JournalWriter { jobs, view, signing, grown, gate }, WriterThread { thread }))
 }
 
 /// Writes the first batch of a journal on the thread of the caller.

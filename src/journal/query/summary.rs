@@ -18,7 +18,7 @@ use crate::record::stored;
 use prost::Message as _;
 
 /// The header of a record, as far as totals need it.
-pub(super) struct Glance {
+pub(super) struct RecordSummary {
     pub(super) journal_index: u64,
     pub(super) id: RecordId,
     pub(super) kind: Kind,
@@ -48,7 +48,10 @@ fn tlp_of(marking: Option<&pb::Marking>) -> Tlp {
 
 impl View {
     /// Returns the record that an entry accepted, if it accepted one.
-    pub(super) fn glance(&self, journal_index: u64) -> Result<Option<Glance>, JournalError> {
+    pub(super) fn summary(
+        &self,
+        journal_index: u64,
+    ) -> Result<Option<RecordSummary>, JournalError> {
         let Event::RecordAccepted(accepted) = self.event(journal_index)?.1 else {
             return Ok(None);
         };
@@ -58,7 +61,7 @@ impl View {
         let header =
             pb::Header::decode(accepted.header).map_err(|error| broken(error.to_string()))?;
         let kind = u32::try_from(header.kind).ok().and_then(Kind::from_number);
-        Ok(Some(Glance {
+        Ok(Some(RecordSummary {
             journal_index,
             id,
             kind: kind.ok_or_else(|| broken(format!("kind {} is unknown", header.kind)))?,
@@ -75,7 +78,7 @@ impl View {
     }
 }
 
-impl Glance {
+impl RecordSummary {
     /// The newest revision of its series.
     pub(super) fn head(&self, view: &View) -> Result<Option<SeriesHead>, JournalError> {
         view.series_head(self.series, &self.originator)

@@ -156,7 +156,7 @@ impl Discloser {
     }
 
     /// Returns true if records that refer to this one have to be looked at. `used`: the partner had a
-    /// revision of its series in use. `used`: the partner had a revision of its series in use.
+    /// revision of its series in use.
     fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, JournalError> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {

@@ -155,7 +155,8 @@ impl Projection<'_> {
         Some(FeedNumber::of(self.number(partner)?, state::generation_of(note)))
     }
 
-    fn known(&self, index: u64, id: &[u8]) -> Result<(RecordId, Located), JournalError> {
+    /// Returns the record that an entry is about.
+    pub(super) fn known(&self, index: u64, id: &[u8]) -> Result<(RecordId, Located), JournalError> {
         let id = entry::record_id(id)?;
         let located = self.pending.located(self.view, &id)?.ok_or_else(|| {
             let reason = format!("it is about record {id}, which is not there");

@@ -4,6 +4,7 @@ use super::JournalError;
 use super::erase::Ground;
 use super::erase_tests::{Journal, ground, now, open, partner_changed, redacted, signing};
 use super::ids::PartnerNumber;
+use super::loss_tests::copy;
 use super::open::{JournalOptions, reindex};
 use super::progress::Progress;
 use super::provenance::AlsoGiven;
@@ -441,17 +442,6 @@ fn assert_made_anew_is(live: &Pairs, dir: &Path) {
 
 /// A store and its index that an earlier build wrote, of a random history of 320 steps.
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/random-history");
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
 
 #[test]
 fn a_store_of_an_earlier_build_has_the_index_that_this_one_makes_of_it() {

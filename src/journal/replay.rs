@@ -202,17 +202,9 @@ impl<'a> Step<'a> {
         Ok(Some(Content { frame, left, derived: Derived::default() }))
     }
 
-    fn located(&self, index: u64, id: &[u8]) -> Result<Located, JournalError> {
-        let id = entry::record_id(id)?;
-        self.pending.located(self.view, &id)?.ok_or_else(|| {
-            let reason = format!("it is about record {id}, which is not there");
-            JournalError::Entry { index, reason }
-        })
-    }
-
     /// Refuses an erasure whose search terms are in the index and can no longer be derived.
-    fn check_before_erasure(&self, index: u64, id: &[u8]) -> Result<(), JournalError> {
-        let Located { place, frame, .. } = self.located(index, id)?;
+    fn check_before_erasure(&mut self, index: u64, id: &[u8]) -> Result<(), JournalError> {
+        let (_, Located { place, frame, .. }) = self.projection().known(index, id)?;
         let ContentFrame::At(position) = frame else { return Ok(()) };
         let is_gone = stored::overwritten(&self.view.segments.read(position)?.payload).is_some();
         if is_gone && place.journal_index < self.replayed_from {
@@ -224,8 +216,8 @@ impl<'a> Step<'a> {
 
     /// Reads the entry that accepted a record. It may be in this very batch, where the view does not have it
     /// yet.
-    fn acceptance(&self, index: u64, id: &[u8]) -> Result<pb::RecordAccepted, JournalError> {
-        let accepted = self.located(index, id)?.place.journal_index;
+    fn acceptance(&mut self, index: u64, id: &[u8]) -> Result<pb::RecordAccepted, JournalError> {
+        let accepted = self.projection().known(index, id)?.1.place.journal_index;
         let here = accepted.checked_sub(self.first_index).and_then(|at| usize::try_from(at).ok());
         let event = match here.and_then(|at| self.journal.get(at)) {
             Some((_, position)) => {

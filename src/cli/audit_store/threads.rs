@@ -1,6 +1,6 @@
 //! The threads of an audit: one reads the segments, several look at pieces side by side, and one judges them in order.
 //!
-//! What is reported never depends on the threads.
+//! The report never depends on the threads.
 
 use super::files::segment_name;
 use crate::audit::{Audit, Chunk, Ending, Examined, Expectations, Report, examine, walk};

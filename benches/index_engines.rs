@@ -49,7 +49,7 @@ fn changes_of(record: u64, changes: &mut Vec<Change>) {
         changes.push(Change::put(Table::Search, [&[tag][..], &term, &tail].concat(), []));
     }
     let disclosure = [&[0, 1][..], &record_key(record)].concat();
-    changes.push(Change::put(Table::Disclosures, disclosure, [3; 12]));
+    changes.push(Change::put(Table::Tagged, disclosure, [3; 12]));
 }
 
 /// User and system time of this process (proc_pid_stat(5), fields 14 and 15, in 1/100 s).

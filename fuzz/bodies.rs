@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use liaison::audit::{Anchor, ProofFile, verify_proof};
-use liaison::exchange::{Batch, FeedEntry, Said};
+use liaison::exchange::{Batch, ConsentMessage, FeedEntry};
 use liaison::ident::{AgencyName, KeyId, SeriesId, Timestamp};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Note, NoteSignature, NoteText, NoteVerifier, Tile, TlogProof,
@@ -80,9 +80,9 @@ impl KeyRing for SeedKey {
 /// and for no others.
 pub fn consent(data: &[u8]) -> bool {
     let Ok(entry) = FeedEntry::decode(data) else { return false };
-    let Some(said) = entry.said.as_deref() else { return false };
+    let Some(said) = entry.message.as_deref() else { return false };
     assert_eq!(entry.encode(), data);
-    if let Said::Consent(consent) = said {
+    if let ConsentMessage::Consent(consent) = said {
         let [originator, holder, other] =
             ["npa.go.jp", "jc3.or.jp", "dcu.example"].map(|name| name.parse().expect("a name"));
         let holds =

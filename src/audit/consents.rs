@@ -5,7 +5,7 @@
 mod judge;
 
 use super::failure::{Check, Fault};
-use crate::exchange::Said;
+use crate::exchange::ConsentMessage;
 use crate::ident::AgencyName;
 use crate::pb;
 use crate::record::consent::Consent;
@@ -18,16 +18,16 @@ pub(super) type PendingNotices = BTreeMap<AgencyName, Sayings>;
 /// feed that succeeds another contains all of them again.
 #[derive(Debug, Default)]
 pub(super) struct Sayings {
-    all: Vec<Said>,
+    all: Vec<ConsentMessage>,
     told: usize,
 }
 
 impl Sayings {
-    fn add(&mut self, said: Said) {
+    fn add(&mut self, said: ConsentMessage) {
         self.all.push(said);
     }
 
-    fn tell(&mut self) -> Option<&Said> {
+    fn tell(&mut self) -> Option<&ConsentMessage> {
         let next = self.all.get(self.told)?;
         self.told += 1;
         Some(next)

@@ -4,7 +4,7 @@
 //! linearly, finds them by id. Ids are SHA-256, so their first bytes serve as the hash.
 
 use super::replay::FactsNumber;
-use crate::exchange::Given;
+use crate::exchange::Provenance;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::record::kind::Kind;
 use crate::record::slots::SlotMask;
@@ -136,7 +136,7 @@ pub(super) struct Holdings {
     /// The slots that were erased, of rows that lost any.
     erased: HashMap<u32, SlotMask>,
     /// The partner's permission for the use of a row, where it changed since acceptance.
-    given: HashMap<u32, Given<u16>>,
+    given: HashMap<u32, Provenance<u16>>,
     /// The end of the time for which a record may be kept, of rows whose header has one.
     retain_until: HashMap<u32, Timestamp>,
     /// The slots that partners gave of rows which are used by another's leave.
@@ -227,9 +227,9 @@ impl Holdings {
     }
 
     /// Returns the partner's permission for the use of a record; `None` if it was submitted here.
-    pub(super) fn given(&self, number: RowNumber) -> Option<Given<u16>> {
+    pub(super) fn given(&self, number: RowNumber) -> Option<Provenance<u16>> {
         let row = self.row(number.0);
-        let first = || (row.partner != 0).then(|| Given::new(row.partner, row.open));
+        let first = || (row.partner != 0).then(|| Provenance::new(row.partner, row.open));
         self.given.get(&number.0).copied().or_else(first)
     }
 
@@ -245,7 +245,7 @@ impl Holdings {
         *known = known.or(slots);
     }
 
-    pub(super) fn give(&mut self, number: RowNumber, given: Given<u16>) {
+    pub(super) fn give(&mut self, number: RowNumber, given: Provenance<u16>) {
         if let Some(before) = self.given(number).filter(|before| before.from != given.from) {
             self.add_provenance(number, before.from, before.slots);
         }

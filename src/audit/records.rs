@@ -7,7 +7,7 @@ use super::holdings::{ContentLeft, Row, RowNumber, SeriesKey};
 use super::ledger::Audit;
 use super::received::{Claim, SHOWING, TAKING_BACK};
 use super::words::slots;
-use crate::exchange::{Given, TakenBack};
+use crate::exchange::{Provenance, TakenBack};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, FeedAction};
 use crate::record::signed::{BatchSignature, check_contents};
@@ -134,7 +134,7 @@ impl Audit {
         &self,
         number: RowNumber,
         partner: &str,
-    ) -> Result<Option<(Given<u16>, u16, bool)>, Fault> {
+    ) -> Result<Option<(Provenance<u16>, u16, bool)>, Fault> {
         self.partners.known(partner)?;
         let agency = partner.parse::<AgencyName>().ok();
         let from = agency.as_ref().and_then(|agency| self.partners.number(agency));
@@ -160,7 +160,7 @@ impl Audit {
         let gave = self.gave(number, &retracted.partner)?;
         let named = SlotMask::from_bits(retracted.slots);
         let given = match (retracted.retracted, named.is_empty()) {
-            (false, _) => Given { is_retracted: false, ..given },
+            (false, _) => Provenance { is_retracted: false, ..given },
             (true, true) if from != given.from => {
                 let expected = "a partner by whose leave the record is used";
                 return Err(fault(expected, retracted.partner.clone()));

@@ -95,7 +95,7 @@ pub(super) struct Replay {
 /// The decisions for one partner in one hour.
 #[derive(Debug)]
 struct Answers {
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
     policy: Arc<PartnerPolicy>,
     shown: HashMap<FactsNumber, Shown>,
 }
@@ -124,21 +124,21 @@ impl Replay {
     ) -> Shown {
         let compiled = &self.compiled;
         let answers = self.partners.entry(number).or_insert_with(|| Answers {
-            moment: PolicyHour::at(at),
+            policy_hour: PolicyHour::at(at),
             policy: compiled.for_partner(partner),
             shown: HashMap::new(),
         });
-        if answers.moment.hour() != at.hour() {
-            answers.moment = PolicyHour::at(at);
+        if answers.policy_hour.hour() != at.hour() {
+            answers.policy_hour = PolicyHour::at(at);
             answers.shown.clear();
         }
-        let Answers { moment, policy, shown } = answers;
-        *shown.entry(record).or_insert_with(|| decide(policy, known.of(record), moment))
+        let Answers { policy_hour, policy, shown } = answers;
+        *shown.entry(record).or_insert_with(|| decide(policy, known.of(record), policy_hour))
     }
 }
 
-fn decide(policy: &PartnerPolicy, record: &RecordFacts, moment: &PolicyHour) -> Shown {
-    let decision = policy.decide(record, moment);
+fn decide(policy: &PartnerPolicy, record: &RecordFacts, policy_hour: &PolicyHour) -> Shown {
+    let decision = policy.decide(record, policy_hour);
     // A withdrawal goes wherever what it withdraws went.
     let is_withdrawal = record.kind == Kind::Withdrawal;
     let classes =

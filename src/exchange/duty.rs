@@ -8,7 +8,7 @@
 //! another agency's, it gets one and the same answer: otherwise it could ask for what is held here.
 
 use super::consents::ConsentRegister;
-use super::entry::{FeedEntry, Said};
+use super::entry::{ConsentMessage, FeedEntry};
 use super::exception::Reason;
 use crate::ident::AgencyName;
 use crate::policy::hold;
@@ -88,13 +88,13 @@ pub fn judge_withdrawal(is_accepted: bool, gave_series: bool) -> Duty {
 /// Judges what the partner asks or states about consent: as originator it signs, as holder it asks
 /// for itself.
 pub fn judge_consent(
-    said: &Said,
+    said: &ConsentMessage,
     partner: &AgencyName,
     own: &AgencyName,
     keys: &impl KeyRing,
     dealings: &ConsentRegister,
 ) -> Duty {
-    if let Said::Consent(consent) = said {
+    if let ConsentMessage::Consent(consent) = said {
         let parties = Parties { originator: partner, holder: own };
         if let Err(error) = consent.verify(parties, keys) {
             return Duty::Refused(Reason::Signature, error.to_string());
@@ -109,8 +109,8 @@ pub fn judge_consent(
         return Duty::Refused(Reason::NotOrdered, text);
     }
     let checked = match said {
-        Said::Request(request) => dealings.check_asked(partner, request),
-        Said::Consent(consent) => dealings.check_heard(partner, consent),
+        ConsentMessage::Request(request) => dealings.check_asked(partner, request),
+        ConsentMessage::Consent(consent) => dealings.check_heard(partner, consent),
     };
     checked.map_or_else(
         |fault| Duty::Refused(Reason::NotOrdered, fault.to_string()),
@@ -135,7 +135,7 @@ mod tests {
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
             order: Some(order),
-            said: None,
+            message: None,
         }
     }
 

@@ -118,17 +118,17 @@ pub struct FeedEntry {
     /// The originator's order; there if and only if the action is an erasure.
     pub order: Option<ErasureOrder>,
     /// There if and only if the action is about consent.
-    pub said: Option<Box<Said>>,
+    pub message: Option<Box<ConsentMessage>>,
 }
 
 /// The content of an entry about consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum ConsentMessage {
     Request(ConsentRequest),
     Consent(Consent),
 }
 
-impl Said {
+impl ConsentMessage {
     pub const fn subject(&self) -> &Subject {
         match self {
             Self::Request(request) => &request.subject,
@@ -171,12 +171,12 @@ impl FeedEntry {
             policy_version: self.policy_version.get(),
             at_ms: self.at.unix_ms().unsigned_abs(),
             order: self.order.as_ref().map(Into::into),
-            consent_request: match self.said.as_deref() {
-                Some(Said::Request(request)) => Some(Box::new(request.into())),
+            consent_request: match self.message.as_deref() {
+                Some(ConsentMessage::Request(request)) => Some(Box::new(request.into())),
                 _ => None,
             },
-            consent: match self.said.as_deref() {
-                Some(Said::Consent(consent)) => Some(Box::new(consent.into())),
+            consent: match self.message.as_deref() {
+                Some(ConsentMessage::Consent(consent)) => Some(Box::new(consent.into())),
                 _ => None,
             },
         }
@@ -225,16 +225,17 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
         }
         let record = RecordId::try_from(&record_id[..])
             .map_err(|_| EntryError::RecordId(record_id.len()))?;
-        let said = said(action, consent_request.map(|of| *of), consent.map(|of| *of))?;
-        if let Some(said) = &said
-            && (said.record() != record || !mask.is_empty())
+        let message =
+            consent_message(action, consent_request.map(|of| *of), consent.map(|of| *of))?;
+        if let Some(message) = &message
+            && (message.record() != record || !mask.is_empty())
         {
             return Err(EntryError::ConsentPlace);
         }
         Ok(Self {
             action,
             order,
-            said: said.map(Box::new),
+            message: message.map(Box::new),
             record,
             open_slots: mask,
             policy_version: PolicyVersion::new(policy_version),
@@ -246,20 +247,22 @@ impl TryFrom<pb::FeedEntry> for FeedEntry {
     }
 }
 
-fn said(
+fn consent_message(
     action: FeedAction,
     request: Option<pb::ConsentRequest>,
     consent: Option<pb::Consent>,
-) -> Result<Option<Said>, EntryError> {
-    let said = match (action, request, consent) {
+) -> Result<Option<ConsentMessage>, EntryError> {
+    let message = match (action, request, consent) {
         (FeedAction::ConsentRequest, Some(request), None) => {
-            ConsentRequest::try_from(request).map(Said::Request)
+            ConsentRequest::try_from(request).map(ConsentMessage::Request)
         }
-        (FeedAction::Consent, None, Some(consent)) => Consent::try_from(consent).map(Said::Consent),
+        (FeedAction::Consent, None, Some(consent)) => {
+            Consent::try_from(consent).map(ConsentMessage::Consent)
+        }
         (action, None, None) if !action.is_about_consent() => return Ok(None),
         _ => return Err(EntryError::ConsentPlace),
     };
-    said.map(Some).map_err(EntryError::Consent)
+    message.map(Some).map_err(EntryError::Consent)
 }
 
 #[cfg(test)]
@@ -288,26 +291,26 @@ mod tests {
             let at = Timestamp::from_unix_ms(at).unwrap();
             let signer = (&SigningKey::from_bytes(&key), KeyId::from_bytes([9; 16]));
             let order = ErasureOrder::sign(&record, open_slots, ErasureBasis::Led16, at, signer);
-            let said = said_of(action, record, at, signer);
+            let message = consent_message_of(action, record, at, signer);
             FeedEntry {
                 action,
-                record: said.as_ref().map_or(record, Said::record),
-                open_slots: if said.is_some() { SlotMask::NONE } else { open_slots },
+                record: message.as_ref().map_or(record, ConsentMessage::record),
+                open_slots: if message.is_some() { SlotMask::NONE } else { open_slots },
                 policy_version: PolicyVersion::new(version),
                 at,
                 order: (action == FeedAction::Erase).then_some(order),
-                said: said.map(Box::new),
+                message: message.map(Box::new),
             }
         }
     }
 
     /// Half of them are about one record.
-    fn said_of(
+    fn consent_message_of(
         action: FeedAction,
         record: RecordId,
         at: Timestamp,
         signer: (&SigningKey, KeyId),
-    ) -> Option<Said> {
+    ) -> Option<ConsentMessage> {
         let (originator, holder) = ("npa.go.jp".parse().unwrap(), "jc3.or.jp".parse().unwrap());
         let is_of_one = record.as_bytes()[0] & 1 == 0;
         let scope = if is_of_one { Scope::Record(record) } else { Scope::All };
@@ -315,14 +318,14 @@ mod tests {
         let reason = "x".repeat(256);
         match action {
             FeedAction::ConsentRequest => {
-                ConsentRequest::new(u64::MAX, subject, reason).ok().map(Said::Request)
+                ConsentRequest::new(u64::MAX, subject, reason).ok().map(ConsentMessage::Request)
             }
             FeedAction::Consent => {
                 let verdict = ConsentVerdict::Refused;
                 let (number, request) = (u64::MAX, u64::MAX);
                 let saying = ConsentTerms { number, request, verdict, subject, at, reason };
                 let parties = Parties { originator: &originator, holder: &holder };
-                Consent::sign(saying, parties, signer).ok().map(Said::Consent)
+                Consent::sign(saying, parties, signer).ok().map(ConsentMessage::Consent)
             }
             _ => None,
         }

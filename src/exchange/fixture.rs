@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use super::entry::{FeedAction, FeedEntry, Said};
+use super::entry::{ConsentMessage, FeedAction, FeedEntry};
 use super::pair::{Pair, Side, SideKeys, feed_origin};
 use super::session::{Session, Standing};
 use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
@@ -254,10 +254,10 @@ impl Feed {
     }
 
     /// Appends a request or statement on consent.
-    pub(super) fn tell(&mut self, said: &Said) {
+    pub(super) fn tell(&mut self, said: &ConsentMessage) {
         let action = match said {
-            Said::Request(_) => FeedAction::ConsentRequest,
-            Said::Consent(_) => FeedAction::Consent,
+            ConsentMessage::Request(_) => FeedAction::ConsentRequest,
+            ConsentMessage::Consent(_) => FeedAction::Consent,
         };
         let entry = FeedEntry {
             action,
@@ -266,7 +266,7 @@ impl Feed {
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
             order: None,
-            said: Some(Box::new(said.clone())),
+            message: Some(Box::new(said.clone())),
         };
         self.append_bytes(entry.encode());
     }
@@ -289,7 +289,7 @@ impl Feed {
             policy_version: PolicyVersion::new(1),
             at: start_of_day(),
             order,
-            said: None,
+            message: None,
         };
         self.append_bytes(entry.encode());
     }

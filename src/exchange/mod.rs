@@ -27,7 +27,7 @@ mod entry;
 mod exception;
 mod exception_statement;
 mod fault;
-mod given;
+mod provenance;
 mod lag;
 mod output;
 mod pair;
@@ -54,16 +54,16 @@ pub use consents::{ConsentFault, ConsentRegister, GivenConsent, OpenRequest, REQ
 pub use denial::{Denial, Receipted, denies, is_repeated, judge_denial};
 pub use disclosed::{Allowed, Disclosed, Owed, owed};
 pub use duty::{Duty, GivenRecord, judge_consent, judge_order, judge_report, judge_withdrawal};
-pub use entry::{EntryError, FeedAction, FeedEntry, Said, WHOLE_RECORD};
+pub use entry::{ConsentMessage, EntryError, FeedAction, FeedEntry, WHOLE_RECORD};
 pub use exception::{Exception, ExceptionError, Reason};
 pub use exception_statement::{ExceptionStatement, SignedExceptions, StatementError};
 pub use fault::{Evidence, Fault, Misbehaviour, OwnFault, Refusal};
-pub use given::{Given, TakenBack, reopened};
 pub use lag::{LAG_ENTRIES_MAX, Lag, Lagging};
 pub use output::{Alert, Closing, Output};
 pub use pair::{
     CosignedError, OwnLine, Pair, ReceiptError, Side, SideKeys, WrongKeyRole, feed_origin,
 };
+pub use provenance::{Provenance, TakenBack, reopened};
 pub use receiving::ReceivedBatch;
 pub use reoffer::Offering;
 pub use series::{Place, SeriesVerdict};

@@ -49,7 +49,7 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
         tx.extend(Arc::new(merged), gained, (&partner(), 2))
     });
     let in_use = |journal: &Journal, id: &RecordId| {
-        let kept = journal.ledger.view().kept(id).unwrap().unwrap();
+        let kept = journal.journal.view().kept(id).unwrap().unwrap();
         (kept.record.open_slots(), journal.finds("kept"))
     };
     let all = record.open_slots();
@@ -125,7 +125,7 @@ fn except(journal: &Journal, refused: Vec<(u64, ExceptionReason)>) {
 
 /// Returns the progress of the retraction and of the order to erase.
 fn progress(journal: &Journal, id: &RecordId) -> (ErasureProgress, ErasureProgress) {
-    let view = journal.ledger.view();
+    let view = journal.journal.view();
     let retractions = view.retractions(None, None, u64::MAX, false, 9).unwrap().retractions;
     let erasures = view.erasure_report(Some(id), false, u64::MAX, 9).unwrap().erasures;
     (retractions[0].progress(), erasures[0].partners[0].progress())
@@ -158,7 +158,7 @@ fn a_duty_that_a_partner_refused_shows_as_refused_whatever_the_reason() {
 /// An order that a partner denied, as it shows: its progress, whether it is offered again, and the number of
 /// denials that the partner's receipt contradicts.
 fn denied(journal: &Journal, id: &RecordId) -> (ErasureProgress, bool, u64) {
-    let view = journal.ledger.view();
+    let view = journal.journal.view();
     let erasures = view.erasure_report(Some(id), false, u64::MAX, 9).unwrap().erasures;
     let snapshot = view.snapshot();
     let refusing = &snapshot.state.partners[&partner()];

@@ -200,7 +200,7 @@ impl super::view::View {
     pub(super) fn superseded(&self, id: &RecordId) -> Result<Vec<Position>, JournalError> {
         let range = KeyRange::prefix(erasure_index::superseded_prefix(id));
         self.index
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .map(|pair| erasure_index::superseded_position(&pair?.0))
             .collect()
     }

@@ -50,7 +50,7 @@ impl Disk for NoOverwriting {
 }
 
 pub(super) struct Journal {
-    pub(super) ledger: JournalWriter,
+    pub(super) journal: JournalWriter,
     writer: WriterThread,
     pub(super) report: StartReport,
     runtime: tokio::runtime::Runtime,
@@ -76,9 +76,9 @@ fn open_with(dir: &Path, engine: EngineKind, disk: Arc<dyn Disk>) -> Journal {
         open::begin(&options, signing(), Arc::new(now), first).unwrap();
     }
     options.segments.disk = disk;
-    let (ledger, writer, report) = open::open(&options, signing(), Arc::new(now)).unwrap();
+    let (journal, writer, report) = open::open(&options, signing(), Arc::new(now)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    Journal { ledger, writer, report, runtime }
+    Journal { journal, writer, report, runtime }
 }
 
 pub(super) fn open(dir: &Path, engine: EngineKind) -> Journal {
@@ -171,7 +171,7 @@ impl Journal {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
     ) -> Result<(), super::JournalError> {
-        self.runtime.block_on(self.ledger.commit(job)).map(drop)
+        self.runtime.block_on(self.journal.commit(job)).map(drop)
     }
 
     pub(super) fn accept(&self, record: &Arc<Verified>) {
@@ -181,18 +181,18 @@ impl Journal {
 
     pub(super) fn finds(&self, word: &str) -> usize {
         let range = KeyRange::prefix(search::word_term(word));
-        self.ledger.view().index().scan(Table::Search, &range, Order::Ascending).count()
+        self.journal.view().index().scan(Table::Search, &range, Order::Ascending).count()
     }
 
     /// Stops as a clean stop does.
     pub(super) fn stop(self) {
-        drop(self.ledger);
+        drop(self.journal);
         drop(self.runtime);
         self.writer.join().unwrap();
     }
 
     fn scrub(&self) {
-        while self.ledger.view().index().rewrite_if_marked(scrub_marker()).unwrap() {}
+        while self.journal.view().index().rewrite_if_marked(scrub_marker()).unwrap() {}
     }
 }
 
@@ -227,13 +227,13 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
         journal.accept(&redacted(&record, !TITLE));
         let whole = Arc::clone(&record);
         journal.commit(move |tx| tx.extend(whole, SlotMask::from_bits(TITLE), (&partner(), 0)));
-        journal.ledger.view().index().flush().unwrap();
+        journal.journal.view().index().flush().unwrap();
         assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
         assert!(!files_with(&dir.path().join("index"), SECRET.as_bytes()).is_empty());
         erase(&journal, record.id(), SlotMask::all(record.kind()));
         journal.scrub();
         assert_gone(dir.path());
-        let kept = journal.ledger.view().kept(&record.id()).unwrap().unwrap();
+        let kept = journal.journal.view().kept(&record.id()).unwrap().unwrap();
         assert_eq!(kept.record.erased_slots(), SlotMask::all(record.kind()));
         assert_eq!((kept.erasures.len(), kept.erasures[0].basis), (1, ErasureBasis::Led16));
         journal.stop();
@@ -242,7 +242,7 @@ fn what_was_erased_is_in_no_file_of_segments_and_index() {
         assert!(!journal.report.rebuilt);
         assert_eq!(journal.finds(SECRET), 0);
         let again = Arc::clone(&record);
-        let mut merged = (*journal.ledger.view().record(&record.id()).unwrap().unwrap()).clone();
+        let mut merged = (*journal.journal.view().record(&record.id()).unwrap().unwrap()).clone();
         let gained = merged.absorb(&again, SlotMask::NONE).unwrap();
         assert!(gained.is_empty(), "what was erased does not come back");
         journal.stop();
@@ -273,7 +273,7 @@ fn one_field_goes_and_the_others_are_still_found() {
     open::reindex(&options, signing()).unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
     assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
-    let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+    let kept = journal.journal.view().kept(&id).unwrap().unwrap();
     assert_eq!(kept.record.erased_slots().bits(), VALUE | 1 << 3);
     assert_eq!(kept.erasures.len(), 2);
 }
@@ -314,13 +314,13 @@ fn slots_erased_by_a_job_are_barred_for_the_next_one_unless_the_job_was_refused(
     };
     let (in_job, in_next) = (barred.clone(), barred.clone());
     journal.runtime.block_on(async {
-        let refused = journal.ledger.enqueue(move |tx| {
+        let refused = journal.journal.enqueue(move |tx| {
             tx.erase(&id, SlotMask::from_bits(NOTES), &ground())?;
             assert_eq!(in_job(tx)?, NOTES);
             Err::<(), _>(super::JournalError::EntryTooLarge { found: 1 })
         });
         let refused = refused.await.unwrap();
-        let erased = journal.ledger.enqueue(move |tx| {
+        let erased = journal.journal.enqueue(move |tx| {
             assert_eq!(in_next(tx)?, 0, "what the refused job staged was taken back");
             tx.erase(&id, SlotMask::from_bits(TITLE), &ground())?;
             tx.erase(&id, SlotMask::from_bits(VALUE), &ground()).map(drop)
@@ -343,14 +343,14 @@ fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
         let journal = open_with(dir.path(), EngineKind::Fjall, disk.clone());
         let record = indicator();
         journal.accept(&record);
-        journal.ledger.view().index().flush().unwrap();
+        journal.journal.view().index().flush().unwrap();
         disk.0.store(true, Ordering::Relaxed);
         let id = record.id();
         let failed = journal.runtime.block_on(
-            journal.ledger.commit(move |tx| tx.erase(&id, SlotMask::from_bits(VALUE), &ground())),
+            journal.journal.commit(move |tx| tx.erase(&id, SlotMask::from_bits(VALUE), &ground())),
         );
         assert!(failed.is_err());
-        drop(journal.ledger);
+        drop(journal.journal);
         assert!(journal.writer.join().is_err());
         assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
         if !with_index {
@@ -360,7 +360,7 @@ fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
         journal.scrub();
         assert_eq!(files_with(dir.path(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
         assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
-        let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+        let kept = journal.journal.view().kept(&id).unwrap().unwrap();
         assert_eq!(kept.record.erased_slots().bits(), VALUE);
     }
 }
@@ -392,7 +392,7 @@ fn a_hold_survives_a_restart_and_a_new_index() {
     let id = record.id();
     journal.commit(move |tx| tx.restrict(&id, true, "exhibit".to_owned(), "desk").map(drop));
     let usable = |journal: &Journal| {
-        let place = journal.ledger.view().place(&id).unwrap().unwrap();
+        let place = journal.journal.view().place(&id).unwrap().unwrap();
         place.marks().is_usable()
     };
     assert!(!usable(&journal));
@@ -430,12 +430,12 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
     };
     let all = SlotMask::all(record.kind()).bits();
     let state = |journal: &Journal| {
-        let kept = journal.ledger.view().kept(&id).unwrap().unwrap();
+        let kept = journal.journal.view().kept(&id).unwrap().unwrap();
         (kept.record.open_slots().bits(), kept.marks.is_retracted(), journal.finds("kept"))
     };
     journal.commit(retract(TITLE));
     journal.commit(retract(TITLE));
-    assert_eq!(journal.ledger.view().snapshot().size, 4, "what is taken back once is enough");
+    assert_eq!(journal.journal.view().snapshot().size, 4, "what is taken back once is enough");
     for step in 0..5 {
         let wanted = match step {
             0 => (all & !TITLE, false, 0),
@@ -477,7 +477,7 @@ fn a_report_of_erasures_goes_on_behind_a_damaged_one_and_counts_it() {
     for slot in [TITLE, NOTES] {
         erase(&journal, record.id(), SlotMask::from_bits(slot));
     }
-    let view = journal.ledger.view();
+    let view = journal.journal.view();
     let (first, _) = view.erasures_of(&record.id()).unwrap()[0];
     flip_byte_of_frame(dir.path(), view.journal().position(first).unwrap());
     for of in [None, Some(&record.id())] {
@@ -490,7 +490,7 @@ fn a_report_of_erasures_goes_on_behind_a_damaged_one_and_counts_it() {
 fn records_are_due_by_their_time_and_no_longer_once_erased() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path(), EngineKind::Fjall);
-    let due = journal.ledger.view().retention_due(None, now(), 9).unwrap();
+    let due = journal.journal.view().retention_due(None, now(), 9).unwrap();
     assert!(due.is_empty());
 }
 
@@ -500,7 +500,7 @@ fn what_was_overwritten_since_its_place_was_read_is_read_at_its_new_place() {
     let journal = open(dir.path(), EngineKind::Fjall);
     let record = indicator();
     journal.accept(&record);
-    let view = journal.ledger.view();
+    let view = journal.journal.view();
     let before = view.place(&record.id()).unwrap().unwrap();
     erase(&journal, record.id(), SlotMask::from_bits(TITLE));
     let (place, content) = view.content(&record.id(), before).unwrap();
@@ -516,7 +516,7 @@ fn a_reader_during_an_erasure_finds_the_record_before_or_after_it() {
     let journal = open(dir.path(), EngineKind::Fjall);
     let record = indicator();
     journal.accept(&record);
-    let view = Arc::clone(journal.ledger.view());
+    let view = Arc::clone(journal.journal.view());
     let (id, done) = (record.id(), Arc::new(AtomicBool::new(false)));
     let is_done = Arc::clone(&done);
     let reader = std::thread::spawn(move || {

@@ -38,7 +38,7 @@ pub fn scrub_marker() -> Marker {
 }
 
 fn change(key: Vec<u8>, value: Vec<u8>) -> Change {
-    Change::put(Table::Disclosures, key, value)
+    Change::put(Table::Tagged, key, value)
 }
 
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -296,13 +296,13 @@ impl Erasure<'_> {
         changes.push(change(erasure_at_key(self.entry), self.id.as_bytes().to_vec()));
         for old in self.superseded {
             let key = tagged(SUPERSEDED, &[self.id.as_bytes(), &old.pack().to_be_bytes()]);
-            changes.push(Change::delete(Table::Disclosures, key));
+            changes.push(Change::delete(Table::Tagged, key));
         }
         self.put_terms(changes);
         let is_whole =
             self.after.is_some_and(|after| after.erased_slots() == SlotMask::all(after.kind()));
         if let Some(until) = marking.retain_until.filter(|_| is_whole) {
-            changes.push(Change::delete(Table::Disclosures, retain_key(until, self.id)));
+            changes.push(Change::delete(Table::Tagged, retain_key(until, self.id)));
         }
         changes.push(Change::put(Table::Meta, SCRUB, entry));
         let mut head = head?;

@@ -30,7 +30,7 @@ impl View {
     pub fn erasures_of(&self, id: &RecordId) -> Result<Vec<(u64, ErasureNote)>, JournalError> {
         let range = KeyRange::prefix(erasure_index::erasures_of_prefix(id));
         self.index
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .map(|pair| {
                 let (key, value) = pair?;
                 Ok((erasure_index::erasure_entry(&key)?, ErasureNote::decode(&value)?))
@@ -45,7 +45,7 @@ impl View {
         originator: &AgencyName,
     ) -> Result<SlotMask, JournalError> {
         let key = erasure_index::barred_key(series, originator);
-        match self.index.read(Table::Disclosures, &key)? {
+        match self.index.read(Table::Tagged, &key)? {
             Some(value) => erasure_index::slots_of(&value),
             None => Ok(SlotMask::NONE),
         }
@@ -61,7 +61,7 @@ impl View {
         let (start, end) = erasure_index::retain_bounds(from, now);
         let range = KeyRange::between(start, end);
         self.index
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .take(most)
             .map(|pair| {
                 let (key, _) = pair?;
@@ -123,7 +123,7 @@ impl View {
             erasure_index::erasure_at_key(before),
         );
         self.index
-            .scan(Table::Disclosures, &range, Order::Descending)
+            .scan(Table::Tagged, &range, Order::Descending)
             .take(LOOKED_AT_MAX + 1)
             .map(|pair| erasure_index::erasure_entry(&pair?.0))
             .collect()
@@ -181,7 +181,7 @@ impl View {
         (feed_index, slots): (u64, SlotMask),
     ) -> Result<pb::ErasureProgress, JournalError> {
         let key = erasure_index::excepted_key(partner.feed, feed_index);
-        let Some(value) = self.index.read(Table::Disclosures, &key)? else {
+        let Some(value) = self.index.read(Table::Tagged, &key)? else {
             return Ok(pb::ErasureProgress::Done);
         };
         let Ok(reason) = Reason::try_from(i32::from(erasure_index::excepted(&value)?)) else {
@@ -215,7 +215,7 @@ impl View {
     ) -> Result<Option<(u64, SlotMask)>, JournalError> {
         let mut newest = None;
         let range = KeyRange::prefix(erasure_index::duties_prefix(id));
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (to, feed_index, of) = erasure_index::duty(&key, &value)?;
             if to == feed && !of.and(slots).is_empty() {

@@ -46,7 +46,7 @@ fn damaged() -> JournalError {
 }
 
 fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
-    Change::put(Table::Disclosures, key, value)
+    Change::put(Table::Tagged, key, value)
 }
 
 /// Writes the index changes of an entry, if it is about held disclosures; `state` has it taken in.
@@ -68,7 +68,7 @@ pub(super) fn put_entry(
             let number = state.number_of(index, &decided.partner)?;
             for entry in &decided.held {
                 let waiting = waiting_key(number, decided.rules, *entry);
-                changes.push(Change::delete(Table::Disclosures, waiting));
+                changes.push(Change::delete(Table::Tagged, waiting));
                 let decision = key(DECIDED, number, &[&entry.to_be_bytes()]);
                 changes.push(put(decision, vec![decided.released.into()]));
             }

@@ -6,7 +6,7 @@ use super::JournalError;
 use super::search;
 use super::state::{FeedNumber, PartnerNumber};
 use super::tag::Tag;
-use crate::exchange::{Disclosed, FeedAction, Given, Reason};
+use crate::exchange::{Disclosed, FeedAction, Provenance, Reason};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
 use crate::record::header::Header;
@@ -24,7 +24,7 @@ pub struct RecordPlace {
     pub journal_index: u64,
     pub content: Position,
     /// The partner's permission for its use; `None` if it was submitted here.
-    pub given: Option<Given<PartnerNumber>>,
+    pub given: Option<Provenance<PartnerNumber>>,
     pub(super) marks: Marks,
 }
 
@@ -103,7 +103,7 @@ impl RecordPlace {
     /// The place of a record whose content has no position yet.
     pub(super) fn new(
         journal_index: u64,
-        given: Option<Given<PartnerNumber>>,
+        given: Option<Provenance<PartnerNumber>>,
         marks: Marks,
     ) -> Self {
         Self { journal_index, content: Position::START, given, marks }
@@ -149,7 +149,7 @@ impl RecordPlace {
         let marks = Marks(marks);
         let given = match fields.0 {
             [] => None,
-            _ => Some(Given {
+            _ => Some(Provenance {
                 from: PartnerNumber::new(fields.u16()?),
                 slots: SlotMask::from_bits(fields.u32()?),
                 retracted: SlotMask::from_bits(fields.u32()?),
@@ -361,15 +361,15 @@ pub fn received_key(feed: FeedNumber, size: u64) -> Vec<u8> {
 
 pub fn put_received(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
     let value = journal_index.to_be_bytes().to_vec();
-    Change::put(Table::Disclosures, received_key(feed, size), value)
+    Change::put(Table::Tagged, received_key(feed, size), value)
 }
 
 pub fn put_head(feed: FeedNumber, size: u64, journal_index: u64) -> Change {
-    Change::put(Table::Disclosures, head_key(feed, size), journal_index.to_be_bytes().to_vec())
+    Change::put(Table::Tagged, head_key(feed, size), journal_index.to_be_bytes().to_vec())
 }
 
 pub fn put_disclosure(feed: FeedNumber, id: &RecordId, disclosure: Disclosure) -> Change {
-    Change::put(Table::Disclosures, disclosure_key(feed, id), disclosure.encode())
+    Change::put(Table::Tagged, disclosure_key(feed, id), disclosure.encode())
 }
 
 const SHOWN_BEFORE: u8 = Tag::ShownBefore as u8;
@@ -392,7 +392,7 @@ pub fn put_shown_before(
 ) -> Option<Change> {
     let before = before.filter(|_| FeedAction::shows_record(action))?;
     let key = [&shown_before_prefix(feed, id)[..], &before.feed_index.to_be_bytes()].concat();
-    Some(Change::put(Table::Disclosures, key, Vec::new()))
+    Some(Change::put(Table::Tagged, key, Vec::new()))
 }
 
 pub fn put_series(series: SeriesId, originator: &AgencyName, head: &SeriesHead) -> Change {
@@ -435,7 +435,7 @@ pub fn retraction_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
 
 fn put_retraction(feed: FeedNumber, id: &RecordId, feed_index: u64, slots: SlotMask) -> Change {
     let value = [id.as_bytes(), &slots.bits().to_be_bytes()[..]].concat();
-    Change::put(Table::Disclosures, retraction_key(feed, feed_index), value)
+    Change::put(Table::Tagged, retraction_key(feed, feed_index), value)
 }
 
 /// Decodes the record and the slots of a retraction.

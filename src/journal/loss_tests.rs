@@ -42,17 +42,17 @@ fn begin(dir: &Path) {
 /// Opens the journal, appends so many batches of two entries, and stops as a clean stop does. Gives
 /// its size.
 fn run(dir: &Path, batches: usize) -> Result<u64, JournalError> {
-    let (ledger, writer, _) = open::open(&options(dir), signing(), Arc::new(now))?;
+    let (journal, writer, _) = open::open(&options(dir), signing(), Arc::new(now))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for _ in 0..batches {
         let entries = [open::genesis(&agency()), open::genesis(&agency())];
         let job = move |tx: &mut super::transaction::Transaction<'_>| {
             entries.into_iter().try_for_each(|entry| tx.append(entry).map(drop))
         };
-        runtime.block_on(ledger.commit(job)).unwrap();
+        runtime.block_on(journal.commit(job)).unwrap();
     }
-    let size = ledger.view().snapshot().size;
-    drop(ledger);
+    let size = journal.view().snapshot().size;
+    drop(journal);
     drop(runtime);
     writer.join().unwrap();
     Ok(size)
@@ -265,11 +265,11 @@ fn a_journal_opened_after_a_loss_keeps_the_loss_until_it_is_forgotten() {
     let both = BeforeAndAfter::new();
     let old = std::fs::metadata(segment(&both.before)).unwrap().len() as usize;
     let dir = both.cut(old + 30, &both.after);
-    let (ledger, writer, loss) =
+    let (journal, writer, loss) =
         open::open_after_loss(&options(dir.path()), signing(), Arc::new(now)).unwrap();
     assert_eq!(loss.as_ref().map(|loss| (loss.recorded, loss.left)), Some((7, 5)));
-    assert_eq!(ledger.view().snapshot().size, 5);
-    drop(ledger);
+    assert_eq!(journal.view().snapshot().size, 5);
+    drop(journal);
     writer.join().unwrap();
     assert_eq!(lost(run(dir.path(), 1)).recorded, 7);
     Loss::forget(dir.path()).unwrap();
@@ -328,11 +328,11 @@ fn damage_behind_the_end_of_the_index_names_the_place_and_the_ways_out() {
     std::fs::remove_dir_all(dir.path().join("index")).unwrap();
     flip_byte_of_frame(dir.path(), at);
     gap(run(dir.path(), 0));
-    let (ledger, writer, loss) =
+    let (journal, writer, loss) =
         open::open_after_loss(&options(dir.path()), signing(), Arc::new(now)).unwrap();
     let loss = loss.unwrap();
-    assert_eq!((loss.recorded, loss.left, ledger.view().snapshot().size), (9, 5, 5));
-    drop(ledger);
+    assert_eq!((loss.recorded, loss.left, journal.view().snapshot().size), (9, 5, 5));
+    drop(journal);
     writer.join().unwrap();
     assert_eq!(std::fs::metadata(segment(dir.path())).unwrap().len(), old as u64);
     assert_eq!(lost(run(dir.path(), 0)), loss, "the logs must be succeeded first");
@@ -345,10 +345,10 @@ fn a_node_that_can_start_gives_nothing_up_for_damage_before_the_end_of_its_index
     copy(&both.after, dir.path());
     let len = std::fs::metadata(segment(dir.path())).unwrap().len();
     flip_byte_of_frame(dir.path(), Position::START);
-    let (ledger, writer, loss) =
+    let (journal, writer, loss) =
         open::open_after_loss(&options(dir.path()), signing(), Arc::new(now)).unwrap();
-    assert_eq!((loss, ledger.view().snapshot().size), (None, 7));
-    drop(ledger);
+    assert_eq!((loss, journal.view().snapshot().size), (None, 7));
+    drop(journal);
     writer.join().unwrap();
     assert_eq!(std::fs::metadata(segment(dir.path())).unwrap().len(), len);
 }

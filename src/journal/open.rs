@@ -68,8 +68,8 @@ pub fn open(
     }
     Loss::forget(&options.dir)?;
     let (recovered, report) = store.recover(false)?;
-    let (ledger, writer) = writer::start(recovered, signing, clock)?;
-    Ok((ledger, writer, report))
+    let (journal, writer) = writer::start(recovered, signing, clock)?;
+    Ok((journal, writer, report))
 }
 
 /// Begins a journal in a directory without one. `first` writes its genesis and what belongs to that.
@@ -112,8 +112,8 @@ pub fn open_after_loss(
         loss.keep(&options.dir)?;
     }
     let (recovered, _) = store.recover(loss.is_some())?;
-    let (ledger, writer) = writer::start(recovered, signing, clock)?;
-    Ok((ledger, writer, loss))
+    let (journal, writer) = writer::start(recovered, signing, clock)?;
+    Ok((journal, writer, loss))
 }
 
 /// Makes everything derived again from the segments.

@@ -229,7 +229,7 @@ impl Pending {
     /// The values that the batch puts under keys with a prefix in the table of disclosures.
     pub(super) fn put_under(&self, prefix: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.changes.iter().filter_map(move |change| {
-            let is_under = change.table == Table::Disclosures && change.key.starts_with(prefix);
+            let is_under = change.table == Table::Tagged && change.key.starts_with(prefix);
             change.value.as_deref().filter(|_| is_under).map(|value| (&change.key[..], value))
         })
     }

@@ -17,7 +17,7 @@ use super::signing::Signing;
 use super::state::{self, FeedNumber, PartnerNumber, State};
 use super::view::View;
 use super::waiting;
-use crate::exchange::{FeedAction, Given, Reason, TakenBack};
+use crate::exchange::{FeedAction, Provenance, Reason, TakenBack};
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::erasure::ErasureBasis;
@@ -188,7 +188,7 @@ impl Projection<'_> {
         let Derived { terms, fingerprint, head, .. } = derived;
         let (id, header) = (left.id(), left.header());
         let open = SlotMask::from_bits(accepted.open_slots);
-        let given = self.number(&accepted.partner).map(|partner| Given::new(partner, open));
+        let given = self.number(&accepted.partner).map(|partner| Provenance::new(partner, open));
         let key = (header.series, header.originator.clone());
         let before = match head {
             Some(head) => head,
@@ -316,7 +316,7 @@ impl Projection<'_> {
         let given = located.place.given.map(|given| match (retracted.retracted, slots) {
             (true, SlotMask::NONE) => given.after(TakenBack::Whole),
             (true, slots) => given.after(TakenBack::Slots(slots)),
-            (false, _) => Given { is_retracted: false, ..given },
+            (false, _) => Provenance { is_retracted: false, ..given },
         });
         self.give(id, located, given)
     }
@@ -346,7 +346,7 @@ impl Projection<'_> {
         &mut self,
         id: RecordId,
         located: Located,
-        given: Option<Given<PartnerNumber>>,
+        given: Option<Provenance<PartnerNumber>>,
     ) -> Result<(), JournalError> {
         let place = RecordPlace { given, ..located.place };
         let mut content = located.content;
@@ -387,7 +387,7 @@ impl Projection<'_> {
     /// Keeps the first head of a size, which tells when that was published.
     fn head(&mut self, feed: FeedNumber, size: u64, index: u64) -> Result<(), JournalError> {
         let is_known = self.pending.heads.contains_key(&(feed, size))
-            || self.view.index().read(Table::Disclosures, &index::head_key(feed, size))?.is_some();
+            || self.view.index().read(Table::Tagged, &index::head_key(feed, size))?.is_some();
         if size > 0 && !is_known {
             self.pending.heads.insert((feed, size), ());
             self.pending.changes.push(index::put_head(feed, size, index));

@@ -36,7 +36,7 @@ fn prefix(id: &RecordId, number: PartnerNumber) -> Vec<u8> {
 /// The slots stand in the key, so that nothing has to be looked up where they become more.
 pub(super) fn put(id: &RecordId, number: PartnerNumber, slots: SlotMask) -> Change {
     let key = [&prefix(id, number)[..], &slots.bits().to_be_bytes()].concat();
-    Change::put(Table::Disclosures, key, Vec::new())
+    Change::put(Table::Tagged, key, Vec::new())
 }
 
 /// The index changes of an entry, if it is about provenance.
@@ -66,7 +66,7 @@ impl View {
     ) -> Result<Option<SlotMask>, JournalError> {
         let range = KeyRange::prefix(prefix(id, number));
         let mut found = None;
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index().scan(Table::Tagged, &range, Order::Ascending) {
             let (key, _) = pair?;
             let slots = key.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
             let slots = SlotMask::from_bits(slots.unwrap_or_default());

@@ -392,7 +392,7 @@ impl History {
 type Pairs = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
 fn dump(journal: &Journal) -> Pairs {
-    let index = journal.ledger.view().index();
+    let index = journal.journal.view().index();
     let of_table = |table: Table| {
         index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
             let (key, value) = pair.unwrap();

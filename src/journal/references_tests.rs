@@ -87,12 +87,12 @@ fn note(number: usize, to: &[SeriesId]) -> Arc<Verified> {
 }
 
 fn may_be_referred_to(journal: &Journal, series: SeriesId) -> bool {
-    journal.ledger.view().may_be_referred_to(series).unwrap()
+    journal.journal.view().may_be_referred_to(series).unwrap()
 }
 
 fn is_referred_to(journal: &Journal, series: SeriesId) -> bool {
     let range = KeyRange::prefix(search::linked_term(series));
-    journal.ledger.view().index().scan(Table::Search, &range, Order::Ascending).next().is_some()
+    journal.journal.view().index().scan(Table::Search, &range, Order::Ascending).next().is_some()
 }
 
 fn restart(journal: Journal, dir: &Path, is_reindexed: bool) -> Journal {

@@ -99,7 +99,7 @@ fn duty_key(feed: FeedNumber, feed_index: u64) -> Vec<u8> {
 
 fn put(key: Vec<u8>, reason: Reason) -> Change {
     let reason = i32::from(pb::ExceptionReason::from(reason));
-    Change::put(Table::Disclosures, key, reason.to_be_bytes().to_vec())
+    Change::put(Table::Tagged, key, reason.to_be_bytes().to_vec())
 }
 
 fn put_duty(feed: FeedNumber, feed_index: u64, reason: Reason, denial: Denial) -> Change {
@@ -107,7 +107,7 @@ fn put_duty(feed: FeedNumber, feed_index: u64, reason: Reason, denial: Denial) -
     if reason == Reason::NotSupplied && denial == Denial::Contradicted {
         value.push(RefusedDuty::CONTRADICTED);
     }
-    Change::put(Table::Disclosures, duty_key(feed, feed_index), value)
+    Change::put(Table::Tagged, duty_key(feed, feed_index), value)
 }
 
 fn damaged() -> JournalError {
@@ -173,7 +173,7 @@ pub(super) fn forget(
 ) -> Option<Change> {
     let was_refused = before.is_some_and(|before| before.disclosed.is_refused);
     let ends = was_refused && !after.disclosed.is_refused;
-    ends.then(|| Change::delete(Table::Disclosures, record_key(feed, id)))
+    ends.then(|| Change::delete(Table::Tagged, record_key(feed, id)))
 }
 
 /// The feeds to the same partner that a feed of ours succeeds.
@@ -277,7 +277,7 @@ impl View {
     ) -> Result<Vec<(u64, SlotMask)>, JournalError> {
         let range = KeyRange::prefix(index::shown_before_prefix(feed, id));
         let mut indexes = BTreeSet::new();
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index().scan(Table::Tagged, &range, Order::Ascending) {
             let (key, _) = pair?;
             let index = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
             indexes.insert(index.ok_or_else(damaged)?);
@@ -305,7 +305,7 @@ impl View {
     ) -> Result<Option<u64>, JournalError> {
         for index in self.orders_in(id, feed)?.into_iter().filter(|index| *index >= below) {
             let key = duty_key(feed, index);
-            if let Some(value) = self.index().read(Table::Disclosures, &key)?
+            if let Some(value) = self.index().read(Table::Tagged, &key)?
                 && RefusedDuty::decode(&key, &value)?.is_contradicted
             {
                 return Ok(Some(index));
@@ -317,8 +317,7 @@ impl View {
     /// Returns whether a partner refuses anything of our feed.
     pub fn refuses_any(&self, feed: FeedNumber, below: u64) -> Result<bool, JournalError> {
         let records = KeyRange::prefix([&[RECORD][..], &feed.get().to_be_bytes()].concat());
-        if let Some(pair) = self.index().scan(Table::Disclosures, &records, Order::Ascending).next()
-        {
+        if let Some(pair) = self.index().scan(Table::Tagged, &records, Order::Ascending).next() {
             return Ok(pair.map(|_| true)?);
         }
         Ok(!self.refused_duties(feed, below, u64::MAX, 1)?.is_empty())
@@ -334,7 +333,7 @@ impl View {
     ) -> Result<Vec<RefusedDuty>, JournalError> {
         let range = KeyRange::between(duty_key(feed, from), duty_key(feed, to));
         self.index()
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .take(most)
             .map(|pair| {
                 let (key, value) = pair?;
@@ -348,7 +347,7 @@ impl View {
     pub fn refusals(&self, feed: FeedNumber, below: u64) -> Result<Refusals, JournalError> {
         let mut refusals = Refusals::default();
         let range = KeyRange::prefix([&[RECORD][..], &feed.get().to_be_bytes()].concat());
-        let scan = self.index().scan(Table::Disclosures, &range, Order::Ascending);
+        let scan = self.index().scan(Table::Tagged, &range, Order::Ascending);
         for pair in scan.take(COUNTED_MAX) {
             *refusals.records.entry(reason_in(&pair?.1)?).or_default() += 1;
         }

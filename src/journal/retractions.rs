@@ -43,7 +43,7 @@ impl View {
                 index::retraction_key(partner.feed, least),
                 index::retraction_key(partner.feed, before),
             );
-            for pair in self.index().scan(Table::Disclosures, &range, Order::Descending) {
+            for pair in self.index().scan(Table::Tagged, &range, Order::Descending) {
                 let (key, value) = pair?;
                 let Some(feed_index) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
                     continue;
@@ -92,7 +92,7 @@ impl View {
             return Ok(pb::ErasureProgress::Outstanding);
         }
         let key = erasure_index::excepted_key(feed, feed_index);
-        Ok(match self.index().read(Table::Disclosures, &key)? {
+        Ok(match self.index().read(Table::Tagged, &key)? {
             None => pb::ErasureProgress::Done,
             Some(_) => pb::ErasureProgress::Refused,
         })

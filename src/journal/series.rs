@@ -60,7 +60,7 @@ impl Member {
         value.extend_from_slice(&self.revision.to_be_bytes());
         value.push(self.kind.number());
         value.extend_from_slice(self.id.as_bytes());
-        Change::put(Table::Disclosures, key, value)
+        Change::put(Table::Tagged, key, value)
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<Self, JournalError> {
@@ -90,7 +90,7 @@ fn superseded_key(journal_index: u64) -> Vec<u8> {
 }
 
 pub(super) fn put_superseded_record(journal_index: u64) -> Change {
-    Change::put(Table::Disclosures, superseded_key(journal_index), Vec::new())
+    Change::put(Table::Tagged, superseded_key(journal_index), Vec::new())
 }
 
 /// Returns the record under a hold that decides the series with this head: the newest, and of one that was

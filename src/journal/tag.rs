@@ -2,7 +2,7 @@
 //!
 //! All of them stand here, so that two parts of the journal never take the same one.
 
-/// The first byte of a key in [`Table::Disclosures`](crate::store::Table::Disclosures).
+/// The first byte of a key in [`Table::Tagged`](crate::store::Table::Tagged).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {

@@ -16,7 +16,7 @@ use super::staged_map::StagedMap;
 use super::state::{FeedNumber, PartnerNumber, State};
 use super::touched::Touched;
 use super::view::View;
-use crate::exchange::Given;
+use crate::exchange::Provenance;
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp, TreeSize};
 use crate::merkle::{Frontier, leaf_hash};
 use crate::pb::{self, journal_entry::Event};
@@ -178,7 +178,7 @@ impl Transaction<'_> {
 
     /// Returns the partner's permission for the use of a record; `None` if it was submitted here,
     /// or is not here.
-    pub fn given(&self, id: &RecordId) -> Result<Option<Given<PartnerNumber>>, JournalError> {
+    pub fn given(&self, id: &RecordId) -> Result<Option<Provenance<PartnerNumber>>, JournalError> {
         Ok(self.located(id)?.and_then(|located| located.place.given))
     }
 
@@ -322,10 +322,10 @@ impl Transaction<'_> {
         let Some(partner) = self.state.partners.get(agency) else { return Ok(()) };
         let (number, published) = (partner.feed, partner.published.clone());
         self.group.note_feed(number);
-        let sorts = partner.usual.sorts.and(new.sorts);
+        let sorts = partner.baseline.sorts.and(new.sorts);
         let originators = new.counts.iter().map(|(originator, count)| pb::OriginatorTotal {
             originator: originator.get().into(),
-            records: partner.usual.in_feed(*originator) + count,
+            records: partner.baseline.in_feed(*originator) + count,
         });
         let originators = originators.collect();
         let mut disclosed = published.records_disclosed;

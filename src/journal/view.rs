@@ -224,7 +224,7 @@ impl View {
         id: &RecordId,
     ) -> Result<Option<Disclosure>, JournalError> {
         self.index
-            .read(Table::Disclosures, &index::disclosure_key(feed, id))?
+            .read(Table::Tagged, &index::disclosure_key(feed, id))?
             .map(|value| Disclosure::decode(&value))
             .transpose()
     }
@@ -448,7 +448,7 @@ impl View {
             index::head_key(number, most.saturating_add(1)),
         );
         let mut damaged = None;
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Descending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Descending) {
             match self.read_head(pair) {
                 Err(error) if error.is_damage() => damaged = damaged.or(Some(error)),
                 found => return found.map(Some),
@@ -465,7 +465,7 @@ impl View {
         size: u64,
     ) -> Result<Option<Timestamp>, JournalError> {
         let key = index::head_key(number, size);
-        let Some(value) = self.index.read(Table::Disclosures, &key)? else { return Ok(None) };
+        let Some(value) = self.index.read(Table::Tagged, &key)? else { return Ok(None) };
         let index = value.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
         let index = index.ok_or_else(|| index::damaged("a feed head"))?;
         Ok(unless_damaged(self.event(index))?.map(|(at, _)| at))
@@ -482,7 +482,7 @@ impl View {
             index::received_key(number, u64::MAX),
         );
         let mut found = Vec::new();
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (_, value) = pair?;
             let Some(index) = value.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
                 continue;

@@ -142,11 +142,11 @@ pub async fn succeed(dir: &Path, request: Request, clock: Clock) -> Result<Succe
         series_secret: SeriesSecret::from_bytes(*keys.series.as_bytes()),
     };
     let options = config.store.journal(dir)?;
-    let (ledger, writer, loss) = open::open_after_loss(&options, signing, Arc::clone(&clock))?;
+    let (journal, writer, loss) = open::open_after_loss(&options, signing, Arc::clone(&clock))?;
     // Nothing is signed under a time before the journal's last.
-    let last = ledger.view().snapshot().state.last_at;
+    let last = journal.view().snapshot().state.last_at;
     let now = last.map_or_else(|| clock(), |last| last.max(clock()));
-    let succeeding = Succeeding { dir, store: options.dir, ledger, keys, next, loss, now };
+    let succeeding = Succeeding { dir, store: options.dir, journal, keys, next, loss, now };
     let made = succeeding.run(request).await;
     writer.join()?;
     made
@@ -164,7 +164,7 @@ fn check_text(what: &str, text: &str, most: usize) -> Result<(), NodeError> {
 struct Succeeding<'a> {
     dir: &'a Path,
     store: PathBuf,
-    ledger: JournalWriter,
+    journal: JournalWriter,
     keys: NodeKeys,
     next: NextKeys,
     /// A loss that shows here, without any partner.
@@ -174,7 +174,7 @@ struct Succeeding<'a> {
 
 impl Succeeding<'_> {
     async fn run(self, request: Request) -> Result<Succession, NodeError> {
-        let snapshot = self.ledger.view().snapshot();
+        let snapshot = self.journal.view().snapshot();
         let before = snapshot.state.card.clone().ok_or_else(|| {
             NodeError::Precondition(
                 "this journal has not begun; there is nothing to succeed".into(),
@@ -205,7 +205,7 @@ impl Succeeding<'_> {
             recorded_size: self.loss.as_ref().map_or(0, |loss| loss.recorded),
         };
         let (signed, given) = (card.signed().clone(), given(&lost));
-        self.ledger
+        self.journal
             .commit(move |tx| {
                 tx.append(Event::LogSucceeded(succeeded))?;
                 tx.append(Event::CardIssued(pb::CardIssued { card: Some(signed) }))?;
@@ -283,7 +283,7 @@ impl Succeeding<'_> {
 
     /// Returns the things that partners showed and that are missing here.
     fn lost(&self, state: &State) -> Result<Vec<Lost>, NodeError> {
-        let (view, own) = (self.ledger.view(), &self.ledger.signing().agency);
+        let (view, own) = (self.journal.view(), &self.journal.signing().agency);
         let mut lost = Vec::new();
         for (agency, partner) in &state.partners {
             let path = self.dir.join(SHOWN_DIR).join(format!("{agency}.hello"));

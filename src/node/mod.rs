@@ -38,7 +38,7 @@ pub use peers::link::ExchangeStream;
 pub use policies::apply::{AppliedPolicy, Proposed};
 pub use policies::compare::Progress;
 pub use submission::receipt;
-pub use submission::submit::{Said, Submitted};
+pub use submission::submit::{BatchDedup, Submitted};
 pub use timekeeping::TimeSource;
 pub use witnessing::witness::ShownBy;
 
@@ -82,7 +82,7 @@ pub struct Node {
     config: Config,
     keys: NodeKeys,
     record_key: PublicKey,
-    ledger: JournalWriter,
+    journal: JournalWriter,
     time: Arc<Timekeeping>,
     started_at: Timestamp,
     rules: ArcSwap<Rules>,
@@ -129,20 +129,20 @@ impl Node {
         let keys = NodeKeys::load(dir).map_err(|error| NodeError::start("keys", error))?;
         let time = Timekeeping::new(clocks.into());
         let options = config.store.journal(dir)?;
-        let (ledger, writer, report) =
+        let (journal, writer, report) =
             open::open(&options, signing(&config, &keys)?, time.as_clock())?;
         let agency = config.agency()?;
-        log_keys::check(&keys, &ledger.view().snapshot().state)?;
+        log_keys::check(&keys, &journal.view().snapshot().state)?;
         let (rules_changed, _) = watch::channel(0);
         let (stopping, _) = watch::channel(false);
-        let rules = Rules::load(dir, &agency, &ledger.view().snapshot().state)?;
+        let rules = Rules::load(dir, &agency, &journal.view().snapshot().state)?;
         let record_key = *keys.record.public();
         let guard = RollbackGuard::new(
-            ledger.gate().clone(),
-            &ledger.view().snapshot().state,
+            journal.gate().clone(),
+            &journal.view().snapshot().state,
             &config.guard,
         );
-        time.begin(ledger.gate(), ledger.view());
+        time.begin(journal.gate(), journal.view());
         let (names, now) = (config.names()?, time.certificate_time());
         let authority = Authority::load(dir, now)
             .map_err(|error| NodeError::start("certification authority", error))?;
@@ -153,7 +153,7 @@ impl Node {
             dir: dir.to_owned(),
             record_key,
             keys,
-            ledger,
+            journal,
             started_at: time.wall(),
             rules: ArcSwap::from_pointee(rules),
             rules_changed,
@@ -194,12 +194,12 @@ impl Node {
     }
 
     pub fn view(&self) -> &Arc<View> {
-        self.ledger.view()
+        self.journal.view()
     }
 
     /// The journal's size after each commit.
     pub fn grown(&self) -> watch::Receiver<u64> {
-        self.ledger.grown()
+        self.journal.grown()
     }
 
     pub const fn certificate(&self) -> &Arc<NodeCertificate> {

@@ -59,8 +59,8 @@ impl TryFrom<pb::Card> for Card {
             country: country.parse().map_err(CardError::Country)?,
             sector,
             serial,
-            issued_at: moment("the moment of issue", issued_at_ms)?,
-            expires_at: moment("the moment of expiry", expires_at_ms)?,
+            issued_at: timestamp("the moment of issue", issued_at_ms)?,
+            expires_at: timestamp("the moment of expiry", expires_at_ms)?,
             addresses: hosts("addresses", &addresses)?,
             tls_authorities: authorities(tls_ca_der)?,
             tls_server_names: hosts("server names", &tls_server_names)?,
@@ -172,12 +172,12 @@ fn record_key(message: pb::RecordKey) -> Result<RecordKey, CardError> {
         (pb::RecordKeyStatus::Active, 0) => RecordKeyStatus::Active,
         (pb::RecordKeyStatus::Retired, 0) => RecordKeyStatus::Retired,
         (pb::RecordKeyStatus::Compromised, since) if since != 0 => {
-            RecordKeyStatus::Compromised(moment("the moment of compromise", since)?)
+            RecordKeyStatus::Compromised(timestamp("the moment of compromise", since)?)
         }
         _ => return Err(CardError::Compromise),
     };
-    let from = moment("the start of a record key", valid_from_ms)?;
-    let until = moment("the end of a record key", valid_until_ms)?;
+    let from = timestamp("the start of a record key", valid_from_ms)?;
+    let until = timestamp("the end of a record key", valid_until_ms)?;
     in_order(("the start of a record key", from), ("its end", until))?;
     Ok(RecordKey { key: key("a record key", &bytes)?, from, until, status })
 }
@@ -211,7 +211,7 @@ fn deceives(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-fn moment(field: &'static str, ms: i64) -> Result<Timestamp, CardError> {
+fn timestamp(field: &'static str, ms: i64) -> Result<Timestamp, CardError> {
     Timestamp::from_unix_ms(ms).map_err(|source| CardError::Identifier { field, source })
 }
 

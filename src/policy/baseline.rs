@@ -303,12 +303,12 @@ pub(super) mod tests {
 
     /// Notes that so many records of an originator were disclosed in the feed so far, of this kind.
     pub(in crate::policy) fn note(
-        usual: &mut Baseline,
+        baseline: &mut Baseline,
         at: Timestamp,
         (originator, total): (OriginatorNumber, u64),
         sorts: Categories,
     ) {
-        usual.note(at, [(originator, total)], GivenCategories::of(originator, sorts));
+        baseline.note(at, [(originator, total)], GivenCategories::of(originator, sorts));
     }
 
     /// A partner that got so many plain records of an originator on each of so many days.
@@ -317,26 +317,26 @@ pub(super) mod tests {
         days: i64,
         daily: u64,
     ) -> Baseline {
-        let mut usual = Baseline::default();
+        let mut baseline = Baseline::default();
         for number in 0..days {
             let total = daily * (number as u64 + 1);
             let sorts = Categories::of(Kind::TakedownResult, false);
-            note(&mut usual, day(number), (originator, total), sorts);
+            note(&mut baseline, day(number), (originator, total), sorts);
         }
-        usual
+        baseline
     }
 
     #[test]
     fn what_is_normal_stays_when_the_feed_begins_anew() {
-        let mut usual = usual_of(OWN, 30, 10);
-        let before = usual.counts(OWN, day(30));
-        assert_eq!(usual.in_feed(OWN), 300);
-        usual.begin_anew();
-        usual.begin_anew();
-        assert_eq!((usual.counts(OWN, day(30)), usual.in_feed(OWN)), (before, 0));
-        note(&mut usual, day(30), (OWN, 4), Categories::default());
-        assert_eq!((usual.counts(OWN, day(30)), usual.in_feed(OWN)), ((4, 10), 4));
-        assert!(usual.is_known(day(30), 30));
+        let mut baseline = usual_of(OWN, 30, 10);
+        let before = baseline.counts(OWN, day(30));
+        assert_eq!(baseline.in_feed(OWN), 300);
+        baseline.begin_anew();
+        baseline.begin_anew();
+        assert_eq!((baseline.counts(OWN, day(30)), baseline.in_feed(OWN)), (before, 0));
+        note(&mut baseline, day(30), (OWN, 4), Categories::default());
+        assert_eq!((baseline.counts(OWN, day(30)), baseline.in_feed(OWN)), ((4, 10), 4));
+        assert!(baseline.is_known(day(30), 30));
     }
 
     #[test]
@@ -347,16 +347,16 @@ pub(super) mod tests {
 
     #[test]
     fn each_originator_is_counted_by_itself_and_the_first_disclosure_is_anybodys() {
-        let mut usual = usual_of(OTHER, 3, 900);
-        note(&mut usual, day(3), (OWN, 5), Categories::of(Kind::Note, true));
-        assert_eq!(usual.counts(OTHER, day(3)), (0, 900));
-        assert_eq!(usual.counts(OWN, day(3)), (5, 0));
-        assert_eq!(usual.counts(OriginatorNumber::numbered(8), day(3)), (0, 0));
-        assert!(usual.is_known(day(3), 3));
-        assert_eq!(usual.sorts.for_originator(OWN), Categories::of(Kind::Note, true));
+        let mut baseline = usual_of(OTHER, 3, 900);
+        note(&mut baseline, day(3), (OWN, 5), Categories::of(Kind::Note, true));
+        assert_eq!(baseline.counts(OTHER, day(3)), (0, 900));
+        assert_eq!(baseline.counts(OWN, day(3)), (5, 0));
+        assert_eq!(baseline.counts(OriginatorNumber::numbered(8), day(3)), (0, 0));
+        assert!(baseline.is_known(day(3), 3));
+        assert_eq!(baseline.sorts.for_originator(OWN), Categories::of(Kind::Note, true));
         for other in [OTHER, OriginatorNumber::numbered(8), OriginatorNumber::UNKNOWN] {
             let passed_on = Categories::of(Kind::TakedownResult, false);
-            assert_eq!(usual.sorts.for_originator(other), passed_on);
+            assert_eq!(baseline.sorts.for_originator(other), passed_on);
         }
     }
 
@@ -391,39 +391,39 @@ pub(super) mod tests {
         fn what_is_known_of_a_partner_is_written_and_read_back(
             steps in prop::collection::vec((0..40_i64, 0..5_000_u64, 1..15_u32, 0..3_u16), 0..60),
         ) {
-            let (mut usual, mut at, mut totals) = (Baseline::default(), 0, [0; 3]);
+            let (mut baseline, mut at, mut totals) = (Baseline::default(), 0, [0; 3]);
             for (days, records, kind, originator) in steps {
                 at += days / 8;
                 let total = &mut totals[usize::from(originator)];
                 *total += records;
                 let kind = Kind::from_number(kind).unwrap_or(Kind::Note);
                 let of = (OriginatorNumber::numbered(originator), *total);
-                note(&mut usual, day(at), of, Categories::of(kind, records % 2 == 0));
-                let again = usual.clone();
-                note(&mut usual, day(at), of, Categories::default());
-                prop_assert_eq!(&usual, &again);
+                note(&mut baseline, day(at), of, Categories::of(kind, records % 2 == 0));
+                let again = baseline.clone();
+                note(&mut baseline, day(at), of, Categories::default());
+                prop_assert_eq!(&baseline, &again);
             }
-            let mut read = Baseline::decode(&usual.encode()).unwrap();
-            for (originator, volume) in &usual.volumes {
+            let mut read = Baseline::decode(&baseline.encode()).unwrap();
+            for (originator, volume) in &baseline.volumes {
                 prop_assert!(volume.days.len() <= USUAL_DAYS as usize + 1);
                 read.insert(*originator, Volume::decode(&volume.encode()).unwrap());
             }
-            prop_assert_eq!(read, usual);
+            prop_assert_eq!(read, baseline);
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            if let Some(usual) = Baseline::decode(&bytes) {
-                prop_assert_eq!(usual.encode(), bytes.clone());
-                usual.learning(&BrakeLimits::default(), day(3));
+            if let Some(baseline) = Baseline::decode(&bytes) {
+                prop_assert_eq!(baseline.encode(), bytes.clone());
+                baseline.learning(&BrakeLimits::default(), day(3));
             }
             if let Some(volume) = Volume::decode(&bytes) {
                 prop_assert_eq!(volume.encode(), bytes);
-                let mut usual = Baseline::default();
-                usual.insert(OWN, volume);
-                usual.counts(OWN, day(3));
-                usual.in_feed(OWN);
-                usual.begin_anew();
+                let mut baseline = Baseline::default();
+                baseline.insert(OWN, volume);
+                baseline.counts(OWN, day(3));
+                baseline.in_feed(OWN);
+                baseline.begin_anew();
             }
         }
     }

@@ -213,16 +213,16 @@ impl FirstDisclosure<'_> {
 /// the records of its originator that are about to go to it beside what [`Baseline`] counts.
 pub fn unusual(
     limits: &BrakeLimits,
-    usual: &Baseline,
+    baseline: &Baseline,
     going: u64,
     at: Timestamp,
     disclosure: &FirstDisclosure<'_>,
 ) -> Reasons {
     let FirstDisclosure { record, marking, originator, before, .. } = *disclosure;
     let mut reasons = Reasons::NONE;
-    let is_known = usual.is_known(at, limits.learning_days);
-    let given = usual.sorts.for_originator(originator);
-    let (today, busiest) = usual.counts(originator, at);
+    let is_known = baseline.is_known(at, limits.learning_days);
+    let given = baseline.sorts.for_originator(originator);
+    let (today, busiest) = baseline.counts(originator, at);
     let most = limits.volume_floor.max(busiest.saturating_mul(limits.volume_factor.into()));
     if is_known && today.saturating_add(going) >= most {
         reasons = reasons.with(Unusual::Volume);
@@ -247,7 +247,7 @@ pub fn unusual(
         LearningRule::Sensitive => disclosure.is_sensitive(),
         LearningRule::All => true,
     };
-    if waits && usual.learning(limits, at).is_some() {
+    if waits && baseline.learning(limits, at).is_some() {
         reasons = reasons.with(Unusual::NewPartner);
     }
     if originator != OriginatorNumber::OWN && !reasons.is_empty() {
@@ -285,7 +285,7 @@ mod tests {
     /// Returns the reasons to hold an own record that shows core fields alone.
     fn held(
         limits: &BrakeLimits,
-        usual: &Baseline,
+        baseline: &Baseline,
         going: u64,
         at: Timestamp,
         record: &RecordFacts,
@@ -293,13 +293,13 @@ mod tests {
     ) -> Reasons {
         let markings = before.iter().copied().map(marking).collect();
         let before = Predecessors { markings, are_more: false };
-        held_of(OWN, limits, usual, going, at, record, &before)
+        held_of(OWN, limits, baseline, going, at, record, &before)
     }
 
     fn held_of(
         originator: OriginatorNumber,
         limits: &BrakeLimits,
-        usual: &Baseline,
+        baseline: &Baseline,
         going: u64,
         at: Timestamp,
         record: &RecordFacts,
@@ -308,7 +308,7 @@ mod tests {
         let marking = marking(record.tlp);
         let shown = ClassSet::CORE;
         let disclosure = FirstDisclosure { record, marking: &marking, originator, shown, before };
-        unusual(limits, usual, going, at, &disclosure)
+        unusual(limits, baseline, going, at, &disclosure)
     }
 
     /// Limits that hold nothing because a partner is new.
@@ -321,22 +321,22 @@ mod tests {
     }
 
     /// A partner that got so many plain own records on each of so many days.
-    fn usual(days: i64, daily: u64) -> Baseline {
+    fn baseline(days: i64, daily: u64) -> Baseline {
         usual_of(OWN, days, daily)
     }
 
-    fn reasons(usual: &Baseline, going: u64, at: Timestamp, record: &RecordFacts) -> String {
-        held(&learnt(), usual, going, at, record, &[]).to_string()
+    fn reasons(baseline: &Baseline, going: u64, at: Timestamp, record: &RecordFacts) -> String {
+        held(&learnt(), baseline, going, at, record, &[]).to_string()
     }
 
     fn reasons_of(
         originator: OriginatorNumber,
-        usual: &Baseline,
+        baseline: &Baseline,
         going: u64,
         record: &RecordFacts,
     ) -> String {
         let before = Predecessors::default();
-        held_of(originator, &learnt(), usual, going, day(10), record, &before).to_string()
+        held_of(originator, &learnt(), baseline, going, day(10), record, &before).to_string()
     }
 
     #[test]
@@ -361,17 +361,17 @@ mod tests {
         let victim = facts(Kind::Subject, true, Tlp::Red);
         for at in 0..7 {
             assert_eq!(reasons(&Baseline::default(), 1_000_000, day(at), &victim), "");
-            assert_eq!(reasons(&usual(1, 66_000), 1_000_000, day(at), &victim), "");
+            assert_eq!(reasons(&baseline(1, 66_000), 1_000_000, day(at), &victim), "");
         }
-        assert_eq!(reasons(&usual(1, 66_000), 0, day(7), &victim), "new-kind+personal-data");
+        assert_eq!(reasons(&baseline(1, 66_000), 0, day(7), &victim), "new-kind+personal-data");
     }
 
     #[test]
     fn far_more_than_the_busiest_day_is_unusual_and_a_known_bulk_is_not() {
-        let small = usual(10, 50);
+        let small = baseline(10, 50);
         assert_eq!(reasons(&small, 9_999, day(10), &plain()), "");
         assert_eq!(reasons(&small, 10_000, day(10), &plain()), "volume");
-        let vendor = usual(1, 66_000);
+        let vendor = baseline(1, 66_000);
         assert_eq!(reasons(&vendor, 659_999, day(10), &plain()), "");
         assert_eq!(reasons(&vendor, 660_000, day(10), &plain()), "volume");
         assert_eq!(reasons(&vendor, 10_000, day(29), &plain()), "volume", "that was long ago");
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn what_went_today_counts_and_what_goes_now() {
-        let mut today = usual(10, 50);
+        let mut today = baseline(10, 50);
         note(&mut today, day(10), (OWN, 500 + 9_000), Categories::default());
         assert_eq!(reasons(&today, 999, day(10), &plain()), "");
         assert_eq!(reasons(&today, 1_000, day(10), &plain()), "volume");
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_originator_neither_takes_the_room_of_another_nor_becomes_its_normal() {
-        let mut flooded = usual(10, 50);
+        let mut flooded = baseline(10, 50);
         let plain = plain();
         note(&mut flooded, day(9), (OTHER, 90_000), Categories::of(Kind::TakedownResult, false));
         note(&mut flooded, day(10), (OTHER, 990_000), Categories::default());
@@ -403,7 +403,7 @@ mod tests {
             assert_eq!(reasons_of(apart, &flooded, 10_000, &plain), held);
         }
         // Nor do own records make those of others usual.
-        let vendor = usual(10, 66_000);
+        let vendor = baseline(10, 66_000);
         assert_eq!(reasons_of(OWN, &vendor, 600_000, &plain), "");
         assert_eq!(reasons_of(OTHER, &vendor, 0, &plain), "new-kind+passed-on");
         let both = "volume+new-kind+passed-on";
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn kinds_and_personal_data_of_others_do_not_make_own_ones_usual() {
         let victim = facts(Kind::Subject, true, Tlp::Green);
-        let mut known = usual(10, 50);
+        let mut known = baseline(10, 50);
         note(&mut known, day(9), (OTHER, 1), Categories::of(Kind::Subject, true));
         assert_eq!(reasons_of(OWN, &known, 0, &victim), "new-kind+personal-data");
         assert_eq!(reasons_of(THIRD, &known, 0, &victim), "", "a person looked at passing it on");
@@ -424,10 +424,10 @@ mod tests {
 
     #[test]
     fn personal_data_is_held_once_always_or_never() {
-        let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), usual(10, 50));
-        let under = |personal_data, usual: &Baseline| {
+        let (victim, known) = (facts(Kind::TakedownResult, true, Tlp::Amber), baseline(10, 50));
+        let under = |personal_data, baseline: &Baseline| {
             let limits = BrakeLimits { personal_data, ..BrakeLimits::default() };
-            held(&limits, usual, 0, day(10), &victim, &[]).contains(Unusual::PersonalData)
+            held(&limits, baseline, 0, day(10), &victim, &[]).contains(Unusual::PersonalData)
         };
         use PersonalDataRule::{Always, First, Off};
         assert_eq!([Off, First, Always].map(|rule| under(rule, &known)), [false, true, true]);
@@ -471,10 +471,10 @@ mod tests {
     fn a_new_partner_waits_for_what_is_sensitive_and_gets_green_core_fields() {
         let limits = BrakeLimits::default();
         let (plain, green) = (facts(Kind::Indicator, false, Tlp::Green), marking(Tlp::Green));
-        let of = |record: &RecordFacts, shown: ClassSet, usual: &Baseline, at| {
+        let of = |record: &RecordFacts, shown: ClassSet, baseline: &Baseline, at| {
             let (marking, originator, before) = (&green, OWN, &Predecessors::default());
             let disclosure = FirstDisclosure { record, marking, originator, shown, before };
-            unusual(&limits, usual, 0, at, &disclosure).contains(Unusual::NewPartner)
+            unusual(&limits, baseline, 0, at, &disclosure).contains(Unusual::NewPartner)
         };
         let new = Baseline::default();
         assert!(!of(&plain, ClassSet::CORE, &new, day(0)));
@@ -485,7 +485,7 @@ mod tests {
             facts(Kind::Indicator, false, Tlp::AmberStrict),
             RecordFacts { caveat: true, ..plain.clone() },
         ];
-        let first = usual(1, 5);
+        let first = baseline(1, 5);
         for record in &sensitive {
             assert!(of(record, ClassSet::CORE, &new, day(0)), "{record:?}");
             assert!(of(record, ClassSet::CORE, &first, day(6)), "{record:?}");
@@ -497,8 +497,8 @@ mod tests {
         let all = BrakeLimits { learning: LearningRule::All, ..BrakeLimits::default() };
         assert!(held(&all, &new, 0, day(0), &plain, &[]).contains(Unusual::NewPartner));
         let none = BrakeLimits { learning_days: 0, ..BrakeLimits::default() };
-        for usual in [&new, &first] {
-            let found = held(&none, usual, 0, day(0), &sensitive[0], &[]);
+        for baseline in [&new, &first] {
+            let found = held(&none, baseline, 0, day(0), &sensitive[0], &[]);
             assert!(!found.contains(Unusual::NewPartner), "there are no such days");
         }
     }
@@ -507,9 +507,9 @@ mod tests {
     fn the_end_of_the_learning_days_is_known_from_the_first_disclosure_on() {
         let limits = BrakeLimits::default();
         assert_eq!(Baseline::default().learning(&limits, day(100)), Some(None));
-        assert_eq!(usual(1, 5).learning(&limits, day(6)), Some(Some(day(7))));
-        assert_eq!(usual(1, 5).learning(&limits, day(7)), None);
-        assert_eq!(usual(1, 5).learning(&learnt(), day(0)), None);
+        assert_eq!(baseline(1, 5).learning(&limits, day(6)), Some(Some(day(7))));
+        assert_eq!(baseline(1, 5).learning(&limits, day(7)), None);
+        assert_eq!(baseline(1, 5).learning(&learnt(), day(0)), None);
     }
 
     #[test]
@@ -523,7 +523,7 @@ mod tests {
             ..BrakeLimits::default()
         };
         let record = facts(Kind::Subject, true, Tlp::Clear);
-        let found = held(&limits, &usual(10, 50), 1 << 40, day(10), &record, &[Tlp::Red]);
+        let found = held(&limits, &baseline(10, 50), 1 << 40, day(10), &record, &[Tlp::Red]);
         assert_eq!(found, Reasons::NONE);
     }
 
@@ -541,7 +541,7 @@ mod tests {
         ) {
             let record = plain();
             let limits = BrakeLimits::default();
-            let of = |daily| held(&limits, &usual(10, daily), going, day(10), &record, &[]);
+            let of = |daily| held(&limits, &baseline(10, daily), going, day(10), &record, &[]);
             if of(daily).is_empty() {
                 prop_assert!(of(daily + more).is_empty());
             }

@@ -48,13 +48,13 @@ pub struct Statement {
 
 impl Statement {
     fn new(parsed: &Parsed, id: &str) -> Self {
-        let said = |name| parsed.policy.annotation(name).map(str::to_owned);
+        let annotation = |name| parsed.policy.annotation(name).map(str::to_owned);
         Self {
             id: id.into(),
-            title: said("title").unwrap_or_default(),
-            agreement: said("agreement"),
-            owner: said("owner"),
-            review: said("review").and_then(|date| date.parse().ok()),
+            title: annotation("title").unwrap_or_default(),
+            agreement: annotation("agreement"),
+            owner: annotation("owner"),
+            review: annotation("review").and_then(|date| date.parse().ok()),
             file: parsed.place.file.clone(),
             line: parsed.place.line,
             permits: parsed.policy.effect() == Effect::Permit,
@@ -246,16 +246,16 @@ impl<'a> Reading<'a> {
         };
         let validator = Validator::new(cedar::SCHEMA.clone());
         let result = validator.validate_with_level(&set, ValidationMode::Strict, LEVEL);
-        let errors = result.validation_errors().map(|e| self.said(e, e.policy_id()));
-        let warnings = result.validation_warnings().map(|w| self.said(w, w.policy_id()));
+        let errors = result.validation_errors().map(|e| self.finding(e, e.policy_id()));
+        let warnings = result.validation_warnings().map(|w| self.finding(w, w.policy_id()));
         errors.chain(warnings).collect()
     }
 
-    fn said(&self, said: &dyn Diagnostic, id: &PolicyId) -> Finding {
+    fn finding(&self, diagnostic: &dyn Diagnostic, id: &PolicyId) -> Finding {
         let id: &str = id.as_ref();
         match self.places.get(id) {
-            Some((place, text)) => diagnosed(said, &place.file, text, place),
-            None => Finding::of_file("bundle", said.to_string()),
+            Some((place, text)) => diagnosed(diagnostic, &place.file, text, place),
+            None => Finding::of_file("bundle", diagnostic.to_string()),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 const HEAD: &str = r#"@id("x") @title("t") @agreement("a") @owner("o")"#;
 
 /// Returns the findings of loading a policy with this text after its annotations.
-fn said(policy: &str) -> String {
-    said_of(&format!("{HEAD}\n{policy}"))
+fn findings(policy: &str) -> String {
+    findings_of(&format!("{HEAD}\n{policy}"))
 }
 
-fn said_of(text: &str) -> String {
+fn findings_of(text: &str) -> String {
     match load(text) {
         Ok(_) => "nothing".to_owned(),
         Err(found) => Report(&found).to_string(),
@@ -21,11 +21,11 @@ fn said_of(text: &str) -> String {
 }
 
 fn permit_when(condition: &str) -> String {
-    said(&format!("permit (principal, action, resource) when {{ {condition} }};"))
+    findings(&format!("permit (principal, action, resource) when {{ {condition} }};"))
 }
 
 fn forbid_when(condition: &str) -> String {
-    said(&format!("forbid (principal, action, resource) when {{ {condition} }};"))
+    findings(&format!("forbid (principal, action, resource) when {{ {condition} }};"))
 }
 
 #[track_caller]
@@ -110,28 +110,33 @@ fn a_permit_for_everything_is_a_finding() {
         "permit (principal is Liaison::Partner, action == Liaison::Action::\"share\", resource);",
         "permit (principal, action, resource) when { true };",
     ] {
-        check(said(policy), "permits every record to every partner");
+        check(findings(policy), "permits every record to every partner");
     }
-    check(said("permit (principal in Liaison::Circle::\"c\", action, resource);"), "nothing");
-    check(said("forbid (principal, action, resource);"), "nothing");
+    check(findings("permit (principal in Liaison::Circle::\"c\", action, resource);"), "nothing");
+    check(findings("forbid (principal, action, resource);"), "nothing");
 }
 
 #[test]
 fn annotations_are_required() {
     let rest = "permit (principal in Liaison::Circle::\"c\", action, resource);";
-    check(said_of(rest), "0.cedar:1:1: this policy has no @id");
-    let bare = said_of(&format!("@id(\"y\") {rest}"));
+    check(findings_of(rest), "0.cedar:1:1: this policy has no @id");
+    let bare = findings_of(&format!("@id(\"y\") {rest}"));
     for name in ["title", "agreement", "owner"] {
         check(bare.clone(), &format!("y has no @{name}"));
     }
-    check(said_of("@id(\"y\") @title(\"t\") forbid (principal, action, resource);"), "nothing");
-    check(said_of("@id(\"y z\") @title(\"t\") forbid (principal, action, resource);"), "one word");
+    check(findings_of("@id(\"y\") @title(\"t\") forbid (principal, action, resource);"), "nothing");
     check(
-        said_of("@id(\"y\") @title(\" \") forbid (principal, action, resource);"),
+        findings_of("@id(\"y z\") @title(\"t\") forbid (principal, action, resource);"),
+        "one word",
+    );
+    check(
+        findings_of("@id(\"y\") @title(\" \") forbid (principal, action, resource);"),
         "y has no @title",
     );
     check(
-        said_of("@id(\"y\") @title(\"t\") @review(\"soon\") forbid (principal, action, resource);"),
+        findings_of(
+            "@id(\"y\") @title(\"t\") @review(\"soon\") forbid (principal, action, resource);",
+        ),
         "not a date",
     );
 }
@@ -149,7 +154,7 @@ fn an_id_is_used_once_over_all_files() {
 fn a_guardrail_is_neither_replaced_nor_imitated() {
     for id in ["guard/tlp-red", "guard/mine"] {
         let text = format!("@id(\"{id}\") @title(\"t\") forbid (principal, action, resource);");
-        check(said_of(&text), "takes the name of a guardrail");
+        check(findings_of(&text), "takes the name of a guardrail");
     }
 }
 
@@ -157,15 +162,15 @@ fn a_guardrail_is_neither_replaced_nor_imitated() {
 fn a_single_record_can_not_be_named() {
     check(permit_when("resource == Liaison::Record::\"record\""), "names a single record");
     let head = "forbid (principal, action, resource == Liaison::Record::\"r\");";
-    check(said(head), "names a single record in its head");
+    check(findings(head), "names a single record in its head");
 }
 
 #[test]
 fn the_api_of_the_node_is_no_part_of_sharing() {
     let rpc = "permit (principal, action == \
                Liaison::Action::\"liaison.v1.RecordService/GetRecord\", resource) when { true };";
-    check(said(rpc), "liaison.v1.RecordService/GetRecord");
-    check(said("permit (principal is Liaison::Client, action, resource);"), "Client");
+    check(findings(rpc), "liaison.v1.RecordService/GetRecord");
+    check(findings("permit (principal is Liaison::Client, action, resource);"), "Client");
 }
 
 #[test]
@@ -177,31 +182,37 @@ fn names_must_be_known_where_the_vocabulary_says_so() {
         operations: known(&["chakra"]),
         labels: known(&["takedown", "phishing"]),
     };
-    let said = |condition: &str| {
+    let findings = |condition: &str| {
         let text = format!("{HEAD}\nforbid (principal, action, resource) when {{ {condition} }};");
         match Bundle::load(files(&[&text]), &vocabulary) {
             Ok(_) => "nothing".to_owned(),
             Err(found) => Report(&found).to_string(),
         }
     };
-    check(said("principal == Liaison::Partner::\"cert.example\""), "nothing");
-    check(said("principal == Liaison::Partner::\"cert.exampel\""), "the partner \"cert.exampel\"");
+    check(findings("principal == Liaison::Partner::\"cert.example\""), "nothing");
     check(
-        said("principal == Liaison::Partner::\"cert.exampel\""),
+        findings("principal == Liaison::Partner::\"cert.exampel\""),
+        "the partner \"cert.exampel\"",
+    );
+    check(
+        findings("principal == Liaison::Partner::\"cert.exampel\""),
         "did you mean \"cert.example\"?",
     );
     check(
-        said("principal in Liaison::Circle::\"fruad\""),
+        findings("principal in Liaison::Circle::\"fruad\""),
         "0.cedar:2:75: x names the circle \"fruad\"",
     );
-    check(said("principal.operations.contains(Liaison::Operation::\"x\")"), "the operation \"x\"");
-    check(said("resource.labels.contains(\"takedown\")"), "nothing");
-    check(said("resource.labels.contains(\"takedow\")"), "did you mean \"takedown\"?");
     check(
-        said("resource.labels.containsAny([\"phishing\", \"fishing\"])"),
+        findings("principal.operations.contains(Liaison::Operation::\"x\")"),
+        "the operation \"x\"",
+    );
+    check(findings("resource.labels.contains(\"takedown\")"), "nothing");
+    check(findings("resource.labels.contains(\"takedow\")"), "did you mean \"takedown\"?");
+    check(
+        findings("resource.labels.containsAny([\"phishing\", \"fishing\"])"),
         "the label \"fishing\"",
     );
-    check(said("principal.country == \"XX\""), "nothing");
+    check(findings("principal.country == \"XX\""), "nothing");
 }
 
 #[test]
@@ -228,8 +239,8 @@ fn too_much_is_refused() {
     let one =
         |n: usize| format!("@id(\"{n}\") @title(\"t\") forbid (principal, action, resource);");
     let many: String = (0..=POLICIES_MAX).map(one).collect();
-    check(said_of(&many), "at most 1000 policies");
-    check(said_of(&" ".repeat(BUNDLE_BYTES_MAX)), "at most 1048576 bytes");
+    check(findings_of(&many), "at most 1000 policies");
+    check(findings_of(&" ".repeat(BUNDLE_BYTES_MAX)), "at most 1048576 bytes");
     let names = (0..=FILES_MAX).map(|n| (format!("{n}.cedar"), String::new()));
     assert!(Bundle::load(names, &Vocabulary::default()).is_err());
     let twice = [("a".to_owned(), String::new()), ("a".to_owned(), String::new())];
@@ -260,10 +271,10 @@ fn as_much_as_the_bounds_say_is_taken() {
     let one =
         |n: usize| format!("@id(\"{n}\") @title(\"t\") forbid (principal, action, resource);");
     let many: String = (0..POLICIES_MAX).map(one).collect();
-    check(said_of(&many), "nothing");
+    check(findings_of(&many), "nothing");
     let id = |bytes: usize| {
         let id = "x".repeat(bytes);
-        said_of(&format!("@id(\"{id}\") @title(\"t\") forbid (principal, action, resource);"))
+        findings_of(&format!("@id(\"{id}\") @title(\"t\") forbid (principal, action, resource);"))
     };
     check(id(128), "nothing");
     check(id(129), "can't be shown in one word");

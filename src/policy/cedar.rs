@@ -276,9 +276,9 @@ pub(super) fn with_record(base: &Entities, facts: &RecordFacts) -> Result<Entiti
 pub(super) fn request(
     partner: &EntityUid,
     action: Action,
-    moment: &PolicyHour,
+    policy_hour: &PolicyHour,
 ) -> Result<Request, FactsError> {
-    request_in(partner, action, moment.context())
+    request_in(partner, action, policy_hour.context())
 }
 
 /// The same about something that does not depend on the hour where `context` has none.
@@ -340,13 +340,13 @@ mod tests {
             let entities = [record_entity(&record).unwrap(), partner_entity(&agency(OWN), &partner).unwrap()];
             let checked = Entities::from_entities(entities, Some(&SCHEMA));
             prop_assert!(checked.is_ok(), "{:?}", checked.err());
-            let moment = PolicyHour::at(record.created_hour);
+            let policy_hour = PolicyHour::at(record.created_hour);
             for action in Action::ALL {
                 let checked = Request::new(
                     partner_uid(&partner.agency),
                     action.uid(),
                     record_uid().clone(),
-                    moment.context().clone(),
+                    policy_hour.context().clone(),
                     Some(&SCHEMA),
                 );
                 prop_assert!(checked.is_ok(), "{:?}", checked.err());

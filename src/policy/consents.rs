@@ -264,7 +264,7 @@ mod tests {
         Purpose::Forward(name(partner))
     }
 
-    fn said(number: u64, purpose: Purpose, scope: Scope, verdict: ConsentVerdict) -> Consent {
+    fn message(number: u64, purpose: Purpose, scope: Scope, verdict: ConsentVerdict) -> Consent {
         let saying = ConsentTerms {
             number,
             request: 0,
@@ -281,7 +281,7 @@ mod tests {
 
     fn granted(number: u64, purpose: Purpose, scope: Scope) -> Consent {
         let until = at("2026-11-22T12:30:00Z");
-        said(number, purpose, scope, ConsentVerdict::Granted { until })
+        message(number, purpose, scope, ConsentVerdict::Granted { until })
     }
 
     fn consents(all: &[Consent]) -> Consents {
@@ -372,12 +372,12 @@ mod tests {
         let purpose = || forward("one.example");
         let mut all = consents(&[
             granted(1, purpose(), scope()),
-            said(2, purpose(), Scope::All, ConsentVerdict::Refused),
+            message(2, purpose(), Scope::All, ConsentVerdict::Refused),
         ]);
         assert_eq!(listed(&all, facts(), &ID, NOW), ["one.example"]);
-        all.say(&name("npa.example"), &said(1, purpose(), scope(), ConsentVerdict::Refused));
+        all.say(&name("npa.example"), &message(1, purpose(), scope(), ConsentVerdict::Refused));
         assert_eq!(all.count(&name("npa.example")), 1, "a refusal takes nothing back");
-        let revoked = said(1, purpose(), scope(), ConsentVerdict::Revoked);
+        let revoked = message(1, purpose(), scope(), ConsentVerdict::Revoked);
         all.say(&name("jc3.example"), &revoked);
         assert_eq!(all.count(&name("npa.example")), 1, "another's word is nothing");
         all.say(&name("npa.example"), &revoked);

@@ -135,9 +135,9 @@ impl Compiled {
         &self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> Decision {
-        self.for_partner(partner).decide(record, moment)
+        self.for_partner(partner).decide(record, policy_hour)
     }
 
     /// May the partner send us this record now?
@@ -145,9 +145,9 @@ impl Compiled {
         &self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> Verdict {
-        self.for_partner(partner).accepts(record, moment)
+        self.for_partner(partner).accepts(record, policy_hour)
     }
 }
 
@@ -230,7 +230,7 @@ impl PartnerPolicy {
     }
 
     /// See [`Compiled::decide`].
-    pub fn decide(&self, record: &RecordFacts, moment: &PolicyHour) -> Decision {
+    pub fn decide(&self, record: &RecordFacts, policy_hour: &PolicyHour) -> Decision {
         let action = self.release_action(record);
         let store = match self.store_with(record) {
             Ok(store) => store,
@@ -240,13 +240,13 @@ impl PartnerPolicy {
             }
         };
         let mut asking = Asking::new(&self.questions, &store);
-        let release = self.ask(action.action(), &mut asking, moment);
+        let release = self.ask(action.action(), &mut asking, policy_hour);
         if !release.allowed {
             return Decision { action, release, revealed: ClassSet::EMPTY, classes: vec![] };
         }
         let classes: Vec<_> = SlotClass::SENSITIVE
             .into_iter()
-            .map(|class| (class, self.ask(Action::Reveal(class), &mut asking, moment)))
+            .map(|class| (class, self.ask(Action::Reveal(class), &mut asking, policy_hour)))
             .collect();
         let allowed = classes.iter().filter(|(_, verdict)| verdict.allowed);
         let revealed = allowed.fold(ClassSet::CORE, |set, (class, _)| set.with(*class));
@@ -254,10 +254,10 @@ impl PartnerPolicy {
     }
 
     /// See [`Compiled::accepts`].
-    pub fn accepts(&self, record: &RecordFacts, moment: &PolicyHour) -> Verdict {
+    pub fn accepts(&self, record: &RecordFacts, policy_hour: &PolicyHour) -> Verdict {
         match self.store_with(record) {
             Ok(store) => {
-                self.ask(Action::Accept, &mut Asking::new(&self.questions, &store), moment)
+                self.ask(Action::Accept, &mut Asking::new(&self.questions, &store), policy_hour)
             }
             Err(error) => Verdict::fault(&error),
         }
@@ -294,12 +294,12 @@ impl PartnerPolicy {
         }
     }
 
-    fn ask(&self, action: Action, asking: &mut Asking<'_>, moment: &PolicyHour) -> Verdict {
+    fn ask(&self, action: Action, asking: &mut Asking<'_>, policy_hour: &PolicyHour) -> Verdict {
         let slice = self.slice(action);
         if matches!(action, Action::Reveal(_)) && !slice.can_permit() {
             return Verdict::default();
         }
-        let request = match cedar::request(&self.uid, action, moment) {
+        let request = match cedar::request(&self.uid, action, policy_hour) {
             Ok(request) => request,
             Err(error) => return Verdict::fault(&error),
         };

@@ -14,11 +14,11 @@ impl PartnerPolicy {
     pub(in crate::policy) fn plainly(
         &self,
         record: &RecordFacts,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> (Decision, Verdict) {
         let store = self.store_with(record).unwrap();
         let ask = |action: Action| {
-            let request = cedar::request(self.uid(), action, moment).unwrap();
+            let request = cedar::request(self.uid(), action, policy_hour).unwrap();
             plain(self.slice(action), &request, &store)
         };
         let action = self.release_action(record);
@@ -233,7 +233,7 @@ fn a_slice_holds_what_concerns_partner_and_action_and_no_more() {
 }
 
 #[test]
-fn a_moment_without_its_hour_denies() {
+fn a_policy_hour_without_its_hour_denies() {
     let policy = sample([]).for_partner(&partner());
     let record = RecordFacts { operation: Some("chakra".to_owned()), ..record() };
     assert!(policy.decide(&record, &hour(0)).release.allowed);

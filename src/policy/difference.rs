@@ -49,12 +49,13 @@ impl Comparer {
         before: &Compiled,
         after: &Compiled,
         partners: &[PartnerFacts],
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> Self {
         let each = partners.len().max(1);
         let values = (VALUES_MAX / (2 * each)).max(VALUES_MIN);
         let selectors = partners.iter().map(|partner| {
-            [before, after].map(|compiled| Selector::bounded(compiled, partner, moment, values))
+            [before, after]
+                .map(|compiled| Selector::bounded(compiled, partner, policy_hour, values))
         });
         Self {
             selectors: selectors.collect(),

@@ -33,9 +33,9 @@ impl Difference<'_> {
         &self,
         before: &Compiled,
         after: &Compiled,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> Result<pb::PolicyDifference, Miscounted> {
-        let sampler = Sampler { before, after, moment };
+        let sampler = Sampler { before, after, policy_hour };
         let partners = self.partners.iter().enumerate().map(|(at, change)| {
             let samples = if at < SAMPLED_MAX { usize::MAX } else { 0 };
             sampler.partner(change, samples)
@@ -43,7 +43,7 @@ impl Difference<'_> {
         Ok(pb::PolicyDifference {
             records: self.records,
             damaged: self.damaged,
-            at_ms: moment.hour().unix_ms().unsigned_abs(),
+            at_ms: policy_hour.hour().unix_ms().unsigned_abs(),
             change: self.change().to_wire().into(),
             statements: self.alterations.iter().map(statement).collect(),
             partners: partners.collect::<Result<_, _>>()?,
@@ -113,7 +113,7 @@ impl About {
 struct Sampler<'a> {
     before: &'a Compiled,
     after: &'a Compiled,
-    moment: &'a PolicyHour,
+    policy_hour: &'a PolicyHour,
 }
 
 impl Sampler<'_> {
@@ -181,7 +181,7 @@ impl Sampler<'_> {
     ) -> Result<Vec<pb::PolicySample>, Miscounted> {
         let of = |seen: &Seen| {
             let [before, after] = [self.before, self.after]
-                .map(|compiled| compiled.decide(change.facts, &seen.facts, self.moment));
+                .map(|compiled| compiled.decide(change.facts, &seen.facts, self.policy_hour));
             if about.of(&before) == about.of(&after) {
                 return Err(Miscounted(seen.id));
             }

@@ -149,8 +149,8 @@ impl<'a> Trial<'a> {
     }
 
     fn run(&mut self, case: &Case) {
-        let moment = PolicyHour::at(case.hour);
-        let answer = self.ask(case, &moment);
+        let policy_hour = PolicyHour::at(case.hour);
+        let answer = self.ask(case, &policy_hour);
         let differences = differences(case, &answer);
         if differences.is_empty() {
             self.passed += 1;
@@ -163,11 +163,11 @@ impl<'a> Trial<'a> {
             file: case.place.file.to_string(),
             line: case.place.line,
             differences,
-            explanation: explained.then(|| self.explanation(case, &moment)),
+            explanation: explained.then(|| self.explanation(case, &policy_hour)),
         });
     }
 
-    fn ask(&mut self, case: &Case, moment: &PolicyHour) -> Answer {
+    fn ask(&mut self, case: &Case, policy_hour: &PolicyHour) -> Answer {
         let node = self
             .nodes
             .entry(case.own.clone())
@@ -177,23 +177,25 @@ impl<'a> Trial<'a> {
             .entry((case.own.clone(), case.partner.clone()))
             .or_insert_with(|| node.for_partner(&case.partner));
         let (verdict, revealed, classes) = match case.question {
-            Question::Accept => (policy.accepts(&case.record, moment), ClassSet::EMPTY, vec![]),
+            Question::Accept => {
+                (policy.accepts(&case.record, policy_hour), ClassSet::EMPTY, vec![])
+            }
             Question::Share | Question::Forward => {
-                let decision = policy.decide(&case.record, moment);
+                let decision = policy.decide(&case.record, policy_hour);
                 (decision.release, decision.revealed, decision.classes)
             }
         };
         Answer { outcome: Outcome::of(&verdict), verdict, revealed, classes }
     }
 
-    fn explanation(&self, case: &Case, moment: &PolicyHour) -> String {
+    fn explanation(&self, case: &Case, policy_hour: &PolicyHour) -> String {
         let Some(node) = self.nodes.get(&case.own) else { return String::new() };
         match case.question {
             Question::Accept => {
-                explain_acceptance(node, &case.partner, &case.record, moment).to_string()
+                explain_acceptance(node, &case.partner, &case.record, policy_hour).to_string()
             }
             Question::Share | Question::Forward => {
-                explain(node, &case.partner, &case.record, moment).to_string()
+                explain(node, &case.partner, &case.record, policy_hour).to_string()
             }
         }
     }

@@ -139,11 +139,11 @@ pub fn explain(
     compiled: &Compiled,
     partner: &PartnerFacts,
     record: &RecordFacts,
-    moment: &PolicyHour,
+    policy_hour: &PolicyHour,
 ) -> Explanation {
     let policy = compiled.for_partner(partner);
-    let decision = policy.decide(record, moment);
-    let teller = Teller::new(compiled, &policy, partner, record, moment);
+    let decision = policy.decide(record, policy_hour);
+    let teller = Teller::new(compiled, &policy, partner, record, policy_hour);
     let action = decision.action.action();
     let classes = decision.classes.iter().filter_map(|(class, verdict)| {
         let fields = fields_of(record.kind, *class);
@@ -185,7 +185,7 @@ struct Teller<'a> {
     scope: PartnerScope,
     store: Option<Entities>,
     policy: &'a PartnerPolicy,
-    moment: &'a PolicyHour,
+    policy_hour: &'a PolicyHour,
 }
 
 impl<'a> Teller<'a> {
@@ -194,19 +194,19 @@ impl<'a> Teller<'a> {
         policy: &'a PartnerPolicy,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &'a PolicyHour,
+        policy_hour: &'a PolicyHour,
     ) -> Self {
         Self {
             statements: compiled.bundle().statements(),
             scope: PartnerScope::of(partner),
             store: policy.store_with(record).ok(),
             policy,
-            moment,
+            policy_hour,
         }
     }
 
     fn accounts(&self, action: Action, verdict: &Verdict) -> (Vec<Account>, Vec<Account>) {
-        let request = cedar::request(self.policy.uid(), action, self.moment).ok();
+        let request = cedar::request(self.policy.uid(), action, self.policy_hour).ok();
         let account = |statement: &Statement| self.account(statement, request.as_ref());
         let named =
             |statement: &&Statement| verdict.deciding.iter().any(|id| **id == *statement.id);

@@ -238,8 +238,8 @@ pub struct PartnerFacts {
 impl PartnerFacts {
     /// Returns true if guard/partner-standing lets anything go at all. A partner that is suspended
     /// or whose agreement ran out is paused, whatever other policies permit.
-    pub fn is_in_standing(&self, moment: &PolicyHour) -> bool {
-        !self.suspended && moment.hour() < self.agreement_until.hour()
+    pub fn is_in_standing(&self, policy_hour: &PolicyHour) -> bool {
+        !self.suspended && policy_hour.hour() < self.agreement_until.hour()
     }
 }
 

@@ -16,7 +16,7 @@ pub const MEMO_ENTRIES_MAX: usize = 65_536;
 struct Known {
     policy: Arc<PartnerPolicy>,
     /// Decisions of the hour that `moment` stands for.
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
     decisions: HashMap<RecordFacts, Arc<Decision>>,
 }
 
@@ -42,10 +42,10 @@ impl MemoDecider {
         &mut self,
         partner: &PartnerFacts,
         record: &RecordFacts,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
     ) -> Arc<Decision> {
         if let Some(known) = self.partners.get(partner)
-            && known.moment == *moment
+            && known.policy_hour == *policy_hour
             && let Some(decision) = known.decisions.get(record)
         {
             return decision.clone();
@@ -56,15 +56,15 @@ impl MemoDecider {
         }
         let known = self.partners.entry(partner.clone()).or_insert_with(|| Known {
             policy: self.compiled.for_partner(partner),
-            moment: moment.clone(),
+            policy_hour: policy_hour.clone(),
             decisions: HashMap::new(),
         });
-        if known.moment != *moment {
+        if known.policy_hour != *policy_hour {
             self.entries -= known.decisions.len();
             known.decisions.clear();
-            known.moment = moment.clone();
+            known.policy_hour = policy_hour.clone();
         }
-        let decision = Arc::new(known.policy.decide(record, moment));
+        let decision = Arc::new(known.policy.decide(record, policy_hour));
         known.decisions.insert(record.clone(), decision.clone());
         self.entries += 1;
         decision
@@ -103,10 +103,10 @@ mod tests {
             let compiled = Arc::new(sample(partners.clone()));
             let mut memo = MemoDecider::with_entries_max(compiled.clone(), 4);
             for (partner, record, h) in order {
-                let (partner, record, moment) = (&partners[partner], &records[record], hour(h));
-                let expected = compiled.decide(partner, record, &moment);
+                let (partner, record, policy_hour) = (&partners[partner], &records[record], hour(h));
+                let expected = compiled.decide(partner, record, &policy_hour);
                 for _ in 0..2 {
-                    prop_assert_eq!(&*memo.decide(partner, record, &moment), &expected);
+                    prop_assert_eq!(&*memo.decide(partner, record, &policy_hour), &expected);
                 }
                 prop_assert!(memo.entries <= 4);
                 let kept: usize = memo.partners.values().map(|known| known.decisions.len()).sum();

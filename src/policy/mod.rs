@@ -32,7 +32,7 @@ mod proposed;
 #[cfg(feature = "prove")]
 mod prove;
 mod select;
-mod sight;
+mod visibility;
 mod source;
 mod syntax;
 mod templates;
@@ -82,10 +82,10 @@ pub use proposed::load_proposed;
 #[cfg(feature = "prove")]
 pub use prove::{Change, Counterexample, Proof, ProveError, Proved, Prover};
 pub use select::{Selected, Selector};
-pub use sight::{Leaf, RecordStatus, Sight, Visibility};
 pub use source::{
     BUNDLE_BYTES_MAX, EXAMPLES_ENDING, FILES_MAX, POLICY_BYTES_MAX, POLICY_DEPTH_MAX, is_examples,
 };
 pub use templates::{TEMPLATES, TO_BE_NAMED, Template};
 pub use texts::{GUARDRAILS, SCHEMA};
+pub use visibility::{Leaf, RecordStatus, Visibility, VisiblePart};
 pub use vocabulary::Vocabulary;

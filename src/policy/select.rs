@@ -39,7 +39,7 @@ impl Selected {
 /// Selects for one partner in one hour.
 pub struct Selector {
     policy: Arc<PartnerPolicy>,
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
     /// `None`: a condition has a form that can't be replayed, so Cedar decides each time.
     plans: Option<Plans>,
     groups: Groups,
@@ -81,15 +81,15 @@ enum Tree {
 }
 
 impl Selector {
-    pub fn new(compiled: &Compiled, partner: &PartnerFacts, moment: &PolicyHour) -> Self {
-        Self::bounded(compiled, partner, moment, VALUES_MAX)
+    pub fn new(compiled: &Compiled, partner: &PartnerFacts, policy_hour: &PolicyHour) -> Self {
+        Self::bounded(compiled, partner, policy_hour, VALUES_MAX)
     }
 
     /// One that remembers at most so many values, for somebody who needs many selectors at once.
     pub fn bounded(
         compiled: &Compiled,
         partner: &PartnerFacts,
-        moment: &PolicyHour,
+        policy_hour: &PolicyHour,
         values_max: usize,
     ) -> Self {
         let policy = compiled.for_partner(partner);
@@ -105,7 +105,7 @@ impl Selector {
         let groups = drafts.into_iter().map(Group::new).collect::<Option<Vec<_>>>();
         let mut selector = Self {
             policy,
-            moment: moment.clone(),
+            policy_hour: policy_hour.clone(),
             plans: groups.is_some().then_some(Plans { share, forward, reveal }),
             groups: Groups::new(groups.unwrap_or_default(), values_max.min(VALUES_MAX)),
             denied_by: None,
@@ -123,7 +123,7 @@ impl Selector {
         let mut replay = Replay {
             groups: &mut self.groups,
             policy: &self.policy,
-            moment: &self.moment,
+            policy_hour: &self.policy_hour,
             record,
             store: None,
         };
@@ -169,7 +169,7 @@ impl Selector {
     }
 
     fn decide(&mut self, record: &RecordFacts) -> Selected {
-        let decision = self.policy.decide(record, &self.moment);
+        let decision = self.policy.decide(record, &self.policy_hour);
         let forbid = decision.release.deciding.first().filter(|_| !decision.release.allowed);
         self.denied_by = forbid.map(|id| id.as_str().into());
         Selected {
@@ -188,10 +188,12 @@ impl Selector {
         };
         for group in self.groups.groups.iter_mut().filter(|group| group.reads.nothing()) {
             group.row = Some(group.rows.len());
-            group.rows.push(match cedar::request(self.policy.uid(), group.action, &self.moment) {
-                Ok(request) => truths(&group.probe, &request, store),
-                Err(_) => vec![Truth::Error; group.len].into(),
-            });
+            group.rows.push(
+                match cedar::request(self.policy.uid(), group.action, &self.policy_hour) {
+                    Ok(request) => truths(&group.probe, &request, store),
+                    Err(_) => vec![Truth::Error; group.len].into(),
+                },
+            );
         }
         let constants = &self.groups.groups;
         let all = [&mut plans.share, &mut plans.forward];
@@ -402,7 +404,7 @@ impl Groups {
 struct Replay<'a> {
     groups: &'a mut Groups,
     policy: &'a PartnerPolicy,
-    moment: &'a PolicyHour,
+    policy_hour: &'a PolicyHour,
     record: &'a RecordFacts,
     store: Option<Result<cedar_policy::Entities, super::FactsError>>,
 }
@@ -472,7 +474,7 @@ impl Replay<'_> {
             Some(row) => *row,
             None => {
                 let store = self.store.get_or_insert_with(|| self.policy.store_with(self.record));
-                let request = cedar::request(self.policy.uid(), group.action, self.moment);
+                let request = cedar::request(self.policy.uid(), group.action, self.policy_hour);
                 let truths = match (request, store) {
                     (Ok(request), Ok(store)) => truths(&group.probe, &request, store),
                     _ => vec![Truth::Error; group.len].into(),

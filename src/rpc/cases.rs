@@ -1,12 +1,12 @@
 //! `CaseService`: views over the records of a case.
 
-use super::{ANSWER_BYTES_MAX, Context, refusal, sight_of};
+use super::{ANSWER_BYTES_MAX, Context, refusal, visibility_of};
 use crate::journal::JournalError;
 use crate::journal::query::{CaseSelector, Timeline, TimelineEvent, record_view};
 use crate::journal::view::View;
 use crate::pb;
 use crate::pb::case_service_server::CaseService;
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use prost::Message as _;
 use std::cmp::Reverse;
 use tonic::{Request, Response, Status};
@@ -24,7 +24,7 @@ impl CaseService for Cases {
         &self,
         request: Request<pb::GetTimelineRequest>,
     ) -> Result<Response<pb::GetTimelineResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::GetTimelineRequest { case, limit } = request.into_inner();
         if case.is_empty() {
             return Err(refusal::invalid("case", "it is empty; give a reference or a series id"));
@@ -41,8 +41,8 @@ impl CaseService for Cases {
         let found = self
             .0
             .read(move |view| {
-                let timeline = view.timeline(&selector, limit, &sight)?;
-                timeline.map(|timeline| answer(view, timeline, &sight)).transpose()
+                let timeline = view.timeline(&selector, limit, &visibility)?;
+                timeline.map(|timeline| answer(view, timeline, &visibility)).transpose()
             })
             .await?;
         found.map(Response::new).ok_or_else(|| {
@@ -56,11 +56,11 @@ impl CaseService for Cases {
         &self,
         request: Request<pb::GetTakedownStatusRequest>,
     ) -> Result<Response<pb::GetTakedownStatusResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::GetTakedownStatusRequest { case_reference } = request.into_inner();
         let status = self.0.read_while_wanted(move |view, wanted| {
             let reference = (!case_reference.is_empty()).then_some(&case_reference[..]);
-            view.takedown_status(reference, &sight, || wanted.is_wanted())
+            view.takedown_status(reference, &visibility, || wanted.is_wanted())
         });
         status.await.map(Response::new)
     }
@@ -70,14 +70,14 @@ impl CaseService for Cases {
 fn answer(
     view: &View,
     mut timeline: Timeline,
-    sight: &Sight,
+    visibility: &Visibility,
 ) -> Result<pb::GetTimelineResponse, JournalError> {
-    let case = timeline.case.map(|kept| record_view(view, &kept, sight)).transpose()?;
+    let case = timeline.case.map(|kept| record_view(view, &kept, visibility)).transpose()?;
     let mut bytes = case.as_ref().map_or(0, prost::Message::encoded_len);
     timeline.events.sort_by_key(|event| Reverse((event.is_singular(), event.at_ms)));
     let mut events = Vec::with_capacity(timeline.events.len());
     for event in &timeline.events {
-        let event = event_view(view, event, sight)?;
+        let event = event_view(view, event, visibility)?;
         bytes += event.encoded_len();
         if bytes > ANSWER_BYTES_MAX {
             break;
@@ -100,13 +100,13 @@ fn answer(
 fn event_view(
     view: &View,
     event: &TimelineEvent,
-    sight: &Sight,
+    visibility: &Visibility,
 ) -> Result<pb::TimelineEvent, JournalError> {
-    let is_seen = sight.of_record(&event.kept.status()) == Visibility::Content;
+    let is_seen = visibility.of_record(&event.kept.status()) == VisiblePart::Content;
     let content = is_seen.then(|| event.kept.record.content().ok()).flatten();
     Ok(pb::TimelineEvent {
         at_ms: event.at_ms,
         summary: content.map(|content| content.summary()).unwrap_or_default(),
-        record: Some(record_view(view, &event.kept, sight)?),
+        record: Some(record_view(view, &event.kept, visibility)?),
     })
 }

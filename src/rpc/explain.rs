@@ -7,7 +7,7 @@ use super::{Context, refusal};
 use crate::journal::JournalError;
 use crate::node::AccessReport;
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -26,8 +26,8 @@ pub(super) fn survey(
             Err(Status::unavailable("the node is stopping; try again later"))?;
         }
         let (considered, size) = survey.progress();
-        let sight = context.read(move |_| survey.finish()).await?;
-        yield pb::ExplainPartnerResponse { considered, size, sight: Some(sight) };
+        let report = context.read(move |_| survey.finish()).await?;
+        yield pb::ExplainPartnerResponse { considered, size, sight: Some(report) };
     }
 }
 
@@ -40,11 +40,11 @@ fn stepped(mut survey: AccessReport) -> Result<AccessReport, JournalError> {
 pub(super) async fn delivery(
     context: &Context,
     request: pb::ExplainDeliveryRequest,
-    sight: Sight,
+    visibility: Visibility,
 ) -> Result<pb::ExplainDeliveryResponse, Status> {
     let id = super::record_id(&request.record_id)?;
     let partner = super::agency("partner", &request.partner)?;
     let node = std::sync::Arc::clone(&context.node);
-    let walked = context.read(move |_| Ok(node.delivery(id, &partner, &sight))).await?;
+    let walked = context.read(move |_| Ok(node.delivery(id, &partner, &visibility))).await?;
     walked.map_err(|error| refusal::of_node(&error))
 }

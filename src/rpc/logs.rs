@@ -3,7 +3,8 @@
 //! Every answer is about a size that was signed: never about leaves behind the newest checkpoint.
 
 use super::{
-    ANSWER_BYTES_MAX, Answers, Context, agency, history, record_id, record_proof, refusal, sight_of,
+    ANSWER_BYTES_MAX, Answers, Context, agency, history, record_id, record_proof, refusal,
+    visibility_of,
 };
 use crate::ident::TreeHash;
 use crate::journal::JournalError;
@@ -13,7 +14,7 @@ use crate::pb;
 use crate::pb::get_inclusion_proof_request::Leaf;
 use crate::pb::journal_entry::Event;
 use crate::pb::log_service_server::LogService;
-use crate::policy::{self, Sight};
+use crate::policy::{self, Visibility};
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
@@ -60,16 +61,16 @@ impl Chosen {
     }
 
     /// Returns whether a caller may see the bytes of a leaf.
-    fn is_seen(&self, sight: &Sight, entry: &Bytes) -> bool {
+    fn is_seen(&self, visibility: &Visibility, entry: &Bytes) -> bool {
         if self.feed.is_some() {
-            return sight.of_leaf(policy::Leaf::Feed);
+            return visibility.of_leaf(policy::Leaf::Feed);
         }
         let decoded = <pb::JournalEntry as prost::Message>::decode(&entry[..]);
         match decoded.ok().and_then(|entry| entry.event) {
             Some(Event::RecordAccepted(accepted)) => {
-                sight.of_leaf(policy::Leaf::Acceptance(&accepted.client))
+                visibility.of_leaf(policy::Leaf::Acceptance(&accepted.client))
             }
-            _ => sight.of_leaf(policy::Leaf::Event),
+            _ => visibility.of_leaf(policy::Leaf::Event),
         }
     }
 
@@ -88,13 +89,13 @@ impl Chosen {
 
 impl Logs {
     /// A feed to a partner that the caller may not know of is not there.
-    fn choose(&self, feed: &str, sight: &Sight) -> Result<Chosen, Status> {
+    fn choose(&self, feed: &str, visibility: &Visibility) -> Result<Chosen, Status> {
         let snapshot = self.0.node.view().snapshot();
         if feed.is_empty() {
             return Ok(Chosen { feed: None, size: snapshot.size, note: snapshot.note.clone() });
         }
         let partner = snapshot.state.partners.get(&agency("feed", feed)?);
-        let partner = partner.filter(|_| sight.names_partners()).ok_or_else(|| {
+        let partner = partner.filter(|_| visibility.names_partners()).ok_or_else(|| {
             Status::not_found(format!(
                 "there is no partner {feed}; `liaison partner list` shows all"
             ))
@@ -113,8 +114,8 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetCheckpointRequest>,
     ) -> Result<Response<pb::GetCheckpointResponse>, Status> {
-        let sight = sight_of(&request)?;
-        let Chosen { note, .. } = self.choose(&request.into_inner().feed, &sight)?;
+        let visibility = visibility_of(&request)?;
+        let Chosen { note, .. } = self.choose(&request.into_inner().feed, &visibility)?;
         if note.is_empty() {
             return Err(Status::failed_precondition("nothing was published in this log yet"));
         }
@@ -125,9 +126,9 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetInclusionProofRequest>,
     ) -> Result<Response<pb::GetInclusionProofResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::GetInclusionProofRequest { feed, leaf, tree_size } = request.into_inner();
-        let log = self.choose(&feed, &sight)?;
+        let log = self.choose(&feed, &visibility)?;
         let tree_size = log.size_asked("tree_size", tree_size)?;
         let index = match leaf {
             Some(Leaf::Index(index)) => index,
@@ -137,7 +138,7 @@ impl LogService for Logs {
             }
             Some(Leaf::RecordId(id)) => {
                 let id = record_id(&id)?;
-                let (asked, log) = (sight.clone(), log.clone());
+                let (asked, log) = (visibility.clone(), log.clone());
                 let found = self.0.read(move |view| {
                     let Some(place) = view.place(&id)? else { return Ok(None) };
                     let entry = log.entry(view, place.journal_index)?;
@@ -158,7 +159,7 @@ impl LogService for Logs {
             .0
             .read(move |view| {
                 let mut entry = log.entry(view, index)?;
-                if !log.is_seen(&sight, &entry) {
+                if !log.is_seen(&visibility, &entry) {
                     entry = Bytes::new();
                 }
                 Ok((entry, log.inclusion(view, index, tree_size)?))
@@ -177,9 +178,9 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetConsistencyProofRequest>,
     ) -> Result<Response<pb::GetConsistencyProofResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::GetConsistencyProofRequest { feed, old_size, new_size } = request.into_inner();
-        let log = self.choose(&feed, &sight)?;
+        let log = self.choose(&feed, &visibility)?;
         let new_size = log.size_asked("new_size", new_size)?;
         if !(1..=new_size).contains(&old_size) {
             return Err(Status::out_of_range(format!(
@@ -195,17 +196,18 @@ impl LogService for Logs {
         &self,
         request: Request<pb::GetRecordProofRequest>,
     ) -> Result<Response<pb::GetRecordProofResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let id = record_id(&request.into_inner().record_id)?;
         let (own, now) = (self.0.node.agency().clone(), self.0.node.now());
-        let proof =
-            self.0.read(move |view| match record_proof::collect(view, (&own, now), &id, &sight)? {
+        let proof = self.0.read(move |view| {
+            match record_proof::collect(view, (&own, now), &id, &visibility)? {
                 Some(proof) => Ok(Some(match record_proof::unnamed_originator(view, &own, &id)? {
                     Some(originator) => Err(originator),
                     None => Ok(proof),
                 })),
                 None => Ok(None),
-            });
+            }
+        });
         let unknown = || Status::not_found(format!("this node holds no record {id}"));
         let proof = proof.await?.ok_or_else(unknown)?;
         proof.map(Response::new).map_err(|originator| {
@@ -220,9 +222,9 @@ impl LogService for Logs {
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::ListEntriesRequest { feed, start, limit } = request.into_inner();
-        let log = self.choose(&feed, &sight)?;
+        let log = self.choose(&feed, &visibility)?;
         let limit = match u64::from(limit) {
             0 => ENTRIES_DEFAULT,
             limit @ 1..=ENTRIES_MAX => limit,
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_vendor_tool_sees_the_entries_of_its_own_submissions_only() {
-        let tool = Sight::new(ClientRole::VendorTool, "tool");
+        let tool = Visibility::new(ClientRole::VendorTool, "tool");
         assert!(chosen(None).is_seen(&tool, &entry("tool")));
         assert!(!chosen(None).is_seen(&tool, &entry("tanaka")));
         assert!(!chosen(Some(1)).is_seen(&tool, &entry("tool")));
@@ -305,10 +307,10 @@ mod tests {
         let act = pb::ActProposed::default();
         let other = pb::JournalEntry { at_ms: 1, event: Some(Event::ActProposed(act)) };
         let other = Bytes::from(other.encode_to_vec());
-        let analyst = Sight::new(ClientRole::Analyst, "tanaka");
+        let analyst = Visibility::new(ClientRole::Analyst, "tanaka");
         assert!(!chosen(None).is_seen(&analyst, &other));
         assert!(chosen(None).is_seen(&analyst, &entry("")));
-        assert!(chosen(None).is_seen(&Sight::new(ClientRole::Auditor, "x"), &other));
+        assert!(chosen(None).is_seen(&Visibility::new(ClientRole::Auditor, "x"), &other));
     }
 
     #[test]

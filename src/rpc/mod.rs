@@ -35,7 +35,7 @@ use crate::ident::{AgencyName, RecordId};
 use crate::journal::JournalError;
 use crate::journal::view::View;
 use crate::node::{Client, Node};
-use crate::policy::{ClientRole, Sight};
+use crate::policy::{ClientRole, Visibility};
 use crate::tls::{Caller, CallerInfo};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,9 +154,9 @@ fn person_of<T>(request: &Request<T>) -> Result<Client, Status> {
 }
 
 /// Returns the sight of the caller, whichever way it asks.
-fn sight_of<T>(request: &Request<T>) -> Result<Sight, Status> {
+fn visibility_of<T>(request: &Request<T>) -> Result<Visibility, Status> {
     let Client { name, role } = person_of(request)?;
-    Ok(Sight::new(role, &name))
+    Ok(Visibility::new(role, &name))
 }
 
 /// A record id of 32 bytes.

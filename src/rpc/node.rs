@@ -1,6 +1,6 @@
 //! `NodeService`: state and clock of the node.
 
-use super::{Context, client_of, refusal, sight_of};
+use super::{Context, client_of, refusal, visibility_of};
 use crate::ident::Timestamp;
 use crate::pb;
 use crate::pb::node_service_server::NodeService;
@@ -15,10 +15,10 @@ impl NodeService for NodeStatus {
         &self,
         request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let node = Arc::clone(&self.0.node);
         let status = self.0.read(move |_| Ok(node.status())).await?;
-        Ok(Response::new(if sight.names_partners() { status } else { of_node_alone(status) }))
+        Ok(Response::new(if visibility.names_partners() { status } else { of_node_alone(status) }))
     }
 
     async fn confirm_clock(

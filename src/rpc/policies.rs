@@ -1,7 +1,7 @@
 //! `PolicyService`: the sharing policy in force, comparing and applying another, and explaining.
 
 use super::acts::reason;
-use super::{Answers, Context, agency, explain, person_of, record_id, refusal, sight_of};
+use super::{Answers, Context, agency, explain, person_of, record_id, refusal, visibility_of};
 use crate::ident::{BundleHash, Timestamp};
 use crate::node::{Client, Progress, Proposed};
 use crate::pb;
@@ -128,13 +128,14 @@ impl PolicyService for Policies {
         &self,
         request: Request<pb::ExplainDecisionRequest>,
     ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let pb::ExplainDecisionRequest { record_id: id, partner, at_ms } = request.into_inner();
         let id = record_id(&id)?;
         let partner = agency("partner", &partner)?;
         let at = time("at_ms", at_ms)?;
         let node = Arc::clone(&self.0.node);
-        let explained = self.0.read(move |_| Ok(node.explain(id, &partner, at, &sight))).await?;
+        let explained =
+            self.0.read(move |_| Ok(node.explain(id, &partner, at, &visibility))).await?;
         explained.map(Response::new).map_err(|error| refusal::of_node(&error))
     }
 

@@ -13,7 +13,7 @@ use crate::journal::view::{Snapshot, View};
 use crate::merkle::{Note, NoteSignature};
 use crate::partner::VerifiedCard;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
@@ -26,11 +26,11 @@ pub(super) fn collect(
     view: &View,
     (own, now): (&AgencyName, Timestamp),
     id: &RecordId,
-    sight: &Sight,
+    visibility: &Visibility,
 ) -> Result<Option<pb::GetRecordProofResponse>, JournalError> {
     let Some(kept) = view.kept(id)? else { return Ok(None) };
-    let visibility = sight.of_record(&kept.status());
-    if visibility == Visibility::Nothing {
+    let visibility = visibility.of_record(&kept.status());
+    if visibility == VisiblePart::Nothing {
         return Ok(None);
     }
     // Taken after the record was found, so that it covers the entry.
@@ -51,8 +51,8 @@ pub(super) fn collect(
     agencies.extend(disclosures.iter().filter_map(|found| found.partner.parse().ok()));
     agencies.extend(witnesses(&acceptance.note));
     let (envelope, consent) = match visibility {
-        Visibility::Content => for_evidence(view, &snapshot, &kept.record, now)?,
-        Visibility::Header | Visibility::Nothing => (kept.record.redacted(SlotMask::NONE), None),
+        VisiblePart::Content => for_evidence(view, &snapshot, &kept.record, now)?,
+        VisiblePart::Header | VisiblePart::Nothing => (kept.record.redacted(SlotMask::NONE), None),
     };
     let cards = agencies.iter().filter_map(|agency| cards(view, &snapshot.state, own, agency));
     Ok(Some(pb::GetRecordProofResponse {

@@ -3,7 +3,7 @@
 use super::submission::{self, check_drafts};
 use super::{
     Answers, Context, UNARY_DRAFTS_MAX, client_of, erasures, explain, person_of, record_id,
-    refusal, sight_of, watch,
+    refusal, visibility_of, watch,
 };
 use crate::ident::{AgencyName, IdPrefix, SeriesId};
 use crate::journal::JournalError;
@@ -13,7 +13,7 @@ use crate::node::HoldChange;
 use crate::pb;
 use crate::pb::get_record_request::Selector;
 use crate::pb::record_service_server::RecordService;
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio_stream::Stream;
@@ -58,20 +58,22 @@ impl RecordService for Records {
         &self,
         request: Request<pb::GetRecordRequest>,
     ) -> Result<Response<pb::GetRecordResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let selector = request.into_inner().selector.ok_or_else(|| {
             refusal::invalid("selector", "it is empty; give a record_id or a series")
         })?;
         let found = match selector {
             Selector::RecordId(id) => {
                 let id = record_id(&id)?;
-                self.0.read(move |view| load(view, view.kept(&id)?, &sight)).await?
+                self.0.read(move |view| load(view, view.kept(&id)?, &visibility)).await?
             }
             Selector::Series(series) => {
                 let series = SeriesId::try_from(&series[..])
                     .map_err(|error| refusal::invalid("series", error))?;
                 let own = self.0.node.agency().clone();
-                self.0.read(move |view| load(view, newest(view, series, &own)?, &sight)).await?
+                self.0
+                    .read(move |view| load(view, newest(view, series, &own)?, &visibility))
+                    .await?
             }
         };
         let Some((record, originator)) = found else {
@@ -86,13 +88,13 @@ impl RecordService for Records {
         &self,
         request: Request<pb::FindRecordIdsRequest>,
     ) -> Result<Response<pb::FindRecordIdsResponse>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let prefix: IdPrefix = request
             .into_inner()
             .prefix
             .parse()
             .map_err(|error| refusal::invalid("prefix", error))?;
-        let found = self.0.read(move |view| view.ids_with_prefix(&prefix, &sight)).await?;
+        let found = self.0.read(move |view| view.ids_with_prefix(&prefix, &visibility)).await?;
         let FoundIds { records, series, more } = found;
         let record_ids = records.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
         let series = series.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect();
@@ -103,16 +105,16 @@ impl RecordService for Records {
         &self,
         request: Request<pb::QueryRecordsRequest>,
     ) -> Result<Response<Self::QueryRecordsStream>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let request = request.into_inner();
         let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
         let filter = Filter::try_from(&request).map_err(|error| invalid(&error))?;
         let page = Page::parse(&request).map_err(|error| invalid(&error))?;
         Ok(Response::new(Box::pin(matches(
             self.0.clone(),
-            filter.seeing(sight.clone()),
+            filter.seeing(visibility.clone()),
             page,
-            sight,
+            visibility,
         ))))
     }
 
@@ -120,11 +122,11 @@ impl RecordService for Records {
         &self,
         request: Request<pb::WatchRecordsRequest>,
     ) -> Result<Response<Self::WatchRecordsStream>, Status> {
-        let sight = sight_of(&request)?;
+        let visibility = visibility_of(&request)?;
         let request = request.into_inner();
         let kind = watch::kind(request.kind)?;
         let cursor = watch::begin(&self.0, &request)?;
-        Ok(Response::new(Box::pin(watch::answers(self.0.clone(), cursor, kind, sight))))
+        Ok(Response::new(Box::pin(watch::answers(self.0.clone(), cursor, kind, visibility))))
     }
 
     async fn withdraw_record(
@@ -202,8 +204,8 @@ impl RecordService for Records {
         &self,
         request: Request<pb::ExplainDeliveryRequest>,
     ) -> Result<Response<pb::ExplainDeliveryResponse>, Status> {
-        let sight = sight_of(&request)?;
-        explain::delivery(&self.0, request.into_inner(), sight).await.map(Response::new)
+        let visibility = visibility_of(&request)?;
+        explain::delivery(&self.0, request.into_inner(), visibility).await.map(Response::new)
     }
 }
 
@@ -223,11 +225,15 @@ impl Records {
 
 type Found = (pb::RecordView, AgencyName);
 
-fn load(view: &View, kept: Option<Kept>, sight: &Sight) -> Result<Option<Found>, JournalError> {
-    let kept = kept.filter(|kept| sight.of_record(&kept.status()) > Visibility::Nothing);
+fn load(
+    view: &View,
+    kept: Option<Kept>,
+    visibility: &Visibility,
+) -> Result<Option<Found>, JournalError> {
+    let kept = kept.filter(|kept| visibility.of_record(&kept.status()) > VisiblePart::Nothing);
     let found = |kept: Kept| {
         let originator = kept.record.header().originator.clone();
-        record_view(view, &kept, sight).map(|record| (record, originator))
+        record_view(view, &kept, visibility).map(|record| (record, originator))
     };
     kept.map(found).transpose()
 }
@@ -252,7 +258,7 @@ fn matches(
     context: Context,
     filter: Filter,
     page: Page,
-    sight: Sight,
+    visibility: Visibility,
 ) -> impl Stream<Item = Result<pb::QueryRecordsResponse, Status>> + Send {
     async_stream::try_stream! {
         let filter = Arc::new(filter);
@@ -271,7 +277,7 @@ fn matches(
             left -= step.hits.len();
             for hit in &step.hits {
                 last = hit.kept.journal_index;
-                let record = Some(hit.view(&sight));
+                let record = Some(hit.view(&visibility));
                 yield pb::QueryRecordsResponse { record, ..pb::QueryRecordsResponse::default() };
             }
             match step.resume {

@@ -4,7 +4,7 @@ use super::in_order::InOrder;
 use super::{Context, STREAM_DRAFTS_MAX, refusal};
 use crate::ident::RecordId;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::node::{Client, NodeError, Said, Submitted};
+use crate::node::{BatchDedup, Client, NodeError, Submitted};
 use crate::pb::{self, DraftOutcome};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(super) fn answers(
     async_stream::try_stream! {
         let mut under_way = InOrder::new(REQUESTS_UNDER_WAY_MAX);
         let mut tally = Tally::default();
-        let said = Said::default();
+        let dedup = BatchDedup::default();
         tally.figures.checkpoint_note = context.node.view().snapshot().note.clone();
         let mut open = true;
         while open || !under_way.is_empty() {
@@ -84,7 +84,7 @@ pub(super) fn answers(
                 }
                 Next::Request(request) => match request? {
                     Some(request) => {
-                        under_way.begin(submit(context.clone(), Arc::clone(&client), request, said.clone())).await;
+                        under_way.begin(submit(context.clone(), Arc::clone(&client), request, dedup.clone())).await;
                     }
                     None => open = false,
                 },
@@ -104,10 +104,10 @@ async fn submit(
     context: Context,
     client: Arc<Client>,
     request: pb::StreamRecordsRequest,
-    said: Said,
+    dedup: BatchDedup,
 ) -> Result<Submitted, Status> {
     check_drafts(request.drafts.len(), STREAM_DRAFTS_MAX)?;
-    let submitted = context.node.submit(&client, request.drafts, Some(said)).await;
+    let submitted = context.node.submit(&client, request.drafts, Some(dedup)).await;
     submitted.map_err(|error| refusal::of_node(&error))
 }
 

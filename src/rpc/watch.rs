@@ -5,7 +5,7 @@ use crate::journal::query::record_view;
 use crate::journal::view::{Kept, View};
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use crate::record::kind::Kind;
 use prost::Message as _;
 use tokio_stream::Stream;
@@ -39,7 +39,7 @@ pub(super) fn answers(
     context: Context,
     mut cursor: u64,
     kind: Option<Kind>,
-    sight: Sight,
+    visibility: Visibility,
 ) -> impl Stream<Item = Result<pb::WatchRecordsResponse, Status>> + Send {
     let mut grown = context.node.grown();
     let mut stopping = context.stopping.clone();
@@ -47,7 +47,7 @@ pub(super) fn answers(
         while !*stopping.borrow() {
             // Marked as seen before the journal is read, so that growth meanwhile is not missed.
             let _ = *grown.borrow_and_update();
-            let seen = sight.clone();
+            let seen = visibility.clone();
             let step = context.read(move |view| read_step(view, cursor, kind, &seen)).await?;
             let moved = step.cursor > cursor;
             cursor = step.cursor;
@@ -70,7 +70,7 @@ fn read_step(
     view: &View,
     from: u64,
     kind: Option<Kind>,
-    sight: &Sight,
+    visibility: &Visibility,
 ) -> Result<Step, JournalError> {
     let size = view.snapshot().size;
     let (mut answers, mut bytes, mut cursor) = (Vec::new(), 0, from);
@@ -80,11 +80,11 @@ fn read_step(
         let answer = match found {
             Some(kept) => {
                 let is_wanted = |kept: &Kept| {
-                    sight.of_record(&kept.status()) != Visibility::Nothing
+                    visibility.of_record(&kept.status()) != VisiblePart::Nothing
                         && kind.is_none_or(|kind| kind == kept.record.kind())
                 };
                 let Some(kept) = kept.filter(is_wanted) else { continue };
-                let record = Some(record_view(view, &kept, sight)?);
+                let record = Some(record_view(view, &kept, visibility)?);
                 pb::WatchRecordsResponse { record, cursor, damaged: 0 }
             }
             None => pb::WatchRecordsResponse { record: None, cursor, damaged: 1 },

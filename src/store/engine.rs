@@ -16,20 +16,21 @@ pub enum Table {
     Records = 0,
     Series = 1,
     Search = 2,
-    Disclosures = 3,
+    /// Keys with a tag in their first byte, of many sorts; its name on disk is that of the first sort.
+    Tagged = 3,
     Meta = 4,
 }
 
 impl Table {
     pub const ALL: [Self; 5] =
-        [Self::Records, Self::Series, Self::Search, Self::Disclosures, Self::Meta];
+        [Self::Records, Self::Series, Self::Search, Self::Tagged, Self::Meta];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Records => "records",
             Self::Series => "series",
             Self::Search => "search",
-            Self::Disclosures => "disclosures",
+            Self::Tagged => "disclosures",
             Self::Meta => "meta",
         }
     }

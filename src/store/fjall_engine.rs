@@ -125,7 +125,7 @@ fn hold_back_for_compaction(keyspace: &Keyspace) {
 const fn memtable_bytes_max(table: Table) -> u64 {
     match table {
         Table::Search => 8 << 20,
-        Table::Records | Table::Series | Table::Disclosures => 4 << 20,
+        Table::Records | Table::Series | Table::Tagged => 4 << 20,
         Table::Meta => 1 << 20,
     }
 }

@@ -262,12 +262,12 @@ fn params(now: Timestamp, validity_ms: i64) -> Result<CertificateParams, Authori
     serial[0] = serial[0] & 0x7f | 0x40;
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from_slice(&serial));
-    params.not_before = moment(now.plus_ms(-BACKDATED_MS));
-    params.not_after = moment(now.plus_ms(validity_ms));
+    params.not_before = certificate_time(now.plus_ms(-BACKDATED_MS));
+    params.not_after = certificate_time(now.plus_ms(validity_ms));
     Ok(params)
 }
 
-fn moment(time: Timestamp) -> OffsetDateTime {
+fn certificate_time(time: Timestamp) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(time.unix_ms())
 }
 

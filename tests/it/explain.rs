@@ -182,15 +182,15 @@ async fn a_reference_to_what_the_partner_may_not_see_is_explained_and_named() {
     assert!(denied.fields.iter().all(|field| field.fate() == pb::FieldFate::NotReleased));
     assert!(denied.text.contains("DENY, forbidden"), "{}", denied.text);
 
-    let sight = what(&police).await;
-    assert_eq!((sight.records, sight.allowed, sight.denied), (4, 3, 1));
-    assert_eq!(counts(&sight.kinds), [("indicator", 2), ("case", 1)]);
-    assert_eq!(counts(&sight.operations), [(OPERATION, 3)]);
-    assert_eq!(counts(&sight.markings), [("TLP:GREEN", 3)]);
-    assert_eq!(counts(&sight.cases), [("open", 1)]);
-    assert_eq!(counts(&sight.denied_by), [("test/no-amber", 1)]);
-    assert_eq!(sight.denied_by[0].samples, [amber_case]);
-    assert_eq!(sight.cases[0].samples, [open_case]);
+    let visibility = what(&police).await;
+    assert_eq!((visibility.records, visibility.allowed, visibility.denied), (4, 3, 1));
+    assert_eq!(counts(&visibility.kinds), [("indicator", 2), ("case", 1)]);
+    assert_eq!(counts(&visibility.operations), [(OPERATION, 3)]);
+    assert_eq!(counts(&visibility.markings), [("TLP:GREEN", 3)]);
+    assert_eq!(counts(&visibility.cases), [("open", 1)]);
+    assert_eq!(counts(&visibility.denied_by), [("test/no-amber", 1)]);
+    assert_eq!(visibility.denied_by[0].samples, [amber_case]);
+    assert_eq!(visibility.cases[0].samples, [open_case]);
 }
 
 #[tokio::test]

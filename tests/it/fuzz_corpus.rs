@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use liaison::audit::ProofFile;
-use liaison::exchange::{FeedAction, FeedEntry, Said};
+use liaison::exchange::{ConsentMessage, FeedAction, FeedEntry};
 use liaison::ident::{LeafIndex, PolicyVersion, TreeHash, TreeSize};
 use liaison::merkle::{
     AddCheckpoint, Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
@@ -195,18 +195,18 @@ fn consent_entry(verdict: Option<ConsentVerdict>) -> Vec<u8> {
     let at = "2026-03-01T10:00:00Z".parse().unwrap();
     let reason = "takedowns of operation 7".to_owned();
     let said = match verdict {
-        None => Said::Request(ConsentRequest::new(3, subject, reason).unwrap()),
+        None => ConsentMessage::Request(ConsentRequest::new(3, subject, reason).unwrap()),
         Some(verdict) => {
             let (originator, holder) = ("npa.go.jp".parse().unwrap(), "jc3.or.jp".parse().unwrap());
             let parties = Parties { originator: &originator, holder: &holder };
             let saying = ConsentTerms { number: 2, request: 3, verdict, subject, at, reason };
             let key = (&SeedKey::signing(), SeedKey::ID);
-            Said::Consent(Consent::sign(saying, parties, key).unwrap())
+            ConsentMessage::Consent(Consent::sign(saying, parties, key).unwrap())
         }
     };
     let action = match said {
-        Said::Request(_) => FeedAction::ConsentRequest,
-        Said::Consent(_) => FeedAction::Consent,
+        ConsentMessage::Request(_) => FeedAction::ConsentRequest,
+        ConsentMessage::Consent(_) => FeedAction::Consent,
     };
     let entry = FeedEntry {
         action,
@@ -215,7 +215,7 @@ fn consent_entry(verdict: Option<ConsentVerdict>) -> Vec<u8> {
         policy_version: PolicyVersion::new(1),
         at,
         order: None,
-        said: Some(Box::new(said)),
+        message: Some(Box::new(said)),
     };
     entry.encode().to_vec()
 }

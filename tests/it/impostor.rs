@@ -298,7 +298,7 @@ pub(crate) fn duty(action: FeedAction, record: RecordId, open_slots: SlotMask) -
         policy_version: PolicyVersion::new(1),
         at: now(),
         order: None,
-        said: None,
+        message: None,
     }
 }
 

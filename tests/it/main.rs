@@ -44,7 +44,7 @@ mod release;
 mod rollback;
 mod rpcs;
 mod series;
-mod sight;
+mod visibility;
 mod slot_tables;
 mod source;
 mod stores;

@@ -80,7 +80,7 @@ const TEXT_ATTRIBUTES: [&str; 3] = ["help = \"", "about = \"", "doc = \""];
 /// Names that were replaced by better ones, and names that mean nothing in this project. A name that
 /// contains all words of an entry in a row is one of them. A renamed type, module or function gets
 /// an entry here.
-const RETIRED: [&str; 18] = [
+const RETIRED: [&str; 21] = [
     "attested",
     "dealings",
     "feed_leaves",
@@ -89,9 +89,12 @@ const RETIRED: [&str; 18] = [
     "helpers",
     "manager",
     "misc",
+    "moment",
     "overtaken",
     "partner_entry",
+    "said",
     "saying",
+    "sight",
     "sorts",
     "term_key",
     "unanswered",

@@ -4,7 +4,7 @@ use super::{agency, consent_in, fault, in_full};
 use crate::audit::failure::{Check, Fault};
 use crate::audit::ledger::Audit;
 use crate::audit::received::Claim;
-use crate::exchange::Said;
+use crate::exchange::ConsentMessage;
 use crate::ident::{AgencyName, Generation, Timestamp, TreeHash};
 use crate::pb;
 use crate::policy::ClientRole;
@@ -22,7 +22,7 @@ impl Audit {
         let request = ConsentRequest::try_from(asked.request.unwrap_or_default())
             .map_err(|error| fault("a request for consent", in_full(&error)))?;
         if asked.client.is_empty() {
-            let entry = self.claim_said(&asked.partner, asked.feed_index, true)?;
+            let entry = self.claim_message(&asked.partner, asked.feed_index, true)?;
             if entry.consent_request.map(|asked| *asked) != Some((&request).into()) {
                 return Err(fault("the request of that entry of the feed", "another"));
             }
@@ -42,12 +42,12 @@ impl Audit {
             .check_ask(&partner, &request)
             .map_err(|error| fault("a request that follows from those before", error))?;
         dealings.ask(index, &partner, request.clone());
-        self.untold.entry(partner).or_default().add(Said::Request(request));
+        self.untold.entry(partner).or_default().add(ConsentMessage::Request(request));
         Ok(())
     }
 
     /// The entry of a partner's feed about consent that an entry of the journal came from.
-    fn claim_said(
+    fn claim_message(
         &mut self,
         partner: &str,
         index: u64,
@@ -97,7 +97,7 @@ impl Audit {
         self.counts.consents += 1;
         self.policy.dealings.say(index, parties, consent.clone());
         if holder != originator {
-            self.untold.entry(holder).or_default().add(Said::Consent(consent));
+            self.untold.entry(holder).or_default().add(ConsentMessage::Consent(consent));
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Audit {
 
     /// Takes a statement of a partner as an originator.
     pub(in crate::audit) fn hear(&mut self, received: pb::ConsentReceived) -> Result<(), Fault> {
-        let entry = self.claim_said(&received.partner, received.feed_index, false)?;
+        let entry = self.claim_message(&received.partner, received.feed_index, false)?;
         if entry.consent.map(|said| *said) != received.consent {
             return Err(fault("the statement of that entry of the feed", "another"));
         }
@@ -251,8 +251,8 @@ impl Audit {
             return Err(fault("what an entry before it asked or said", "something else"));
         };
         let (asked, said) = match next {
-            Said::Request(request) => (Some(Box::new(request.into())), None),
-            Said::Consent(consent) => (None, Some(Box::new(consent.into()))),
+            ConsentMessage::Request(request) => (Some(Box::new(request.into())), None),
+            ConsentMessage::Consent(consent) => (None, Some(Box::new(consent.into()))),
         };
         let same = entry.consent_request == asked
             && entry.consent == said

@@ -7,7 +7,7 @@ use super::tests::verified;
 use super::*;
 use crate::audit::Check;
 use crate::audit::PartReport;
-use crate::exchange::Said;
+use crate::exchange::ConsentMessage;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::progress::{Progress, Rescan};
@@ -39,7 +39,7 @@ fn terms(number: u64, minutes: i64) -> ConsentTerms {
     ConsentTerms { number, request: 0, verdict, subject, at: at(), reason: "takedowns".into() }
 }
 
-fn said(terms: ConsentTerms) -> Consent {
+fn statement(terms: ConsentTerms) -> Consent {
     Party::partner().says(&Party::own(), terms)
 }
 
@@ -55,7 +55,7 @@ fn received(consent: &Consent) -> Event {
 fn append(t: &mut Transaction<'_>, event: Event) -> Result<(), JournalError> {
     let Event::ConsentReceived(mut received) = event else { return t.append(event).map(drop) };
     let consent = received.consent.clone().unwrap();
-    let said = Said::Consent(consent.clone().try_into().unwrap());
+    let said = ConsentMessage::Consent(consent.clone().try_into().unwrap());
     let entry = pb::FeedEntry {
         record_id: said.record().as_bytes().to_vec().into(),
         consent: Some(Box::new(consent)),
@@ -149,24 +149,24 @@ fn disclosing(events: Vec<Event>) -> Option<Check> {
 
 #[test]
 fn a_record_under_originator_control_goes_on_with_a_consent_that_is_in_force_alone() {
-    let granted = || received(&said(terms(1, 90)));
+    let granted = || received(&statement(terms(1, 90)));
     assert_eq!(disclosing(vec![granted()]), None);
     let denied = Some(Check::PolicyDecision);
     assert_eq!(disclosing(vec![]), denied, "there is none");
-    assert_eq!(disclosing(vec![received(&said(terms(1, 50)))]), denied, "it ended this hour");
+    assert_eq!(disclosing(vec![received(&statement(terms(1, 50)))]), denied, "it ended this hour");
     let refused = ConsentTerms { verdict: ConsentVerdict::Refused, ..terms(1, 90) };
-    assert_eq!(disclosing(vec![received(&said(refused))]), denied);
+    assert_eq!(disclosing(vec![received(&statement(refused))]), denied);
     let revoked = ConsentTerms { verdict: ConsentVerdict::Revoked, ..terms(1, 90) };
-    assert_eq!(disclosing(vec![granted(), received(&said(revoked))]), denied);
+    assert_eq!(disclosing(vec![granted(), received(&statement(revoked))]), denied);
     let other = forward(Scope::Record(crate::ident::RecordId::from_bytes([7; 32])));
     let of_another = ConsentTerms { subject: other, ..terms(1, 90) };
-    assert_eq!(disclosing(vec![received(&said(of_another))]), denied);
+    assert_eq!(disclosing(vec![received(&statement(of_another))]), denied);
     let evidence = Subject { purpose: Purpose::Evidence, scope: Scope::All };
     let for_evidence = ConsentTerms { subject: evidence, ..terms(1, 90) };
-    assert_eq!(disclosing(vec![received(&said(for_evidence))]), denied);
+    assert_eq!(disclosing(vec![received(&statement(for_evidence))]), denied);
     let case = forward(Scope::Operation("chakra-v".into()));
     assert_eq!(
-        disclosing(vec![received(&said(ConsentTerms { subject: case, ..terms(1, 90) }))]),
+        disclosing(vec![received(&statement(ConsentTerms { subject: case, ..terms(1, 90) }))]),
         None
     );
 }
@@ -178,7 +178,7 @@ fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
     assert_eq!(disclosing(vec![received(&forged)]), found);
     let for_another = Party::partner().says(&Party::stranger(), terms(1, 90));
     assert_eq!(disclosing(vec![received(&for_another)]), found);
-    let again = vec![received(&said(terms(2, 90))), received(&said(terms(2, 90)))];
+    let again = vec![received(&statement(terms(2, 90))), received(&statement(terms(2, 90)))];
     assert_eq!(disclosing(again), found);
     let ended = |subject: Option<Subject>| {
         Event::ConsentEnded(pb::ConsentEnded {
@@ -188,9 +188,9 @@ fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
         })
     };
     let subject = || Some(forward(Scope::Record(controlled().id())));
-    let early = vec![received(&said(terms(1, 90))), ended(subject())];
+    let early = vec![received(&statement(terms(1, 90))), ended(subject())];
     assert_eq!(disclosing(early), found, "its time has not ended");
-    let ends = |subject| vec![received(&said(terms(1, 50))), ended(subject)];
+    let ends = |subject| vec![received(&statement(terms(1, 50))), ended(subject)];
     assert_eq!(disclosing(ends(subject())), Some(Check::PolicyDecision));
     assert_eq!(disclosing(ends(None)), found, "it was for something else");
 }
@@ -383,7 +383,7 @@ fn content_that_a_consent_permits_may_not_be_withheld_from_a_part() {
         out
     };
     let withheld = export("withheld", None);
-    let shown = export("shown", Some(said(ConsentTerms { subject, ..terms(1, 90) })));
+    let shown = export("shown", Some(statement(ConsentTerms { subject, ..terms(1, 90) })));
     let content = |dir: &Path| part_tests::files(&dir.join("content")).remove(0);
     assert_eq!(part_tests::checked(&shown, &Anchor::Directory).unwrap().kept_out, 0);
     let (bad, good) =
@@ -400,8 +400,8 @@ fn what_may_not_be_evidence_is_kept_out_of_a_part_until_its_originator_consents(
     assert_eq!((none.records, none.signatures, none.kept_out, none.unpermitted), (1, 1, 1, 0));
     assert!(none.to_string().contains("kept out   the content of 1"), "{none}");
     let subject = Subject { purpose: Purpose::Evidence, scope: Scope::All };
-    let with = part(Some(said(ConsentTerms { subject, ..terms(1, 90) })));
+    let with = part(Some(statement(ConsentTerms { subject, ..terms(1, 90) })));
     assert_eq!((with.kept_out, with.unpermitted), (0, 0));
-    let other = part(Some(said(terms(1, 90))));
+    let other = part(Some(statement(terms(1, 90))));
     assert_eq!((other.kept_out, other.unpermitted), (1, 0), "a consent to pass on is another");
 }

@@ -400,7 +400,7 @@ async fn refuse(args: AnswerArgs, context: &Context) -> Result<(), CliError> {
         .refuse_consent(context.request(request))
         .await
         .map_err(CliError::node("refuse the request"))?;
-    said("refused", answer.into_inner().entry, context)
+    print_entry("refused", answer.into_inner().entry, context)
 }
 
 async fn revoke(args: AnswerArgs, context: &Context) -> Result<(), CliError> {
@@ -410,10 +410,10 @@ async fn revoke(args: AnswerArgs, context: &Context) -> Result<(), CliError> {
         .revoke_consent(context.request(request))
         .await
         .map_err(CliError::node("revoke the consent"))?;
-    said("revoked", answer.into_inner().entry, context)
+    print_entry("revoked", answer.into_inner().entry, context)
 }
 
-fn said(what: &'static str, entry: u64, context: &Context) -> Result<(), CliError> {
+fn print_entry(what: &'static str, entry: u64, context: &Context) -> Result<(), CliError> {
     let document = json!({ "done": what, "journal_entry": entry.to_string() });
     context.output.either(document, || facts([(what, format!("in journal entry {entry}"))]))
 }

@@ -3,10 +3,10 @@
 
 use super::NODES;
 use super::injected::Injected;
-use super::node::{Node, Said, State};
+use super::node::{Node, Noted, State};
 use super::policies::{CIRCLE, Lets};
 use super::world::World;
-use crate::exchange::Said as Told;
+use crate::exchange::ConsentMessage as Told;
 use crate::exchange::fixture::start_of_day;
 use crate::ident::{AgencyName, Generation};
 use crate::policy::RecordFacts;
@@ -69,7 +69,7 @@ impl Node {
                 assert!(was_let || !is_first, "said in order");
             }
         }
-        self.say(Said::LetOn(match purpose {
+        self.say(Noted::LetOn(match purpose {
             Purpose::Forward(third) => Some(third.clone()),
             _ => None,
         }));
@@ -138,6 +138,6 @@ impl World<'_> {
         let parties = Parties { originator: &originator, holder: &holder };
         node.state.dealings.check_say(parties, &consent).unwrap();
         node.state.dealings.say(0, parties, consent.clone());
-        node.say(Said::Told(partner, Box::new(Told::Consent(consent))));
+        node.say(Noted::Told(partner, Box::new(Told::Consent(consent))));
     }
 }

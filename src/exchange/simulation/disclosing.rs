@@ -2,7 +2,7 @@
 //! `exchange::owed`.
 
 use super::consents::facts_of;
-use super::node::Said;
+use super::node::Noted;
 use super::series::{allowed, series_of};
 use super::world::World;
 use crate::exchange::entry::FeedAction;
@@ -39,30 +39,30 @@ impl World<'_> {
         for index in range {
             let said = self.nodes[own].state.journal[index as usize].clone();
             match said {
-                Said::Record(id, _) if !is_live => appended |= self.bring(own, partner, id),
-                Said::Record(id, _) => appended |= self.bring_series(own, partner, id),
-                Said::Use(id) if is_live => appended |= self.bring_series(own, partner, id),
-                Said::Told(of, told) if is_live && of == partner => {
+                Noted::Record(id, _) if !is_live => appended |= self.bring(own, partner, id),
+                Noted::Record(id, _) => appended |= self.bring_series(own, partner, id),
+                Noted::Use(id) if is_live => appended |= self.bring_series(own, partner, id),
+                Noted::Told(of, told) if is_live && of == partner => {
                     let node = &mut self.nodes[own];
                     node.state.relations.get_mut(&partner).unwrap().feed.tell(&told);
                     appended = true;
                 }
-                Said::Offered(of, range) if is_live && of == partner => {
+                Noted::Offered(of, range) if is_live && of == partner => {
                     appended |= self.nodes[own].repeat_orders(partner, range);
                     after = after.again();
                 }
-                Said::Erased(id, order, from) if is_live && from != Some(partner) => {
+                Noted::Erased(id, order, from) if is_live && from != Some(partner) => {
                     appended |= self.nodes[own].pass_order_on(partner, id, order);
                 }
-                Said::HoldEnded(id) if is_live => {
+                Noted::HoldEnded(id) if is_live => {
                     appended |= self.nodes[own].report_erased(partner, id);
                     appended |= self.bring_series(own, partner, id);
                 }
-                Said::LetOn(third) if is_live => {
+                Noted::LetOn(third) if is_live => {
                     let is_about = third.is_none_or(|third| third == *self.book.agency(partner));
                     after = if is_about { after.again() } else { after };
                 }
-                Said::Lapsed(of, ids) if is_live && of == partner => {
+                Noted::Lapsed(of, ids) if is_live && of == partner => {
                     for id in ids {
                         appended |= self.bring_series(own, partner, id);
                     }

@@ -31,7 +31,7 @@ impl Node {
         ring: &Ring,
         entry: &FeedEntry,
     ) -> Duty {
-        let FeedEntry { action, record: id, open_slots, said, .. } = entry;
+        let FeedEntry { action, record: id, open_slots, message: said, .. } = entry;
         match action {
             FeedAction::Retract => {
                 let relation = self.state.relations.get_mut(&partner).unwrap();

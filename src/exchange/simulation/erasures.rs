@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::injected::Injected;
-use super::node::{Node, Said};
+use super::node::{Node, Noted};
 use super::world::World;
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Reason;
@@ -49,7 +49,7 @@ impl Node {
         }
         *record = record.erased(slots);
         self.state.erased.insert(id, before.or(slots));
-        self.say(Said::Erased(id, order, from));
+        self.say(Noted::Erased(id, order, from));
     }
 
     fn own_series(&self, series: SeriesId) -> impl Iterator<Item = &Verified> {
@@ -237,7 +237,7 @@ impl World<'_> {
     fn end_hold(&mut self, own: usize, id: RecordId) {
         let node = &mut self.nodes[own];
         node.state.restricted.remove(&id);
-        node.say(Said::HoldEnded(id));
+        node.say(Noted::HoldEnded(id));
         for waiting in node.state.waiting.get(&id).cloned().unwrap_or_default() {
             let erased = node.state.erased(&id);
             self.reached.erased_after_hold +=

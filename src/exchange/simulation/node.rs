@@ -11,7 +11,7 @@ use super::relation::Relation;
 use crate::exchange::fixture::{Agency, indicator_draft, start_of_day};
 use crate::exchange::session::{Input, Standing};
 use crate::exchange::witnessing::{JournalSize, WitnessStanding, Witnessed, head_of};
-use crate::exchange::{ConsentRegister, Given, Pair, Said as Told, reopened};
+use crate::exchange::{ConsentMessage as Told, ConsentRegister, Pair, Provenance, reopened};
 use crate::ident::{AgencyName, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::journal::progress::Progress;
 use crate::merkle::{
@@ -32,7 +32,7 @@ pub(super) type Masks = BTreeMap<RecordId, SlotMask>;
 
 /// An entry of a journal, as far as feeds follow from it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Noted {
     /// A record was accepted or more of it came, from a partner or from a client.
     Record(RecordId, Option<usize>),
     /// A record came into use or went out of it.
@@ -63,14 +63,14 @@ pub(super) struct State {
     /// Everything that came of each record.
     pub(super) records: Records,
     /// The permissions for the use of received records.
-    pub(super) given: BTreeMap<RecordId, Given<usize>>,
+    pub(super) given: BTreeMap<RecordId, Provenance<usize>>,
     /// The slots that each partner ever disclosed of a record.
     pub(super) provenance: BTreeMap<(RecordId, usize), SlotMask>,
     /// The slots that orders erased here.
     pub(super) erased: Masks,
     /// For the checks: the slots that its originator marked as erased when it gave a record first.
     pub(super) marked: Masks,
-    pub(super) journal: Vec<Said>,
+    pub(super) journal: Vec<Noted>,
     pub(super) accepted: Vec<RecordId>,
     pub(super) relations: BTreeMap<usize, Relation>,
     pub(super) submitted: Vec<(String, pb::Marking, RecordId)>,
@@ -171,7 +171,7 @@ impl Node {
     /// The partner that a record came from first.
     pub(super) fn source(&self, id: &RecordId) -> Option<usize> {
         self.state.journal.iter().find_map(|said| match said {
-            Said::Record(of, source) if of == id => Some(*source),
+            Noted::Record(of, source) if of == id => Some(*source),
             _ => None,
         })?
     }
@@ -193,10 +193,10 @@ impl Node {
             }
             self.state.accepted.push(id);
             if let Some(source) = source {
-                self.state.given.insert(id, Given::new(source, record.open_slots()));
+                self.state.given.insert(id, Provenance::new(source, record.open_slots()));
             }
             self.state.records.insert(id, record);
-            return self.say(Said::Record(id, source));
+            return self.say(Noted::Record(id, source));
         };
         let (Some(from), Some(given)) = (source, self.state.given.get(&id).copied()) else {
             return;
@@ -220,11 +220,11 @@ impl Node {
         let mut after = given;
         if !gained.is_empty() {
             after = after.gained(from, gained);
-            self.say(Said::Record(id, source));
+            self.say(Noted::Record(id, source));
         }
         if let Some(again) = after.again(from, record.open_slots(), is_originator) {
             after = again;
-            self.say(Said::Use(id));
+            self.say(Noted::Use(id));
         }
         self.state.given.insert(id, after);
     }
@@ -240,11 +240,11 @@ impl Node {
         let open = record.open_slots().without(given.retracted);
         if let Some(taken) = given.taken_back(from, slots, open, *gave) {
             self.state.given.insert(id, given.after(taken));
-            self.say(Said::Use(id));
+            self.say(Noted::Use(id));
         }
     }
 
-    pub(super) fn say(&mut self, said: Said) {
+    pub(super) fn say(&mut self, said: Noted) {
         let leaf = format!("{}", self.state.journal.len());
         self.state.journal.push(said);
         self.write(leaf.as_bytes());

@@ -1,7 +1,7 @@
 //! New offers of refused records: at once when the partner's rules of acceptance changed, and from
 //! time to time.
 
-use super::node::Said;
+use super::node::Noted;
 use super::world::World;
 use crate::exchange::session::Input;
 use crate::record::kind::Kind;
@@ -28,7 +28,7 @@ impl World<'_> {
         let size = relation.feed.entries.len() as u64;
         relation.offering = before.offered(acceptance, size, now);
         let range = before.below..relation.offering.below;
-        node.say(Said::Offered(partner, range));
+        node.say(Noted::Offered(partner, range));
         self.reached.offered_again += 1;
     }
 

@@ -161,7 +161,7 @@ pub(super) struct Book {
     facts: Vec<[PartnerFacts; FACTS]>,
     /// By node.
     editions: Vec<Vec<Edition>>,
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
 }
 
 impl Book {
@@ -189,7 +189,7 @@ impl Book {
         let editions =
             (0..NODES).map(|own| (0..EDITIONS).map(|n| edition(own, n)).collect()).collect();
         let agencies = agencies.into_iter().map(|agency| agency.name).collect();
-        Self { agencies, facts, editions, moment: PolicyHour::at(start_of_day()) }
+        Self { agencies, facts, editions, policy_hour: PolicyHour::at(start_of_day()) }
     }
 
     /// Returns true if a partner is in the circle under this agreement.
@@ -203,16 +203,18 @@ impl Book {
 
     /// Returns the decision of the policy module.
     pub(super) fn decide(&mut self, asked: Asked, record: &RecordFacts) -> Arc<Decision> {
-        let Self { editions, facts, moment, .. } = self;
+        let Self { editions, facts, policy_hour, .. } = self;
         let decider = &mut editions[asked.own][asked.edition].decider;
-        decider.decide(&facts[asked.partner][asked.facts], record, moment)
+        decider.decide(&facts[asked.partner][asked.facts], record, policy_hour)
     }
 
     fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
-        let Self { editions, facts, moment, .. } = self;
+        let Self { editions, facts, policy_hour, .. } = self;
         let Edition { compiled, accepts, .. } = &mut editions[asked.own][asked.edition];
         *accepts.entry((asked.partner, asked.facts, RecordFacts::from(header))).or_insert_with_key(
-            |(n, agreed, record)| compiled.accepts(&facts[*n][*agreed], record, moment).allowed,
+            |(n, agreed, record)| {
+                compiled.accepts(&facts[*n][*agreed], record, policy_hour).allowed
+            },
         )
     }
 

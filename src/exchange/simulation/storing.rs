@@ -1,7 +1,7 @@
 //! The storing of a partner's feed, and of its receipts for our feed.
 
 use super::injected::Injected;
-use super::node::{Node, Said};
+use super::node::{Node, Noted};
 use crate::exchange::entry::{FeedAction, FeedEntry};
 use crate::exchange::exception::Exception;
 use crate::exchange::fixture::Ring;
@@ -147,7 +147,7 @@ impl Node {
         relation.reported.extend(exceptions);
         self.write(b"receipt");
         if !lapsed.is_empty() {
-            self.say(Said::Lapsed(partner, lapsed));
+            self.say(Noted::Lapsed(partner, lapsed));
         }
         contradicted
     }

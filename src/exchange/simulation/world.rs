@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::checks::Reached;
 use super::erasures::RUNS_WITH_ERASURES;
 use super::injected::Injected;
-use super::node::{Masks, Node, Records, Said, State};
+use super::node::{Masks, Node, Noted, Records, State};
 use super::policies::{Asked, Book, EDITIONS, FACTS};
 use super::relation::Relation;
 use super::streams::Link;
@@ -82,7 +82,7 @@ impl<'a> World<'a> {
                 provenance: BTreeMap::new(),
                 erased: Masks::new(),
                 marked: Masks::new(),
-                journal: vec![Said::Rules],
+                journal: vec![Noted::Rules],
                 accepted: Vec::new(),
                 relations,
                 submitted: Vec::new(),
@@ -145,7 +145,7 @@ impl World<'_> {
         relation.facts = (relation.facts + 1) % FACTS;
         relation.changed_at = at;
         relation.rules_changed += 1;
-        node.say(Said::Rules);
+        node.say(Noted::Rules);
         self.tell_acceptance((own.min(partner), own.max(partner)));
         self.follow_rosters(own);
     }
@@ -155,7 +155,7 @@ impl World<'_> {
         let node = &mut self.nodes[own];
         node.state.edition = (node.state.edition + 1 + self.random.below(EDITIONS - 1)) % EDITIONS;
         node.state.policy_at = node.state.journal.len();
-        node.say(Said::Rules);
+        node.say(Noted::Rules);
         for relation in node.state.relations.values_mut() {
             relation.rules_changed += 1;
         }

@@ -9,7 +9,7 @@ pub use state::ConsentState;
 use super::JournalError;
 use super::entry;
 use super::view::View;
-use crate::exchange::Said;
+use crate::exchange::ConsentMessage;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::pb::journal_entry::Event;
 use crate::record::consent::{ConsentError, Purpose, Scope, Subject};
@@ -20,7 +20,7 @@ use state::key;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsentNews {
     /// A statement that is due to the partner.
-    Said(Box<Said>),
+    Message(Box<ConsentMessage>),
     /// Policy may see another release list of this one record.
     Record(RecordId),
     /// The same of more records.
@@ -82,16 +82,16 @@ pub fn consent_news(
                 return Ok(None);
             }
             let request = asked.request.clone().unwrap_or_default();
-            let said = Said::Request(request.try_into().map_err(broken)?);
-            return Ok(Some(ConsentNews::Said(Box::new(said))));
+            let said = ConsentMessage::Request(request.try_into().map_err(broken)?);
+            return Ok(Some(ConsentNews::Message(Box::new(said))));
         }
         Event::ConsentGiven(given) => {
             if given.holder != partner.as_str() {
                 return Ok(None);
             }
             let consent = given.consent.clone().unwrap_or_default();
-            let said = Said::Consent(consent.try_into().map_err(broken)?);
-            return Ok(Some(ConsentNews::Said(Box::new(said))));
+            let said = ConsentMessage::Consent(consent.try_into().map_err(broken)?);
+            return Ok(Some(ConsentNews::Message(Box::new(said))));
         }
         Event::ConsentReceived(received) => received.consent.clone().unwrap_or_default().subject,
         Event::ConsentEnded(ended) => ended.subject.clone(),

@@ -18,7 +18,7 @@ impl View {
     /// up.
     pub fn ever_held(&self, number: PartnerNumber) -> Result<bool, JournalError> {
         let range = KeyRange::prefix(key(HELD, number, &[]));
-        let first = self.index.scan(Table::Disclosures, &range, Order::Ascending).next();
+        let first = self.index.scan(Table::Tagged, &range, Order::Ascending).next();
         Ok(first.transpose()?.is_some())
     }
 
@@ -29,9 +29,9 @@ impl View {
         id: &RecordId,
     ) -> Result<Option<HeldState>, JournalError> {
         let held = key(HELD, number, &[id.as_bytes()]);
-        let Some(entry) = self.index.read(Table::Disclosures, &held)? else { return Ok(None) };
+        let Some(entry) = self.index.read(Table::Tagged, &held)? else { return Ok(None) };
         let decision = key(DECIDED, number, &[&entry]);
-        match self.index.read(Table::Disclosures, &decision)?.as_deref() {
+        match self.index.read(Table::Tagged, &decision)?.as_deref() {
             None => Ok(Some(HeldState::Waiting)),
             Some([0]) => Ok(Some(HeldState::Refused)),
             Some([1]) => Ok(Some(HeldState::Released)),
@@ -46,7 +46,7 @@ impl View {
     ) -> Result<BTreeMap<u32, HeldBundle>, JournalError> {
         let mut bundles: BTreeMap<u32, HeldBundle> = BTreeMap::new();
         let range = KeyRange::prefix(key(WAITING, number, &[]));
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (rules, entry) = key
                 .get(3..)

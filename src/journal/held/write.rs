@@ -49,7 +49,7 @@ impl Transaction<'_> {
         let mut bundle = self.view.held_bundles(number)?.remove(&rules).unwrap_or_default();
         let of_group = self.group.pending.changes.iter();
         let decided: HashSet<&[u8]> = of_group
-            .filter(|change| change.table == Table::Disclosures && change.value.is_none())
+            .filter(|change| change.table == Table::Tagged && change.value.is_none())
             .map(|change| &change.key[..])
             .collect();
         bundle.entries.retain(|(entry, _)| {

@@ -106,7 +106,7 @@ impl View {
     pub fn acceptance_changes(&self, number: PartnerNumber) -> Result<u64, JournalError> {
         let range = KeyRange::between(partner_key(number, 0), partner_key(number, u64::MAX));
         let mut changes = self.snapshot().state.policy_version().get();
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index().scan(Table::Tagged, &range, Order::Ascending) {
             pair?;
             changes += 1;
         }
@@ -114,7 +114,7 @@ impl View {
     }
 
     fn newest_in(&self, range: &KeyRange) -> Result<Option<u64>, JournalError> {
-        let pair = self.index().scan(Table::Disclosures, range, Order::Descending).next();
+        let pair = self.index().scan(Table::Tagged, range, Order::Descending).next();
         pair.map(|pair| last_index(&pair?.0)).transpose()
     }
 
@@ -123,7 +123,7 @@ impl View {
         let mut history = RecordHistory::default();
         let (mut hold, mut retraction) = (None, None);
         let range = KeyRange::prefix(key(RECORD, &[id.as_bytes()]));
-        let newest_first = self.index().scan(Table::Disclosures, &range, Order::Descending);
+        let newest_first = self.index().scan(Table::Tagged, &range, Order::Descending);
         for pair in newest_first.take(RECORD_ENTRIES_MAX) {
             let index = last_index(&pair?.0)?;
             let (at, event) = self.event(index)?;
@@ -161,7 +161,7 @@ impl View {
     pub fn befallen(&self, most: usize) -> Result<Option<HashSet<RecordId>>, JournalError> {
         let mut found = HashSet::new();
         let range = KeyRange::prefix([RECORD]);
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index().scan(Table::Tagged, &range, Order::Ascending) {
             let (key, _) = pair?;
             let id = key.get(1..33).and_then(|id| RecordId::try_from(id).ok());
             found.insert(id.ok_or_else(damaged)?);
@@ -179,12 +179,12 @@ impl View {
         feed_index: u64,
     ) -> Result<bool, JournalError> {
         let key = not_taken_key(feed, feed_index);
-        Ok(self.index().read(Table::Disclosures, &key)?.is_some())
+        Ok(self.index().read(Table::Tagged, &key)?.is_some())
     }
 
     /// Returns whether the partner of a feed gave up receipts for it with its logs.
     pub(super) fn is_receipt_lost(&self, feed: FeedNumber) -> Result<bool, JournalError> {
-        Ok(self.index().read(Table::Disclosures, &receipt_lost_key(feed))?.is_some())
+        Ok(self.index().read(Table::Tagged, &receipt_lost_key(feed))?.is_some())
     }
 
     /// Returns the reason why a partner did not take an entry of its feed; `None` if its receipts
@@ -195,7 +195,7 @@ impl View {
         feed_index: u64,
     ) -> Result<Option<pb::FeedException>, JournalError> {
         let key = not_taken_key(feed, feed_index);
-        let Some(value) = self.index().read(Table::Disclosures, &key)? else { return Ok(None) };
+        let Some(value) = self.index().read(Table::Tagged, &key)? else { return Ok(None) };
         match self.event(last_index(&value)?)?.1 {
             Event::ReceiptReceived(receipt) => {
                 Ok(receipt.exceptions.into_iter().find(|found| found.index == feed_index))

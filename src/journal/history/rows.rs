@@ -44,7 +44,7 @@ pub(in crate::journal) fn put(
 ) {
     let at = index.to_be_bytes();
     let mut add = |key, value: &[u8]| {
-        changes.push(Change::put(Table::Disclosures, key, value.to_vec()));
+        changes.push(Change::put(Table::Tagged, key, value.to_vec()));
     };
     match event {
         Event::PolicyApplied(_) => add(key(POLICY, &[&at]), &[]),

@@ -8,7 +8,7 @@ use crate::journal::series::newest;
 use crate::journal::view::{Kept, View};
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use crate::record::content::Content;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
@@ -133,7 +133,7 @@ impl View {
     pub(super) fn case_scope(
         &self,
         selector: &CaseSelector,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<CaseScope, JournalError> {
         let mut scope = CaseScope::default();
         match selector {
@@ -150,7 +150,7 @@ impl View {
             }
             CaseSelector::Reference(reference) => {
                 scope.references.insert(search::folded_reference(reference));
-                self.cases_named(reference, sight, &mut scope)?;
+                self.cases_named(reference, visibility, &mut scope)?;
             }
         }
         Ok(scope)
@@ -187,7 +187,7 @@ impl View {
     fn cases_named(
         &self,
         reference: &str,
-        sight: &Sight,
+        visibility: &Visibility,
         scope: &mut CaseScope,
     ) -> Result<(), JournalError> {
         let before = self.snapshot().size;
@@ -199,7 +199,7 @@ impl View {
             if self.index().read(Table::Search, &key)?.is_none() {
                 continue;
             }
-            match unless_damaged(self.case_at(journal_index, sight))? {
+            match unless_damaged(self.case_at(journal_index, visibility))? {
                 Some(Some((series, Some(case))))
                     if search::folded_reference(&case.reference) == wanted =>
                 {
@@ -225,10 +225,10 @@ impl View {
     fn case_at(
         &self,
         journal_index: u64,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<Option<(SeriesId, Option<pb::Case>)>, JournalError> {
         let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
-        Ok(match unless_damaged(summary.content(self, sight))? {
+        Ok(match unless_damaged(summary.content(self, visibility))? {
             Some(Some(Content::Case(case))) => Some((summary.series, Some(case))),
             Some(_) => None,
             None => Some((summary.series, None)),
@@ -241,16 +241,16 @@ impl View {
         &self,
         selector: &CaseSelector,
         limit: usize,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<Option<Timeline>, JournalError> {
-        let scope = self.case_scope(selector, sight)?;
+        let scope = self.case_scope(selector, visibility)?;
         let mut chosen = BTreeSet::new();
         let mut totals = BTreeMap::new();
         let mut damaged = scope.damaged.len() as u64;
         let candidates = Merge::new(self.index(), scope.terms(), self.snapshot().size)?;
         for journal_index in Candidates::Merge(candidates) {
             let journal_index = journal_index?;
-            match unless_damaged(self.rank(journal_index, &scope, sight))? {
+            match unless_damaged(self.rank(journal_index, &scope, visibility))? {
                 Some(Some((kind, rank))) => {
                     *totals.entry(kind).or_default() += 1;
                     chosen.insert(rank);
@@ -266,7 +266,7 @@ impl View {
             Some(journal_index) => {
                 let found = unless_damaged(self.accepted_at(journal_index))?;
                 damaged += u64::from(found.is_none());
-                found.flatten().filter(|kept| sight.counts(&kept.status()))
+                found.flatten().filter(|kept| visibility.counts(&kept.status()))
             }
             None => None,
         };
@@ -283,13 +283,13 @@ impl View {
         &self,
         journal_index: u64,
         scope: &CaseScope,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<Option<(Kind, Rank)>, JournalError> {
         let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
         if scope.series.contains(&summary.series) || summary.is_superseded(self)? {
             return Ok(None);
         }
-        let Some(content) = summary.content(self, sight)? else { return Ok(None) };
+        let Some(content) = summary.content(self, visibility)? else { return Ok(None) };
         Ok(scope.contains(summary.series, &content).then(|| {
             let rank = Rank {
                 singular: is_singular(summary.kind),

@@ -7,7 +7,7 @@ use crate::ident::{AgencyName, IdentError, SeriesId};
 use crate::journal::view::Kept;
 use crate::journal::{search, words};
 use crate::pb;
-use crate::policy::{ClientRole, Sight, Visibility};
+use crate::policy::{ClientRole, Visibility, VisiblePart};
 use crate::record::content::Content;
 use crate::record::header::Header;
 use crate::record::kind::Kind;
@@ -76,7 +76,7 @@ pub struct Filter {
     pub(super) created: Created,
     pub(super) words: Vec<String>,
     pub(super) include_superseded: bool,
-    sight: Option<Sight>,
+    visibility: Option<Visibility>,
 }
 
 /// Created at or after `from` and before `until`; milliseconds since 1970.
@@ -136,7 +136,7 @@ impl TryFrom<&pb::QueryRecordsRequest> for Filter {
             created: created_in(*created_from_ms, *created_until_ms)?,
             words: given(text).map_or(Ok(Vec::new()), words_in)?,
             include_superseded: *include_superseded,
-            sight: None,
+            visibility: None,
         })
     }
 }
@@ -190,24 +190,24 @@ fn words_in(text: &str) -> Result<Vec<String>, FilterError> {
 impl Filter {
     /// The filter of a client with this sight; without it, that of an analyst without a name.
     #[must_use]
-    pub fn seeing(self, sight: Sight) -> Self {
-        Self { sight: Some(sight), ..self }
+    pub fn seeing(self, visibility: Visibility) -> Self {
+        Self { visibility: Some(visibility), ..self }
     }
 
     /// Returns the sight of whoever asks.
-    pub(super) fn sight(&self) -> Sight {
-        self.sight.clone().unwrap_or_else(|| Sight::new(ClientRole::Analyst, ""))
+    pub(super) fn visibility(&self) -> Visibility {
+        self.visibility.clone().unwrap_or_else(|| Visibility::new(ClientRole::Analyst, ""))
     }
 
     /// Returns whether a record may be found at all. One of which only the header may be seen is listed with
     /// superseded ones when it was retracted, and never matched by what it contains.
-    pub(super) fn admits_sight(&self, kept: &Kept) -> bool {
-        match self.sight().of_record(&kept.status()) {
-            Visibility::Content => true,
-            Visibility::Header => {
+    pub(super) fn admits_visibility(&self, kept: &Kept) -> bool {
+        match self.visibility().of_record(&kept.status()) {
+            VisiblePart::Content => true,
+            VisiblePart::Header => {
                 self.include_superseded && !kept.marks.is_restricted() && !self.asks_content()
             }
-            Visibility::Nothing => false,
+            VisiblePart::Nothing => false,
         }
     }
 

@@ -27,7 +27,7 @@ pub(in crate::journal) const DAY: u64 = 1_772_323_200_000;
 pub(in crate::journal) const DAY_MS: u64 = 86_400_000;
 
 pub(in crate::journal) struct Journal {
-    ledger: JournalWriter,
+    journal: JournalWriter,
     _writer: WriterThread,
     dir: TempDir,
     /// The time of its clock, milliseconds since 1970.
@@ -147,10 +147,10 @@ impl Journal {
             tx.append(genesis).map(drop)
         })
         .unwrap();
-        let (ledger, writer, _) = open::open(&options, signing(), clock).unwrap();
+        let (journal, writer, _) = open::open(&options, signing(), clock).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self {
-            ledger,
+            journal,
             _writer: writer,
             dir,
             now_ms,
@@ -161,7 +161,7 @@ impl Journal {
     }
 
     pub(in crate::journal) fn view(&self) -> &View {
-        self.ledger.view()
+        self.journal.view()
     }
 
     /// Damages the stored content of a record, or mends it.
@@ -185,7 +185,7 @@ impl Journal {
     /// Makes an entry at a time; what comes later is made then too.
     pub(in crate::journal) fn append_at(&self, at_ms: u64, event: Event) {
         self.now_ms.store(at_ms, Ordering::Relaxed);
-        self.runtime.block_on(self.ledger.commit(move |tx| tx.append(event))).unwrap();
+        self.runtime.block_on(self.journal.commit(move |tx| tx.append(event))).unwrap();
     }
 
     /// Signs a draft as the next revision of its series and keeps it.
@@ -257,7 +257,7 @@ impl Journal {
             self.ids.insert(key, record.id());
         }
         let job = signed.clone();
-        let commit = self.ledger.commit(move |tx| {
+        let commit = self.journal.commit(move |tx| {
             job.into_iter().try_for_each(|r| tx.accept(r, Origin::Client("test")).map(drop))
         });
         self.runtime.block_on(commit).unwrap();

@@ -4,7 +4,7 @@ use crate::ident::{IdPrefix, PREFIX_IDS_MAX, RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::View;
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use crate::store::{KeyRange, Order, Table};
 
 /// Ids that are looked at: a prefix of six digits has more only among thousands of millions.
@@ -25,7 +25,7 @@ impl View {
     pub fn ids_with_prefix(
         &self,
         prefix: &IdPrefix,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<FoundIds, JournalError> {
         let mut found = FoundIds::default();
         let range = || KeyRange::prefix(prefix.bytes().to_vec());
@@ -33,7 +33,7 @@ impl View {
         for pair in records.take(EXAMINED_MAX) {
             let (key, _) = pair?;
             let Ok(id) = RecordId::try_from(&key[..]) else { continue };
-            if prefix.begins(&key) && self.is_shown(&id, sight)? {
+            if prefix.begins(&key) && self.is_shown(&id, visibility)? {
                 found.records.push(id);
             }
             if found.records.len() > PREFIX_IDS_MAX {
@@ -47,7 +47,7 @@ impl View {
             // Agencies that copied an id have a series of it each, one behind the other.
             if prefix.begins(id.as_bytes())
                 && found.series.last() != Some(&id)
-                && self.is_shown(&SeriesHead::decode(&value)?.id, sight)?
+                && self.is_shown(&SeriesHead::decode(&value)?.id, visibility)?
             {
                 found.series.push(id);
             }
@@ -61,8 +61,8 @@ impl View {
         Ok(found)
     }
 
-    fn is_shown(&self, id: &RecordId, sight: &Sight) -> Result<bool, JournalError> {
+    fn is_shown(&self, id: &RecordId, visibility: &Visibility) -> Result<bool, JournalError> {
         let kept = self.kept(id)?;
-        Ok(kept.is_some_and(|kept| sight.of_record(&kept.status()) != Visibility::Nothing))
+        Ok(kept.is_some_and(|kept| visibility.of_record(&kept.status()) != VisiblePart::Nothing))
     }
 }

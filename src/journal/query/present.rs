@@ -5,7 +5,7 @@ use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::{Kept, View};
 use crate::pb;
-use crate::policy::{Sight, Visibility};
+use crate::policy::{Visibility, VisiblePart};
 use crate::record::slots::SlotMask;
 use bytes::Bytes;
 
@@ -13,26 +13,26 @@ use bytes::Bytes;
 pub fn record_view(
     view: &View,
     kept: &Kept,
-    sight: &Sight,
+    visibility: &Visibility,
 ) -> Result<pb::RecordView, JournalError> {
     let header = kept.record.header();
     let head = view.series_head(header.series, &header.originator)?;
-    Ok(present(kept, head.as_ref(), sight))
+    Ok(present(kept, head.as_ref(), visibility))
 }
 
 impl Hit {
     /// Returns the record as clients see it.
-    pub fn view(&self, sight: &Sight) -> pb::RecordView {
-        present(&self.kept, self.head.as_ref(), sight)
+    pub fn view(&self, visibility: &Visibility) -> pb::RecordView {
+        present(&self.kept, self.head.as_ref(), visibility)
     }
 }
 
-fn present(kept: &Kept, head: Option<&SeriesHead>, sight: &Sight) -> pb::RecordView {
+fn present(kept: &Kept, head: Option<&SeriesHead>, visibility: &Visibility) -> pb::RecordView {
     let revision = kept.record.header().revision;
-    let envelope = match sight.of_record(&kept.status()) {
-        Visibility::Content => Some(kept.record.envelope()),
-        Visibility::Header => Some(kept.record.redacted(SlotMask::NONE)),
-        Visibility::Nothing => return pb::RecordView::default(),
+    let envelope = match visibility.of_record(&kept.status()) {
+        VisiblePart::Content => Some(kept.record.envelope()),
+        VisiblePart::Header => Some(kept.record.redacted(SlotMask::NONE)),
+        VisiblePart::Nothing => return pb::RecordView::default(),
     };
     pb::RecordView {
         envelope,

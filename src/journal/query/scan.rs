@@ -68,8 +68,8 @@ impl View {
         before: u64,
     ) -> Result<Search<'a>, JournalError> {
         let before = before.min(self.snapshot().size);
-        let sight = filter.sight();
-        let scope = filter.case.as_ref().map(|selector| self.case_scope(selector, &sight));
+        let visibility = filter.visibility();
+        let scope = filter.case.as_ref().map(|selector| self.case_scope(selector, &visibility));
         let scope = scope.transpose()?;
         let candidates = self.plan(filter, scope.as_ref(), before)?;
         Ok(Search { view: self, filter, scope, candidates })
@@ -193,7 +193,7 @@ impl Search<'_> {
         }
         let kept = self.view.kept(&commit::record_id(&accepted.header))?;
         Ok(kept
-            .filter(|kept| self.filter.admits_sight(kept))
+            .filter(|kept| self.filter.admits_visibility(kept))
             .filter(|kept| self.filter.admits_content(&kept.record, self.scope.as_ref()))
             .map(|kept| Hit { kept, head }))
     }

@@ -8,7 +8,7 @@ use crate::journal::JournalError;
 use crate::journal::index::SeriesHead;
 use crate::journal::view::View;
 use crate::pb::{self, journal_entry::Event};
-use crate::policy::{RecordStatus, Sight};
+use crate::policy::{RecordStatus, Visibility};
 use crate::record::commit;
 use crate::record::content::Content;
 use crate::record::kind::Kind;
@@ -92,7 +92,7 @@ impl RecordSummary {
     pub(super) fn content(
         &self,
         view: &View,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<Option<Content>, JournalError> {
         let broken = |reason: String| broken(self.journal_index, reason);
         let place = view.place(&self.id)?.ok_or_else(|| {
@@ -105,7 +105,7 @@ impl RecordSummary {
             tlp: self.tlp,
             submitted_by: &self.client,
         };
-        if !marks.is_usable() || !sight.counts(&status) {
+        if !marks.is_usable() || !visibility.counts(&status) {
             return Ok(None);
         }
         let (_, content) = view.content(&self.id, place)?;

@@ -6,7 +6,7 @@ use crate::journal::search;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use crate::record::content::Content;
 use crate::record::kind::Kind;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ impl View {
     pub fn takedown_status(
         &self,
         reference: Option<&str>,
-        sight: &Sight,
+        visibility: &Visibility,
         is_wanted: impl Fn() -> bool,
     ) -> Result<pb::GetTakedownStatusResponse, JournalError> {
         let term = match reference {
@@ -52,7 +52,7 @@ impl View {
             if !is_wanted() {
                 break;
             }
-            let Some(found) = unless_damaged(self.takedown_at(journal_index?, sight))? else {
+            let Some(found) = unless_damaged(self.takedown_at(journal_index?, visibility))? else {
                 totals.damaged += 1;
                 continue;
             };
@@ -72,7 +72,7 @@ impl View {
     fn takedown_at(
         &self,
         journal_index: u64,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<Option<(pb::TakedownResult, u64)>, JournalError> {
         let Some(summary) = self.summary(journal_index)? else { return Ok(None) };
         if summary.kind != Kind::TakedownResult
@@ -80,7 +80,7 @@ impl View {
         {
             return Ok(None);
         }
-        Ok(match summary.content(self, sight)? {
+        Ok(match summary.content(self, visibility)? {
             Some(Content::TakedownResult(result)) => Some((result, summary.created_at_ms)),
             _ => None,
         })

@@ -7,7 +7,7 @@ use crate::ident::{RecordId, SeriesId};
 use crate::journal::search;
 use crate::journal::view::{Kept, View};
 use crate::pb;
-use crate::policy::{ClientRole, Sight};
+use crate::policy::{ClientRole, Visibility};
 use crate::record::content::Content;
 use crate::record::kind::Kind;
 use crate::store::KeyRange;
@@ -41,8 +41,8 @@ fn value(text: &str) -> Query {
 }
 
 /// The sight of an analyst who submitted nothing.
-fn analyst() -> Sight {
-    Sight::new(ClientRole::Analyst, "tanaka")
+fn analyst() -> Visibility {
+    Visibility::new(ClientRole::Analyst, "tanaka")
 }
 
 #[test]

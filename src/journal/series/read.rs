@@ -29,7 +29,7 @@ impl View {
         originator: &AgencyName,
     ) -> Result<Vec<Member>, JournalError> {
         let range = KeyRange::prefix(members_key(series, originator));
-        let pairs = self.index().scan(Table::Disclosures, &range, Order::Ascending);
+        let pairs = self.index().scan(Table::Tagged, &range, Order::Ascending);
         pairs.map(|pair| Member::decode(&pair?.1)).collect()
     }
 
@@ -42,14 +42,14 @@ impl View {
     /// Returns whether another record of its series is as new as the one that an entry accepted, or newer.
     pub fn is_superseded(&self, journal_index: u64) -> Result<bool, JournalError> {
         let key = superseded_key(journal_index);
-        Ok(self.index().read(Table::Disclosures, &key)?.is_some())
+        Ok(self.index().read(Table::Tagged, &key)?.is_some())
     }
 
     /// Returns the entries in `range` whose records another of their series is as new as.
     pub fn superseded_in(&self, range: Range<u64>) -> Result<HashSet<u64>, JournalError> {
         let range = KeyRange::between(superseded_key(range.start), superseded_key(range.end));
         let mut found = HashSet::new();
-        for pair in self.index().scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index().scan(Table::Tagged, &range, Order::Ascending) {
             let (key, _) = pair?;
             found.extend(key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)));
         }

@@ -30,7 +30,11 @@ fn totals(published: &pb::FeedPublished) -> impl Iterator<Item = (OriginatorNumb
 }
 
 /// Takes the partner's usual amounts from a head of the feed to it.
-pub(in crate::journal) fn note(usual: &mut Baseline, at: Timestamp, published: &pb::FeedPublished) {
+pub(in crate::journal) fn note(
+    baseline: &mut Baseline,
+    at: Timestamp,
+    published: &pb::FeedPublished,
+) {
     let own = Categories {
         kinds: published.kinds_disclosed,
         personal_data: published.personal_data_disclosed,
@@ -39,22 +43,22 @@ pub(in crate::journal) fn note(usual: &mut Baseline, at: Timestamp, published: &
         kinds: published.kinds_passed_on,
         personal_data: published.personal_data_passed_on,
     };
-    usual.note(at, totals(published), GivenCategories { own, passed_on });
+    baseline.note(at, totals(published), GivenCategories { own, passed_on });
 }
 
 /// Writes down what a head of the feed to a partner changed. Every row begins with the index of the entry; that of
 /// an originator names the feed too, because another feed counts from 0 again.
 pub(in crate::journal) fn put(
-    (number, feed, usual): (PartnerNumber, FeedNumber, &Baseline),
+    (number, feed, baseline): (PartnerNumber, FeedNumber, &Baseline),
     index: u64,
     published: &pb::FeedPublished,
     changes: &mut Vec<Change>,
 ) {
     let (index, feed) = (index.to_be_bytes(), feed.get().to_be_bytes());
-    let value = [&index[..], &usual.encode()].concat();
+    let value = [&index[..], &baseline.encode()].concat();
     changes.push(Change::put(Table::Meta, partner_key(number), value));
     for (originator, _) in totals(published) {
-        let Some(volume) = usual.volume(originator) else { continue };
+        let Some(volume) = baseline.volume(originator) else { continue };
         let value = [&index[..], &feed, &volume.encode()].concat();
         changes.push(Change::put(Table::Meta, volume_key(number, originator), value));
     }
@@ -94,19 +98,19 @@ impl BaselineRows {
     }
 
     /// Returns the normal of a partner whose feed is now this one.
-    pub(in crate::journal) fn usual(
+    pub(in crate::journal) fn baseline(
         &mut self,
         number: PartnerNumber,
         feed: FeedNumber,
     ) -> Baseline {
-        let mut usual = self.partners.remove(&number.get()).unwrap_or_default();
+        let mut baseline = self.partners.remove(&number.get()).unwrap_or_default();
         for (originator, of, mut volume) in self.volumes.remove(&number.get()).unwrap_or_default() {
             if of != feed {
                 volume.begin_anew();
             }
-            usual.insert(originator, volume);
+            baseline.insert(originator, volume);
         }
-        usual
+        baseline
     }
 }
 
@@ -130,11 +134,11 @@ mod tests {
     fn a_start_finds_the_normal_of_a_partner_and_a_feed_that_was_succeeded_counts_as_before() {
         let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
         let (feed, next) = (FeedNumber::new(3), FeedNumber::new(1_003));
-        let (mut usual, mut rows) = (Baseline::default(), BTreeMap::new());
+        let (mut baseline, mut rows) = (Baseline::default(), BTreeMap::new());
         for (index, totals) in [(8, &[(0, 5), (7, 9)][..]), (9, &[(7, 12)]), (10, &[])] {
             let (published, mut changes) = (published(totals), Vec::new());
-            note(&mut usual, at, &published);
-            put((NUMBER, feed, &usual), index, &published, &mut changes);
+            note(&mut baseline, at, &published);
+            put((NUMBER, feed, &baseline), index, &published, &mut changes);
             assert_eq!(changes.len(), 1 + totals.len());
             rows.extend(changes.into_iter().map(|change| (change.key, change.value.unwrap())));
         }
@@ -143,13 +147,13 @@ mod tests {
             for (key, value) in &rows {
                 assert!(kept.take(key, &value[8..]).unwrap());
             }
-            kept.usual(NUMBER, feed)
+            kept.baseline(NUMBER, feed)
         };
-        assert_eq!(read(feed), usual);
-        assert_eq!(usual.in_feed(OriginatorNumber::numbered(7)), 12);
-        usual.begin_anew();
-        assert_eq!(read(next), usual);
-        assert_eq!(BaselineRows::default().usual(NUMBER, feed), Baseline::default());
+        assert_eq!(read(feed), baseline);
+        assert_eq!(baseline.in_feed(OriginatorNumber::numbered(7)), 12);
+        baseline.begin_anew();
+        assert_eq!(read(next), baseline);
+        assert_eq!(BaselineRows::default().baseline(NUMBER, feed), Baseline::default());
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub struct PartnerRecord {
     /// Our feed to it.
     pub published: Published,
     /// The usual amounts that it gets, for the release brake.
-    pub usual: Arc<Baseline>,
+    pub baseline: Arc<Baseline>,
     /// Its feed to us.
     pub received: Received,
     /// Entries of our feed that it gave receipts for.
@@ -272,7 +272,7 @@ impl State {
             Event::FeedPublished(published) => {
                 let size = note_size(&published.note).map_err(broken)?;
                 let partner = self.partner(index, &published.partner)?;
-                baseline_rows::note(Arc::make_mut(&mut partner.usual), at, published);
+                baseline_rows::note(Arc::make_mut(&mut partner.baseline), at, published);
                 partner.published = Published {
                     size,
                     note: published.note.clone(),
@@ -366,7 +366,7 @@ impl State {
         for partner in self.partners.values_mut() {
             partner.feed = FeedNumber::of(partner.number, generation);
             partner.published = Published::default();
-            Arc::make_mut(&mut partner.usual).begin_anew();
+            Arc::make_mut(&mut partner.baseline).begin_anew();
             partner.receipted = 0;
             partner.receipt_note = Bytes::new();
             partner.exceptions = 0;
@@ -469,7 +469,7 @@ impl State {
             state: pb::PartnerState::Unspecified,
             facts: pb::PartnerFacts::default(),
             published: Published::default(),
-            usual: Arc::default(),
+            baseline: Arc::default(),
             received: Received::default(),
             receipted: 0,
             receipt_note: Bytes::new(),
@@ -556,7 +556,7 @@ impl State {
             let agency = published.partner.parse::<AgencyName>().ok();
             let partner = agency.and_then(|agency| self.partners.get(&agency));
             if let Some(partner) = partner {
-                let of = (partner.number, partner.feed, &*partner.usual);
+                let of = (partner.number, partner.feed, &*partner.baseline);
                 baseline_rows::put(of, index, published, changes);
             }
         }
@@ -605,7 +605,7 @@ impl State {
         pairs: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), crate::store::StoreError>>,
     ) -> Result<Self, JournalError> {
         let mut state = Self::default();
-        let (mut entries, mut usual) = (Vec::new(), BaselineRows::default());
+        let (mut entries, mut baseline) = (Vec::new(), BaselineRows::default());
         for pair in pairs {
             let (key, value) = pair?;
             let Some((head, rest)) = value.split_first_chunk::<8>() else { continue };
@@ -613,7 +613,7 @@ impl State {
                 state.records = u64::from_be_bytes(*head);
                 state.counted_to = rest.try_into().ok().map(u64::from_be_bytes);
                 state.substance = counted_entries(&value).unwrap_or_default();
-            } else if usual.take(&key, rest)? {
+            } else if baseline.take(&key, rest)? {
                 continue;
             } else if key == b"policy"
                 || key == b"card"
@@ -635,7 +635,7 @@ impl State {
         }
         // What the last entries alone left of it is less than was kept.
         for partner in state.partners.values_mut() {
-            partner.usual = Arc::new(usual.usual(partner.number, partner.feed));
+            partner.baseline = Arc::new(baseline.baseline(partner.number, partner.feed));
         }
         Ok(state)
     }

@@ -13,7 +13,7 @@ impl View {
     pub fn waiting(&self, id: &RecordId) -> Result<Vec<Waiting>, JournalError> {
         let range = KeyRange::prefix(erasure_index::waiting_prefix(id));
         self.index
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .map(|pair| {
                 let (key, value) = pair?;
                 Waiting::decode(&key, &value)
@@ -25,7 +25,7 @@ impl View {
     pub fn answered(&self, id: &RecordId, feed: FeedNumber) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::answers_prefix(id, feed));
         self.index
-            .scan(Table::Disclosures, &range, Order::Ascending)
+            .scan(Table::Tagged, &range, Order::Ascending)
             .try_fold(SlotMask::NONE, |mask, pair| Ok(mask.or(erasure_index::slots_of(&pair?.1)?)))
     }
 
@@ -34,7 +34,7 @@ impl View {
     pub fn reported(&self, id: &RecordId, by: PartnerNumber) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::reports_prefix(id));
         let mut reported = SlotMask::NONE;
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (source, slots) = erasure_index::report(&key, &value)?;
             if source.partner() == by {
@@ -52,7 +52,7 @@ impl View {
     ) -> Result<Vec<u64>, JournalError> {
         let range = KeyRange::prefix(erasure_index::duties_prefix(id));
         let mut orders = Vec::new();
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (of, index, _) = erasure_index::duty(&key, &value)?;
             orders.extend((of == feed).then_some(index));
@@ -73,7 +73,7 @@ impl View {
     ) -> Result<SlotMask, JournalError> {
         let range = KeyRange::prefix(erasure_index::duties_prefix(id));
         let mut ordered = SlotMask::NONE;
-        for pair in self.index.scan(Table::Disclosures, &range, Order::Ascending) {
+        for pair in self.index.scan(Table::Tagged, &range, Order::Ascending) {
             let (key, value) = pair?;
             let (feed, _, slots) = erasure_index::duty(&key, &value)?;
             if wanted(feed) {

@@ -38,7 +38,7 @@ impl Node {
             .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
         let (rules, signer) = (self.rules(), self.record_signer());
         let (outcome, committed) = self
-            .ledger
+            .journal
             .commit(move |tx| match check(tx, act, (&rules, &signer))? {
                 Ok(act) => stage_proposal(tx, &client, act),
                 Err(refused) => Ok(Err(refused)),
@@ -77,7 +77,7 @@ impl Node {
             };
             let (signer, rules) = (node.record_signer(), node.rules());
             let (outcome, committed) = node
-                .ledger
+                .journal
                 .commit(move |tx| write_decision(tx, (&client, &rules), decision, ready, &signer))
                 .await?;
             let outcome = outcome?;

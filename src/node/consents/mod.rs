@@ -12,7 +12,7 @@ use super::error::NodeError;
 use super::explanation::decision_context::DecisionContext;
 use super::explanation::evaluation::Evaluation;
 use super::submission::record_signer::RecordSigner;
-use crate::exchange::{ConsentFault, OpenRequest, Said};
+use crate::exchange::{ConsentFault, ConsentMessage, OpenRequest};
 use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::consents::ConsentEntry;
@@ -278,19 +278,19 @@ impl SignedPlan {
 pub(super) fn hear(
     tx: &mut Transaction<'_>,
     agency: &AgencyName,
-    said: &Said,
+    said: &ConsentMessage,
     feed_index: u64,
 ) -> Result<(), JournalError> {
     let partner = agency.to_string();
     tx.append(match said {
-        Said::Request(request) => Event::ConsentRequested(pb::ConsentRequested {
+        ConsentMessage::Request(request) => Event::ConsentRequested(pb::ConsentRequested {
             partner,
             request: Some(request.into()),
             client: String::new(),
             role: String::new(),
             feed_index,
         }),
-        Said::Consent(consent) => Event::ConsentReceived(pb::ConsentReceived {
+        ConsentMessage::Consent(consent) => Event::ConsentReceived(pb::ConsentReceived {
             partner,
             consent: Some(consent.into()),
             feed_index,
@@ -307,7 +307,7 @@ impl Node {
         request: pb::AskConsentRequest,
     ) -> Result<(pb::ConsentView, Committed), NodeError> {
         let (outcome, committed) =
-            self.ledger.commit(move |tx| stage_ask(tx, &client, request)).await?;
+            self.journal.commit(move |tx| stage_ask(tx, &client, request)).await?;
         let entry = outcome?;
         let found = self.consents(false)?.0.into_iter().find(|view| view.entry == entry);
         Ok((found.unwrap_or_default(), committed))
@@ -406,7 +406,7 @@ impl Node {
     ) -> Result<(u64, Committed), NodeError> {
         let signer = self.record_signer();
         let (outcome, committed) = self
-            .ledger
+            .journal
             .commit(move |tx| {
                 let saying = saying(tx, &holder);
                 match (Plan { holder, saying }).signed(tx, &signer) {
@@ -460,7 +460,7 @@ impl Node {
             return Ok(0);
         }
         let (ended, _) = self
-            .ledger
+            .journal
             .commit(|tx| {
                 let dealings = Arc::clone(&tx.state().consents.dealings);
                 let due = dealings.in_force().ended(tx.now());
@@ -483,19 +483,19 @@ impl Node {
 /// step. `None`: its consent would change nothing, or is not wanted.
 pub(super) fn missing(
     node: &Node,
-    setting: &DecisionContext,
+    context: &DecisionContext,
     kept: &Kept,
     judged: &Evaluation,
 ) -> Option<(String, String)> {
     let (id, header) = (kept.record.id(), kept.record.header());
-    let (originator, partner) = (&header.originator, &setting.agency);
+    let (originator, partner) = (&header.originator, &context.agency);
     if originator == node.agency() || judged.is_own || judged.decision.release.allowed {
         return None;
     }
-    let facts = setting.facts_of(&id, header);
+    let facts = context.facts_of(&id, header);
     let consented = if_consented(&facts, partner)?;
-    let compiled = &setting.rules.compiled;
-    let then = compiled.decide(&setting.facts, &consented, &setting.moment).release;
+    let compiled = &context.rules.compiled;
+    let then = compiled.decide(&context.facts, &consented, &context.policy_hour).release;
     if !then.allowed && then.deciding == judged.decision.release.deciding {
         return None;
     }
@@ -505,8 +505,8 @@ pub(super) fn missing(
         (false, forbids) => format!(", and {} stands in the way besides", forbids.join(", ")),
     };
     let circles = facts.circles.as_deref().unwrap_or_default();
-    let hour = setting.moment.hour();
-    let in_force = setting.consents.in_force();
+    let hour = context.policy_hour.hour();
+    let in_force = context.consents.in_force();
     let unknown = circles.iter().find(|circle| !in_force.has_roster(circle, hour));
     let roster = match (circles, unknown) {
         ([], _) => String::new(),

@@ -106,7 +106,7 @@ impl Node {
             return Ok(());
         }
         let signer = self.record_signer();
-        self.ledger.commit(move |tx| follow(tx, &signer)).await?;
+        self.journal.commit(move |tx| follow(tx, &signer)).await?;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ const HELD_BEFORE_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Brake {
     limits: BrakeLimits,
-    usual: Arc<Baseline>,
+    baseline: Arc<Baseline>,
     /// Something was held for this partner before this step.
     ever_held: bool,
     /// First disclosures that this step lets go, by originator.
@@ -54,7 +54,8 @@ impl Discloser {
     pub(super) fn set_brake(&mut self) -> Result<(), JournalError> {
         let snapshot = self.view.snapshot();
         let partner = snapshot.state.partners.get(&self.agency);
-        self.brake.usual = partner.map(|partner| Arc::clone(&partner.usual)).unwrap_or_default();
+        self.brake.baseline =
+            partner.map(|partner| Arc::clone(&partner.baseline)).unwrap_or_default();
         self.brake.ever_held = self.view.ever_held(self.number)?;
         self.brake.going.clear();
         self.brake.now.clear();
@@ -76,8 +77,8 @@ impl Discloser {
             None => {}
         }
         let before = self.predecessors(record)?;
-        let Brake { limits, usual, going, .. } = &self.brake;
-        let (at, facts) = (self.moment.hour(), self.facts_of(&id, record.header()));
+        let Brake { limits, baseline, going, .. } = &self.brake;
+        let (at, facts) = (self.policy_hour.hour(), self.facts_of(&id, record.header()));
         let disclosure = FirstDisclosure {
             record: &facts,
             marking: &record.header().marking,
@@ -86,7 +87,7 @@ impl Discloser {
             before: &before,
         };
         let going = going.get(&originator).copied().unwrap_or_default();
-        let reasons = unusual(limits, usual, going, at, &disclosure);
+        let reasons = unusual(limits, baseline, going, at, &disclosure);
         if reasons.is_empty() {
             return Ok(self.goes(originator));
         }

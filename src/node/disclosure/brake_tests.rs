@@ -54,7 +54,7 @@ impl Series {
         let record = self.story.sign(draft, place);
         self.story.with.accept(&record);
         self.story.with.bring_up(2_048);
-        let (view, id) = (self.story.with.ledger.view(), record.id());
+        let (view, id) = (self.story.with.journal.view(), record.id());
         let held = view.held_state(PartnerNumber::new(1), &id).unwrap();
         let is_disclosed = view.disclosure(FeedNumber::new(1), &id).unwrap().is_some();
         assert_eq!(is_disclosed, held.is_none());
@@ -86,19 +86,19 @@ fn what_comes_back_counts_once_and_a_start_counts_on() {
     let Story { with: mut store, .. } = series.story;
     // The journal has no card, so that its own agency is unknown to it.
     let counted = |store: &Store| {
-        let state = &store.ledger.view().snapshot().state;
-        state.partners[&partner()].usual.in_feed(OriginatorNumber::UNKNOWN)
+        let state = &store.journal.view().snapshot().state;
+        state.partners[&partner()].baseline.in_feed(OriginatorNumber::UNKNOWN)
     };
     assert_eq!(counted(&store), 1);
     for policy in [4, 0] {
         store.apply_policy(policy);
         store.bring_up(2_048);
     }
-    let usual = |store: &Store| {
-        Arc::clone(&store.ledger.view().snapshot().state.partners[&partner()].usual)
+    let baseline = |store: &Store| {
+        Arc::clone(&store.journal.view().snapshot().state.partners[&partner()].baseline)
     };
-    let (before, size) = (usual(&store), store.ledger.view().snapshot().size);
+    let (before, size) = (baseline(&store), store.journal.view().snapshot().size);
     let store = store.started_anew(|_| ());
-    assert_eq!(store.ledger.view().snapshot().size, size);
-    assert_eq!((counted(&store), usual(&store)), (1, before));
+    assert_eq!(store.journal.view().snapshot().size, size);
+    assert_eq!((counted(&store), baseline(&store)), (1, before));
 }

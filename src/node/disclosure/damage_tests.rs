@@ -60,16 +60,16 @@ fn live(view: &View, records: &[Arc<Verified>]) -> Vec<bool> {
 #[test]
 fn a_damaged_record_is_not_disclosed_and_goes_out_once_it_can_be_read() {
     let (story, records) = with_records(4);
-    let place = story.with.ledger.view().place(&records[1].id()).unwrap().unwrap();
+    let place = story.with.journal.view().place(&records[1].id()).unwrap().unwrap();
     let damage = |dir: &std::path::Path| flip_byte_of_frame(dir, place.content);
     let mut store = story.with.started_anew(damage);
     store.bring_up(2_048);
-    assert_eq!(live(store.ledger.view(), &records), [true, false, true, true]);
+    assert_eq!(live(store.journal.view(), &records), [true, false, true, true]);
     assert_eq!(store.written().considered, place.journal_index);
     let mut store = store.started_anew(damage);
     store.bring_up(2_048);
-    assert_eq!(live(store.ledger.view(), &records), [true; 4]);
-    let snapshot = store.ledger.view().snapshot();
+    assert_eq!(live(store.journal.view(), &records), [true; 4]);
+    let snapshot = store.journal.view().snapshot();
     let feed = snapshot.state.partners.values().next().unwrap().published.size;
     assert_eq!(feed, 4, "nothing is disclosed twice");
 }
@@ -79,18 +79,18 @@ fn a_rescan_goes_on_behind_a_damaged_entry_and_decides_it_once_it_can_be_read() 
     let (story, records) = with_records(4);
     let mut store = story.with;
     store.bring_up(2_048);
-    assert_eq!(live(store.ledger.view(), &records), [true; 4]);
-    let view = Arc::clone(store.ledger.view());
+    assert_eq!(live(store.journal.view(), &records), [true; 4]);
+    let view = Arc::clone(store.journal.view());
     let place = view.place(&records[1].id()).unwrap().unwrap();
     let position = view.journal().position(place.journal_index).unwrap();
     drop(view);
     flip_byte_of_frame(store.dir.path(), position);
     store.apply_policy(NOTHING);
     store.bring_up(3);
-    assert_eq!(live(store.ledger.view(), &records), [false, true, false, false]);
+    assert_eq!(live(store.journal.view(), &records), [false, true, false, false]);
     let mut store = store.started_anew(|dir| flip_byte_of_frame(dir, position));
     store.bring_up(3);
-    assert_eq!(live(store.ledger.view(), &records), [false; 4]);
+    assert_eq!(live(store.journal.view(), &records), [false; 4]);
 }
 
 #[test]
@@ -102,19 +102,19 @@ fn a_rescan_shows_nothing_of_a_series_whose_newest_revision_is_damaged() {
     let newest = story.sign(draft(0, "hidden"), place);
     story.with.accept(&newest);
     story.with.bring_up(2_048);
-    let place = story.with.ledger.view().place(&newest.id()).unwrap().unwrap();
+    let place = story.with.journal.view().place(&newest.id()).unwrap().unwrap();
     let mut store = story.with.started_anew(|dir| flip_byte_of_frame(dir, place.content));
     store.apply_policy(0);
     store.bring_up(3);
     records.push(newest);
-    assert_eq!(live(store.ledger.view(), &records), [false, true, false]);
+    assert_eq!(live(store.journal.view(), &records), [false, true, false]);
 }
 
 #[test]
 fn a_damaged_record_is_sent_without_content_and_those_behind_it_go() {
     let (mut story, records) = with_records(3);
     story.with.bring_up(2_048);
-    let place = story.with.ledger.view().place(&records[1].id()).unwrap().unwrap();
+    let place = story.with.journal.view().place(&records[1].id()).unwrap().unwrap();
     let mut store = story.with.started_anew(|dir| flip_byte_of_frame(dir, place.content));
     let (entries, envelopes, _) = store.sent();
     assert_eq!(entries.len(), 3);
@@ -125,7 +125,7 @@ fn a_damaged_record_is_sent_without_content_and_those_behind_it_go() {
 /// Entries of the batch from an index of the feed on.
 fn batch(store: &mut Store, from: u64) -> Result<usize, JournalError> {
     let (_, mut discloser) = store.take_discloser();
-    let batch = load_batch(store.ledger.view(), FeedNumber::new(1), &mut discloser, from);
+    let batch = load_batch(store.journal.view(), FeedNumber::new(1), &mut discloser, from);
     batch.map(|(batch, ..)| batch.entries.len())
 }
 
@@ -140,7 +140,7 @@ fn with_feed() -> Store {
 #[test]
 fn a_feed_goes_as_far_as_its_last_head_before_a_damaged_entry_and_says_where_it_stops() {
     let store = with_feed();
-    let feed = store.ledger.view().feed(FeedNumber::new(1)).unwrap();
+    let feed = store.journal.view().feed(FeedNumber::new(1)).unwrap();
     let position = feed.positions(2..3).unwrap().remove(0).1;
     drop(feed);
     let mut store = store.started_anew(|dir| flip_byte_of_frame(dir, position));
@@ -154,7 +154,7 @@ fn a_feed_goes_as_far_as_its_last_head_before_a_damaged_entry_and_says_where_it_
 #[test]
 fn a_feed_goes_on_by_another_head_where_one_is_damaged() {
     let store = with_feed();
-    let view = store.ledger.view();
+    let view = store.journal.view();
     let is_head = |index: &u64| {
         let (_, event) = view.event(*index).unwrap();
         matches!(event, pb::journal_entry::Event::FeedPublished(published) if !published.note.is_empty())

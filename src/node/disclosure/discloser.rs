@@ -36,7 +36,7 @@ pub(super) struct Basis {
     pub(super) rules: u64,
     version: PolicyVersion,
     facts: PartnerFacts,
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
     narrowings: u64,
     consents: u64,
 }
@@ -48,7 +48,7 @@ impl Basis {
         state.policy_version() == self.version
             && state.rules_since(agency) == self.rules
             && matches!(facts, Some(Ok(facts)) if facts == self.facts)
-            && tx.now().hour() == self.moment.hour()
+            && tx.now().hour() == self.policy_hour.hour()
             && state.narrowings == self.narrowings
             && state.consents.changes == self.consents
     }
@@ -76,7 +76,7 @@ pub(in crate::node) struct Discloser {
     pub(super) feed: FeedNumber,
     rules: Arc<Rules>,
     facts: PartnerFacts,
-    pub(super) moment: PolicyHour,
+    pub(super) policy_hour: PolicyHour,
     pub(super) brake: Brake,
     consents: ConsentState,
     pub(super) selector: Selector,
@@ -101,7 +101,7 @@ impl Discloser {
         rules: Arc<Rules>,
         agency: &AgencyName,
         number: PartnerNumber,
-        moment: PolicyHour,
+        policy_hour: PolicyHour,
         limits: BrakeLimits,
     ) -> Option<Self> {
         let facts = rules.partners.get(agency)?.clone();
@@ -112,10 +112,10 @@ impl Discloser {
             consents: view.snapshot().state.consents.clone(),
             agency: agency.clone(),
             number,
-            selector: Selector::new(&rules.compiled, &facts, &moment),
+            selector: Selector::new(&rules.compiled, &facts, &policy_hour),
             decider: MemoDecider::new(Arc::clone(&rules.compiled)),
             facts,
-            moment,
+            policy_hour,
             rules,
             offered_below: 0,
             shown: HashMap::new(),
@@ -133,16 +133,16 @@ impl Discloser {
         Self { consents, size: Some(size), ..self }
     }
 
-    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, moment: &PolicyHour) -> bool {
+    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, policy_hour: &PolicyHour) -> bool {
         let changes = self.view.snapshot().state.consents.changes;
         Arc::ptr_eq(&self.rules, rules)
-            && self.moment == *moment
+            && self.policy_hour == *policy_hour
             && self.consents.changes == changes
     }
 
     /// Returns the facts of a record that policy sees.
     pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
-        release_facts(id, header, self.consents.in_force(), &self.moment)
+        release_facts(id, header, self.consents.in_force(), &self.policy_hour)
     }
 
     pub(super) fn basis(&self, narrowings: u64) -> Basis {
@@ -150,7 +150,7 @@ impl Discloser {
             rules: self.rules.since(&self.agency),
             version: self.rules.version,
             facts: self.facts.clone(),
-            moment: self.moment.clone(),
+            policy_hour: self.policy_hour.clone(),
             narrowings,
             consents: self.consents.changes,
         }
@@ -162,7 +162,7 @@ impl Discloser {
 
     /// The partner is active and its agreement runs: otherwise everything is denied for that alone.
     pub(super) fn is_in_standing(&self) -> bool {
-        self.facts.is_in_standing(&self.moment)
+        self.facts.is_in_standing(&self.policy_hour)
     }
 
     /// Begins a step, and forgets the answers about references: records come and change between
@@ -182,12 +182,12 @@ impl Discloser {
     }
 
     pub(super) fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
-        self.decider.decide(&self.facts, record, &self.moment)
+        self.decider.decide(&self.facts, record, &self.policy_hour)
     }
 
     /// Returns true if time alone denies this record, which contains its own expiry.
     pub(super) fn is_expired(&self, record: &RecordFacts) -> bool {
-        record.expires_hour.is_some_and(|expires| expires <= self.moment.hour())
+        record.expires_hour.is_some_and(|expires| expires <= self.policy_hour.hour())
     }
 
     /// Returns the disclosure of a record in the present feed, that of this step too.

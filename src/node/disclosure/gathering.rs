@@ -3,7 +3,7 @@
 use super::brake::Braked;
 use super::discloser::Discloser;
 use super::record_bytes::envelope_bytes_max;
-use crate::exchange::{Allowed, Disclosed, FeedAction, HeadSpacing, Said, owed};
+use crate::exchange::{Allowed, ConsentMessage, Disclosed, FeedAction, HeadSpacing, owed};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::entry::record_id;
@@ -277,13 +277,13 @@ impl Gathering {
     }
 
     /// Adds a request or statement on consent for the partner.
-    pub(super) fn say(&mut self, discloser: &mut Discloser, said: &Said) {
+    pub(super) fn say(&mut self, discloser: &mut Discloser, said: &ConsentMessage) {
         let id = said.record();
         let (action, consent_request, consent) = match said {
-            Said::Request(request) => {
+            ConsentMessage::Request(request) => {
                 (pb::FeedAction::ConsentRequest, Some(Box::new(request.into())), None)
             }
-            Said::Consent(consent) => {
+            ConsentMessage::Consent(consent) => {
                 (pb::FeedAction::Consent, None, Some(Box::new(consent.into())))
             }
         };

@@ -118,7 +118,7 @@ impl Disk for NoSync {
 
 /// One of the two journals.
 pub(in crate::node) struct Store {
-    pub(in crate::node) ledger: JournalWriter,
+    pub(in crate::node) journal: JournalWriter,
     writer: WriterThread,
     runtime: tokio::runtime::Runtime,
     policy: usize,
@@ -149,15 +149,15 @@ impl Store {
     }
 
     fn open(dir: tempfile::TempDir, policy: usize) -> Self {
-        let (ledger, writer, _) = open::open(&options(&dir), signing(), Arc::new(now)).unwrap();
+        let (journal, writer, _) = open::open(&options(&dir), signing(), Arc::new(now)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { ledger, writer, runtime, policy, discloser: None, dir }
+        Self { journal, writer, runtime, policy, discloser: None, dir }
     }
 
     /// Stops, lets something happen to the directory, and starts.
     pub(in crate::node) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
-        let Self { ledger, writer, runtime, policy, discloser, dir } = self;
-        drop((discloser, ledger, runtime));
+        let Self { journal, writer, runtime, policy, discloser, dir } = self;
+        drop((discloser, journal, runtime));
         writer.join().unwrap();
         meanwhile(dir.path());
         Self::open(dir, policy)
@@ -167,7 +167,7 @@ impl Store {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> T {
-        self.run(self.ledger.commit(job)).unwrap().0
+        self.run(self.journal.commit(job)).unwrap().0
     }
 
     pub(in crate::node) fn run<T>(&self, work: impl Future<Output = T>) -> T {
@@ -216,7 +216,7 @@ impl Store {
 
     /// The rules under one of the policies.
     pub(in crate::node) fn rules(&self, policy: usize) -> Arc<Rules> {
-        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let state = Arc::clone(&self.journal.view().snapshot().state);
         let bundle = Arc::clone(&BUNDLES[policy]);
         let compiled = Compiled::new(bundle, own(), []);
         Arc::new(Rules::compile(&state, &compiled, Vec::new(), None).unwrap())
@@ -235,17 +235,24 @@ impl Store {
 
     /// The discloser of before, unless rules are others now.
     pub(in crate::node) fn take_discloser(&mut self) -> (u64, Discloser) {
-        let state = Arc::clone(&self.ledger.view().snapshot().state);
+        let state = Arc::clone(&self.journal.view().snapshot().state);
         let since = state.rules_since(&partner());
         let held = self.discloser.take().filter(|(of, _)| *of == since);
         held.unwrap_or_else(|| {
             let rules = self.rules(self.policy);
-            let (view, number) = (self.ledger.view(), PartnerNumber::new(1));
-            let moment = PolicyHour::at(now());
+            let (view, number) = (self.journal.view(), PartnerNumber::new(1));
+            let policy_hour = PolicyHour::at(now());
             (
                 since,
-                Discloser::new(view, rules, &partner(), number, moment, BrakeLimits::default())
-                    .unwrap(),
+                Discloser::new(
+                    view,
+                    rules,
+                    &partner(),
+                    number,
+                    policy_hour,
+                    BrakeLimits::default(),
+                )
+                .unwrap(),
             )
         })
     }
@@ -257,7 +264,7 @@ impl Store {
         let mut progress = self.written();
         let (since, mut discloser) = self.take_discloser();
         loop {
-            let snapshot = self.ledger.view().snapshot();
+            let snapshot = self.journal.view().snapshot();
             progress = progress.under(snapshot.state.rules_since(&partner()));
             let Progress { considered, rescan } = progress;
             let part = if considered < snapshot.size {
@@ -295,19 +302,20 @@ impl Store {
     }
 
     pub(in crate::node) fn written(&self) -> Progress {
-        let snapshot = self.ledger.view().snapshot();
+        let snapshot = self.journal.view().snapshot();
         snapshot.state.partners[&partner()].published.progress
     }
 
     /// Everything that the partner is sent of the feed from its beginning, and its newest head.
     pub(super) fn sent(&mut self) -> (Vec<Bytes>, Vec<pb::Envelope>, Bytes) {
-        let snapshot = self.ledger.view().snapshot();
+        let snapshot = self.journal.view().snapshot();
         let published = &snapshot.state.partners[&partner()].published;
         let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
         let (since, mut discloser) = self.take_discloser();
         while (entries.len() as u64) < published.size {
             let (number, from) = (FeedNumber::new(1), entries.len() as u64);
-            let (batch, ..) = load_batch(self.ledger.view(), number, &mut discloser, from).unwrap();
+            let (batch, ..) =
+                load_batch(self.journal.view(), number, &mut discloser, from).unwrap();
             entries.extend(batch.entries);
             envelopes.extend(batch.envelopes);
         }
@@ -326,7 +334,7 @@ pub(in crate::node) fn with_damage(
     store.change_partner(false);
     let draft = |number| super::damage_tests::draft(number, "shared");
     let ids: Vec<_> = (0..records).map(|n| store.accept_draft(draft(n.into()), n)).collect();
-    let view = store.ledger.view();
+    let view = store.journal.view();
     let position = |at: &usize| {
         let place = view.place(&ids[*at]).unwrap().unwrap();
         view.journal().position(place.journal_index).unwrap()
@@ -346,7 +354,7 @@ pub(super) struct Story {
     random: Random,
     salts: u128,
     /// The newest revision of each series, and what the partner may see of it.
-    series: Vec<(Arc<Verified>, pb::Draft, Sight)>,
+    series: Vec<(Arc<Verified>, pb::Draft, Shows)>,
     pub(super) with: Store,
     without: Store,
     shown: usize,
@@ -357,7 +365,7 @@ pub(super) struct Story {
 
 /// The part of a series that the partner may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
+enum Shows {
     Shown,
     /// Older revisions are shown, and the newest is not.
     Hidden,
@@ -483,8 +491,8 @@ impl Story {
         }
         let record = self.sign(typed, Place::first(series));
         self.tell(&record, hidden);
-        let sight = if hidden { Sight::Never } else { Sight::Shown };
-        self.series.push((record, draft, sight));
+        let shows = if hidden { Shows::Never } else { Shows::Shown };
+        self.series.push((record, draft, shows));
     }
 
     /// Another revision, or a withdrawal. The first hidden revision of a series that was shown takes
@@ -492,46 +500,46 @@ impl Story {
     /// follow it are told to one journal alone. What is shown after that, and the withdrawal, both get.
     fn revise(&mut self, hidden: bool) {
         let of_sort: Vec<usize> = (0..self.series.len())
-            .filter(|at| hidden || self.series[*at].2 != Sight::Never)
+            .filter(|at| hidden || self.series[*at].2 != Shows::Never)
             .collect();
         if of_sort.is_empty() {
             return;
         }
         let at = of_sort[self.random.below(of_sort.len())];
-        let (last, mut draft, sight) = self.series[at].clone();
+        let (last, mut draft, shows) = self.series[at].clone();
         if last.kind() == Kind::Withdrawal {
             return;
         }
         let header = last.header();
         let mut place = Place::after(header.series, header.revision, last.id());
-        if self.random.below(4) == 0 && (!hidden || sight == Sight::Never) {
+        if self.random.below(4) == 0 && (!hidden || shows == Shows::Never) {
             let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
             place = Place::end(header.series);
             let record = self.sign(Draft::withdrawal(content).unwrap(), place);
             self.tell(&record, hidden);
-            self.series[at] = (record, draft, sight);
+            self.series[at] = (record, draft, shows);
             return;
         }
         draft.confidence = [20, 80][self.random.below(2)];
         let sort = if hidden { "hidden" } else { "shown" };
         draft.labels = vec![if hidden { "hidden" } else { "shared" }.to_owned()];
         let record = self.sign(Draft::try_from(draft.clone()).unwrap(), place);
-        match (hidden, sight) {
+        match (hidden, shows) {
             (false, _) => self.tell(&record, false),
-            (true, Sight::Shown) => {
+            (true, Shows::Shown) => {
                 let other = self.sign(other_than(draft.clone()), place);
                 self.with.accept(&record);
                 self.without.accept(&other);
                 self.parted += 1;
             }
-            (true, Sight::Hidden | Sight::Never) => self.tell(&record, true),
+            (true, Shows::Hidden | Shows::Never) => self.tell(&record, true),
         }
-        let sight = match (sight, sort) {
-            (Sight::Never, _) => Sight::Never,
-            (_, "hidden") => Sight::Hidden,
-            _ => Sight::Shown,
+        let shows = match (shows, sort) {
+            (Shows::Never, _) => Shows::Never,
+            (_, "hidden") => Shows::Hidden,
+            _ => Shows::Shown,
         };
-        self.series[at] = (record, draft, sight);
+        self.series[at] = (record, draft, shows);
     }
 
     fn tell(&mut self, record: &Arc<Verified>, hidden: bool) {
@@ -545,7 +553,7 @@ impl Story {
         let hidden: Vec<RecordId> = self
             .series
             .iter()
-            .filter(|(.., sight)| *sight != Sight::Shown)
+            .filter(|(.., shows)| *shows != Shows::Shown)
             .map(|(record, ..)| record.id())
             .collect();
         if hidden.is_empty() {
@@ -618,7 +626,7 @@ fn what_a_partner_may_not_see_changes_no_byte_of_what_it_gets() {
         }
         shown += story.shown;
         retracted += story.retracted;
-        hidden += story.series.iter().filter(|(.., sight)| *sight == Sight::Never).count();
+        hidden += story.series.iter().filter(|(.., shows)| *shows == Shows::Never).count();
         parted += story.parted;
     }
     let reached = format!("{shown} {retracted} {hidden} {parted}");

@@ -103,7 +103,7 @@ impl Discloser {
                 gathering.lapse();
                 self.look_at_all(ids, gathering)?;
             }
-            Some(Considered::Consent(ConsentNews::Said(said))) => gathering.say(self, &said),
+            Some(Considered::Consent(ConsentNews::Message(said))) => gathering.say(self, &said),
             Some(Considered::Consent(ConsentNews::Record(id))) => {
                 self.look_at_all(vec![id], gathering)?;
             }

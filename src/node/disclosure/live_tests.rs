@@ -18,7 +18,7 @@ type Outcome = (Vec<pb::FeedEntry>, BTreeMap<String, u64>, BTreeMap<Reasons, Vec
 
 /// Considers the whole journal as new.
 fn consider_all(store: &mut Store) -> Outcome {
-    let size = store.ledger.view().snapshot().size;
+    let size = store.journal.view().snapshot().size;
     let (_, mut discloser) = store.take_discloser();
     let Found { runs, denied, held, .. } = discloser.live(0, size).unwrap();
     (runs.into_iter().flat_map(|run| run.entries).collect(), denied, held)

@@ -178,7 +178,7 @@ mod tests {
     /// Entries of each batch from an index on.
     fn batches(store: &mut Store, mut from: u64, end: u64) -> Vec<usize> {
         let (_, mut discloser) = store.take_discloser();
-        let (view, mut counts) = (store.ledger.view(), Vec::new());
+        let (view, mut counts) = (store.journal.view(), Vec::new());
         while from < end {
             let (batch, ..) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
             counts.push(batch.entries.len());

@@ -273,7 +273,7 @@ impl Node {
             && self.view().refuses_any(partner.feed, partner.offering.below)?;
         if is_due {
             let agency = agency.clone();
-            self.ledger.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
+            self.journal.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
         }
         Ok(())
     }
@@ -331,10 +331,10 @@ impl Node {
         number: PartnerNumber,
     ) -> Option<Discloser> {
         let rules = self.rules();
-        let moment = PolicyHour::at(self.now());
-        held.filter(|held| held.is_current(&rules, &moment)).or_else(|| {
+        let policy_hour = PolicyHour::at(self.now());
+        held.filter(|held| held.is_current(&rules, &policy_hour)).or_else(|| {
             let limits = self.config.release.limits();
-            Discloser::new(self.view(), rules, agency, number, moment, limits)
+            Discloser::new(self.view(), rules, agency, number, policy_hour, limits)
         })
     }
 
@@ -380,7 +380,7 @@ impl Node {
         }
         let agency = agency.clone();
         let (written, _) = self
-            .ledger
+            .journal
             .commit(move |tx| {
                 let mut shown = found.runs.iter().flat_map(|run| &run.shown);
                 let stand = shown.all(|series| tx.stands(*series, found.journal_size));

@@ -46,7 +46,7 @@ fn opinion_on(series: crate::ident::SeriesId) -> Draft {
 }
 
 fn is_live_in(store: &Store, id: &RecordId) -> bool {
-    let found = store.ledger.view().disclosure(FeedNumber::new(1), id).unwrap();
+    let found = store.journal.view().disclosure(FeedNumber::new(1), id).unwrap();
     found.is_some_and(|found| found.disclosed.is_live())
 }
 

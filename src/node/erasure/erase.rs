@@ -271,7 +271,7 @@ pub(super) fn next_part(
 /// Carries out what is left of an approved erasure, one job of the writer after the other. False if a hold keeps some of
 /// it.
 pub(super) async fn finish(
-    ledger: &JournalWriter,
+    journal: &JournalWriter,
     signer: &RecordSigner,
     proposal: u64,
     limit: PartLimit,
@@ -280,7 +280,7 @@ pub(super) async fn finish(
     loop {
         let signer = signer.clone();
         let job = move |tx: &mut Transaction<'_>| next_part(tx, (proposal, &signer), after, limit);
-        let (part, _) = ledger.commit(job).await?;
+        let (part, _) = journal.commit(job).await?;
         match part? {
             Part::Completed => return Ok(true),
             Part::Waits => return Ok(false),
@@ -320,7 +320,7 @@ impl Node {
         let client = client.to_owned();
         let restricted = hold == HoldChange::Begin;
         let (outcome, committed) = self
-            .ledger
+            .journal
             .commit(move |tx| {
                 let Some(marks) = tx.marks(&id)? else { return Ok(Err(unknown(&id))) };
                 if marks.is_restricted() == restricted {
@@ -369,7 +369,7 @@ impl Node {
     /// Carries out what is left of one; true if nothing is.
     pub(in crate::node) async fn finish_erasure(&self, proposal: u64) -> bool {
         let signer = self.record_signer();
-        let finished = finish(&self.ledger, &signer, proposal, PartLimit::OF_A_JOB).await;
+        let finished = finish(&self.journal, &signer, proposal, PartLimit::OF_A_JOB).await;
         self.scrub_soon();
         match finished {
             Ok(true) => true,

@@ -105,19 +105,19 @@ fn approve(store: &Store, ids: &[RecordId], limit: PartLimit) -> (u64, Part) {
 /// Revisions of which the title is still here.
 fn left(store: &Store, ids: &[RecordId]) -> usize {
     let has_title = |id: &&RecordId| {
-        let record = store.ledger.view().record(id).unwrap().unwrap();
+        let record = store.journal.view().record(id).unwrap().unwrap();
         !record.open_slots().and(SlotMask::from_bits(TITLE)).is_empty()
     };
     ids.iter().filter(has_title).count()
 }
 
 fn erasing(store: &Store) -> Vec<u64> {
-    store.ledger.view().snapshot().state.erasing.keys().copied().collect()
+    store.journal.view().snapshot().state.erasing.keys().copied().collect()
 }
 
 /// Entries that erase slots, and entries that end an erasure.
 fn entries(store: &Store) -> (usize, usize) {
-    let view = store.ledger.view();
+    let view = store.journal.view();
     let events: Vec<_> =
         (0..view.snapshot().size).map(|index| view.event(index).unwrap().1).collect();
     let erased = events.iter().filter(|event| matches!(event, Event::SlotsErased(_))).count();
@@ -132,7 +132,7 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     let (proposal, part) = approve(&store, &ids, limit);
     assert!(matches!(part, Part::Behind(_)), "{part:?}");
     assert_eq!((left(&store, &ids), erasing(&store)), (5, vec![proposal]));
-    assert!(store.ledger.view().snapshot().state.acts.is_empty(), "nobody decides on it again");
+    assert!(store.journal.view().snapshot().state.acts.is_empty(), "nobody decides on it again");
 
     let store = store.started_anew(|_| ());
     assert_eq!((left(&store, &ids), erasing(&store)), (5, vec![proposal]));
@@ -144,11 +144,11 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     assert_eq!((left(&store, &ids), entries(&store)), (3, (4, 0)));
 
     let store = store.started_anew(|_| ());
-    assert!(store.run(finish(&store.ledger, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
     assert_eq!((left(&store, &ids), erasing(&store)), (0, vec![]));
     assert_eq!(entries(&store), (7, 1));
     let store = store.started_anew(|_| ());
-    assert!(store.run(finish(&store.ledger, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
     assert_eq!((erasing(&store), entries(&store)), (vec![], (7, 1)), "it has effect once");
     assert!(store.commit(move |tx| check_no_erasure(tx, &held)).is_ok());
 }
@@ -163,7 +163,7 @@ fn a_revision_that_was_recorded_after_the_approval_is_not_erased_and_may_be_held
     let (covered, later) = (ids[0], ids[REVISIONS as usize]);
     assert!(store.commit(move |tx| check_no_erasure(tx, &covered)).is_err());
     assert!(store.commit(move |tx| check_no_erasure(tx, &later)).is_ok());
-    assert!(store.run(finish(&store.ledger, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
     assert_eq!((left(&store, &ids), entries(&store)), (1, (7, 1)));
     assert_eq!((left(&store, &ids[REVISIONS as usize..]), erasing(&store)), (1, vec![]));
 }
@@ -173,7 +173,7 @@ fn a_part_is_bounded_by_the_bytes_that_are_written_again() {
     let (store, ids) = with_series();
     let (proposal, _) = approve(&store, &ids, parts_of(usize::MAX, 1));
     assert_eq!(left(&store, &ids), 6);
-    assert!(store.run(finish(&store.ledger, &signer(), proposal, parts_of(100, 1))).unwrap());
+    assert!(store.run(finish(&store.journal, &signer(), proposal, parts_of(100, 1))).unwrap());
     assert_eq!((left(&store, &ids), entries(&store)), (0, (7, 1)));
 }
 

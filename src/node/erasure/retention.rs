@@ -81,7 +81,7 @@ impl Node {
             let Some((last, _)) = due.last() else { break };
             from = Some(last.clone());
             let ids = due.into_iter().map(|(_, id)| id).collect();
-            let (gone, left) = erase_all(&self.ledger, ids, now).await?;
+            let (gone, left) = erase_all(&self.journal, ids, now).await?;
             erased += gone;
             damaged += left;
         }
@@ -128,16 +128,16 @@ pub struct Due {
 /// Erases those of some records whose time has ended; gives how many, and how many are damaged. A job that meets
 /// damage is refused as a whole, so then each record has a job of its own.
 async fn erase_all(
-    ledger: &JournalWriter,
+    journal: &JournalWriter,
     ids: Vec<RecordId>,
     vouched: Timestamp,
 ) -> Result<(u64, u64), JournalError> {
-    if let Some(erased) = unless_damaged(erase_at_once(ledger, ids.clone(), vouched).await)? {
+    if let Some(erased) = unless_damaged(erase_at_once(journal, ids.clone(), vouched).await)? {
         return Ok((erased, 0));
     }
     let (mut erased, mut damaged) = (0, 0);
     for id in ids {
-        match unless_damaged(erase_at_once(ledger, vec![id], vouched).await)? {
+        match unless_damaged(erase_at_once(journal, vec![id], vouched).await)? {
             Some(gone) => erased += gone,
             None => damaged += 1,
         }
@@ -146,14 +146,14 @@ async fn erase_all(
 }
 
 async fn erase_at_once(
-    ledger: &JournalWriter,
+    journal: &JournalWriter,
     ids: Vec<RecordId>,
     vouched: Timestamp,
 ) -> Result<u64, JournalError> {
     let job = move |tx: &mut Transaction<'_>| {
         ids.iter().try_fold(0, |sum, id| Ok(sum + u64::from(erase(tx, id, vouched)?)))
     };
-    ledger.commit(job).await.map(|(erased, _)| erased)
+    journal.commit(job).await.map(|(erased, _)| erased)
 }
 
 fn erase(
@@ -210,13 +210,13 @@ mod tests {
     fn a_damaged_record_keeps_no_other_from_being_erased_when_its_time_has_ended() {
         let store = Store::new();
         let ids: Vec<_> = (1..=3).map(|n| store.accept_draft(ended(n), n)).collect();
-        let place = store.ledger.view().place(&ids[1]).unwrap().unwrap();
+        let place = store.journal.view().place(&ids[1]).unwrap().unwrap();
         let damage = |dir: &std::path::Path| flip_byte_of_frame(dir, place.content);
         let store = store.started_anew(damage);
         let due = || ids.clone();
-        assert_eq!(store.run(erase_all(&store.ledger, due(), now())).unwrap(), (2, 1));
-        assert_eq!(store.run(erase_all(&store.ledger, due(), now())).unwrap(), (0, 1));
+        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (2, 1));
+        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (0, 1));
         let store = store.started_anew(damage);
-        assert_eq!(store.run(erase_all(&store.ledger, due(), now())).unwrap(), (1, 0));
+        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (1, 0));
     }
 }

@@ -84,14 +84,14 @@ fn wire(id: &RecordId) -> Bytes {
 /// A survey under way.
 pub struct AccessReport {
     view: Arc<View>,
-    setting: DecisionContext,
+    context: DecisionContext,
     selector: Selector,
     /// For series with revisions that are as new as each other.
     discloser: Option<Discloser>,
     next: u64,
     /// Records that may be under a hold or retracted; `None`: any.
     befallen: Option<HashSet<RecordId>>,
-    sight: pb::PartnerSight,
+    visibility: pb::PartnerSight,
     kinds: Tally,
     operations: Tally,
     markings: Tally,
@@ -106,25 +106,25 @@ pub struct AccessReport {
 impl Node {
     /// Begins to look at everything that is here for one partner.
     pub fn survey(&self, agency: &AgencyName) -> Result<AccessReport, NodeError> {
-        let setting = self.setting(agency)?;
-        if !setting.rules.partners.contains_key(agency) {
+        let context = self.context(agency)?;
+        if !context.rules.partners.contains_key(agency) {
             return Err(unknown(agency));
         }
-        let discloser = discloser(self, &setting);
-        Ok(AccessReport::new(Arc::clone(self.view()), setting, discloser)?)
+        let discloser = discloser(self, &context);
+        Ok(AccessReport::new(Arc::clone(self.view()), context, discloser)?)
     }
 }
 
 impl AccessReport {
     fn new(
         view: Arc<View>,
-        setting: DecisionContext,
+        context: DecisionContext,
         discloser: Option<Discloser>,
     ) -> Result<Self, JournalError> {
-        let selector = Selector::new(&setting.rules.compiled, &setting.facts, &setting.moment);
-        let sight = pb::PartnerSight {
-            policy_version: setting.rules.version.get(),
-            at_ms: setting.moment.hour().unix_ms().unsigned_abs(),
+        let selector = Selector::new(&context.rules.compiled, &context.facts, &context.policy_hour);
+        let visibility = pb::PartnerSight {
+            policy_version: context.rules.version.get(),
+            at_ms: context.policy_hour.hour().unix_ms().unsigned_abs(),
             ..Default::default()
         };
         Ok(Self {
@@ -133,30 +133,30 @@ impl AccessReport {
             next: 0,
             befallen: view.befallen(BEFALLEN_MAX)?,
             view,
-            sight,
+            visibility,
             kinds: Tally::default(),
             operations: Tally::default(),
             markings: Tally::default(),
             classes: Tally::default(),
             denied_by: Tally::default(),
-            seen: vec![0; usize::try_from(setting.size.div_ceil(64)).unwrap_or_default()],
+            seen: vec![0; usize::try_from(context.size.div_ceil(64)).unwrap_or_default()],
             cases: VecDeque::new(),
-            setting,
+            context,
         })
     }
 
     /// Entries that were looked at, and how many there are.
     pub const fn progress(&self) -> (u64, u64) {
-        (self.next, self.setting.size)
+        (self.next, self.context.size)
     }
 
     pub const fn is_done(&self) -> bool {
-        self.next >= self.setting.size
+        self.next >= self.context.size
     }
 
     /// Looks at the next entries.
     pub fn step(&mut self) -> Result<(), JournalError> {
-        let end = self.setting.size.min(self.next + STEP_ENTRIES);
+        let end = self.context.size.min(self.next + STEP_ENTRIES);
         let view = Arc::clone(&self.view);
         let superseded = view.superseded_in(self.next..end)?;
         for header in view.headers(self.next..end) {
@@ -165,7 +165,7 @@ impl AccessReport {
                 self.look(&header, is_superseded)
             });
             if unless_damaged(looked)?.is_none() {
-                self.sight.damaged += 1;
+                self.visibility.damaged += 1;
             }
         }
         self.next = end;
@@ -174,24 +174,24 @@ impl AccessReport {
 
     fn look(&mut self, accepted: &AcceptedHeader, is_superseded: bool) -> Result<(), JournalError> {
         let AcceptedHeader { journal_index, id, header, partner, .. } = accepted;
-        self.sight.records += 1;
-        let agency = &self.setting.agency;
+        self.visibility.records += 1;
+        let agency = &self.context.agency;
         if header.originator == *agency || partner.as_ref() == Some(agency) {
-            self.sight.own += 1;
+            self.visibility.own += 1;
             return Ok(());
         }
         if header.kind == Kind::Withdrawal {
-            self.sight.withdrawals += 1;
+            self.visibility.withdrawals += 1;
             return Ok(());
         }
         if is_superseded && !self.view.is_newest(header)? {
-            self.sight.superseded += 1;
+            self.visibility.superseded += 1;
             return Ok(());
         }
-        let selected = self.selector.select(&self.setting.facts_of(id, header));
+        let selected = self.selector.select(&self.context.facts_of(id, header));
         if !selected.released {
-            self.sight.denied += 1;
-            self.sight.erred += u64::from(selected.erred);
+            self.visibility.denied += 1;
+            self.visibility.erred += u64::from(selected.erred);
             let reason = match self.selector.denied_by() {
                 _ if selected.erred => "an error of evaluation",
                 Some(forbid) => forbid,
@@ -201,7 +201,7 @@ impl AccessReport {
             return Ok(());
         }
         if !self.is_usable(id)? {
-            self.sight.held += 1;
+            self.visibility.held += 1;
             return Ok(());
         }
         // Where another revision is as new, both must allow what is shown.
@@ -211,10 +211,10 @@ impl AccessReport {
         };
         let revealed = selected.revealed.intersection(in_series);
         if !revealed.contains(SlotClass::Core) {
-            self.sight.superseded += 1;
+            self.visibility.superseded += 1;
             return Ok(());
         }
-        self.sight.allowed += 1;
+        self.visibility.allowed += 1;
         self.kinds.add(header.kind.name(), *id);
         self.operations.add(header.operation.as_deref().unwrap_or_default(), *id);
         self.markings.add(&marking_in_words(&header.marking), *id);
@@ -271,7 +271,7 @@ impl AccessReport {
             classes: self.classes.into_counts(),
             denied_by: self.denied_by.into_counts(),
             cases,
-            ..self.sight
+            ..self.visibility
         })
     }
 
@@ -328,22 +328,22 @@ mod tests {
     use crate::policy::PolicyHour;
 
     /// The survey for the partner under the policy that shares everything of some records.
-    fn sight(store: &Store) -> pb::PartnerSight {
-        let (view, rules) = (Arc::clone(store.ledger.view()), store.rules(0));
+    fn visibility(store: &Store) -> pb::PartnerSight {
+        let (view, rules) = (Arc::clone(store.journal.view()), store.rules(0));
         let snapshot = view.snapshot();
-        let setting = DecisionContext {
+        let context = DecisionContext {
             agency: partner(),
             number: PartnerNumber::new(1),
             feed: FeedNumber::new(1),
             facts: rules.partners[&partner()].clone(),
             rules,
-            moment: PolicyHour::at(now()),
+            policy_hour: PolicyHour::at(now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             applied: None,
             is_past: false,
         };
-        let mut survey = AccessReport::new(view, setting, None).unwrap();
+        let mut survey = AccessReport::new(view, context, None).unwrap();
         while !survey.is_done() {
             survey.step().unwrap();
         }
@@ -353,9 +353,9 @@ mod tests {
     #[test]
     fn a_survey_goes_on_behind_damaged_entries_and_counts_them() {
         let (store, mend) = with_damage(4, &[1, 2]);
-        let found = sight(&store);
+        let found = visibility(&store);
         assert_eq!((found.records, found.allowed, found.damaged), (2, 2, 2));
-        let found = sight(&store.started_anew(mend));
+        let found = visibility(&store.started_anew(mend));
         assert_eq!((found.records, found.allowed, found.damaged), (4, 4, 0));
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::node) struct DecisionContext {
     pub(in crate::node) feed: FeedNumber,
     pub(in crate::node) facts: PartnerFacts,
     pub(in crate::node) rules: Arc<Rules>,
-    pub(in crate::node) moment: PolicyHour,
+    pub(in crate::node) policy_hour: PolicyHour,
     pub(in crate::node) consents: ConsentState,
     /// Entries that the journal had.
     pub(in crate::node) size: u64,
@@ -36,7 +36,7 @@ pub(in crate::node) struct DecisionContext {
 impl DecisionContext {
     /// Returns the facts of a record that policy sees.
     pub(in crate::node) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
-        release_facts(id, header, self.consents.in_force(), &self.moment)
+        release_facts(id, header, self.consents.in_force(), &self.policy_hour)
     }
 
     /// The same if the partner were not suspended.
@@ -49,7 +49,7 @@ impl DecisionContext {
 
 impl Node {
     /// Returns the present setting.
-    pub(in crate::node) fn setting(
+    pub(in crate::node) fn context(
         &self,
         agency: &AgencyName,
     ) -> Result<DecisionContext, NodeError> {
@@ -59,7 +59,7 @@ impl Node {
     fn setting_in(
         &self,
         agency: &AgencyName,
-        moment: PolicyHour,
+        policy_hour: PolicyHour,
     ) -> Result<DecisionContext, NodeError> {
         let rules = self.rules();
         let snapshot = self.view().snapshot();
@@ -75,7 +75,7 @@ impl Node {
             feed,
             facts,
             rules,
-            moment,
+            policy_hour,
             consents,
             size,
             applied,
@@ -108,7 +108,7 @@ impl Node {
             feed: partner.feed,
             facts,
             rules: Arc::new(rules),
-            moment: PolicyHour::at(at),
+            policy_hour: PolicyHour::at(at),
             consents: self.view().consents_at(size)?,
             size,
             applied: applied.map(|(at, applied)| (at, applied.client)),

@@ -18,7 +18,7 @@ use crate::node::consents;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::unknown;
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use crate::record::kind::Kind;
 use crate::record::slots::SlotNumber;
 
@@ -55,10 +55,10 @@ struct Walk<'a> {
     node: &'a Node,
     agency: &'a AgencyName,
     /// The records that the asking client may see.
-    sight: &'a Sight,
+    visibility: &'a Visibility,
     id: RecordId,
     partner: PartnerRecord,
-    setting: DecisionContext,
+    context: DecisionContext,
     /// The record, once it is known to be here.
     here: Option<(Kept, Evaluation)>,
     /// The disclosure of it in the feed to the partner.
@@ -96,22 +96,22 @@ impl Node {
         &self,
         id: RecordId,
         agency: &AgencyName,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<pb::ExplainDeliveryResponse, NodeError> {
         let snapshot = self.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
-        let setting = self.setting(agency)?;
+        let context = self.context(agency)?;
         let here = match self.view().kept(&id)? {
             Some(kept) => {
-                let judged = self.judge(&setting, &kept)?;
+                let judged = self.judge(&context, &kept)?;
                 Some((kept, judged))
             }
             None => None,
         };
-        let disclosure = self.view().disclosure(setting.feed, &id)?;
+        let disclosure = self.view().disclosure(context.feed, &id)?;
         let disclosure = disclosure.filter(|known| !known.disclosed.is_earlier);
         let partner = partner.clone();
-        let walk = Walk { node: self, agency, sight, id, partner, setting, here, disclosure };
+        let walk = Walk { node: self, agency, visibility, id, partner, context, here, disclosure };
         walked(&walk)
     }
 }
@@ -211,10 +211,10 @@ fn signing(walk: &Walk<'_>) -> Result<Found, NodeError> {
 }
 
 fn policy(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    match &walk.setting.applied {
+    match &walk.context.applied {
         Some((since, client)) => passed(format!(
             "version {}, in force since {since}, applied by {client}",
-            walk.setting.rules.version.get()
+            walk.context.rules.version.get()
         )),
         None => {
             stands("no policy is in force: nothing is shared", "liaison policy apply DIRECTORY")
@@ -285,7 +285,7 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
         [] => "denied: nothing permits it".to_owned(),
         forbids => format!("denied by {}", forbids.join(", ")),
     };
-    match consents::missing(walk.node, &walk.setting, kept, judged) {
+    match consents::missing(walk.node, &walk.context, kept, judged) {
         Some((missing, next)) => stands(format!("{found}: {missing}"), next),
         None => stands(found, explain),
     }
@@ -296,14 +296,14 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     if let Some(series) = &judged.series {
         return passed(series.clone());
     }
-    if !sees_content(walk.sight, kept) {
+    if !sees_content(walk.visibility, kept) {
         return passed("you may see its header alone, so what it refers to is not shown");
     }
     let permitted = judged.permitted.unwrap_or_default();
     let hidden = kept.record.slots_in(judged.decision.revealed).and(judged.here).without(permitted);
     let mut reasons = Vec::new();
     for slot in SlotNumber::of(kept.record.kind()).filter(|slot| hidden.contains(*slot)) {
-        let reason = walk.node.hidden_references(&walk.setting, kept, slot, walk.sight)?;
+        let reason = walk.node.hidden_references(&walk.context, kept, slot, walk.visibility)?;
         reasons.push(format!("{} is withheld: {reason}", slot.spec(kept.record.kind()).name));
     }
     // The record goes without these fields, and they follow when that changes.
@@ -312,7 +312,7 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 /// Checks that the brake does not hold it for two persons.
 fn release(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    match walk.node.view().held_state(walk.setting.number, &walk.id)? {
+    match walk.node.view().held_state(walk.context.number, &walk.id)? {
         Some(HeldState::Waiting) => stands(
             "it is allowed and unusual, so it waits for two persons",
             "see why with `liaison release list`, and decide with `liaison release allow` or `refuse`",
@@ -387,7 +387,7 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some(disclosure) = walk.disclosure else { return passed("") };
-    let (feed, below) = (walk.setting.feed, walk.partner.offering.below);
+    let (feed, below) = (walk.context.feed, walk.partner.offering.below);
     if let Some(order) = walk.node.view().contradicted_order(feed, below, &walk.id)? {
         return stands(
             format!(

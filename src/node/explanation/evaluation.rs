@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::node::disclosure::Discloser;
 use crate::node::error::NodeError;
 use crate::pb;
-use crate::policy::{Decision, Sight, Visibility};
+use crate::policy::{Decision, Visibility, VisiblePart};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::slots::{SlotMask, SlotNumber};
@@ -61,25 +61,25 @@ impl Node {
 
     pub(in crate::node) fn judge(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         kept: &Kept,
     ) -> Result<Evaluation, NodeError> {
         let record = &kept.record;
         let header = record.header();
-        let facts = setting.facts_of(&record.id(), header);
-        let decision = setting.rules.compiled.decide(&setting.facts, &facts, &setting.moment);
-        let history = self.view().history_at(&record.id(), setting.size)?;
+        let facts = context.facts_of(&record.id(), header);
+        let decision = context.rules.compiled.decide(&context.facts, &facts, &context.policy_hour);
+        let history = self.view().history_at(&record.id(), context.size)?;
         let here = record.open_slots().without(history.came_later).or(history.erased_later);
         // Whatever policy says of it, a withdrawal goes where what it withdraws went.
         let may_go = decision.release.allowed || record.kind() == Kind::Withdrawal;
         let mut series = None;
-        let permitted = match discloser(self, setting).filter(|_| may_go) {
+        let permitted = match discloser(self, context).filter(|_| may_go) {
             Some(mut discloser) => {
                 // What was erased since cannot be looked into; its class alone speaks for it.
                 let erased = record.slots_in(decision.revealed).and(history.erased_later);
                 if record.kind() != Kind::Withdrawal {
                     let found = discloser.series_of(header, Marks::default())?;
-                    series = found.and_then(|found| series_in_words(&setting.agency, found));
+                    series = found.and_then(|found| series_in_words(&context.agency, found));
                 }
                 // What befell the record by then is looked at beside this.
                 match discloser.verdict(record, Marks::default())?.allowed {
@@ -99,9 +99,9 @@ impl Node {
             decision: Arc::new(decision),
             permitted,
             here,
-            is_own: header.originator == setting.agency
-                || kept.partner.as_ref() == Some(&setting.agency),
-            accepted_later: (kept.journal_index >= setting.size).then_some(kept.accepted_at),
+            is_own: header.originator == context.agency
+                || kept.partner.as_ref() == Some(&context.agency),
+            accepted_later: (kept.journal_index >= context.size).then_some(kept.accepted_at),
             history,
         })
     }
@@ -109,7 +109,7 @@ impl Node {
     /// Returns the remarks on a record that are for everybody who asks about it.
     pub(in crate::node) fn remarks_on(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         kept: &Kept,
         judged: &Evaluation,
     ) -> Result<Vec<String>, NodeError> {
@@ -126,13 +126,13 @@ impl Node {
             remarks.push(format!("{from} retracted it at {at}: it is passed on to nobody"));
         }
         remarks.extend(judged.series.clone());
-        remarks.extend(self.newer_in_words(setting, &kept.record.id(), header)?);
+        remarks.extend(self.newer_in_words(context, &kept.record.id(), header)?);
         Ok(remarks)
     }
 
     fn newer_in_words(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         id: &RecordId,
         header: &Header,
     ) -> Result<Option<String>, JournalError> {
@@ -140,7 +140,7 @@ impl Node {
             return Ok(None);
         };
         let was_here = self.view().place(&head.id)?;
-        if head.id == *id || was_here.is_none_or(|place| place.journal_index >= setting.size) {
+        if head.id == *id || was_here.is_none_or(|place| place.journal_index >= context.size) {
             return Ok(None);
         }
         Ok(Some(match (head.is_withdrawn(), head.revision > header.revision) {
@@ -158,17 +158,17 @@ impl Node {
     /// they are named only to those who may see the record's.
     pub(in crate::node) fn hidden_references(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         kept: &Kept,
         slot: SlotNumber,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<String, NodeError> {
-        let mut text = format!("it refers to what {} may not see", setting.agency);
-        if !sees_content(sight, kept) {
+        let mut text = format!("it refers to what {} may not see", context.agency);
+        if !sees_content(visibility, kept) {
             return Ok(text);
         }
         let mut named = Vec::new();
-        let Some(mut discloser) = discloser(self, setting) else { return Ok(String::new()) };
+        let Some(mut discloser) = discloser(self, context) else { return Ok(String::new()) };
         for series in kept.record.references(slot) {
             if discloser.sees_series(series)? {
                 continue;
@@ -199,7 +199,7 @@ impl Node {
         Ok(text)
     }
 
-    /// Returns the reason why nothing goes to a partner at the moment, and the next step.
+    /// Returns the reason why nothing goes to a partner at the hour, and the next step.
     pub(in crate::node) fn pause_of(
         &self,
         agency: &AgencyName,
@@ -243,17 +243,17 @@ pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(St
 }
 
 /// Returns whether a client may see the content of a record.
-pub(super) fn sees_content(sight: &Sight, kept: &Kept) -> bool {
-    sight.of_record(&kept.status()) == Visibility::Content
+pub(super) fn sees_content(visibility: &Visibility, kept: &Kept) -> bool {
+    visibility.of_record(&kept.status()) == VisiblePart::Content
 }
 
 /// The one way to the decision of the feed.
-pub(super) fn discloser(node: &Node, setting: &DecisionContext) -> Option<Discloser> {
-    let (rules, moment) = (Arc::clone(&setting.rules), setting.moment.clone());
+pub(super) fn discloser(node: &Node, context: &DecisionContext) -> Option<Discloser> {
+    let (rules, hour) = (Arc::clone(&context.rules), context.policy_hour.clone());
     let limits = node.config().release.limits();
     let discloser =
-        Discloser::new(node.view(), rules, &setting.agency, setting.number, moment, limits)?;
-    Some(discloser.at_size(setting.size, setting.consents.clone()))
+        Discloser::new(node.view(), rules, &context.agency, context.number, hour, limits)?;
+    Some(discloser.at_size(context.size, context.consents.clone()))
 }
 
 /// Returns in words the effect of a series on one of its revisions.

@@ -12,7 +12,7 @@ use crate::node::consents;
 use crate::node::error::NodeError;
 use crate::pb;
 use crate::policy::{
-    Account, ClassAccount, Condition, Decision, Explanation, Outcome, Sight, State, explain,
+    Account, ClassAccount, Condition, Decision, Explanation, Outcome, State, Visibility, explain,
 };
 use crate::record::kind::{ClassSet, Kind};
 use crate::record::slots::SlotNumber;
@@ -28,37 +28,38 @@ impl Node {
         id: RecordId,
         agency: &AgencyName,
         at: Option<Timestamp>,
-        sight: &Sight,
+        visibility: &Visibility,
     ) -> Result<pb::ExplainDecisionResponse, NodeError> {
-        let setting = match at {
-            None => self.setting(agency)?,
+        let context = match at {
+            None => self.context(agency)?,
             Some(at) => self.setting_at(agency, at)?,
         };
         let kept = self.kept(&id)?;
-        let judged = self.judge(&setting, &kept)?;
-        let facts = setting.facts_of(&id, kept.record.header());
-        let explanation = explain(&setting.rules.compiled, &setting.facts, &facts, &setting.moment);
-        let fields = self.field_accounts(&setting, &kept, &judged, (&explanation, sight))?;
-        let mut remarks = self.remarks_on(&setting, &kept, &judged)?;
-        remarks.extend(remarks_of_pair(&setting, &kept, &judged));
-        let missing = consents::missing(self, &setting, &kept, &judged);
+        let judged = self.judge(&context, &kept)?;
+        let facts = context.facts_of(&id, kept.record.header());
+        let explanation =
+            explain(&context.rules.compiled, &context.facts, &facts, &context.policy_hour);
+        let fields = self.field_accounts(&context, &kept, &judged, (&explanation, visibility))?;
+        let mut remarks = self.remarks_on(&context, &kept, &judged)?;
+        remarks.extend(remarks_of_pair(&context, &kept, &judged));
+        let missing = consents::missing(self, &context, &kept, &judged);
         remarks.extend(missing.map(|(found, next)| format!("{found}: {next}")));
-        let disclosure = self.view().disclosure(setting.feed, &id)?;
+        let disclosure = self.view().disclosure(context.feed, &id)?;
         if let Some(disclosure) = disclosure {
-            remarks.push(self.disclosed_in_words(&setting, disclosure)?);
+            remarks.push(self.disclosed_in_words(&context, disclosure)?);
         }
         let snapshot = self.view().snapshot();
         let receipted = snapshot.state.partners.get(agency).map_or(0, |p| p.receipted);
-        Ok(answer(&setting, &judged, &explanation, fields, remarks, disclosure, receipted))
+        Ok(answer(&context, &judged, &explanation, fields, remarks, disclosure, receipted))
     }
 
     fn disclosed_in_words(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         disclosure: Disclosure,
     ) -> Result<String, NodeError> {
         let index = disclosure.feed_index;
-        let mut entries = self.view().feed_entries(setting.feed, index..index + 1)?;
+        let mut entries = self.view().feed_entries(context.feed, index..index + 1)?;
         let bytes = entries.pop().unwrap_or_default();
         let entry = crate::journal::entry::decode_feed(index, &bytes)?;
         let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_unix_ms(ms).ok());
@@ -66,22 +67,22 @@ impl Node {
         Ok(format!(
             "the newest entry about it in the feed to {} is {index}, made{at} under policy \
              version {}",
-            setting.agency, entry.policy_version
+            context.agency, entry.policy_version
         ))
     }
 
     fn field_accounts(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         kept: &Kept,
         judged: &Evaluation,
-        (explanation, sight): (&Explanation, &Sight),
+        (explanation, visibility): (&Explanation, &Visibility),
     ) -> Result<Vec<pb::FieldAccount>, NodeError> {
         let kind = kept.record.kind();
         SlotNumber::of(kind)
             .map(|slot| {
                 let (fate, reason) =
-                    self.field_fate(setting, kept, judged, (explanation, sight), slot)?;
+                    self.field_fate(context, kept, judged, (explanation, visibility), slot)?;
                 let spec = slot.spec(kind);
                 Ok(pb::FieldAccount {
                     field: spec.name.to_owned(),
@@ -95,10 +96,10 @@ impl Node {
 
     fn field_fate(
         &self,
-        setting: &DecisionContext,
+        context: &DecisionContext,
         kept: &Kept,
         judged: &Evaluation,
-        (explanation, sight): (&Explanation, &Sight),
+        (explanation, visibility): (&Explanation, &Visibility),
         slot: SlotNumber,
     ) -> Result<(pb::FieldFate, String), NodeError> {
         let record = &kept.record;
@@ -123,7 +124,7 @@ impl Node {
             return Ok((pb::FieldFate::ClassWithheld, series.clone()));
         }
         if judged.decision.revealed.contains(class) {
-            let reason = self.hidden_references(setting, kept, slot, sight)?;
+            let reason = self.hidden_references(context, kept, slot, visibility)?;
             return Ok((pb::FieldFate::ReferenceWithheld, reason));
         }
         let account = explanation.classes.iter().find(|account| account.class == class);
@@ -154,15 +155,15 @@ impl Node {
         agency: &AgencyName,
         partner: &PartnerRecord,
     ) -> Result<(pb::RecipientView, Vec<String>), NodeError> {
-        let mut setting = self.setting(agency)?;
+        let mut context = self.context(agency)?;
         // A suspension ends; what is asked is whether the partner may have the record.
         if partner.state == pb::PartnerState::Suspended {
-            setting = setting.if_active();
+            context = context.if_active();
         }
-        let judged = self.judge(&setting, kept)?;
+        let judged = self.judge(&context, kept)?;
         let pause = self.pause_of(agency, partner).or_else(|| lag_of(agency, partner));
         let pause = pause.map(|(found, _)| found);
-        let (verdict, reason) = verdict(&setting, kept, &judged, pause);
+        let (verdict, reason) = verdict(&context, kept, &judged, pause);
         let shown = judged.permitted.filter(|_| judged.is_released()).unwrap_or_default();
         let kind = kept.record.kind();
         let slots = SlotNumber::of(kind).filter(|slot| shown.contains(*slot));
@@ -181,18 +182,18 @@ impl Node {
             feed_index: disclosure.map(|disclosure| disclosure.feed_index),
             receipted: disclosure.is_some_and(|d| d.feed_index < partner.receipted),
         };
-        Ok((view, self.remarks_on(&setting, kept, &judged)?))
+        Ok((view, self.remarks_on(&context, kept, &judged)?))
     }
 }
 
 fn verdict(
-    setting: &DecisionContext,
+    context: &DecisionContext,
     kept: &Kept,
     judged: &Evaluation,
     pause: Option<String>,
 ) -> (pb::RecipientVerdict, String) {
     use pb::RecipientVerdict::{Allowed, Denied, Paused};
-    let of_pair = remarks_of_pair(setting, kept, judged).into_iter().next();
+    let of_pair = remarks_of_pair(context, kept, judged).into_iter().next();
     if let Some(reason) = of_pair.filter(|_| judged.is_own || !judged.is_released()) {
         return (Denied, reason);
     }
@@ -202,7 +203,7 @@ fn verdict(
     if judged.history.retracted.is_some() {
         return (Denied, "it was retracted".to_owned());
     }
-    let reason = reason_of(setting, &judged.decision);
+    let reason = reason_of(context, &judged.decision);
     if !judged.is_released() {
         let of_series = judged.series.clone().filter(|_| judged.decision.release.allowed);
         return (Denied, of_series.unwrap_or(reason));
@@ -211,11 +212,11 @@ fn verdict(
 }
 
 /// The sentences of the policies that decided on the release.
-fn reason_of(setting: &DecisionContext, decision: &Decision) -> String {
+fn reason_of(context: &DecisionContext, decision: &Decision) -> String {
     if decision.erred() {
         return "a policy could not be evaluated".to_owned();
     }
-    let statements = setting.rules.compiled.bundle().statements();
+    let statements = context.rules.compiled.bundle().statements();
     let titles: Vec<&str> = statements
         .iter()
         .filter(|statement| decision.release.deciding.iter().any(|id| **id == *statement.id))
@@ -225,8 +226,8 @@ fn reason_of(setting: &DecisionContext, decision: &Decision) -> String {
 }
 
 /// Returns the remarks on this record and this partner beside policy.
-fn remarks_of_pair(setting: &DecisionContext, kept: &Kept, judged: &Evaluation) -> Vec<String> {
-    let DecisionContext { agency, .. } = setting;
+fn remarks_of_pair(context: &DecisionContext, kept: &Kept, judged: &Evaluation) -> Vec<String> {
+    let DecisionContext { agency, .. } = context;
     let mut remarks = Vec::new();
     if judged.is_own {
         let whose = if kept.record.header().originator == *agency {
@@ -262,7 +263,7 @@ fn class_in_words(account: &ClassAccount) -> String {
 }
 
 fn answer(
-    setting: &DecisionContext,
+    context: &DecisionContext,
     judged: &Evaluation,
     explanation: &Explanation,
     fields: Vec<pb::FieldAccount>,
@@ -273,17 +274,17 @@ fn answer(
     let with_fate = |shown: bool| {
         fields.iter().filter(move |field| (field.fate() == pb::FieldFate::Shown) == shown)
     };
-    let hash = setting.rules.hash();
+    let hash = context.rules.hash();
     pb::ExplainDecisionResponse {
         allowed: judged.is_released(),
         revealed: with_fate(true).map(|field| field.field.clone()).collect(),
         withheld: with_fate(false).map(|f| format!("{} ({})", f.field, f.class)).collect(),
         policies: judged.decision.release.deciding.clone(),
-        text: text(setting, judged, explanation, &fields, &remarks),
+        text: text(context, judged, explanation, &fields, &remarks),
         feed_index: disclosure.map(|disclosure| disclosure.feed_index),
         receipted: disclosure.is_some_and(|disclosure| disclosure.feed_index < receipted),
-        at_ms: setting.moment.hour().unix_ms().unsigned_abs(),
-        policy_version: setting.rules.version.get(),
+        at_ms: context.policy_hour.hour().unix_ms().unsigned_abs(),
+        policy_version: context.rules.version.get(),
         bundle_hash: hash.map(|hash| Bytes::copy_from_slice(hash.as_bytes())).unwrap_or_default(),
         deciding: accounts(&explanation.deciding),
         nearest: accounts(&explanation.nearest),
@@ -295,23 +296,23 @@ fn answer(
 
 /// The whole explanation, for people.
 fn text(
-    setting: &DecisionContext,
+    context: &DecisionContext,
     judged: &Evaluation,
     explanation: &Explanation,
     fields: &[pb::FieldAccount],
     remarks: &[String],
 ) -> String {
-    let hash = setting.rules.hash().map(|hash| hash.to_string()).unwrap_or_default();
-    let policy = match &setting.applied {
+    let hash = context.rules.hash().map(|hash| hash.to_string()).unwrap_or_default();
+    let policy = match &context.applied {
         Some((since, client)) => format!(
             "policy version {} (bundle {}…), in force since {since}, applied by {client}",
-            setting.rules.version.get(),
+            context.rules.version.get(),
             &hash[..hash.len().min(HASH_DIGITS)]
         ),
         None => "no policy was in force; nothing is shared".to_owned(),
     };
-    let tense = if setting.is_past { "as it was" } else { "as it is" };
-    let mut text = format!("hour of {}, {tense}: {policy}\n", setting.moment.hour());
+    let tense = if context.is_past { "as it was" } else { "as it is" };
+    let mut text = format!("hour of {}, {tense}: {policy}\n", context.policy_hour.hour());
     for remark in remarks {
         text.push_str(&format!("! {remark}\n"));
     }

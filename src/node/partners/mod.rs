@@ -146,7 +146,7 @@ impl Node {
             }
             Ok(done)
         };
-        let done = self.ledger.commit(job).await?.0?;
+        let done = self.journal.commit(job).await?.0?;
         self.partners_changed()?;
         Ok(done)
     }
@@ -222,7 +222,7 @@ impl Node {
         let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = denials.get(agency).into_iter().flatten();
         let has_policy = snapshot.state.policy.is_some();
-        let learning = partner.usual.learning(&self.config().release.limits(), self.now());
+        let learning = partner.baseline.learning(&self.config().release.limits(), self.now());
         pb::PartnerView {
             agency: agency.to_string(),
             display_name: card.display_name.clone(),

@@ -49,18 +49,18 @@ const OVER_LIMIT: &str =
 pub(super) struct Accepting {
     pub(in crate::node) rules: Arc<Rules>,
     pub(in crate::node) facts: PartnerFacts,
-    pub(in crate::node) moment: PolicyHour,
+    pub(in crate::node) policy_hour: PolicyHour,
     pub(in crate::node) known: HashMap<RecordFacts, bool>,
 }
 
 impl Acceptance for Accepting {
     fn accepts(&mut self, header: &Header) -> bool {
-        let Self { rules, facts, moment, known, .. } = self;
+        let Self { rules, facts, policy_hour, known, .. } = self;
         let record = RecordFacts::from(header);
         if let Some(verdict) = known.get(&record) {
             return *verdict;
         }
-        let verdict = rules.compiled.accepts(facts, &record, moment).allowed;
+        let verdict = rules.compiled.accepts(facts, &record, policy_hour).allowed;
         if known.len() >= ACCEPTS_MAX {
             known.clear();
         }
@@ -274,7 +274,7 @@ impl Taking<'_, '_> {
     }
 
     fn on_consent(&mut self, entry: &FeedEntry, index: LeafIndex) -> Result<Duty, JournalError> {
-        let Some(said) = &entry.said else { return Ok(Duty::CarryOut) };
+        let Some(said) = &entry.message else { return Ok(Duty::CarryOut) };
         let state = self.tx.state();
         let (own, dealings) = (&self.tx.signing().agency, &state.consents.dealings);
         let duty = judge_consent(said, self.agency, own, self.keys(), dealings);

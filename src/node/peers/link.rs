@@ -75,9 +75,9 @@ impl Node {
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
         let rules = self.rules();
         let facts = rules.partners.get(agency)?.clone();
-        let moment = PolicyHour::at(self.now());
+        let policy_hour = PolicyHour::at(self.now());
         let keys = Arc::new(Keys::of(&self.view().snapshot().state));
-        let accepting = Accepting { rules, facts, moment, known: HashMap::new() };
+        let accepting = Accepting { rules, facts, policy_hour, known: HashMap::new() };
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
 
@@ -279,7 +279,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, End> {
         // Receipts that the stream before recorded may still wait for their turn; without them this one
         // would ask for them again.
-        node.ledger.settled().await?;
+        node.journal.settled().await?;
         let pair = node.pair(agency)?;
         let generation = pair.partner.generation();
         let snapshot = node.view().snapshot();
@@ -501,14 +501,14 @@ impl<'a> Driver<'a> {
 
     fn load(&mut self, from: LeafIndex) -> Result<(), End> {
         let rules = self.node.rules();
-        let moment = PolicyHour::at(self.node.now());
+        let policy_hour = PolicyHour::at(self.node.now());
         let discloser = match self.discloser.take() {
-            Some(held) if held.is_current(&rules, &moment) => held,
+            Some(held) if held.is_current(&rules, &policy_hour) => held,
             _ => {
                 let gone = || NodeError::NotFound("the partner is gone".to_owned());
                 let view = self.node.view();
                 let limits = self.node.config.release.limits();
-                Discloser::new(view, rules, self.agency, self.number, moment, limits)
+                Discloser::new(view, rules, self.agency, self.number, policy_hour, limits)
                     .map(Box::new)
                     .ok_or_else(gone)?
             }
@@ -555,8 +555,8 @@ impl<'a> Driver<'a> {
             }
         };
         let hour = self.node.now().hour();
-        if checker.accepting.moment.hour() != hour {
-            checker.accepting.moment = PolicyHour::at(hour);
+        if checker.accepting.policy_hour.hour() != hour {
+            checker.accepting.policy_hour = PolicyHour::at(hour);
             checker.accepting.known.clear();
         }
         let answers = self.answers.clone();
@@ -586,7 +586,7 @@ impl<'a> Driver<'a> {
         })?;
         let stored = self
             .node
-            .ledger
+            .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
                     return Ok(TakenIn::Overtaken);
@@ -602,7 +602,7 @@ impl<'a> Driver<'a> {
         let (agency, generation) = (self.agency.clone(), self.generation);
         let _in_turn = self
             .node
-            .ledger
+            .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
                     return Ok(());
@@ -645,7 +645,7 @@ impl<'a> Driver<'a> {
         // Durable in its turn; on this stream nothing waits for it, since the partner has the receipt too.
         let _in_turn = self
             .node
-            .ledger
+            .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
                     return Ok(());

@@ -70,7 +70,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
         at_ms: now().unix_ms().unsigned_abs(),
         ..pb::FeedEntry::default()
     };
-    let publish = node.ledger.commit(move |tx| {
+    let publish = node.journal.commit(move |tx| {
         tx.append(added())?;
         tx.publish(&partner(), &[entry], Progress::default(), 0)
     });
@@ -79,7 +79,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
 
     // The writer is busy, and the receipt that the stream before recorded waits behind that.
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
-    let busy = node.ledger.enqueue(move |_| {
+    let busy = node.journal.enqueue(move |_| {
         waits.recv().unwrap();
         Ok(())
     });
@@ -89,7 +89,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
         note,
         ..pb::ReceiptReceived::default()
     };
-    drop(node.ledger.enqueue(move |tx| tx.receipt(receipt)).await.unwrap());
+    drop(node.journal.enqueue(move |tx| tx.receipt(receipt)).await.unwrap());
     let (outbound, mut frames) = mpsc::channel(OUTBOUND_MAX);
     let inbound = tokio_stream::pending();
     let driving = tokio::spawn(Arc::clone(&node).drive(partner(), inbound, outbound));

@@ -294,7 +294,7 @@ impl Node {
         let node = Arc::clone(self);
         let done = tokio::spawn(async move {
             let (outcome, _) = node
-                .ledger
+                .journal
                 .commit(move |tx| match ready.stands(tx) {
                     Ok(()) => Ok(Ok(ready.put_in_force(tx, authority)?)),
                     Err(changed) => Ok(Err(changed)),

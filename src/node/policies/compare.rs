@@ -72,7 +72,7 @@ pub(in crate::node) struct Question {
     partners: Vec<PartnerFacts>,
     /// The position of each agency in `partners`, and true if it is not active.
     places: BTreeMap<AgencyName, (usize, bool)>,
-    moment: PolicyHour,
+    policy_hour: PolicyHour,
     consents: ConsentState,
     size: u64,
 }
@@ -129,7 +129,8 @@ impl Question {
         next: &AtomicU64,
         progress: &Progress,
     ) -> Result<(Tally, Vec<ClassSet>), JournalError> {
-        let mut comparer = Comparer::new(&self.before, &self.after, &self.partners, &self.moment);
+        let mut comparer =
+            Comparer::new(&self.before, &self.after, &self.partners, &self.policy_hour);
         let mut tally = Tally::new(self.partners.len());
         loop {
             let start = next.fetch_add(STEP_ENTRIES, Relaxed);
@@ -166,7 +167,7 @@ impl Question {
         tally: &mut Tally,
     ) -> Result<(), JournalError> {
         let consents = self.consents.in_force();
-        let facts = release_facts(&accepted.id, &accepted.header, consents, &self.moment);
+        let facts = release_facts(&accepted.id, &accepted.header, consents, &self.policy_hour);
         let answers = comparer.ask(&facts);
         let excepted = self.excepted(&accepted);
         tally.records += 1;
@@ -215,7 +216,7 @@ impl Question {
         let (before, after) = (self.before.bundle(), self.after.bundle());
         let found = Difference::new(before, after, &self.partners, tally, may_reveal);
         let mut wire = found
-            .to_wire(&self.before, &self.after, &self.moment)
+            .to_wire(&self.before, &self.after, &self.policy_hour)
             .map_err(|error| NodeError::start("the comparison is of no use", error))?;
         wire.bundle_hash = Bytes::copy_from_slice(after.hash().as_bytes());
         let base = self.base.as_ref().map(BundleHash::as_bytes);
@@ -302,7 +303,7 @@ impl Node {
             base_version: rules.version.get(),
             base: rules.hash,
             places: places.collect(),
-            moment: PolicyHour::at(self.now()),
+            policy_hour: PolicyHour::at(self.now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners,
@@ -343,7 +344,7 @@ impl Node {
         keep(&self.dir, &hash, &bytes)?;
         let compared = counted.event(hash, client);
         let (index, _) = self
-            .ledger
+            .journal
             .commit(move |tx| {
                 Ok(match stands(tx.state(), &compared) {
                     Ok(()) => Ok(tx.append(Event::PolicyCompared(compared))?),
@@ -424,7 +425,7 @@ mod tests {
 
     /// The difference between sharing nothing and sharing everything of some records.
     fn compared(store: &Store) -> pb::PolicyDifference {
-        let view = store.ledger.view();
+        let view = store.journal.view();
         let snapshot = view.snapshot();
         let partners = standing(&snapshot.state).unwrap();
         let compiled = |policy| {
@@ -437,7 +438,7 @@ mod tests {
             base_version: 1,
             base: None,
             places: BTreeMap::new(),
-            moment: PolicyHour::at(now()),
+            policy_hour: PolicyHour::at(now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners: partners.clone(),

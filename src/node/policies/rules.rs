@@ -137,9 +137,9 @@ pub(in crate::node) fn release_facts(
     id: &RecordId,
     header: &Header,
     consents: &Consents,
-    moment: &PolicyHour,
+    policy_hour: &PolicyHour,
 ) -> RecordFacts {
-    consents.extend(RecordFacts::from(header), id, moment.hour())
+    consents.extend(RecordFacts::from(header), id, policy_hour.hour())
 }
 
 /// The policies that denied a release, for counting: the forbids, or that nothing permits.

@@ -6,7 +6,7 @@
 use super::live_series::LiveSeries;
 use super::record_signer::RecordSigner;
 use super::reinstatement::{self, NotReinstated};
-use super::submit::{Said, Submission};
+use super::submit::{BatchDedup, Submission};
 use crate::ident::{AgencyName, RecordId, SeriesId, Timestamp};
 use crate::journal::index::SeriesHead;
 use crate::journal::prepared::{HeadAt, Prepared};
@@ -14,7 +14,7 @@ use crate::journal::revisions::Revision;
 use crate::journal::transaction::{Origin, Transaction};
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use crate::record::draft::{Draft, DraftError, Place, REINSTATEMENTS_MAX, Sealed, SeriesSecret};
 use crate::record::marking::Tlp;
 use crate::record::slots::SlotMask;
@@ -29,8 +29,8 @@ pub(super) struct Grounds<'a> {
     pub(in crate::node) secret: &'a SeriesSecret,
     pub(in crate::node) signer: &'a RecordSigner,
     /// The records that the submitting client may see and replace.
-    pub(in crate::node) sight: &'a Sight,
-    pub(in crate::node) said: Option<&'a Said>,
+    pub(in crate::node) visibility: &'a Visibility,
+    pub(in crate::node) dedup: Option<&'a BatchDedup>,
     pub(in crate::node) now: Timestamp,
     /// Size of the journal before any series was looked up.
     pub(in crate::node) size: u64,
@@ -83,8 +83,8 @@ impl Plan {
             let first = draft.series(grounds.secret);
             let fingerprint = draft.fingerprint(grounds.secret);
             let here = heads.get(&first).copied();
-            let contradicts = grounds.said.is_some_and(|said| {
-                said.contradicts(first, fingerprint)
+            let contradicts = grounds.dedup.is_some_and(|dedup| {
+                dedup.contradicts(first, fingerprint)
                     || here.is_some_and(|(_, head)| head.fingerprint != Some(fingerprint))
             });
             if contradicts {
@@ -120,7 +120,7 @@ impl Plan {
                 LiveSeries::Held(id) => {
                     let known = unless_damaged(revision_of(&id))?.flatten();
                     let is_permitted =
-                        known.is_none_or(|known| grounds.sight.may_replace(&known.status()));
+                        known.is_none_or(|known| grounds.visibility.may_replace(&known.status()));
                     results.push(if is_permitted { held(id) } else { not_permitted() });
                     continue;
                 }
@@ -134,7 +134,7 @@ impl Plan {
                     results.push(damaged(head.id));
                     continue;
                 };
-                if known.is_some_and(|known| !grounds.sight.may_replace(&known.status())) {
+                if known.is_some_and(|known| !grounds.visibility.may_replace(&known.status())) {
                     results.push(not_permitted());
                     continue;
                 }
@@ -167,8 +167,8 @@ impl Plan {
             };
             let own = grounds.own.clone();
             let sealed = draft.clone().seal(own, place, grounds.now, || random.next());
-            let (id, said) = (sealed.id(), Some(fingerprint));
-            let head = SeriesHead::after(before, sealed.header(), id, said);
+            let (id, dedup) = (sealed.id(), Some(fingerprint));
+            let head = SeriesHead::after(before, sealed.header(), id, dedup);
             heads.insert(first, (series, head));
             results.push(answer(outcome, id, series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
@@ -184,7 +184,7 @@ impl Plan {
         task: &Submission,
     ) -> Result<Option<Vec<pb::DraftResult>>, JournalError> {
         let stands = self.rests_on.iter().all(|series| tx.stands(*series, self.size));
-        if !stands || task.said.as_ref().is_some_and(|said| !said.say(&self.words)) {
+        if !stands || task.dedup.as_ref().is_some_and(|dedup| !dedup.add(&self.words)) {
             return Ok(None);
         }
         for record in self.records {
@@ -392,8 +392,8 @@ mod tests {
             own: &own,
             secret: &secret,
             signer: &signer,
-            sight: &Sight::new(ClientRole::VendorTool, "tool"),
-            said: None,
+            visibility: &Visibility::new(ClientRole::VendorTool, "tool"),
+            dedup: None,
             now: Timestamp::from_unix_ms(1_772_323_200_000).unwrap(),
             size: 5,
         };

@@ -17,7 +17,7 @@ use crate::node::error::NodeError;
 use crate::node::quota::{Charge, DayLimits, RECORD_BYTES};
 use crate::node::turns::Caller;
 use crate::pb;
-use crate::policy::Sight;
+use crate::policy::Visibility;
 use crate::record::draft::{Draft, DraftError, Place};
 use prost::Message as _;
 use std::collections::HashMap;
@@ -37,14 +37,14 @@ pub struct Submitted {
 }
 
 /// Series that one bulk submission remembers; beyond that it begins to forget. 48 bytes each.
-const SAID_MAX: usize = 1_000_000;
+const BATCH_SERIES_MAX: usize = 1_000_000;
 
 /// The contents of one bulk submission so far, by series. Two rows about one thing that contradict
 /// each other would otherwise revise it in turn, again at every push of the same table.
 #[derive(Debug, Clone, Default)]
-pub struct Said(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
+pub struct BatchDedup(Arc<Mutex<HashMap<SeriesId, [u8; 32]>>>);
 
-impl Said {
+impl BatchDedup {
     fn words(&self) -> MutexGuard<'_, HashMap<SeriesId, [u8; 32]>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,16 +55,16 @@ impl Said {
     }
 
     /// Takes the contents of a request unless one contradicts an earlier one.
-    pub(in crate::node) fn say(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
-        let mut said = self.words();
-        let agrees = |(series, word)| said.get(series).is_none_or(|before| before == word);
+    pub(in crate::node) fn add(&self, words: &[(SeriesId, [u8; 32])]) -> bool {
+        let mut dedup = self.words();
+        let agrees = |(series, word)| dedup.get(series).is_none_or(|before| before == word);
         if !words.iter().map(|(series, word)| (series, word)).all(agrees) {
             return false;
         }
-        if said.len() + words.len() > SAID_MAX {
-            said.clear();
+        if dedup.len() + words.len() > BATCH_SERIES_MAX {
+            dedup.clear();
         }
-        said.extend(words.iter().copied());
+        dedup.extend(words.iter().copied());
         true
     }
 }
@@ -75,12 +75,12 @@ impl Node {
     }
 
     /// Signs and keeps drafts; answers when they are durable. A refused draft changes nothing and
-    /// holds up no other. With `said`, a draft that contradicts one before it is refused.
+    /// holds up no other. With `dedup`, a draft that contradicts one before it is refused.
     pub async fn submit(
         &self,
         client: &Client,
         drafts: Vec<pb::Draft>,
-        said: Option<Said>,
+        dedup: Option<BatchDedup>,
     ) -> Result<Submitted, NodeError> {
         if drafts.is_empty() || drafts.len() > DRAFTS_MAX {
             return Err(NodeError::Invalid(format!(
@@ -91,7 +91,7 @@ impl Node {
         self.charge(&client.name, &drafts)?;
         let _turn = self.turn(Caller::Client(&client.name), drafts.len() as u64).await;
         let planner = self.planner();
-        let sight = Sight::new(client.role, &client.name);
+        let visibility = Visibility::new(client.role, &client.name);
         let (client, signer) = (client.name.clone(), self.record_signer());
         signer.check(&self.view().snapshot().state, self.now())?;
         let (task, first) = beside(move || {
@@ -101,7 +101,7 @@ impl Node {
                 draft.check_times(now).map(|()| draft)
             };
             let drafts = drafts.into_iter().map(draft).collect();
-            let task = Arc::new(Submission { drafts, client, sight, signer, said });
+            let task = Arc::new(Submission { drafts, client, visibility, signer, dedup });
             let plan = planner.plan(&task)?;
             Ok((task, plan))
         })
@@ -121,12 +121,12 @@ impl Node {
             };
             let task = Arc::clone(&task);
             let (results, committed) =
-                self.ledger.commit(move |tx| plan.carry_out(tx, &task)).await?;
+                self.journal.commit(move |tx| plan.carry_out(tx, &task)).await?;
             if let Some(results) = results {
                 return Ok(self.submitted(results, committed));
             }
         }
-        let (results, committed) = self.ledger.commit(move |tx| task.decide_within(tx)).await?;
+        let (results, committed) = self.journal.commit(move |tx| task.decide_within(tx)).await?;
         Ok(self.submitted(results, committed))
     }
 
@@ -157,7 +157,7 @@ impl Node {
     fn planner(&self) -> Planner {
         Planner {
             view: Arc::clone(self.view()),
-            signing: Arc::clone(self.ledger.signing()),
+            signing: Arc::clone(self.journal.signing()),
             now: self.now(),
         }
     }
@@ -171,10 +171,10 @@ impl Node {
         explanation: String,
     ) -> Result<(RecordId, Committed), NodeError> {
         let own = self.agency().clone();
-        let sight = Sight::new(client.role, &client.name);
+        let visibility = Visibility::new(client.role, &client.name);
         let (client, signer) = (client.name.clone(), self.record_signer());
         let (outcome, committed) = self
-            .ledger
+            .journal
             .commit(move |tx| {
                 let Some(record) = tx.record(&id)? else {
                     let text = format!("this node holds no record {id}");
@@ -187,7 +187,7 @@ impl Node {
                     return Ok(Err(NodeError::Refused(text)));
                 }
                 let revision = tx.revision(&id)?;
-                if revision.is_some_and(|known| !sight.may_replace(&known.status())) {
+                if revision.is_some_and(|known| !visibility.may_replace(&known.status())) {
                     return Ok(Err(red_of_another()));
                 }
                 let head = tx.series_head(header.series, &own)?;
@@ -242,16 +242,16 @@ fn red_of_another() -> NodeError {
 pub(super) struct Submission {
     drafts: Vec<Result<Draft, DraftError>>,
     pub(in crate::node) client: String,
-    sight: Sight,
+    visibility: Visibility,
     signer: RecordSigner,
-    pub(in crate::node) said: Option<Said>,
+    pub(in crate::node) dedup: Option<BatchDedup>,
 }
 
 impl Submission {
     fn grounds<'a>(&'a self, signing: &'a Signing, now: Timestamp, size: u64) -> Grounds<'a> {
         let Signing { agency, series_secret, .. } = signing;
-        let (signer, said, sight) = (&self.signer, self.said.as_ref(), &self.sight);
-        Grounds { own: agency, secret: series_secret, signer, sight, said, now, size }
+        let (signer, dedup, visibility) = (&self.signer, self.dedup.as_ref(), &self.visibility);
+        Grounds { own: agency, secret: series_secret, signer, visibility, dedup, now, size }
     }
 
     /// Plans within the writer, where nothing can come between a plan and its execution. Only what

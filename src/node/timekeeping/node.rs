@@ -64,7 +64,9 @@ impl Node {
             client: client.to_owned(),
             wall_ms: wall.time.unix_ms().unsigned_abs(),
         };
-        self.ledger.commit(move |tx| tx.append(Event::ClockConfirmed(confirmed)).map(drop)).await?;
+        self.journal
+            .commit(move |tx| tx.append(Event::ClockConfirmed(confirmed)).map(drop))
+            .await?;
         self.time.confirmed.notify_one();
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Driver<'_> {
         // The writer takes what is judged later after it.
         let _in_turn = self
             .node
-            .ledger
+            .journal
             .enqueue(
                 move |tx| {
                     if is_still(tx, &agency, generation) { adopt(tx, given) } else { Ok(()) }
@@ -103,7 +103,7 @@ impl Driver<'_> {
         // Nothing waits for it: the witness has it too.
         let _in_turn = self
             .node
-            .ledger
+            .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
                     return Ok(());

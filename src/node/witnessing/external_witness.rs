@@ -39,7 +39,7 @@ impl Node {
             url: url.to_owned(),
             client: client.to_owned(),
         };
-        self.ledger
+        self.journal
             .commit(move |tx| {
                 let known = &tx.state().witnessing.added;
                 if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
@@ -188,7 +188,7 @@ impl Node {
             witness: witness.verifier.name().to_string(),
             note: opened.to_bytes().into(),
         };
-        self.ledger
+        self.journal
             .commit(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
             .await?;
         Ok(())

@@ -158,7 +158,7 @@ impl Node {
         let judge = Judge { cosigner: self.witness()?, logs: Arc::clone(&self.logs), by };
         let frozen = |node: &Self| node.view().snapshot().state.witnessing.contradictions.len();
         let before = frozen(self);
-        let (witnessed, _) = self.ledger.commit(move |tx| judge.judge(tx, &shown)).await?;
+        let (witnessed, _) = self.journal.commit(move |tx| judge.judge(tx, &shown)).await?;
         if frozen(self) != before {
             self.froze();
         }
@@ -196,7 +196,7 @@ impl Node {
         evidence: &Evidence,
     ) -> Result<(), NodeError> {
         let Some(found) = self.evidence_of(agency, evidence)? else { return Ok(()) };
-        self.ledger
+        self.journal
             .commit(move |tx| {
                 if tx.state().witnessing.contradictions.contains_key(&found.origin) {
                     return Ok(());

@@ -28,11 +28,11 @@ pub fn explain_acceptance(
     compiled: &Compiled,
     partner: &PartnerFacts,
     record: &RecordFacts,
-    moment: &PolicyHour,
+    policy_hour: &PolicyHour,
 ) -> Acceptance {
     let policy = compiled.for_partner(partner);
-    let verdict = policy.accepts(record, moment);
-    let teller = Teller::new(compiled, &policy, partner, record, moment);
+    let verdict = policy.accepts(record, policy_hour);
+    let teller = Teller::new(compiled, &policy, partner, record, policy_hour);
     let (deciding, nearest) = teller.accounts(Action::Accept, &verdict);
     Acceptance {
         partner: partner.agency.clone(),

@@ -33,7 +33,7 @@ impl Pair {
         let mut policies = PolicyServiceClient::new(officer.clone());
         let mut figures = decisions(&mut policies, &records).await?;
         figures.extend(ways(&mut RecordServiceClient::new(officer), &records).await?);
-        figures.push(sight(&mut policies).await?);
+        figures.push(report(&mut policies).await?);
         Ok(figures)
     }
 }
@@ -110,17 +110,17 @@ fn told(what: &str, mut times: Vec<Duration>) -> Vec<Figure> {
 }
 
 /// Everything that the police may see.
-async fn sight(client: &mut PolicyServiceClient<Channel>) -> Result<Figure, CliError> {
+async fn report(client: &mut PolicyServiceClient<Channel>) -> Result<Figure, CliError> {
     let started = Instant::now();
     let request = pb::ExplainPartnerRequest { partner: NPA.to_owned() };
     let mut answers = asked("ask what a partner may see", client.explain_partner(request).await)?;
-    let mut sight = None;
+    let mut report = None;
     loop {
         let answer = answers.message().await.map(tonic::Response::new);
         let Some(answer) = asked("ask what a partner may see", answer)? else { break };
-        sight = answer.sight.or(sight);
+        report = answer.sight.or(report);
     }
-    let records = sight.map_or(0, |sight| sight.records);
+    let records = report.map_or(0, |report| report.records);
     let time = started.elapsed();
     let rate = per_second(usize::try_from(records).unwrap_or(usize::MAX), time);
     Ok(Figure::new("what a partner may see, of everything", rate, "records/s")

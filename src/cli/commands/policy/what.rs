@@ -47,29 +47,29 @@ impl By {
         }
     }
 
-    fn counts(self, sight: &pb::PartnerSight) -> &[pb::SightCount] {
+    fn counts(self, report: &pb::PartnerSight) -> &[pb::SightCount] {
         match self {
-            Self::Kind => &sight.kinds,
-            Self::Operation => &sight.operations,
-            Self::Case => &sight.cases,
-            Self::Marking => &sight.markings,
-            Self::Class => &sight.classes,
-            Self::Denial => &sight.denied_by,
+            Self::Kind => &report.kinds,
+            Self::Operation => &report.operations,
+            Self::Case => &report.cases,
+            Self::Marking => &report.markings,
+            Self::Class => &report.classes,
+            Self::Denial => &report.denied_by,
         }
     }
 }
 
 pub(super) async fn run(args: &WhatArgs, context: &Context) -> Result<(), CliError> {
-    let sight = survey(&args.partner, context).await?;
+    let report = survey(&args.partner, context).await?;
     if context.output.format() != Format::Table {
-        let document = schema::to_json("PartnerSight", &sight, Absent::Shown);
+        let document = schema::to_json("PartnerSight", &report, Absent::Shown);
         return context.output.document(document);
     }
-    context.output.text(&summary(&args.partner, &sight))?;
+    context.output.text(&summary(&args.partner, &report))?;
     for by in By::ALL.into_iter().filter(|by| args.by.is_none_or(|wanted| wanted == *by)) {
-        if !by.counts(&sight).is_empty() {
+        if !by.counts(&report).is_empty() {
             context.output.text("")?;
-            context.output.table(&table(by, &sight))?;
+            context.output.table(&table(by, &report))?;
         }
     }
     Ok(())
@@ -86,35 +86,38 @@ async fn survey(partner: &AgencyName, context: &Context) -> Result<pb::PartnerSi
         .map_err(failed())?
         .into_inner();
     let mut progress = Progress::start(context.options.progress, None, 0, &context.output);
-    let mut sight = None;
+    let mut report = None;
     while let Some(answer) = answers.message().await.map_err(failed())? {
         progress.update(answer.considered, answer.considered);
-        sight = answer.sight.or(sight);
+        report = answer.sight.or(report);
     }
     progress.finish();
-    sight.ok_or_else(|| failed()(tonic::Status::data_loss("the node's answer has no end")))
+    report.ok_or_else(|| failed()(tonic::Status::data_loss("the node's answer has no end")))
 }
 
-fn summary(partner: &AgencyName, sight: &pb::PartnerSight) -> String {
+fn summary(partner: &AgencyName, report: &pb::PartnerSight) -> String {
     let count = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     facts([
         ("partner", partner.to_string()),
-        ("policy", format!("version {}, hour of {}", sight.policy_version, time_text(sight.at_ms))),
-        ("records here", grouped(sight.records)),
-        ("may see", grouped(sight.allowed)),
-        ("may not see", grouped(sight.denied)),
-        ("its own", count(sight.own)),
-        ("held", count(sight.held)),
-        ("superseded", count(sight.superseded)),
-        ("withdrawals", count(sight.withdrawals)),
-        ("COULD NOT BE DECIDED", count(sight.erred)),
-        ("DAMAGED", count(sight.damaged)),
+        (
+            "policy",
+            format!("version {}, hour of {}", report.policy_version, time_text(report.at_ms)),
+        ),
+        ("records here", grouped(report.records)),
+        ("may see", grouped(report.allowed)),
+        ("may not see", grouped(report.denied)),
+        ("its own", count(report.own)),
+        ("held", count(report.held)),
+        ("superseded", count(report.superseded)),
+        ("withdrawals", count(report.withdrawals)),
+        ("COULD NOT BE DECIDED", count(report.erred)),
+        ("DAMAGED", count(report.damaged)),
     ])
 }
 
-fn table(by: By, sight: &pb::PartnerSight) -> Table {
+fn table(by: By, report: &pb::PartnerSight) -> Table {
     let mut table = Table::new([by.title(), "records", "for instance"]).right(&[1]).below(&[0]);
-    for count in by.counts(sight) {
+    for count in by.counts(report) {
         let name = if count.name.is_empty() { "(none)" } else { &count.name };
         let sample = count.samples.first().map(|id| short(id)).unwrap_or_default();
         table.row([name.to_owned(), grouped(count.count), sample]);
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_a_partner_may_see_is_counted_with_an_example() {
-        let sight = pb::PartnerSight {
+        let report = pb::PartnerSight {
             policy_version: 3,
             at_ms: 1_772_323_200_000,
             records: 1_204_118,
@@ -142,7 +145,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            summary(&"jc3.or.jp".parse().unwrap(), &sight),
+            summary(&"jc3.or.jp".parse().unwrap(), &report),
             "partner       jc3.or.jp\n\
              policy        version 3, hour of 2026-03-01T00:00:00.000Z\n\
              records here  1,204,118\n\
@@ -150,7 +153,7 @@ mod tests {
              may not see   1,138,118"
         );
         assert_eq!(
-            table(By::Operation, &sight).to_text(),
+            table(By::Operation, &report).to_text(),
             format!("OPERATION  RECORDS  FOR INSTANCE\n(none)      66,000  {}", "ab".repeat(6))
         );
     }

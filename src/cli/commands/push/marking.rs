@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::columns::Field;
 use super::lists;
 use super::row::Refusal;
-use super::template::{RowCells, parse_country, parse_moment};
+use super::template::{RowCells, parse_country, parse_time};
 use crate::cli::names::{self, WireEnum};
 use crate::ident::{AgencyName, Timestamp};
 use crate::pb;
@@ -56,10 +56,10 @@ pub(super) struct MarkingArgs {
     pub(super) jurisdictions: Option<CountryList>,
     /// The time after which the rows are not sent to anybody. The column valid_until is something
     /// else: the time until which the value itself is of use.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) expires: Option<Timestamp>,
     /// The time after which every holder erases the content.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) retain_until: Option<Timestamp>,
     /// Those affected must not be notified.
     #[arg(long)]
@@ -94,8 +94,8 @@ impl MarkingArgs {
         let circles = circles.as_ref().or(self.circles.as_ref());
         let flag = |field, constant| Ok(row.parsed(field, parse_flag)?.unwrap_or(constant));
         let grading = row.parsed(Field::Grading, GradingText::from_str)?;
-        let expires = row.parsed(Field::Expires, parse_moment)?.or(self.expires);
-        let retain_until = row.parsed(Field::RetainUntil, parse_moment)?.or(self.retain_until);
+        let expires = row.parsed(Field::Expires, parse_time)?.or(self.expires);
+        let retain_until = row.parsed(Field::RetainUntil, parse_time)?.or(self.retain_until);
         Ok(pb::Marking {
             tlp: tlp.into(),
             pap: pap.into(),

@@ -233,13 +233,13 @@ impl RowCells {
 
     /// Milliseconds since 1970; 0 when there is none.
     fn time(&self, field: Field) -> Result<u64, Refusal> {
-        let time = self.parsed(field, parse_moment)?;
+        let time = self.parsed(field, parse_time)?;
         Ok(time.map_or(0, |time| time.unix_ms().unsigned_abs()))
     }
 }
 
 /// RFC 3339, a date, or `YYYY-MM-DD hh:mm:ss` in UTC as spreadsheets and feeds write it.
-pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let is_bare = text.len() == 19 && matches!(text.as_bytes()[10], b' ' | b'T');
     let written =
         if is_bare { format!("{}T{}Z", &text[..10], &text[11..]) } else { text.to_owned() };
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn times_with_characters_beyond_ascii_are_refused_and_not_cut() {
-        assert!(parse_moment("2026-11-2é 09:14:03").is_err());
-        assert!(parse_moment("2026-11-22é09:14:0").is_err());
+        assert!(parse_time("2026-11-2é 09:14:03").is_err());
+        assert!(parse_time("2026-11-22é09:14:0").is_err());
     }
 }

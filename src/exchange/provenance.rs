@@ -9,7 +9,7 @@ use crate::record::slots::SlotMask;
 
 /// A record by leave of a partner; `P` names partners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Given<P> {
+pub struct Provenance<P> {
     /// The partner that permits the use.
     pub from: P,
     /// The slots that it gave and did not take back.
@@ -27,7 +27,7 @@ pub enum TakenBack {
     Slots(SlotMask),
 }
 
-impl<P: Copy + Eq> Given<P> {
+impl<P: Copy + Eq> Provenance<P> {
     pub const fn new(from: P, slots: SlotMask) -> Self {
         Self { from, slots, retracted: SlotMask::NONE, is_retracted: false }
     }
@@ -116,14 +116,14 @@ mod tests {
         SlotMask::from_bits(bits)
     }
 
-    fn take(given: Given<u8>, from: u8, slots: SlotMask) -> Given<u8> {
+    fn take(given: Provenance<u8>, from: u8, slots: SlotMask) -> Provenance<u8> {
         let all = mask(0b1110);
         given.taken_back(from, slots, all, all).map_or(given, |taken| given.after(taken))
     }
 
     #[test]
     fn the_first_giver_takes_back_and_gives_again() {
-        let given = Given::new(1, mask(0b1110));
+        let given = Provenance::new(1, mask(0b1110));
         let without = take(given, 1, mask(0b0100));
         assert_eq!((without.slots, without.retracted), (mask(0b1010), mask(0b0100)));
         let gone = take(without, 1, WHOLE_RECORD);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_third_partner_neither_takes_back_nor_brings_back() {
-        let given = Given::new(1, mask(0b1110));
+        let given = Provenance::new(1, mask(0b1110));
         assert_eq!(take(given, 2, WHOLE_RECORD), given);
         let gone = take(given, 1, WHOLE_RECORD);
         assert_eq!(gone.again(2, mask(0b1110), false), None);
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_partner_takes_back_no_slot_that_it_never_gave() {
-        let given = Given::new(1, mask(0b0010)).gained(2, mask(0b0100));
+        let given = Provenance::new(1, mask(0b0010)).gained(2, mask(0b0100));
         assert_eq!(given.taken_back(3, mask(0b0100), mask(0b0110), SlotMask::NONE), None);
         let theirs = given.taken_back(2, mask(0b0110), mask(0b0110), mask(0b0100));
         assert_eq!(theirs, Some(TakenBack::Slots(mask(0b0100))));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_originator_s_leave_counts_once_it_gave_the_record_itself() {
-        let given = Given::new(1, mask(0b1110));
+        let given = Provenance::new(1, mask(0b1110));
         let own = given.again(9, mask(0b0010), true).unwrap();
         assert_eq!((own.from, own.retracted), (9, SlotMask::NONE));
         // The first giver takes back what only it gave.
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn slots_that_come_anew_are_in_use() {
-        let given = take(Given::new(1, mask(0b0110)), 1, mask(0b0100));
+        let given = take(Provenance::new(1, mask(0b0110)), 1, mask(0b0100));
         let gained = given.gained(1, mask(0b0100));
         assert_eq!((gained.slots, gained.retracted), (mask(0b0110), SlotMask::NONE));
     }

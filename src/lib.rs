@@ -21,3 +21,6 @@ pub mod node;
 pub mod rpc;
 pub mod http;
 pub mod cli;
+
+#[cfg(test)]
+mod testkit;

@@ -419,6 +419,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testkit::{decided, proposed};
 
     /// Checks an act over a partner's facts against a change that may reveal a class. The act was
     /// asked for as one that reveals or not, and approved by these.
@@ -431,24 +432,10 @@ mod tests {
             reveals,
         });
         let mut acts = Acts::default();
-        acts.propose(
-            7,
-            pb::ActProposed {
-                client: "sato".into(),
-                role: "admin".into(),
-                act: Some(pb::Act { act: Some(act) }),
-                expires_at_ms: u64::MAX,
-            },
-        )?;
+        acts.propose(7, proposed("sato", "admin", act))?;
         for (at, role) in approvers.iter().enumerate() {
-            let decided = pb::ActDecided {
-                proposal: 7,
-                client: format!("person {at}"),
-                role: (*role).into(),
-                approved: true,
-                reason: String::new(),
-                closes: at + 1 == approvers.len(),
-            };
+            let decided = decided(&format!("person {at}"), role, 7);
+            let decided = pb::ActDecided { closes: at + 1 == approvers.len(), ..decided };
             acts.decide((8 + at as u64, Timestamp::MIN), 0, &decided)?;
         }
         let agency = "jc3.or.jp".to_owned();

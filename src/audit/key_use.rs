@@ -49,15 +49,15 @@ impl KeyUse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partner::card::tests as cards;
-    use crate::partner::{RecordKeyStatus, Role, SecretKey};
+    use crate::partner::RecordKeyStatus;
+    use crate::testkit::{Agency, now};
 
     #[test]
     fn a_card_that_comes_later_counts_the_records_accepted_since_the_compromise() {
-        let mut card = cards::sample();
-        let at = |hours: i64| cards::at("2026-03-01").plus_ms(hours * HOUR_MS);
-        card.record_keys[0].status = RecordKeyStatus::Compromised(at(5));
-        let sealed = card.seal(&SecretKey::from_seed(Role::Identity, 1)).unwrap();
+        let at = |hours: i64| now().plus_ms(hours * HOUR_MS);
+        let sealed = Agency::own().card_with(|card| {
+            card.record_keys[0].status = RecordKeyStatus::Compromised(at(5));
+        });
         let card = Card::from_text(&sealed.to_armour().unwrap()).unwrap();
         let [(key, _)] = card.compromised().collect::<Vec<_>>()[..] else { panic!("one key") };
         let mut uses = KeyUse::default();

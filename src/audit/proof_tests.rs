@@ -2,165 +2,103 @@
 
 use super::card::armoured;
 use super::*;
-use crate::ident::{AgencyName, LeafIndex, Timestamp, TreeHash};
+use crate::ident::{LeafIndex, TreeHash};
+use crate::journal::entry::receipt_name;
 use crate::merkle::{
     Checkpoint, Cosigner, NoteSigner, SignedCheckpoint, TileTree, TlogProof, leaf_hash,
 };
-use crate::partner::card::tests::sample;
-use crate::partner::{Role, SecretKey, VerifiedCard};
-use crate::pb::{self, journal_entry::Event};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::partner::{Role, VerifiedCard};
+use crate::pb::{self, draft::Content, journal_entry::Event};
 use crate::record::kind::ClassSet;
 use crate::record::signed::Verified;
+use crate::testkit::{Agency, NOW_MS, draft, feed_entry, now, own};
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// An agency whose keys have the seeds from `base` on.
-struct Party {
-    agency: AgencyName,
-    base: u8,
-}
-
-impl Party {
-    fn new(agency: &str, base: u8) -> Self {
-        Self { agency: agency.parse().unwrap(), base }
-    }
-
-    fn key(&self, role: Role) -> SecretKey {
-        let place = Role::ALL.iter().position(|other| *other == role).unwrap();
-        SecretKey::from_seed(role, self.base + place as u8)
-    }
-
-    fn card(&self, serial: u64, before: Option<&VerifiedCard>) -> VerifiedCard {
-        let mut card = sample();
-        let public = |role| *self.key(role).public();
-        card.agency = self.agency.clone();
+/// The card of an agency with a serial number, which names the card before it.
+fn card(of: &Agency, serial: u64, before: Option<&VerifiedCard>) -> VerifiedCard {
+    of.card_with(|card| {
         card.serial = serial;
-        card.identity_key = public(Role::Identity);
-        card.record_keys[0].key = public(Role::Record);
-        card.journal_key = public(Role::Journal);
-        card.witness_key = public(Role::Witness);
-        card.receipt_key = public(Role::Receipt);
         card.previous = before.map(VerifiedCard::hash);
-        card.seal(&self.key(Role::Identity)).unwrap()
-    }
-
-    /// Two cards, the second naming the first.
-    fn cards(&self) -> Vec<pb::SignedCard> {
-        let first = self.card(1, None);
-        let second = self.card(2, Some(&first));
-        vec![first.signed().clone(), second.signed().clone()]
-    }
-
-    fn cosigner(&self, role: Role, name: &str) -> Cosigner {
-        let name = format!("{}/{name}", self.agency).parse().unwrap();
-        Cosigner::new(name, self.key(role).signing_key().clone())
-    }
-
-    /// The proof of entry 1 of three in a log of this agency.
-    fn prove(&self, log: &str, entry: &[u8], cosigner: Option<&Cosigner>) -> TlogProof {
-        let leaves: Vec<TreeHash> = [b"before", entry, b"after"].map(leaf_hash).into();
-        let tree: TileTree = leaves.iter().copied().collect();
-        let name: crate::merkle::NoteKeyName = format!("{}/{log}", self.agency).parse().unwrap();
-        let checkpoint = Checkpoint::new((&name).into(), tree.head()).unwrap();
-        let signer = NoteSigner::new(name, self.key(Role::Journal).signing_key().clone());
-        let signed = SignedCheckpoint::sign(checkpoint.clone(), &signer);
-        let lines = cosigner.map(|cosigner| cosigner.cosign(&checkpoint, at().into()));
-        let note = signed.note().clone().with_signatures(lines).unwrap();
-        let index = LeafIndex::new(1);
-        let path = tree.inclusion(&leaves, index, tree.size()).unwrap();
-        TlogProof::new(index, path, note).unwrap().with_extra(entry.to_vec()).unwrap()
-    }
+    })
 }
 
-fn at() -> Timestamp {
-    "2026-03-01T10:00:00Z".parse().unwrap()
+/// Two cards, the second naming the first.
+fn cards(of: &Agency) -> Vec<pb::SignedCard> {
+    let first = card(of, 1, None);
+    let second = card(of, 2, Some(&first));
+    vec![first.signed().clone(), second.signed().clone()]
 }
 
-fn originator() -> Party {
-    Party::new("npa.go.jp", 10)
+/// The proof of entry 1 of three in a log of an agency.
+fn prove(by: &Agency, log: &str, entry: &[u8], cosigner: Option<&Cosigner>) -> TlogProof {
+    let leaves: Vec<TreeHash> = [b"before", entry, b"after"].map(leaf_hash).into();
+    let tree: TileTree = leaves.iter().copied().collect();
+    let name: crate::merkle::NoteKeyName = format!("{}/{log}", by.name).parse().unwrap();
+    let checkpoint = Checkpoint::new((&name).into(), tree.head()).unwrap();
+    let signer = NoteSigner::new(name, by.key(Role::Journal).signing_key().clone());
+    let signed = SignedCheckpoint::sign(checkpoint.clone(), &signer);
+    let lines = cosigner.map(|cosigner| cosigner.cosign(&checkpoint, now().into()));
+    let note = signed.note().clone().with_signatures(lines).unwrap();
+    let index = LeafIndex::new(1);
+    let path = tree.inclusion(&leaves, index, tree.size()).unwrap();
+    TlogProof::new(index, path, note).unwrap().with_extra(entry.to_vec()).unwrap()
 }
 
 /// Got the record from somebody that got it from the originator.
-fn holder() -> Party {
-    Party::new("cert.example", 30)
+fn holder() -> Agency {
+    Agency::partner()
 }
 
-fn partner() -> Party {
-    Party::new("far.example", 50)
+fn receiver() -> Agency {
+    Agency::stranger()
 }
 
 /// An indicator with a title, a source and notes.
 fn record(value: &str) -> Verified {
-    let wire = pb::Draft {
-        marking: Some(pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        }),
-        confidence: 80,
-        content: Some(pb::draft::Content::Indicator(pb::Indicator {
-            value: value.to_owned(),
-            title: "fake alert".to_owned(),
-            source: "a feed".to_owned(),
-            notes: "seen twice".to_owned(),
-            ..pb::Indicator::default()
-        })),
-        ..pb::Draft::default()
-    };
-    let draft = Draft::try_from(wire).unwrap();
-    let place = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
-    let mut salt = 0;
-    let sealed = draft.seal(originator().agency, place, at(), || {
-        salt += 1;
-        [salt; 16]
+    let content = Content::Indicator(pb::Indicator {
+        value: value.to_owned(),
+        title: "fake alert".to_owned(),
+        source: "a feed".to_owned(),
+        notes: "seen twice".to_owned(),
+        ..pb::Indicator::default()
     });
-    let key = originator().key(Role::Record);
-    draft::sign(vec![sealed], key.signing_key(), key.public().id(), || [5; 32]).unwrap().remove(0)
+    Agency::own().first(pb::Draft { confidence: 80, ..draft(content) })
 }
 
 fn accepted(record: &Verified) -> Vec<u8> {
     let pb::Envelope { header, signature, .. } = record.envelope();
     let partner = "jc3.or.jp".to_owned();
     let accepted = pb::RecordAccepted { header, signature, partner, ..Default::default() };
-    let at_ms = at().unix_ms() as u64;
+    let at_ms = NOW_MS.unsigned_abs();
     pb::JournalEntry { at_ms, event: Some(Event::RecordAccepted(accepted)) }.encode_to_vec()
 }
 
 fn disclosed(record: &Verified) -> Vec<u8> {
-    pb::FeedEntry {
-        action: pb::FeedAction::Disclose.into(),
-        record_id: Bytes::copy_from_slice(record.id().as_bytes()),
-        // Type, value and title.
-        open_slots: 1 << 1 | 1 << 2 | 1 << 7,
-        policy_version: 1,
-        at_ms: at().unix_ms() as u64,
-        ..pb::FeedEntry::default()
-    }
-    .encode_to_vec()
+    // Type, value and title.
+    let open = 1 << 1 | 1 << 2 | 1 << 7;
+    feed_entry(pb::FeedAction::Disclose, &record.id(), open).encode_to_vec()
 }
 
 /// A proof by the holder, with a witness and a receipt.
 fn file(envelope: pb::Envelope) -> ProofFile {
     let record = record("pop-up.example");
-    let (holder, partner) = (holder(), partner());
-    let witness = partner.cosigner(Role::Witness, "witness");
-    let receipt = partner.cosigner(Role::Receipt, "receipt");
-    let feed = format!("feed/{}", partner.agency);
-    let disclosure = holder.prove(&feed, &disclosed(&record), Some(&receipt));
+    let (holder, receiver) = (holder(), receiver());
+    let feed = format!("feed/{}", receiver.name);
+    let disclosure = prove(&holder, &feed, &disclosed(&record), Some(&receiver.receipts));
     ProofFile {
         envelope,
-        cards: [originator(), self::holder(), self::partner()]
+        cards: [&Agency::own(), &holder, &receiver]
             .into_iter()
-            .map(|party| (party.agency.clone(), party.cards()))
+            .map(|agency| (agency.name.clone(), cards(agency)))
             .collect(),
-        acceptance: holder.prove("journal", &accepted(&record), Some(&witness)),
-        holder: holder.agency.clone(),
+        acceptance: prove(&holder, "journal", &accepted(&record), Some(&receiver.witness)),
+        holder: holder.name.clone(),
         consent: None,
-        disclosures: BTreeMap::from([(partner.agency.clone(), disclosure)]),
+        disclosures: BTreeMap::from([(receiver.name.clone(), disclosure)]),
     }
 }
 
@@ -207,7 +145,7 @@ fn a_redacted_copy_holds_and_names_what_was_withheld() {
     let record = record("pop-up.example");
     let core = file(record.redacted(record.slots_in(ClassSet::CORE)));
     let report = verify(&core).unwrap();
-    assert_eq!(report.originator, originator().agency);
+    assert_eq!(report.originator, own());
     let withheld = report.fields_in(FieldState::Withheld);
     assert_eq!(withheld, ["source", "references", "reporter", "notes", "cases"]);
     assert_eq!(report.fields_in(FieldState::Open), ["type", "value", "title"]);
@@ -223,7 +161,7 @@ fn an_erased_field_holds_and_is_told_from_a_withheld_one() {
     let report = verify(&file(envelope)).unwrap();
     assert_eq!(report.fields_in(FieldState::Erased), ["notes"]);
     assert!(!report.fields_in(FieldState::Withheld).contains(&"notes"));
-    assert!(report.unchecked.contains(&Unchecked::Erased { holder: holder().agency }));
+    assert!(report.unchecked.contains(&Unchecked::Erased { holder: holder().name }));
     let mut forged = record.envelope();
     forged.slots[10] = pb::Slot {
         state: pb::SlotState::Erased.into(),
@@ -236,11 +174,11 @@ fn an_erased_field_holds_and_is_told_from_a_withheld_one() {
 #[test]
 fn what_the_reader_knows_of_the_originator_decides() {
     let bytes = WHOLE.to_bytes();
-    let known = |party: &Party| {
-        let text = party.card(1, None).to_armour().unwrap();
+    let known = |agency: &Agency| {
+        let text = agency.card().to_armour().unwrap();
         Card::from_text(&text).unwrap()
     };
-    let (right, wrong) = (known(&originator()), known(&partner()));
+    let (right, wrong) = (known(&Agency::own()), known(&receiver()));
     for anchor in [Anchor::Number(right.number()), Anchor::Card(Box::new(right))] {
         let report = verify_proof(&bytes, &anchor).unwrap();
         assert!(report.unchecked.iter().all(|unchecked| unchecked.name() != "identity"));
@@ -253,51 +191,52 @@ fn what_the_reader_knows_of_the_originator_decides() {
 #[test]
 fn what_belongs_to_another_record_or_agency_is_refused() {
     let other = record("other.example");
-    let (holder, partner) = (holder(), partner());
-    let feed = format!("feed/{}", partner.agency);
-    let receipt = partner.cosigner(Role::Receipt, "receipt");
+    let (holder, receiver) = (holder(), receiver());
+    let feed = format!("feed/{}", receiver.name);
+    let receipt = &receiver.receipts;
     let disclosure = |proof: TlogProof| {
-        move |file: &mut ProofFile| drop(file.disclosures.insert(self::partner().agency, proof))
+        move |file: &mut ProofFile| drop(file.disclosures.insert(self::receiver().name, proof))
     };
     let record = record("pop-up.example");
     assert_eq!(refused(|file| file.envelope = other.envelope()), Check::ProofEntry);
-    let acceptance = holder.prove("journal", &accepted(&other), None);
+    let acceptance = prove(&holder, "journal", &accepted(&other), None);
     assert_eq!(refused(|file| file.acceptance = acceptance), Check::ProofEntry);
-    let proof = holder.prove(&feed, &disclosed(&other), Some(&receipt));
+    let proof = prove(&holder, &feed, &disclosed(&other), Some(receipt));
     assert_eq!(refused(disclosure(proof)), Check::ProofEntry);
     // Without a receipt, with one by the witness key, and in the feed to another.
-    let witness = partner.cosigner(Role::Witness, "receipt");
+    let witness = receiver.key(Role::Witness).signing_key().clone();
+    let witness = Cosigner::new(receipt_name(&receiver.name).parse().unwrap(), witness);
     let entry = disclosed(&record);
     for proof in [
-        holder.prove(&feed, &entry, None),
-        holder.prove(&feed, &entry, Some(&witness)),
-        holder.prove("feed/npa.go.jp", &entry, Some(&receipt)),
-        partner.prove(&feed, &entry, Some(&receipt)),
+        prove(&holder, &feed, &entry, None),
+        prove(&holder, &feed, &entry, Some(&witness)),
+        prove(&holder, "feed/npa.go.jp", &entry, Some(receipt)),
+        prove(&receiver, &feed, &entry, Some(receipt)),
     ] {
         assert_eq!(refused(disclosure(proof)), Check::ProofInclusion);
     }
-    assert_eq!(refused(|file| file.holder = self::partner().agency), Check::ProofInclusion);
-    assert_eq!(refused(|file| drop(file.cards.remove(&originator().agency))), Check::ProofCards);
-    assert_eq!(refused(|file| drop(file.cards.remove(&self::partner().agency))), Check::ProofCards);
+    assert_eq!(refused(|file| file.holder = receiver.name.clone()), Check::ProofInclusion);
+    assert_eq!(refused(|file| drop(file.cards.remove(&own()))), Check::ProofCards);
+    assert_eq!(refused(|file| drop(file.cards.remove(&receiver.name))), Check::ProofCards);
 }
 
 #[test]
 fn cards_must_be_one_history_of_one_identity() {
-    let agency = originator().agency;
     let cards = |cards: Vec<VerifiedCard>| {
         let cards = cards.iter().map(|card| card.signed().clone()).collect();
-        let agency = originator().agency;
-        refused(move |file| drop(file.cards.insert(agency, cards)))
+        refused(move |file| drop(file.cards.insert(own(), cards)))
     };
-    let first = originator().card(1, None);
-    let stranger = Party { agency: agency.clone(), base: 70 };
-    let unchained = originator().card(2, Some(&stranger.card(1, None)));
-    assert_eq!(cards(vec![originator().card(2, Some(&first)), first.clone()]), Check::ProofCards);
+    let (agency, of_one_name) = (Agency::own(), Agency::named(own().as_str(), 22));
+    let first = card(&agency, 1, None);
+    let other = card(&of_one_name, 1, None);
+    let unchained = card(&agency, 2, Some(&other));
+    assert_eq!(cards(vec![card(&agency, 2, Some(&first)), first.clone()]), Check::ProofCards);
     assert_eq!(cards(vec![first.clone(), unchained]), Check::ProofCards);
-    assert_eq!(cards(vec![first.clone(), stranger.card(2, Some(&first))]), Check::ProofCards);
-    assert_eq!(cards(vec![partner().card(1, None)]), Check::ProofCards);
+    let continued = card(&of_one_name, 2, Some(&first));
+    assert_eq!(cards(vec![first.clone(), continued]), Check::ProofCards);
+    assert_eq!(cards(vec![receiver().card()]), Check::ProofCards);
     assert_eq!(cards(Vec::new()), Check::ProofForm);
-    assert_eq!(cards(vec![stranger.card(1, None)]), Check::RecordSignature);
+    assert_eq!(cards(vec![other]), Check::RecordSignature);
 }
 
 #[test]
@@ -342,7 +281,7 @@ fn a_change_with_a_new_sum_never_makes_another_statement_under_the_same_keys() {
 
 #[test]
 fn cards_stand_in_the_file_as_a_node_writes_them() {
-    let card = originator().card(1, None);
+    let card = Agency::own().card();
     assert_eq!(armoured(card.signed()), card.to_armour().unwrap());
 }
 

@@ -153,8 +153,8 @@ fn decide(policy: &PartnerPolicy, record: &RecordFacts, policy_hour: &PolicyHour
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Sector;
-    use crate::record::marking::{Marking, Pap, Tlp};
+    use crate::record::marking::Tlp;
+    use crate::testkit::policy::{self, OWN, agency, record};
 
     const POLICY: &str = r#"
 @id("agency/green") @title("Green goes to the certs") @agreement("a") @owner("o@npa.example")
@@ -162,33 +162,13 @@ permit (principal is Liaison::Partner, action == Liaison::Action::"share", resou
 when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::Tlp::"GREEN" };
 "#;
 
-    fn own() -> AgencyName {
-        "npa.example".parse().unwrap()
-    }
-
     fn replay(text: &str) -> Result<Replay, Fault> {
         let files = BTreeMap::from([("a.cedar".to_owned(), text.into())]);
-        load(&files, &own()).map(Replay::new)
+        load(&files, &agency(OWN)).map(Replay::new)
     }
 
     fn facts(kind: Kind, tlp: Tlp) -> RecordFacts {
-        let marking = Marking {
-            tlp,
-            pap: Pap::Clear,
-            releasable_to: None,
-            circles: None,
-            orcon: false,
-            use_limits: Default::default(),
-            grading: None,
-            personal_data: false,
-            not_personal: false,
-            jurisdictions: vec![],
-            expires: None,
-            retain_until: None,
-            caveat: None,
-            foreign: vec![],
-        };
-        RecordFacts::new(kind, own(), at(), &[], None, 50, &marking)
+        RecordFacts { kind, tlp, ..record() }
     }
 
     fn at() -> Timestamp {
@@ -196,17 +176,7 @@ when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::T
     }
 
     fn partner(suspended: bool) -> PartnerFacts {
-        PartnerFacts {
-            agency: "cert.example".parse().unwrap(),
-            sector: Sector::Cert,
-            country: "FR".parse().unwrap(),
-            client: false,
-            suspended,
-            agreement_until: Timestamp::MAX,
-            circles: vec![],
-            operations: vec![],
-            tags: BTreeMap::new(),
-        }
+        PartnerFacts { suspended, ..policy::partner() }
     }
 
     #[test]
@@ -237,6 +207,6 @@ when { principal.sector == Liaison::Sector::"cert" && resource.tlp == Liaison::T
     fn files_that_are_no_bundle_are_a_fault() {
         assert_eq!(replay("permit (").unwrap_err().check, Check::PolicyFiles);
         let files = BTreeMap::from([("a.cedar".to_owned(), vec![0xff])]);
-        assert_eq!(load(&files, &own()).unwrap_err().check, Check::PolicyFiles);
+        assert_eq!(load(&files, &agency(OWN)).unwrap_err().check, Check::PolicyFiles);
     }
 }

@@ -337,13 +337,9 @@ const fn room(waiting: usize) -> Result<(), ConsentFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::KeyId;
     use crate::record::consent::Scope;
-    use ed25519_dalek::SigningKey;
-
-    fn name(text: &str) -> AgencyName {
-        text.parse().unwrap()
-    }
+    use crate::testkit::policy::agency as name;
+    use crate::testkit::{Agency, now};
 
     fn subject(purpose: Purpose) -> Subject {
         Subject { purpose, scope: Scope::All }
@@ -354,17 +350,13 @@ mod tests {
     }
 
     fn consent(number: u64, request: u64, verdict: ConsentVerdict, purpose: Purpose) -> Consent {
-        let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
         let (subject, reason) = (subject(purpose), "trial".to_owned());
-        let saying = ConsentTerms { number, request, verdict, subject, at, reason };
-        let (originator, holder) = (name("npa.example"), name("jc3.example"));
-        let parties = Parties { originator: &originator, holder: &holder };
-        let key = SigningKey::from_bytes(&[1; 32]);
-        Consent::sign(saying, parties, (&key, KeyId::from_bytes([7; 16]))).unwrap()
+        let terms = ConsentTerms { number, request, verdict, subject, at: now(), reason };
+        Agency::named("npa.example", 0).consent(&name("jc3.example"), terms)
     }
 
     fn granted(number: u64, request: u64) -> Consent {
-        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        let until = now().plus_ms(3_600_000);
         consent(number, request, ConsentVerdict::Granted { until }, Purpose::Evidence)
     }
 
@@ -424,7 +416,7 @@ mod tests {
     fn an_agency_consents_to_itself_about_evidence_alone() {
         let npa = name("npa.example");
         let parties = Parties { originator: &npa, holder: &npa };
-        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        let until = now().plus_ms(3_600_000);
         let forward = Purpose::Forward(name("dcu.example"));
         let forward = consent(1, 0, ConsentVerdict::Granted { until }, forward);
         let mut dealings = ConsentRegister::default();
@@ -458,7 +450,7 @@ mod tests {
     }
 
     fn roster_given(number: u64, names: &[&str]) -> Consent {
-        let until = Timestamp::from_unix_ms(1_772_326_800_000).unwrap();
+        let until = now().plus_ms(3_600_000);
         consent(number, 0, ConsentVerdict::Granted { until }, roster(names))
     }
 

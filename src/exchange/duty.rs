@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_order_is_carried_out_by_its_originator_s_signature_and_by_no_other() {
-        let (mut a, b) = (Agency::new(1), Agency::new(2));
+        let (a, b) = (Agency::new(1), Agency::new(2));
         let ring = Ring::of([&a, &b]);
         let record = a.indicator("host.example", 50);
         let (slots, basis) = (record.open_slots(), ErasureBasis::Gdpr17);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_order_for_a_whole_series_names_no_slot_that_its_withdrawal_does_not_have() {
-        let mut a = Agency::new(1);
+        let a = Agency::new(1);
         let ring = Ring::of([&a]);
         let record = a.indicator("host.example", 50);
         let withdrawal = a.withdrawal(&record);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_record_that_the_sender_never_gave_is_answered_like_one_that_is_not_here() {
-        let (mut a, b) = (Agency::new(1), Agency::new(2));
+        let (a, b) = (Agency::new(1), Agency::new(2));
         let ring = Ring::of([&a, &b]);
         let record = a.indicator("host.example", 50);
         let slots = record.open_slots();
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_hold_keeps_an_order_waiting_unless_it_is_carried_out_already() {
-        let mut a = Agency::new(1);
+        let a = Agency::new(1);
         let ring = Ring::of([&a]);
         let record = a.indicator("host.example", 50);
         let order = a.order(&record.id(), record.open_slots(), ErasureBasis::Gdpr17);

@@ -35,7 +35,7 @@ const ALL: SlotMask = SlotMask::from_bits(u32::MAX);
 impl Scene {
     /// A feed of so many records, each under a head of its own.
     fn new(records: usize) -> Self {
-        let (mut a, b, c) = (Agency::new(1), Agency::new(2), Agency::new(3));
+        let (a, b, c) = (Agency::new(1), Agency::new(2), Agency::new(3));
         let mut feed = Feed::new(&a, &b);
         let records: Vec<_> =
             (0..records).map(|n| a.indicator(&format!("host{n}.example"), 50)).collect();

@@ -1,35 +1,22 @@
 //! Duties between partners: what is taken back and shown again, and how the answers to ours show.
 
 use super::erase::Ground;
-use super::erase_tests::{Journal, TITLE, VALUE, ground, indicator, now, open, partner, signing};
+use super::erase_tests::{TITLE, VALUE, finds, ground, indicator};
 use super::ids::PartnerNumber;
-use super::open::{self, JournalOptions};
 use super::progress::Progress;
 use super::transaction::{Origin, Transaction};
-use crate::ident::{KeyId, RecordId};
+use crate::ident::RecordId;
 use crate::pb::{self, ErasureProgress, ExceptionReason, FeedAction};
-use crate::record::erasure::{ErasureBasis, ErasureOrder};
+use crate::record::erasure::ErasureBasis;
 use crate::record::slots::SlotMask;
-use crate::store::EngineKind;
-use bytes::Bytes;
-use ed25519_dalek::SigningKey;
-use std::path::Path;
+use crate::testkit::{Agency, TestJournal, exception, feed_entry, partner, receipt_of};
 use std::sync::Arc;
 
 const NUMBER: PartnerNumber = PartnerNumber::new(1);
 
-/// The journal of a directory after a restart with an index made anew.
-fn indexed_again(journal: Journal, dir: &Path) -> Journal {
-    journal.stop();
-    let options = JournalOptions::new(dir, EngineKind::Fjall);
-    open::reindex(&options, signing()).unwrap();
-    open(dir, EngineKind::Fjall)
-}
-
 #[test]
 fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     journal.add_partner();
     let (record, title) = (indicator(), SlotMask::from_bits(TITLE));
     let (id, first, whole) = (record.id(), Arc::clone(&record), Arc::clone(&record));
@@ -48,50 +35,44 @@ fn what_is_taken_back_and_shown_again_in_one_batch_can_be_taken_back_again() {
         assert_eq!(gained, title, "what is taken back is no longer in use");
         tx.extend(Arc::new(merged), gained, (&partner(), 2))
     });
-    let in_use = |journal: &Journal, id: &RecordId| {
-        let kept = journal.journal.view().kept(id).unwrap().unwrap();
-        (kept.record.open_slots(), journal.finds("kept"))
+    let in_use = |journal: &TestJournal, id: &RecordId| {
+        let kept = journal.view().kept(id).unwrap().unwrap();
+        (kept.record.open_slots(), finds(journal, "kept"))
     };
     let all = record.open_slots();
     assert_eq!(in_use(&journal, &id), (all, 1));
-    let journal = indexed_again(journal, dir.path());
+    let journal = journal.reindexed();
     assert_eq!(in_use(&journal, &id), (all, 1));
     journal.commit(retract(3));
     assert_eq!(in_use(&journal, &id), (all.without(title), 0));
-    let journal = indexed_again(journal, dir.path());
+    let journal = journal.reindexed();
     assert_eq!(in_use(&journal, &id), (all.without(title), 0));
 }
 
 /// A record with its disclosure, a retraction of its value and an order to erase its title in the feed to
 /// the partner.
-fn with_duties(journal: &Journal) -> RecordId {
+fn with_duties(journal: &TestJournal) -> RecordId {
     with_order(journal, |all| vec![(FeedAction::Disclose, all), (FeedAction::Retract, VALUE)])
 }
 
 /// A record with these entries about it in the feed to the partner, and then an order to erase its title;
 /// `before` gets all slots.
-fn with_order(journal: &Journal, before: impl FnOnce(u32) -> Vec<(FeedAction, u32)>) -> RecordId {
+fn with_order(
+    journal: &TestJournal,
+    before: impl FnOnce(u32) -> Vec<(FeedAction, u32)>,
+) -> RecordId {
     let record = indicator();
     let (id, all) = (record.id(), record.open_slots().bits());
     let before = before(all);
     journal.add_partner();
     journal.accept(&record);
     let title = SlotMask::from_bits(TITLE);
-    let key = (&SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-    let order = ErasureOrder::sign(&id, title, ErasureBasis::Led16, now(), key);
-    let entry = move |action: FeedAction, open_slots| pb::FeedEntry {
-        action: action.into(),
-        record_id: Bytes::copy_from_slice(id.as_bytes()),
-        open_slots,
-        policy_version: 1,
-        at_ms: now().unix_ms().unsigned_abs(),
-        ..pb::FeedEntry::default()
-    };
+    let order = Agency::own().order(&id, title, ErasureBasis::Led16);
     journal.commit(move |tx| {
         tx.erase(&id, title, &Ground { order: Some(order), ..ground() })?;
-        let ordered = entry(FeedAction::Erase, TITLE);
+        let ordered = feed_entry(FeedAction::Erase, &id, TITLE);
         let mut entries: Vec<_> =
-            before.into_iter().map(|(action, slots)| entry(action, slots)).collect();
+            before.into_iter().map(|(action, slots)| feed_entry(action, &id, slots)).collect();
         entries.push(pb::FeedEntry { order: Some((&order).into()), ..ordered });
         tx.publish(&partner(), &entries, Progress::default(), 0)
     });
@@ -99,33 +80,22 @@ fn with_order(journal: &Journal, before: impl FnOnce(u32) -> Vec<(FeedAction, u3
 }
 
 /// The partner's receipt for everything, which takes neither duty for this reason.
-fn answer(journal: &Journal, reason: Option<ExceptionReason>) {
+fn answer(journal: &TestJournal, reason: Option<ExceptionReason>) {
     let refused = reason.into_iter().flat_map(|reason| [(1, reason), (2, reason)]);
     except(journal, refused.collect());
 }
 
 /// The partner's receipt for everything but these entries of the feed.
-fn except(journal: &Journal, refused: Vec<(u64, ExceptionReason)>) {
+fn except(journal: &TestJournal, refused: Vec<(u64, ExceptionReason)>) {
     journal.commit(move |tx| {
-        let exception = |(index, reason): (u64, ExceptionReason)| pb::FeedException {
-            index,
-            reason: reason.into(),
-            detail: String::new(),
-        };
-        let exceptions: Vec<_> = refused.into_iter().map(exception).collect();
-        tx.receipt(pb::ReceiptReceived {
-            partner: partner().to_string(),
-            note: tx.state().partners[&partner()].published.note.clone(),
-            exceptions_total: exceptions.len() as u64,
-            exceptions,
-            ..pb::ReceiptReceived::default()
-        })
+        let refused = refused.into_iter().map(|(index, reason)| exception(index, reason));
+        tx.receipt(receipt_of(tx, &partner(), refused.collect()))
     });
 }
 
 /// Returns the progress of the retraction and of the order to erase.
-fn progress(journal: &Journal, id: &RecordId) -> (ErasureProgress, ErasureProgress) {
-    let view = journal.journal.view();
+fn progress(journal: &TestJournal, id: &RecordId) -> (ErasureProgress, ErasureProgress) {
+    let view = journal.view();
     let retractions = view.retractions(None, None, u64::MAX, false, 9).unwrap().retractions;
     let erasures = view.erasure_report(Some(id), false, u64::MAX, 9).unwrap().erasures;
     (retractions[0].progress(), erasures[0].partners[0].progress())
@@ -144,21 +114,20 @@ fn a_duty_that_a_partner_refused_shows_as_refused_whatever_the_reason() {
         (Some(ExceptionReason::HeldAsEvidence), (Refused, Held)),
     ];
     for (reason, wanted) in answers {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = open(dir.path(), EngineKind::Fjall);
+        let journal = TestJournal::new();
         let id = with_duties(&journal);
         assert_eq!(progress(&journal, &id), (Outstanding, Outstanding));
         answer(&journal, reason);
         assert_eq!(progress(&journal, &id), wanted, "{reason:?}");
-        let journal = indexed_again(journal, dir.path());
+        let journal = journal.reindexed();
         assert_eq!(progress(&journal, &id), wanted, "{reason:?} with a new index");
     }
 }
 
 /// An order that a partner denied, as it shows: its progress, whether it is offered again, and the number of
 /// denials that the partner's receipt contradicts.
-fn denied(journal: &Journal, id: &RecordId) -> (ErasureProgress, bool, u64) {
-    let view = journal.journal.view();
+fn denied(journal: &TestJournal, id: &RecordId) -> (ErasureProgress, bool, u64) {
+    let view = journal.view();
     let erasures = view.erasure_report(Some(id), false, u64::MAX, 9).unwrap().erasures;
     let snapshot = view.snapshot();
     let refusing = &snapshot.state.partners[&partner()];
@@ -188,8 +157,7 @@ fn an_order_that_a_partner_denies_is_settled_or_contradicted_by_its_own_receipts
     ];
     for (what, entries, exceptions, order, is_taken) in cases {
         for reason in [NotSupplied, NotOrdered] {
-            let dir = tempfile::tempdir().unwrap();
-            let journal = open(dir.path(), EngineKind::Fjall);
+            let journal = TestJournal::new();
             let id = with_order(&journal, entries);
             let denial = [exceptions, &[(order, reason)]].concat();
             except(&journal, denial);
@@ -199,7 +167,7 @@ fn an_order_that_a_partner_denies_is_settled_or_contradicted_by_its_own_receipts
                 (false, _) => (Done, false, 0),
             };
             assert_eq!(denied(&journal, &id), wanted, "{what}: {reason:?}");
-            let journal = indexed_again(journal, dir.path());
+            let journal = journal.reindexed();
             assert_eq!(denied(&journal, &id), wanted, "{what}: {reason:?} with a new index");
         }
     }
@@ -207,14 +175,13 @@ fn an_order_that_a_partner_denies_is_settled_or_contradicted_by_its_own_receipts
 
 #[test]
 fn a_denial_after_a_partner_gave_up_its_receipts_decides_nothing_and_the_order_is_offered_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let id = with_order(&journal, |all| vec![(FeedAction::Disclose, all)]);
     except(&journal, Vec::new());
     assert_eq!(denied(&journal, &id), (ErasureProgress::Done, false, 0));
     journal.commit(|tx| tx.lose_receipt(&partner(), 0, Vec::new()));
     except(&journal, vec![(1, ExceptionReason::NotSupplied)]);
     assert_eq!(denied(&journal, &id), (ErasureProgress::Refused, true, 0));
-    let journal = indexed_again(journal, dir.path());
+    let journal = journal.reindexed();
     assert_eq!(denied(&journal, &id), (ErasureProgress::Refused, true, 0));
 }

@@ -3,20 +3,15 @@
 use super::erase::Ground;
 use super::erasure_index::scrub_marker;
 use super::ids::PartnerNumber;
-use super::open::{self, JournalOptions, StartReport};
 use super::search;
-use super::transaction::{Origin, Signing, Transaction};
-use super::writer::{JournalWriter, WriterThread};
-use crate::ident::{AgencyName, KeyId, RecordId, Timestamp};
-use crate::partner::card::tests as cards;
-use crate::partner::{Role, SecretKey};
-use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use super::transaction::{Origin, Transaction};
+use crate::ident::RecordId;
+use crate::record::draft::{self, Draft, Place};
 use crate::record::erasure::ErasureBasis;
-use crate::record::signed::{Slot, Verified};
+use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
 use crate::store::{Disk, EngineKind, KeyRange, Order, SystemDisk, Table, flip_byte_of_frame};
-use ed25519_dalek::SigningKey;
+use crate::testkit::{self, Agency, TestJournal, now, partner, redacted, secret};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -49,97 +44,29 @@ impl Disk for NoOverwriting {
     }
 }
 
-pub(super) struct Journal {
-    pub(super) journal: JournalWriter,
-    writer: WriterThread,
-    pub(super) report: StartReport,
-    runtime: tokio::runtime::Runtime,
-}
-
-pub(super) fn signing() -> Signing {
-    Signing {
-        agency: "npa.go.jp".parse().unwrap(),
-        journal_key: SigningKey::from_bytes(&[2; 32]),
-        series_secret: SeriesSecret::from_bytes([9; 32]),
-    }
-}
-
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
-}
-
-fn open_with(dir: &Path, engine: EngineKind, disk: Arc<dyn Disk>) -> Journal {
-    let mut options = JournalOptions::new(dir, engine);
-    if !dir.join("segments").exists() {
-        let genesis = open::genesis(&"npa.go.jp".parse().unwrap());
-        let first = move |tx: &mut Transaction<'_>| tx.append(genesis).map(drop);
-        open::begin(&options, signing(), Arc::new(now), first).unwrap();
-    }
-    options.segments.disk = disk;
-    let (journal, writer, report) = open::open(&options, signing(), Arc::new(now)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    Journal { journal, writer, report, runtime }
-}
-
-pub(super) fn open(dir: &Path, engine: EngineKind) -> Journal {
-    open_with(dir, engine, Arc::new(SystemDisk))
-}
-
+/// A record whose salts are known.
 pub(super) fn indicator() -> Arc<Verified> {
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
-    };
-    let content = pb::Indicator {
-        value: format!("{SECRET}.example"),
-        title: "kept words".to_owned(),
-        ..pb::Indicator::default()
-    };
-    let wire = pb::Draft {
-        marking: Some(marking),
-        content: Some(Content::Indicator(content)),
-        ..pb::Draft::default()
-    };
+    let own = Agency::own();
+    let wire = testkit::indicator(&format!("{SECRET}.example"), "kept words");
     let draft = Draft::try_from(wire).unwrap();
-    let series = draft.series(&SeriesSecret::from_bytes([9; 32]));
-    let place = Place::first(series);
-    let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || SALT);
-    let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-    Arc::new(draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0))
+    let place = Place::first(draft.series(&secret()));
+    let sealed = draft.seal(own.name.clone(), place, now(), || SALT);
+    let mut signed = draft::sign(vec![sealed], &own.record_key, own.key_id(), || [5; 32]).unwrap();
+    Arc::new(signed.remove(0))
 }
 
-/// The record with only these slots open, as it may have come first.
-pub(super) fn redacted(record: &Verified, open: u32) -> Arc<Verified> {
-    let envelope = record.redacted(SlotMask::from_bits(open));
-    let signature = envelope.signature.clone().unwrap();
-    let slots = record
-        .numbered()
-        .map(|(number, slot)| match slot {
-            Slot::Open { .. } if SlotMask::from_bits(open).contains(number) => slot.clone(),
-            _ => Slot::Withheld(slot.commitment(record.kind(), number)),
-        })
-        .collect();
-    Arc::new(Verified::from_store(envelope.header, signature, slots).unwrap())
+/// Returns the number of records in which a word is found.
+pub(super) fn finds(journal: &TestJournal, word: &str) -> usize {
+    let range = KeyRange::prefix(search::word_term(word));
+    journal.view().index().scan(Table::Search, &range, Order::Ascending).count()
 }
 
-pub(super) fn partner() -> AgencyName {
-    "jc3.or.jp".parse().unwrap()
+fn scrub(journal: &TestJournal) {
+    while journal.view().index().rewrite_if_marked(scrub_marker()).unwrap() {}
 }
 
-/// A partner as it is from now on.
-pub(super) fn partner_changed(agency: &AgencyName, number: u32, state: pb::PartnerState) -> Event {
-    let mut card = cards::sample();
-    card.agency = agency.clone();
-    let identity = SecretKey::from_seed(Role::Identity, 1);
-    card.identity_key = *identity.public();
-    Event::PartnerChanged(pb::PartnerChanged {
-        agency: agency.to_string(),
-        number,
-        state: state.into(),
-        card: Some(card.seal(&identity).unwrap().signed().clone()),
-        ..pb::PartnerChanged::default()
-    })
+fn with_engine(engine: EngineKind) -> TestJournal {
+    TestJournal::with(|options| options.engine = engine)
 }
 
 pub(super) fn ground() -> Ground {
@@ -149,50 +76,6 @@ pub(super) fn ground() -> Ground {
         proposal: 0,
         partner: None,
         order: None,
-    }
-}
-
-impl Journal {
-    /// Adds the partner under number 1.
-    pub(super) fn add_partner(&self) {
-        let changed = partner_changed(&partner(), 1, pb::PartnerState::Active);
-        self.commit(|tx| tx.append(changed).map(drop));
-    }
-
-    pub(super) fn commit(
-        &self,
-        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
-    ) {
-        self.try_commit(job).unwrap();
-    }
-
-    /// Runs a job that may be refused.
-    pub(super) fn try_commit(
-        &self,
-        job: impl FnOnce(&mut Transaction<'_>) -> Result<(), super::JournalError> + Send + 'static,
-    ) -> Result<(), super::JournalError> {
-        self.runtime.block_on(self.journal.commit(job)).map(drop)
-    }
-
-    pub(super) fn accept(&self, record: &Arc<Verified>) {
-        let record = Arc::clone(record);
-        self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
-    }
-
-    pub(super) fn finds(&self, word: &str) -> usize {
-        let range = KeyRange::prefix(search::word_term(word));
-        self.journal.view().index().scan(Table::Search, &range, Order::Ascending).count()
-    }
-
-    /// Stops as a clean stop does.
-    pub(super) fn stop(self) {
-        drop(self.journal);
-        drop(self.runtime);
-        self.writer.join().unwrap();
-    }
-
-    fn scrub(&self) {
-        while self.journal.view().index().rewrite_if_marked(scrub_marker()).unwrap() {}
     }
 }
 
@@ -214,48 +97,42 @@ fn assert_gone(dir: &Path) {
     }
 }
 
-fn erase(journal: &Journal, id: RecordId, slots: SlotMask) {
+fn erase(journal: &TestJournal, id: RecordId, slots: SlotMask) {
     journal.commit(move |tx| tx.erase(&id, slots, &ground()).map(drop));
 }
 
 #[test]
 fn what_was_erased_is_in_no_file_of_segments_and_index() {
     for engine in EngineKind::ALL {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = open(dir.path(), engine);
+        let journal = with_engine(engine);
         let record = indicator();
         journal.accept(&redacted(&record, !TITLE));
         let whole = Arc::clone(&record);
         journal.commit(move |tx| tx.extend(whole, SlotMask::from_bits(TITLE), (&partner(), 0)));
-        journal.journal.view().index().flush().unwrap();
-        assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
-        assert!(!files_with(&dir.path().join("index"), SECRET.as_bytes()).is_empty());
+        journal.view().index().flush().unwrap();
+        assert!(!files_with(&journal.dir().join("segments"), SECRET.as_bytes()).is_empty());
+        assert!(!files_with(&journal.dir().join("index"), SECRET.as_bytes()).is_empty());
         erase(&journal, record.id(), SlotMask::all(record.kind()));
-        journal.scrub();
-        assert_gone(dir.path());
-        let kept = journal.journal.view().kept(&record.id()).unwrap().unwrap();
+        scrub(&journal);
+        assert_gone(journal.dir());
+        let kept = journal.view().kept(&record.id()).unwrap().unwrap();
         assert_eq!(kept.record.erased_slots(), SlotMask::all(record.kind()));
         assert_eq!((kept.erasures.len(), kept.erasures[0].basis), (1, ErasureBasis::Led16));
-        journal.stop();
-        assert_gone(dir.path());
-        let journal = open(dir.path(), engine);
+        let journal = journal.restarted(assert_gone);
         assert!(!journal.report.rebuilt);
-        assert_eq!(journal.finds(SECRET), 0);
+        assert_eq!(finds(&journal, SECRET), 0);
         let again = Arc::clone(&record);
-        let mut merged = (*journal.journal.view().record(&record.id()).unwrap().unwrap()).clone();
+        let mut merged = (*journal.view().record(&record.id()).unwrap().unwrap()).clone();
         let gained = merged.absorb(&again, SlotMask::NONE).unwrap();
         assert!(gained.is_empty(), "what was erased does not come back");
-        journal.stop();
-        let options = JournalOptions::new(dir.path(), engine);
-        assert!(open::reindex(&options, signing()).unwrap().rebuilt);
-        assert_gone(dir.path());
+        let journal = journal.reindexed();
+        assert_gone(journal.dir());
     }
 }
 
 #[test]
 fn one_field_goes_and_the_others_are_still_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
@@ -265,23 +142,19 @@ fn one_field_goes_and_the_others_are_still_found() {
         assert!(tx.erase(&id, SlotMask::from_bits(VALUE), &ground())?.is_empty());
         tx.erase(&id, SlotMask::from_bits(1 << 3), &ground()).map(drop)
     });
-    journal.scrub();
-    assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
-    assert_eq!(files_with(dir.path(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
-    journal.stop();
-    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-    open::reindex(&options, signing()).unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
-    assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
-    let kept = journal.journal.view().kept(&id).unwrap().unwrap();
+    scrub(&journal);
+    assert_eq!((finds(&journal, SECRET), finds(&journal, "kept")), (0, 1));
+    assert_eq!(files_with(journal.dir(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
+    let journal = journal.reindexed();
+    assert_eq!((finds(&journal, SECRET), finds(&journal, "kept")), (0, 1));
+    let kept = journal.view().kept(&id).unwrap().unwrap();
     assert_eq!(kept.record.erased_slots().bits(), VALUE | 1 << 3);
     assert_eq!(kept.erasures.len(), 2);
 }
 
 #[test]
 fn an_erasure_changes_no_search_term_but_those_of_what_it_erases() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
@@ -297,13 +170,12 @@ fn an_erasure_changes_no_search_term_but_those_of_what_it_erases() {
         assert_eq!(searched(tx), [false; 2], "the two words go and nothing is put again");
         Ok(())
     });
-    assert_eq!((journal.finds("kept"), journal.finds("words")), (0, 0));
+    assert_eq!((finds(&journal, "kept"), finds(&journal, "words")), (0, 0));
 }
 
 #[test]
 fn slots_erased_by_a_job_are_barred_for_the_next_one_unless_the_job_was_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
@@ -313,14 +185,14 @@ fn slots_erased_by_a_job_are_barred_for_the_next_one_unless_the_job_was_refused(
         move |tx: &Transaction<'_>| tx.barred(series, &originator).map(SlotMask::bits)
     };
     let (in_job, in_next) = (barred.clone(), barred.clone());
-    journal.runtime.block_on(async {
-        let refused = journal.journal.enqueue(move |tx| {
+    journal.run(async {
+        let refused = journal.writer.enqueue(move |tx| {
             tx.erase(&id, SlotMask::from_bits(NOTES), &ground())?;
             assert_eq!(in_job(tx)?, NOTES);
             Err::<(), _>(super::JournalError::EntryTooLarge { found: 1 })
         });
         let refused = refused.await.unwrap();
-        let erased = journal.journal.enqueue(move |tx| {
+        let erased = journal.writer.enqueue(move |tx| {
             assert_eq!(in_next(tx)?, 0, "what the refused job staged was taken back");
             tx.erase(&id, SlotMask::from_bits(TITLE), &ground())?;
             tx.erase(&id, SlotMask::from_bits(VALUE), &ground()).map(drop)
@@ -338,37 +210,34 @@ fn slots_erased_by_a_job_are_barred_for_the_next_one_unless_the_job_was_refused(
 #[test]
 fn an_erasure_cut_short_after_its_entry_is_finished_by_the_next_start() {
     for with_index in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
         let disk = Arc::new(NoOverwriting::default());
-        let journal = open_with(dir.path(), EngineKind::Fjall, disk.clone());
+        let journal = TestJournal::with(|options| options.segments.disk = disk.clone());
         let record = indicator();
         journal.accept(&record);
-        journal.journal.view().index().flush().unwrap();
+        journal.view().index().flush().unwrap();
         disk.0.store(true, Ordering::Relaxed);
         let id = record.id();
-        let failed = journal.runtime.block_on(
-            journal.journal.commit(move |tx| tx.erase(&id, SlotMask::from_bits(VALUE), &ground())),
-        );
+        let failed =
+            journal.try_commit(move |tx| tx.erase(&id, SlotMask::from_bits(VALUE), &ground()));
         assert!(failed.is_err());
-        drop(journal.journal);
-        assert!(journal.writer.join().is_err());
-        assert!(!files_with(&dir.path().join("segments"), SECRET.as_bytes()).is_empty());
-        if !with_index {
-            std::fs::remove_dir_all(dir.path().join("index")).unwrap();
-        }
-        let journal = open(dir.path(), EngineKind::Fjall);
-        journal.scrub();
-        assert_eq!(files_with(dir.path(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
-        assert_eq!((journal.finds(SECRET), journal.finds("kept")), (0, 1));
-        let kept = journal.journal.view().kept(&id).unwrap().unwrap();
+        let journal = journal.restarted_after_failure(|dir| {
+            assert!(!files_with(&dir.join("segments"), SECRET.as_bytes()).is_empty());
+            if !with_index {
+                std::fs::remove_dir_all(dir.join("index")).unwrap();
+            }
+            disk.0.store(false, Ordering::Relaxed);
+        });
+        scrub(&journal);
+        assert_eq!(files_with(journal.dir(), SECRET.as_bytes()), [] as [std::path::PathBuf; 0]);
+        assert_eq!((finds(&journal, SECRET), finds(&journal, "kept")), (0, 1));
+        let kept = journal.view().kept(&id).unwrap().unwrap();
         assert_eq!(kept.record.erased_slots().bits(), VALUE);
     }
 }
 
 #[test]
 fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     let (first, whole) = (redacted(&record, VALUE | 1 << 1), Arc::clone(&record));
     journal.commit(move |tx| {
@@ -376,30 +245,23 @@ fn a_record_accepted_and_extended_in_one_batch_keeps_its_terms_when_indexed_agai
         let gained = SlotMask::all(whole.kind()).without(SlotMask::from_bits(VALUE | 1 << 1));
         tx.extend(whole, gained, (&partner(), 0))
     });
-    assert_eq!(journal.finds("kept"), 1);
-    journal.stop();
-    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-    open::reindex(&options, signing()).unwrap();
-    assert_eq!(open(dir.path(), EngineKind::Fjall).finds("kept"), 1);
+    assert_eq!(finds(&journal, "kept"), 1);
+    assert_eq!(finds(&journal.reindexed(), "kept"), 1);
 }
 
 #[test]
 fn a_hold_survives_a_restart_and_a_new_index() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
     let id = record.id();
     journal.commit(move |tx| tx.restrict(&id, true, "exhibit".to_owned(), "desk").map(drop));
-    let usable = |journal: &Journal| {
-        let place = journal.journal.view().place(&id).unwrap().unwrap();
+    let usable = |journal: &TestJournal| {
+        let place = journal.view().place(&id).unwrap().unwrap();
         place.marks().is_usable()
     };
     assert!(!usable(&journal));
-    journal.stop();
-    let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-    open::reindex(&options, signing()).unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = journal.reindexed();
     assert!(!usable(&journal));
     journal.commit(move |tx| tx.restrict(&id, false, "closed".to_owned(), "desk").map(drop));
     assert!(usable(&journal));
@@ -407,8 +269,7 @@ fn a_hold_survives_a_restart_and_a_new_index() {
 
 #[test]
 fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_says_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut journal = open(dir.path(), EngineKind::Fjall);
+    let mut journal = TestJournal::new();
     journal.add_partner();
     let (record, from) = (indicator(), partner());
     let (id, accepted) = (record.id(), Arc::clone(&record));
@@ -417,7 +278,7 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
         let origin = Origin::Partner { agency: &partner(), feed_index: 0 };
         tx.accept(accepted, origin).map(drop)
     });
-    assert_eq!(journal.finds("kept"), 1);
+    assert_eq!(finds(&journal, "kept"), 1);
     let retract = |slots: u32| {
         move |tx: &mut Transaction<'_>| {
             tx.retract(&id, SlotMask::from_bits(slots), (&partner(), number, 1))
@@ -429,13 +290,13 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
         }
     };
     let all = SlotMask::all(record.kind()).bits();
-    let state = |journal: &Journal| {
-        let kept = journal.journal.view().kept(&id).unwrap().unwrap();
-        (kept.record.open_slots().bits(), kept.marks.is_retracted(), journal.finds("kept"))
+    let state = |journal: &TestJournal| {
+        let kept = journal.view().kept(&id).unwrap().unwrap();
+        (kept.record.open_slots().bits(), kept.marks.is_retracted(), finds(&journal, "kept"))
     };
     journal.commit(retract(TITLE));
     journal.commit(retract(TITLE));
-    assert_eq!(journal.journal.view().snapshot().size, 4, "what is taken back once is enough");
+    assert_eq!(journal.view().snapshot().size, 4, "what is taken back once is enough");
     for step in 0..5 {
         let wanted = match step {
             0 => (all & !TITLE, false, 0),
@@ -460,26 +321,22 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
             }
         };
         assert_eq!(state(&journal), wanted, "step {step}");
-        journal.stop();
-        let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-        open::reindex(&options, signing()).unwrap();
-        journal = open(dir.path(), EngineKind::Fjall);
+        journal = journal.reindexed();
         assert_eq!(state(&journal), wanted, "step {step} with a new index");
     }
 }
 
 #[test]
 fn a_report_of_erasures_goes_on_behind_a_damaged_one_and_counts_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
     for slot in [TITLE, NOTES] {
         erase(&journal, record.id(), SlotMask::from_bits(slot));
     }
-    let view = journal.journal.view();
+    let view = journal.view();
     let (first, _) = view.erasures_of(&record.id()).unwrap()[0];
-    flip_byte_of_frame(dir.path(), view.journal().position(first).unwrap());
+    flip_byte_of_frame(journal.dir(), view.journal().position(first).unwrap());
     for of in [None, Some(&record.id())] {
         let page = view.erasure_report(of, false, u64::MAX, 9).unwrap();
         assert_eq!((page.erasures.len(), page.damaged), (1, 1));
@@ -488,19 +345,17 @@ fn a_report_of_erasures_goes_on_behind_a_damaged_one_and_counts_it() {
 
 #[test]
 fn records_are_due_by_their_time_and_no_longer_once_erased() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
-    let due = journal.journal.view().retention_due(None, now(), 9).unwrap();
+    let journal = TestJournal::new();
+    let due = journal.view().retention_due(None, now(), 9).unwrap();
     assert!(due.is_empty());
 }
 
 #[test]
 fn what_was_overwritten_since_its_place_was_read_is_read_at_its_new_place() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
-    let view = journal.journal.view();
+    let view = journal.view();
     let before = view.place(&record.id()).unwrap().unwrap();
     erase(&journal, record.id(), SlotMask::from_bits(TITLE));
     let (place, content) = view.content(&record.id(), before).unwrap();
@@ -512,11 +367,10 @@ fn what_was_overwritten_since_its_place_was_read_is_read_at_its_new_place() {
 #[test]
 fn a_reader_during_an_erasure_finds_the_record_before_or_after_it() {
     const ERASURES: u32 = 12;
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let record = indicator();
     journal.accept(&record);
-    let view = Arc::clone(journal.journal.view());
+    let view = Arc::clone(journal.view());
     let (id, done) = (record.id(), Arc::new(AtomicBool::new(false)));
     let is_done = Arc::clone(&done);
     let reader = std::thread::spawn(move || {

@@ -5,28 +5,14 @@ use super::JournalError;
 use super::loss::{JOURNAL_LEAVES, LOSS_FILE, Loss};
 use super::open::{self, JournalOptions};
 use super::transaction::Signing;
-use crate::ident::{AgencyName, Timestamp};
-use crate::record::draft::SeriesSecret;
 use crate::store::{EngineKind, Position, StoreError, flip_byte_of_frame};
-use ed25519_dalek::SigningKey;
+use crate::testkit::{Agency, copy, now, own};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn agency() -> AgencyName {
-    "npa.go.jp".parse().unwrap()
-}
-
 fn signing() -> Signing {
-    Signing {
-        agency: agency(),
-        journal_key: SigningKey::from_bytes(&[2; 32]),
-        series_secret: SeriesSecret::from_bytes([9; 32]),
-    }
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
+    Agency::own().signing()
 }
 
 fn options(dir: &Path) -> JournalOptions {
@@ -34,7 +20,7 @@ fn options(dir: &Path) -> JournalOptions {
 }
 
 fn begin(dir: &Path) {
-    let first = open::genesis(&agency());
+    let first = open::genesis(&own());
     open::begin(&options(dir), signing(), Arc::new(now), move |tx| tx.append(first).map(drop))
         .unwrap();
 }
@@ -45,7 +31,7 @@ fn run(dir: &Path, batches: usize) -> Result<u64, JournalError> {
     let (journal, writer, _) = open::open(&options(dir), signing(), Arc::new(now))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for _ in 0..batches {
-        let entries = [open::genesis(&agency()), open::genesis(&agency())];
+        let entries = [open::genesis(&own()), open::genesis(&own())];
         let job = move |tx: &mut super::transaction::Transaction<'_>| {
             entries.into_iter().try_for_each(|entry| tx.append(entry).map(drop))
         };
@@ -80,18 +66,6 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
-}
-
-pub(super) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for path in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
-        let there = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &there);
-        } else {
-            std::fs::copy(&path, &there).unwrap();
-        }
-    }
 }
 
 /// Replaces what is derived from the segments by that of another directory.

@@ -2,34 +2,37 @@
 
 use super::JournalError;
 use super::erase::Ground;
-use super::erase_tests::{Journal, ground, now, open, partner_changed, redacted, signing};
+use super::erase_tests::ground;
 use super::ids::PartnerNumber;
-use super::loss_tests::copy;
-use super::open::{JournalOptions, reindex};
 use super::progress::Progress;
 use super::provenance::AlsoGiven;
 use super::transaction::{Origin, Transaction};
-use crate::ident::{AgencyName, KeyId};
+use crate::ident::AgencyName;
 use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::draft::{Draft, Place};
 use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::store::{EngineKind, KeyRange, Order, Table};
+use crate::store::{KeyRange, Order, Table};
+use crate::testkit::{
+    Agency, TestJournal, draft, exception, feed_entry, id_bytes, partner_changed, receipt_of,
+    redacted, secret,
+};
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-const OWN: &str = "npa.go.jp";
-const PARTNERS: [&str; 2] = ["jc3.or.jp", "cbi.gov.in"];
+/// Partners of the journal.
+const PARTNERS: usize = 2;
+/// This agency, the first partner, and one that is no partner.
+const ORIGINATORS: [usize; 3] = [0, 1, 3];
 const VALUES: [&str; 2] = ["one.example", "two.example"];
 
-/// A partner by its place in [`PARTNERS`].
+/// A partner by its place.
 type Partner = usize;
 
 /// The place of a new record in its series.
@@ -110,7 +113,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (record, by) = (any::<Index>(), 0..PARTNERS.len());
+    let (record, by) = (any::<Index>(), 0..PARTNERS);
     let some = prop_oneof![any::<u32>(), Just(u32::MAX)];
     let follows = select(vec![Follows::Newest, Follows::Newest, Follows::Rival, Follows::End]);
     let origin = proptest::option::of((by.clone(), some.clone()));
@@ -156,8 +159,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn agency(name: &str) -> AgencyName {
-    name.parse().unwrap()
+/// This agency, its partners, and others.
+fn agency(place: usize) -> Agency {
+    match place {
+        0 => Agency::own(),
+        _ => Agency::new(place as u8),
+    }
+}
+
+fn name(partner: Partner) -> AgencyName {
+    agency(partner + 1).name
 }
 
 fn number(partner: Partner) -> PartnerNumber {
@@ -165,56 +176,39 @@ fn number(partner: Partner) -> PartnerNumber {
 }
 
 fn changed(partner: Partner, state: pb::PartnerState) -> Event {
-    partner_changed(&agency(PARTNERS[partner]), u32::from(number(partner).get()), state)
+    let number = u32::from(number(partner).get());
+    Event::PartnerChanged(partner_changed(&agency(partner + 1), number, state))
 }
 
-/// A journal and everything that was ever put into it.
+/// Everything that was ever put into a journal.
 struct History {
+    /// Those of which there are records.
+    agencies: Vec<Agency>,
     /// Records in full, in the order of their acceptance.
     records: Vec<Arc<Verified>>,
     held: Vec<u64>,
     policies: u64,
-    salt: u128,
 }
 
 impl History {
-    fn seal(
-        &mut self,
-        originator: &str,
-        value: &str,
-        title: u8,
-        follows: Follows,
-    ) -> Arc<Verified> {
-        let content = match follows {
-            Follows::End => None,
-            Follows::Newest | Follows::Rival => Some(Content::Indicator(pb::Indicator {
-                value: value.to_owned(),
-                title: format!("Title {title} of {value}"),
-                notes: if title == 0 { String::new() } else { format!("notes {title}") },
-                ..pb::Indicator::default()
-            })),
-        };
-        let indicator = |content| {
-            let marking = pb::Marking {
-                tlp: pb::Tlp::Green.into(),
-                pap: pb::Pap::Green.into(),
-                ..pb::Marking::default()
-            };
-            let wire = pb::Draft { marking: Some(marking), content, ..pb::Draft::default() };
-            Draft::try_from(wire).unwrap()
-        };
-        let any = pb::Indicator { value: value.to_owned(), ..pb::Indicator::default() };
-        let series =
-            indicator(Some(Content::Indicator(any))).series(&SeriesSecret::from_bytes([9; 32]));
+    fn seal(&self, originator: &Agency, value: &str, title: u8, follows: Follows) -> Arc<Verified> {
+        let indicator = Draft::try_from(draft(Content::Indicator(pb::Indicator {
+            value: value.to_owned(),
+            title: format!("Title {title} of {value}"),
+            notes: if title == 0 { String::new() } else { format!("notes {title}") },
+            ..pb::Indicator::default()
+        })))
+        .unwrap();
+        let series = indicator.series(&secret());
         let of_series = |record: &&Arc<Verified>| {
             let header = record.header();
             header.series == series
-                && header.originator.as_str() == originator
+                && header.originator == originator.name
                 && header.kind == Kind::Indicator
         };
         let newest = self.records.iter().filter(of_series).max_by_key(|r| r.header().revision);
         let place = match (follows, newest) {
-            (Follows::End, _) => Place::end(series),
+            (Follows::End, _) => return Arc::new(originator.withdrawal_of(series)),
             (_, None) => Place::first(series),
             (Follows::Newest, Some(record)) => {
                 Place::after(series, record.header().revision, record.id())
@@ -224,21 +218,7 @@ impl History {
                 None => Place::first(series),
             },
         };
-        let draft = match content {
-            Some(content) => indicator(Some(content)),
-            None => Draft::withdrawal(pb::Withdrawal {
-                reason: pb::WithdrawalReason::Error.into(),
-                explanation: "wrong".to_owned(),
-            })
-            .unwrap(),
-        };
-        let salt = &mut self.salt;
-        let sealed = draft.seal(agency(originator), place, now(), || {
-            *salt += 1;
-            salt.to_be_bytes()
-        });
-        let (key, id) = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        Arc::new(draft::sign(vec![sealed], &key, id, || [5; 32]).unwrap().remove(0))
+        Arc::new(originator.sign(indicator, place))
     }
 
     fn record(&self, index: &Index) -> Option<Arc<Verified>> {
@@ -249,8 +229,8 @@ impl History {
         let feed_index = tx.size().get();
         match step {
             Step::Accept { originator, value, title, follows, by } => {
-                let name = [OWN, PARTNERS[0], "third.example"][*originator];
-                let record = self.seal(name, VALUES[*value], *title, *follows);
+                let originator = &self.agencies[ORIGINATORS[*originator]];
+                let record = self.seal(originator, VALUES[*value], *title, *follows);
                 if tx.holds(&record.id())? {
                     return Ok(());
                 }
@@ -258,8 +238,7 @@ impl History {
                 match by {
                     None => tx.accept(record, Origin::Client("desk"))?,
                     Some((partner, open)) => {
-                        let name = agency(PARTNERS[*partner]);
-                        let origin = Origin::Partner { agency: &name, feed_index };
+                        let origin = Origin::Partner { agency: &name(*partner), feed_index };
                         tx.accept(redacted(&record, *open), origin)?
                     }
                 };
@@ -271,7 +250,7 @@ impl History {
                 let mut merged = (*known).clone();
                 match merged.absorb(&redacted(&full, *slots), SlotMask::NONE) {
                     Some(gained) if !gained.is_empty() => {
-                        tx.extend(Arc::new(merged), gained, (&agency(PARTNERS[*by]), feed_index))
+                        tx.extend(Arc::new(merged), gained, (&name(*by), feed_index))
                     }
                     _ => Ok(()),
                 }
@@ -280,7 +259,7 @@ impl History {
                 let Some(full) = self.record(record) else { return Ok(()) };
                 let Some(known) = tx.record(&full.id())? else { return Ok(()) };
                 // Slots that are not in use come with the content frame of an extension first.
-                let (name, slots) = (agency(PARTNERS[*by]), SlotMask::from_bits(*slots));
+                let (name, slots) = (name(*by), SlotMask::from_bits(*slots));
                 let slots = slots.and(known.open_slots());
                 let is_originator = full.header().originator == name;
                 tx.receive_again(&full.id(), slots, is_originator, (&name, number(*by), feed_index))
@@ -289,11 +268,11 @@ impl History {
                 let Some(full) = self.record(record) else { return Ok(()) };
                 let open_slots = SlotMask::from_bits(*slots).and(SlotMask::all(full.kind()));
                 let given = [AlsoGiven { record: full.id(), open_slots, feed_index }];
-                tx.add_provenance(&agency(PARTNERS[*by]), number(*by), &given)
+                tx.add_provenance(&name(*by), number(*by), &given)
             }
             Step::Retract { record, by, slots } => {
                 let Some(full) = self.record(record) else { return Ok(()) };
-                let by = (&agency(PARTNERS[*by]), number(*by), feed_index);
+                let by = (&name(*by), number(*by), feed_index);
                 tx.retract(&full.id(), SlotMask::from_bits(*slots), by)
             }
             Step::Erase { record, slots, basis } => {
@@ -307,23 +286,17 @@ impl History {
             }
             Step::Publish { to, action, record, slots } => {
                 let Some(full) = self.record(record) else { return Ok(()) };
-                let entry = pb::FeedEntry {
-                    action: (*action).into(),
-                    record_id: Bytes::copy_from_slice(full.id().as_bytes()),
-                    open_slots: SlotMask::from_bits(*slots).and(SlotMask::all(full.kind())).bits(),
-                    policy_version: 1,
-                    at_ms: now().unix_ms().unsigned_abs(),
-                    ..pb::FeedEntry::default()
-                };
-                tx.publish(&agency(PARTNERS[*to]), &[entry], Progress::default(), 1)
+                let open = SlotMask::from_bits(*slots).and(SlotMask::all(full.kind()));
+                let entry = feed_entry(*action, &full.id(), open.bits());
+                tx.publish(&name(*to), &[entry], Progress::default(), 1)
             }
             Step::Receipt { from, refused } => self.receipt(tx, *from, refused.as_ref()),
             Step::Hold { from, record } => {
                 let Some(full) = self.record(record) else { return Ok(()) };
                 let held = Event::DisclosuresHeld(pb::DisclosuresHeld {
-                    partner: PARTNERS[*from].to_owned(),
+                    partner: name(*from).to_string(),
                     rules: 1,
-                    record_ids: vec![Bytes::copy_from_slice(full.id().as_bytes())],
+                    record_ids: vec![id_bytes(&full.id())],
                     policy_version: 1,
                 });
                 self.held.push(tx.append(held)?);
@@ -334,7 +307,7 @@ impl History {
                     return Ok(());
                 }
                 let decided = Event::HeldDecided(pb::HeldDecided {
-                    partner: PARTNERS[*from].to_owned(),
+                    partner: name(*from).to_string(),
                     rules: 1,
                     proposal: 0,
                     released: *released,
@@ -365,34 +338,22 @@ impl History {
         from: Partner,
         refused: Option<&(Index, pb::ExceptionReason)>,
     ) -> Result<(), JournalError> {
-        let published = tx.state().partners[&agency(PARTNERS[from])].published.clone();
-        let durable = tx.view.feed(tx.state().partners[&agency(PARTNERS[from])].feed)?.size();
-        if durable == 0 || durable != published.size {
+        let published = tx.state().partners[&name(from)].published.size;
+        let durable = tx.view.feed(tx.state().partners[&name(from)].feed)?.size();
+        if durable == 0 || durable != published {
             return Ok(());
         }
-        let exceptions: Vec<_> = refused
-            .map(|(index, reason)| pb::FeedException {
-                index: index.index(durable as usize) as u64,
-                reason: (*reason).into(),
-                detail: String::new(),
-            })
-            .into_iter()
-            .collect();
-        tx.receipt(pb::ReceiptReceived {
-            partner: PARTNERS[from].to_owned(),
-            note: published.note,
-            exceptions_total: exceptions.len() as u64,
-            exceptions,
-            ..pb::ReceiptReceived::default()
-        })
+        let refused =
+            refused.map(|(index, reason)| exception(index.index(durable as usize) as u64, *reason));
+        tx.receipt(receipt_of(tx, &name(from), refused.into_iter().collect()))
     }
 }
 
 /// The keys and values of all tables in order.
 type Pairs = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
-fn dump(journal: &Journal) -> Pairs {
-    let index = journal.journal.view().index();
+fn dump(journal: &TestJournal) -> Pairs {
+    let index = journal.view().index();
     let of_table = |table: Table| {
         index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
             let (key, value) = pair.unwrap();
@@ -403,18 +364,18 @@ fn dump(journal: &Journal) -> Pairs {
 }
 
 fn check(steps: &[Step]) {
-    let dir = tempfile::tempdir().unwrap();
-    let live = run(dir.path(), steps);
-    assert_made_anew_is(&live, dir.path());
+    let journal = run(steps);
+    assert_made_anew_is(&dump(&journal), journal);
 }
 
-/// Takes a new journal through these steps; returns its index.
-fn run(dir: &Path, steps: &[Step]) -> Pairs {
-    let journal = open(dir, EngineKind::Fjall);
-    for partner in 0..PARTNERS.len() {
+/// Takes a new journal through these steps.
+fn run(steps: &[Step]) -> TestJournal {
+    let journal = TestJournal::new();
+    for partner in 0..PARTNERS {
         journal.commit(move |tx| tx.append(changed(partner, pb::PartnerState::Active)).map(drop));
     }
-    let history = History { records: Vec::new(), held: Vec::new(), policies: 0, salt: 0 };
+    let agencies = (0..=ORIGINATORS[2]).map(agency).collect();
+    let history = History { agencies, records: Vec::new(), held: Vec::new(), policies: 0 };
     let history = Arc::new(std::sync::Mutex::new(history));
     for group in steps.split_inclusive(|step| matches!(step, Step::Commit)) {
         let (group, history) = (group.to_vec(), Arc::clone(&history));
@@ -422,16 +383,11 @@ fn run(dir: &Path, steps: &[Step]) -> Pairs {
             group.iter().try_for_each(|step| history.lock().unwrap().apply(tx, step))
         });
     }
-    let live = dump(&journal);
-    journal.stop();
-    live
+    journal
 }
 
-fn assert_made_anew_is(live: &Pairs, dir: &Path) {
-    let options = JournalOptions::new(dir, EngineKind::Fjall);
-    reindex(&options, signing()).unwrap();
-    let journal = open(dir, EngineKind::Fjall);
-    let made_anew = dump(&journal);
+fn assert_made_anew_is(live: &Pairs, journal: TestJournal) {
+    let made_anew = dump(&journal.reindexed());
     for (key, value) in live {
         assert_eq!(made_anew.get(key), Some(value), "a key that is live: {key:?}");
     }
@@ -445,14 +401,11 @@ const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/random-h
 
 #[test]
 fn a_store_of_an_earlier_build_has_the_index_that_this_one_makes_of_it() {
-    let dir = tempfile::tempdir().unwrap();
-    copy(Path::new(STORED), dir.path());
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::of_copy(Path::new(STORED));
     assert!(!journal.report.rebuilt && journal.report.replayed_entries == 0);
     let stored = dump(&journal);
-    journal.stop();
     assert!(stored.len() > 1_000, "{} keys", stored.len());
-    assert_made_anew_is(&stored, dir.path());
+    assert_made_anew_is(&stored, journal);
 }
 
 /// Returns the configuration for a usual run of some seconds; `PROPTEST_CASES` sets another number.

@@ -1,21 +1,16 @@
 //! The filter of references on real segments and engines: it denies no reference that a reader could find.
 
 use super::JournalError;
-use super::erase_tests::{Journal, ground, now, open, partner, redacted, signing};
-use super::open::{JournalOptions, reindex};
+use super::erase_tests::ground;
 use super::search;
 use super::transaction::Origin;
-use crate::ident::{KeyId, RecordId, SeriesId};
-use crate::pb::{self, draft::Content};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::ident::{RecordId, SeriesId};
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::store::{EngineKind, KeyRange, Order, Table};
-use bytes::Bytes;
-use ed25519_dalek::SigningKey;
+use crate::store::{KeyRange, Order, Table};
+use crate::testkit::{self, Agency, TestJournal, partner, redacted};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Series that records of a history may refer to.
@@ -63,56 +58,28 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A note that refers to series.
 fn note(number: usize, to: &[SeriesId]) -> Arc<Verified> {
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
-    };
-    let note = pb::Note {
-        title: format!("note {number}"),
-        records: to.iter().map(|id| Bytes::copy_from_slice(id.as_bytes())).collect(),
-        ..pb::Note::default()
-    };
-    let wire = pb::Draft {
-        marking: Some(marking),
-        key: format!("key-{number}"),
-        content: Some(Content::Note(note)),
-        ..pb::Draft::default()
-    };
-    let draft = Draft::try_from(wire).unwrap();
-    let place = Place::first(draft.series(&SeriesSecret::from_bytes([9; 32])));
-    let sealed = draft.seal("npa.go.jp".parse().unwrap(), place, now(), || [3; 16]);
-    let (key, id) = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-    Arc::new(draft::sign(vec![sealed], &key, id, || [5; 32]).unwrap().remove(0))
+    Arc::new(Agency::own().first(testkit::note(&format!("key-{number}"), "", to)))
 }
 
-fn may_be_referred_to(journal: &Journal, series: SeriesId) -> bool {
-    journal.journal.view().may_be_referred_to(series).unwrap()
+fn may_be_referred_to(journal: &TestJournal, series: SeriesId) -> bool {
+    journal.view().may_be_referred_to(series).unwrap()
 }
 
-fn is_referred_to(journal: &Journal, series: SeriesId) -> bool {
+fn is_referred_to(journal: &TestJournal, series: SeriesId) -> bool {
     let range = KeyRange::prefix(search::linked_term(series));
-    journal.journal.view().index().scan(Table::Search, &range, Order::Ascending).next().is_some()
-}
-
-fn restart(journal: Journal, dir: &Path, is_reindexed: bool) -> Journal {
-    journal.stop();
-    if is_reindexed {
-        reindex(&JournalOptions::new(dir, EngineKind::Fjall), signing()).unwrap();
-    }
-    open(dir, EngineKind::Fjall)
+    journal.view().index().scan(Table::Search, &range, Order::Ascending).next().is_some()
 }
 
 /// Lets a job stage a record and fail.
-fn refuse(journal: &Journal, record: Arc<Verified>) {
+fn refuse(journal: &TestJournal, record: Arc<Verified>) {
     let refused = journal.try_commit(move |tx| {
         tx.accept(record, Origin::Client("desk"))?;
-        Err(JournalError::Entry { index: 0, reason: "it is refused".to_owned() })
+        Err::<(), _>(JournalError::Entry { index: 0, reason: "it is refused".to_owned() })
     });
     assert!(refused.is_err());
 }
 
-fn extend(journal: &Journal, full: Arc<Verified>, slots: u32) {
+fn extend(journal: &TestJournal, full: Arc<Verified>, slots: u32) {
     journal.commit(move |tx| {
         let Some(known) = tx.record(&full.id())? else { return Ok(()) };
         let mut merged = (*known).clone();
@@ -125,7 +92,7 @@ fn extend(journal: &Journal, full: Arc<Verified>, slots: u32) {
     });
 }
 
-fn erase(journal: &Journal, id: RecordId, slots: u32) {
+fn erase(journal: &TestJournal, id: RecordId, slots: u32) {
     journal.commit(move |tx| tx.erase(&id, SlotMask::from_bits(slots), &ground()).map(drop));
 }
 
@@ -136,8 +103,7 @@ proptest! {
     fn the_filter_denies_no_reference_whatever_the_journal_went_through(
         steps in prop::collection::vec(step(), 1..24),
     ) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = open(dir.path(), EngineKind::Fjall);
+        let mut journal = TestJournal::new();
         journal.add_partner();
         let mut records: Vec<Arc<Verified>> = Vec::new();
         for (number, step) in steps.iter().enumerate() {
@@ -160,8 +126,8 @@ proptest! {
                     erase(&journal, record.get(&records).id(), *slots);
                 }
                 Step::Extend { .. } | Step::Erase { .. } => {}
-                Step::Restart => journal = restart(journal, dir.path(), false),
-                Step::Reindex => journal = restart(journal, dir.path(), true),
+                Step::Restart => journal = journal.restarted(|_| ()),
+                Step::Reindex => journal = journal.reindexed(),
             }
             for series in (0..SERIES).map(series) {
                 let is_denied = !may_be_referred_to(&journal, series);
@@ -174,8 +140,7 @@ proptest! {
 
 #[test]
 fn a_reference_is_known_while_the_index_is_still_being_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path(), EngineKind::Fjall);
+    let journal = TestJournal::new();
     let mut numbers = (1..=u64::from(u32::MAX)).map(|n| {
         let mut bytes = [7; 16];
         bytes[1..9].copy_from_slice(&n.to_be_bytes());
@@ -190,7 +155,7 @@ fn a_reference_is_known_while_the_index_is_still_being_read() {
     }
     assert!(referred.iter().all(|series| may_be_referred_to(&journal, *series)));
     assert!(!may_be_referred_to(&journal, UNREFERRED));
-    let journal = restart(journal, dir.path(), false);
+    let journal = journal.restarted(|_| ());
     assert!(may_be_referred_to(&journal, UNREFERRED), "nothing was read yet");
     // One lies before everything that was read, and one behind it.
     for (number, series) in [series(1), series(9)].into_iter().enumerate() {

@@ -147,8 +147,8 @@ impl SecretKey {
     }
 
     #[cfg(test)]
-    pub(crate) fn from_seed(role: Role, seed: u8) -> Self {
-        Self::new(role, SigningKey::from_bytes(&[seed; 32])).unwrap()
+    pub(crate) fn from_seed(role: Role, seed: [u8; 32]) -> Self {
+        Self::new(role, SigningKey::from_bytes(&seed)).unwrap()
     }
 }
 
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_secret() {
-        let key = SecretKey::from_seed(Role::Record, 0x5a);
+        let key = SecretKey::from_seed(Role::Record, [0x5a; 32]);
         assert_eq!(format!("{key:?}"), format!("SecretKey(record, {})", key.public().id()));
     }
 }

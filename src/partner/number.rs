@@ -189,7 +189,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn number(seed: u8, agency: &str) -> Number {
-        Number::of(SecretKey::from_seed(Role::Identity, seed).public(), &agency.parse().unwrap())
+        Number::of(
+            SecretKey::from_seed(Role::Identity, [seed; 32]).public(),
+            &agency.parse().unwrap(),
+        )
     }
 
     fn heard(text: &str) -> Result<HeardNumber, NumberError> {

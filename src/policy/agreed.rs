@@ -240,7 +240,7 @@ fn is_read(expr: &Expr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{any_partner, any_record, hour, load, partner, sample, time};
+    use crate::testkit::policy::{any_partner, any_record, hour, load, partner, sample, time};
     use proptest::prelude::*;
 
     fn rule(effect: &str, clauses: &str) -> String {

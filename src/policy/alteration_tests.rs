@@ -1,7 +1,7 @@
 //! The classification of changes of policies, for each form of change.
 
 use super::*;
-use crate::policy::fixtures::{agency, load, partner};
+use crate::testkit::policy::{agency, load, partner};
 
 const SHARE: &str = r#"@id("a/share") @title("t") @agreement("a") @owner("o")
 permit (principal is Liaison::Partner, action == Liaison::Action::"share", resource)

@@ -260,9 +260,9 @@ pub fn unusual(
 mod tests {
     use super::super::baseline::GivenCategories;
     use super::super::baseline::tests::{day, note, usual_of};
-    use super::super::fixtures;
     use super::*;
     use crate::record::kind::Kind;
+    use crate::testkit::policy as fixtures;
     use proptest::prelude::*;
 
     const OWN: OriginatorNumber = OriginatorNumber::OWN;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::Report;
-use crate::policy::fixtures::{SAMPLE, files, load, time};
+use crate::testkit::policy::{SAMPLE, files, load, time};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 

@@ -295,7 +295,7 @@ pub(super) fn request_in(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{OWN, agency, any_partner, any_record, partner};
+    use crate::testkit::policy::{OWN, agency, any_partner, any_record, partner};
     use proptest::prelude::*;
 
     #[test]

@@ -245,20 +245,12 @@ const fn restricts(facts: &RecordFacts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures;
-    use crate::record::consent::{ConsentTerms, Parties};
-    use ed25519_dalek::SigningKey;
+    use crate::record::consent::ConsentTerms;
+    use crate::testkit::Agency;
+    use crate::testkit::policy::{agency as name, record, time as at};
 
     const ID: RecordId = RecordId::from_bytes([1; 32]);
     const OTHER: RecordId = RecordId::from_bytes([2; 32]);
-
-    fn name(text: &str) -> AgencyName {
-        text.parse().unwrap()
-    }
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
 
     fn forward(partner: &str) -> Purpose {
         Purpose::Forward(name(partner))
@@ -273,10 +265,7 @@ mod tests {
             at: at("2026-11-22T09:00:00Z"),
             reason: "why".to_owned(),
         };
-        let (originator, holder) = (name("npa.example"), name("jc3.example"));
-        let parties = Parties { originator: &originator, holder: &holder };
-        let key = crate::ident::KeyId::from_bytes([7; 16]);
-        Consent::sign(saying, parties, (&SigningKey::from_bytes(&[1; 32]), key)).unwrap()
+        Agency::named("npa.example", 0).consent(&name("jc3.example"), saying)
     }
 
     fn granted(number: u64, purpose: Purpose, scope: Scope) -> Consent {
@@ -297,7 +286,7 @@ mod tests {
             releasable_to: None,
             circles: None,
             operation: Some("chakra-v".to_owned()),
-            ..fixtures::record()
+            ..record()
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::policy::Sector;
-use crate::policy::fixtures::{
+use crate::record::marking::Tlp;
+use crate::testkit::policy::{
     OWN, agency, any_partner, any_record, compiled, foreign_record, hour, partner, record, sample,
 };
-use crate::record::marking::Tlp;
 use proptest::prelude::*;
 
 impl PartnerPolicy {

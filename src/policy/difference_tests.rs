@@ -1,7 +1,7 @@
 //! The counts of a comparison are those of Cedar's decisions, however the records are divided up.
 
 use super::*;
-use crate::policy::fixtures::{
+use crate::testkit::policy::{
     OWN, SAMPLE, agency, any_partner, any_record, hour, load, partner, record,
 };
 use proptest::prelude::*;

@@ -5,10 +5,10 @@ use super::bundle::Bundle;
 use super::decide::Compiled;
 use super::decide::tests::decide_both_ways;
 use super::facts::{PartnerFacts, RecordFacts};
-use super::fixtures::{OWN, agency, foreign_record, hour, load, partner, record};
 use super::select::{Selected, Selector};
 use super::source::POLICY_DEPTH_MAX;
 use crate::record::kind::{ClassSet, SlotClass};
+use crate::testkit::policy::{OWN, agency, foreign_record, hour, load, partner, record};
 use std::sync::Arc;
 
 /// Permits whatever no forbid stops.

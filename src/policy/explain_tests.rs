@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::policy::Sector;
-use crate::policy::fixtures::{agency, compiled, foreign_record, hour, partner, record, sample};
 use crate::record::marking::Tlp;
+use crate::testkit::policy::{agency, compiled, foreign_record, hour, partner, record, sample};
 
 fn told(partner: &PartnerFacts, record: &RecordFacts) -> String {
     explain(&sample([]), partner, record, &hour(0)).to_string()

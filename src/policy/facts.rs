@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn every_fact_of_a_partner_counts_in_the_hash() {
-        let base = crate::policy::fixtures::partner();
+        let base = crate::testkit::policy::partner();
         let one = |partner: PartnerFacts| facts_hash([&partner]);
         let hour = base.agreement_until.plus_ms(3_600_000);
         let others = [

@@ -3,9 +3,9 @@
 use super::consents::with_members;
 use super::decide::Compiled;
 use super::facts::{PartnerFacts, RecordFacts, circles_of};
-use super::fixtures::{agency, compiled, foreign_record, hour, partner, record, time};
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::Tlp;
+use crate::testkit::policy::{agency, compiled, foreign_record, hour, partner, record, time};
 use std::sync::LazyLock;
 
 /// As much as any bundle can permit: only guardrails can say no.

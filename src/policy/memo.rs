@@ -74,7 +74,7 @@ impl MemoDecider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{any_partner, any_record, hour, partner, record, sample};
+    use crate::testkit::policy::{any_partner, any_record, hour, partner, record, sample};
     use proptest::prelude::*;
 
     #[test]

@@ -42,8 +42,6 @@ mod baseline;
 #[cfg(test)]
 mod erring_tests;
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
 mod guardrail_tests;
 #[cfg(test)]
 mod handbook_tests;

@@ -5,10 +5,10 @@ use crate::policy::bundle::Bundle;
 use crate::policy::decide::Compiled;
 use crate::policy::decide::tests::decide_both_ways;
 use crate::policy::facts::{PartnerFacts, RecordFacts};
-use crate::policy::fixtures::{
+use crate::record::kind::SlotClass;
+use crate::testkit::policy::{
     OWN, agency, any_partner, any_record, foreign_record, hour, partner, record, sample,
 };
-use crate::record::kind::SlotClass;
 use proptest::prelude::*;
 
 const HEAD: &str = r#"@title("t") @agreement("a") @owner("o")"#;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::policy::decide::tests::decide_both_ways;
 use crate::policy::facts::circles_of;
-use crate::policy::fixtures::{
+use crate::testkit::policy::{
     OWN, agency, any_partner, any_record, compiled, hour, load, partner, record, sample,
 };
 use proptest::prelude::*;

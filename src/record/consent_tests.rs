@@ -1,24 +1,15 @@
 //! Statements about consent: written, read back, signed, and refused where anything is wrong.
 
 use super::*;
-use ed25519_dalek::VerifyingKey;
+use crate::testkit::policy::agency as name;
+use crate::testkit::{Ring, now};
 use proptest::prelude::*;
 use prost::Message as _;
 
-struct OneKey(VerifyingKey);
-
-impl KeyRing for OneKey {
-    fn record_key(&self, of: &AgencyName, _: KeyId, _: Timestamp) -> Option<VerifyingKey> {
-        (of.as_str() == "npa.go.jp").then_some(self.0)
-    }
-}
-
-fn name(text: &str) -> AgencyName {
-    text.parse().unwrap()
-}
+const KEY_ID: KeyId = KeyId::from_bytes([7; 16]);
 
 fn at(ms: i64) -> Timestamp {
-    Timestamp::from_unix_ms(1_772_323_200_000 + ms).unwrap()
+    now().plus_ms(ms)
 }
 
 fn key() -> SigningKey {
@@ -53,13 +44,13 @@ fn granted() -> ConsentVerdict {
 fn sign(terms: ConsentTerms) -> Result<Consent, ConsentError> {
     let (originator, holder) = (name("npa.go.jp"), name("jc3.or.jp"));
     let parties = Parties { originator: &originator, holder: &holder };
-    Consent::sign(terms, parties, (&key(), KeyId::from_bytes([7; 16])))
+    Consent::sign(terms, parties, (&key(), KEY_ID))
 }
 
 fn verified(consent: &Consent, originator: &str, holder: &str) -> bool {
     let (originator, holder) = (name(originator), name(holder));
     let parties = Parties { originator: &originator, holder: &holder };
-    consent.verify(parties, &OneKey(key().verifying_key())).is_ok()
+    consent.verify(parties, &Ring::one("npa.go.jp", KEY_ID, &key())).is_ok()
 }
 
 fn any_subject() -> impl Strategy<Value = Subject> {

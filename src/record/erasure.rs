@@ -196,22 +196,15 @@ impl TryFrom<pb::ErasureOrder> for ErasureOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ed25519_dalek::VerifyingKey;
+    use crate::testkit::{Ring, now};
     use proptest::prelude::*;
 
-    struct OneKey(VerifyingKey);
-
-    impl KeyRing for OneKey {
-        fn record_key(&self, of: &AgencyName, _: KeyId, _: Timestamp) -> Option<VerifyingKey> {
-            (of.as_str() == "npa.go.jp").then_some(self.0)
-        }
-    }
+    const KEY_ID: KeyId = KeyId::from_bytes([7; 16]);
 
     fn order(record: &RecordId, key: &SigningKey, slots: u32, basis: usize) -> ErasureOrder {
-        let at = Timestamp::from_unix_ms(1_772_323_200_000).unwrap();
         let slots = SlotMask::from_bits(slots);
         let basis = ErasureBasis::ALL[basis];
-        ErasureOrder::sign(record, slots, basis, at, (key, KeyId::from_bytes([7; 16])))
+        ErasureOrder::sign(record, slots, basis, now(), (key, KEY_ID))
     }
 
     proptest! {
@@ -223,7 +216,7 @@ mod tests {
             let order = order(&record, &key, slots & !1 | 2, basis);
             let back = ErasureOrder::try_from(pb::ErasureOrder::from(&order)).unwrap();
             prop_assert_eq!(back, order);
-            let ring = OneKey(key.verifying_key());
+            let ring = Ring::one("npa.go.jp", KEY_ID, &key);
             let originator = "npa.go.jp".parse().unwrap();
             prop_assert_eq!(back.verify(&record, &originator, &ring), Ok(()));
         }
@@ -233,7 +226,7 @@ mod tests {
     fn an_order_for_another_record_slot_ground_or_agency_does_not_verify() {
         let (key, record) = (SigningKey::from_bytes(&[5; 32]), RecordId::from_bytes([1; 32]));
         let given = order(&record, &key, 6, 0);
-        let ring = OneKey(key.verifying_key());
+        let ring = Ring::one("npa.go.jp", KEY_ID, &key);
         let verify = |order: &ErasureOrder, record: &RecordId, by: &str| {
             order.verify(record, &by.parse().unwrap(), &ring).is_ok()
         };

@@ -232,25 +232,8 @@ fn is_later(time: Option<Timestamp>, before: Option<Timestamp>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn marking() -> Marking {
-        Marking {
-            tlp: Tlp::Clear,
-            pap: Pap::Clear,
-            releasable_to: None,
-            circles: None,
-            orcon: false,
-            use_limits: Use::default(),
-            grading: None,
-            personal_data: false,
-            not_personal: false,
-            jurisdictions: vec![],
-            expires: None,
-            retain_until: None,
-            caveat: None,
-            foreign: vec![],
-        }
-    }
+    use crate::pb;
+    use crate::testkit::marking;
 
     #[test]
     fn a_marking_comes_to_the_handling_codes_that_restrict_it_or_to_h0() {
@@ -261,10 +244,11 @@ mod tests {
                 .map(|(code, text)| format!("{}: {text}", code.name()))
                 .collect()
         };
-        assert_eq!(codes(marking()), ["H0: no handling code restricts it"]);
+        let clear = marking(pb::Tlp::Clear, pb::Pap::Clear);
+        assert_eq!(codes(clear.clone()), ["H0: no handling code restricts it"]);
         let use_limits = Use { no_evidence: true, ..Use::default() };
         let caveat = Some("call the desk first".to_owned());
-        let all = codes(Marking { orcon: true, use_limits, caveat, ..marking() });
+        let all = codes(Marking { orcon: true, use_limits, caveat, ..clear });
         assert!(all[0].starts_with("H1: ") && all[1].starts_with("H2: "), "{all:?}");
         assert_eq!(all[2], "H3: call the desk first");
     }
@@ -325,7 +309,10 @@ mod tests {
             assert!(marking.is_looser_than(&strict), "{what}");
         }
         assert!(!strict.is_looser_than(&strict));
-        assert!(!strict.is_looser_than(&marking()), "more restrictions are never looser");
+        assert!(
+            !strict.is_looser_than(&marking(pb::Tlp::Clear, pb::Pap::Clear)),
+            "more restrictions are never looser"
+        );
         let fewer = Marking { circles: Some(vec![]), jurisdictions: vec![], ..strict.clone() };
         assert!(!fewer.is_looser_than(&strict));
     }

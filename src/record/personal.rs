@@ -131,6 +131,7 @@ pub const fn by_header(kind: Kind, marking: &Marking) -> bool {
 mod tests {
     use super::*;
     use crate::pb::SubjectType;
+    use crate::testkit::green;
 
     fn subject(sort: SubjectType) -> Content {
         Content::Subject(pb::Subject { r#type: sort.into(), ..Default::default() })
@@ -142,14 +143,7 @@ mod tests {
     }
 
     fn marking(personal_data: bool, not_personal: bool) -> Marking {
-        let wire = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            personal_data,
-            not_personal,
-            ..Default::default()
-        };
-        wire.try_into().unwrap()
+        pb::Marking { personal_data, not_personal, ..green() }.try_into().unwrap()
     }
 
     #[test]

@@ -5,13 +5,14 @@ use super::draft::{self, Draft, Place, SeriesSecret};
 use super::header::{Header, HeaderError};
 use super::kind::{ClassSet, Kind, SlotClass};
 use super::marking::{Grading, GradingScheme, Marking, Pap, Tlp, Use};
-use super::signed::{KeyRing, RecordError, Signed, Slot, Verified, VerifiedRoots, check_contents};
+use super::signed::{RecordError, Signed, Slot, Verified, VerifiedRoots, check_contents};
 use super::slots::{SlotMask, SlotNumber};
 use super::stored;
 use super::withdrawal;
-use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::ident::{KeyId, RecordId, SeriesId, Timestamp};
 use crate::merkle::{BatchError, leaf_hash};
 use crate::pb;
+use crate::testkit::{Ring, green, own, secret};
 use crate::value::INPUT_BYTES_MAX;
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
@@ -22,46 +23,21 @@ use std::collections::HashMap;
 
 const KEY_ID: KeyId = KeyId::from_bytes([7; 16]);
 
-struct OneKey(AgencyName, VerifyingKey);
-
-impl KeyRing for OneKey {
-    fn record_key(
-        &self,
-        originator: &AgencyName,
-        key: KeyId,
-        _: Timestamp,
-    ) -> Option<VerifyingKey> {
-        (*originator == self.0 && key == KEY_ID).then_some(self.1)
-    }
-}
-
-fn agency() -> AgencyName {
-    "npa.go.jp".parse().unwrap()
-}
-
 fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
 
-fn ring() -> OneKey {
-    OneKey(agency(), signing_key().verifying_key())
-}
-
-fn secret() -> SeriesSecret {
-    SeriesSecret::from_bytes([9; 32])
+fn ring() -> Ring {
+    Ring::one(own().as_str(), KEY_ID, &signing_key())
 }
 
 fn at() -> Timestamp {
     "2026-03-01T10:00:00Z".parse().unwrap()
 }
 
-fn marking() -> pb::Marking {
-    pb::Marking { tlp: pb::Tlp::Green.into(), pap: pb::Pap::Green.into(), ..pb::Marking::default() }
-}
-
 fn draft_of(content: pb::draft::Content) -> pb::Draft {
     pb::Draft {
-        marking: Some(marking()),
+        marking: Some(green()),
         labels: vec!["takedown".into(), "tech-support-scam".into()],
         operation: "chakra-v".into(),
         confidence: 80,
@@ -107,7 +83,7 @@ fn sign_all(drafts: Vec<pb::Draft>) -> Vec<Verified> {
         .map(|wire| {
             let draft = Draft::try_from(wire).unwrap();
             let place = Place::first(draft.series(&secret()));
-            draft.seal(agency(), place, at(), &mut salts)
+            draft.seal(own(), place, at(), &mut salts)
         })
         .collect();
     draft::sign(sealed, &signing_key(), KEY_ID, counted_padding()).unwrap()
@@ -316,7 +292,7 @@ fn a_withdrawal_names_its_series_and_nothing_else_of_it() {
         explanation: "wrong host".into(),
     })
     .unwrap()
-    .seal(agency(), Place::end(record.header().series), at(), counted_salts());
+    .seal(own(), Place::end(record.header().series), at(), counted_salts());
     let header = withdrawal.header();
     assert_eq!((header.series, header.previous), (record.header().series, None));
     assert_eq!((header.revision, &header.labels, &header.operation), (u32::MAX, &vec![], &None));
@@ -424,7 +400,7 @@ fn a_signature_by_another_key_or_originator_is_refused() {
     let mut wrong_key = record.envelope();
     wrong_key.signature.as_mut().unwrap().key_id = Bytes::from(vec![8; 16]);
     assert!(matches!(verify(wrong_key), Err(RecordError::UnknownKey { .. })));
-    let other = OneKey(agency(), SigningKey::from_bytes(&[2; 32]).verifying_key());
+    let other = Ring::one(own().as_str(), KEY_ID, &SigningKey::from_bytes(&[2; 32]));
     let verdict =
         Signed::decode(record.envelope()).unwrap().verify(&other, &mut VerifiedRoots::default());
     assert!(matches!(verdict, Err(RecordError::Signature { .. })));
@@ -600,7 +576,7 @@ fn any_header() -> impl Strategy<Value = Header> {
     )
         .prop_map(|(kind, ids, revision, ms, labels, operation, confidence, marking)| Header {
             kind,
-            originator: agency(),
+            originator: own(),
             series: SeriesId::from_bytes(ids.0),
             revision,
             previous: (revision > 1).then_some(RecordId::from_bytes(ids.1)),

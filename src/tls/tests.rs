@@ -16,9 +16,11 @@ use tonic::transport::server::Connected;
 
 use super::*;
 use crate::ident::{AgencyName, Timestamp};
-use crate::partner::card::tests::{key, sample};
+use crate::partner::card::tests::key;
 use crate::partner::{Address, Role, VerifiedCard};
 use crate::policy::ClientRole;
+use crate::testkit::policy::agency;
+use crate::testkit::sample_card;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -29,10 +31,6 @@ fn now() -> Timestamp {
 
 fn days(count: i64) -> i64 {
     count * 24 * 3_600_000
-}
-
-fn agency(name: &str) -> AgencyName {
-    name.parse().unwrap()
 }
 
 fn names(name: &str, hosts: &[&str]) -> NodeNames {
@@ -65,7 +63,7 @@ impl Node {
     }
 
     fn card(&self, addresses: Vec<Address>) -> VerifiedCard {
-        let mut card = sample();
+        let mut card = sample_card();
         card.agency = self.agency().clone();
         card.tls_authorities = vec![self.authority.certificate().clone()];
         card.addresses = addresses;

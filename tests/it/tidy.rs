@@ -133,11 +133,13 @@ impl SourceFile {
     }
 
     fn is_named_tests(&self) -> bool {
-        self.path.file_stem().is_some_and(|stem| stem == "tests")
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        stem == "tests" || stem.ends_with("_tests")
     }
 }
 
-/// Files that only tests compile: named tests.rs, or declared under `#[cfg(test)]`, or below such.
+/// Files that only tests compile: named tests.rs or something_tests.rs, or declared under `#[cfg(test)]`, or
+/// below such.
 fn test_modules(files: &[SourceFile]) -> BTreeSet<Vec<String>> {
     let declared = files.iter().flat_map(|file| {
         file.parted.test_files.iter().map(|name| [file.module(), vec![name.clone()]].concat())
@@ -647,10 +649,11 @@ mod samples {
             file("store/conformance/case.rs", ""),
             file("store/batch.rs", ""),
             file("value/tests.rs", ""),
+            file("policy/select_tests.rs", ""),
         ];
         let tests = test_modules(&files);
         let verdicts: Vec<bool> = files.iter().map(|file| is_for_tests(file, &tests)).collect();
-        assert_eq!(verdicts, [false, true, true, false, true]);
+        assert_eq!(verdicts, [false, true, true, false, true, true]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checkpoints, cards and files that the auditor brings: those that the agency signed, and wrong ones.
 
-use super::fixtures::{Node, Party, forged_checkpoint};
+use super::fixtures::{Node, forged_checkpoint};
 use super::*;
 use crate::audit::Check;
 use crate::cli::audit_outcome::{outcome, unreadable};
@@ -8,6 +8,7 @@ use crate::cli::error::Exit;
 use crate::ident::TreeSize;
 use crate::merkle::{TreeHead, leaf_hash};
 use crate::partner::Role;
+use crate::testkit::Agency;
 
 /// A node, and the report on it with a checkpoint from a file with these bytes.
 fn verified_with(note: &[u8]) -> Result<Report, AuditError> {
@@ -26,8 +27,8 @@ fn exit(report: &Report) -> Option<Exit> {
 #[test]
 fn only_a_checkpoint_that_the_agency_signed_can_contradict_its_journal() {
     let head = TreeHead { size: TreeSize::new(3), root: leaf_hash(b"another") };
-    let by = |party: &Party, origin: &str| party.signing().sign(origin, head).unwrap();
-    let (own, partner) = (Party::own(), Party::partner());
+    let by = |party: &Agency, origin: &str| party.signing().sign(origin, head).unwrap();
+    let (own, partner) = (Agency::own(), Agency::partner());
     for (what, note, words) in [
         (
             "another agency's",
@@ -55,8 +56,8 @@ fn a_checkpoint_whose_line_ends_were_changed_is_named_as_such() {
 }
 
 /// A card of the node's agency with the journal key of another party, so many serials later.
-fn rekeyed(later: u64, by: &Party) -> String {
-    let own = Party::own();
+fn rekeyed(later: u64, by: &Agency) -> String {
+    let own = Agency::own();
     let mut card = own.card().card().clone();
     card.serial += later;
     card.journal_key = *by.key(Role::Journal).public();
@@ -72,9 +73,9 @@ fn a_held_card_of_a_serial_that_the_journal_has_in_another_form_contradicts_it()
         let options = AuditOptions { card: Some(file.clone()), ..AuditOptions::default() };
         verify_directory(node.path(), &options).unwrap()
     };
-    assert_eq!(with(Party::own().card().to_armour().unwrap()).failure, None);
-    assert_eq!(with(rekeyed(1, &Party::stranger())).failure, None);
-    let report = with(rekeyed(0, &Party::stranger()));
+    assert_eq!(with(Agency::own().card().to_armour().unwrap()).failure, None);
+    assert_eq!(with(rekeyed(1, &Agency::stranger())).failure, None);
+    let report = with(rekeyed(0, &Agency::stranger()));
     assert_eq!(exit(&report), Some(Exit::VerificationFailed));
     assert_eq!(report.failure.unwrap().fault.check, Check::OwnCard);
 }
@@ -83,7 +84,7 @@ fn a_held_card_of_a_serial_that_the_journal_has_in_another_form_contradicts_it()
 fn a_held_checkpoint_by_the_key_on_the_held_card_contradicts_a_journal_under_another_key() {
     let mut node = Node::new();
     node.submit(0..2);
-    let stranger = Party::stranger();
+    let stranger = Agency::stranger();
     let (card, note) = (node.path().join("held.txt"), node.path().join("held.note"));
     std::fs::write(&card, rekeyed(1, &stranger)).unwrap();
     let with = |head: TreeHead, card: Option<&PathBuf>| {
@@ -105,7 +106,7 @@ fn a_held_checkpoint_by_the_key_on_the_held_card_contradicts_a_journal_under_ano
 
 #[test]
 fn a_file_of_another_sort_is_named_as_what_it_is() {
-    let card = Party::partner().card().to_armour().unwrap();
+    let card = Agency::partner().card().to_armour().unwrap();
     for (bytes, kind) in [
         (card.as_bytes(), "a card"),
         (&b"liaison-proof/v1\n"[..], "the proof of a record"),
@@ -120,7 +121,7 @@ fn a_file_of_another_sort_is_named_as_what_it_is() {
     let mut node = Node::new();
     node.submit(0..2);
     let checkpoint = node.path().join("checkpoint.note");
-    std::fs::write(&checkpoint, &node.ledger.view().snapshot().note).unwrap();
+    std::fs::write(&checkpoint, &node.journal.view().snapshot().note).unwrap();
     let options = AuditOptions { card: Some(checkpoint), ..AuditOptions::default() };
     let error = verify_directory(node.path(), &options).unwrap_err();
     assert!(error.to_string().contains("a checkpoint of npa.go.jp/journal"), "{error}");
@@ -129,7 +130,7 @@ fn a_file_of_another_sort_is_named_as_what_it_is() {
 #[test]
 fn another_identity_than_the_one_named_is_not_an_incident_of_its_own() {
     let node = Node::new();
-    let number = Party::partner().card().number().to_string();
+    let number = Agency::partner().card().number().to_string();
     let options = AuditOptions { identity: Some(number), ..AuditOptions::default() };
     let report = verify_directory(node.path(), &options).unwrap();
     assert_eq!(exit(&report), Some(Exit::Untrusted));

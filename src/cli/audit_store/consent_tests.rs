@@ -2,7 +2,7 @@
 //! or not its originator's. It also finds a consent that nobody gave or that is not in the holder's
 //! feed.
 
-use super::fixtures::{self, Node, Party, addition, agreed, at, feed_entry};
+use super::fixtures::{self, Node, addition, agreed, record};
 use super::tests::verified;
 use super::*;
 use crate::audit::Check;
@@ -17,35 +17,36 @@ use crate::record::consent::{
     Consent, ConsentTerms, ConsentVerdict, Purpose, Roster, Scope, Subject,
 };
 use crate::record::signed::Verified;
+use crate::testkit::{Agency, approved, feed_entry, now, own, partner, partner_changed, proposed};
 use std::sync::Arc;
 
 const CIRCLE: &str = "desk";
 
 /// A record of the partner under originator control, for members of a circle.
 fn controlled() -> Arc<Verified> {
-    Party::partner().record(|marking| {
+    record(&Agency::partner(), |marking| {
         marking.orcon = true;
         marking.circles = Some(pb::CircleList { circles: vec![CIRCLE.into()] });
     })
 }
 
 fn forward(scope: Scope) -> Subject {
-    Subject { purpose: Purpose::Forward(Party::stranger().agency), scope }
+    Subject { purpose: Purpose::Forward(Agency::stranger().name), scope }
 }
 
 fn terms(number: u64, minutes: i64) -> ConsentTerms {
-    let verdict = ConsentVerdict::Granted { until: at().plus_ms(minutes * 60_000) };
+    let verdict = ConsentVerdict::Granted { until: now().plus_ms(minutes * 60_000) };
     let subject = forward(Scope::Record(controlled().id()));
-    ConsentTerms { number, request: 0, verdict, subject, at: at(), reason: "takedowns".into() }
+    ConsentTerms { number, request: 0, verdict, subject, at: now(), reason: "takedowns".into() }
 }
 
 fn statement(terms: ConsentTerms) -> Consent {
-    Party::partner().says(&Party::own(), terms)
+    Agency::partner().consent(&own(), terms)
 }
 
 fn received(consent: &Consent) -> Event {
     Event::ConsentReceived(pb::ConsentReceived {
-        partner: Party::partner().agency.to_string(),
+        partner: partner().to_string(),
         consent: Some(consent.into()),
         feed_index: 0,
     })
@@ -59,7 +60,7 @@ fn append(t: &mut Transaction<'_>, event: Event) -> Result<(), JournalError> {
     let entry = pb::FeedEntry {
         record_id: said.record().as_bytes().to_vec().into(),
         consent: Some(Box::new(consent)),
-        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+        ..feed_entry(FeedAction::Consent, &controlled().id(), 0)
     };
     fixtures::received(t, &[entry], &[], |t, start| {
         received.feed_index = start;
@@ -69,37 +70,24 @@ fn append(t: &mut Transaction<'_>, event: Event) -> Result<(), JournalError> {
 
 /// Accepts a record that the partner's feed brings.
 fn accept(t: &mut Transaction<'_>, record: Arc<Verified>) -> Result<(), JournalError> {
-    let partner = Party::partner().agency;
-    let entry = feed_entry(FeedAction::Disclose, &record, record.open_slots().bits(), 1);
+    let partner = partner();
+    let entry = feed_entry(FeedAction::Disclose, &record.id(), record.open_slots().bits());
     fixtures::received(t, &[entry], &[], |t, feed_index| {
         t.accept(record, Origin::Partner { agency: &partner, feed_index }).map(drop)
     })
 }
 
 fn two_persons(t: &mut Transaction<'_>, act: Act) -> u64 {
-    let proposed = pb::ActProposed {
-        client: "sato".into(),
-        role: "policy-officer".into(),
-        act: Some(pb::Act { act: Some(act) }),
-        expires_at_ms: u64::MAX,
-    };
+    let proposed = proposed("sato", "policy-officer", act);
     let proposal = t.append(Event::ActProposed(proposed)).unwrap();
-    let decided = pb::ActDecided {
-        proposal,
-        client: "tanaka".into(),
-        role: "policy-officer".into(),
-        approved: true,
-        reason: String::new(),
-        closes: true,
-    };
-    t.append(Event::ActDecided(decided)).unwrap();
+    t.append(approved(proposal)).unwrap();
     proposal
 }
 
 /// A node with a record of the partner, and a second partner in the circle.
 fn node() -> Node {
     let node = Node::new();
-    let far = Party::stranger();
+    let far = Agency::stranger();
     node.commit(move |t| {
         let [proposed, decided, Event::PartnerChanged(changed)] = addition(&far, 2, t.size().get())
         else {
@@ -110,7 +98,7 @@ fn node() -> Node {
         t.append(Event::PartnerChanged(changed.clone()))?;
         let after = pb::PartnerFacts { circles: vec![CIRCLE.into()], ..agreed() };
         let act = Act::ChangeFacts(pb::ChangeFactsAct {
-            agency: far.agency.to_string(),
+            agency: far.name.to_string(),
             before: Some(agreed()),
             after: Some(after.clone()),
             reveals: false,
@@ -126,11 +114,12 @@ fn node() -> Node {
     node
 }
 
-fn publish(node: &Node, to: Party, entries: Vec<pb::FeedEntry>) {
+fn publish(node: &Node, to: &Agency, entries: Vec<pb::FeedEntry>) {
+    let to = to.name.clone();
     node.commit(move |t| {
-        let rescan = Rescan { rules: t.state().rules_since(&to.agency), ..Rescan::default() };
+        let rescan = Rescan { rules: t.state().rules_since(&to), ..Rescan::default() };
         let progress = Progress { considered: t.size().get(), rescan };
-        t.publish(&to.agency, &entries, progress, 0)
+        t.publish(&to, &entries, progress, 0)
     });
 }
 
@@ -142,8 +131,8 @@ fn check(node: &Node) -> Option<Check> {
 fn disclosing(events: Vec<Event>) -> Option<Check> {
     let node = node();
     node.commit(move |t| events.into_iter().try_for_each(|event| append(t, event)));
-    let entry = feed_entry(FeedAction::Disclose, &controlled(), 0b110, 1);
-    publish(&node, Party::stranger(), vec![entry]);
+    let entry = feed_entry(FeedAction::Disclose, &controlled().id(), 0b110);
+    publish(&node, &Agency::stranger(), vec![entry]);
     check(&node)
 }
 
@@ -174,15 +163,15 @@ fn a_record_under_originator_control_goes_on_with_a_consent_that_is_in_force_alo
 #[test]
 fn a_consent_under_another_key_for_another_holder_or_out_of_order_is_found() {
     let found = Some(Check::Consent);
-    let forged = Party::stranger().says(&Party::own(), terms(1, 90));
+    let forged = Agency::stranger().consent(&own(), terms(1, 90));
     assert_eq!(disclosing(vec![received(&forged)]), found);
-    let for_another = Party::partner().says(&Party::stranger(), terms(1, 90));
+    let for_another = Agency::partner().consent(&Agency::stranger().name, terms(1, 90));
     assert_eq!(disclosing(vec![received(&for_another)]), found);
     let again = vec![received(&statement(terms(2, 90))), received(&statement(terms(2, 90)))];
     assert_eq!(disclosing(again), found);
     let ended = |subject: Option<Subject>| {
         Event::ConsentEnded(pb::ConsentEnded {
-            originator: Party::partner().agency.to_string(),
+            originator: partner().to_string(),
             number: 1,
             subject: subject.as_ref().map(Into::into),
         })
@@ -207,7 +196,7 @@ fn giving(
 ) -> Option<Check> {
     let node = node();
     let given = pb::ConsentGiven {
-        holder: Party::partner().agency.to_string(),
+        holder: partner().to_string(),
         consent: Some(consent.into()),
         client: "sato".into(),
         role: "policy-officer".into(),
@@ -221,9 +210,9 @@ fn giving(
         let entry = pb::FeedEntry {
             record_id: vec![0; 32].into(),
             consent: Some(Box::new(told.into())),
-            ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+            ..feed_entry(FeedAction::Consent, &controlled().id(), 0)
         };
-        publish(&node, Party::partner(), vec![entry]);
+        publish(&node, &Agency::partner(), vec![entry]);
     }
     check(&node)
 }
@@ -232,13 +221,13 @@ fn giving(
 fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() {
     let ours = |number| {
         let terms = ConsentTerms { subject: own_record(), ..terms(number, 90) };
-        Party::own().says(&Party::partner(), terms)
+        Agency::own().consent(&partner(), terms)
     };
     let act = || pb::GrantConsentAct {
-        holder: Party::partner().agency.to_string(),
+        holder: partner().to_string(),
         request: 0,
         subject: Some((&own_record()).into()),
-        valid_until_ms: at().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
+        valid_until_ms: now().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
         reason: "takedowns".into(),
     };
     let found = Some(Check::Consent);
@@ -250,15 +239,15 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
     let other = pb::GrantConsentAct { subject: None, ..act() };
     assert_eq!(giving(&ours(1), Some(other), None), found);
     assert_eq!(giving(&ours(1), Some(act()), Some(&ours(2))), found, "another is told");
-    let theirs = Party::partner().says(&Party::own(), terms(1, 90));
+    let theirs = Agency::partner().consent(&own(), terms(1, 90));
     assert_eq!(giving(&theirs, Some(act()), None), found, "it is not ours to say");
     let untold = node();
     let entry = pb::FeedEntry {
         record_id: vec![0; 32].into(),
         consent: Some(Box::new((&ours(1)).into())),
-        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+        ..feed_entry(FeedAction::Consent, &controlled().id(), 0)
     };
-    publish(&untold, Party::partner(), vec![entry]);
+    publish(&untold, &Agency::partner(), vec![entry]);
     assert_eq!(check(&untold), found, "no entry says so");
 }
 
@@ -266,14 +255,15 @@ fn a_consent_that_two_persons_did_not_give_or_that_is_told_otherwise_is_found() 
 fn roster(number: u64, verdict: ConsentVerdict, members: Vec<AgencyName>) -> Consent {
     let roster = Roster::new(CIRCLE.to_owned(), members).unwrap();
     let subject = Subject { purpose: Purpose::Circle(roster), scope: Scope::All };
-    Party::own().says(&Party::stranger(), ConsentTerms { verdict, subject, ..terms(number, 90) })
+    Agency::own()
+        .consent(&Agency::stranger().name, ConsentTerms { verdict, subject, ..terms(number, 90) })
 }
 
 /// The entry that has it; without a client it follows a change of the circle.
 fn roster_given(consent: &Consent, client: &str, proposal: u64) -> Event {
     let role = if client.is_empty() { "" } else { "policy-officer" };
     Event::ConsentGiven(pb::ConsentGiven {
-        holder: Party::stranger().agency.to_string(),
+        holder: Agency::stranger().name.to_string(),
         consent: Some(consent.into()),
         client: client.into(),
         role: role.into(),
@@ -287,10 +277,10 @@ fn with_roster(members: Vec<AgencyName>) -> Node {
     let given = roster(1, terms(1, 90).verdict, members);
     node.commit(move |t| {
         let act = pb::GrantConsentAct {
-            holder: Party::stranger().agency.to_string(),
+            holder: Agency::stranger().name.to_string(),
             request: 0,
             subject: Some((&given.subject).into()),
-            valid_until_ms: at().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
+            valid_until_ms: now().plus_ms(90 * 60_000).unix_ms().unsigned_abs(),
             reason: "takedowns".into(),
         };
         let proposal = two_persons(t, Act::GrantConsent(act));
@@ -302,32 +292,28 @@ fn with_roster(members: Vec<AgencyName>) -> Node {
 /// Audits a node where the member leaves the circle. Then comes this entry, and its feed contains
 /// these statements.
 fn after_leaving(follows: Option<&Consent>, told: &[&Consent]) -> Option<Check> {
-    let node = with_roster(vec![Party::stranger().agency]);
+    let node = with_roster(vec![Agency::stranger().name]);
     let follows = follows.map(|consent| roster_given(consent, "", 0));
     node.commit(move |t| {
         t.append(Event::PartnerChanged(pb::PartnerChanged {
-            agency: Party::stranger().agency.to_string(),
-            number: 2,
-            state: pb::PartnerState::Active.into(),
-            card: Some(Party::stranger().card().signed().clone()),
             facts: Some(agreed()),
             client: "admin".into(),
-            ..Default::default()
+            ..partner_changed(&Agency::stranger(), 2, pb::PartnerState::Active)
         }))?;
         follows.into_iter().try_for_each(|event| t.append(event).map(drop))
     });
     let entry = |consent: &&Consent| pb::FeedEntry {
         record_id: vec![0; 32].into(),
         consent: Some(Box::new((*consent).into())),
-        ..feed_entry(FeedAction::Consent, &controlled(), 0, 1)
+        ..feed_entry(FeedAction::Consent, &controlled().id(), 0)
     };
-    publish(&node, Party::stranger(), told.iter().map(entry).collect());
+    publish(&node, &Agency::stranger(), told.iter().map(entry).collect());
     check(&node)
 }
 
 #[test]
 fn a_roster_names_the_members_of_its_circle_and_follows_it_before_any_feed_is_published() {
-    let (member, other) = (Party::stranger().agency, Party::partner().agency);
+    let (member, other) = (Agency::stranger().name, partner());
     let found = Some(Check::Consent);
     assert_eq!(check(&with_roster(vec![member.clone()])), None);
     assert_eq!(check(&with_roster(vec![])), found, "a member is left out");
@@ -357,7 +343,7 @@ fn part(consent: Option<Consent>) -> PartReport {
 /// record's id.
 fn with_evidence(consent: Option<Consent>) -> (Node, crate::ident::RecordId) {
     let node = Node::new();
-    let record = Party::partner().record(|marking| marking.no_evidence = true);
+    let record = record(&Agency::partner(), |marking| marking.no_evidence = true);
     let id = record.id();
     node.commit(move |t| {
         accept(t, record)?;

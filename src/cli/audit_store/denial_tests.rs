@@ -1,11 +1,12 @@
 //! Denials of a partner that its own receipt contradicts, and nodes that tell them wrongly.
 
-use super::fixtures::{Node, Party};
+use super::fixtures::Node;
 use super::tests::verified;
 use crate::audit::{Check, Remark};
 use crate::exchange::{Exception, Reason};
 use crate::ident::LeafIndex;
 use crate::pb;
+use crate::testkit::partner;
 
 /// Entries of the feed that show the record which is ordered erased: its disclosure and its revision.
 const DISCLOSED: u64 = 1;
@@ -37,10 +38,10 @@ fn denied(
 #[test]
 fn an_order_that_is_denied_against_a_receipt_is_a_remark_with_the_partner_and_the_entry() {
     let (failure, remark) = denied(&[], |receipt| receipt.contradicted.push(ORDER));
-    let Some(Remark::ContradictedReceipt { partner, orders, entry }) = remark else {
+    let Some(Remark::ContradictedReceipt { partner: by, orders, entry }) = remark else {
         panic!("{remark:?}")
     };
-    assert_eq!((failure, partner, orders), (None, Party::partner().agency, 1));
+    assert_eq!((failure, by, orders), (None, partner(), 1));
     assert!(entry > 0);
     // Whatever the node wrote, the receipts prove it.
     assert!(denied(&[], |_| {}).1.is_some());

@@ -1,21 +1,20 @@
 //! Tests of the audit of erasures: the grounds that a dishonest node gives.
 
-use super::fixtures::{Node, Party, approved, at, feed_entry, id_bytes, received, retention};
+use super::fixtures::{Node, erase_act, ground, marked, order, received, record, retention};
 use super::tests::verified;
 use crate::audit::{Check, Remark, Report};
-use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::transaction::{Origin, Transaction};
-use crate::pb::{self, FeedAction, journal_entry::Event};
-use crate::record::erasure::ErasureOrder;
+use crate::pb::{self, FeedAction, act::Act, journal_entry::Event};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
+use crate::testkit::{Agency, NOW_MS, approved, feed_entry, now, partner, proposed};
 use std::sync::Arc;
 
 /// The check that fails after a record that may be kept until then was erased by retention.
 fn erased_by_retention(retain_until_ms: u64) -> Option<Check> {
-    let record = Party::own().record(|marking| marking.retain_until_ms = retain_until_ms);
+    let record = record(&Agency::own(), |marking| marking.retain_until_ms = retain_until_ms);
     let node = Node::new();
     let id = record.id();
     node.commit(move |t| t.accept(record, Origin::Client("desk")));
@@ -25,7 +24,7 @@ fn erased_by_retention(retain_until_ms: u64) -> Option<Check> {
 
 #[test]
 fn an_erasure_by_retention_is_replayed_from_the_signed_header_and_the_time_of_the_journal() {
-    let now = at().unix_ms().unsigned_abs();
+    let now = NOW_MS.unsigned_abs();
     assert_eq!(erased_by_retention(now), None);
     assert_eq!(erased_by_retention(now + 3_600_000), Some(Check::Erasure));
     assert_eq!(erased_by_retention(0), Some(Check::Erasure));
@@ -43,8 +42,8 @@ fn erased_by_act(
     let (named, erased) = (Arc::clone(&node.records[named]), Arc::clone(&node.records[erased]));
     node.commit(move |t| {
         let proposal = approve(t, &named, expires_ms)?;
-        let order: ErasureOrder = Party::own().order(&erased, 0b110);
-        let ground = approved(proposal, is_ordered.then_some(order));
+        let order = order(&erased, 0b110);
+        let ground = ground(proposal, is_ordered.then_some(order));
         t.erase(&erased.id(), SlotMask::from_bits(0b110), &ground)
     });
     verified(&node).failure.map(|failure| failure.fault.check)
@@ -56,33 +55,15 @@ fn approve(
     record: &Verified,
     expires_ms: i64,
 ) -> Result<u64, JournalError> {
-    let proposal = t.append(Event::ActProposed(proposed(record, expires_ms)))?;
-    t.append(Event::ActDecided(pb::ActDecided {
-        proposal,
-        client: "tanaka".into(),
-        role: "policy-officer".into(),
-        approved: true,
-        reason: String::new(),
-        closes: true,
-    }))?;
+    let proposal = t.append(Event::ActProposed(erasure_proposed(record, expires_ms)))?;
+    t.append(approved(proposal))?;
     Ok(proposal)
 }
 
-fn proposed(record: &Verified, expires_ms: i64) -> pb::ActProposed {
-    pb::ActProposed {
-        client: "sato".into(),
-        role: "analyst".into(),
-        act: Some(pb::Act {
-            act: Some(pb::act::Act::Erase(pb::EraseAct {
-                record_id: id_bytes(record),
-                slots: 0b110,
-                basis: pb::ErasureBasis::Led16.into(),
-                authority: "file 7".into(),
-                series_head: id_bytes(record),
-            })),
-        }),
-        expires_at_ms: Timestamp::plus_ms(at(), expires_ms).unix_ms().unsigned_abs(),
-    }
+fn erasure_proposed(record: &Verified, expires_ms: i64) -> pb::ActProposed {
+    let expires_at_ms = now().plus_ms(expires_ms).unix_ms().unsigned_abs();
+    let act = Act::Erase(erase_act(record));
+    pb::ActProposed { expires_at_ms, ..proposed("sato", "analyst", act) }
 }
 
 #[test]
@@ -112,8 +93,8 @@ fn erased_in_parts(masks: &[u32], is_completed: bool, after: u32) -> Report {
     });
     let proposal = told.recv().unwrap();
     let erase = |slots: u32| {
-        let order = Party::own().order(&record, slots);
-        let ground = approved(proposal, Some(order));
+        let order = order(&record, slots);
+        let ground = ground(proposal, Some(order));
         let id = record.id();
         node.commit(move |t| t.erase(&id, SlotMask::from_bits(slots), &ground));
     };
@@ -149,8 +130,9 @@ fn a_part_of_an_erasure_is_accepted_as_pending_and_the_whole_as_complete() {
 /// before the approval or after it. The first revision may be erased too, and the act then be said to be complete.
 fn erased_revision(is_later: bool, is_completed: bool) -> Report {
     let node = Node::new();
-    let first = Party::own().record(|_| {});
-    let second = Party::own().revision(&first, |_| {});
+    let own = Agency::own();
+    let first = record(&own, |_| {});
+    let second = Arc::new(own.revision(&first, marked(|_| {})));
     let (named, revision) = (Arc::clone(&first), Arc::clone(&second));
     node.commit(move |t| t.accept(first, Origin::Client("desk")));
     let (tell, told) = std::sync::mpsc::channel();
@@ -168,8 +150,8 @@ fn erased_revision(is_later: bool, is_completed: bool) -> Report {
     });
     let proposal = told.recv().unwrap();
     let erase = |record: &Verified| {
-        let (id, order) = (record.id(), Party::own().order(record, 0b110));
-        let ground = approved(proposal, Some(order));
+        let (id, order) = (record.id(), order(record, 0b110));
+        let ground = ground(proposal, Some(order));
         node.commit(move |t| t.erase(&id, SlotMask::from_bits(0b110), &ground));
     };
     match is_completed {
@@ -200,8 +182,8 @@ fn an_approval_covers_the_revisions_that_were_recorded_before_it_and_no_later_on
 fn reported_again(place: usize, slots: u32, times: usize) -> Option<Check> {
     let node = Node::erased();
     let record = Arc::clone(&node.records[place]);
-    let entries = vec![feed_entry(FeedAction::Erased, &record, slots, 1); times];
-    let agency = Party::partner().agency;
+    let entries = vec![feed_entry(FeedAction::Erased, &record.id(), slots); times];
+    let agency = partner();
     node.commit(move |t| {
         let number = t.state().partners[&agency].number;
         received(t, &entries, &[], |t, start| {

@@ -5,7 +5,7 @@
 //! tried with one.
 
 use super::exported::is_export;
-use super::fixtures::{Frame, Node, Party, feed_entry, framed, frames};
+use super::fixtures::{Frame, Node, framed, frames};
 use super::*;
 use crate::audit::{Check, Ending, walk};
 use crate::audit::{
@@ -17,6 +17,7 @@ use crate::pb::{self, FeedAction, journal_entry::Event};
 use crate::policy::{Bundle, Compiled, PartnerFacts, Sector, Vocabulary};
 use crate::record::commit;
 use crate::record::header::Header;
+use crate::testkit::{Agency, feed_entry, own, partner};
 use prost::Message as _;
 use std::collections::BTreeSet;
 use std::io;
@@ -87,7 +88,7 @@ static LONG: LazyLock<History> = LazyLock::new(|| {
         node.submit(number * 50..number * 50 + 50);
     }
     let entries = node.records.iter().flat_map(|record| {
-        let entry = |action, slots| feed_entry(action, record, slots, 1);
+        let entry = |action, slots| feed_entry(action, &record.id(), slots);
         [entry(FeedAction::Disclose, 0b10), entry(FeedAction::Revise, 0b100)]
     });
     node.publish(entries.collect());
@@ -115,9 +116,9 @@ fn compiled(files: &BundleFiles) -> Arc<Compiled> {
         (name.clone(), String::from_utf8(text.clone()).unwrap())
     };
     let bundle = Bundle::load(files.iter().map(text), &Vocabulary::default()).unwrap();
-    let card = Party::partner().card();
+    let card = Agency::partner().card();
     let partner = PartnerFacts {
-        agency: Party::partner().agency,
+        agency: partner(),
         sector: Sector::from_name(card.card().sector.name()).unwrap(),
         country: card.card().country.to_string().parse().unwrap(),
         client: false,
@@ -127,7 +128,7 @@ fn compiled(files: &BundleFiles) -> Arc<Compiled> {
         operations: vec![],
         tags: BTreeMap::new(),
     };
-    Arc::new(Compiled::new(Arc::new(bundle), Party::own().agency, [partner]))
+    Arc::new(Compiled::new(Arc::new(bundle), own(), [partner]))
 }
 
 fn audited(export: &impl Folder) -> Report {
@@ -166,7 +167,7 @@ fn an_export_on_a_disk_is_verified_there_and_never_written_twice() {
     let summary = crate::cli::commands::audit::export::export(node.path(), &out, &go_on).unwrap();
     assert_eq!(summary, FULL.summary);
     assert!(is_export(&out) && !is_export(node.path()));
-    let number = Party::own().card().number().to_string();
+    let number = Agency::own().card().number().to_string();
     let options = AuditOptions { identity: Some(number), ..AuditOptions::default() };
     let report = verify_directory(&out, &options).unwrap();
     assert_eq!(report.failure, None);
@@ -364,8 +365,8 @@ fn originators(frames: &[Frame]) -> BTreeMap<Bytes, u32> {
     });
     let number = |header: &Bytes| {
         let originator = Header::decode(header).ok()?.originator;
-        let parties = [(Party::own(), 0), (Party::partner(), 1)];
-        parties.into_iter().find(|(party, _)| party.agency == originator).map(|(_, number)| number)
+        let parties = [(Agency::own(), 0), (Agency::partner(), 1)];
+        parties.into_iter().find(|(party, _)| party.name == originator).map(|(_, number)| number)
     };
     let of = |header: Bytes| {
         let id = Bytes::copy_from_slice(commit::record_id(&header).as_bytes());
@@ -380,7 +381,7 @@ fn signed(
     frames: &[Frame],
     mut change: impl FnMut(&Frame, Option<&mut pb::FeedPublished>),
 ) -> Vec<Frame> {
-    let (own, partner) = (Party::own(), Party::partner());
+    let (own, partner) = (Agency::own(), Agency::partner());
     let (mut journal, mut feed) = (Frontier::new(), Frontier::new());
     let sign = |origin: &str, head| own.signing().sign(origin, head).unwrap();
     let again = frames.iter().map(|frame| {
@@ -389,10 +390,8 @@ fn signed(
             1 => {
                 let mut entry = entry_of(&frame).unwrap();
                 if let Some(Event::FeedPublished(published)) = &mut entry.event {
-                    published.note = sign(
-                        &Generation::FIRST.feed_origin(&own.agency, &partner.agency),
-                        feed.head(),
-                    );
+                    published.note =
+                        sign(&Generation::FIRST.feed_origin(&own.name, &partner.name), feed.head());
                     change(&frame, Some(published));
                     frame = with_entry(&frame, &entry);
                 }
@@ -403,7 +402,7 @@ fn signed(
                 change(&frame, None);
             }
             4 => {
-                let origin = Generation::FIRST.journal_origin(&own.agency);
+                let origin = Generation::FIRST.journal_origin(&own.name);
                 frame.payload = sign(&origin, journal.head()).to_vec();
             }
             _ => {}

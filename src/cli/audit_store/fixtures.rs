@@ -1,35 +1,29 @@
 //! A node's directory with a history in it, written by the journal itself, and ways to tamper.
 
 use crate::exchange::{Exception, ExceptionStatement, Reason};
-use crate::ident::{AgencyName, Generation, KeyId, LeafIndex, RecordId, Timestamp};
+use crate::ident::{Generation, LeafIndex, RecordId, Timestamp};
 use crate::journal::JournalError;
-use crate::journal::entry::receipt_name;
+use crate::journal::entry::witness_name;
 use crate::journal::erase::Ground;
-use crate::journal::open::{JournalOptions, begin, genesis, open};
+use crate::journal::open::{JournalOptions, genesis};
 use crate::journal::progress::{Progress, Rescan};
-use crate::journal::transaction::{Origin, Signing, Transaction};
-use crate::journal::writer::{Clock, JournalWriter, WriterThread};
-use crate::merkle::{
-    Checkpoint, CosignatureTime, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
-    leaf_hash,
-};
-use crate::partner::card::tests as cards;
-use crate::partner::{Role, SecretKey, VerifiedCard};
-use crate::pb::{self, FeedAction, journal_entry::Event};
+use crate::journal::transaction::{Origin, Transaction};
+use crate::merkle::{Checkpoint, Note, NoteSigner, NoteVerifier, SignedCheckpoint, leaf_hash};
+use crate::pb::{self, FeedAction, act::Act, draft::Content, journal_entry::Event};
 use crate::policy::{PartnerFacts, Reasons, Unusual, facts_hash};
-use crate::record::consent::{Consent, ConsentTerms, Parties};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::draft::{Draft, Place};
 use crate::record::erasure::{ErasureBasis, ErasureOrder};
-use crate::record::signed::{KeyRing, Signed, Verified, VerifiedRoots};
+use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::store::EngineKind;
+use crate::testkit::{
+    Agency, NOW_MS, TestJournal, approved, draft, exception, feed_entry, green, id_bytes, now, own,
+    partner, partner_changed, proposed, redacted, secret,
+};
 use bytes::Bytes;
-use ed25519_dalek::VerifyingKey;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 pub(in crate::cli) const POLICY: &str = r#"@id("agency/green")
 @title("Certs get what is green, and nothing but its core fields")
@@ -42,7 +36,7 @@ unless { resource.personal_data };
 
 /// Returns the facts agreed with every partner of these journals.
 pub(super) fn agreed() -> pb::PartnerFacts {
-    let card = Party::partner().card();
+    let card = Agency::partner().card();
     pb::PartnerFacts {
         sector: pb::Sector::from(card.card().sector).into(),
         country: card.card().country.to_string(),
@@ -51,195 +45,23 @@ pub(super) fn agreed() -> pb::PartnerFacts {
 }
 
 /// The three entries by which a partner begins: a proposal at `index`, an approval, the partner.
-pub(super) fn addition(party: &Party, number: u32, index: u64) -> [Event; 3] {
+pub(super) fn addition(party: &Agency, number: u32, index: u64) -> [Event; 3] {
     let card = Some(party.card().signed().clone());
-    let act = pb::AddPartnerAct { card: card.clone(), facts: Some(agreed()), reveals: false };
+    let act = pb::AddPartnerAct { card, facts: Some(agreed()), reveals: false };
     [
-        Event::ActProposed(pb::ActProposed {
-            client: "admin".into(),
-            role: "admin".into(),
-            act: Some(pb::Act { act: Some(pb::act::Act::AddPartner(act)) }),
-            expires_at_ms: u64::MAX,
-        }),
-        Event::ActDecided(pb::ActDecided {
-            proposal: index,
-            client: "officer".into(),
-            role: "policy-officer".into(),
-            approved: true,
-            reason: String::new(),
-            closes: true,
-        }),
+        Event::ActProposed(proposed("admin", "admin", Act::AddPartner(act))),
+        approved(index),
         Event::PartnerChanged(pb::PartnerChanged {
-            agency: party.agency.to_string(),
-            number,
-            state: pb::PartnerState::Active.into(),
-            card,
             facts: Some(agreed()),
-            client: "officer".into(),
+            client: "tanaka".into(),
             proposal: index,
+            ..partner_changed(party, number, pb::PartnerState::Active)
         }),
     ]
 }
 
-/// An agency whose keys have the seeds from `base` on.
-pub(in crate::cli) struct Party {
-    pub(in crate::cli) agency: AgencyName,
-    base: u8,
-}
-
-impl Party {
-    pub(in crate::cli) fn own() -> Self {
-        Self { agency: "npa.go.jp".parse().unwrap(), base: 10 }
-    }
-
-    pub(in crate::cli) fn partner() -> Self {
-        Self { agency: "cert.example".parse().unwrap(), base: 30 }
-    }
-
-    pub(super) fn stranger() -> Self {
-        Self { agency: "far.example".parse().unwrap(), base: 50 }
-    }
-
-    pub(super) fn key(&self, role: Role) -> SecretKey {
-        let place = Role::ALL.iter().position(|other| *other == role).unwrap();
-        SecretKey::from_seed(role, self.base + place as u8)
-    }
-
-    pub(in crate::cli) fn card(&self) -> VerifiedCard {
-        let mut card = cards::sample();
-        let public = |role| *self.key(role).public();
-        card.agency = self.agency.clone();
-        card.identity_key = public(Role::Identity);
-        card.record_keys[0].key = public(Role::Record);
-        card.journal_key = public(Role::Journal);
-        card.witness_key = public(Role::Witness);
-        card.receipt_key = public(Role::Receipt);
-        card.seal(&self.key(Role::Identity)).unwrap()
-    }
-
-    /// This party's order to erase slots of one of its records.
-    pub(super) fn order(&self, record: &Verified, slots: u32) -> ErasureOrder {
-        let key = self.key(Role::Record);
-        let signer = (key.signing_key(), key.public().id());
-        let slots = SlotMask::from_bits(slots);
-        ErasureOrder::sign(&record.id(), slots, ErasureBasis::Led16, at(), signer)
-    }
-
-    fn cosigner(&self) -> Cosigner {
-        let key = self.key(Role::Receipt).signing_key().clone();
-        Cosigner::new(receipt_name(&self.agency).parse().unwrap(), key)
-    }
-
-    /// This party's witness cosigns a note under that name.
-    pub(super) fn cosign(&self, name: &str, note: &[u8]) -> Bytes {
-        self.cosign_at(name, note, at())
-    }
-
-    /// The same at another time.
-    pub(super) fn cosign_at(&self, name: &str, note: &[u8], at: Timestamp) -> Bytes {
-        let key = self.key(Role::Witness).signing_key().clone();
-        let cosigner = Cosigner::new(name.parse().unwrap(), key);
-        let note = Note::parse(note).unwrap();
-        let checkpoint = Checkpoint::parse(note.text()).unwrap();
-        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at));
-        [note.to_bytes(), format!("{line}\n").into_bytes()].concat().into()
-    }
-
-    pub(in crate::cli) fn signing(&self) -> Signing {
-        Signing {
-            agency: self.agency.clone(),
-            journal_key: self.key(Role::Journal).signing_key().clone(),
-            series_secret: secret(),
-        }
-    }
-
-    /// Signed records about the numbered subjects; one of them a withdrawal.
-    pub(in crate::cli) fn records(&self, numbers: std::ops::Range<u8>) -> Vec<Arc<Verified>> {
-        let mut salt = u128::from(self.base) << 64 | u128::from(numbers.start) << 32;
-        let sealed = numbers
-            .map(|number| {
-                let draft = Draft::try_from(indicator(number)).unwrap();
-                let place = Place::first(draft.series(&secret()));
-                draft.seal(self.agency.clone(), place, at(), || {
-                    salt += 1;
-                    salt.to_be_bytes()
-                })
-            })
-            .collect();
-        let key = self.key(Role::Record);
-        let signed = draft::sign(sealed, key.signing_key(), key.public().id(), || [5; 32]).unwrap();
-        signed.into_iter().map(Arc::new).collect()
-    }
-
-    /// A record of this party under these handling rules.
-    pub(super) fn record(&self, change: impl FnOnce(&mut pb::Marking)) -> Arc<Verified> {
-        let draft = marked(change);
-        let place = Place::first(draft.series(&secret()));
-        self.sign_at(draft, place)
-    }
-
-    /// The revision that follows a record of this party, under other handling rules.
-    pub(super) fn revision(
-        &self,
-        of: &Verified,
-        change: impl FnOnce(&mut pb::Marking),
-    ) -> Arc<Verified> {
-        let header = of.header();
-        self.sign_at(marked(change), Place::after(header.series, header.revision, of.id()))
-    }
-
-    /// The withdrawal of a record's series.
-    pub(super) fn withdrawal(&self, of: &Verified) -> Arc<Verified> {
-        let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-        self.sign_at(Draft::withdrawal(content).unwrap(), Place::end(of.header().series))
-    }
-
-    fn sign_at(&self, draft: Draft, place: Place) -> Arc<Verified> {
-        let mut salt = u128::from(self.base) << 96;
-        let sealed = draft.seal(self.agency.clone(), place, at(), || {
-            salt += 1;
-            salt.to_be_bytes()
-        });
-        let key = self.key(Role::Record);
-        let signed =
-            draft::sign(vec![sealed], key.signing_key(), key.public().id(), || [5; 32]).unwrap();
-        Arc::new(signed.into_iter().next().unwrap())
-    }
-
-    /// Signs a consent of this party as an originator, under its own record key.
-    pub(super) fn says(&self, holder: &Self, saying: ConsentTerms) -> Consent {
-        let key = self.key(Role::Record);
-        let parties = Parties { originator: &self.agency, holder: &holder.agency };
-        Consent::sign(saying, parties, (key.signing_key(), key.public().id())).unwrap()
-    }
-
-    /// A copy of a record of this party with only some slots open.
-    fn part(&self, record: &Verified, open: u32) -> Arc<Verified> {
-        let envelope = record.redacted(SlotMask::from_bits(open));
-        let ring = Ring(self.key(Role::Record).signing_key().verifying_key());
-        Arc::new(
-            Signed::decode(envelope).unwrap().verify(&ring, &mut VerifiedRoots::default()).unwrap(),
-        )
-    }
-}
-
-struct Ring(VerifyingKey);
-
-impl KeyRing for Ring {
-    fn record_key(&self, _: &AgencyName, _: KeyId, _: Timestamp) -> Option<VerifyingKey> {
-        Some(self.0)
-    }
-}
-
-fn secret() -> SeriesSecret {
-    SeriesSecret::from_bytes([9; 32])
-}
-
-pub(super) fn at() -> Timestamp {
-    "2026-03-01T10:00:00Z".parse().unwrap()
-}
-
-fn marked(change: impl FnOnce(&mut pb::Marking)) -> Draft {
+/// A draft under these handling rules.
+pub(super) fn marked(change: impl FnOnce(&mut pb::Marking)) -> Draft {
     let mut wire = indicator(77);
     change(wire.marking.as_mut().unwrap());
     Draft::try_from(wire).unwrap()
@@ -248,63 +70,68 @@ fn marked(change: impl FnOnce(&mut pb::Marking)) -> Draft {
 fn indicator(number: u8) -> pb::Draft {
     pb::Draft {
         marking: Some(pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
             // The time of the first record ends as soon as it is made.
-            retain_until_ms: if number == 0 { at().unix_ms().unsigned_abs() } else { 0 },
-            ..pb::Marking::default()
+            retain_until_ms: if number == 0 { NOW_MS.unsigned_abs() } else { 0 },
+            ..green()
         }),
         labels: vec!["takedown".into()],
         operation: "chakra-v".into(),
         confidence: 80,
-        key: String::new(),
-        reinstate: false,
-        content: Some(pb::draft::Content::Indicator(pb::Indicator {
+        ..draft(Content::Indicator(pb::Indicator {
             value: format!("popup-{number}.example.com"),
             role: "popup".into(),
             title: "fake alert".into(),
             notes: "seen twice".into(),
             ..pb::Indicator::default()
-        })),
+        }))
     }
 }
 
-pub(in crate::cli) fn id_bytes(record: &Verified) -> Bytes {
-    Bytes::copy_from_slice(record.id().as_bytes())
+/// Records of an agency about the numbered subjects, signed as one batch.
+pub(in crate::cli) fn records(of: &Agency, numbers: std::ops::Range<u8>) -> Vec<Arc<Verified>> {
+    let placed = numbers.map(|number| {
+        let draft = Draft::try_from(indicator(number)).unwrap();
+        let place = Place::first(draft.series(&secret()));
+        (draft, place)
+    });
+    of.sign_all(placed.collect(), now()).into_iter().map(Arc::new).collect()
 }
 
-pub(in crate::cli) fn feed_entry(
-    action: FeedAction,
-    record: &Verified,
-    open_slots: u32,
-    policy_version: u64,
-) -> pb::FeedEntry {
-    pb::FeedEntry {
-        action: action.into(),
-        record_id: id_bytes(record),
-        open_slots,
-        policy_version,
-        at_ms: at().unix_ms() as u64,
-        ..pb::FeedEntry::default()
-    }
+/// A record of an agency under these handling rules.
+pub(super) fn record(of: &Agency, change: impl FnOnce(&mut pb::Marking)) -> Arc<Verified> {
+    Arc::new(of.first(marked(change)))
 }
 
-/// A directory, and the writer of its journal.
+/// An order of the own agency to erase slots of one of its records.
+pub(super) fn order(record: &Verified, slots: u32) -> ErasureOrder {
+    let slots = SlotMask::from_bits(slots);
+    Agency::own().order(&record.id(), slots, ErasureBasis::Led16)
+}
+
+/// A node's directory with its journal.
 pub(in crate::cli) struct Node {
-    pub(in crate::cli) dir: tempfile::TempDir,
-    pub(in crate::cli) ledger: JournalWriter,
-    writer: WriterThread,
-    runtime: tokio::runtime::Runtime,
+    pub(in crate::cli) journal: TestJournal,
     pub(in crate::cli) records: Vec<Arc<Verified>>,
+}
+
+/// The act that erases value and type of a record.
+pub(super) fn erase_act(record: &Verified) -> pb::EraseAct {
+    pb::EraseAct {
+        record_id: id_bytes(&record.id()),
+        slots: 0b110,
+        basis: pb::ErasureBasis::Led16.into(),
+        authority: "file 7".into(),
+        series_head: id_bytes(&record.id()),
+    }
 }
 
 /// The ground of an erasure when the time of a record has ended.
 pub(super) fn retention() -> Ground {
-    Ground { basis: ErasureBasis::Retention, authority: String::new(), ..approved(0, None) }
+    Ground { basis: ErasureBasis::Retention, authority: String::new(), ..ground(0, None) }
 }
 
 /// The ground of an erasure that two persons approved.
-pub(super) fn approved(proposal: u64, order: Option<ErasureOrder>) -> Ground {
+pub(super) fn ground(proposal: u64, order: Option<ErasureOrder>) -> Ground {
     let (basis, authority) = (ErasureBasis::Led16, "file 7".to_owned());
     Ground { basis, authority, proposal, partner: None, order }
 }
@@ -317,39 +144,36 @@ impl Node {
 
     /// The same, with the entries that put the policy in force changed before they are written.
     pub(in crate::cli) fn with_policy(change: impl FnOnce(&mut Vec<Event>)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (own, partner) = (Party::own(), Party::partner());
-        std::fs::write(dir.path().join("card.txt"), own.card().to_armour().unwrap()).unwrap();
+        let first = |t: &mut Transaction<'_>| {
+            t.append(genesis(&own()))?;
+            t.append(Event::CardIssued(pb::CardIssued {
+                card: Some(Agency::own().card().signed().clone()),
+            }))?;
+            let addition = addition(&Agency::partner(), 1, 2);
+            addition.into_iter().try_for_each(|event| t.append(event).map(drop))
+        };
+        let options = |options: &mut JournalOptions| {
+            options.dir.push("store");
+            options.segments.segment_bytes_max = 5 << 10;
+        };
+        let journal = TestJournal::begin(options, first).ticking(7);
+        let node = Self { journal, records: Vec::new() };
+        let card = Agency::own().card().to_armour().unwrap();
+        std::fs::write(node.path().join("card.txt"), card).unwrap();
         let files = BTreeMap::from([("sharing.cedar".to_owned(), POLICY.as_bytes().to_vec())]);
         let hash = crate::audit::bundle_hash(&files);
-        let bundle = dir.path().join("policies").join(hash.to_string());
+        let bundle = node.path().join("policies").join(hash.to_string());
         std::fs::create_dir_all(&bundle).unwrap();
         std::fs::write(bundle.join("sharing.cedar"), POLICY).unwrap();
-        let signing = own.signing();
-        begin(&options(dir.path()), own.signing(), ticking(), move |t| {
-            t.append(genesis(&own.agency))?;
-            t.append(Event::CardIssued(pb::CardIssued {
-                card: Some(own.card().signed().clone()),
-            }))?;
-            addition(&partner, 1, 2).into_iter().try_for_each(|event| t.append(event).map(drop))
-        })
-        .unwrap();
-        let (ledger, writer) = opened(dir.path(), signing);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let node = Self { dir, ledger, writer, runtime, records: Vec::new() };
         let mut events = policy_events(Bytes::copy_from_slice(hash.as_bytes()));
         change(&mut events);
         node.commit(move |t| events.into_iter().try_for_each(|event| t.append(event).map(drop)));
         node
     }
 
-    /// Stops and starts again with another journal key.
-    pub(super) fn reopened(self, signing: Signing) -> Self {
-        let Self { dir, ledger, writer, runtime, records } = self;
-        drop(ledger);
-        writer.join().unwrap();
-        let (ledger, writer) = opened(dir.path(), signing);
-        Self { dir, ledger, writer, runtime, records }
+    /// Stops and starts again with the keys of this agency.
+    pub(super) fn reopened(self, agency: &Agency) -> Self {
+        Self { journal: self.journal.restarted_as(agency, |_| ()), ..self }
     }
 
     /// A node with everything that can be in a journal.
@@ -367,26 +191,23 @@ impl Node {
     /// a record of the partner of which the same is true here.
     pub(in crate::cli) fn erased() -> Self {
         let node = Self::full();
-        let partner = Party::partner();
-        let theirs = Arc::clone(&partner.records(20..21)[0]);
+        let partner = Agency::partner();
+        let theirs = Arc::clone(&records(&partner, 20..21)[0]);
         let order = node.order_erased();
         let ours = &node.records[1];
         let id = ours.id();
-        let agency = partner.agency.clone();
-        let waiting = partner.order(&theirs, 0b100);
+        let agency = partner.name.clone();
+        let slots = SlotMask::from_bits(0b100);
+        let waiting = partner.order(&theirs.id(), slots, ErasureBasis::Led16);
         let held = theirs.id();
         let came = [
-            feed_entry(FeedAction::Erased, ours, order.slots.bits(), 1),
+            feed_entry(FeedAction::Erased, &ours.id(), order.slots.bits()),
             pb::FeedEntry {
                 order: Some((&waiting).into()),
-                ..feed_entry(FeedAction::Erase, &theirs, 0b100, 1)
+                ..feed_entry(FeedAction::Erase, &theirs.id(), 0b100)
             },
         ];
-        let refused = [pb::FeedException {
-            index: 4,
-            reason: pb::ExceptionReason::HeldAsEvidence.into(),
-            detail: String::new(),
-        }];
+        let refused = [exception(4, pb::ExceptionReason::HeldAsEvidence)];
         node.commit(move |t| {
             let number = t.state().partners[&agency].number;
             received(t, &came, &refused, |t, _| {
@@ -400,44 +221,25 @@ impl Node {
             })
         });
         node.commit(move |t| t.restrict(&held, false, "closed".into(), "tanaka"));
-        node.publish(vec![feed_entry(FeedAction::Erased, &theirs, 0b100, 1)]);
+        node.publish(vec![feed_entry(FeedAction::Erased, &theirs.id(), 0b100)]);
         node
     }
 
     /// Erases slots of the second record by an approved act, and orders the partner to erase them too.
     pub(in crate::cli) fn order_erased(&self) -> ErasureOrder {
         let ours = Arc::clone(&self.records[1]);
-        let order = Party::own().order(&ours, 0b110);
+        let order = order(&ours, 0b110);
         self.commit(move |t| {
-            let decided = t.append(Event::ActProposed(pb::ActProposed {
-                client: "sato".into(),
-                role: "analyst".into(),
-                act: Some(pb::Act {
-                    act: Some(pb::act::Act::Erase(pb::EraseAct {
-                        record_id: id_bytes(&ours),
-                        slots: 0b110,
-                        basis: pb::ErasureBasis::Led16.into(),
-                        authority: "file 7".into(),
-                        series_head: id_bytes(&ours),
-                    })),
-                }),
-                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
-            }))?;
-            t.append(Event::ActDecided(pb::ActDecided {
-                proposal: decided,
-                client: "tanaka".into(),
-                role: "policy-officer".into(),
-                approved: true,
-                reason: String::new(),
-                closes: true,
-            }))?;
-            let ground = approved(decided, Some(order));
+            let act = Act::Erase(erase_act(&ours));
+            let decided = t.append(Event::ActProposed(proposed("sato", "analyst", act)))?;
+            t.append(approved(decided))?;
+            let ground = ground(decided, Some(order));
             t.erase(&ours.id(), order.slots, &ground).map(drop)
         });
         let ours = &self.records[1];
         let duty = pb::FeedEntry {
             order: Some((&order).into()),
-            ..feed_entry(FeedAction::Erase, ours, 0b110, 1)
+            ..feed_entry(FeedAction::Erase, &ours.id(), 0b110)
         };
         self.publish(vec![duty]);
         order
@@ -457,40 +259,27 @@ impl Node {
     }
 
     pub(in crate::cli) fn hold(&self, record: RecordId, rule: Unusual) {
-        let agency = Party::partner().agency;
+        let agency = partner();
         self.commit(move |t| t.hold_back(&agency, Reasons::NONE.with(rule), &[record]));
     }
 
     /// Two persons decide on what is held because of a rule; `below` as the proposal says.
     pub(in crate::cli) fn decide_held(&self, rule: Unusual, released: bool, below: u64) {
-        let agency = Party::partner().agency;
+        let agency = partner();
         self.commit(move |t| {
             let reasons = Reasons::NONE.with(rule);
             let number = t.state().partners[&agency].number;
             let bundle = t.held_below(number, reasons, u64::MAX)?;
-            let proposal = t.append(Event::ActProposed(pb::ActProposed {
-                client: "sato".into(),
-                role: "analyst".into(),
-                act: Some(pb::Act {
-                    act: Some(pb::act::Act::Release(pb::ReleaseAct {
-                        partner: agency.to_string(),
-                        rules: reasons.bits(),
-                        released,
-                        below,
-                        records: bundle.records(),
-                        reason: "looked at".into(),
-                    })),
-                }),
-                expires_at_ms: at().unix_ms() as u64 + 1_000_000,
-            }))?;
-            t.append(Event::ActDecided(pb::ActDecided {
-                proposal,
-                client: "tanaka".into(),
-                role: "policy-officer".into(),
-                approved: true,
-                reason: String::new(),
-                closes: true,
-            }))?;
+            let act = Act::Release(pb::ReleaseAct {
+                partner: agency.to_string(),
+                rules: reasons.bits(),
+                released,
+                below,
+                records: bundle.records(),
+                reason: "looked at".into(),
+            });
+            let proposal = t.append(Event::ActProposed(proposed("sato", "analyst", act)))?;
+            t.append(approved(proposal))?;
             t.decide_held(&agency, reasons, &bundle, proposal, released)
         });
     }
@@ -499,15 +288,15 @@ impl Node {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Bytes {
-        self.runtime.block_on(self.ledger.commit(job)).unwrap().1.note
+        self.journal.run(self.journal.writer.commit(job)).unwrap().1.note
     }
 
     pub(in crate::cli) fn path(&self) -> &Path {
-        self.dir.path()
+        self.journal.home.path()
     }
 
     pub(in crate::cli) fn submit(&mut self, numbers: std::ops::Range<u8>) {
-        let records = Party::own().records(numbers);
+        let records = records(&Agency::own(), numbers);
         self.records.extend(records.iter().cloned());
         self.commit(move |t| {
             records.into_iter().try_for_each(|r| t.accept(r, Origin::Client("desk")).map(drop))
@@ -515,7 +304,7 @@ impl Node {
     }
 
     pub(in crate::cli) fn publish(&self, entries: Vec<pb::FeedEntry>) {
-        let partner = Party::partner().agency;
+        let partner = partner();
         self.commit(move |t| {
             let rescan = Rescan { rules: t.state().rules_since(&partner), ..Rescan::default() };
             let progress = Progress { considered: t.size().get(), rescan };
@@ -526,7 +315,7 @@ impl Node {
     pub(super) fn disclose(&self, numbers: std::ops::Range<usize>) {
         let entries: Vec<_> = self.records[numbers]
             .iter()
-            .map(|r| feed_entry(FeedAction::Disclose, r, r.open_slots().bits() & 0b110, 1))
+            .map(|r| feed_entry(FeedAction::Disclose, &r.id(), r.open_slots().bits() & 0b110))
             .collect();
         let revised = entries.iter().map(|entry| {
             let action = FeedAction::Revise.into();
@@ -537,8 +326,8 @@ impl Node {
 
     /// The partner's receipt for everything published, but for the second entry since the last one.
     pub(in crate::cli) fn take_receipt(&self) {
-        let snapshot = self.ledger.view().snapshot();
-        let receipted = snapshot.state.partners[&Party::partner().agency].receipted;
+        let snapshot = self.journal.view().snapshot();
+        let receipted = snapshot.state.partners[&partner()].receipted;
         let refused = Exception::new(LeafIndex::new(receipted + 1), Reason::Policy, "");
         self.take_receipt_but(&[refused], |_| {});
     }
@@ -549,18 +338,18 @@ impl Node {
         refused: &[Exception],
         change: impl FnOnce(&mut pb::ReceiptReceived),
     ) {
-        let (own, partner) = (Party::own(), Party::partner());
-        let snapshot = self.ledger.view().snapshot();
-        let known = &snapshot.state.partners[&partner.agency];
+        let (own, partner) = (Agency::own(), Agency::partner());
+        let snapshot = self.journal.view().snapshot();
+        let known = &snapshot.state.partners[&partner.name];
         let published = Note::parse(&known.published.note).unwrap();
         let checkpoint = Checkpoint::parse(published.text()).unwrap();
-        let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
+        let origin = Generation::FIRST.feed_origin(&own.name, &partner.name);
         let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
         let range = known.receipted..checkpoint.size().get();
         let feed = origin.parse().unwrap();
-        let statement = ExceptionStatement::sign(&feed, range, refused, &partner.cosigner());
+        let statement = ExceptionStatement::sign(&feed, range, refused, &partner.receipts);
         let mut receipt = pb::ReceiptReceived {
-            partner: partner.agency.to_string(),
+            partner: partner.name.to_string(),
             note: receipted(SignedCheckpoint::sign(checkpoint, &signer), &partner),
             exceptions: refused.iter().map(Into::into).collect(),
             exceptions_total: known.exceptions + refused.len() as u64,
@@ -573,36 +362,27 @@ impl Node {
 
     /// The partner's witness cosigns one of our checkpoints.
     pub(in crate::cli) fn take_cosignature(&self, note: &[u8]) {
-        let (own, partner) = (Party::own(), Party::partner());
-        let key = partner.key(Role::Witness).signing_key().clone();
-        let name = format!("{}/witness", partner.agency);
-        let cosigner = Cosigner::new(name.parse().unwrap(), key);
-        let checkpoint = Checkpoint::parse(Note::parse(note).unwrap().text()).unwrap();
-        let origin = Generation::FIRST.journal_origin(&own.agency);
-        let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
-        let line = cosigner.cosign(&checkpoint, CosignatureTime::from(at()));
-        let signed = SignedCheckpoint::sign(checkpoint, &signer);
-        let note = signed.with_cosignature(line, &NoteVerifier::from(&cosigner)).unwrap();
-        let note = note.to_bytes().into();
+        let witness = witness_name(&partner());
+        let note = Agency::partner().cosign(&witness, note, now()).into();
         self.commit(move |t| {
-            t.append(Event::CosignatureReceived(pb::CosignatureReceived { witness: name, note }))
+            t.append(Event::CosignatureReceived(pb::CosignatureReceived { witness, note }))
         });
     }
 
     /// Records from the partner's feed: one in part and then more of it, one of a stranger.
     fn take_feed(&self) {
-        let partner = Party::partner();
-        let whole = Arc::clone(&partner.records(20..21)[0]);
-        let part = partner.part(&whole, 0b110);
+        let partner = Agency::partner();
+        let whole = Arc::clone(&records(&partner, 20..21)[0]);
+        let part = redacted(&whole, 0b110);
         let mut merged = (*part).clone();
-        let gained = merged.absorb(&partner.part(&whole, u32::MAX), SlotMask::NONE).unwrap();
-        let foreign = Arc::clone(&Party::stranger().records(30..31)[0]);
+        let gained = merged.absorb(&whole, SlotMask::NONE).unwrap();
+        let foreign = Arc::clone(&records(&Agency::stranger(), 30..31)[0]);
         let first = [
-            feed_entry(FeedAction::Disclose, &part, 0b110, 1),
-            feed_entry(FeedAction::Disclose, &foreign, foreign.open_slots().bits(), 1),
+            feed_entry(FeedAction::Disclose, &part.id(), 0b110),
+            feed_entry(FeedAction::Disclose, &foreign.id(), foreign.open_slots().bits()),
         ];
-        let more = [feed_entry(FeedAction::Revise, &whole, whole.open_slots().bits(), 1)];
-        let agency = partner.agency.clone();
+        let more = [feed_entry(FeedAction::Revise, &whole.id(), whole.open_slots().bits())];
+        let agency = partner.name.clone();
         self.commit(move |t| {
             let from = |feed_index| Origin::Partner { agency: &agency, feed_index };
             received(t, &first, &[], |t, _| {
@@ -628,7 +408,7 @@ impl Node {
 
 /// Returns the partner's facts that policy may read.
 fn partner_facts() -> PartnerFacts {
-    let card = Party::partner().card();
+    let card = Agency::partner().card();
     PartnerFacts {
         agency: card.card().agency.clone(),
         sector: card.card().sector,
@@ -664,20 +444,8 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
             role: role.clone(),
             ..pb::PolicyCompared::default()
         }),
-        Event::ActProposed(pb::ActProposed {
-            client: officer.clone(),
-            role: role.clone(),
-            act: Some(pb::Act { act: Some(pb::act::Act::ApplyPolicy(act)) }),
-            expires_at_ms: u64::MAX,
-        }),
-        Event::ActDecided(pb::ActDecided {
-            proposal: 6,
-            client: "second".to_owned(),
-            role: role.clone(),
-            approved: true,
-            reason: String::new(),
-            closes: true,
-        }),
+        Event::ActProposed(proposed(&officer, &role, Act::ApplyPolicy(act))),
+        approved(6),
         Event::PolicyApplied(pb::PolicyApplied {
             version: 1,
             bundle_hash,
@@ -692,23 +460,6 @@ fn policy_events(bundle_hash: Bytes) -> Vec<Event> {
     ]
 }
 
-fn options(dir: &Path) -> JournalOptions {
-    let mut options = JournalOptions::new(&dir.join("store"), EngineKind::Fjall);
-    options.segments.segment_bytes_max = 5 << 10;
-    options
-}
-
-/// A clock that goes on by a little at each look.
-fn ticking() -> Clock {
-    let ticks = AtomicI64::new(at().unix_ms());
-    Arc::new(move || Timestamp::from_unix_ms(ticks.fetch_add(7, Ordering::Relaxed)).unwrap())
-}
-
-fn opened(dir: &Path, signing: Signing) -> (JournalWriter, WriterThread) {
-    let (ledger, writer, _) = open(&options(dir), signing, ticking()).unwrap();
-    (ledger, writer)
-}
-
 /// A batch of the partner's feed: its entries, what `job` makes of them from the index of the first one
 /// on, and the receipt.
 pub(super) fn received(
@@ -717,21 +468,21 @@ pub(super) fn received(
     exceptions: &[pb::FeedException],
     job: impl FnOnce(&mut Transaction<'_>, u64) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    let (own, partner) = (Party::own(), Party::partner());
-    let known = &t.state().partners[&partner.agency].received;
+    let (own, partner) = (Agency::own(), Agency::partner());
+    let known = &t.state().partners[&partner.name].received;
     let (mut frontier, before) = (known.frontier.clone(), known.exceptions);
     let start = frontier.size().get();
     let entries: Vec<Bytes> = entries.iter().map(|entry| entry.encode_to_vec().into()).collect();
-    t.receive_entries(&partner.agency, start, &entries)?;
+    t.receive_entries(&partner.name, start, &entries)?;
     job(t, start)?;
     frontier.extend(entries.iter().map(|entry| leaf_hash(entry)));
-    let origin = Generation::FIRST.feed_origin(&partner.agency, &own.agency);
+    let origin = Generation::FIRST.feed_origin(&partner.name, &own.name);
     let checkpoint = Checkpoint::new(origin.parse().unwrap(), frontier.head()).unwrap();
     let signer = NoteSigner::new(origin.parse().unwrap(), partner.signing().journal_key);
     let edge: Vec<u8> =
         frontier.to_hashes().iter().flat_map(|hash| hash.as_bytes().to_vec()).collect();
     t.append(Event::FeedReceived(pb::FeedReceived {
-        partner: partner.agency.to_string(),
+        partner: partner.name.to_string(),
         note: receipted(SignedCheckpoint::sign(checkpoint, &signer), &own),
         frontier: edge.into(),
         exceptions: exceptions.to_vec(),
@@ -740,17 +491,16 @@ pub(super) fn received(
     .map(drop)
 }
 
-fn receipted(signed: SignedCheckpoint, by: &Party) -> Bytes {
-    let cosigner = by.cosigner();
-    let line = cosigner.cosign(signed.checkpoint(), CosignatureTime::from(at()));
-    let verifier = NoteVerifier::from(&cosigner);
+fn receipted(signed: SignedCheckpoint, by: &Agency) -> Bytes {
+    let line = by.receipts.cosign(signed.checkpoint(), now().into());
+    let verifier = NoteVerifier::from(&by.receipts);
     signed.with_cosignature(line, &verifier).unwrap().to_bytes().into()
 }
 
 /// Returns a checkpoint of the own journal with another root.
 pub(in crate::cli) fn forged_checkpoint(size: u64) -> Bytes {
-    let own = Party::own();
-    let origin = Generation::FIRST.journal_origin(&own.agency);
+    let own = Agency::own();
+    let origin = Generation::FIRST.journal_origin(&own.name);
     let head = crate::merkle::TreeHead {
         size: crate::ident::TreeSize::new(size),
         root: leaf_hash(b"another history"),

@@ -1,9 +1,10 @@
 //! Files that people and other programs leave in a node's directory: remarks, and nothing that fails.
 
-use super::fixtures::{Node, POLICY, Party};
+use super::fixtures::{Node, POLICY};
 use super::tests::verified;
 use super::*;
 use crate::audit::Check;
+use crate::testkit::Agency;
 
 fn node() -> Node {
     let mut node = Node::new();
@@ -31,7 +32,7 @@ fn what_was_saved_in_a_nodes_directory_makes_it_no_export_and_no_part() {
         if is_folder {
             std::fs::create_dir(&path).unwrap();
         } else {
-            std::fs::write(&path, &node.ledger.view().snapshot().note).unwrap();
+            std::fs::write(&path, &node.journal.view().snapshot().note).unwrap();
         }
         assert_eq!(foreign(&node), [name]);
         if is_folder {
@@ -84,7 +85,7 @@ fn a_pipe_among_the_files_keeps_no_audit_waiting() {
 fn a_card_file_that_is_not_a_card_of_the_agency_is_a_remark_and_one_of_another_identity_fails() {
     let node = node();
     let path = node.path().join("card.txt");
-    let (own, partner) = (Party::own().card(), Party::partner().card().to_armour().unwrap());
+    let (own, partner) = (Agency::own().card(), Agency::partner().card().to_armour().unwrap());
     let text = own.to_armour().unwrap();
     let mail = format!("Dear colleagues,\n\n{text}\nRegards");
     for file in ["", "no card", &format!("\u{feff}{text}"), &mail, &partner] {
@@ -95,7 +96,7 @@ fn a_card_file_that_is_not_a_card_of_the_agency_is_a_remark_and_one_of_another_i
         assert!(names.contains(&"card_file_unusable"), "{file:?}: {names:?}");
         assert!(!names.contains(&"no_card_file"), "{file:?}: {names:?}");
     }
-    let stranger = Party::stranger().key(crate::partner::Role::Identity);
+    let stranger = Agency::stranger().key(crate::partner::Role::Identity);
     let mut card = own.card().clone();
     card.identity_key = *stranger.public();
     std::fs::write(&path, card.seal(&stranger).unwrap().to_armour().unwrap()).unwrap();

@@ -1,57 +1,44 @@
 //! A partner whose logs were succeeded and that holds less of our feed than it gave receipts for: what it
 //! refused before stays known, and its receipts count anew from what it holds.
 
-use super::fixtures::{Node, Party, addition, feed_entry};
+use super::fixtures::{Node, addition};
 use super::{AuditOptions, verify_directory};
 use crate::audit::{Check, Report};
 use crate::exchange::{Exception, ExceptionStatement, Reason};
 use crate::ident::{Generation, LeafIndex};
-use crate::journal::entry::receipt_name;
-use crate::merkle::{
-    Checkpoint, CosignatureTime, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint,
-};
-use crate::partner::{Card, Role, SecretKey};
+use crate::merkle::{Checkpoint, Cosigner, Note, NoteSigner, NoteVerifier, SignedCheckpoint};
 use crate::pb::{self, journal_entry::Event};
+use crate::testkit::{Agency, feed_entry, now, partner};
 use bytes::Bytes;
 
-fn later_key(role: Role) -> SecretKey {
-    let place = Role::ALL.iter().position(|other| *other == role).unwrap();
-    SecretKey::from_seed(role, 110 + place as u8)
-}
-
-fn receipts_by(key: &SecretKey) -> Cosigner {
-    let name = receipt_name(&Party::partner().agency);
-    Cosigner::new(name.parse().unwrap(), key.signing_key().clone())
+/// The partner after its logs were succeeded.
+fn later_partner() -> Agency {
+    let mut partner = Agency::partner();
+    partner.succeed();
+    partner
 }
 
 /// People accept the partner's card of its second generation.
 fn accepted() -> Event {
-    let [_, _, Event::PartnerChanged(known)] = addition(&Party::partner(), 1, 2) else {
+    let [_, _, Event::PartnerChanged(known)] = addition(&Agency::partner(), 1, 2) else {
         unreachable!("the third entry is the partner")
     };
-    let before = Party::partner().card();
-    let public = |role| *later_key(role).public();
-    let card = Card {
-        serial: before.card().serial + 1,
-        generation: Generation::FIRST.next().unwrap(),
-        journal_key: public(Role::Journal),
-        witness_key: public(Role::Witness),
-        receipt_key: public(Role::Receipt),
-        previous: Some(before.hash()),
-        ..before.card().clone()
-    };
-    let card = card.seal(&Party::partner().key(Role::Identity)).unwrap();
+    let before = Agency::partner().card();
+    let card = later_partner().card_with(|card| {
+        card.serial = before.card().serial + 1;
+        card.previous = Some(before.hash());
+    });
     let card = Some(card.signed().clone());
     Event::PartnerChanged(pb::PartnerChanged { card, proposal: 0, ..known })
 }
 
 /// A published head with the partner's line.
 fn receipted(published: &[u8], by: &Cosigner) -> Bytes {
-    let (own, partner) = (Party::own(), Party::partner());
+    let (own, partner) = (Agency::own(), Agency::partner());
     let checkpoint = Checkpoint::parse(Note::parse(published).unwrap().text()).unwrap();
-    let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
+    let origin = Generation::FIRST.feed_origin(&own.name, &partner.name);
     let signer = NoteSigner::new(origin.parse().unwrap(), own.signing().journal_key);
-    let line = by.cosign(&checkpoint, CosignatureTime::from(super::fixtures::at()));
+    let line = by.cosign(&checkpoint, now().into());
     let signed = SignedCheckpoint::sign(checkpoint, &signer);
     signed.with_cosignature(line, &NoteVerifier::from(by)).unwrap().to_bytes().into()
 }
@@ -64,12 +51,12 @@ fn receipt(
     total: u64,
     by: &Cosigner,
 ) -> Event {
-    let (own, partner) = (Party::own(), Party::partner());
+    let (own, partner) = (Agency::own(), Agency::partner());
     let refused = [Exception::new(LeafIndex::new(refused), Reason::Policy, "")];
-    let origin = Generation::FIRST.feed_origin(&own.agency, &partner.agency);
+    let origin = Generation::FIRST.feed_origin(&own.name, &partner.name);
     let statement = ExceptionStatement::sign(&origin.parse().unwrap(), range, &refused, by);
     Event::ReceiptReceived(pb::ReceiptReceived {
-        partner: partner.agency.to_string(),
+        partner: partner.name.to_string(),
         note: receipted(published, by),
         exceptions: refused.iter().map(Into::into).collect(),
         exceptions_total: total,
@@ -80,7 +67,7 @@ fn receipt(
 
 fn lost(held: u64, note: Bytes) -> Event {
     Event::ReceiptLost(pb::ReceiptLost {
-        partner: Party::partner().agency.to_string(),
+        partner: partner().to_string(),
         generation: Generation::FIRST.to_wire(),
         held,
         note,
@@ -102,10 +89,10 @@ impl Story {
         for numbers in [0..2, 2..4] {
             let entries = node.records[numbers]
                 .iter()
-                .map(|record| feed_entry(pb::FeedAction::Disclose, record, 0b110, 1));
+                .map(|record| feed_entry(pb::FeedAction::Disclose, &record.id(), 0b110));
             node.publish(entries.collect());
-            let snapshot = node.ledger.view().snapshot();
-            heads.push(snapshot.state.partners[&Party::partner().agency].published.note.clone());
+            let snapshot = node.journal.view().snapshot();
+            heads.push(snapshot.state.partners[&partner()].published.note.clone());
         }
         let [two, four] = heads.try_into().unwrap();
         Self { node, two, four }
@@ -114,8 +101,8 @@ impl Story {
     /// A receipt for four of which the second was refused, the succession of the partner, its receipt for
     /// two, and the one for four of which it now refuses the last.
     fn events(&self) -> Vec<Event> {
-        let first = receipts_by(&Party::partner().key(Role::Receipt));
-        let later = receipts_by(&later_key(Role::Receipt));
+        let first = Agency::partner().receipts;
+        let later = later_partner().receipts;
         vec![
             receipt(&self.four, 0..4, 1, 1, &first),
             accepted(),
@@ -150,12 +137,12 @@ fn fault(edit: impl FnOnce(&Story, &mut Vec<Event>)) -> Option<Check> {
 #[test]
 fn what_a_partner_refused_before_its_logs_were_succeeded_stays_known() {
     let story = Story::begin();
-    let agency = Party::partner().agency;
+    let agency = partner();
     let mut events = story.events();
     let last = events.pop().unwrap();
     story.commit(events);
     let known = || {
-        let view = story.node.ledger.view();
+        let view = story.node.journal.view();
         let partner = &view.snapshot().state.partners[&agency];
         let refusals = view.refusals(partner.feed, 0).unwrap();
         let refused = refusals.records.values().sum::<u64>();
@@ -181,8 +168,8 @@ fn a_partner_that_lost_everything_holds_nothing_under_a_receipt() {
 
 #[test]
 fn a_loss_of_receipts_that_no_partner_showed_is_found() {
-    let first = receipts_by(&Party::partner().key(Role::Receipt));
-    let later = receipts_by(&later_key(Role::Receipt));
+    let first = Agency::partner().receipts;
+    let later = later_partner().receipts;
     let replaced = |of: &dyn Fn(&Story) -> Event| fault(|story, events| events[2] = of(story));
     let lies: [&dyn Fn(&Story) -> Event; 4] = [
         // Another size than the receipt's, no receipt, no less than before, by a key that was given up.

@@ -1,13 +1,14 @@
 //! Parts of a real journal are verified, and then changed in every way that we know.
 
 use super::exported::Directory;
-use super::fixtures::{Node, Party, feed_entry, frames, id_bytes};
+use super::fixtures::{Node, frames, records};
 use super::*;
 use crate::audit::{Card, Check};
 use crate::audit::{PartReport, Selection, verify_part};
 use crate::cli::commands::audit::export::{ExportFault, export_part};
 use crate::ident::Timestamp;
 use crate::pb::FeedAction;
+use crate::testkit::{Agency, feed_entry, id_bytes};
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
@@ -15,14 +16,14 @@ use std::sync::atomic::AtomicBool;
 static NODE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let mut node = Node::full();
     node.submit(40..90);
-    let entry = feed_entry(FeedAction::Disclose, &node.records[20], 0b10, 1);
+    let entry = feed_entry(FeedAction::Disclose, &node.records[20].id(), 0b10);
     node.publish(vec![entry]);
     node.take_receipt();
-    node.dir
+    node.journal.home
 });
 /// A record that was disclosed, revised in the feed and receipted.
 static RECORD: LazyLock<crate::ident::RecordId> =
-    LazyLock::new(|| Party::own().records(0..5)[1].id());
+    LazyLock::new(|| records(&Agency::own(), 0..5)[1].id());
 
 fn part(selection: Selection) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -94,7 +95,7 @@ use crate::pb;
 #[test]
 fn a_part_of_a_record_has_its_acceptance_disclosures_and_receipt_and_says_that_it_is_a_part() {
     let (_keep, dir) = part(Selection::Record(*RECORD));
-    let number = Card::from_text(&Party::own().card().to_armour().unwrap()).unwrap().number();
+    let number = Card::from_text(&Agency::own().card().to_armour().unwrap()).unwrap().number();
     let report = checked(&dir, &Anchor::Number(number)).unwrap();
     assert_eq!((report.records, report.signatures), (1, 1));
     assert!(report.journal.here < report.journal.of, "{report}");
@@ -166,7 +167,7 @@ fn a_part_between_any_two_times_of_a_sound_journal_holds() {
     let proposal = entries(&node).iter().position(is_erase).unwrap() as u64;
     node.commit(move |t| t.append(Event::ErasureCompleted(pb::ErasureCompleted { proposal })));
     node.submit(10..11);
-    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[5], 0b10, 1)]);
+    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[5].id(), 0b10)]);
     node.submit(11..12);
     node.take_receipt();
     node.submit(12..13);
@@ -201,7 +202,7 @@ fn a_case_that_nobody_knows_and_a_record_that_is_not_here_make_no_part() {
 fn what_was_erased_may_be_missing_only_beside_the_entry_that_says_so() {
     let (id, node) = {
         let node = tests::with_erasure();
-        (node.records[0].id(), node.dir)
+        (node.records[0].id(), node.journal.home)
     };
     let keep = tempfile::tempdir().unwrap();
     let export = |name: &str, selection| {
@@ -308,7 +309,7 @@ fn what_is_changed_with_all_its_sums_does_not_hold_either() {
 #[test]
 fn another_agency_another_number_and_another_question_are_found() {
     let (_keep, dir) = part(Selection::Record(*RECORD));
-    let stranger = Card::from_text(&Party::partner().card().to_armour().unwrap()).unwrap();
+    let stranger = Card::from_text(&Agency::partner().card().to_armour().unwrap()).unwrap();
     let number = Anchor::Number(stranger.number());
     assert_eq!(checked(&dir, &number), Err(Check::Identity));
     assert_eq!(checked(&dir, &Anchor::Card(Box::new(stranger))), Err(Check::Identity));
@@ -324,7 +325,7 @@ fn another_agency_another_number_and_another_question_are_found() {
         assert!(checked(&dir, &Anchor::Directory).is_err(), "{is}");
         std::fs::write(dir.join(MANIFEST), &manifest).unwrap();
     }
-    assert_eq!(id_bytes(&Party::own().records(0..5)[1])[..], RECORD.as_bytes()[..]);
+    assert_eq!(id_bytes(&records(&Agency::own(), 0..5)[1].id())[..], RECORD.as_bytes()[..]);
 }
 
 #[test]

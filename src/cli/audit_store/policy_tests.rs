@@ -155,7 +155,7 @@ fn what_reveals_takes_the_data_protection_officer_too() {
 fn one_officer_narrows_and_nobody_else() {
     let narrowed = |role: &str, facts: fn(&mut pb::PolicyCompared)| {
         let node = Node::with_policy(|_| {});
-        let view = node.ledger.view().snapshot();
+        let view = node.journal.view().snapshot();
         let base = view.state.policy.clone().unwrap();
         let nothing = crate::audit::bundle_hash(&BundleFiles::new());
         let bundle = node.path().join("policies").join(nothing.to_string());
@@ -163,7 +163,7 @@ fn one_officer_narrows_and_nobody_else() {
         let hash = Bytes::copy_from_slice(nothing.as_bytes());
         let change = pb::PolicyChange::Narrowing.into();
         let first = view.size;
-        let (_, event) = node.ledger.view().event(5).unwrap();
+        let (_, event) = node.journal.view().event(5).unwrap();
         let Event::PolicyCompared(before) = event else { panic!("{event:?}") };
         let mut compared = pb::PolicyCompared {
             bundle_hash: hash.clone(),

@@ -1,11 +1,12 @@
 //! The audit's check of series: each disclosure must be allowed by the newest revision.
 
-use super::fixtures::{Node, Party, feed_entry};
+use super::fixtures::{Node, marked, record};
 use super::tests::verified;
 use crate::audit::Check;
 use crate::journal::transaction::Origin;
 use crate::pb::{self, FeedAction};
 use crate::record::signed::Verified;
+use crate::testkit::{Agency, feed_entry};
 use std::sync::Arc;
 
 /// An entry about a record of a story.
@@ -24,12 +25,12 @@ const RED: usize = 2;
 const WITHDRAWAL: usize = 3;
 
 fn records() -> [Arc<Verified>; 4] {
-    let own = Party::own();
-    let first = own.record(|_| {});
-    let second = own.revision(&first, |marking| marking.pap = pb::Pap::Amber.into());
-    let red = own.revision(&first, |marking| marking.tlp = pb::Tlp::Red.into());
+    let own = Agency::own();
+    let first = record(&own, |_| {});
+    let second = own.revision(&first, marked(|marking| marking.pap = pb::Pap::Amber.into()));
+    let red = own.revision(&first, marked(|marking| marking.tlp = pb::Tlp::Red.into()));
     let withdrawal = own.withdrawal(&first);
-    [first, second, red, withdrawal]
+    [first, second.into(), red.into(), withdrawal.into()]
 }
 
 /// The check that the audit of a story fails.
@@ -41,7 +42,7 @@ fn found(story: &[Step]) -> Option<Check> {
                 let record = Arc::clone(&records[at]);
                 node.commit(move |t| t.accept(record, Origin::Client("desk")));
             }
-            Feed(action, at) => node.publish(vec![feed_entry(action, &records[at], 0b10, 1)]),
+            Feed(action, at) => node.publish(vec![feed_entry(action, &records[at].id(), 0b10)]),
         }
     }
     verified(&node).failure.map(|failure| failure.fault.check)

@@ -1,27 +1,25 @@
 //! Tests of a journal that goes on under the next generation, and of one that only claims to.
 
-use super::fixtures::{Node, Party, feed_entry, forged_checkpoint};
+use super::fixtures::{Node, forged_checkpoint};
 use super::{AuditOptions, verify_directory};
 use crate::audit::{Check, Remark, Report, Selection};
 use crate::exchange::WHOLE_RECORD;
 use crate::ident::{Generation, TreeSize};
-use crate::journal::transaction::Signing;
+use crate::journal::entry::witness_name;
 use crate::merkle::{TreeHead, leaf_hash};
-use crate::partner::{Card, Role, SecretKey, VerifiedCard};
+use crate::partner::{Card, Role, VerifiedCard};
 use crate::pb::{self, journal_entry::Event};
+use crate::testkit::{Agency, feed_entry, now, own, partner};
 use bytes::Bytes;
 use std::sync::atomic::AtomicBool;
 
 const SECOND: u32 = 2;
 
-fn next_key(role: Role) -> SecretKey {
-    let place = Role::ALL.iter().position(|other| *other == role).unwrap();
-    SecretKey::from_seed(role, 90 + place as u8)
-}
-
-fn next_signing() -> Signing {
-    let journal_key = next_key(Role::Journal).signing_key().clone();
-    Signing { journal_key, ..Party::own().signing() }
+/// The own agency after its logs were succeeded.
+fn next() -> Agency {
+    let mut own = Agency::own();
+    own.succeed();
+    own
 }
 
 /// The card of the second generation.
@@ -30,27 +28,20 @@ pub(in crate::cli) fn next_own_card() -> VerifiedCard {
 }
 
 fn next_card(edit: impl FnOnce(&mut Card)) -> VerifiedCard {
-    let before = Party::own().card();
-    let public = |role| *next_key(role).public();
-    let mut card = Card {
-        serial: before.card().serial + 1,
-        generation: Generation::new(SECOND).unwrap(),
-        journal_key: public(Role::Journal),
-        witness_key: public(Role::Witness),
-        receipt_key: public(Role::Receipt),
-        previous: Some(before.hash()),
-        ..before.card().clone()
-    };
-    edit(&mut card);
-    card.seal(&Party::own().key(Role::Identity)).unwrap()
+    let before = Agency::own().card();
+    next().card_with(|card| {
+        card.serial = before.card().serial + 1;
+        card.previous = Some(before.hash());
+        edit(card);
+    })
 }
 
 /// A checkpoint of the first generation that the partner cosigned.
 fn shown(size: u64) -> pb::LostSigned {
-    let partner = Party::partner();
-    let name = format!("{}/witness", partner.agency);
-    let note = partner.cosign(&name, &forged_checkpoint(size));
-    pb::LostSigned { partner: partner.agency.to_string(), note }
+    let partner = Agency::partner();
+    let name = witness_name(&partner.name);
+    let note = partner.cosign(&name, &forged_checkpoint(size), now()).into();
+    pb::LostSigned { partner: partner.name.to_string(), note }
 }
 
 /// The succession entry of a node, and the card that follows.
@@ -61,7 +52,7 @@ struct Told {
 
 impl Told {
     fn of(node: &Node) -> Self {
-        let snapshot = node.ledger.view().snapshot();
+        let snapshot = node.journal.view().snapshot();
         let succeeded = pb::LogSucceeded {
             generation: SECOND,
             last_note: snapshot.note.clone(),
@@ -92,14 +83,14 @@ fn verified(node: &Node) -> Report {
 
 /// A node after its journal was succeeded.
 pub(in crate::cli) fn succeed(node: Node) -> Node {
-    let node = node.reopened(next_signing());
+    let node = node.reopened(&next());
     Told::of(&node).commit(&node);
     node
 }
 
 /// Returns a full node with a succeeded journal after an edit of its succession entry.
 fn succeeded(edit: impl FnOnce(&mut Told)) -> Node {
-    let node = Node::full().reopened(next_signing());
+    let node = Node::full().reopened(&next());
     let mut told = Told::of(&node);
     edit(&mut told);
     told.commit(&node);
@@ -114,7 +105,7 @@ fn fault(edit: impl FnOnce(&mut Told)) -> Option<Check> {
 fn a_succession_is_a_remark_with_the_bound_of_the_loss() {
     let mut node = succeeded(|_| ());
     node.submit(10..12);
-    let left = node.ledger.view().snapshot().size - 4;
+    let left = node.journal.view().snapshot().size - 4;
     let report = verified(&node);
     assert_eq!(report.failure, None);
     let remark = report.remarks.iter().find(|remark| remark.name() == "log_succeeded").unwrap();
@@ -142,7 +133,7 @@ fn everything_is_disclosed_anew_in_a_feed_of_its_own() {
     let node = succeeded(|_| ());
     let entries = node.records[..3]
         .iter()
-        .map(|record| feed_entry(pb::FeedAction::Disclose, record, 0b110, 1));
+        .map(|record| feed_entry(pb::FeedAction::Disclose, &record.id(), 0b110));
     node.publish(entries.collect());
     let report = verified(&node);
     assert_eq!(report.failure, None);
@@ -162,13 +153,13 @@ fn everything_is_disclosed_anew_in_a_feed_of_its_own() {
 #[test]
 fn what_was_disclosed_before_a_succession_can_still_be_taken_back() {
     let mut node = succeeded(|_| ());
-    let partner = Party::partner().agency;
-    let snapshot = node.ledger.view().snapshot();
+    let partner = partner();
+    let snapshot = node.journal.view().snapshot();
     let (id, number) = (node.records[0].id(), snapshot.state.partners[&partner].number);
-    let disclosed = node.ledger.view().disclosed_before(number, &id).unwrap();
+    let disclosed = node.journal.view().disclosed_before(number, &id).unwrap();
     assert_eq!(disclosed.unwrap().bits(), 0b1110);
     let entry = |node: &Node, action: pb::FeedAction, at: usize, slots: u32| {
-        feed_entry(action, &node.records[at], slots, 1)
+        feed_entry(action, &node.records[at].id(), slots)
     };
     let whole = WHOLE_RECORD.bits();
     node.publish(vec![
@@ -176,7 +167,7 @@ fn what_was_disclosed_before_a_succession_can_still_be_taken_back() {
         entry(&node, pb::FeedAction::Retract, 1, 0b100),
     ]);
     let said = |at: usize| {
-        let view = node.ledger.view();
+        let view = node.journal.view();
         let feed = view.snapshot().state.partners[&partner].feed;
         view.disclosure(feed, &node.records[at].id()).unwrap().unwrap().disclosed
     };
@@ -194,7 +185,7 @@ fn what_was_disclosed_before_a_succession_can_still_be_taken_back() {
 #[test]
 fn what_only_an_earlier_feed_showed_is_not_revised_in_this_one() {
     let node = succeeded(|_| ());
-    node.publish(vec![feed_entry(pb::FeedAction::Revise, &node.records[0], 0b110, 1)]);
+    node.publish(vec![feed_entry(pb::FeedAction::Revise, &node.records[0].id(), 0b110)]);
     let failure = verified(&node).failure.unwrap();
     assert_eq!(failure.fault.check, Check::Disclosure);
 }
@@ -202,7 +193,7 @@ fn what_only_an_earlier_feed_showed_is_not_revised_in_this_one() {
 #[test]
 fn a_part_tells_of_a_succession_and_proves_both_generations() {
     let node = succeeded(|_| ());
-    let entry = feed_entry(pb::FeedAction::Disclose, &node.records[0], 0b110, 1);
+    let entry = feed_entry(pb::FeedAction::Disclose, &node.records[0].id(), 0b110);
     node.publish(vec![entry]);
     let out = node.path().join("part");
     let selection = Selection::Record(node.records[0].id());
@@ -225,9 +216,9 @@ fn a_succession_that_shows_no_loss_is_none() {
     let alone = |told: &mut Told| told.succeeded.lost[0].note = forged_checkpoint(99);
     assert_eq!(fault(alone), Some(Check::Succession), "no partner showed it");
     let by_another = |told: &mut Told| {
-        let origin = Generation::FIRST.journal_origin(&Party::own().agency);
+        let origin = Generation::FIRST.journal_origin(&own());
         let head = TreeHead { size: TreeSize::new(99), root: leaf_hash(b"x") };
-        told.succeeded.lost[0].note = Party::partner().signing().sign(&origin, head).unwrap();
+        told.succeeded.lost[0].note = Agency::partner().signing().sign(&origin, head).unwrap();
     };
     assert_eq!(fault(by_another), Some(Check::Succession));
 }
@@ -245,7 +236,7 @@ fn a_succession_leaves_out_no_entry_and_no_generation() {
 fn a_succession_brings_a_card_with_other_keys_at_once() {
     assert_eq!(fault(|told| told.card = None), Some(Check::Succession));
     let old_key = |told: &mut Told| {
-        let witness_key = *Party::own().key(Role::Witness).public();
+        let witness_key = *Agency::own().key(Role::Witness).public();
         told.card = Some(next_card(|card| card.witness_key = witness_key));
     };
     assert_eq!(fault(old_key), Some(Check::Succession));
@@ -257,7 +248,7 @@ fn a_succession_brings_a_card_with_other_keys_at_once() {
 
 #[test]
 fn a_card_of_another_generation_needs_a_succession() {
-    let node = Node::full().reopened(next_signing());
+    let node = Node::full().reopened(&next());
     node.commit(|t| {
         let card = Some(next_card(|_| ()).signed().clone());
         t.append(Event::CardIssued(pb::CardIssued { card }))
@@ -268,9 +259,9 @@ fn a_card_of_another_generation_needs_a_succession() {
 
 #[test]
 fn a_checkpoint_of_what_was_lost_is_compared_with_nothing_and_any_other_is() {
-    let before = Node::full().ledger.view().snapshot().note.clone();
+    let before = Node::full().journal.view().snapshot().note.clone();
     let node = succeeded(|_| ());
-    let left = node.ledger.view().snapshot().size - 2;
+    let left = node.journal.view().snapshot().size - 2;
     let with = |note: &[u8]| {
         let path = node.path().join("kept");
         std::fs::write(&path, note).unwrap();

@@ -1,8 +1,8 @@
 //! A real journal is verified, and then every way to tamper with it is tried.
 
 use super::fixtures::{
-    Frame, Node, POLICY, Party, addition, agreed, approved, feed_entry, forged_checkpoint, framed,
-    frames, no_record, retention,
+    Frame, Node, POLICY, addition, agreed, forged_checkpoint, framed, frames, ground, no_record,
+    records, retention,
 };
 use super::*;
 use crate::audit::{self, Disclosure, ReceiptState, UnknownName, Verdict, bundle_hash};
@@ -15,6 +15,7 @@ use crate::policy::{Reasons, Unusual};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
+use crate::testkit::{Agency, approved, feed_entry, own, partner, partner_changed, proposed};
 use std::sync::{Arc, LazyLock};
 
 /// The segments of a full node, written once.
@@ -38,8 +39,8 @@ fn a_whole_history_is_verified_and_counted() {
     let node = Node::full();
     let report = verified(&node);
     assert_eq!(report.failure, None);
-    assert_eq!(report.number.unwrap().to_string(), Party::own().card().number().to_string());
-    assert_eq!(report.checkpoint.size.get(), node.ledger.view().snapshot().size);
+    assert_eq!(report.number.unwrap().to_string(), Agency::own().card().number().to_string());
+    assert_eq!(report.checkpoint.size.get(), node.journal.view().snapshot().size);
     assert_eq!((report.records, report.counts.submitted, report.counts.received), (7, 5, 2));
     assert_eq!((report.counts.extended, report.counts.signatures), (1, 6));
     let feed = &report.feeds[0];
@@ -49,7 +50,7 @@ fn a_whole_history_is_verified_and_counted() {
     assert_eq!(remarks, ["trusts_directory", "unknown_originators"]);
     assert!(node.segments().len() > 1, "the history should span segments");
     let text = report.to_string();
-    assert!(text.contains("journal    npa.go.jp, 2026-03-01T10:00:00"), "{text}");
+    assert!(text.contains("journal    npa.go.jp, 2026-03-01T00:00:00"), "{text}");
     assert!(text.ends_with("OK with 2 remarks\n"), "{text}");
     assert_eq!(report.to_json()["checkpoint"]["size"], report.checkpoint.size.to_string());
 }
@@ -72,7 +73,7 @@ fn an_erased_record_is_verified_from_its_header_and_what_is_left() {
 
 /// Publishes the disclosure of a record.
 fn published(node: &Node, place: usize) {
-    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[place], 0b110, 1)]);
+    node.publish(vec![feed_entry(FeedAction::Disclose, &node.records[place].id(), 0b110)]);
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn what_waits_or_was_refused_may_be_in_no_feed() {
     let twice = Node::held();
     twice.hold(twice.records[1].id(), Unusual::NewKind);
     let alone = Node::held();
-    let partner = Party::partner().agency;
+    let partner = partner();
     alone.commit(move |t| {
         let number = t.state().partners[&partner].number;
         let reasons = Reasons::NONE.with(Unusual::Volume);
@@ -156,7 +157,7 @@ fn content_overwritten_without_an_entry_is_found() {
     assert_eq!(changed(0), Check::Content);
     let node = Node::full();
     let id = node.records[0].id();
-    let ground = Ground { authority: "nobody".to_owned(), ..approved(0, None) };
+    let ground = Ground { authority: "nobody".to_owned(), ..ground(0, None) };
     node.commit(move |t| t.erase(&id, SlotMask::all(Kind::Indicator), &ground));
     assert_eq!(failed_check(&verified(&node)), Check::Erasure);
 }
@@ -164,12 +165,12 @@ fn content_overwritten_without_an_entry_is_found() {
 #[test]
 fn the_number_and_the_card_pin_the_agency() {
     let node = Node::full();
-    let number = Party::own().card().number().to_string();
+    let number = Agency::own().card().number().to_string();
     let pinned = AuditOptions { identity: Some(number), ..AuditOptions::default() };
     let report = verify_directory(node.path(), &pinned).unwrap();
     assert!(!report.remarks.contains(&Remark::TrustsDirectory));
     let other = AuditOptions {
-        identity: Some(Party::partner().card().number().to_string()),
+        identity: Some(Agency::partner().card().number().to_string()),
         ..AuditOptions::default()
     };
     let report = verify_directory(node.path(), &other).unwrap();
@@ -177,9 +178,9 @@ fn the_number_and_the_card_pin_the_agency() {
     assert_eq!(report.verdict(), Verdict::Failed);
     let path = node.path().join("elsewhere.txt");
     let by_card = AuditOptions { card: Some(path.clone()), ..AuditOptions::default() };
-    std::fs::write(&path, Party::own().card().to_armour().unwrap()).unwrap();
+    std::fs::write(&path, Agency::own().card().to_armour().unwrap()).unwrap();
     assert_eq!(verify_directory(node.path(), &by_card).unwrap().failure, None);
-    std::fs::write(&path, Party::partner().card().to_armour().unwrap()).unwrap();
+    std::fs::write(&path, Agency::partner().card().to_armour().unwrap()).unwrap();
     assert_eq!(failed_check(&verify_directory(node.path(), &by_card).unwrap()), Check::Identity);
     let misheard = AuditOptions { identity: Some("12345".into()), ..AuditOptions::default() };
     assert!(matches!(verify_directory(node.path(), &misheard), Err(AuditError::Number(_))));
@@ -343,9 +344,9 @@ fn a_history_cut_off_at_its_end_is_found_by_leaf_files_and_without_them_by_a_lat
     let mut node = Node::new();
     node.submit(0..2);
     let kept = std::fs::read(node.segment_path(1)).unwrap();
-    let early = node.ledger.view().snapshot().note.clone();
+    let early = node.journal.view().snapshot().note.clone();
     node.submit(2..4);
-    let late = node.ledger.view().snapshot().note.clone();
+    let late = node.journal.view().snapshot().note.clone();
     let file = node.path().join("held.note");
     let with = |note: &[u8]| {
         std::fs::write(&file, note).unwrap();
@@ -354,7 +355,7 @@ fn a_history_cut_off_at_its_end_is_found_by_leaf_files_and_without_them_by_a_lat
     };
     assert_eq!(with(&early).failure, None);
     assert_eq!(with(&late).failure, None);
-    let size = node.ledger.view().snapshot().size;
+    let size = node.journal.view().snapshot().size;
     for forged in [0, 1, size, size + 1] {
         let report = with(&forged_checkpoint(forged));
         assert_eq!(failed_check(&report), Check::KnownCheckpoint, "size {forged}");
@@ -417,7 +418,10 @@ fn disclosing(entry: impl FnOnce(&Verified) -> pb::FeedEntry) -> Check {
 #[test]
 fn a_disclosure_outside_policy_or_holdings_is_found() {
     let disclose = |slots, version| {
-        disclosing(|record| feed_entry(FeedAction::Disclose, record, slots, version))
+        disclosing(|record| pb::FeedEntry {
+            policy_version: version,
+            ..feed_entry(FeedAction::Disclose, &record.id(), slots)
+        })
     };
     assert_eq!(disclose(0b10, 0), Check::Disclosure);
     assert_eq!(disclose(0b10, 2), Check::Disclosure);
@@ -425,12 +429,12 @@ fn a_disclosure_outside_policy_or_holdings_is_found() {
     assert_eq!(disclose(1 << 31, 1), Check::Disclosure);
     let unknown = disclosing(|record| pb::FeedEntry {
         record_id: no_record(),
-        ..feed_entry(FeedAction::Disclose, record, 0b10, 1)
+        ..feed_entry(FeedAction::Disclose, &record.id(), 0b10)
     });
     assert_eq!(unknown, Check::Disclosure);
-    let first = disclosing(|record| feed_entry(FeedAction::Revise, record, 0b10, 1));
+    let first = disclosing(|record| feed_entry(FeedAction::Revise, &record.id(), 0b10));
     assert_eq!(first, Check::Disclosure);
-    let no_withdrawal = disclosing(|record| feed_entry(FeedAction::Withdraw, record, 0b10, 1));
+    let no_withdrawal = disclosing(|record| feed_entry(FeedAction::Withdraw, &record.id(), 0b10));
     assert_eq!(no_withdrawal, Check::Disclosure);
 }
 
@@ -438,7 +442,7 @@ fn a_disclosure_outside_policy_or_holdings_is_found() {
 fn what_was_disclosed_is_taken_back_and_disclosed_again() {
     let mut node = Node::new();
     node.submit(0..2);
-    let entry = |action, slots| feed_entry(action, &node.records[0], slots, 1);
+    let entry = |action, slots| feed_entry(action, &node.records[0].id(), slots);
     node.publish(vec![
         entry(FeedAction::Disclose, 0b110),
         entry(FeedAction::Retract, 0b100),
@@ -453,8 +457,9 @@ fn what_was_disclosed_is_taken_back_and_disclosed_again() {
 fn a_retraction_of_what_was_not_disclosed_or_is_no_longer_is_found() {
     let publish = |entries: &[(FeedAction, u32, u64)]| {
         dishonest(|node| {
-            let entry = |(action, slots, version): &(FeedAction, u32, u64)| {
-                feed_entry(*action, &node.records[0], *slots, *version)
+            let entry = |(action, slots, version): &(FeedAction, u32, u64)| pb::FeedEntry {
+                policy_version: *version,
+                ..feed_entry(*action, &node.records[0].id(), *slots)
             };
             node.publish(entries.iter().map(entry).collect());
         })
@@ -476,7 +481,7 @@ fn a_rescan_that_names_other_rules_goes_back_or_goes_too_far_is_found() {
         let mut node = Node::new();
         node.submit(0..2);
         for (rules, next, end) in rescans.iter().copied() {
-            let partner = Party::partner().agency;
+            let partner = partner();
             node.commit(move |t| {
                 let rules = t.state().rules_since(&partner) + rules;
                 let rescan = Rescan { rules, next, end };
@@ -495,11 +500,11 @@ fn a_rescan_that_names_other_rules_goes_back_or_goes_too_far_is_found() {
 #[test]
 fn a_disclosure_that_its_policy_version_does_not_allow_is_found() {
     let everything = disclosing(|record| {
-        feed_entry(FeedAction::Disclose, record, record.open_slots().bits(), 1)
+        feed_entry(FeedAction::Disclose, &record.id(), record.open_slots().bits())
     });
     assert_eq!(everything, Check::PolicyDecision);
     let before_the_hour = disclosing(|record| {
-        let entry = feed_entry(FeedAction::Disclose, record, 0b10, 1);
+        let entry = feed_entry(FeedAction::Disclose, &record.id(), 0b10);
         pb::FeedEntry { at_ms: entry.at_ms - 3_600_000, ..entry }
     });
     assert_eq!(before_the_hour, Check::FeedTime);
@@ -508,8 +513,8 @@ fn a_disclosure_that_its_policy_version_does_not_allow_is_found() {
 #[test]
 fn a_record_with_another_keys_signature_is_found() {
     let check = dishonest(|node| {
-        let good = &Party::own().records(8..9)[0];
-        let stolen = Party::partner().records(9..10)[0].signature().clone();
+        let good = &records(&Agency::own(), 8..9)[0];
+        let stolen = records(&Agency::partner(), 9..10)[0].signature().clone();
         let forged = Verified::from_store(
             good.header_bytes().clone(),
             pb::RecordSignature { key_id: stolen_key(good), ..(&stolen).into() },
@@ -528,11 +533,11 @@ fn stolen_key(record: &Verified) -> Bytes {
 #[test]
 fn a_receipt_for_what_was_never_published_is_found() {
     let check = dishonest(|node| {
-        let entry = feed_entry(FeedAction::Disclose, &node.records[0], 0b10, 1);
+        let entry = feed_entry(FeedAction::Disclose, &node.records[0].id(), 0b10);
         node.publish(vec![entry]);
         node.take_receipt();
-        let partner = Party::partner().agency.to_string();
-        let note = node.ledger.view().snapshot().note.clone();
+        let partner = partner().to_string();
+        let note = node.journal.view().snapshot().note.clone();
         node.commit(move |t| {
             t.append(Event::ReceiptReceived(pb::ReceiptReceived {
                 partner,
@@ -550,7 +555,7 @@ fn a_receipt_for_what_was_never_published_is_found() {
 fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
     let mut node = Node::new();
     node.submit(0..2);
-    let (agency, card) = (Party::partner().agency.to_string(), Party::partner().card());
+    let agency = partner().to_string();
     let joined = pb::PartnerFacts { circles: vec!["desk".into()], ..agreed() };
     node.commit(move |t| {
         let mut proposal = 0;
@@ -561,29 +566,14 @@ fn joining(approved: Option<pb::PartnerFacts>) -> Option<Check> {
                 after: Some(after),
                 reveals: false,
             });
-            proposal = t.append(Event::ActProposed(pb::ActProposed {
-                client: "admin".into(),
-                role: "admin".into(),
-                act: Some(pb::Act { act: Some(act) }),
-                expires_at_ms: u64::MAX,
-            }))?;
-            t.append(Event::ActDecided(pb::ActDecided {
-                proposal,
-                client: "officer".into(),
-                role: "policy-officer".into(),
-                approved: true,
-                reason: String::new(),
-                closes: true,
-            }))?;
+            proposal = t.append(Event::ActProposed(proposed("admin", "admin", act)))?;
+            t.append(self::approved(proposal))?;
         }
         t.append(Event::PartnerChanged(pb::PartnerChanged {
-            agency,
-            number: 1,
-            state: pb::PartnerState::Active.into(),
-            card: Some(card.signed().clone()),
             facts: Some(joined),
             client: "officer".into(),
             proposal,
+            ..partner_changed(&Agency::partner(), 1, pb::PartnerState::Active)
         }))
     });
     verified(&node).failure.map(|failure| failure.fault.check)
@@ -608,7 +598,7 @@ fn after_these(events: impl FnOnce(&mut Node) -> Vec<Event>) -> Option<Check> {
 #[test]
 fn a_partner_that_nobody_approved_is_found() {
     // Entries 0 to 8 stand; the addition begins at entry 9.
-    let honest = || addition(&Party::stranger(), 2, 9).to_vec();
+    let honest = || addition(&Agency::stranger(), 2, 9).to_vec();
     assert_eq!(after_these(|_| honest()), None);
     let changed = |event: Event, change: fn(&mut pb::PartnerChanged)| match event {
         Event::PartnerChanged(mut changed) => {
@@ -641,40 +631,28 @@ fn a_partner_that_nobody_approved_is_found() {
 #[test]
 fn a_partner_that_one_person_resumed_is_found() {
     let state = |state: pb::PartnerState, proposal| {
-        let [_, _, Event::PartnerChanged(known)] = addition(&Party::partner(), 1, 2) else {
+        let [_, _, Event::PartnerChanged(known)] = addition(&Agency::partner(), 1, 2) else {
             unreachable!("the third entry is the partner")
         };
         let state = state.into();
         Event::PartnerChanged(pb::PartnerChanged { state, proposal, ..known })
     };
     use pb::PartnerState::{Active, Suspended};
-    let agency = Party::partner().agency.to_string();
-    let proposed = |changed_at| {
+    let agency = partner().to_string();
+    let resumption = |changed_at| {
         let act = pb::ResumePartnerAct { agency: agency.clone(), changed_at };
-        Event::ActProposed(pb::ActProposed {
-            client: "admin".into(),
-            role: "admin".into(),
-            act: Some(pb::Act { act: Some(Act::ResumePartner(act)) }),
-            expires_at_ms: u64::MAX,
-        })
+        Event::ActProposed(proposed("admin", "admin", Act::ResumePartner(act)))
     };
-    let approved = Event::ActDecided(pb::ActDecided {
-        proposal: 10,
-        client: "officer".into(),
-        role: "policy-officer".into(),
-        approved: true,
-        reason: String::new(),
-        closes: true,
-    });
+    let approved = approved(10);
     let suspended = || state(Suspended, 0);
-    let honest = vec![suspended(), proposed(9), approved.clone(), state(Active, 10)];
+    let honest = vec![suspended(), resumption(9), approved.clone(), state(Active, 10)];
     assert_eq!(after_these(|_| honest.clone()), None);
     assert_eq!(after_these(|_| vec![suspended(), state(Active, 0)]), Some(Check::Act));
     assert_eq!(after_these(|_| vec![suspended(), state(Active, 2)]), Some(Check::Act));
     // An approval serves once, and only the partner as it was when the act was proposed.
     let again = honest.into_iter().chain([suspended(), state(Active, 10)]).collect();
     assert_eq!(after_these(|_| again), Some(Check::Act));
-    let stale = vec![suspended(), proposed(4), approved, state(Active, 10)];
+    let stale = vec![suspended(), resumption(4), approved, state(Active, 10)];
     assert_eq!(after_these(|_| stale), Some(Check::Act));
 }
 
@@ -682,7 +660,7 @@ fn a_partner_that_one_person_resumed_is_found() {
 fn a_card_that_moves_a_partner_to_another_country_changes_nothing_that_was_agreed() {
     // The card of the stranger says the same as every card; the agreement alone is read.
     let moved = || {
-        let [_, _, Event::PartnerChanged(known)] = addition(&Party::partner(), 1, 2) else {
+        let [_, _, Event::PartnerChanged(known)] = addition(&Agency::partner(), 1, 2) else {
             unreachable!("the third entry is the partner")
         };
         let facts = Some(pb::PartnerFacts { country: "FR".into(), ..agreed() });
@@ -708,7 +686,7 @@ fn policy_versions_that_skip_are_found() {
 #[test]
 fn an_own_card_of_another_identity_is_found() {
     let check = dishonest(|node| {
-        let card = Some(Party::partner().card().signed().clone());
+        let card = Some(Agency::partner().card().signed().clone());
         node.commit(|t| t.append(Event::CardIssued(pb::CardIssued { card })));
     });
     assert_eq!(check, Check::OwnCard);
@@ -734,7 +712,7 @@ fn the_ledger_says_who_received_which_fields_and_whether_with_a_receipt() {
     let one = rows(LedgerFilter { record: prefix, ..LedgerFilter::default() });
     assert_eq!(one.len(), 2);
     assert!(one.iter().all(|row| row.record == record && row.policy_version == 1));
-    let stranger = Some(Party::own().agency);
+    let stranger = Some(own());
     assert!(rows(LedgerFilter { partner: stranger, ..LedgerFilter::default() }).is_empty());
     let case = Some("NPA-1".to_owned());
     assert!(rows(LedgerFilter { case, ..LedgerFilter::default() }).is_empty());
@@ -755,8 +733,7 @@ fn a_name_that_the_history_does_not_have_is_told_from_one_without_disclosures() 
     let unknown =
         |filter| verify_with(node.path(), &AuditOptions::default(), Some(filter)).unwrap().unknown;
     assert_eq!(unknown(LedgerFilter::default()), None);
-    let partner = Some(Party::own().agency);
-    let all = vec![Party::partner().agency];
+    let (all, partner) = (vec![partner()], Some(own()));
     let found = unknown(LedgerFilter { partner, ..LedgerFilter::default() });
     assert_eq!(found, Some(UnknownName::Partner(all)));
     let record = |prefix: &str| {
@@ -775,7 +752,7 @@ fn a_name_that_the_history_does_not_have_is_told_from_one_without_disclosures() 
 fn a_cosignature_must_be_by_a_named_key_on_a_checkpoint_that_the_journal_had() {
     let mut node = Node::new();
     node.submit(0..2);
-    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    node.take_cosignature(&node.journal.view().snapshot().note.clone());
     let report = verified(&node);
     assert_eq!(report.failure, None);
     assert_eq!((report.counts.cosignatures, report.counts.old_cosignatures), (1, 0));
@@ -784,7 +761,7 @@ fn a_cosignature_must_be_by_a_named_key_on_a_checkpoint_that_the_journal_had() {
         assert_eq!(check, Check::Cosignature, "size {size}");
     }
     let unsigned = dishonest(|node| {
-        let note = node.ledger.view().snapshot().note.clone();
+        let note = node.journal.view().snapshot().note.clone();
         let witness = "cert.example/witness".to_owned();
         let received = pb::CosignatureReceived { witness, note };
         node.commit(|t| t.append(Event::CosignatureReceived(received)));

@@ -1,6 +1,6 @@
 //! The records that a feed disclosed, counted by originator, and a node that counts wrongly.
 
-use super::fixtures::{Node, Party, addition, feed_entry, received};
+use super::fixtures::{Node, addition, received, record};
 use super::tests::verified;
 use crate::audit::Check;
 use crate::exchange::WHOLE_RECORD;
@@ -10,6 +10,7 @@ use crate::pb::{self, FeedAction};
 use crate::policy::{Categories, GivenCategories, NewRecords, OriginatorNumber, Reasons, Unusual};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
+use crate::testkit::{Agency, feed_entry, partner};
 use std::sync::Arc;
 
 const PARTNER: OriginatorNumber = OriginatorNumber::numbered(1);
@@ -19,17 +20,17 @@ const STRANGER: OriginatorNumber = OriginatorNumber::numbered(2);
 fn node() -> (Node, Arc<Verified>) {
     let mut node = Node::new();
     node.submit(1..2);
-    let (partner, far) = (Party::partner(), Party::stranger());
-    let theirs = partner.record(|marking| {
-        marking.releasable_to = Some(pb::AgencyList { agencies: vec![far.agency.to_string()] });
+    let (partner, far) = (Agency::partner(), Agency::stranger());
+    let theirs = record(&partner, |marking| {
+        marking.releasable_to = Some(pb::AgencyList { agencies: vec![far.name.to_string()] });
     });
     let record = Arc::clone(&theirs);
     node.commit(move |t| {
         addition(&far, 2, t.size().get()).into_iter().try_for_each(|e| t.append(e).map(drop))?;
         let open_slots = record.open_slots().bits();
-        let entry = feed_entry(FeedAction::Disclose, &record, open_slots, 1);
+        let entry = feed_entry(FeedAction::Disclose, &record.id(), open_slots);
         received(t, &[entry], &[], |t, feed_index| {
-            let origin = Origin::Partner { agency: &partner.agency, feed_index };
+            let origin = Origin::Partner { agency: &partner.name, feed_index };
             t.accept(record, origin).map(drop)
         })
     });
@@ -40,14 +41,14 @@ fn node() -> (Node, Arc<Verified>) {
 fn counted(count: impl FnOnce(&mut NewRecords)) -> Option<Check> {
     let (node, theirs) = node();
     let entries = [&node.records[0], &theirs];
-    let entries = entries.map(|record| feed_entry(FeedAction::Disclose, record, 0b110, 1));
+    let entries = entries.map(|record| feed_entry(FeedAction::Disclose, &record.id(), 0b110));
     let sorts = Categories::of(Kind::Indicator, false);
     let mut new = NewRecords::default();
     new.add(OriginatorNumber::OWN, sorts);
     new.add(PARTNER, sorts);
     count(&mut new);
     node.commit(move |t| {
-        let to = Party::stranger().agency;
+        let to = Agency::stranger().name;
         let rescan = Rescan { rules: t.state().rules_since(&to), ..Rescan::default() };
         let progress = Progress { considered: t.size().get(), rescan };
         t.publish_counted(&to, &entries, None, progress, (0, &new))
@@ -97,11 +98,11 @@ fn records_of_this_agency_and_those_passed_on_are_counted_apart_and_counted_anew
 fn counted_again(new: NewRecords) -> Option<Check> {
     let mut node = Node::new();
     node.submit(1..2);
-    let entry = |action, slots| feed_entry(action, &node.records[0], slots, 1);
+    let entry = |action, slots| feed_entry(action, &node.records[0].id(), slots);
     let shown = entry(FeedAction::Disclose, 0b110);
     node.publish(vec![shown.clone(), entry(FeedAction::Retract, WHOLE_RECORD.bits())]);
     node.commit(move |t| {
-        let to = Party::partner().agency;
+        let to = partner();
         let rescan = Rescan { rules: t.state().rules_since(&to), ..Rescan::default() };
         let progress = Progress { considered: t.size().get(), rescan };
         t.publish_counted(&to, &[shown], None, progress, (0, &new))
@@ -122,7 +123,7 @@ fn records_of_others_are_held_under_a_rule_of_their_own() {
     let held = |is_own: bool, reasons: Reasons| {
         let (node, theirs) = node();
         let record = if is_own { node.records[0].id() } else { theirs.id() };
-        let to = Party::stranger().agency;
+        let to = Agency::stranger().name;
         node.commit(move |t| t.hold_back(&to, reasons, &[record]));
         verified(&node).failure.map(|failure| failure.fault.check)
     };

@@ -1,6 +1,6 @@
 //! The audit's check of entries about cosignatures, in the journal of a node that lies.
 
-use super::fixtures::{Node, Party, at, forged_checkpoint, framed, frames};
+use super::fixtures::{Node, forged_checkpoint, framed, frames};
 use super::tests::{audited, dishonest, verified};
 use super::{AuditOptions, verify_directory};
 use crate::audit::{Check, Remark, Report};
@@ -9,17 +9,18 @@ use crate::journal::entry::witness_name;
 use crate::merkle::{NoteVerifier, SignatureType, TreeHead, leaf_hash};
 use crate::partner::Role;
 use crate::pb::{self, journal_entry::Event};
+use crate::testkit::{Agency, now, own};
 
 /// A checkpoint of the partner's journal, signed by the partner.
 fn of_partner(size: u64, root: &[u8]) -> Vec<u8> {
-    let partner = Party::partner();
+    let partner = Agency::partner();
     let head = TreeHead { size: TreeSize::new(size), root: leaf_hash(root) };
     partner.signing().sign("cert.example/journal", head).unwrap().to_vec()
 }
 
 /// The agency's witness cosigns that, or `by` does in its name.
-fn cosigned(note: &[u8], by: &Party) -> pb::CosignatureGiven {
-    let note = by.cosign(&witness_name(&Party::own().agency), note);
+fn cosigned(note: &[u8], by: &Agency) -> pb::CosignatureGiven {
+    let note = by.cosign(&witness_name(&own()), note, now()).into();
     let (origin, partner) = ("cert.example/journal".to_owned(), "cert.example".to_owned());
     pb::CosignatureGiven { origin, partner, note }
 }
@@ -41,11 +42,11 @@ fn evidence(held: &[u8], shown: &[u8]) -> Event {
 
 /// A witness that is not a partner.
 fn added(role: SignatureType) -> Event {
-    named("w.example", &Party::stranger(), role)
+    named("w.example", &Agency::stranger(), role)
 }
 
 /// The same under another name, with the witness key of that party.
-fn named(name: &str, party: &Party, role: SignatureType) -> Event {
+fn named(name: &str, party: &Agency, role: SignatureType) -> Event {
     let key = party.key(Role::Witness);
     let name = name.parse().unwrap();
     let key = NoteVerifier::new(name, role, key.public().as_bytes()).unwrap();
@@ -56,7 +57,7 @@ fn named(name: &str, party: &Party, role: SignatureType) -> Event {
 
 #[test]
 fn a_cosignature_given_is_the_agencys_own_and_never_goes_back() {
-    let own = Party::own();
+    let own = Agency::own();
     let give = |node: &Node, given| append(node, Event::CosignatureGiven(given));
     let first = || cosigned(&of_partner(5, b"one"), &own);
     let mut node = Node::new();
@@ -74,7 +75,7 @@ fn a_cosignature_given_is_the_agencys_own_and_never_goes_back() {
     let wrong = [
         ("another branch", cosigned(&of_partner(5, b"two"), &own)),
         ("a smaller tree", cosigned(&of_partner(4, b"one"), &own)),
-        ("another's line", cosigned(&of_partner(9, b"one"), &Party::stranger())),
+        ("another's line", cosigned(&of_partner(9, b"one"), &Agency::stranger())),
         ("no line", pb::CosignatureGiven { note: of_partner(9, b"one").into(), ..first() }),
         ("a log that did not sign", cosigned(&forged_checkpoint(9), &own)),
         ("another origin", pb::CosignatureGiven { origin: "a.example/journal".into(), ..first() }),
@@ -118,9 +119,9 @@ fn an_altered_byte_of_an_entry_about_cosignatures_is_found() {
     let mut node = Node::new();
     node.submit(0..2);
     let plain = node.segments();
-    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    node.take_cosignature(&node.journal.view().snapshot().note.clone());
     let note = of_partner(5, b"one");
-    append(&node, Event::CosignatureGiven(cosigned(&note, &Party::own())));
+    append(&node, Event::CosignatureGiven(cosigned(&note, &Agency::own())));
     append(&node, evidence(&note, &of_partner(5, b"two")));
     append(&node, added(SignatureType::Cosignature));
     let segments = node.segments();
@@ -148,8 +149,8 @@ fn an_altered_byte_of_an_entry_about_cosignatures_is_found() {
 fn a_quorum_counts_witnesses_and_not_cosignatures() {
     let mut node = Node::new();
     node.submit(0..2);
-    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
-    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    node.take_cosignature(&node.journal.view().snapshot().note.clone());
+    node.take_cosignature(&node.journal.view().snapshot().note.clone());
     let with = |quorum| {
         let options = AuditOptions { quorum: Some(quorum), ..AuditOptions::default() };
         verify_directory(node.path(), &options).unwrap()
@@ -167,7 +168,7 @@ fn a_quorum_counts_witnesses_and_not_cosignatures() {
 fn a_cosignature_that_comes_too_late_to_be_compared_counts_for_no_quorum() {
     // More entries than the auditor keeps leaves of.
     const LATER: usize = 18_000;
-    let partner = Party::partner();
+    let partner = Agency::partner();
     let mut node = Node::new();
     node.submit(0..2);
     node.commit(|t| {
@@ -175,7 +176,7 @@ fn a_cosignature_that_comes_too_late_to_be_compared_counts_for_no_quorum() {
         (0..LATER).try_for_each(|_| t.append(Event::ClockConfirmed(confirmed.clone())).map(drop))
     });
     let name = "cert.example/witness";
-    let note = partner.cosign(name, &forged_checkpoint(3));
+    let note = partner.cosign(name, &forged_checkpoint(3), now()).into();
     append(
         &node,
         Event::CosignatureReceived(pb::CosignatureReceived { witness: name.into(), note }),
@@ -185,21 +186,21 @@ fn a_cosignature_that_comes_too_late_to_be_compared_counts_for_no_quorum() {
     assert_eq!(report.counts.old_cosignatures, 1);
     let text = verified(&node).to_string();
     assert!(text.contains("does not count: its cosignatures came too late"), "{text}");
-    node.take_cosignature(&node.ledger.view().snapshot().note.clone());
+    node.take_cosignature(&node.journal.view().snapshot().note.clone());
     assert_eq!(with_quorum(&node, 1).failure, None);
 }
 
 /// A node whose newest checkpoint is cosigned under these names, each by the witness key of a party and
 /// so much later than the journal says. All but the partner's own name are added as witnesses first.
-fn witnessed(by: &[(&str, &Party, i64)]) -> Node {
+fn witnessed(by: &[(&str, &Agency, i64)]) -> Node {
     let mut node = Node::new();
     node.submit(0..2);
     for (name, party, _) in by.iter().filter(|(name, ..)| *name != "cert.example/witness") {
         append(&node, named(name, party, SignatureType::Cosignature));
     }
-    let note = node.ledger.view().snapshot().note.clone();
+    let note = node.journal.view().snapshot().note.clone();
     for (name, party, later_ms) in by {
-        let note = party.cosign_at(name, &note, at().plus_ms(*later_ms));
+        let note = party.cosign(name, &note, now().plus_ms(*later_ms)).into();
         let witness = (*name).to_owned();
         append(&node, Event::CosignatureReceived(pb::CosignatureReceived { witness, note }));
     }
@@ -213,7 +214,7 @@ fn with_quorum(node: &Node, quorum: usize) -> Report {
 
 #[test]
 fn one_key_under_three_names_is_one_witness_of_a_quorum() {
-    let (partner, stranger) = (Party::partner(), Party::stranger());
+    let (partner, stranger) = (Agency::partner(), Agency::stranger());
     let node = witnessed(&[
         ("a.example", &partner, 0),
         ("b.example", &partner, 0),
@@ -229,7 +230,7 @@ fn one_key_under_three_names_is_one_witness_of_a_quorum() {
 
 #[test]
 fn a_key_of_the_agency_itself_never_counts_for_a_quorum() {
-    let (own, partner) = (Party::own(), Party::partner());
+    let (own, partner) = (Agency::own(), Agency::partner());
     let node = witnessed(&[("w.example", &own, 0), ("cert.example/witness", &partner, 0)]);
     let report = with_quorum(&node, 1);
     assert_eq!(report.failure, None);
@@ -240,7 +241,7 @@ fn a_key_of_the_agency_itself_never_counts_for_a_quorum() {
 #[test]
 fn a_journal_that_is_years_ahead_of_its_witnesses_or_dated_back_is_found() {
     const HOUR_MS: i64 = 3_600_000;
-    let (partner, stranger) = (Party::partner(), Party::stranger());
+    let (partner, stranger) = (Agency::partner(), Agency::stranger());
     let signed = |later_ms| {
         let report = verified(&witnessed(&[("cert.example/witness", &partner, later_ms)]));
         let remarks = report.remarks.iter().filter(|remark| remark.name() == "signed_times");

@@ -1,48 +1,34 @@
 //! A small real journal for the tests of queries.
 
-use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
-use crate::journal::open::{self, JournalOptions};
-use crate::journal::transaction::{Origin, Signing};
+use crate::ident::{AgencyName, SeriesId, Timestamp};
+use crate::journal::transaction::Origin;
 use crate::journal::view::View;
-use crate::journal::writer::{JournalWriter, WriterThread};
 use crate::pb::{self, journal_entry::Event};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
-use crate::record::header::Header;
+use crate::record::draft::{Draft, Place};
 use crate::record::kind::Kind;
 use crate::record::personal;
 use crate::record::signed::Verified;
-use crate::store::{EngineKind, flip_byte_of_frame};
+use crate::store::flip_byte_of_frame;
+use crate::testkit::{self, Agency, NOW_MS, TestJournal, draft, green, secret, withdrawal_draft};
 use crate::value::Value;
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tempfile::TempDir;
 
 pub(in crate::journal) const OWN: &str = "npa.go.jp";
 pub(in crate::journal) const OTHER: &str = "jc3.or.jp";
-/// 2026-03-01T00:00:00Z
-pub(in crate::journal) const DAY: u64 = 1_772_323_200_000;
+pub(in crate::journal) const DAY: u64 = NOW_MS as u64;
 pub(in crate::journal) const DAY_MS: u64 = 86_400_000;
 
 pub(in crate::journal) struct Journal {
-    journal: JournalWriter,
-    _writer: WriterThread,
-    dir: TempDir,
-    /// The time of its clock, milliseconds since 1970.
-    now_ms: Arc<AtomicU64>,
-    runtime: tokio::runtime::Runtime,
-    heads: HashMap<(SeriesId, AgencyName), Header>,
-    ids: HashMap<(SeriesId, AgencyName), RecordId>,
-}
-
-fn secret() -> SeriesSecret {
-    SeriesSecret::from_bytes([9; 32])
+    journal: TestJournal,
+    originators: [Agency; 2],
+    /// The newest revision of each series that is not withdrawn.
+    heads: HashMap<(SeriesId, AgencyName), Arc<Verified>>,
 }
 
 pub(in crate::journal) fn time(ms: u64) -> Timestamp {
-    Timestamp::from_unix_ms(ms as i64).unwrap()
+    testkit::time(ms as i64)
 }
 
 pub(in crate::journal) fn draft_of(content: pb::draft::Content) -> pb::Draft {
@@ -52,13 +38,9 @@ pub(in crate::journal) fn draft_of(content: pb::draft::Content) -> pb::Draft {
         _ => "",
     };
     let is_personal = |value: Value| personal::of_value(value.value_type()).is_some();
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        personal_data: Value::guess(value).is_ok_and(is_personal),
-        ..pb::Marking::default()
-    };
-    pb::Draft { marking: Some(marking), content: Some(content), ..pb::Draft::default() }
+    let personal_data = Value::guess(value).is_ok_and(is_personal);
+    let marking = pb::Marking { personal_data, ..green() };
+    pb::Draft { marking: Some(marking), ..draft(content) }
 }
 
 pub(in crate::journal) fn indicator(value: &str, title: &str, cases: &[SeriesId]) -> pb::Draft {
@@ -131,33 +113,8 @@ pub(in crate::journal) fn action(
 
 impl Journal {
     pub(in crate::journal) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-        let signing = || Signing {
-            agency: OWN.parse().unwrap(),
-            journal_key: SigningKey::from_bytes(&[2; 32]),
-            series_secret: secret(),
-        };
-        let now_ms = Arc::new(AtomicU64::new(DAY));
-        let told = Arc::clone(&now_ms);
-        let clock: crate::journal::writer::Clock =
-            Arc::new(move || time(told.load(Ordering::Relaxed)));
-        let genesis = open::genesis(&OWN.parse().unwrap());
-        open::begin(&options, signing(), Arc::clone(&clock), move |tx| {
-            tx.append(genesis).map(drop)
-        })
-        .unwrap();
-        let (journal, writer, _) = open::open(&options, signing(), clock).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self {
-            journal,
-            _writer: writer,
-            dir,
-            now_ms,
-            runtime,
-            heads: HashMap::new(),
-            ids: HashMap::new(),
-        }
+        let originators = [Agency::own(), Agency::named(OTHER, 1)];
+        Self { journal: TestJournal::new(), originators, heads: HashMap::new() }
     }
 
     pub(in crate::journal) fn view(&self) -> &View {
@@ -167,7 +124,7 @@ impl Journal {
     /// Damages the stored content of a record, or mends it.
     pub(in crate::journal) fn damage_content(&self, of: &Verified) {
         let place = self.view().place(&of.id()).unwrap().unwrap();
-        flip_byte_of_frame(self.dir.path(), place.content);
+        flip_byte_of_frame(self.journal.dir(), place.content);
     }
 
     /// Damages the entry that accepted a record, or mends it.
@@ -179,13 +136,13 @@ impl Journal {
     /// Damages an entry, or mends it.
     pub(in crate::journal) fn damage_at(&self, index: u64) {
         let position = self.view().journal().position(index).unwrap();
-        flip_byte_of_frame(self.dir.path(), position);
+        flip_byte_of_frame(self.journal.dir(), position);
     }
 
     /// Makes an entry at a time; what comes later is made then too.
     pub(in crate::journal) fn append_at(&self, at_ms: u64, event: Event) {
-        self.now_ms.store(at_ms, Ordering::Relaxed);
-        self.runtime.block_on(self.journal.commit(move |tx| tx.append(event))).unwrap();
+        self.journal.set_time(at_ms as i64);
+        self.journal.append(event);
     }
 
     /// Signs a draft as the next revision of its series and keeps it.
@@ -218,12 +175,7 @@ impl Journal {
     pub(in crate::journal) fn withdraw(&mut self, of: &Verified, at_ms: u64) -> Arc<Verified> {
         let originator = of.header().originator.clone();
         let series = of.header().series;
-        let content = pb::Withdrawal {
-            reason: pb::WithdrawalReason::Error.into(),
-            explanation: "wrong".into(),
-        };
-        let draft = Draft::withdrawal(content).unwrap();
-        self.keep(originator.as_str(), vec![(draft, series)], at_ms).remove(0)
+        self.keep(originator.as_str(), vec![(withdrawal_draft(), series)], at_ms).remove(0)
     }
 
     fn keep(
@@ -232,35 +184,25 @@ impl Journal {
         drafts: Vec<(Draft, SeriesId)>,
         at_ms: u64,
     ) -> Vec<Arc<Verified>> {
-        let originator: AgencyName = originator.parse().unwrap();
-        let mut salt = 0u128;
-        let mut sealed = Vec::new();
-        for (draft, series) in drafts {
-            let key = (series, originator.clone());
-            let place = match (self.heads.get(&key), self.ids.get(&key)) {
+        let by = self.originators.iter().find(|agency| agency.name.as_str() == originator).unwrap();
+        let placed = drafts.into_iter().map(|(draft, series)| {
+            let place = match self.heads.get(&(series, by.name.clone())) {
                 _ if draft.kind() == Kind::Withdrawal => Place::end(series),
-                (Some(head), Some(id)) => Place::after(series, head.revision, *id),
-                _ => Place::first(series),
+                Some(head) => Place::after(series, head.header().revision, head.id()),
+                None => Place::first(series),
             };
-            sealed.push(draft.seal(originator.clone(), place, time(at_ms), || {
-                salt += 1;
-                salt.to_be_bytes()
-            }));
-        }
-        let key = SigningKey::from_bytes(&[1; 32]);
-        let signed = draft::sign(sealed, &key, KeyId::from_bytes([7; 16]), || [5; 32]).unwrap();
+            (draft, place)
+        });
+        let signed = by.sign_all(placed.collect(), time(at_ms));
         let signed: Vec<Arc<Verified>> = signed.into_iter().map(Arc::new).collect();
         // A revision that comes after the withdrawal of its series follows the one before that.
         for record in signed.iter().filter(|record| record.kind() != Kind::Withdrawal) {
-            let key = (record.header().series, originator.clone());
-            self.heads.insert(key.clone(), record.header().clone());
-            self.ids.insert(key, record.id());
+            self.heads.insert((record.header().series, by.name.clone()), Arc::clone(record));
         }
         let job = signed.clone();
-        let commit = self.journal.commit(move |tx| {
+        self.journal.commit(move |tx| {
             job.into_iter().try_for_each(|r| tx.accept(r, Origin::Client("test")).map(drop))
         });
-        self.runtime.block_on(commit).unwrap();
         signed
     }
 }

@@ -1,12 +1,13 @@
 //! The release brake over the revisions of one series.
 
-use super::interference_tests::{Store, Story, partner, secret};
+use super::interference_tests::{Store, Story, labelled};
 use crate::journal::held::HeldState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::pb::{self, draft::Content};
 use crate::policy::OriginatorNumber;
 use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
+use crate::testkit::{green, partner, secret};
 use std::sync::Arc;
 
 /// More than the brake looks at one by one.
@@ -18,16 +19,9 @@ fn indicator(tlp: pb::Tlp) -> Draft {
         value: "host.example".to_owned(),
         ..pb::Indicator::default()
     };
-    let marking =
-        pb::Marking { tlp: tlp.into(), pap: pb::Pap::Green.into(), ..pb::Marking::default() };
-    let wire = pb::Draft {
-        marking: Some(marking),
-        labels: vec!["shared".to_owned()],
-        confidence: 80,
-        content: Some(Content::Indicator(indicator)),
-        ..pb::Draft::default()
-    };
-    Draft::try_from(wire).unwrap()
+    let marking = Some(pb::Marking { tlp: tlp.into(), ..green() });
+    let draft = labelled(Content::Indicator(indicator), "shared");
+    Draft::try_from(pb::Draft { marking, ..draft }).unwrap()
 }
 
 /// A series, and the feed to a partner that may have all of it.

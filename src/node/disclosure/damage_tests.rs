@@ -1,7 +1,7 @@
 //! Damage under the walks over the journal: what cannot be decided is not disclosed, the rest goes on, and nothing
 //! is forgotten once the bytes are back.
 
-use super::interference_tests::{NOTHING, Store, Story, secret};
+use super::interference_tests::{NOTHING, Store, Story, labelled};
 use super::loading::load_batch;
 use crate::journal::JournalError;
 use crate::journal::ids::FeedNumber;
@@ -10,32 +10,21 @@ use crate::pb::{self, draft::Content};
 use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
 use crate::store::flip_byte_of_frame;
+use crate::testkit::secret;
 use std::sync::Arc;
 
 pub(super) fn draft(number: usize, label: &str) -> Draft {
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
-    };
     let indicator = pb::Indicator {
         r#type: pb::ValueType::Domain.into(),
         value: format!("host{number}.example"),
         ..pb::Indicator::default()
     };
-    let draft = pb::Draft {
-        marking: Some(marking),
-        labels: vec![label.to_owned()],
-        confidence: 80,
-        content: Some(Content::Indicator(indicator)),
-        ..pb::Draft::default()
-    };
-    Draft::try_from(draft).unwrap()
+    Draft::try_from(labelled(Content::Indicator(indicator), label)).unwrap()
 }
 
 /// A journal with records that the partner may have, none of them considered yet.
 fn with_records(count: usize) -> (Story, Vec<Arc<Verified>>) {
-    let mut story = Story::new(1);
+    let story = Story::new(1);
     let records = (0..count)
         .map(|number| {
             let draft = draft(number, "shared");
@@ -84,7 +73,7 @@ fn a_rescan_goes_on_behind_a_damaged_entry_and_decides_it_once_it_can_be_read() 
     let place = view.place(&records[1].id()).unwrap().unwrap();
     let position = view.journal().position(place.journal_index).unwrap();
     drop(view);
-    flip_byte_of_frame(store.dir.path(), position);
+    flip_byte_of_frame(store.journal.dir(), position);
     store.apply_policy(NOTHING);
     store.bring_up(3);
     assert_eq!(live(store.journal.view(), &records), [false, true, false, false]);

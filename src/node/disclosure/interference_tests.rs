@@ -14,25 +14,23 @@ use super::discloser::Discloser;
 use super::gathering::Run;
 use super::loading::load_batch;
 use super::{Part, is_due};
-use crate::ident::{AgencyName, KeyId, RecordId, SeriesId, Timestamp};
+use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::index::Marks;
-use crate::journal::open::{self, JournalOptions};
 use crate::journal::progress::Progress;
-use crate::journal::transaction::{Origin, Signing, Transaction};
-use crate::journal::writer::{JournalWriter, WriterThread};
+use crate::journal::transaction::Transaction;
 use crate::node::policies::rules::Rules;
-use crate::partner::card::tests as cards;
-use crate::partner::{Role, SecretKey};
 use crate::pb::{self, draft::Content, journal_entry::Event};
 use crate::policy::{BrakeLimits, Bundle, Compiled, PolicyHour, Vocabulary};
-use crate::record::draft::{self, Draft, Place, SeriesSecret};
+use crate::record::draft::{Draft, Place};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
-use crate::store::{Disk, EngineKind, SystemDisk, flip_byte_of_frame};
+use crate::store::{Disk, SystemDisk, flip_byte_of_frame};
+use crate::testkit::{
+    self, Agency, Random, TestJournal, now, own, partner, partner_changed, secret,
+};
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
@@ -74,32 +72,9 @@ when {{ {when} }};
     Arc::new(Bundle::load(files, &Vocabulary::default()).unwrap())
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
-
-pub(in crate::node) fn own() -> AgencyName {
-    "npa.go.jp".parse().unwrap()
-}
-
-pub(in crate::node) fn partner() -> AgencyName {
-    "jc3.or.jp".parse().unwrap()
-}
-
-pub(in crate::node) fn now() -> Timestamp {
-    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
-}
-
-pub(in crate::node) fn secret() -> SeriesSecret {
-    SeriesSecret::from_bytes([9; 32])
+/// A draft that a policy shares or not by this label.
+pub(super) fn labelled(content: Content, label: &str) -> pb::Draft {
+    pb::Draft { labels: vec![label.to_owned()], confidence: 80, ..testkit::draft(content) }
 }
 
 /// A disk that keeps nothing through a power cut; nothing here is cut.
@@ -118,82 +93,48 @@ impl Disk for NoSync {
 
 /// One of the two journals.
 pub(in crate::node) struct Store {
-    pub(in crate::node) journal: JournalWriter,
-    writer: WriterThread,
-    runtime: tokio::runtime::Runtime,
+    pub(in crate::node) journal: TestJournal,
+    own: Agency,
     policy: usize,
     /// With the entry from which its rules hold.
     discloser: Option<(u64, Discloser)>,
-    pub(super) dir: tempfile::TempDir,
-}
-
-fn signing() -> Signing {
-    let journal_key = SigningKey::from_bytes(&[2; 32]);
-    Signing { agency: own(), journal_key, series_secret: secret() }
-}
-
-fn options(dir: &tempfile::TempDir) -> JournalOptions {
-    let mut options = JournalOptions::new(dir.path(), EngineKind::Fjall);
-    options.segments.disk = Arc::new(NoSync);
-    options
 }
 
 impl Store {
     pub(in crate::node) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        open::begin(&options(&dir), signing(), Arc::new(now), |tx| {
-            tx.append(open::genesis(&own())).map(drop)
-        })
-        .unwrap();
-        Self::open(dir, 0)
-    }
-
-    fn open(dir: tempfile::TempDir, policy: usize) -> Self {
-        let (journal, writer, _) = open::open(&options(&dir), signing(), Arc::new(now)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { journal, writer, runtime, policy, discloser: None, dir }
+        let journal = TestJournal::with(|options| options.segments.disk = Arc::new(NoSync));
+        Self { journal, own: Agency::own(), policy: 0, discloser: None }
     }
 
     /// Stops, lets something happen to the directory, and starts.
     pub(in crate::node) fn started_anew(self, meanwhile: impl FnOnce(&std::path::Path)) -> Self {
-        let Self { journal, writer, runtime, policy, discloser, dir } = self;
-        drop((discloser, journal, runtime));
-        writer.join().unwrap();
-        meanwhile(dir.path());
-        Self::open(dir, policy)
+        let Self { journal, discloser, .. } = self;
+        drop(discloser);
+        Self { journal: journal.restarted(meanwhile), discloser: None, ..self }
     }
 
     pub(in crate::node) fn commit<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> T {
-        self.run(self.journal.commit(job)).unwrap().0
+        self.journal.commit(job)
     }
 
     pub(in crate::node) fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
+        self.journal.run(work)
     }
 
     pub(in crate::node) fn change_partner(&self, client: bool) {
-        let mut card = cards::sample();
-        card.agency = partner();
-        let identity = SecretKey::from_seed(Role::Identity, 1);
-        card.identity_key = *identity.public();
-        let changed = pb::PartnerChanged {
-            agency: partner().to_string(),
-            number: 1,
-            state: pb::PartnerState::Active.into(),
-            card: Some(card.seal(&identity).unwrap().signed().clone()),
-            facts: Some(pb::PartnerFacts {
-                client,
-                sector: pb::Sector::Police.into(),
-                country: "JP".to_owned(),
-                ..pb::PartnerFacts::default()
-            }),
-            client: "admin".to_owned(),
-            proposal: 0,
+        let facts = pb::PartnerFacts {
+            client,
+            sector: pb::Sector::Police.into(),
+            country: "JP".to_owned(),
+            ..pb::PartnerFacts::default()
         };
-        self.commit(|tx| tx.append(Event::PartnerChanged(changed)).map(drop));
+        let changed = partner_changed(&Agency::partner(), 1, pb::PartnerState::Active);
+        let changed =
+            pb::PartnerChanged { facts: Some(facts), client: "admin".to_owned(), ..changed };
+        self.journal.append(Event::PartnerChanged(changed));
     }
 
     pub(super) fn apply_policy(&mut self, number: usize) {
@@ -209,9 +150,8 @@ impl Store {
         });
     }
 
-    pub(super) fn accept(&self, record: &Arc<Verified>) {
-        let record = Arc::clone(record);
-        self.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+    pub(in crate::node) fn accept(&self, record: &Verified) {
+        self.journal.accept(record);
     }
 
     /// The rules under one of the policies.
@@ -223,14 +163,10 @@ impl Store {
     }
 
     /// Signs a draft as the first of its series and accepts it.
-    pub(in crate::node) fn accept_draft(&self, draft: Draft, salt: u8) -> RecordId {
-        let place = Place::first(draft.series(&secret()));
-        let sealed = draft.seal(own(), place, now(), || [salt; 16]);
-        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        let record = draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0);
-        let id = record.id();
-        self.accept(&Arc::new(record));
-        id
+    pub(in crate::node) fn accept_draft(&self, draft: Draft) -> RecordId {
+        let record = self.own.first(draft);
+        self.accept(&record);
+        record.id()
     }
 
     /// The discloser of before, unless rules are others now.
@@ -333,7 +269,7 @@ pub(in crate::node) fn with_damage(
     let store = Store::new();
     store.change_partner(false);
     let draft = |number| super::damage_tests::draft(number, "shared");
-    let ids: Vec<_> = (0..records).map(|n| store.accept_draft(draft(n.into()), n)).collect();
+    let ids: Vec<_> = (0..records).map(|n| store.accept_draft(draft(n.into()))).collect();
     let view = store.journal.view();
     let position = |at: &usize| {
         let place = view.place(&ids[*at]).unwrap().unwrap();
@@ -352,7 +288,8 @@ pub(in crate::node) fn with_damage(
 /// The story.
 pub(super) struct Story {
     random: Random,
-    salts: u128,
+    own: Agency,
+    partner: Agency,
     /// The newest revision of each series, and what the partner may see of it.
     series: Vec<(Arc<Verified>, pb::Draft, Shows)>,
     pub(super) with: Store,
@@ -400,7 +337,8 @@ impl Story {
         let (with, without) = (Store::new(), Store::new());
         let mut story = Self {
             random: Random(seed),
-            salts: 0,
+            own: Agency::own(),
+            partner: Agency::partner(),
             series: Vec::new(),
             with,
             without,
@@ -415,33 +353,24 @@ impl Story {
         story
     }
 
-    pub(super) fn sign(&mut self, draft: Draft, place: Place) -> Arc<Verified> {
-        self.sign_as(own(), draft, place)
+    pub(super) fn sign(&self, draft: Draft, place: Place) -> Arc<Verified> {
+        Arc::new(self.own.sign(draft, place))
     }
 
-    pub(super) fn sign_as(
-        &mut self,
-        originator: AgencyName,
-        draft: Draft,
-        place: Place,
-    ) -> Arc<Verified> {
-        let sealed = draft.seal(originator, place, now(), || {
-            self.salts += 1;
-            self.salts.to_be_bytes()
-        });
-        let key = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        Arc::new(draft::sign(vec![sealed], &key.0, key.1, || [5; 32]).unwrap().remove(0))
+    /// Signs a record that the partner made.
+    pub(super) fn sign_as_partner(&self, draft: Draft, place: Place) -> Arc<Verified> {
+        Arc::new(self.partner.sign(draft, place))
     }
 
     fn any_series(&mut self) -> Option<SeriesId> {
-        let at = self.random.below(self.series.len().max(1));
+        let at = self.random.index(self.series.len().max(1));
         self.series.get(at).map(|(record, ..)| record.header().series)
     }
 
     fn content(&mut self, number: usize) -> Content {
         let to = self.any_series().map(|series| Bytes::copy_from_slice(series.as_bytes()));
         let notes = "words".to_owned();
-        match (self.random.below(4), to) {
+        match (self.random.index(4), to) {
             (0, Some(record)) => Content::Opinion(pb::Opinion {
                 record,
                 verdict: pb::OpinionVerdict::Agree.into(),
@@ -471,19 +400,10 @@ impl Story {
 
     fn begin_series(&mut self, hidden: bool) {
         let number = self.series.len();
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        };
-        let draft = pb::Draft {
-            marking: Some(marking),
-            labels: vec![if hidden { "hidden" } else { "shared" }.to_owned()],
-            confidence: [20, 80][self.random.below(2)],
-            key: format!("key-{number}"),
-            content: Some(self.content(number)),
-            ..pb::Draft::default()
-        };
+        let confidence = [20, 80][self.random.index(2)];
+        let label = if hidden { "hidden" } else { "shared" };
+        let key = format!("key-{number}");
+        let draft = pb::Draft { confidence, key, ..labelled(self.content(number), label) };
         let typed = Draft::try_from(draft.clone()).unwrap();
         let series = typed.series(&secret());
         if self.series.iter().any(|(record, ..)| record.header().series == series) {
@@ -505,22 +425,20 @@ impl Story {
         if of_sort.is_empty() {
             return;
         }
-        let at = of_sort[self.random.below(of_sort.len())];
+        let at = of_sort[self.random.index(of_sort.len())];
         let (last, mut draft, shows) = self.series[at].clone();
         if last.kind() == Kind::Withdrawal {
             return;
         }
         let header = last.header();
-        let mut place = Place::after(header.series, header.revision, last.id());
-        if self.random.below(4) == 0 && (!hidden || shows == Shows::Never) {
-            let content = pb::Withdrawal { reason: 1, explanation: "mistaken".into() };
-            place = Place::end(header.series);
-            let record = self.sign(Draft::withdrawal(content).unwrap(), place);
+        let place = Place::after(header.series, header.revision, last.id());
+        if self.random.index(4) == 0 && (!hidden || shows == Shows::Never) {
+            let record = Arc::new(self.own.withdrawal(&last));
             self.tell(&record, hidden);
             self.series[at] = (record, draft, shows);
             return;
         }
-        draft.confidence = [20, 80][self.random.below(2)];
+        draft.confidence = [20, 80][self.random.index(2)];
         let sort = if hidden { "hidden" } else { "shown" };
         draft.labels = vec![if hidden { "hidden" } else { "shared" }.to_owned()];
         let record = self.sign(Draft::try_from(draft.clone()).unwrap(), place);
@@ -559,7 +477,7 @@ impl Story {
         if hidden.is_empty() {
             return;
         }
-        let id = hidden[self.random.below(hidden.len())];
+        let id = hidden[self.random.index(hidden.len())];
         self.with.commit(move |tx| {
             let on = !tx.marks(&id)?.is_some_and(Marks::is_restricted);
             tx.restrict(&id, on, "exhibit".to_owned(), "desk").map(drop)
@@ -567,26 +485,26 @@ impl Story {
     }
 
     pub(super) fn step(&mut self) {
-        match self.random.below(19) {
+        match self.random.index(19) {
             0..=4 => self.begin_series(false),
             5..=8 => self.begin_series(true),
             9 | 10 => self.revise(false),
             11..=14 => self.revise(true),
             15 => self.hold_hidden(),
             16 => {
-                let client = self.random.below(2) == 0;
+                let client = self.random.index(2) == 0;
                 [&self.with, &self.without]
                     .into_iter()
                     .for_each(|store| store.change_partner(client));
             }
             _ => {
-                let number = self.random.below(POLICIES.len());
+                let number = self.random.index(POLICIES.len());
                 self.with.apply_policy(number);
                 self.without.apply_policy(number);
             }
         }
         // Now and then more than one thing happens before a feed is brought up.
-        if self.random.below(3) == 0 {
+        if self.random.index(3) == 0 {
             return;
         }
         // Both bring the feed up, in steps that have nothing to do with each other.
@@ -595,8 +513,8 @@ impl Story {
 
     fn bring_up(&mut self) {
         let steps = [1, 3, 2_048];
-        self.with.bring_up(steps[self.random.below(3)]);
-        self.without.bring_up(steps[self.random.below(3)]);
+        self.with.bring_up(steps[self.random.index(3)]);
+        self.without.bring_up(steps[self.random.index(3)]);
     }
 
     fn compare(&mut self) {

@@ -2,12 +2,13 @@
 
 use super::damage_tests::draft;
 use super::gathering::Found;
-use super::interference_tests::{Store, Story, partner, secret};
+use super::interference_tests::{Store, Story};
 use crate::ident::RecordId;
 use crate::journal::transaction::Origin;
 use crate::pb;
 use crate::policy::Reasons;
 use crate::record::draft::Place;
+use crate::testkit::{partner, secret};
 use std::collections::BTreeMap;
 
 const SEEDS: u64 = 6;
@@ -34,7 +35,7 @@ fn a_record_that_is_no_longer_in_memory_is_decided_alike() {
             if number % 5 == 0 {
                 let draft = draft(1_000 + number, "shared");
                 let place = Place::first(draft.series(&secret()));
-                let theirs = story.sign_as(partner(), draft, place);
+                let theirs = story.sign_as_partner(draft, place);
                 story.with.commit(move |tx| {
                     let agency = partner();
                     let origin = Origin::Partner { agency: &agency, feed_index: 0 };

@@ -138,36 +138,18 @@ fn envelope_for(
 mod tests {
     use super::*;
     use crate::exchange::BATCH_BYTES_MAX;
-    use crate::node::disclosure::interference_tests::{Store, now, partner};
-    use crate::pb::draft::Content;
+    use crate::node::disclosure::interference_tests::Store;
     use crate::record::draft::Draft;
+    use crate::testkit::{self, feed_entry, partner};
 
     const TEXT_BYTES: usize = 45_000;
     const RECORDS: u8 = 60;
 
     /// Accepts a large record; gives an entry that orders the title of it erased.
     fn order(store: &Store, n: u8) -> pb::FeedEntry {
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        };
-        let note = pb::Note { text: "x".repeat(TEXT_BYTES), ..pb::Note::default() };
-        let draft = pb::Draft {
-            marking: Some(marking),
-            key: format!("note {n}"),
-            content: Some(Content::Note(note)),
-            ..pb::Draft::default()
-        };
-        let id = store.accept_draft(Draft::try_from(draft).unwrap(), n);
-        pb::FeedEntry {
-            action: pb::FeedAction::Erase.into(),
-            record_id: Bytes::copy_from_slice(id.as_bytes()),
-            open_slots: 0b10,
-            policy_version: 1,
-            at_ms: now().unix_ms().unsigned_abs(),
-            ..pb::FeedEntry::default()
-        }
+        let note = testkit::note(&format!("note {n}"), &"x".repeat(TEXT_BYTES), &[]);
+        let id = store.accept_draft(Draft::try_from(note).unwrap());
+        feed_entry(pb::FeedAction::Erase, &id, 0b10)
     }
 
     fn publish(store: &Store, entries: Vec<pb::FeedEntry>) {

@@ -1,16 +1,16 @@
 //! Series in a feed: what it took back stays so, and a copied id shows and hides nothing.
 
 use super::damage_tests::draft;
-use super::interference_tests::{Store, Story, now, partner, secret};
-use crate::ident::{KeyId, RecordId};
+use super::interference_tests::{Store, Story, labelled};
+use crate::ident::RecordId;
 use crate::journal::entry::decode_feed;
 use crate::journal::ids::FeedNumber;
 use crate::journal::transaction::Origin;
 use crate::pb::{self, draft::Content};
-use crate::record::draft::{self, Draft, Place};
+use crate::record::draft::{Draft, Place};
 use crate::record::signed::Verified;
+use crate::testkit::{Agency, partner, secret};
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use std::sync::Arc;
 
 /// The revision of a record that follows it.
@@ -25,24 +25,12 @@ fn revised(story: &mut Story, before: &Verified, label: &str) -> Arc<Verified> {
 
 /// An opinion of our own about a series, which the partner may have with it.
 fn opinion_on(series: crate::ident::SeriesId) -> Draft {
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
-    };
     let opinion = pb::Opinion {
         record: Bytes::copy_from_slice(series.as_bytes()),
         verdict: pb::OpinionVerdict::Agree.into(),
         ..pb::Opinion::default()
     };
-    let wire = pb::Draft {
-        marking: Some(marking),
-        labels: vec!["shared".to_owned()],
-        confidence: 80,
-        content: Some(Content::Opinion(opinion)),
-        ..pb::Draft::default()
-    };
-    Draft::try_from(wire).unwrap()
+    Draft::try_from(labelled(Content::Opinion(opinion), "shared")).unwrap()
 }
 
 fn is_live_in(store: &Store, id: &RecordId) -> bool {
@@ -56,11 +44,7 @@ fn is_live(story: &Story, record: &Verified) -> bool {
 
 /// A record that the partner made.
 fn of_partner(number: usize) -> Arc<Verified> {
-    let draft = draft(number, "shared");
-    let place = Place::first(draft.series(&secret()));
-    let sealed = draft.seal(partner(), place, now(), || [8; 16]);
-    let (key, id) = (SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-    Arc::new(draft::sign(vec![sealed], &key, id, || [5; 32]).unwrap().remove(0))
+    Arc::new(Agency::partner().first(draft(number, "shared")))
 }
 
 /// Accepts a record that the partner gave, and brings its feed up.
@@ -81,9 +65,9 @@ fn a_record_whose_subject_comes_late_is_disclosed_with_it() {
         store.apply_policy(0);
         take_in(&mut store, of_partner(1));
         let subject = of_partner(2);
-        let opinion = store.accept_draft(opinion_on(subject.header().series), 1);
+        let opinion = store.accept_draft(opinion_on(subject.header().series));
         // With its disclosure the feed is past the opinion.
-        store.accept_draft(draft(3, "shared"), 2);
+        store.accept_draft(draft(3, "shared"));
         store.bring_up(2_048);
         assert!(!is_live_in(&store, &opinion), "its subject is not here");
         if is_started_anew {
@@ -127,7 +111,7 @@ fn a_copied_series_id_shows_nothing_that_hangs_on_the_original_and_hides_nothing
         story.with.accept(&opinion);
         story.with.bring_up(2_048);
         assert_eq!(is_live(&story, &opinion), is_shown);
-        let copy = story.sign_as(partner(), draft(7, "shared"), Place::first(series));
+        let copy = story.sign_as_partner(draft(7, "shared"), Place::first(series));
         story.with.commit(move |tx| {
             let agency = partner();
             let origin = Origin::Partner { agency: &agency, feed_index: 0 };

@@ -1,24 +1,22 @@
 //! An approved erasure in parts: what is left of it is carried out after a stop, and nothing twice.
 
 use super::erase::{Part, PartLimit, check_no_erasure, finish, next_part, plan};
-use crate::ident::{KeyId, RecordId};
-use crate::journal::transaction::Origin;
-use crate::node::disclosure::interference_tests::{Store, now, secret};
+use crate::ident::RecordId;
+use crate::node::disclosure::interference_tests::Store;
 use crate::node::submission::record_signer::RecordSigner;
-use crate::pb::{self, draft::Content, journal_entry::Event};
-use crate::record::draft::{self, Draft, Place};
+use crate::pb::{self, journal_entry::Event};
+use crate::record::draft::{Draft, Place};
 use crate::record::erasure::ErasureScope;
 use crate::record::slots::SlotMask;
-use bytes::Bytes;
-use ed25519_dalek::SigningKey;
-use std::sync::Arc;
+use crate::testkit::{self, Agency, approved, id_bytes, proposed, secret};
 
 /// The title of an indicator.
 const TITLE: u32 = 1 << 7;
 const REVISIONS: u32 = 7;
 
 fn signer() -> RecordSigner {
-    RecordSigner::of(SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]))
+    let own = Agency::own();
+    RecordSigner::of(own.record_key.clone(), own.key_id())
 }
 
 const fn parts_of(revisions: usize, bytes: usize) -> PartLimit {
@@ -35,67 +33,32 @@ fn with_series() -> (Store, Vec<RecordId>) {
 /// Accepts the next revision of the series.
 fn revise(store: &Store, ids: &mut Vec<RecordId>) {
     let revision = ids.len() as u32 + 1;
-    let mut salt = u128::from(revision) << 64;
-    let indicator = pb::Indicator {
-        r#type: pb::ValueType::Domain.into(),
-        value: "host.example".to_owned(),
-        title: format!("words {revision}"),
-        ..pb::Indicator::default()
-    };
-    let marking = pb::Marking {
-        tlp: pb::Tlp::Green.into(),
-        pap: pb::Pap::Green.into(),
-        ..pb::Marking::default()
-    };
-    let draft = pb::Draft {
-        marking: Some(marking),
-        content: Some(Content::Indicator(indicator)),
-        ..pb::Draft::default()
-    };
+    let draft = testkit::indicator("host.example", &format!("words {revision}"));
     let draft = Draft::try_from(draft).unwrap();
     let series = draft.series(&secret());
     let place = match ids.last() {
         Some(last) => Place::after(series, revision - 1, *last),
         None => Place::first(series),
     };
-    let sealed = draft.seal("other.example".parse().unwrap(), place, now(), || {
-        salt += 1;
-        salt.to_be_bytes()
-    });
-    let signer = signer();
-    let (key, id) = signer.parts();
-    let record = draft::sign(vec![sealed], key, id, || [5; 32]).unwrap().remove(0);
+    let record = Agency::stranger().sign(draft, place);
     ids.push(record.id());
-    let record = Arc::new(record);
-    store.commit(move |tx| tx.accept(record, Origin::Client("desk")).map(drop));
+    store.accept(&record);
 }
 
 /// Approves the erasure of the titles of a series, and carries out the first part.
 fn approve(store: &Store, ids: &[RecordId], limit: PartLimit) -> (u64, Part) {
-    let bytes = |id: &RecordId| Bytes::copy_from_slice(id.as_bytes());
     let act = pb::EraseAct {
-        record_id: bytes(&ids[0]),
+        record_id: id_bytes(&ids[0]),
         slots: TITLE,
         basis: pb::ErasureBasis::CourtOrder.into(),
         authority: "file 7".to_owned(),
-        series_head: bytes(ids.last().unwrap()),
+        series_head: id_bytes(ids.last().unwrap()),
     };
     store.commit(move |tx| {
-        let proposal = tx.append(Event::ActProposed(pb::ActProposed {
-            client: "sato".to_owned(),
-            role: "analyst".to_owned(),
-            act: Some(pb::Act { act: Some(pb::act::Act::Erase(act.clone())) }),
-            expires_at_ms: u64::MAX,
-        }))?;
+        let erase = pb::act::Act::Erase(act.clone());
+        let proposal = tx.append(Event::ActProposed(proposed("sato", "analyst", erase)))?;
         let plan = plan(tx, &act)?.unwrap();
-        let approval = tx.append(Event::ActDecided(pb::ActDecided {
-            proposal,
-            client: "tanaka".to_owned(),
-            role: "policy-officer".to_owned(),
-            approved: true,
-            reason: String::new(),
-            closes: true,
-        }))?;
+        let approval = tx.append(approved(proposal))?;
         let scope = ErasureScope::approved_at(approval);
         let part = plan.carry_out(tx, (proposal, scope, &signer()), None, limit)?;
         Ok((proposal, part))
@@ -144,11 +107,11 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     assert_eq!((left(&store, &ids), entries(&store)), (3, (4, 0)));
 
     let store = store.started_anew(|_| ());
-    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal.writer, &signer(), proposal, limit)).unwrap());
     assert_eq!((left(&store, &ids), erasing(&store)), (0, vec![]));
     assert_eq!(entries(&store), (7, 1));
     let store = store.started_anew(|_| ());
-    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal.writer, &signer(), proposal, limit)).unwrap());
     assert_eq!((erasing(&store), entries(&store)), (vec![], (7, 1)), "it has effect once");
     assert!(store.commit(move |tx| check_no_erasure(tx, &held)).is_ok());
 }
@@ -163,7 +126,7 @@ fn a_revision_that_was_recorded_after_the_approval_is_not_erased_and_may_be_held
     let (covered, later) = (ids[0], ids[REVISIONS as usize]);
     assert!(store.commit(move |tx| check_no_erasure(tx, &covered)).is_err());
     assert!(store.commit(move |tx| check_no_erasure(tx, &later)).is_ok());
-    assert!(store.run(finish(&store.journal, &signer(), proposal, limit)).unwrap());
+    assert!(store.run(finish(&store.journal.writer, &signer(), proposal, limit)).unwrap());
     assert_eq!((left(&store, &ids), entries(&store)), (1, (7, 1)));
     assert_eq!((left(&store, &ids[REVISIONS as usize..]), erasing(&store)), (1, vec![]));
 }
@@ -173,7 +136,9 @@ fn a_part_is_bounded_by_the_bytes_that_are_written_again() {
     let (store, ids) = with_series();
     let (proposal, _) = approve(&store, &ids, parts_of(usize::MAX, 1));
     assert_eq!(left(&store, &ids), 6);
-    assert!(store.run(finish(&store.journal, &signer(), proposal, parts_of(100, 1))).unwrap());
+    assert!(
+        store.run(finish(&store.journal.writer, &signer(), proposal, parts_of(100, 1))).unwrap()
+    );
     assert_eq!((left(&store, &ids), entries(&store)), (0, (7, 1)));
 }
 

@@ -181,42 +181,33 @@ fn erase(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::disclosure::interference_tests::{Store, now};
-    use crate::pb::{self, draft::Content};
+    use crate::node::disclosure::interference_tests::Store;
+    use crate::pb;
     use crate::record::draft::Draft;
     use crate::store::flip_byte_of_frame;
+    use crate::testkit::{self, green, now};
 
     const DAY_MS: i64 = 86_400_000;
 
     /// A record whose time ended yesterday.
     fn ended(number: u8) -> Draft {
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            retain_until_ms: now().plus_ms(-DAY_MS).unix_ms().unsigned_abs(),
-            ..pb::Marking::default()
-        };
-        let note = pb::Note { text: "words".to_owned(), ..pb::Note::default() };
-        Draft::try_from(pb::Draft {
-            marking: Some(marking),
-            key: format!("note {number}"),
-            content: Some(Content::Note(note)),
-            ..pb::Draft::default()
-        })
-        .unwrap()
+        let retain_until_ms = now().plus_ms(-DAY_MS).unix_ms().unsigned_abs();
+        let marking = pb::Marking { retain_until_ms, ..green() };
+        let note = testkit::note(&format!("note {number}"), "words", &[]);
+        Draft::try_from(pb::Draft { marking: Some(marking), ..note }).unwrap()
     }
 
     #[test]
     fn a_damaged_record_keeps_no_other_from_being_erased_when_its_time_has_ended() {
         let store = Store::new();
-        let ids: Vec<_> = (1..=3).map(|n| store.accept_draft(ended(n), n)).collect();
+        let ids: Vec<_> = (1..=3).map(|n| store.accept_draft(ended(n))).collect();
         let place = store.journal.view().place(&ids[1]).unwrap().unwrap();
         let damage = |dir: &std::path::Path| flip_byte_of_frame(dir, place.content);
         let store = store.started_anew(damage);
         let due = || ids.clone();
-        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (2, 1));
-        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (0, 1));
+        assert_eq!(store.run(erase_all(&store.journal.writer, due(), now())).unwrap(), (2, 1));
+        assert_eq!(store.run(erase_all(&store.journal.writer, due(), now())).unwrap(), (0, 1));
         let store = store.started_anew(damage);
-        assert_eq!(store.run(erase_all(&store.journal, due(), now())).unwrap(), (1, 0));
+        assert_eq!(store.run(erase_all(&store.journal.writer, due(), now())).unwrap(), (1, 0));
     }
 }

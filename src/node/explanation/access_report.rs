@@ -324,8 +324,9 @@ fn marking_in_words(marking: &Marking) -> String {
 mod tests {
     use super::*;
     use crate::journal::ids::{FeedNumber, PartnerNumber};
-    use crate::node::disclosure::interference_tests::{Store, now, partner, with_damage};
+    use crate::node::disclosure::interference_tests::{Store, with_damage};
     use crate::policy::PolicyHour;
+    use crate::testkit::{now, partner};
 
     /// The survey for the partner under the policy that shares everything of some records.
     fn visibility(store: &Store) -> pb::PartnerSight {

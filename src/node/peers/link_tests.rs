@@ -1,26 +1,17 @@
 //! The driver of exchange streams on a node without ports.
 
 use super::flow::OUTBOUND_MAX;
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::RecordId;
 use crate::journal::progress::Progress;
 use crate::journal::writer::Clock;
 use crate::node::Node;
 use crate::node::config::{Config, Http, Listen, Release, RollbackGuard, Store, Witness};
 use crate::node::init;
 use crate::node::limits::Limits;
-use crate::partner::card::tests as cards;
-use crate::partner::{Role, SecretKey};
 use crate::pb::{self, exchange_frame::Body, journal_entry::Event};
+use crate::testkit::{Agency, feed_entry, now, partner, partner_changed};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-fn partner() -> AgencyName {
-    "jc3.or.jp".parse().unwrap()
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_unix_ms(1_772_323_200_000).unwrap()
-}
 
 fn config() -> Config {
     Config {
@@ -40,21 +31,6 @@ fn config() -> Config {
     }
 }
 
-/// The partner under number 1.
-fn added() -> Event {
-    let mut card = cards::sample();
-    card.agency = partner();
-    let identity = SecretKey::from_seed(Role::Identity, 1);
-    card.identity_key = *identity.public();
-    Event::PartnerChanged(pb::PartnerChanged {
-        agency: partner().to_string(),
-        number: 1,
-        state: pb::PartnerState::Active.into(),
-        card: Some(card.seal(&identity).unwrap().signed().clone()),
-        ..pb::PartnerChanged::default()
-    })
-}
-
 #[tokio::test]
 async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
     let home = tempfile::tempdir().unwrap();
@@ -62,16 +38,11 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
     init::init(&dir, &config(), now()).unwrap();
     let clock: Clock = Arc::new(now);
     let (node, writer, _) = Node::open(&dir, clock).unwrap();
-    let entry = pb::FeedEntry {
-        action: pb::FeedAction::Disclose.into(),
-        record_id: vec![7; 32].into(),
-        open_slots: 0b10,
-        policy_version: 1,
-        at_ms: now().unix_ms().unsigned_abs(),
-        ..pb::FeedEntry::default()
-    };
+    let id = RecordId::from_bytes([7; 32]);
+    let entry = feed_entry(pb::FeedAction::Disclose, &id, 0b10);
+    let added = partner_changed(&Agency::partner(), 1, pb::PartnerState::Active);
     let publish = node.journal.commit(move |tx| {
-        tx.append(added())?;
+        tx.append(Event::PartnerChanged(added))?;
         tx.publish(&partner(), &[entry], Progress::default(), 0)
     });
     publish.await.unwrap();

@@ -421,7 +421,8 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::disclosure::interference_tests::{NOTHING, Store, now, own, with_damage};
+    use crate::node::disclosure::interference_tests::{NOTHING, Store, with_damage};
+    use crate::testkit::{now, own};
 
     /// The difference between sharing nothing and sharing everything of some records.
     fn compared(store: &Store) -> pb::PolicyDifference {

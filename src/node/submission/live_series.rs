@@ -79,6 +79,7 @@ mod tests {
     use crate::pb;
     use crate::record::kind::Kind;
     use crate::record::slots::SlotNumber;
+    use crate::testkit::{self, secret};
     use std::collections::HashMap;
 
     /// The state in which each series is left, one after the other.
@@ -101,24 +102,9 @@ mod tests {
     const FINGERPRINT: [u8; 32] = [4; 32];
     const HELD: RecordId = RecordId::from_bytes([8; 32]);
 
-    fn secret() -> SeriesSecret {
-        SeriesSecret::from_bytes([9; 32])
-    }
-
     fn draft(reinstate: bool) -> Draft {
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        };
-        let indicator = pb::Indicator { value: "evil.example".to_owned(), ..Default::default() };
-        let wire = pb::Draft {
-            marking: Some(marking),
-            reinstate,
-            content: Some(pb::draft::Content::Indicator(indicator)),
-            ..pb::Draft::default()
-        };
-        Draft::try_from(wire).unwrap()
+        let wire = testkit::indicator("evil.example", "");
+        Draft::try_from(pb::Draft { reinstate, ..wire }).unwrap()
     }
 
     fn head(state: SeriesState) -> SeriesHead {

@@ -332,34 +332,19 @@ impl Randomness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::KeyId;
     use crate::journal::index::Marks;
     use crate::policy::ClientRole;
     use crate::record::kind::Kind;
     use crate::record::slots::SlotNumber;
-    use ed25519_dalek::SigningKey;
-
-    fn secret() -> SeriesSecret {
-        SeriesSecret::from_bytes([9; 32])
-    }
+    use crate::testkit::{self, Agency, now, secret};
 
     fn draft(notes: &str) -> Draft {
-        let marking = pb::Marking {
-            tlp: pb::Tlp::Green.into(),
-            pap: pb::Pap::Green.into(),
-            ..pb::Marking::default()
-        };
         let indicator = pb::Indicator {
             value: "evil.example".to_owned(),
             notes: notes.to_owned(),
             ..pb::Indicator::default()
         };
-        let wire = pb::Draft {
-            marking: Some(marking),
-            content: Some(pb::draft::Content::Indicator(indicator)),
-            ..pb::Draft::default()
-        };
-        Draft::try_from(wire).unwrap()
+        Draft::try_from(testkit::draft(pb::draft::Content::Indicator(indicator))).unwrap()
     }
 
     fn head(fingerprint: [u8; 32], barred: bool) -> SeriesHead {
@@ -386,15 +371,15 @@ mod tests {
         barred: SlotMask,
         submitted: Option<Revision>,
     ) -> Plan {
-        let signer = RecordSigner::of(SigningKey::from_bytes(&[1; 32]), KeyId::from_bytes([7; 16]));
-        let (own, secret) = ("npa.go.jp".parse().unwrap(), secret());
+        let (own, secret) = (Agency::own(), secret());
+        let signer = RecordSigner::of(own.record_key.clone(), own.key_id());
         let grounds = Grounds {
-            own: &own,
+            own: &own.name,
             secret: &secret,
             signer: &signer,
             visibility: &Visibility::new(ClientRole::VendorTool, "tool"),
             dedup: None,
-            now: Timestamp::from_unix_ms(1_772_323_200_000).unwrap(),
+            now: now(),
             size: 5,
         };
         let first = draft("").series(&secret);

@@ -79,19 +79,11 @@ mod tests {
     use crate::journal::index::Marks;
     use crate::pb;
     use crate::record::marking::Tlp;
+    use crate::testkit::{self, NOW_MS as NOW, time};
     use std::slice;
 
-    fn time(ms: i64) -> Timestamp {
-        Timestamp::from_unix_ms(ms).unwrap()
-    }
-
     fn marking(change: impl FnOnce(&mut Marking)) -> Marking {
-        let wire = pb::Marking {
-            tlp: pb::Tlp::Amber.into(),
-            pap: pb::Pap::Amber.into(),
-            ..pb::Marking::default()
-        };
-        let mut marking = wire.try_into().unwrap();
+        let mut marking = testkit::marking(pb::Tlp::Amber, pb::Pap::Amber);
         change(&mut marking);
         marking
     }
@@ -104,8 +96,6 @@ mod tests {
     fn with_caveat(words: &str) -> Marking {
         marking(|marking| marking.caveat = Some(words.to_owned()))
     }
-
-    const NOW: i64 = 1_772_323_200_000;
 
     /// Returns the record for which the marking is refused.
     fn stricter(now: &Marking, before: &[Marking]) -> Option<u8> {

@@ -2,18 +2,11 @@
 
 use super::*;
 use crate::partner::{CardChange, CardUpdate, Refusal, compare_cards};
+use crate::testkit::{AUTHORITY, sample_card};
 use proptest::prelude::*;
-use std::sync::LazyLock;
-
-pub(crate) static AUTHORITY: LazyLock<CertificateDer<'static>> = LazyLock::new(|| {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::default();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
-    params.self_signed(&key).unwrap().der().clone()
-});
 
 pub(crate) fn key(role: Role, seed: u8) -> SecretKey {
-    SecretKey::from_seed(role, seed)
+    SecretKey::from_seed(role, [seed; 32])
 }
 
 pub(crate) fn public(seed: u8) -> PublicKey {
@@ -24,61 +17,27 @@ pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A card of npa.go.jp whose identity key has seed 1.
-pub(crate) fn sample() -> Card {
-    Card {
-        agency: "npa.go.jp".parse().unwrap(),
-        display_name: "警察庁".to_owned(),
-        country: "JP".parse().unwrap(),
-        sector: Sector::Police,
-        serial: 1,
-        issued_at: at("2026-01-01"),
-        expires_at: at("2027-01-31"),
-        addresses: vec!["node.npa.go.jp:7443".parse().unwrap()],
-        tls_authorities: vec![AUTHORITY.clone()],
-        tls_server_names: vec!["node.npa.go.jp".parse().unwrap()],
-        identity_key: public(1),
-        record_keys: vec![RecordKey {
-            key: public(2),
-            from: at("2026-01-01"),
-            until: at("2027-06-01"),
-            status: RecordKeyStatus::Active,
-        }],
-        journal_key: public(3),
-        witness_key: public(4),
-        receipt_key: public(5),
-        contacts: vec![Contact {
-            role: "duty desk".to_owned(),
-            name: String::new(),
-            phone: "+81 3 0000 0000".to_owned(),
-            mail: "desk@npa.go.jp".to_owned(),
-        }],
-        previous: None,
-        generation: Generation::FIRST,
-    }
-}
-
 fn seal(card: Card) -> Result<VerifiedCard, CardError> {
     card.seal(&key(Role::Identity, 1))
 }
 
 fn refused(edit: impl FnOnce(&mut Card)) -> CardError {
-    let mut card = sample();
+    let mut card = sample_card();
     edit(&mut card);
     seal(card).unwrap_err()
 }
 
 #[test]
 fn a_sealed_card_verifies_to_what_was_said() {
-    let sealed = seal(sample()).unwrap();
+    let sealed = seal(sample_card()).unwrap();
     let read = Card::verify(&sealed.to_armour().unwrap()).unwrap();
-    assert_eq!(read.card(), &sample());
+    assert_eq!(read.card(), &sample_card());
     assert_eq!(read, sealed);
 }
 
 #[test]
 fn a_full_card_fits_its_armour() {
-    let mut card = sample();
+    let mut card = sample_card();
     card.addresses = vec!["node.npa.go.jp:7443".parse().unwrap(); ADDRESSES_MAX];
     card.tls_authorities = vec![AUTHORITY.clone(); AUTHORITIES_MAX];
     card.contacts = vec![card.contacts[0].clone(); CONTACTS_MAX];
@@ -92,18 +51,18 @@ fn a_full_card_fits_its_armour() {
 #[test]
 fn only_the_identity_key_that_the_card_names_seals_it() {
     assert_eq!(
-        sample().seal(&key(Role::Record, 1)).unwrap_err(),
+        sample_card().seal(&key(Role::Record, 1)).unwrap_err(),
         CardError::WrongRole(Role::Record)
     );
     assert!(matches!(
-        sample().seal(&key(Role::Identity, 9)).unwrap_err(),
+        sample_card().seal(&key(Role::Identity, 9)).unwrap_err(),
         CardError::WrongSigner { .. }
     ));
 }
 
 #[test]
 fn no_change_of_one_byte_of_the_armour_yields_another_card() {
-    let sealed = seal(sample()).unwrap();
+    let sealed = seal(sample_card()).unwrap();
     let armour = sealed.to_armour().unwrap().into_bytes();
     for position in 0..armour.len() {
         for byte in [armour[position] ^ 1, armour[position] ^ 0x20, b'='] {
@@ -124,7 +83,7 @@ fn no_change_of_one_byte_of_the_armour_yields_another_card() {
 
 #[test]
 fn no_flipped_bit_of_the_bytes_is_accepted() {
-    let bytes = seal(sample()).unwrap().signed().encode_to_vec();
+    let bytes = seal(sample_card()).unwrap().signed().encode_to_vec();
     for position in 0..bytes.len() {
         for bit in [position % 8, (position + 5) % 8] {
             let mut changed = bytes.clone();
@@ -136,7 +95,7 @@ fn no_flipped_bit_of_the_bytes_is_accepted() {
 
 #[test]
 fn bytes_after_the_signed_card_are_refused() {
-    let mut bytes = seal(sample()).unwrap().signed().encode_to_vec();
+    let mut bytes = seal(sample_card()).unwrap().signed().encode_to_vec();
     // Field 3 as a varint: unknown to the message, so a lax reader would drop it.
     bytes.extend([0x18, 0x01]);
     assert_eq!(VerifiedCard::from_bytes(&bytes).unwrap_err(), CardError::NotCanonical);
@@ -193,15 +152,15 @@ fn an_authority_that_may_not_issue_is_refused() {
 
 #[test]
 fn the_age_of_a_card_is_checked_against_the_time_given() {
-    let card = seal(sample()).unwrap();
+    let card = seal(sample_card()).unwrap();
     assert_eq!(card.check_age(at("2026-06-01")), Ok(()));
     assert_eq!(card.check_age(at("2027-01-31")), Err(CardError::Expired(at("2027-01-31"))));
     assert!(matches!(card.check_age(at("2025-12-01")), Err(CardError::FromTheFuture { .. })));
 }
 
 fn successor(edit: impl FnOnce(&mut Card)) -> (VerifiedCard, VerifiedCard) {
-    let known = seal(sample()).unwrap();
-    let mut next = sample();
+    let known = seal(sample_card()).unwrap();
+    let mut next = sample_card();
     next.serial = 2;
     next.issued_at = at("2026-02-01");
     next.previous = Some(known.hash());
@@ -246,7 +205,7 @@ fn who_the_agency_is_and_how_it_is_reached_needs_a_human() {
 
 #[test]
 fn the_same_card_again_changes_nothing() {
-    let known = seal(sample()).unwrap();
+    let known = seal(sample_card()).unwrap();
     assert_eq!(compare_cards(&known, &known.clone()), CardUpdate::Unchanged);
 }
 
@@ -275,7 +234,7 @@ fn logs_of_another_generation_come_with_other_keys_and_a_human() {
     };
     let changes = vec![CardChange::LogKeys, CardChange::Generation];
     assert_eq!(update(second), CardUpdate::NeedsHuman(changes));
-    let old_key = sample().receipt_key;
+    let old_key = sample_card().receipt_key;
     let keeps_a_key = update(|card| {
         second(card);
         card.receipt_key = old_key;
@@ -283,7 +242,7 @@ fn logs_of_another_generation_come_with_other_keys_and_a_human() {
     let generation = Generation::new(2).unwrap();
     assert_eq!(keeps_a_key, CardUpdate::Refused(Refusal::SucceededKeys(generation)));
     let (_, known) = successor(second);
-    let mut back = sample();
+    let mut back = sample_card();
     (back.serial, back.previous) = (3, Some(known.hash()));
     back.issued_at = at("2026-03-01");
     let refusal = Refusal::Generation { known: generation, found: Generation::FIRST };
@@ -292,10 +251,10 @@ fn logs_of_another_generation_come_with_other_keys_and_a_human() {
 
 #[test]
 fn a_compromised_key_never_comes_back() {
-    let mut first = sample();
+    let mut first = sample_card();
     first.record_keys[0].status = RecordKeyStatus::Compromised(at("2026-01-15"));
     let known = seal(first).unwrap();
-    let mut second = sample();
+    let mut second = sample_card();
     second.serial = 2;
     second.previous = Some(known.hash());
     let next = seal(second).unwrap();

@@ -3,7 +3,7 @@
 use super::given::{GIVEN_KEYS, PARTNER_KEYS, RECORD_KEYS};
 use super::*;
 use crate::policy::Vocabulary;
-use crate::policy::fixtures::SAMPLE;
+use crate::testkit::policy::SAMPLE;
 use proptest::prelude::*;
 
 const FILE: &str = "10.test.toml";

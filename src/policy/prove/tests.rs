@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::TEMPLATES;
-use crate::policy::fixtures::{SAMPLE, load};
+use crate::testkit::policy::{SAMPLE, load};
 use cedar_policy_symcc::solver::LocalSolver;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -94,8 +94,9 @@ fn show(record: &Verified, card: &VerifiedCard, context: &Context) -> Result<(),
 mod tests {
     use super::*;
     use crate::partner::RecordKeyStatus;
-    use crate::partner::card::tests::{at, public, sample};
+    use crate::partner::card::tests::{at, public};
     use crate::record::signed::KeyRing;
+    use crate::testkit::sample_card;
 
     fn finds(card: &Card, originator: &str, when: &str) -> bool {
         let keys = CardKeys(card);
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_key_counts_only_for_its_agency_and_within_its_time() {
-        let card = sample();
+        let card = sample_card();
         assert!(finds(&card, "npa.go.jp", "2026-03-01"));
         assert!(!finds(&card, "jc3.or.jp", "2026-03-01"));
         assert!(!finds(&card, "npa.go.jp", "2025-12-31"));
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_lost_key_counts_only_before_it_was_lost() {
-        let mut card = sample();
+        let mut card = sample_card();
         card.record_keys[0].status = RecordKeyStatus::Compromised(at("2026-05-01"));
         assert!(finds(&card, "npa.go.jp", "2026-04-30"));
         assert!(!finds(&card, "npa.go.jp", "2026-05-01"));
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn an_envelope_that_does_not_hold_is_an_incident() {
         let asked = RecordOrSeries::Record(RecordId::from_bytes([0; 32]));
-        let error = check(asked, pb::Envelope::default(), &sample()).unwrap_err();
+        let error = check(asked, pb::Envelope::default(), &sample_card()).unwrap_err();
         assert_eq!(error.exit(), Exit::VerificationFailed);
     }
 }

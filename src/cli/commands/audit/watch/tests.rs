@@ -1,9 +1,10 @@
 //! Exports in folders here, sound, replaced, forked and altered.
 
 use super::*;
-use crate::cli::audit_store::fixtures::{Node as History, Party};
+use crate::cli::audit_store::fixtures::Node as History;
 use crate::cli::audit_store::succession_tests::{next_own_card, succeed};
 use crate::cli::context::GlobalOptions;
+use crate::testkit::Agency;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ async fn exported(history: fn() -> History) -> TempDir {
     .unwrap()
 }
 
-fn card(party: &Party) -> Card {
+fn card(party: &Agency) -> Card {
     Card::from_text(&party.card().to_armour().unwrap()).unwrap()
 }
 
@@ -33,7 +34,7 @@ async fn look_as(card: &Card, dir: &Path, seen: &Seen) -> Result<Seen, Failed> {
 }
 
 async fn look(dir: &TempDir, seen: &Seen) -> Result<Seen, Failed> {
-    look_as(&card(&Party::own()), &dir.path().join("e"), seen).await
+    look_as(&card(&Agency::own()), &dir.path().join("e"), seen).await
 }
 
 /// Returns the fault of a refused look, and true if its checkpoint is evidence.
@@ -154,7 +155,7 @@ async fn a_file_that_is_missing_is_bad_and_the_full_tile_may_stand_for_a_partial
 async fn another_agencys_card_and_a_place_without_an_export_are_told_apart() {
     let full = exported(History::full).await;
     let dir = full.path().join("e");
-    let unsigned = look_as(&card(&Party::partner()), &dir, &Seen::default()).await.unwrap_err();
+    let unsigned = look_as(&card(&Agency::partner()), &dir, &Seen::default()).await.unwrap_err();
     assert_eq!(unsigned.error.exit(), Exit::VerificationFailed);
     assert_eq!(unsigned.note, None, "anybody can make such a note");
     let seen = look(&full, &Seen::default()).await.unwrap();

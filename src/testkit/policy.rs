@@ -1,52 +1,50 @@
-//! Partners, records and policies for the tests of this module.
+//! The facts and the bundles that policies are tested with.
 
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
-use super::bundle::Bundle;
-use super::decide::Compiled;
-use super::facts::{PartnerFacts, RecordFacts, Sector, circles_of};
-use super::finding::{Finding, Report};
-use super::policy_hour::PolicyHour;
-use super::vocabulary::Vocabulary;
 use crate::ident::{AgencyName, Timestamp};
+use crate::policy::{
+    Bundle, Circle, Compiled, Finding, PartnerFacts, PolicyHour, RecordFacts, Report, Sector,
+    Vocabulary,
+};
 use crate::record::kind::Kind;
 use crate::record::marking::{Pap, Tlp};
 
 /// The node's own agency in every test.
-pub(super) const OWN: &str = "npa.example";
+pub(crate) const OWN: &str = "npa.example";
 
 /// An example of an agency's sharing policy.
-pub(super) const SAMPLE: &str = include_str!("sample.cedar");
+pub(crate) const SAMPLE: &str = include_str!("../policy/sample.cedar");
 
-pub(super) fn agency(name: &str) -> AgencyName {
+pub(crate) fn agency(name: &str) -> AgencyName {
     name.parse().unwrap()
 }
 
-pub(super) fn time(text: &str) -> Timestamp {
+pub(crate) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
 /// The n-th hour after ten o'clock on the day of the tests.
-pub(super) fn hour(n: u8) -> PolicyHour {
+pub(crate) fn hour(n: u8) -> PolicyHour {
     PolicyHour::at(time("2026-11-22T10:00:00Z").plus_ms(i64::from(n) * 3_600_000))
 }
 
-pub(super) fn files(texts: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn files(texts: &[&str]) -> Vec<(String, String)> {
     texts.iter().enumerate().map(|(n, text)| (format!("{n}.cedar"), (*text).to_owned())).collect()
 }
 
-pub(super) fn load(text: &str) -> Result<Bundle, Vec<Finding>> {
+pub(crate) fn load(text: &str) -> Result<Bundle, Vec<Finding>> {
     Bundle::load(files(&[text]), &Vocabulary::default())
 }
 
-pub(super) fn compiled(text: &str) -> Compiled {
+pub(crate) fn compiled(text: &str) -> Compiled {
     let bundle = load(text).unwrap_or_else(|found| panic!("{}", Report(&found)));
     Compiled::new(Arc::new(bundle), agency(OWN), [])
 }
 
-pub(super) fn sample(partners: impl IntoIterator<Item = PartnerFacts>) -> Compiled {
+pub(crate) fn sample(partners: impl IntoIterator<Item = PartnerFacts>) -> Compiled {
     static BUNDLE: LazyLock<Arc<Bundle>> = LazyLock::new(|| {
         Arc::new(load(SAMPLE).unwrap_or_else(|found| panic!("{}", Report(&found))))
     });
@@ -54,7 +52,7 @@ pub(super) fn sample(partners: impl IntoIterator<Item = PartnerFacts>) -> Compil
 }
 
 /// A CERT in good standing, in the circle `fraud` and the operation `chakra`.
-pub(super) fn partner() -> PartnerFacts {
+pub(crate) fn partner() -> PartnerFacts {
     PartnerFacts {
         agency: agency("cert.example"),
         sector: Sector::Cert,
@@ -69,7 +67,7 @@ pub(super) fn partner() -> PartnerFacts {
 }
 
 /// Our own TLP:CLEAR indicator without any caveat.
-pub(super) fn record() -> RecordFacts {
+pub(crate) fn record() -> RecordFacts {
     RecordFacts {
         kind: Kind::Indicator,
         tlp: Tlp::Clear,
@@ -95,7 +93,7 @@ pub(super) fn record() -> RecordFacts {
 }
 
 /// The same of another originator.
-pub(super) fn foreign_record() -> RecordFacts {
+pub(crate) fn foreign_record() -> RecordFacts {
     RecordFacts { originator: agency("fbi.example"), ..record() }
 }
 
@@ -121,7 +119,7 @@ fn hours() -> impl Strategy<Value = Timestamp> {
     (-3_000_i64..3_000).prop_map(|h| time("2026-11-22T10:00:00Z").plus_ms(h * 3_600_000))
 }
 
-pub(super) fn any_record() -> impl Strategy<Value = RecordFacts> {
+pub(crate) fn any_record() -> impl Strategy<Value = RecordFacts> {
     let what = (
         prop::sample::select(&Kind::ALL[..]),
         prop::sample::select(&Tlp::ALL[..]),
@@ -155,7 +153,10 @@ pub(super) fn any_record() -> impl Strategy<Value = RecordFacts> {
                 }
                 _ => vec![],
             },
-            circles: circles.map(|(names, _)| circles_of(&agency(originator), &names)),
+            circles: circles.map(|(names, _)| {
+                let circle = |name| Circle { agency: agency(originator), name };
+                names.into_iter().map(circle).collect()
+            }),
             orcon: flag(0),
             confidence,
             created_hour,
@@ -173,7 +174,7 @@ pub(super) fn any_record() -> impl Strategy<Value = RecordFacts> {
     })
 }
 
-pub(super) fn any_partner() -> impl Strategy<Value = PartnerFacts> {
+pub(crate) fn any_partner() -> impl Strategy<Value = PartnerFacts> {
     (
         prop::sample::select(AGENCIES),
         prop::sample::select(&Sector::ALL[..]),

@@ -26,10 +26,9 @@ use liaison::record::content::Content;
 use liaison::record::draft::{self, Draft, Place, SeriesSecret};
 use liaison::record::header::Header;
 use liaison::record::kind::Kind;
-use liaison::record::marking::{Marking, Pap, Tlp, Use};
 use liaison::record::signed::{KeyRing, Signed, VerifiedRoots};
 use liaison::record::slots::{Rule, SlotMask, SlotNumber};
-use liaison::record::stored;
+use liaison::record::{stored, withdrawal};
 use liaison::store::{Disk, Position, SegmentOptions, Segments};
 use liaison::value::{Value, ValueType};
 use prost::Message as _;
@@ -161,22 +160,7 @@ fn unsigned(kind: Kind, contents: &[Bytes]) -> pb::Envelope {
         labels: Vec::new(),
         operation: None,
         confidence: 0,
-        marking: Marking {
-            tlp: Tlp::Green,
-            pap: Pap::Green,
-            releasable_to: None,
-            circles: None,
-            orcon: false,
-            use_limits: Use::default(),
-            grading: None,
-            personal_data: false,
-            not_personal: false,
-            jurisdictions: Vec::new(),
-            expires: None,
-            retain_until: None,
-            caveat: None,
-            foreign: Vec::new(),
-        },
+        marking: withdrawal::marking(),
         slots_hash: commit::slots_hash(kind, commitments),
     };
     let open = |bytes: &Bytes| pb::Slot {

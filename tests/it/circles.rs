@@ -10,7 +10,7 @@ use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, RunningNode, draft, eventually, introduce, settled};
-use crate::forwarding::{ACCEPT, chain, consents, submit, uses};
+use crate::forwarding::{ACCEPT, chain, consents, submit};
 use crate::withheld::files_with;
 
 const CIRCLE: &str = "quiet-circle-4471";
@@ -297,7 +297,7 @@ async fn a_circle_is_its_originators_and_whoever_leaves_it_loses_what_came_over_
     joins(&cert, "vendor.example").await;
     let id = submit(&police, for_the_circle(1)).await;
     settled(&nodes).await;
-    assert!(uses(&cert, &id).await && !uses(&vendor, &id).await);
+    assert!(cert.uses(&id).await && !vendor.uses(&id).await);
 
     let channel = cert.channel(ClientRole::Analyst).await;
     let mut client = pb::record_service_client::RecordServiceClient::new(channel);
@@ -310,16 +310,16 @@ async fn a_circle_is_its_originators_and_whoever_leaves_it_loses_what_came_over_
     // A roster without the vendor changes nothing; once the vendor is a member, it gets the record.
     roster_is_given(&police, &cert).await;
     settled(&nodes).await;
-    assert!(!uses(&vendor, &id).await);
+    assert!(!vendor.uses(&id).await);
     joins(&police, "vendor.example").await;
-    eventually("the record reaches the member", async || uses(&vendor, &id).await).await;
+    eventually("the record reaches the member", async || vendor.uses(&id).await).await;
 
     let left = change(&police, ClientRole::Admin, "vendor.example", in_circle(false)).await;
     assert_eq!(left.unwrap(), None);
-    eventually("the record is taken back", async || !uses(&vendor, &id).await).await;
+    eventually("the record is taken back", async || !vendor.uses(&id).await).await;
     let later = submit(&police, for_the_circle(2)).await;
     settled(&nodes).await;
-    assert!(uses(&cert, &later).await && !uses(&vendor, &later).await);
+    assert!(cert.uses(&later).await && !vendor.uses(&later).await);
     for node in [police, cert, vendor] {
         let directory = node.dir.clone();
         node.kill().await;

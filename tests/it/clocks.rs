@@ -9,10 +9,11 @@ use liaison::ident::Timestamp;
 use liaison::journal::writer::WriterThread;
 use liaison::node::config::Config;
 use liaison::node::{Node, NodeError, TimeSource};
-use liaison::pb::{self, get_record_request::Selector};
+use liaison::pb;
+use liaison::policy::ClientRole;
 
 use crate::fixture::{
-    self, CORE_ONLY, RunningNode, canary, eventually, indicator, introduce, now, settled,
+    self, CORE_ONLY, RunningNode, eventually, introduce, now, settled, some_indicator,
 };
 
 const MINUTE: i64 = 60_000;
@@ -44,10 +45,7 @@ impl Set {
     }
 
     async fn submit(&self, draft: pb::Draft) -> Result<pb::DraftResult, NodeError> {
-        let desk = liaison::node::Client {
-            name: "desk".to_owned(),
-            role: liaison::policy::ClientRole::Analyst,
-        };
+        let desk = liaison::node::Client { name: "desk".to_owned(), role: ClientRole::Analyst };
         let mut submitted = self.node.submit(&desk, vec![draft], None).await?;
         Ok(submitted.results.remove(0))
     }
@@ -57,10 +55,6 @@ impl Set {
         drop(node);
         writer.join().unwrap();
     }
-}
-
-fn some_indicator() -> pb::Draft {
-    indicator(&canary(".example"), "a note")
 }
 
 fn keeps_until(until: Timestamp) -> pb::Draft {
@@ -144,9 +138,7 @@ async fn a_record_signed_90_minutes_ahead_is_disclosed_at_once_when_the_clock_is
         partner.receipted > 0 && partner.receipted == partner.feed_size
     })
     .await;
-    let selector = Some(Selector::RecordId(record.record_id.clone()));
-    let request = pb::GetRecordRequest { selector };
-    cert.analyst().await.get_record(request).await.unwrap();
+    cert.view(ClientRole::Analyst, &record.record_id).await.unwrap();
     let after = police.submit(vec![some_indicator()]).await;
     assert_eq!(after[0].outcome(), pb::DraftOutcome::Created);
 }

@@ -11,7 +11,7 @@ use liaison::policy::ClientRole;
 use tonic::Code;
 
 use crate::fixture::{self, RunningNode, canary, eventually, indicator, settled};
-use crate::forwarding::{chain, consents, submit, uses};
+use crate::forwarding::{chain, consents, submit};
 use crate::verify_export::holds_for_the_script;
 
 const POLICE: &str = "police.example";
@@ -132,7 +132,7 @@ async fn a_record_under_originator_control_goes_on_with_a_consent_and_comes_back
     let Chain { police, vendor, cert } = &chain;
     let (id, other) = (submit(police, controlled("")).await, submit(police, controlled("")).await);
     chain.settled().await;
-    assert!(uses(vendor, &id).await && !uses(cert, &id).await);
+    assert!(vendor.uses(&id).await && !cert.uses(&id).await);
 
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let answer = why_not(vendor, &id).await;
@@ -146,9 +146,9 @@ async fn a_record_under_originator_control_goes_on_with_a_consent_and_comes_back
     assert!(why_not(vendor, &id).await.next.contains("has not answered"));
 
     grant(police, entry, None).await;
-    eventually("what its originator consents to arrives", async || uses(cert, &id).await).await;
+    eventually("what its originator consents to arrives", async || cert.uses(&id).await).await;
     chain.settled().await;
-    assert!(!uses(cert, &other).await, "a consent to one record is to no other");
+    assert!(!cert.uses(&other).await, "a consent to one record is to no other");
     let given = listed(police, true).await.remove(0);
     assert_eq!(given.standing(), pb::ConsentStanding::Granted);
     assert_eq!(listed(vendor, false).await[0].standing(), pb::ConsentStanding::Granted);
@@ -160,7 +160,7 @@ async fn a_record_under_originator_control_goes_on_with_a_consent_and_comes_back
         consents(police, ClientRole::Analyst).await.revoke_consent(revoke.clone()).await;
     assert_eq!(by_analyst.unwrap_err().code(), Code::PermissionDenied);
     officer.revoke_consent(revoke.clone()).await.unwrap();
-    eventually("it is taken back", async || !uses(cert, &id).await).await;
+    eventually("it is taken back", async || !cert.uses(&id).await).await;
     chain.settled().await;
     let seen = listed(vendor, false).await.remove(0);
     assert_eq!((seen.standing(), seen.said), (pb::ConsentStanding::Revoked, reason));
@@ -189,7 +189,7 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
     let seen = listed(vendor, false).await.remove(0);
     assert_eq!(seen.standing(), pb::ConsentStanding::Refused);
     assert_eq!(seen.said, "the source is at risk");
-    assert!(!uses(cert, &id).await);
+    assert!(!cert.uses(&id).await);
 
     // Asked for one record, granted for its case.
     ask(vendor, of_record(&id)).await.unwrap();
@@ -197,12 +197,10 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
     let operation = "operation-7".to_owned();
     let case = pb::ConsentSubject { operation, ..to_cert(pb::ConsentScope::Operation) };
     grant(police, entry, Some(case)).await;
-    eventually("all of the case arrives", async || {
-        uses(cert, &id).await && uses(cert, &same).await
-    })
-    .await;
+    eventually("all of the case arrives", async || cert.uses(&id).await && cert.uses(&same).await)
+        .await;
     chain.settled().await;
-    assert!(!uses(cert, &other).await);
+    assert!(!cert.uses(&other).await);
     let Chain { police, vendor, cert } = chain;
     let chain = Chain {
         police: police.started_anew().await,
@@ -210,7 +208,7 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
         cert: cert.started_anew().await,
     };
     let later = submit(&chain.police, controlled("operation-7")).await;
-    eventually("what comes later of the case too", async || uses(&chain.cert, &later).await).await;
+    eventually("what comes later of the case too", async || chain.cert.uses(&later).await).await;
     chain.settled().await;
     let given = listed(&chain.police, true).await;
     assert_eq!(given.len(), 1);
@@ -221,7 +219,7 @@ async fn a_refusal_says_why_and_a_consent_to_a_case_survives_restarts() {
         .await
         .unwrap();
     eventually("all of it is taken back", async || {
-        !uses(&chain.cert, &id).await && !uses(&chain.cert, &later).await
+        !chain.cert.uses(&id).await && !chain.cert.uses(&later).await
     })
     .await;
     chain.settled().await;
@@ -305,8 +303,8 @@ async fn a_record_whose_originator_must_not_be_named_is_given_and_proved_by_its_
     let named = submit(police, open(false)).await;
     let unnamed = submit(police, open(true)).await;
     chain.settled().await;
-    assert!(uses(vendor, &named).await && uses(cert, &named).await);
-    assert!(uses(vendor, &unnamed).await && !uses(cert, &unnamed).await);
+    assert!(vendor.uses(&named).await && cert.uses(&named).await);
+    assert!(vendor.uses(&unnamed).await && !cert.uses(&unnamed).await);
     proof(police, &unnamed, &dir.path().join("own")).await;
     proof(vendor, &named, &dir.path().join("named")).await;
     let mut log =

@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use liaison::exchange::{FeedAction, FeedEntry, WHOLE_RECORD};
 use liaison::ident::RecordId;
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, ExceptionReason, get_record_request::Selector};
+use liaison::pb::{self, ExceptionReason};
 use liaison::policy::ClientRole;
 use liaison::record::commit::record_id;
 use liaison::record::slots::SlotMask;
@@ -28,9 +27,7 @@ fn retract(id: RecordId) -> (FeedEntry, pb::Envelope) {
 
 async fn view(node: &RunningNode, id: &RecordId) -> pb::RecordView {
     let id = Bytes::copy_from_slice(id.as_bytes());
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id)) };
-    let mut records = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
-    records.get_record(request).await.unwrap().into_inner().record.unwrap()
+    node.view(ClientRole::Analyst, &id).await.unwrap()
 }
 
 fn is_open(view: &pb::RecordView) -> bool {

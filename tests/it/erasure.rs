@@ -16,8 +16,7 @@ use liaison::pb::act::Act;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::journal_entry::Event;
 use liaison::pb::node_service_client::NodeServiceClient;
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, draft::Content, get_record_request::Selector};
+use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
 use tonic::Code;
 
@@ -87,19 +86,6 @@ pub(crate) fn victim(name: &str, notes: &str) -> pb::Draft {
     draft
 }
 
-async fn records(
-    node: &RunningNode,
-    role: ClientRole,
-) -> RecordServiceClient<tonic::transport::Channel> {
-    RecordServiceClient::new(node.channel(role).await)
-}
-
-async fn view(node: &RunningNode, role: ClientRole, id: &Bytes) -> Option<pb::RecordView> {
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    let answer = records(node, role).await.get_record(request).await.ok()?;
-    answer.into_inner().record
-}
-
 fn slot(view: &pb::RecordView, number: usize) -> pb::Slot {
     view.envelope.as_ref().unwrap().slots[number - 1].clone()
 }
@@ -112,7 +98,7 @@ pub(crate) async fn erase(node: &RunningNode, id: &Bytes, slots: u32, basis: pb:
         basis: basis.into(),
         authority: "data protection officer, 7/26".to_owned(),
     };
-    let proposed = records(node, ClientRole::Analyst).await.erase_record(request).await.unwrap();
+    let proposed = node.records(ClientRole::Analyst).await.erase_record(request).await.unwrap();
     let proposal = proposed.into_inner().act.unwrap().proposal;
     let decision = pb::DecideActRequest { proposal, approved: true, reason: String::new() };
     let mut author = ActServiceClient::new(node.channel(ClientRole::Analyst).await);
@@ -127,7 +113,7 @@ pub(crate) async fn erase(node: &RunningNode, id: &Bytes, slots: u32, basis: pb:
 
 async fn erasures(node: &RunningNode) -> pb::ListErasuresResponse {
     let request = pb::ListErasuresRequest::default();
-    records(node, ClientRole::Auditor).await.list_erasures(request).await.unwrap().into_inner()
+    node.records(ClientRole::Auditor).await.list_erasures(request).await.unwrap().into_inner()
 }
 
 fn progress(report: &pb::ListErasuresResponse, entry: usize, agency: &str) -> pb::ErasureProgress {
@@ -165,7 +151,7 @@ async fn an_erased_value_is_in_no_file_of_any_node_and_all_of_them_say_why() {
     let mut salts = Vec::new();
     for node in nodes {
         for id in [&first.record_id, &second.record_id] {
-            let shown = view(node, ClientRole::Analyst, id).await.unwrap();
+            let shown = node.view(ClientRole::Analyst, id).await.unwrap();
             salts.push(slot(&shown, 4).salt);
         }
         assert!(!files_with(&node.dir, name.as_bytes()).is_empty(), "{}", node.agency);
@@ -187,7 +173,7 @@ async fn an_erased_value_is_in_no_file_of_any_node_and_all_of_them_say_why() {
                 assert_eq!(files_with(&node.dir, needle), [] as [PathBuf; 0], "{}", node.agency);
             }
             assert!(!files_with(&node.dir, notes.as_bytes()).is_empty(), "{}", node.agency);
-            let shown = view(node, ClientRole::Analyst, &second.record_id).await.unwrap();
+            let shown = node.view(ClientRole::Analyst, &second.record_id).await.unwrap();
             assert_eq!(slot(&shown, 4).state(), pb::SlotState::Erased);
             assert_eq!(slot(&shown, 10).state(), pb::SlotState::Open);
             assert_eq!(shown.erasures[0].basis(), pb::ErasureBasis::Led16);
@@ -241,15 +227,15 @@ async fn what_a_partner_holds_as_evidence_is_restricted_and_shows_as_held() {
     let id = police.submit(vec![victim(&name, "")]).await.remove(0).record_id;
     fixture::settled(&nodes).await;
     let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
-    let mut analyst = records(&vendor, ClientRole::Analyst).await;
+    let mut analyst = vendor.records(ClientRole::Analyst).await;
     analyst.restrict_record(hold.clone()).await.unwrap();
     let twice = analyst.restrict_record(hold).await.unwrap_err();
     assert_eq!(twice.code(), Code::FailedPrecondition);
 
-    let seen = view(&vendor, ClientRole::Analyst, &id).await.unwrap();
+    let seen = vendor.view(ClientRole::Analyst, &id).await.unwrap();
     assert!(seen.restricted);
     assert_eq!(slot(&seen, 4).state(), pb::SlotState::Withheld);
-    let seen = view(&vendor, ClientRole::Auditor, &id).await.unwrap();
+    let seen = vendor.view(ClientRole::Auditor, &id).await.unwrap();
     assert_eq!(slot(&seen, 4).state(), pb::SlotState::Open);
 
     erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Gdpr17).await;
@@ -277,7 +263,7 @@ async fn what_was_ordered_erased_under_a_hold_goes_when_it_ends_and_everybody_wh
     let id = police.submit(vec![victim(&name, "")]).await.remove(0).record_id;
     fixture::settled(&[&police, &vendor, &cert]).await;
     let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
-    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    vendor.records(ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
     erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Gdpr17).await;
     carried_out(&[&police, &vendor, &cert]).await;
     let report = erasures(&police).await;
@@ -285,7 +271,7 @@ async fn what_was_ordered_erased_under_a_hold_goes_when_it_ends_and_everybody_wh
     assert_eq!(progress(&report, 0, "cert.example"), pb::ErasureProgress::Done);
 
     let vendor = vendor.started_anew().await;
-    let mut officer = records(&vendor, ClientRole::PolicyOfficer).await;
+    let mut officer = vendor.records(ClientRole::PolicyOfficer).await;
     let end = pb::UnrestrictRecordRequest {
         record_id: id.clone(),
         reason: "case 2026/4 is closed".to_owned(),
@@ -321,14 +307,14 @@ async fn what_was_ordered_erased_under_a_hold_goes_when_it_ends_and_everybody_wh
     let report = erasures(&police).await;
     assert_eq!(progress(&report, 0, "vendor.example"), pb::ErasureProgress::Done);
     let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "again".to_owned() };
-    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    vendor.records(ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
     let sent = vendor.partner("police.example").await.feed_size;
     let end = pb::UnrestrictRecordRequest {
         record_id: id,
         reason: "nothing waits".to_owned(),
         erases: false,
     };
-    let ended = records(&vendor, ClientRole::PolicyOfficer).await.unrestrict_record(end).await;
+    let ended = vendor.records(ClientRole::PolicyOfficer).await.unrestrict_record(end).await;
     assert_eq!(ended.unwrap().into_inner().erased_slots, 0);
     carried_out(&nodes).await;
     assert_eq!(vendor.partner("police.example").await.feed_size, sent);
@@ -348,10 +334,10 @@ async fn a_report_of_an_erasure_after_a_hold_names_what_the_partner_gave_and_is_
     let name = canary("waits");
     let id = police.submit(vec![victim(&name, "withheld words")]).await.remove(0).record_id;
     fixture::settled(&nodes).await;
-    let seen = view(&vendor, ClientRole::Auditor, &id).await.unwrap();
+    let seen = vendor.view(ClientRole::Auditor, &id).await.unwrap();
     assert_eq!(slot(&seen, 10).state(), pb::SlotState::Withheld);
     let hold = pb::RestrictRecordRequest { record_id: id.clone(), reason: "exhibit 4".to_owned() };
-    records(&vendor, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    vendor.records(ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
     erase(&police, &id, NAME | NOTES, pb::ErasureBasis::Gdpr17).await;
     carried_out(&nodes).await;
     let report = erasures(&police).await;
@@ -361,7 +347,7 @@ async fn a_report_of_an_erasure_after_a_hold_names_what_the_partner_gave_and_is_
         reason: "case 2026/4 is closed".to_owned(),
         erases: true,
     };
-    let mut officer = records(&vendor, ClientRole::PolicyOfficer).await;
+    let mut officer = vendor.records(ClientRole::PolicyOfficer).await;
     officer.unrestrict_record(end).await.unwrap();
     eventually("the police learn that it is done", async || {
         progress(&erasures(&police).await, 0, "vendor.example") == pb::ErasureProgress::Done
@@ -402,7 +388,7 @@ async fn an_order_goes_over_a_second_hop_and_each_sees_those_whom_it_sent_to() {
     clear.marking.as_mut().unwrap().tlp = pb::Tlp::Clear.into();
     let id = police.submit(vec![clear]).await.remove(0).record_id;
     eventually("it is at the vendor", async || {
-        view(&vendor, ClientRole::Analyst, &id).await.is_some()
+        vendor.view(ClientRole::Analyst, &id).await.is_some()
     })
     .await;
     assert!(!files_with(&vendor.dir, name.as_bytes()).is_empty());
@@ -498,7 +484,7 @@ async fn a_records_time_ends_without_a_second_person_unless_it_is_held() {
     let results = node.submit(drafts.to_vec()).await;
     let reason = "exhibit 5".to_owned();
     let hold = pb::RestrictRecordRequest { record_id: results[1].record_id.clone(), reason };
-    records(&node, ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
+    node.records(ClientRole::Analyst).await.restrict_record(hold).await.unwrap();
     let path = node.dir.clone();
     node.kill().await;
     let node = RunningNode::start(&path, "police.example").await;

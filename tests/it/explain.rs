@@ -10,7 +10,7 @@ use liaison::policy::ClientRole;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::fixture::{self, CORE_ONLY, OPERATION, RunningNode, draft, eventually, now};
+use crate::fixture::{self, CORE_ONLY, OPERATION, RunningNode, draft, eventually, hex, now};
 
 const CERT: &str = "cert.example";
 
@@ -322,10 +322,6 @@ async fn a_past_decision_is_explained_with_the_policy_and_the_partner_of_then() 
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("bring its files back"), "{refused}");
     assert!(explain(&police, &id, Some(allowed)).await.unwrap().allowed);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]

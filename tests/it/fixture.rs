@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use liaison::audit::Report;
 use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::Timestamp;
@@ -14,6 +15,7 @@ use liaison::node::config::{Config, Http, Listen, Release, RollbackGuard, Store,
 use liaison::node::init;
 use liaison::node::limits::Limits;
 use liaison::pb::act_service_client::ActServiceClient;
+use liaison::pb::get_record_request::Selector;
 use liaison::pb::node_service_client::NodeServiceClient;
 use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::policy_service_client::PolicyServiceClient;
@@ -190,8 +192,27 @@ impl RunningNode {
         self.try_channel(role).await.unwrap()
     }
 
+    pub(crate) async fn records(&self, role: ClientRole) -> RecordServiceClient<Channel> {
+        RecordServiceClient::new(self.channel(role).await)
+    }
+
     pub(crate) async fn analyst(&self) -> RecordServiceClient<Channel> {
-        RecordServiceClient::new(self.channel(ClientRole::Analyst).await)
+        self.records(ClientRole::Analyst).await
+    }
+
+    pub(crate) async fn policies(&self) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await)
+    }
+
+    /// The record as a client of this role sees it.
+    pub(crate) async fn view(&self, role: ClientRole, id: &Bytes) -> Option<pb::RecordView> {
+        let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
+        self.records(role).await.get_record(request).await.ok()?.into_inner().record
+    }
+
+    /// Returns true if the node has a record and may use it.
+    pub(crate) async fn uses(&self, id: &Bytes) -> bool {
+        self.view(ClientRole::Auditor, id).await.is_some_and(|view| !view.retracted)
     }
 
     pub(crate) async fn admin(&self) -> PartnerServiceClient<Channel> {
@@ -216,7 +237,7 @@ impl RunningNode {
     }
 
     /// Size and root of the journal.
-    pub(crate) async fn journal(&self) -> (u64, bytes::Bytes) {
+    pub(crate) async fn journal(&self) -> (u64, Bytes) {
         let status = self.status().await;
         (status.journal_size, status.journal_root)
     }
@@ -237,7 +258,7 @@ impl RunningNode {
         &self,
         files: Vec<pb::PolicyFile>,
     ) -> Result<(u64, pb::PolicyDifference), tonic::Status> {
-        let mut client = PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        let mut client = self.policies().await;
         let request = pb::ComparePolicyRequest { files, version: 0 };
         let mut answers = client.compare_policy(request).await?.into_inner();
         while let Some(answer) = answers.message().await? {
@@ -265,7 +286,7 @@ impl RunningNode {
     pub(crate) async fn apply_policy(&self, text: &str) {
         let files = vec![policy_file(text)];
         self.compare_policy(files.clone()).await.unwrap();
-        let mut client = PolicyServiceClient::new(self.channel(ClientRole::PolicyOfficer).await);
+        let mut client = self.policies().await;
         let request = pb::ApplyPolicyRequest { files, ..pb::ApplyPolicyRequest::default() };
         let Some(act) = client.apply_policy(request).await.unwrap().into_inner().act else {
             return;
@@ -468,6 +489,15 @@ pub(crate) fn indicator(value: &str, notes: &str) -> pb::Draft {
         ..pb::Indicator::default()
     };
     draft("", Content::Indicator(content))
+}
+
+/// An indicator that nothing else contains.
+pub(crate) fn some_indicator() -> pb::Draft {
+    indicator(&canary(".example"), "a note")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Letters that nothing else contains, after a first one that few bytes are.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use liaison::pb::partner_service_client::PartnerServiceClient;
 use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, draft::Content, get_record_request::Selector};
+use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
 
 use crate::fixture::{self, RunningNode, draft, eventually, indicator, introduce, settled};
@@ -67,18 +67,8 @@ async fn records(node: &RunningNode) -> RecordServiceClient<tonic::transport::Ch
     RecordServiceClient::new(node.channel(ClientRole::Auditor).await)
 }
 
-async fn view(node: &RunningNode, id: &Bytes) -> Option<pb::RecordView> {
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    records(node).await.get_record(request).await.ok()?.into_inner().record
-}
-
-/// Returns true if a node has a record and may use it.
-async fn uses(node: &RunningNode, id: &Bytes) -> bool {
-    view(node, id).await.is_some_and(|view| !view.retracted)
-}
-
 async fn slot(node: &RunningNode, id: &Bytes, number: usize) -> pb::SlotState {
-    let view = view(node, id).await.unwrap();
+    let view = node.view(ClientRole::Auditor, id).await.unwrap();
     view.envelope.as_ref().unwrap().slots[number - 1].state()
 }
 
@@ -129,7 +119,7 @@ async fn a_feed_widens_and_narrows_with_the_policy_and_every_retraction_is_answe
     police.apply_policy(&sharing(ALL)).await;
     settled(&nodes).await;
     for id in &ids {
-        assert!(uses(&vendor, id).await, "what was accepted before is brought");
+        assert!(vendor.uses(id).await, "what was accepted before is brought");
         assert_eq!(slot(&vendor, id, NOTES).await, pb::SlotState::Withheld);
     }
     let with_notes = sharing(ALL) + &permit("notes", REVEAL_NOTES, ALL);
@@ -140,7 +130,7 @@ async fn a_feed_widens_and_narrows_with_the_policy_and_every_retraction_is_answe
     police.apply_policy(&sharing(ALL)).await;
     settled(&nodes).await;
     assert_eq!(slot(&vendor, &ids[0], NOTES).await, pb::SlotState::Withheld, "a slot less");
-    assert!(uses(&vendor, &ids[0]).await, "and the rest stays in use");
+    assert!(vendor.uses(&ids[0]).await, "and the rest stays in use");
     let taken_back = retractions(&police, false).await;
     assert_eq!(taken_back.len(), 3);
     for view in &taken_back {
@@ -151,7 +141,7 @@ async fn a_feed_widens_and_narrows_with_the_policy_and_every_retraction_is_answe
     police.apply_policy(&nothing()).await;
     settled(&nodes).await;
     for id in &ids {
-        assert!(!uses(&vendor, id).await, "nothing may be used any more");
+        assert!(!vendor.uses(id).await, "nothing may be used any more");
     }
     assert_eq!(retractions(&police, false).await.len(), 6);
     let found = vendor.analyst().await.query_records(pb::QueryRecordsRequest::default()).await;
@@ -161,7 +151,7 @@ async fn a_feed_widens_and_narrows_with_the_policy_and_every_retraction_is_answe
     police.apply_policy(&with_notes).await;
     settled(&nodes).await;
     for id in &ids {
-        assert!(uses(&vendor, id).await, "it comes again");
+        assert!(vendor.uses(id).await, "it comes again");
         assert_eq!(slot(&vendor, id, NOTES).await, pb::SlotState::Open);
     }
     assert!(retractions(&police, false).await.iter().all(|view| view.lifted));
@@ -194,7 +184,7 @@ async fn a_rescan_goes_on_after_a_kill_and_duties_wait_for_a_partner_that_is_awa
     let live = police.submit(vec![indicator("live.example", "")]).await.remove(0).record_id;
     settled(&[&police, &vendor]).await;
     assert_eq!(vendor.status().await.records, RECORDS as u64 + 1);
-    assert!(uses(&vendor, &live).await);
+    assert!(vendor.uses(&live).await);
     let partner = police.partner(VENDOR).await;
     assert_eq!(partner.disclosed, RECORDS as u64 + 1, "nothing was disclosed twice");
 
@@ -210,7 +200,7 @@ async fn a_rescan_goes_on_after_a_kill_and_duties_wait_for_a_partner_that_is_awa
     settled(&[&police, &vendor]).await;
     assert!(retractions(&police, true).await.is_empty());
     for id in ids.iter().step_by(500).chain([&live]) {
-        assert!(!uses(&vendor, id).await);
+        assert!(!vendor.uses(id).await);
     }
     audited(&police);
     audited(&vendor);
@@ -230,7 +220,7 @@ async fn a_pause_takes_nothing_back_and_what_came_meanwhile_is_brought_at_its_en
     let second = police.submit(vec![indicator("second.example", "")]).await.remove(0).record_id;
     police.set_state(VENDOR, pb::PartnerState::Active).await;
     settled(&nodes).await;
-    assert!(uses(&vendor, &first).await && uses(&vendor, &second).await);
+    assert!(vendor.uses(&first).await && vendor.uses(&second).await);
 
     set_facts(&police, VENDOR, |facts| facts.agreement_until_ms = 1_000_000_000_000).await;
     let third = police.submit(vec![indicator("third.example", "")]).await.remove(0).record_id;
@@ -239,11 +229,11 @@ async fn a_pause_takes_nothing_back_and_what_came_meanwhile_is_brought_at_its_en
         denied.iter().any(|count| count.name == "guard/partner-standing")
     })
     .await;
-    assert!(uses(&vendor, &first).await && !uses(&vendor, &third).await);
+    assert!(vendor.uses(&first).await && !vendor.uses(&third).await);
     assert!(police.partner(VENDOR).await.to_rescan > 0, "the feed is not at its new state");
     set_facts(&police, VENDOR, |facts| facts.agreement_until_ms = 0).await;
     settled(&nodes).await;
-    assert!(uses(&vendor, &third).await, "a renewed agreement brings what it was due");
+    assert!(vendor.uses(&third).await, "a renewed agreement brings what it was due");
     assert!(retractions(&police, false).await.is_empty(), "a pause takes nothing back");
     nodes.into_iter().for_each(audited);
 }
@@ -291,12 +281,12 @@ async fn a_reference_goes_with_what_it_refers_to() {
     const RECORDS: usize = 4;
     let hidden = async |why: &str| {
         assert_eq!(slot(&vendor, &linked, CASES).await, pb::SlotState::Withheld, "{why}");
-        assert!(!uses(&vendor, &opinion).await, "{why}: an opinion on what is hidden");
+        assert!(!vendor.uses(&opinion).await, "{why}: an opinion on what is hidden");
         assert_eq!(slot(&vendor, &note, RECORDS).await, pb::SlotState::Withheld, "{why}");
     };
     let shown = async |why: &str| {
         assert_eq!(slot(&vendor, &linked, CASES).await, pb::SlotState::Open, "{why}");
-        assert!(uses(&vendor, &opinion).await, "{why}");
+        assert!(vendor.uses(&opinion).await, "{why}");
         assert_eq!(slot(&vendor, &note, RECORDS).await, pb::SlotState::Open, "{why}");
     };
     hidden("the case is secret").await;
@@ -317,7 +307,7 @@ async fn a_reference_goes_with_what_it_refers_to() {
     hidden("the newest is not, so the whole case is taken back").await;
     police.apply_policy(&linking(r#"resource.labels.contains("secret")"#)).await;
     settled(&nodes).await;
-    assert!(!uses(&vendor, &linked).await && !uses(&vendor, &opinion).await);
+    assert!(!vendor.uses(&linked).await && !vendor.uses(&opinion).await);
     nodes.into_iter().for_each(audited);
 }
 
@@ -336,7 +326,7 @@ async fn what_is_taken_back_from_us_is_taken_back_from_those_we_passed_it_on_to(
     let id = police.submit(vec![clear(indicator("x.example", "words"), "x")]).await;
     let id = id[0].record_id.clone();
     settled(&nodes).await;
-    assert!(uses(&cert, &id).await, "the vendor passed it on");
+    assert!(cert.uses(&id).await, "the vendor passed it on");
     assert_eq!(slot(&cert, &id, NOTES).await, pb::SlotState::Open);
 
     police.apply_policy(&sharing(to_vendor)).await;
@@ -344,21 +334,21 @@ async fn what_is_taken_back_from_us_is_taken_back_from_those_we_passed_it_on_to(
     assert_eq!(slot(&cert, &id, NOTES).await, pb::SlotState::Withheld, "a slot, down the chain");
     police.apply_policy(&nothing()).await;
     settled(&nodes).await;
-    assert!(!uses(&vendor, &id).await && !uses(&cert, &id).await);
+    assert!(!vendor.uses(&id).await && !cert.uses(&id).await);
     let report = retractions(&vendor, false).await;
     assert!(report.iter().all(|view| view.agency == CERT), "{report:?}");
     assert!(report.iter().all(|view| view.progress() == pb::ErasureProgress::Done));
 
     police.apply_policy(&notes(sharing(to_vendor))).await;
     settled(&nodes).await;
-    assert!(uses(&vendor, &id).await && uses(&cert, &id).await);
+    assert!(vendor.uses(&id).await && cert.uses(&id).await);
     assert_eq!(slot(&cert, &id, NOTES).await, pb::SlotState::Open);
     // From the originator itself it is in use by its leave, whatever the vendor does.
     police.apply_policy(&sharing(ALL)).await;
     settled(&nodes).await;
     vendor.apply_policy(&nothing()).await;
     settled(&nodes).await;
-    assert!(uses(&cert, &id).await);
+    assert!(cert.uses(&id).await);
     assert_eq!(slot(&cert, &id, NOTES).await, pb::SlotState::Withheld);
     nodes.into_iter().for_each(audited);
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use liaison::pb;
 use liaison::pb::consent_service_client::ConsentServiceClient;
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use tonic::transport::Channel;
 
@@ -58,14 +57,6 @@ pub(crate) async fn chain(parent: &Path, agencies: [(&str, &str); 3]) -> [Runnin
 
 pub(crate) async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
     node.submit(vec![draft]).await.remove(0).record_id
-}
-
-/// Returns true if a node has a record and may use it.
-pub(crate) async fn uses(node: &RunningNode, id: &Bytes) -> bool {
-    let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    let found = client.get_record(request).await.ok();
-    found.and_then(|answer| answer.into_inner().record).is_some_and(|view| !view.retracted)
 }
 
 pub(crate) async fn consents(

@@ -27,6 +27,8 @@ use liaison::store::{Batch, SegmentOptions, Segments};
 use prost::Message as _;
 
 use crate::bodies::{SeedKey, TARGETS};
+use crate::fixture::hex;
+use crate::random::Random;
 
 /// Mutations of each seed, so that all take about ten seconds; targets that open files get a fifth.
 const MUTATIONS: u32 = 1_200;
@@ -306,56 +308,35 @@ fn seeds() -> Vec<Seed> {
     [record_seeds(), value_seeds(), other].concat()
 }
 
-/// SplitMix64 (Steele, Lea, Flood, 2014): enough for choosing where to flip a bit.
-struct Choices(u64);
-
-impl Choices {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// One to four small changes.
-    fn mutated(&mut self, seed: &[u8], others: &[Seed]) -> Vec<u8> {
-        let mut bytes = seed.to_vec();
-        for _ in 0..=self.below(4) {
-            let at = self.below(bytes.len());
-            match self.below(8) {
-                0 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
-                1 if !bytes.is_empty() => bytes[at] = self.next() as u8,
-                2 if !bytes.is_empty() => {
-                    const EDGES: [u8; 7] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b' '];
-                    bytes[at] = EDGES[self.below(EDGES.len())];
-                }
-                3 => bytes.insert(at, self.next() as u8),
-                4 if !bytes.is_empty() => drop(bytes.remove(at)),
-                5 => bytes.truncate(at),
-                6 => {
-                    let end = (at + self.below(24)).min(bytes.len());
-                    let run = bytes[at.min(end)..end].to_vec();
-                    bytes.splice(at..at, run);
-                }
-                _ => {
-                    let (_, _, other) = &others[self.below(others.len())];
-                    let from = self.below(other.len());
-                    let run = &other[from..(from + self.below(24)).min(other.len())];
-                    bytes.splice(at..at, run.iter().copied());
-                }
+/// One to four small changes.
+fn mutated(random: &mut Random, seed: &[u8], others: &[Seed]) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.index(4) {
+        let at = random.index(bytes.len());
+        match random.index(8) {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << random.index(8),
+            1 if !bytes.is_empty() => bytes[at] = random.next() as u8,
+            2 if !bytes.is_empty() => {
+                const EDGES: [u8; 7] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b' '];
+                bytes[at] = EDGES[random.index(EDGES.len())];
+            }
+            3 => bytes.insert(at, random.next() as u8),
+            4 if !bytes.is_empty() => drop(bytes.remove(at)),
+            5 => bytes.truncate(at),
+            6 => {
+                let end = (at + random.index(24)).min(bytes.len());
+                let run = bytes[at.min(end)..end].to_vec();
+                bytes.splice(at..at, run);
+            }
+            _ => {
+                let (_, _, other) = &others[random.index(others.len())];
+                let from = random.index(other.len());
+                let run = &other[from..(from + random.index(24)).min(other.len())];
+                bytes.splice(at..at, run.iter().copied());
             }
         }
-        bytes
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
 }
 
 #[test]
@@ -389,10 +370,10 @@ fn no_mutation_of_a_seed_breaks_what_the_formats_promise() {
     let all = seeds();
     for (name, target) in TARGETS {
         let mutations = if name == "segment" { MUTATIONS / 5 } else { MUTATIONS };
-        let mut choices = Choices(1);
+        let mut random = Random(1);
         for (_, seed, bytes) in all.iter().filter(|(of, ..)| *of == name) {
             for _ in 0..mutations {
-                let input = choices.mutated(bytes, &all);
+                let input = mutated(&mut random, bytes, &all);
                 let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
                 assert!(outcome.is_ok(), "{name}, from {seed}: {}", hex(&input));
             }

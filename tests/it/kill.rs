@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::fixture::{CORE_ONLY, RunningNode, draft, make};
+use crate::random::Random;
 
 const AGENCY: &str = "kill.example";
 const ROUNDS: u64 = 50;
@@ -33,19 +34,6 @@ const DRAFTS: u64 = 3;
 const ANSWERS_MAX: u64 = 10;
 /// Rounds between two audits of the whole directory.
 const AUDIT_EVERY: u64 = 25;
-
-/// SplitMix64 (Steele, Lea and Flood 2014, figure 14): enough for choosing moments.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
 
 /// From LIAISON_KILL_SEED, else from the system.
 fn seed() -> u64 {
@@ -209,10 +197,10 @@ async fn nothing_acknowledged_is_lost_and_no_history_contradicts_another_when_ki
     let dir = parent.path().join(AGENCY);
     make(&dir, AGENCY, "police", CORE_ONLY);
     let secret = SeriesSecret::from_bytes(*NodeKeys::load(&dir).unwrap().series.as_bytes());
-    let (mut moments, mut history) = (Moments(seed), History::default());
+    let (mut moments, mut history) = (Random(seed), History::default());
     let mut node = RunningNode::start(&dir, AGENCY).await;
     for round in 1..=ROUNDS {
-        let answers = moments.next() % (ANSWERS_MAX + 1);
+        let answers = moments.below(ANSWERS_MAX + 1);
         let (sent, acknowledged) = one_life(node, round, answers, &mut history).await;
         history.acknowledged.extend(acknowledged.iter().cloned());
         if round % AUDIT_EVERY == 0 {

@@ -36,6 +36,8 @@ mod policy_life;
 mod prove;
 mod published;
 mod push;
+#[path = "../../src/testkit/random.rs"]
+mod random;
 mod real_data;
 mod refusals;
 mod refused;

@@ -5,8 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, draft::Content, get_record_request::Selector};
+use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
 
 use crate::erasure::{erase, holds};
@@ -41,12 +40,6 @@ fn is_in_memory(pid: u32, needle: &[u8]) -> bool {
     false
 }
 
-async fn look_at(node: &RunningNode, id: &Bytes) {
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    let mut records = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
-    records.get_record(request).await.unwrap();
-}
-
 #[tokio::test]
 async fn an_erased_text_is_in_no_memory_of_any_node_that_goes_on_running() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +62,7 @@ async fn an_erased_text_is_in_no_memory_of_any_node_that_goes_on_running() {
     fixture::settled(&nodes).await;
     for node in nodes {
         for id in &ids {
-            look_at(node, id).await;
+            node.view(ClientRole::Analyst, id).await.unwrap();
         }
         assert!(texts.iter().any(|text| is_in_memory(node.pid(), text.as_bytes())));
     }

@@ -6,7 +6,7 @@ use liaison::pb::{self, draft::Content};
 use liaison::policy::ClientRole;
 use serde_json::Value;
 
-use crate::fixture::{CORE_ONLY, RunningNode, draft, introduce, liaison, settled};
+use crate::fixture::{CORE_ONLY, RunningNode, draft, hex, introduce, liaison, settled};
 
 /// The additional policy of the agency in the middle: it passes on what others gave it.
 const FORWARD: &str = r#"
@@ -32,10 +32,6 @@ async fn verify(file: &Path, identity: &str) -> (Option<i32>, Value) {
     let arguments = ["audit", "verify", "-o", "json", "--identity", identity];
     let output = liaison(&arguments, &[file]).await;
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn public_indicator() -> pb::Draft {

@@ -10,7 +10,7 @@ use liaison::policy::ClientRole;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{CORE_ONLY, RunningNode, canary, eventually, indicator, introduce};
+use crate::fixture::{CORE_ONLY, RunningNode, eventually, introduce, some_indicator};
 use crate::impostor::Impostor;
 
 const PARTNER: &str = "impostor.example";
@@ -19,10 +19,6 @@ async fn node(parent: &Path) -> RunningNode {
     let node = RunningNode::fresh(parent, "police.example", "police", CORE_ONLY).await;
     introduce(&[&node]).await;
     node
-}
-
-fn some_indicator() -> pb::Draft {
-    indicator(&canary(".example"), "a note")
 }
 
 /// The node closed the connection before anything of gRPC was answered.

@@ -3,9 +3,7 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, get_record_request::Selector};
+use liaison::pb;
 use liaison::policy::ClientRole;
 
 use crate::fixture::{self, CORE_ONLY, RunningNode, audited, eventually, indicator};
@@ -23,12 +21,6 @@ async fn pair(dir: &Path) -> (RunningNode, RunningNode) {
     fixture::introduce(&[&police, &vendor]).await;
     fixture::settled(&[&police, &vendor]).await;
     (police, vendor)
-}
-
-async fn holds(node: &RunningNode, id: &Bytes) -> bool {
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    let mut records = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
-    records.get_record(request).await.is_ok()
 }
 
 fn refused(partner: &pb::PartnerView) -> u64 {
@@ -57,7 +49,7 @@ async fn what_a_partner_refused_shows_as_refused_and_comes_when_its_policy_accep
     vendor.apply_policy(CORE_ONLY).await;
     eventually("what was refused comes", async || {
         for id in &ids {
-            if !holds(&vendor, id).await {
+            if vendor.view(ClientRole::Analyst, id).await.is_none() {
                 return false;
             }
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use liaison::ident::RecordId;
+use liaison::pb;
 use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, get_record_request::Selector};
 use liaison::policy::ClientRole;
 use serde_json::Value;
 
@@ -62,9 +62,7 @@ fn reasons(file: &Path) -> Vec<String> {
 
 async fn knows(node: &RunningNode, id: &str) -> Option<pb::RecordView> {
     let id: RecordId = id.parse().unwrap();
-    let selector = Some(Selector::RecordId(Bytes::copy_from_slice(id.as_bytes())));
-    let request = pb::GetRecordRequest { selector };
-    node.analyst().await.get_record(request).await.ok()?.into_inner().record
+    node.view(ClientRole::Analyst, &Bytes::copy_from_slice(id.as_bytes())).await
 }
 
 #[tokio::test]

@@ -6,9 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 use liaison::node::config::{Config, Release};
 use liaison::pb::act_service_client::ActServiceClient;
-use liaison::pb::record_service_client::RecordServiceClient;
 use liaison::pb::release_service_client::ReleaseServiceClient;
-use liaison::pb::{self, draft::Content, get_record_request::Selector};
+use liaison::pb::{self, draft::Content};
 use liaison::policy::{ClientRole, LearningRule, Reasons};
 use tonic::Code;
 
@@ -60,12 +59,6 @@ fn victim() -> pb::Draft {
 
 async fn submit(node: &RunningNode, draft: pb::Draft) -> Bytes {
     node.submit(vec![draft]).await.remove(0).record_id
-}
-
-async fn has(node: &RunningNode, id: &Bytes) -> bool {
-    let mut client = RecordServiceClient::new(node.channel(ClientRole::Auditor).await);
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    client.get_record(request).await.is_ok()
 }
 
 async fn held(node: &RunningNode) -> Vec<(String, u64)> {
@@ -134,7 +127,7 @@ async fn what_is_unusual_waits_for_two_persons_and_everything_else_arrives() {
     let usual = submit(&police, indicator(&canary(".example"), "")).await;
     settled(&[&police, &cert]).await;
     for (id, is_there) in [(&first, true), (&waits, false), (&usual, true)] {
-        assert_eq!(has(&cert, id).await, is_there);
+        assert_eq!(cert.view(ClientRole::Auditor, id).await.is_some(), is_there);
     }
     let bundle = [("new-kind+personal-data".to_owned(), 1)];
     assert_eq!(held(&police).await, bundle);
@@ -153,13 +146,19 @@ async fn what_is_unusual_waits_for_two_persons_and_everything_else_arrives() {
     let later = submit(&police, victim()).await;
     settled(&[&police, &cert]).await;
     assert!(approve(&police, ClientRole::PolicyOfficer, act.proposal).await.unwrap().carried_out);
-    fixture::eventually("what was released arrives", async || has(&cert, &waits).await).await;
+    fixture::eventually("what was released arrives", async || {
+        cert.view(ClientRole::Auditor, &waits).await.is_some()
+    })
+    .await;
     settled(&[&police, &cert]).await;
-    assert!(!has(&cert, &later).await);
+    assert!(cert.view(ClientRole::Auditor, &later).await.is_none());
     assert_eq!(held(&police).await, [("new-kind+personal-data".to_owned(), 1)]);
     // The kind is known now, so that the next one is nothing unusual.
     let next = submit(&police, victim()).await;
-    fixture::eventually("the next of the kind arrives", async || has(&cert, &next).await).await;
+    fixture::eventually("the next of the kind arrives", async || {
+        cert.view(ClientRole::Auditor, &next).await.is_some()
+    })
+    .await;
     assert_eq!(ledger(&police, &waits), ["held", "released", "disclose"]);
     assert_eq!(ledger(&police, &later), ["held"]);
     audited(&police);
@@ -179,7 +178,10 @@ async fn what_two_persons_refuse_never_goes_and_no_later_revision_under_its_tlp_
     settled(&[&police, &cert]).await;
     let wider = submit(&police, under(pb::Tlp::Clear, &value, "two")).await;
     settled(&[&police, &cert]).await;
-    assert!(has(&cert, &green).await && !has(&cert, &wider).await);
+    assert!(
+        cert.view(ClientRole::Auditor, &green).await.is_some()
+            && cert.view(ClientRole::Auditor, &wider).await.is_none()
+    );
     decide(&police, "loosened-marking", false).await;
     let third = submit(&police, under(pb::Tlp::Clear, &value, "three")).await;
     settled(&[&police, &cert]).await;
@@ -188,7 +190,7 @@ async fn what_two_persons_refuse_never_goes_and_no_later_revision_under_its_tlp_
     let police = police.started_anew().await;
     settled(&[&police, &cert]).await;
     for (id, is_there) in [(&wider, false), (&third, false), (&strict, true)] {
-        assert_eq!(has(&cert, id).await, is_there);
+        assert_eq!(cert.view(ClientRole::Auditor, id).await.is_some(), is_there);
     }
     assert_eq!(held(&police).await, [("loosened-marking".to_owned(), 1)]);
     assert_eq!(ledger(&police, &wider), ["held", "refused"]);
@@ -210,14 +212,17 @@ async fn a_new_partner_gets_green_core_fields_and_waits_for_what_is_sensitive() 
     let victim = submit(&police, victim()).await;
     settled(&[&police, &cert]).await;
     for (id, is_there) in [(&green, true), (&amber, false), (&victim, false)] {
-        assert_eq!(has(&cert, id).await, is_there);
+        assert_eq!(cert.view(ClientRole::Auditor, id).await.is_some(), is_there);
     }
     assert_eq!(held(&police).await, [("new-partner".to_owned(), 2)]);
     let view = police.partner(CERT).await;
     assert!(view.learning && view.learning_until_ms > 0, "the first disclosure began them");
     decide(&police, "new-partner", true).await;
-    fixture::eventually("what was released arrives", async || has(&cert, &victim).await).await;
-    assert!(has(&cert, &amber).await);
+    fixture::eventually("what was released arrives", async || {
+        cert.view(ClientRole::Auditor, &victim).await.is_some()
+    })
+    .await;
+    assert!(cert.view(ClientRole::Auditor, &amber).await.is_some());
     audited(&police);
 }
 
@@ -236,7 +241,10 @@ async fn a_revision_that_drops_originator_control_waits_for_two_persons() {
     settled(&[&police, &cert]).await;
     let loose = submit(&police, under(false, "two")).await;
     settled(&[&police, &cert]).await;
-    assert!(has(&cert, &strict).await && !has(&cert, &loose).await);
+    assert!(
+        cert.view(ClientRole::Auditor, &strict).await.is_some()
+            && cert.view(ClientRole::Auditor, &loose).await.is_none()
+    );
     assert_eq!(held(&police).await, [("loosened-marking".to_owned(), 1)]);
     audited(&police);
 }
@@ -295,7 +303,7 @@ async fn what_another_agency_floods_this_node_with_holds_back_no_record_of_its_o
     assert_eq!(held(&police).await, flood);
     let own = submit(&police, clear()).await;
     settled(&nodes).await;
-    assert!(has(&cert, &own).await);
+    assert!(cert.view(ClientRole::Auditor, &own).await.is_some());
     assert_eq!(cert.status().await.records, 7, "two of the police and five of the vendor");
 
     // A restart and a new index count both apart, and what is its own is still counted.

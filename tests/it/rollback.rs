@@ -11,7 +11,7 @@ use liaison::policy::ClientRole;
 use tempfile::TempDir;
 
 use crate::fixture::{
-    CORE_ONLY, RunningNode, canary, copy, eventually, indicator, introduce, make, settled,
+    CORE_ONLY, RunningNode, copy, eventually, introduce, make, settled, some_indicator,
 };
 use crate::impostor::Impostor;
 
@@ -39,10 +39,6 @@ pub(crate) async fn pair() -> (TempDir, RunningNode, RunningNode) {
     introduce(&[&police, &cert]).await;
     settled(&[&police, &cert]).await;
     (parent, police, cert)
-}
-
-pub(crate) fn some_indicator() -> pb::Draft {
-    indicator(&canary(".example"), "a note")
 }
 
 pub(crate) fn put_back(copy_of: &Path, dir: &Path) {

@@ -2,7 +2,7 @@
 //! who has an older one, over every hop, and a withdrawal shows nothing of what was hidden.
 
 use bytes::Bytes;
-use liaison::pb::{self, get_record_request::Selector};
+use liaison::pb;
 use liaison::policy::ClientRole;
 
 use crate::fixture::{RunningNode, audited, canary, eventually, indicator, introduce, settled};
@@ -55,19 +55,8 @@ async fn withdraw(node: &RunningNode, id: &Bytes) {
     node.analyst().await.withdraw_record(request).await.unwrap();
 }
 
-async fn view(node: &RunningNode, id: &Bytes) -> Option<pb::RecordView> {
-    let channel = node.channel(ClientRole::Auditor).await;
-    let mut records = pb::record_service_client::RecordServiceClient::new(channel);
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id.clone())) };
-    records.get_record(request).await.ok()?.into_inner().record
-}
-
-async fn uses(node: &RunningNode, id: &Bytes) -> bool {
-    view(node, id).await.is_some_and(|view| !view.retracted)
-}
-
 async fn knows_withdrawn(node: &RunningNode, id: &Bytes) -> bool {
-    view(node, id).await.is_some_and(|view| view.withdrawn)
+    node.view(ClientRole::Auditor, id).await.is_some_and(|view| view.withdrawn)
 }
 
 async fn pair(parent: &std::path::Path) -> (RunningNode, RunningNode) {
@@ -100,20 +89,23 @@ async fn a_stricter_revision_takes_the_series_back_over_every_hop_and_its_withdr
         old.push(push(&police, marked(value, |_| {})).await);
     }
     for id in &old {
-        eventually("it went on", async || uses(&vendor, id).await).await;
+        eventually("it went on", async || vendor.uses(id).await).await;
     }
     let redder = push(&police, marked(values[0], red)).await;
     let shorter = push(&police, marked(values[1], listed)).await;
     let controlled = push(&police, marked(values[2], |marking| marking.orcon = true)).await;
     for id in &old {
-        eventually("it was taken back", async || !uses(&vendor, id).await).await;
+        eventually("it was taken back", async || !vendor.uses(id).await).await;
     }
     settled(&nodes).await;
-    assert!(!uses(&cert, &old[0]).await && !uses(&cert, &old[1]).await);
-    assert!(view(&cert, &redder).await.is_none() && view(&cert, &shorter).await.is_none());
+    assert!(!cert.uses(&old[0]).await && !cert.uses(&old[1]).await);
+    assert!(
+        cert.view(ClientRole::Auditor, &redder).await.is_none()
+            && cert.view(ClientRole::Auditor, &shorter).await.is_none()
+    );
     // Originator control leaves the record to whom the originator gave it.
-    assert!(uses(&cert, &old[2]).await && uses(&cert, &controlled).await);
-    assert!(view(&vendor, &controlled).await.is_none());
+    assert!(cert.uses(&old[2]).await && cert.uses(&controlled).await);
+    assert!(vendor.view(ClientRole::Auditor, &controlled).await.is_none());
 
     for id in [&redder, &shorter, &controlled] {
         withdraw(&police, id).await;
@@ -138,9 +130,9 @@ async fn a_partner_receives_nothing_that_its_newest_revision_denies_when_it_is_r
     push(&police, marked("a.example", red)).await;
     police.set_state(VENDOR, pb::PartnerState::Active).await;
     let live = push(&police, marked("live.example", |_| {})).await;
-    eventually("what is new arrives", async || uses(&vendor, &live).await).await;
+    eventually("what is new arrives", async || vendor.uses(&live).await).await;
     settled(&[&police, &vendor]).await;
-    assert!(view(&vendor, &green).await.is_none());
+    assert!(vendor.view(ClientRole::Auditor, &green).await.is_none());
     assert_eq!(vendor.status().await.records, 1);
     audited(&police);
     audited(&vendor);
@@ -163,7 +155,7 @@ async fn a_new_partner_receives_nothing_of_a_series_that_is_denied_or_withdrawn_
     let other = marked("b.example", |marking| marking.pap = pb::Pap::Amber.into());
     let newest = push(&police, other).await;
     introduce(&[&police, &vendor]).await;
-    eventually("the newest arrives", async || uses(&vendor, &newest).await).await;
+    eventually("the newest arrives", async || vendor.uses(&newest).await).await;
     settled(&[&police, &vendor]).await;
     assert_eq!(vendor.status().await.records, 1, "the newest revision, and nothing older");
     audited(&police);
@@ -175,7 +167,7 @@ async fn a_withdrawal_shows_nothing_of_a_revision_that_was_hidden() {
     let dir = tempfile::tempdir().unwrap();
     let (police, vendor) = pair(dir.path()).await;
     let shown = push(&police, marked("a.example", |_| {})).await;
-    eventually("the first revision arrives", async || uses(&vendor, &shown).await).await;
+    eventually("the first revision arrives", async || vendor.uses(&shown).await).await;
     let caveat = canary("caveat");
     let stricter = marked("a.example", |marking| {
         red(marking);
@@ -185,7 +177,7 @@ async fn a_withdrawal_shows_nothing_of_a_revision_that_was_hidden() {
     withdraw(&police, &hidden).await;
     eventually("it is withdrawn", async || knows_withdrawn(&vendor, &shown).await).await;
     settled(&[&police, &vendor]).await;
-    assert!(view(&vendor, &hidden).await.is_none());
+    assert!(vendor.view(ClientRole::Auditor, &hidden).await.is_none());
     assert!(!files_with(&police.dir, &caveat).is_empty());
     assert!(files_with(&vendor.dir, &caveat).is_empty());
     audited(&police);

@@ -10,11 +10,9 @@ use liaison::ident::Generation;
 use liaison::pb;
 use tokio::process::Command;
 
-use crate::fixture::{PROGRAM, RunningNode, copy, eventually, introduce, settled};
+use crate::fixture::{PROGRAM, RunningNode, copy, eventually, introduce, settled, some_indicator};
 use crate::impostor::Impostor;
-use crate::rollback::{
-    CERT, POLICE, backed_up, eager, guard, pair, put_back, some_indicator, witnessed,
-};
+use crate::rollback::{CERT, POLICE, backed_up, eager, guard, pair, put_back, witnessed};
 use crate::verify_export::holds_for_the_script;
 
 const VENDOR: &str = "vendor.example";

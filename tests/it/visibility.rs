@@ -12,7 +12,7 @@ use prost::Message as _;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::fixture::{RunningNode, canary, draft, eventually, indicator, introduce, settled};
+use crate::fixture::{RunningNode, canary, draft, eventually, hex, indicator, introduce, settled};
 use crate::rpcs::{asked, commented};
 
 /// Slot of an indicator: its notes.
@@ -227,10 +227,8 @@ async fn prepared(police: &RunningNode, partner: &RunningNode) -> Secrets {
     partner.apply_policy(TAKES).await;
     settled(&nodes).await;
     eventually("the record is taken back", async || {
-        let mut auditor = RecordServiceClient::new(police.channel(ClientRole::Auditor).await);
-        let selector = Some(Selector::RecordId(retracted_id.clone()));
-        let found = auditor.get_record(pb::GetRecordRequest { selector }).await;
-        found.is_ok_and(|found| found.into_inner().record.is_some_and(|view| view.retracted))
+        let view = police.view(ClientRole::Auditor, &retracted_id).await;
+        view.is_some_and(|view| view.retracted)
     })
     .await;
     let held_id = police.submit(vec![takedown("held.example", HELD_CASE, &held)]).await.remove(0);
@@ -315,7 +313,6 @@ async fn what_a_client_may_not_see_looks_like_what_is_not_there() {
         ..Default::default()
     };
     let nothing = Bytes::from(vec![7; 32]);
-    let hex = |id: &Bytes| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let known = text("GetInclusionProof", proof(&id).encode_to_vec(), &hex(&id)).await;
     let unknown = text("GetInclusionProof", proof(&nothing).encode_to_vec(), &hex(&nothing)).await;
     assert_eq!(known, unknown);
@@ -371,9 +368,7 @@ async fn a_red_record_is_neither_revised_nor_withdrawn_by_another_client() {
     assert!(refused.record_id.is_empty() && refused.series.is_empty(), "{refused:?}");
     assert!(refused.reason.contains("not permitted"), "{}", refused.reason);
     assert_eq!(submit(VendorTool, "own.example", pb::Tlp::Red, 80).await.outcome(), Refused);
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(own.record_id)) };
-    let view = police.analyst().await.get_record(request).await.unwrap().into_inner();
-    assert!(!view.record.unwrap().superseded);
+    assert!(!police.view(Analyst, &own.record_id).await.unwrap().superseded);
     assert_eq!(submit(Analyst, "own.example", pb::Tlp::Red, 70).await.outcome(), Revised);
     // What is not TLP:RED is revised by whoever submits the value.
     assert_eq!(submit(Analyst, "other.example", pb::Tlp::Green, 80).await.outcome(), Created);

@@ -16,6 +16,7 @@ use prost::Message as _;
 use super::memory::memory_peak;
 use crate::fixture::{CORE_ONLY, DEADLINE, RunningNode, eventually, indicator, introduce};
 use crate::impostor::{Impostor, Stream};
+use crate::random::Random;
 
 /// Histories of a usual run; some ten seconds.
 const HISTORIES: u64 = 150;
@@ -29,27 +30,6 @@ const REPORTED_EACH: u64 = 250;
 const MEMORY_MAX: u64 = 192 << 20;
 /// Memory of a further partner: the policy that is compiled for it.
 const PARTNER_MEMORY_MAX: u64 = 1 << 20;
-
-/// SplitMix64 (Steele, Lea, Flood).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
-}
 
 /// The expected effect of the history, had an honest partner sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +83,10 @@ async fn receipt(stream: &mut Stream, end: usize) -> Option<pb::Receipt> {
 }
 
 impl Liar {
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.random.next() as u8).collect()
+    }
+
     fn records(&mut self) -> Vec<pb::Envelope> {
         let count = 1 + self.random.below(3);
         let hosts = self.hosts..self.hosts + count;
@@ -200,7 +184,7 @@ impl Liar {
                 _ => &mut signature.key_id,
             };
             let mut bytes = field.to_vec();
-            let place = self.random.below(bytes.len() as u64) as usize;
+            let place = self.random.index(bytes.len());
             bytes[place] ^= 1 << self.random.below(8);
             *field = bytes.into();
         }
@@ -210,16 +194,16 @@ impl Liar {
 
     async fn junk(&mut self, stream: &mut Stream) -> Then {
         self.steps.push("junk");
-        let count = 1 + self.random.below(4) as usize;
+        let count = 1 + self.random.index(4);
         let entries: Vec<Bytes> = (0..count)
             .map(|_| {
-                let length = self.random.below(300) as usize;
-                self.random.bytes(length).into()
+                let length = self.random.index(300);
+                self.bytes(length).into()
             })
             .collect();
         let envelopes = entries
             .iter()
-            .map(|_| pb::Envelope { header: self.random.bytes(100).into(), ..Default::default() })
+            .map(|_| pb::Envelope { header: self.bytes(100).into(), ..Default::default() })
             .collect();
         let batch = self.impostor.batch_of_bytes(entries, envelopes);
         self.deliver(stream, batch).await
@@ -228,12 +212,12 @@ impl Liar {
     /// Duties on records that are not here, without the orders that they need.
     async fn duties(&mut self, stream: &mut Stream) -> Then {
         self.steps.push("duties");
-        let count = 1 + self.random.below(4) as usize;
+        let count = 1 + self.random.index(4);
         let entries: Vec<Bytes> = (0..count)
             .map(|_| {
                 let entry = pb::FeedEntry {
-                    action: [3, 4, 5, 9][self.random.below(4) as usize],
-                    record_id: self.random.bytes(32).into(),
+                    action: [3, 4, 5, 9][self.random.index(4)],
+                    record_id: self.bytes(32).into(),
                     open_slots: self.random.next() as u32,
                     policy_version: 1,
                     at_ms: 1_760_000_000_000,
@@ -313,7 +297,7 @@ impl Liar {
             start,
             entries: vec![vec![7; bytes].into(); count],
             envelopes: vec![pb::Envelope::default(); count],
-            note: self.random.bytes(50).into(),
+            note: self.bytes(50).into(),
         }));
         Then::Leave
     }
@@ -341,7 +325,7 @@ impl Liar {
             }
             2 => drop(stream.out.send(pb::ExchangeRequest { frame: None })),
             _ => stream.send(Body::CheckpointAnswer(pb::CheckpointAnswer {
-                note: self.random.bytes(60).into(),
+                note: self.bytes(60).into(),
                 known_size: self.random.next(),
             })),
         }
@@ -351,10 +335,10 @@ impl Liar {
     /// Shows what is not a checkpoint of its journal; it is answered and not cosigned.
     async fn checkpoint(&mut self, stream: &mut Stream) -> Then {
         self.steps.push("checkpoint");
-        let hashes = self.random.below(50) as usize;
+        let hashes = self.random.index(50);
         stream.send(Body::AddCheckpoint(pb::AddCheckpoint {
             old_size: self.random.next(),
-            proof: (0..hashes).map(|_| self.random.bytes(32).into()).collect(),
+            proof: (0..hashes).map(|_| self.bytes(32).into()).collect(),
             note: self.last.as_ref().map_or_else(Bytes::new, |batch| batch.note.clone()),
         }));
         let waiting = async {
@@ -375,10 +359,10 @@ impl Liar {
         self.steps.push("receipts");
         let note = match &self.last {
             Some(batch) if self.random.below(2) == 0 => batch.note.clone(),
-            _ => self.random.bytes(80).into(),
+            _ => self.bytes(80).into(),
         };
         let exception = pb::FeedException { index: self.random.below(9), ..Default::default() };
-        let exceptions = vec![exception; self.random.below(20_000) as usize];
+        let exceptions = vec![exception; self.random.index(20_000)];
         stream.send(Body::Receipt(pb::Receipt { note, exceptions, ..Default::default() }));
         Then::Leave
     }
@@ -390,7 +374,7 @@ impl Liar {
         let mut batch = self.impostor.batch(records);
         self.impostor.truncate(before);
         let mut note = batch.note.to_vec();
-        let place = self.random.below(note.len() as u64) as usize;
+        let place = self.random.index(note.len());
         note[place] ^= 1 << self.random.below(7);
         batch.note = note.into();
         stream.send(Body::FeedBatch(batch));

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use liaison::exchange::{FeedAction, FeedEntry};
-use liaison::pb::record_service_client::RecordServiceClient;
-use liaison::pb::{self, SlotState, get_record_request::Selector};
+use liaison::pb::{self, SlotState};
 use liaison::policy::ClientRole;
 use liaison::record::commit::record_id;
 use liaison::record::slots::SlotMask;
@@ -35,9 +34,7 @@ async fn give(partner: &mut Impostor, envelope: &pb::Envelope) {
 /// The state of the notes at the node.
 async fn notes(node: &RunningNode, of: &pb::Envelope) -> SlotState {
     let id = Bytes::copy_from_slice(record_id(&of.header).as_bytes());
-    let request = pb::GetRecordRequest { selector: Some(Selector::RecordId(id)) };
-    let mut records = RecordServiceClient::new(node.channel(ClientRole::Analyst).await);
-    let view = records.get_record(request).await.unwrap().into_inner().record.unwrap();
+    let view = node.view(ClientRole::Analyst, &id).await.unwrap();
     view.envelope.unwrap().slots[NOTES - 1].state()
 }
 

@@ -17,65 +17,11 @@ use super::cedar::AUTHORIZER;
 use super::finding::{Finding, Place};
 use super::lint;
 use super::source::{diagnosed, parse};
+use crate::pb::CLIENT_RPCS;
 
 const FILE: &str = "access.cedar (built in)";
 const SCHEMA: &str = include_str!("access.cedarschema");
 const POLICY: &str = include_str!("access.cedar");
-
-/// Every rpc of this node, in the order of the services.
-pub const RPCS: [&str; 51] = [
-    "liaison.v1.RecordService/SubmitRecords",
-    "liaison.v1.RecordService/StreamRecords",
-    "liaison.v1.RecordService/GetRecord",
-    "liaison.v1.RecordService/FindRecordIds",
-    "liaison.v1.RecordService/QueryRecords",
-    "liaison.v1.RecordService/WatchRecords",
-    "liaison.v1.RecordService/WithdrawRecord",
-    "liaison.v1.RecordService/EraseRecord",
-    "liaison.v1.RecordService/ListErasures",
-    "liaison.v1.RecordService/ListRetractions",
-    "liaison.v1.RecordService/RestrictRecord",
-    "liaison.v1.RecordService/UnrestrictRecord",
-    "liaison.v1.RecordService/ExplainDelivery",
-    "liaison.v1.ActService/ListActs",
-    "liaison.v1.ActService/DecideAct",
-    "liaison.v1.ReleaseService/ListHeld",
-    "liaison.v1.ReleaseService/ProposeRelease",
-    "liaison.v1.ConsentService/AskConsent",
-    "liaison.v1.ConsentService/ListConsents",
-    "liaison.v1.ConsentService/ProposeConsent",
-    "liaison.v1.ConsentService/RefuseConsent",
-    "liaison.v1.ConsentService/RevokeConsent",
-    "liaison.v1.CaseService/GetTimeline",
-    "liaison.v1.CaseService/GetTakedownStatus",
-    "liaison.v1.LogService/GetCheckpoint",
-    "liaison.v1.LogService/GetInclusionProof",
-    "liaison.v1.LogService/GetConsistencyProof",
-    "liaison.v1.LogService/GetRecordProof",
-    "liaison.v1.LogService/ListEntries",
-    "liaison.v1.LogService/ExportHistory",
-    "liaison.v1.PartnerService/GetOwnCard",
-    "liaison.v1.PartnerService/ListPartners",
-    "liaison.v1.PartnerService/GetPartner",
-    "liaison.v1.PartnerService/AddPartner",
-    "liaison.v1.PartnerService/SetPartnerState",
-    "liaison.v1.PartnerService/UpdatePartnerFacts",
-    "liaison.v1.PolicyService/GetPolicy",
-    "liaison.v1.PolicyService/CheckPolicy",
-    "liaison.v1.PolicyService/ComparePolicy",
-    "liaison.v1.PolicyService/GetPolicyDifference",
-    "liaison.v1.PolicyService/ApplyPolicy",
-    "liaison.v1.PolicyService/ListPolicies",
-    "liaison.v1.PolicyService/ExplainDecision",
-    "liaison.v1.PolicyService/ExplainRecipients",
-    "liaison.v1.PolicyService/ExplainPartner",
-    "liaison.v1.WitnessService/AddCheckpoint",
-    "liaison.v1.WitnessService/GetCosignedCheckpoint",
-    "liaison.v1.WitnessService/ListWitnesses",
-    "liaison.v1.WitnessService/AddWitness",
-    "liaison.v1.NodeService/GetStatus",
-    "liaison.v1.NodeService/ConfirmClock",
-];
 
 /// The role of a client of the node's own agency, from its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,7 +100,7 @@ impl Access {
             })
         };
         let mut table = BTreeMap::new();
-        for rpc in RPCS {
+        for rpc in CLIENT_RPCS {
             let mut row = [false; ClientRole::ALL.len()];
             for (cell, role) in row.iter_mut().zip(ClientRole::ALL) {
                 *cell = ask(rpc, role)?;
@@ -183,7 +129,7 @@ impl fmt::Display for Access {
             write!(line, "{:<25}", role.name())?;
         }
         writeln!(f, "{}", line.trim_end())?;
-        for rpc in RPCS {
+        for rpc in CLIENT_RPCS {
             let mut line = format!("{rpc:<46}");
             for role in ClientRole::ALL {
                 write!(line, "{:<25}", if self.allowed(role, rpc) { "yes" } else { "-" })?;
@@ -196,7 +142,7 @@ impl fmt::Display for Access {
 
 fn schema() -> Result<Schema, String> {
     let mut text = SCHEMA.to_owned();
-    for rpc in RPCS {
+    for rpc in CLIENT_RPCS {
         writeln!(text, "  action {rpc:?} appliesTo {{ principal: [Client], resource: [Node] }};")
             .map_err(|error| error.to_string())?;
     }
@@ -287,7 +233,7 @@ mod tests {
     #[test]
     fn an_auditor_writes_nothing_and_an_admin_reads_no_record() {
         let access = Access::compile().unwrap();
-        for rpc in RPCS {
+        for rpc in CLIENT_RPCS {
             let method = rpc.rsplit('/').next().unwrap();
             let reads = ["Get", "List", "Find", "Query", "Watch", "Explain", "Export"];
             if !reads.iter().any(|verb| method.starts_with(verb)) {

@@ -49,7 +49,7 @@ mod vocabulary;
 #[cfg(test)]
 mod scenario_tests;
 
-pub use access::{Access, ClientRole, RPCS, UnknownRole};
+pub use access::{Access, ClientRole, UnknownRole};
 pub use acts::{ActKind, ActRefusal, ActRule, Person};
 pub use agreed::{adds_nothing, may_reveal, may_reveal_to_new, only_narrows};
 pub use agreement::{AgreementError, check_agreement};

@@ -8,6 +8,7 @@ use super::reads::as_caller;
 use super::refusal::forbidden;
 use super::{CALL_TIMEOUT, LONG_CALL_TIMEOUT};
 use crate::node::Node;
+use crate::pb::PARTNER_RPCS;
 use crate::policy::{Access, ClientRole};
 use crate::tls::{Caller, CallerInfo, Place, RequestPlace};
 use http::{Request, Response};
@@ -26,9 +27,6 @@ const FOR_EVERY_CLIENT: [&str; 3] = [
     "grpc.reflection.v1.ServerReflection/",
     "grpc.reflection.v1alpha.ServerReflection/",
 ];
-
-/// The one method of the partner port.
-const EXCHANGE: &str = "liaison.v1.ExchangeService/Exchange";
 
 /// Calls that count every record before they act.
 const LONG_CALLS: [&str; 2] =
@@ -53,7 +51,7 @@ impl Door {
             (Self::Clients(access), Some(Caller::Client { role, .. })) => {
                 check_client(access, *role, method)
             }
-            (Self::Partners, Some(Caller::Partner(_))) if method == EXCHANGE => Ok(()),
+            (Self::Partners, Some(Caller::Partner(_))) if PARTNER_RPCS.contains(&method) => Ok(()),
             _ => Err(forbidden()),
         }
     }
@@ -161,7 +159,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::RPCS;
+    use crate::pb::CLIENT_RPCS;
 
     fn clients() -> Door {
         Door::Clients(Arc::new(Access::compile().unwrap()))
@@ -194,7 +192,7 @@ mod tests {
         let access = Arc::new(Access::compile().unwrap());
         let door = Door::Clients(Arc::clone(&access));
         for role in ClientRole::ALL {
-            for rpc in RPCS {
+            for rpc in CLIENT_RPCS {
                 let let_in = door.check(Some(&client(role)), rpc).is_ok();
                 assert_eq!(let_in, access.allowed(role, rpc), "{role} {rpc}");
             }
@@ -203,15 +201,18 @@ mod tests {
 
     #[test]
     fn only_calls_that_count_every_record_may_take_minutes() {
-        assert!(LONG_CALLS.iter().all(|rpc| RPCS.contains(rpc)));
-        let long: Vec<_> = RPCS.into_iter().filter(|rpc| time_for(rpc) > CALL_TIMEOUT).collect();
+        assert!(LONG_CALLS.iter().all(|rpc| CLIENT_RPCS.contains(rpc)));
+        let long: Vec<_> =
+            CLIENT_RPCS.into_iter().filter(|rpc| time_for(rpc) > CALL_TIMEOUT).collect();
         assert_eq!(long.len(), LONG_CALLS.len());
     }
 
     #[test]
     fn partners_never_reach_the_client_port_nor_clients_the_partner_port() {
         let clients = clients();
-        for rpc in RPCS.into_iter().chain([EXCHANGE, "grpc.health.v1.Health/Check"]) {
+        for rpc in
+            CLIENT_RPCS.into_iter().chain(PARTNER_RPCS).chain(["grpc.health.v1.Health/Check"])
+        {
             assert!(clients.check(Some(&partner()), rpc).is_err(), "{rpc}");
             assert!(clients.check(None, rpc).is_err(), "{rpc}");
             assert!(Door::Partners.check(None, rpc).is_err(), "{rpc}");
@@ -219,7 +220,9 @@ mod tests {
                 assert!(Door::Partners.check(Some(&client(role)), rpc).is_err(), "{rpc}");
             }
         }
-        assert!(Door::Partners.check(Some(&partner()), EXCHANGE).is_ok());
+        for rpc in PARTNER_RPCS {
+            assert!(Door::Partners.check(Some(&partner()), rpc).is_ok(), "{rpc}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The parts of conditions: the facts of a record that a part reads, and Cedar's answer to it.
+//! The parts of conditions: the attributes of a record that a part reads, and Cedar's answer to it.
 //!
 //! An atom is a largest part of a condition below `&&`, `||`, `!` and `if`. No operator of Cedar is
 //! evaluated here: an atom is put to Cedar as the condition of a policy of its own.
@@ -11,59 +11,10 @@ use cedar_policy::pst::{
 };
 use cedar_policy::{AuthorizationError, Entities, Policy, PolicySet, Request};
 
+use super::attributes::{Attribute, OF_RECORD};
 use super::cedar::AUTHORIZER;
+use super::facts::RecordFacts;
 use super::syntax::visit;
-
-/// A fact of a record that a condition can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(super) enum Field {
-    Kind,
-    Tlp,
-    Pap,
-    Originator,
-    Labels,
-    ReleasableTo,
-    Circles,
-    Members,
-    Orcon,
-    Confidence,
-    Created,
-    Expires,
-    PersonalData,
-    Jurisdictions,
-    Operation,
-    Caveat,
-    Foreign,
-    NoEvidence,
-    NoNotify,
-    NoAttribution,
-}
-
-impl Field {
-    pub(super) const ALL: [(Self, &'static str); 20] = [
-        (Self::Kind, "kind"),
-        (Self::Tlp, "tlp"),
-        (Self::Pap, "pap"),
-        (Self::Originator, "originator"),
-        (Self::Labels, "labels"),
-        (Self::ReleasableTo, "releasable_to"),
-        (Self::Circles, "circles"),
-        (Self::Members, "members"),
-        (Self::Orcon, "orcon"),
-        (Self::Confidence, "confidence"),
-        (Self::Created, "created"),
-        (Self::Expires, "expires"),
-        (Self::PersonalData, "personal_data"),
-        (Self::Jurisdictions, "jurisdictions"),
-        (Self::Operation, "operation"),
-        (Self::Caveat, "caveat"),
-        (Self::Foreign, "foreign"),
-        (Self::NoEvidence, "no_evidence"),
-        (Self::NoNotify, "no_notify"),
-        (Self::NoAttribution, "no_attribution"),
-    ];
-}
 
 /// The dependencies of an atom besides partner and hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -73,7 +24,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    const EVERYTHING: Self = Self { fields: (1 << Field::ALL.len()) - 1, action: true };
+    const EVERYTHING: Self = Self { fields: (1 << OF_RECORD.len()) - 1, action: true };
 
     /// Returns the reads of this expression. A use of `resource` that is not plainly
     /// `resource.name` counts as everything.
@@ -95,7 +46,7 @@ impl Reads {
     }
 
     fn add(&mut self, name: &str) -> bool {
-        let position = Field::ALL.iter().position(|(_, field)| *field == name);
+        let position = OF_RECORD.iter().position(|attribute| attribute.name == name);
         if let Some(position) = position {
             self.fields |= 1 << position;
         }
@@ -106,11 +57,10 @@ impl Reads {
         self.fields == 0 && !self.action
     }
 
-    pub(super) fn fields(self) -> Vec<Field> {
-        Field::ALL
-            .into_iter()
-            .map(|(field, _)| field)
-            .filter(|field| self.fields & 1 << *field as u8 != 0)
+    pub(super) fn fields(self) -> Vec<&'static Attribute<RecordFacts>> {
+        let all = OF_RECORD.iter().enumerate();
+        all.filter(|(position, _)| self.fields & 1 << position != 0)
+            .map(|(_, attribute)| attribute)
             .collect()
     }
 }
@@ -180,26 +130,14 @@ mod tests {
         Reads::of(&conjuncts(body.clauses())[0])
     }
 
-    #[test]
-    fn every_attribute_of_a_record_is_a_field() {
-        let schema = crate::policy::texts::SCHEMA;
-        let record = schema.split("entity Record {").nth(1).unwrap().split("};").next().unwrap();
-        let declared: Vec<_> = record
-            .lines()
-            .filter_map(|line| {
-                line.trim().split_once(':').map(|(name, _)| name.trim_end_matches('?'))
-            })
-            .collect();
-        assert_eq!(declared, Field::ALL.map(|(_, name)| name));
-        for (position, (field, _)) in Field::ALL.into_iter().enumerate() {
-            assert_eq!(field as usize, position);
-        }
+    fn names(reads: Reads) -> Vec<&'static str> {
+        reads.fields().iter().map(|attribute| attribute.name).collect()
     }
 
     #[test]
     fn an_atom_reads_what_it_names() {
-        assert_eq!(reads("resource.tlp == resource.pap").fields(), [Field::Tlp, Field::Pap]);
-        assert_eq!(reads("resource has expires").fields(), [Field::Expires]);
+        assert_eq!(names(reads("resource.tlp == resource.pap")), ["tlp", "pap"]);
+        assert_eq!(names(reads("resource has expires")), ["expires"]);
         assert!(reads("principal.suspended").nothing());
         assert!(reads("context.now < principal.agreement_until").nothing());
         assert!(reads("action == Liaison::Action::\"share\"").action);
@@ -214,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_use_of_the_record_that_is_not_plain_reads_everything() {
-        assert_eq!(Reads::EVERYTHING.fields(), Field::ALL.map(|(field, _)| field));
+        assert_eq!(Reads::EVERYTHING.fields().len(), OF_RECORD.len());
         let Reads { action, .. } = Reads::EVERYTHING;
         assert!(action);
         for condition in [

@@ -11,9 +11,10 @@ use cedar_policy::{
     RestrictedExpression, Schema,
 };
 
-use super::facts::{Circle, FactsError, PartnerFacts, RecordFacts, TAG_VALUES_MAX, circles_of};
+use super::attributes::{Attribute, OF_PARTNER, OF_RECORD, Value, WordList};
+use super::facts::{FactsError, PartnerFacts, RecordFacts, TAG_VALUES_MAX, circles_of};
 use super::policy_hour::PolicyHour;
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::AgencyName;
 use crate::record::kind::SlotClass;
 
 pub(super) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
@@ -128,10 +129,6 @@ impl Action {
     }
 }
 
-fn datetime(time: Timestamp) -> RestrictedExpression {
-    RestrictedExpression::new_datetime(time.to_string())
-}
-
 fn text(text: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(text.to_owned())
 }
@@ -144,88 +141,48 @@ fn set<T>(items: &[T], one: impl Fn(&T) -> RestrictedExpression) -> RestrictedEx
     RestrictedExpression::new_set(items.iter().map(one))
 }
 
+fn expression(value: Value<'_>) -> RestrictedExpression {
+    let names = &*NAMES;
+    let partner = |agency: &AgencyName| reference(&names.partner, agency.as_str());
+    let operation = |name: &str| reference(&names.operation, name);
+    match value {
+        Value::Flag(flag) => RestrictedExpression::new_bool(flag),
+        Value::Number(number) => RestrictedExpression::new_long(number.into()),
+        Value::Time(time) => RestrictedExpression::new_datetime(time.to_string()),
+        Value::Word(WordList::Kind, word, _) => reference(&names.kind, word),
+        Value::Word(WordList::Pap, word, _) => reference(&names.pap, word),
+        Value::Word(WordList::Sector, word, _) => reference(&names.sector, word),
+        Value::Word(WordList::Tlp, word, _) => reference(&names.tlp, word),
+        Value::Text(word) => text(word),
+        Value::Texts(list) => set(list, |word| text(word)),
+        Value::Agency(agency) => partner(agency),
+        Value::Agencies(list) => set(list, partner),
+        Value::Circles(list) => set(list, |circle| reference(&names.circle, &circle.to_string())),
+        Value::Operation(name) => operation(name),
+        Value::Operations(list) => set(list, |name| operation(name)),
+    }
+}
+
+/// The attributes that are there among these facts.
+fn present<'a, F: 'static>(
+    attributes: &'static [Attribute<F>],
+    facts: &'a F,
+) -> impl Iterator<Item = (String, RestrictedExpression)> + use<'a, F> {
+    attributes.iter().filter_map(move |attribute| {
+        Some((attribute.name.to_owned(), expression((attribute.value)(facts)?)))
+    })
+}
+
 /// The record as Cedar sees it, whole.
 pub(super) fn record_entity(facts: &RecordFacts) -> Result<Entity, FactsError> {
-    // Destructured without `..`: a new fact breaks the build here.
-    let RecordFacts {
-        kind,
-        tlp,
-        pap,
-        originator,
-        labels,
-        releasable_to,
-        circles,
-        members,
-        orcon,
-        confidence,
-        created_hour,
-        expires_hour,
-        personal_data,
-        jurisdictions,
-        operation,
-        caveat,
-        foreign,
-        no_evidence,
-        no_notify,
-        no_attribution,
-    } = facts;
-    let names = &*NAMES;
-    let flag = RestrictedExpression::new_bool;
-    let partner = |agency: &AgencyName| reference(&names.partner, agency.as_str());
-    let circle = |circle: &Circle| reference(&names.circle, &circle.to_string());
-    let required = [
-        ("kind", reference(&names.kind, kind.name())),
-        ("tlp", reference(&names.tlp, tlp.name())),
-        ("pap", reference(&names.pap, pap.name())),
-        ("originator", partner(originator)),
-        ("labels", set(labels, |label| text(label))),
-        ("members", set(members, partner)),
-        ("orcon", flag(*orcon)),
-        ("confidence", RestrictedExpression::new_long(i64::from(*confidence))),
-        ("created", datetime(*created_hour)),
-        ("personal_data", flag(*personal_data)),
-        ("jurisdictions", set(jurisdictions, |country| text(country))),
-        ("caveat", flag(*caveat)),
-        ("foreign", flag(*foreign)),
-        ("no_evidence", flag(*no_evidence)),
-        ("no_notify", flag(*no_notify)),
-        ("no_attribution", flag(*no_attribution)),
-    ];
-    let optional = [
-        ("releasable_to", releasable_to.as_ref().map(|list| set(list, partner))),
-        ("circles", circles.as_ref().map(|list| set(list, circle))),
-        ("expires", expires_hour.map(datetime)),
-        ("operation", operation.as_ref().map(|op| reference(&names.operation, op))),
-    ];
-    let present = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let attributes = required.into_iter().chain(present).map(|(name, v)| (name.to_owned(), v));
-    Entity::new_with_tags(names.record.clone(), attributes, [], [])
+    Entity::new_with_tags(NAMES.record.clone(), present(&OF_RECORD, facts), [], [])
         .map_err(|error| FactsError::Entity { what: "record", reason: error.to_string() })
 }
 
 /// The partner as Cedar sees it, whole. A circle of this agency has two names: the one that policies use,
 /// and the one that its own markings have in facts of records.
 pub(super) fn partner_entity(own: &AgencyName, facts: &PartnerFacts) -> Result<Entity, FactsError> {
-    let PartnerFacts {
-        agency,
-        sector,
-        country,
-        client,
-        suspended,
-        agreement_until,
-        circles,
-        operations,
-        tags,
-    } = facts;
-    let names = &*NAMES;
-    let attributes = [
-        ("sector", reference(&names.sector, sector.name())),
-        ("country", text(country.as_str())),
-        ("client", RestrictedExpression::new_bool(*client)),
-        ("suspended", RestrictedExpression::new_bool(*suspended)),
-        ("agreement_until", datetime(agreement_until.hour())),
-        ("operations", set(operations, |operation| reference(&names.operation, operation))),
-    ];
+    let PartnerFacts { agency, circles, tags, .. } = facts;
     if let Some((tag, values)) = tags.iter().find(|(_, values)| values.len() > TAG_VALUES_MAX) {
         let reason = format!(
             "tag {tag:?} has {} values and at most {TAG_VALUES_MAX} are allowed",
@@ -238,7 +195,7 @@ pub(super) fn partner_entity(own: &AgencyName, facts: &PartnerFacts) -> Result<E
     let parents: HashSet<_> = named.map(|circle| circle_uid(&circle)).collect();
     Entity::new_with_tags(
         partner_uid(agency),
-        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)),
+        present(&OF_PARTNER, facts),
         parents,
         tags.iter().map(|(tag, values)| (tag.clone(), set(values, |value| text(value)))),
     )

@@ -11,6 +11,7 @@ mod agreement;
 mod acts;
 mod alteration;
 mod atoms;
+mod attributes;
 mod brake;
 mod bundle;
 mod cedar;

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, UnaryOp};
 
-use super::atoms::{Field, Probe, Reads};
+use super::atoms::{Probe, Reads};
+use super::attributes::{Attribute, Value};
 use super::cedar::{self, Action};
 use super::decide::{Compiled, PartnerPolicy, Slice};
 use super::facts::{Circle, PartnerFacts, RecordFacts};
 use super::policy_hour::PolicyHour;
 use super::syntax::clause_parts;
-use crate::ident::{AgencyName, Timestamp};
+use crate::ident::AgencyName;
 use crate::record::kind::{ClassSet, SlotClass};
 
 /// Values remembered over all groups and fields, at some 100 bytes each.
@@ -337,7 +338,7 @@ impl Truth {
 /// Atoms that read the same facts, and Cedar's answers to them for each value met.
 struct Group {
     reads: Reads,
-    fields: Vec<Field>,
+    fields: Vec<&'static Attribute<RecordFacts>>,
     action: Action,
     probe: Probe,
     len: usize,
@@ -469,7 +470,7 @@ impl Replay<'_> {
         let Groups { groups, codes, key, .. } = &mut *self.groups;
         let group = &mut groups[at];
         key.clear();
-        key.extend(group.fields.iter().map(|field| codes.code(*field, self.record)));
+        key.extend(group.fields.iter().map(|field| codes.code((field.value)(self.record))));
         let row = match group.known.get(key.as_slice()) {
             Some(row) => *row,
             None => {
@@ -512,44 +513,28 @@ struct Codes {
     texts: HashMap<Vec<String>, u64>,
     agencies: HashMap<Vec<AgencyName>, u64>,
     circles: HashMap<Vec<Circle>, u64>,
-    operations: HashMap<String, u64>,
+    words: HashMap<String, u64>,
 }
 
 impl Codes {
     fn len(&self) -> usize {
         let lists = self.texts.len() + self.agencies.len() + self.circles.len();
-        self.originators.len() + lists + self.operations.len()
+        self.originators.len() + lists + self.words.len()
     }
 
-    fn code(&mut self, field: Field, record: &RecordFacts) -> u64 {
-        match field {
-            Field::Kind => u64::from(record.kind.number()),
-            Field::Tlp => record.tlp as u64,
-            Field::Pap => record.pap as u64,
-            Field::Originator => number(&mut self.originators, &record.originator),
-            Field::Labels => number(&mut self.texts, record.labels.as_slice()),
-            Field::ReleasableTo => {
-                record.releasable_to.as_deref().map_or(0, |list| number(&mut self.agencies, list))
-            }
-            Field::Circles => {
-                record.circles.as_deref().map_or(0, |list| number(&mut self.circles, list))
-            }
-            Field::Members => number(&mut self.agencies, record.members.as_slice()),
-            Field::Orcon => record.orcon.into(),
-            Field::Confidence => record.confidence.into(),
-            Field::Created => record.created_hour.unix_seconds(),
-            // Times start in 2000, so that 0 is none.
-            Field::Expires => record.expires_hour.map_or(0, Timestamp::unix_seconds),
-            Field::PersonalData => record.personal_data.into(),
-            Field::Jurisdictions => number(&mut self.texts, record.jurisdictions.as_slice()),
-            Field::Operation => {
-                record.operation.as_deref().map_or(0, |code| number(&mut self.operations, code))
-            }
-            Field::Caveat => record.caveat.into(),
-            Field::Foreign => record.foreign.into(),
-            Field::NoEvidence => record.no_evidence.into(),
-            Field::NoNotify => record.no_notify.into(),
-            Field::NoAttribution => record.no_attribution.into(),
+    fn code(&mut self, value: Option<Value<'_>>) -> u64 {
+        match value {
+            // The others of an attribute that may be absent begin at 1: times start in 2000.
+            None => 0,
+            Some(Value::Flag(flag)) => flag.into(),
+            Some(Value::Number(number)) => number.into(),
+            Some(Value::Time(time)) => time.unix_seconds(),
+            Some(Value::Word(_, _, number)) => number,
+            Some(Value::Text(text) | Value::Operation(text)) => number(&mut self.words, text),
+            Some(Value::Texts(list) | Value::Operations(list)) => number(&mut self.texts, list),
+            Some(Value::Agency(agency)) => number(&mut self.originators, agency),
+            Some(Value::Agencies(list)) => number(&mut self.agencies, list),
+            Some(Value::Circles(list)) => number(&mut self.circles, list),
         }
     }
 }

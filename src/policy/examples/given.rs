@@ -1,14 +1,16 @@
 //! The facts of an example: its own, over those of its file, over the defaults.
 //!
-//! Keys are the attributes of the policy schema by the same names; a test holds the two together.
+//! Keys are the attributes of the policy schema by the same names; a test shows that each is read.
 //! A default restricts nothing, so that a denial comes from what the example says.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use toml::de::DeTable;
 
 use super::reader::{Reader, Value};
 use crate::ident::{AgencyName, Timestamp};
+use crate::policy::attributes::{OF_PARTNER, OF_RECORD};
 use crate::policy::consents::{consented, with_members};
 use crate::policy::facts::{Country, PartnerFacts, RecordFacts, Sector, circles_of};
 use crate::record::kind::Kind;
@@ -26,38 +28,17 @@ pub const DEFAULT_HOUR: &str = "2026-01-01T00:00:00Z";
 const DEFAULT_AGREEMENT_UNTIL: &str = "2099-12-31";
 const DEFAULT_CONFIDENCE: u8 = 50;
 
-pub(super) const PARTNER_KEYS: [&str; 9] = [
-    "agency",
-    "sector",
-    "country",
-    "client",
-    "suspended",
-    "agreement_until",
-    "circles",
-    "operations",
-    "tags",
-];
-pub(super) const RECORD_KEYS: [&str; 19] = [
-    "kind",
-    "tlp",
-    "pap",
-    "originator",
-    "labels",
-    "releasable_to",
-    "circles",
-    "orcon",
-    "confidence",
-    "created",
-    "expires",
-    "personal_data",
-    "jurisdictions",
-    "operation",
-    "caveat",
-    "foreign",
-    "no_evidence",
-    "no_notify",
-    "no_attribution",
-];
+/// The keys of a partner: its attributes, and the other parts of its entity.
+pub(super) static PARTNER_KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let attributes = OF_PARTNER.iter().map(|attribute| attribute.name);
+    ["agency", "circles", "tags"].into_iter().chain(attributes).collect()
+});
+/// The keys of a record: its attributes without the members of its circles, which come from the roster
+/// that is given beside the record.
+pub(super) static RECORD_KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let attributes = OF_RECORD.iter().map(|attribute| attribute.name);
+    attributes.filter(|name| *name != "members").collect()
+});
 pub(super) const GIVEN_KEYS: [&str; 5] = ["partner", "record", "hour", "consents", "roster"];
 /// The key that names the preset from which a table starts.
 const LIKE: &str = "like";

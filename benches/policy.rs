@@ -8,24 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use liaison::ident::{AgencyName, Timestamp};
+use facts::{OWN, agency, partner};
 use liaison::policy::{
-    Bundle, Compiled, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Report, Sector, Selector,
+    Bundle, Compiled, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Report, Selector,
     Vocabulary, explain,
 };
-use liaison::record::kind::Kind;
 use liaison::record::marking::{Pap, Tlp};
+// The facts name the modules of the library as their own.
+use liaison::{ident, policy, record};
 
-fn agency(name: &str) -> AgencyName {
-    name.parse().unwrap()
-}
-
-fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
+#[path = "../src/testkit/policy.rs"]
+#[allow(dead_code, reason = "the facts of the unit tests, of which a part is measured")]
+mod facts;
 
 fn moment() -> PolicyHour {
-    PolicyHour::at(time("2026-11-22T10:00:00Z"))
+    facts::hour(0)
 }
 
 /// Every tenth reveals a class of fields, the others share; only the last shares our records.
@@ -110,45 +107,16 @@ fn load(policies: String) -> Arc<Compiled> {
     let files = [("bench.cedar".to_owned(), policies)];
     let bundle = Bundle::load(files, &Vocabulary::default());
     let bundle = bundle.map_err(|found| Report(&found).to_string()).unwrap();
-    Arc::new(Compiled::new(Arc::new(bundle), agency("npa.example"), [partner()]))
-}
-
-fn partner() -> PartnerFacts {
-    PartnerFacts {
-        agency: agency("cert.example"),
-        sector: Sector::Cert,
-        country: "FR".parse().unwrap(),
-        client: false,
-        suspended: false,
-        agreement_until: time("2030-01-01"),
-        circles: vec!["fraud".to_owned()],
-        operations: vec!["chakra-v".to_owned()],
-        tags: Default::default(),
-    }
+    Arc::new(Compiled::new(Arc::new(bundle), agency(OWN), [partner()]))
 }
 
 fn record() -> RecordFacts {
     RecordFacts {
-        kind: Kind::Indicator,
         tlp: Tlp::Green,
         pap: Pap::Green,
-        originator: agency("npa.example"),
         labels: vec!["takedown".to_owned(), "tech-support-scam".to_owned()],
-        releasable_to: None,
-        circles: None,
-        members: vec![],
-        orcon: false,
-        confidence: 80,
-        created_hour: time("2026-11-20T08:00:00Z"),
-        expires_hour: None,
-        personal_data: false,
-        jurisdictions: Vec::new(),
-        operation: Some("chakra-v".to_owned()),
-        caveat: false,
-        foreign: false,
-        no_evidence: false,
-        no_notify: false,
-        no_attribution: false,
+        operation: Some("chakra".to_owned()),
+        ..facts::record()
     }
 }
 

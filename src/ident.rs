@@ -3,11 +3,13 @@
 //! Text forms are parsed here and nowhere else. Nothing in this module reads a clock or a file.
 
 mod prefix;
+mod store_numbers;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use prefix::{IdPrefix, NotAPrefix, PREFIX_DIGITS_MIN, PREFIX_IDS_MAX};
+pub use store_numbers::{FeedNumber, PartnerNumber};
 
 /// Longest agency name in bytes. A checkpoint's origin is `<agency>/feed/<agency>` and must stay
 /// below the 255 bytes that a C2SP key name may have.

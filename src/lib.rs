@@ -12,6 +12,7 @@ pub mod merkle;
 pub mod record;
 pub mod policy;
 pub mod exchange;
+pub mod disclosure;
 pub mod audit;
 pub mod store;
 pub mod partner;

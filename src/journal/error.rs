@@ -64,12 +64,3 @@ impl JournalError {
         )
     }
 }
-
-/// Returns `None` where stored bytes are damaged: a reader of many records counts that and goes on.
-pub fn unless_damaged<T>(read: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error),
-    }
-}

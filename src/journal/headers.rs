@@ -6,28 +6,12 @@
 
 use super::JournalError;
 use super::view::View;
-use crate::ident::{AgencyName, RecordId};
-use crate::pb::{self, journal_entry::Event};
-use crate::record::commit;
-use crate::record::header::Header;
-use crate::record::slots::SlotMask;
-use prost::Message as _;
+pub use crate::disclosure::AcceptedHeader;
+use crate::pb::journal_entry::Event;
 use std::ops::Range;
 
 /// Positions of entries that are read at once: 160 KiB.
 const CHUNK: u64 = 4_096;
-
-/// A record as its acceptance describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcceptedHeader {
-    pub journal_index: u64,
-    pub id: RecordId,
-    pub header: Header,
-    /// The partner whose feed it came in; `None` when a local client submitted it.
-    pub partner: Option<AgencyName>,
-    /// The slots that were open then.
-    pub open_slots: SlotMask,
-}
 
 impl View {
     /// Returns what the entries in `range` accepted. A damaged entry is an error after which the rest follows; any
@@ -60,7 +44,9 @@ impl View {
             let read = || {
                 let bytes = self.segments().read(position)?.payload;
                 match super::entry::decode(index, &bytes)? {
-                    (_, Event::RecordAccepted(accepted)) => header_of(index, &accepted).map(Some),
+                    (_, Event::RecordAccepted(accepted)) => {
+                        Ok(Some(AcceptedHeader::decode(index, &accepted)?))
+                    }
                     _ => Ok(None),
                 }
             };
@@ -68,29 +54,6 @@ impl View {
         };
         Ok(positions.filter_map(header).collect())
     }
-}
-
-/// Decodes the header of an accepted record. The encoding was checked at acceptance, so it is not
-/// checked again.
-pub fn header_of(
-    index: u64,
-    accepted: &pb::RecordAccepted,
-) -> Result<AcceptedHeader, JournalError> {
-    let broken = |reason: String| JournalError::Entry { index, reason };
-    let wire = pb::Header::decode(accepted.header.clone())
-        .map_err(|error| broken(format!("it holds no header: {error}")))?;
-    let header = Header::try_from(wire).map_err(|error| broken(error.to_string()))?;
-    let partner = match accepted.partner.as_str() {
-        "" => None,
-        name => Some(name.parse().map_err(|_| broken(format!("{name:?} is no agency")))?),
-    };
-    Ok(AcceptedHeader {
-        journal_index: index,
-        id: commit::record_id(&accepted.header),
-        header,
-        partner,
-        open_slots: SlotMask::from_bits(accepted.open_slots),
-    })
 }
 
 #[cfg(test)]

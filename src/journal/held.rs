@@ -11,6 +11,7 @@ use super::JournalError;
 use super::ids::PartnerNumber;
 use super::state::State;
 use super::tag::Tag;
+pub use crate::disclosure::HeldState;
 use crate::pb::journal_entry::Event;
 use crate::store::{Change, Table};
 use bytes::Bytes;
@@ -21,14 +22,6 @@ const DECIDED: u8 = Tag::HeldDecided as u8;
 
 /// Records that one entry holds: 34 KiB of its 64.
 pub const HELD_RECORDS_MAX: usize = 1_024;
-
-/// The state of a record that was held once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldState {
-    Waiting,
-    Released,
-    Refused,
-}
 
 fn key(tag: u8, number: PartnerNumber, rest: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];

@@ -6,10 +6,11 @@ use super::JournalError;
 use super::search;
 use super::state::{FeedNumber, PartnerNumber};
 use super::tag::Tag;
-use crate::exchange::{Disclosed, FeedAction, Provenance, Reason};
+use crate::disclosure::Standing;
+pub use crate::disclosure::{Disclosure, Marks, SeriesHead};
+use crate::exchange::{Disclosed, FeedAction, Provenance};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb;
-use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
@@ -26,77 +27,6 @@ pub struct RecordPlace {
     /// The partner's permission for its use; `None` if it was submitted here.
     pub given: Option<Provenance<PartnerNumber>>,
     pub(super) marks: Marks,
-}
-
-/// The marks of a record in the index, which are needed before its content is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Marks(u8);
-
-impl Marks {
-    const ERASED: u8 = 1;
-    const RESTRICTED: u8 = 2;
-    const RETRACTED: u8 = 4;
-    const SUPERSEDED: u8 = 8;
-
-    /// Some of its slots were erased here.
-    pub const fn is_erased(self) -> bool {
-        self.0 & Self::ERASED != 0
-    }
-
-    /// It is under a hold: kept, and not used.
-    pub const fn is_restricted(self) -> bool {
-        self.0 & Self::RESTRICTED != 0
-    }
-
-    /// The partner that it came from wants it no longer used.
-    pub const fn is_retracted(self) -> bool {
-        self.0 & Self::RETRACTED != 0
-    }
-
-    /// Another record of its series is newer, or as new.
-    pub const fn is_superseded(self) -> bool {
-        self.0 & Self::SUPERSEDED != 0
-    }
-
-    /// It is in use, and it alone is the newest of its series.
-    pub const fn is_current(self) -> bool {
-        self.is_usable() && !self.is_superseded()
-    }
-
-    /// It may be matched, served and passed on like any other.
-    pub const fn is_usable(self) -> bool {
-        self.0 & (Self::RESTRICTED | Self::RETRACTED) == 0
-    }
-
-    #[must_use]
-    pub const fn with_erased(self) -> Self {
-        Self(self.0 | Self::ERASED)
-    }
-
-    #[must_use]
-    pub const fn with_superseded(self) -> Self {
-        Self(self.0 | Self::SUPERSEDED)
-    }
-
-    /// Returns the marks without that of its place in its series.
-    #[must_use]
-    pub const fn beside_series(self) -> Self {
-        Self(self.0 & !Self::SUPERSEDED)
-    }
-
-    #[must_use]
-    pub const fn with_restricted(self, on: bool) -> Self {
-        self.set(Self::RESTRICTED, on)
-    }
-
-    #[must_use]
-    pub const fn with_retracted(self, on: bool) -> Self {
-        self.set(Self::RETRACTED, on)
-    }
-
-    const fn set(self, bit: u8, on: bool) -> Self {
-        Self(if on { self.0 | bit } else { self.0 & !bit })
-    }
 }
 
 impl RecordPlace {
@@ -123,6 +53,12 @@ impl RecordPlace {
         self.given.map_or(SlotMask::NONE, |given| given.retracted)
     }
 
+    /// Returns the part of it that decisions see.
+    pub fn standing(&self) -> Standing {
+        let (journal_index, partner) = (self.journal_index, self.partner());
+        Standing { journal_index, partner, marks: self.marks() }
+    }
+
     #[must_use]
     pub const fn marked(self, marks: Marks) -> Self {
         Self { marks, ..self }
@@ -133,7 +69,7 @@ impl RecordPlace {
         let mut out = Vec::with_capacity(17 + given_bytes);
         out.extend_from_slice(&self.journal_index.to_be_bytes());
         out.extend_from_slice(&self.content.pack().to_be_bytes());
-        out.push(self.marks().0);
+        out.push(self.marks().bits());
         if let Some(given) = self.given {
             out.extend_from_slice(&given.from.get().to_be_bytes());
             out.extend_from_slice(&given.slots.bits().to_be_bytes());
@@ -146,7 +82,7 @@ impl RecordPlace {
         let mut fields = Fields(value);
         let (journal_index, content) = (fields.u64()?, fields.u64()?);
         let [marks] = fields.array()?;
-        let marks = Marks(marks);
+        let marks = Marks::from_bits(marks);
         let given = match fields.0 {
             [] => None,
             _ => Some(Provenance {
@@ -160,50 +96,7 @@ impl RecordPlace {
     }
 }
 
-/// The newest revision of a series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeriesHead {
-    pub revision: u32,
-    pub id: RecordId,
-    pub kind: Kind,
-    /// Two revisions of the series name the same predecessor.
-    pub conflicting: bool,
-    /// Slots of it were erased on a ground that keeps them from coming back.
-    pub barred: bool,
-    /// The fingerprint of the newest revision, of own records only.
-    pub fingerprint: Option<[u8; 32]>,
-}
-
 impl SeriesHead {
-    /// The head after another revision was accepted. The fingerprint is that of the revision, if it
-    /// is one of this node's own agency.
-    pub fn after(
-        head: Option<Self>,
-        header: &Header,
-        id: RecordId,
-        fingerprint: Option<[u8; 32]>,
-    ) -> Self {
-        let fresh = Self {
-            revision: header.revision,
-            id,
-            kind: header.kind,
-            conflicting: head.is_some_and(|head| head.conflicting),
-            barred: head.is_some_and(|head| head.barred),
-            fingerprint,
-        };
-        match head {
-            Some(head) if head.revision > header.revision => head,
-            Some(head) if head.revision == header.revision && head.id != fresh.id => {
-                Self { conflicting: true, ..head }
-            }
-            _ => fresh,
-        }
-    }
-
-    pub fn is_withdrawn(&self) -> bool {
-        self.kind == Kind::Withdrawal
-    }
-
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(38 + self.fingerprint.map_or(0, |bytes| bytes.len()));
         out.extend_from_slice(&self.revision.to_be_bytes());
@@ -230,14 +123,6 @@ impl SeriesHead {
             fingerprint: if fields.0.is_empty() { None } else { Some(fields.array()?) },
         })
     }
-}
-
-/// The disclosure of a record to a partner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disclosure {
-    /// Index of the last entry in the feed that shows it.
-    pub feed_index: u64,
-    pub disclosed: Disclosed,
 }
 
 impl Disclosure {
@@ -267,35 +152,6 @@ impl Disclosure {
             is_earlier: slots & Self::EARLIER != 0,
         };
         Ok(Self { feed_index, disclosed })
-    }
-
-    /// Returns the disclosure after a receipt in which the partner did not take the entry at
-    /// `feed_index`; `None` if a later one shows the record.
-    pub fn not_taken_at(self, feed_index: u64, reason: Reason) -> Option<Self> {
-        let disclosed = match reason {
-            Reason::NotSupplied => self.disclosed.lapsed(),
-            reason if reason.is_refusal() => self.disclosed.refused(),
-            _ => return None,
-        };
-        (self.feed_index == feed_index).then_some(Self { disclosed, ..self })
-    }
-
-    /// Returns the disclosure after another entry of the feed.
-    pub fn after(before: Option<Self>, feed_index: u64, entry: &pb::FeedEntry) -> Self {
-        let slots = SlotMask::from_bits(entry.open_slots);
-        let action = match entry.action() {
-            pb::FeedAction::Retract => FeedAction::Retract,
-            pb::FeedAction::Erase => FeedAction::Erase,
-            pb::FeedAction::Erased => FeedAction::Erased,
-            pb::FeedAction::ConsentRequest => FeedAction::ConsentRequest,
-            pb::FeedAction::Consent => FeedAction::Consent,
-            pb::FeedAction::Withdraw => FeedAction::Withdraw,
-            pb::FeedAction::Revise => FeedAction::Revise,
-            pb::FeedAction::Disclose | pb::FeedAction::Unspecified => FeedAction::Disclose,
-        };
-        let shown_at = before.filter(|_| !action.carries_record()).map(|before| before.feed_index);
-        let disclosed = Disclosed::after(before.map(|before| before.disclosed), action, slots);
-        Self { feed_index: shown_at.unwrap_or(feed_index), disclosed }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod progress;
 mod projection;
 pub mod provenance;
 pub mod query;
+mod reader;
 mod references;
 pub mod refusals;
 mod replay;
@@ -57,4 +58,5 @@ mod rebuild_tests;
 #[cfg(test)]
 mod references_tests;
 
-pub use error::{JournalError, unless_damaged};
+pub use crate::disclosure::unless_damaged;
+pub use error::JournalError;

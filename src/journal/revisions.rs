@@ -4,11 +4,11 @@
 
 use super::JournalError;
 use super::entry;
-use super::headers::header_of;
 use super::index::Marks;
 use super::series::Member;
 use super::transaction::Transaction;
 use super::view::View;
+use crate::disclosure::AcceptedHeader;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::pb::journal_entry::Event;
 use crate::policy::RecordStatus;
@@ -45,7 +45,7 @@ impl Revision {
             let reason = "it accepts no record".to_owned();
             return Err(JournalError::Entry { index, reason });
         };
-        let found = header_of(index, &accepted)?;
+        let found = AcceptedHeader::decode(index, &accepted)?;
         Ok(Self { id: found.id, marking: found.header.marking, marks, client: accepted.client })
     }
 }

@@ -10,20 +10,11 @@ mod write;
 use super::JournalError;
 use super::index::{self, Fields, Marks, SeriesHead};
 use super::tag::Tag;
+pub use crate::disclosure::{Member, newest};
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::record::header::Header;
 use crate::record::kind::Kind;
 use crate::store::{Change, Table};
-
-/// A record of a series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
-    /// The entry that accepted it.
-    pub journal_index: u64,
-    pub revision: u32,
-    pub kind: Kind,
-    pub id: RecordId,
-}
 
 /// The changes that the acceptance of a record makes to a series that has a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +104,6 @@ fn held_of(
         }
     }
     Ok(None)
-}
-
-/// The newest of records of one series: more than one only where they have the same revision number.
-pub fn newest(members: &[Member]) -> impl Iterator<Item = &Member> {
-    let last = members.iter().map(|member| member.revision).max();
-    members.iter().filter(move |member| Some(member.revision) == last)
 }
 
 #[cfg(test)]

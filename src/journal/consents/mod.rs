@@ -1,4 +1,4 @@
-//! Consents in the journal: the entries about them, the state at some point, and the news for a partner.
+//! Consents in the journal: the entries about them, and the state at some point.
 //!
 //! People ask and answer, so the entries are few.
 
@@ -9,23 +9,10 @@ pub use state::ConsentState;
 use super::JournalError;
 use super::entry;
 use super::view::View;
-use crate::exchange::ConsentMessage;
-use crate::ident::{AgencyName, RecordId, Timestamp};
+use crate::ident::Timestamp;
 use crate::pb::journal_entry::Event;
-use crate::record::consent::{ConsentError, Purpose, Scope, Subject};
 use crate::store::{KeyRange, Order, Table};
 use state::key;
-
-/// The consequence of an entry about consent for a partner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConsentNews {
-    /// A statement that is due to the partner.
-    Message(Box<ConsentMessage>),
-    /// Policy may see another release list of this one record.
-    Record(RecordId),
-    /// The same of more records.
-    All,
-}
 
 /// An entry about consent that was kept.
 #[derive(Debug, Clone)]
@@ -67,44 +54,4 @@ impl View {
         }
         Ok(past)
     }
-}
-
-/// Returns the consequence of an entry about consent for a partner. A consent to one record requires
-/// one lookup, any other a look at every record again.
-pub fn consent_news(
-    event: &Event,
-    partner: &AgencyName,
-) -> Result<Option<ConsentNews>, JournalError> {
-    let broken = |error: ConsentError| JournalError::Index(error.to_string());
-    let subject = match event {
-        Event::ConsentRequested(asked) => {
-            if asked.partner != partner.as_str() || asked.client.is_empty() {
-                return Ok(None);
-            }
-            let request = asked.request.clone().unwrap_or_default();
-            let said = ConsentMessage::Request(request.try_into().map_err(broken)?);
-            return Ok(Some(ConsentNews::Message(Box::new(said))));
-        }
-        Event::ConsentGiven(given) => {
-            if given.holder != partner.as_str() {
-                return Ok(None);
-            }
-            let consent = given.consent.clone().unwrap_or_default();
-            let said = ConsentMessage::Consent(consent.try_into().map_err(broken)?);
-            return Ok(Some(ConsentNews::Message(Box::new(said))));
-        }
-        Event::ConsentReceived(received) => received.consent.clone().unwrap_or_default().subject,
-        Event::ConsentEnded(ended) => ended.subject.clone(),
-        _ => return Ok(None),
-    };
-    let subject = Subject::try_from(subject.unwrap_or_default()).map_err(broken)?;
-    Ok(match (subject.purpose, subject.scope) {
-        (Purpose::Forward(to), Scope::Record(id)) if to == *partner => {
-            Some(ConsentNews::Record(id))
-        }
-        (Purpose::Forward(to), _) if to == *partner => Some(ConsentNews::All),
-        // Who was in the roster before may be in it no longer.
-        (Purpose::Circle(_), _) => Some(ConsentNews::All),
-        _ => None,
-    })
 }

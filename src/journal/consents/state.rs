@@ -2,6 +2,7 @@
 //!
 //! Every entry is kept in the index, because a number that was used must never be used again.
 
+use crate::disclosure::ConsentsInForce;
 use crate::exchange::ConsentRegister;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
@@ -94,6 +95,11 @@ impl ConsentState {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Returns the part of it that decisions see.
+    pub fn in_effect(&self) -> ConsentsInForce {
+        ConsentsInForce { register: Arc::clone(&self.dealings), changes: self.changes }
     }
 
     pub fn in_force(&self) -> &Consents {

@@ -9,14 +9,14 @@
 //! committed together, and the checkpoints of the whole journal that are shown to a partner as a
 //! witness. Of the HTTP port there is nothing to compare: it answers about other logs alone.
 
-use super::brake::hold_back;
-use super::discloser::Discloser;
-use super::gathering::Run;
+use super::Discloser;
 use super::loading::load_batch;
+use super::staging::hold_back;
 use super::{Part, is_due};
+use crate::disclosure::Run;
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
-use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::ids::FeedNumber;
 use crate::journal::index::Marks;
 use crate::journal::progress::Progress;
 use crate::journal::transaction::Transaction;
@@ -175,21 +175,11 @@ impl Store {
         let since = state.rules_since(&partner());
         let held = self.discloser.take().filter(|(of, _)| *of == since);
         held.unwrap_or_else(|| {
-            let rules = self.rules(self.policy);
-            let (view, number) = (self.journal.view(), PartnerNumber::new(1));
-            let policy_hour = PolicyHour::at(now());
-            (
-                since,
-                Discloser::new(
-                    view,
-                    rules,
-                    &partner(),
-                    number,
-                    policy_hour,
-                    BrakeLimits::default(),
-                )
-                .unwrap(),
-            )
+            let rules = self.rules(self.policy).for_partner(&partner()).unwrap();
+            let (policy_hour, limits) = (PolicyHour::at(now()), BrakeLimits::default());
+            let discloser =
+                Discloser::new(self.journal.view(), rules, &partner(), policy_hour, limits);
+            (since, discloser.unwrap())
         })
     }
 

@@ -1,8 +1,8 @@
 //! New entries of the journal: a record that is decided by its header is decided as by its content.
 
 use super::damage_tests::draft;
-use super::gathering::Found;
 use super::interference_tests::{Store, Story};
+use crate::disclosure::Found;
 use crate::ident::RecordId;
 use crate::journal::transaction::Origin;
 use crate::pb;

@@ -1,15 +1,13 @@
 //! A batch of the feed to a partner at the moment of sending: what policy still allows of each entry.
 
 use super::Discloser;
-use super::envelope_bytes_max;
-use crate::exchange::{Allowed, BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
+use crate::exchange::{BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
 use crate::ident::{Timestamp, TreeHash};
 use crate::journal::entry;
 use crate::journal::ids::FeedNumber;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
 use crate::pb;
-use crate::record::slots::SlotMask;
 use bytes::Bytes;
 use prost::Message as _;
 use std::ops::Range;
@@ -43,9 +41,8 @@ pub(in crate::node) fn load_batch(
     let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
     for (index, bytes) in (start..end).zip(read) {
         let entry = entry::decode_feed(index, &bytes)?;
-        // A damaged record is not sent either; the partner says so, and gets it once it can be read.
-        let envelope = unless_damaged(envelope_for(view, discloser, &entry))?.unwrap_or_default();
-        let content = envelope.encoded_len().max(bytes_written_again(view, &entry)?);
+        let envelope = discloser.envelope_to_send(index, &entry)?;
+        let content = envelope.encoded_len().max(discloser.bytes_written_again(index, &entry)?);
         let beyond = bytes.len().saturating_sub(RECORD_ENTRY_BYTES_MAX);
         is_full |= !spacing.admits_bytes(content + beyond);
         if is_full && let Some(head) = view.feed_head(feed, start, index)? {
@@ -86,52 +83,6 @@ fn damaged_at(entry: u64, error: JournalError) -> JournalError {
         return error;
     }
     JournalError::FeedDamaged { entry, found: error.to_string() }
-}
-
-/// The most bytes of a record that an entry makes the partner write again, beside what is sent of it. An order
-/// to erase, or more of a record, needs nothing of one that cannot be read here.
-fn bytes_written_again(view: &View, entry: &pb::FeedEntry) -> Result<usize, JournalError> {
-    match entry.action() {
-        pb::FeedAction::Erase | pb::FeedAction::Revise => {
-            envelope_bytes_max(view, &entry::record_id(&entry.record_id)?)
-        }
-        _ => Ok(0),
-    }
-}
-
-/// Returns the envelope at the moment of sending: a disclosure goes only if policy allows all of it
-/// now. Otherwise the partner reports that it did not get it, and the part that is allowed then is
-/// disclosed anew.
-fn envelope_for(
-    view: &View,
-    discloser: &mut Discloser,
-    entry: &pb::FeedEntry,
-) -> Result<pb::Envelope, JournalError> {
-    if !matches!(
-        entry.action(),
-        pb::FeedAction::Disclose | pb::FeedAction::Revise | pb::FeedAction::Withdraw
-    ) {
-        return Ok(pb::Envelope::default());
-    }
-    let id = entry::record_id(&entry.record_id)?;
-    let Some((record, marks)) = view.record_with_marks(&id)? else {
-        return Ok(pb::Envelope::default());
-    };
-    let slots = SlotMask::from_bits(entry.open_slots);
-    let (open, erased) = match discloser.verdict(&record, marks)?.allowed {
-        Allowed::Slots { open, erased } => (open, erased),
-        // It may keep what it has. What the feed takes back further on is not given again for that.
-        Allowed::Kept { open, erased }
-            if discloser.disclosure(&id)?.is_some_and(|told| told.disclosed.is_live()) =>
-        {
-            (open, erased)
-        }
-        _ => return Ok(pb::Envelope::default()),
-    };
-    Ok(match slots.without(open).without(erased).is_empty() {
-        true => record.redacted(slots.and(open)),
-        false => pb::Envelope::default(),
-    })
 }
 
 #[cfg(test)]

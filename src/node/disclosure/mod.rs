@@ -6,16 +6,9 @@
 //! The fast selection finds candidates, Cedar has the last word, and what is disclosed stands in
 //! the feed before it leaves. Nothing here sends anything.
 
-mod brake;
-mod discloser;
-mod gathering;
-mod last_series;
-mod live;
 pub(super) mod loading;
-mod record_bytes;
 pub mod releases;
-mod rescan;
-mod series;
+mod staging;
 
 #[cfg(test)]
 mod brake_tests;
@@ -28,25 +21,23 @@ mod series_tests;
 #[cfg(test)]
 pub(in crate::node) mod interference_tests;
 
-pub(super) use discloser::Discloser;
-pub(super) use record_bytes::envelope_bytes_max;
+/// Decides by the journal of this node.
+pub(super) type Discloser = crate::disclosure::Discloser<View>;
 
 use super::Node;
 use super::error::NodeError;
 use super::peers::links::Links;
+use crate::disclosure::{Basis, Found, Run};
 use crate::exchange::{LAG_ENTRIES_MAX, Lag};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
-use crate::journal::ids::PartnerNumber;
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::state::PartnerRecord;
-use crate::journal::view::Snapshot;
+use crate::journal::view::{Snapshot, View};
 use crate::pb;
 use crate::policy::PolicyHour;
-use brake::hold_back;
-use discloser::Basis;
-use gathering::{Found, Run};
+use staging::{hold_back, holds};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -220,7 +211,7 @@ impl Node {
                 self.links.progressed(agency, progress);
                 self.offer_refused(agency, partner).await?;
                 if let Some(part) = self.next_part(&snapshot, agency, partner, progress) {
-                    let discloser = self.discloser(held.take(), agency, partner.number);
+                    let discloser = self.discloser(held.take(), agency);
                     let Some(discloser) = discloser else { return Ok(()) };
                     let basis = discloser.basis(snapshot.state.narrowings);
                     let is_paused =
@@ -323,18 +314,13 @@ impl Node {
         partner.map_or_else(Progress::default, |partner| partner.published.progress)
     }
 
-    /// The discloser of before, unless rules or hour are others now.
-    fn discloser(
-        &self,
-        held: Option<Discloser>,
-        agency: &AgencyName,
-        number: PartnerNumber,
-    ) -> Option<Discloser> {
-        let rules = self.rules();
+    /// The discloser of before, unless rules or hour are others now; `None` if the agency is not a partner.
+    fn discloser(&self, held: Option<Discloser>, agency: &AgencyName) -> Option<Discloser> {
+        let rules = self.rules().for_partner(agency)?;
         let policy_hour = PolicyHour::at(self.now());
         held.filter(|held| held.is_current(&rules, &policy_hour)).or_else(|| {
             let limits = self.config.release.limits();
-            Discloser::new(self.view(), rules, agency, number, policy_hour, limits)
+            Discloser::new(self.view(), rules, agency, policy_hour, limits)
         })
     }
 
@@ -370,6 +356,10 @@ impl Node {
                 *own.entry(policy.clone()).or_default() += count;
             }
         }
+        if let Some(index) = found.damaged {
+            tracing::error!(partner = %agency, from_entry = index,
+                "stored bytes are damaged; what cannot be decided is not disclosed until the newest copy is back");
+        }
         if found.erred > 0 {
             tracing::error!(partner = %agency, records = found.erred,
                 "a policy could not be evaluated; the records were withheld");
@@ -384,7 +374,7 @@ impl Node {
             .commit(move |tx| {
                 let mut shown = found.runs.iter().flat_map(|run| &run.shown);
                 let stand = shown.all(|series| tx.stands(*series, found.journal_size));
-                if !stand || !basis.holds(tx, &agency) {
+                if !stand || !holds(&basis, tx, &agency) {
                     return Ok(false);
                 }
                 hold_back(tx, &agency, &found.held)?;

@@ -3,13 +3,14 @@
 //! Everything of the past comes from the journal and from the bundles that are kept by their hash;
 //! what is missing is an error and never filled in with what is in force now.
 
+use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::node::Node;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::{facts_for_policy, unknown};
-use crate::node::policies::rules::{Rules, bundle_of, release_facts};
+use crate::node::policies::rules::{Rules, bundle_of};
 use crate::pb;
 use crate::policy::{PartnerFacts, PolicyHour, RecordFacts};
 use crate::record::header::Header;

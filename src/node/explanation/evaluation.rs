@@ -249,11 +249,10 @@ pub(super) fn sees_content(visibility: &Visibility, kept: &Kept) -> bool {
 
 /// The one way to the decision of the feed.
 pub(super) fn discloser(node: &Node, context: &DecisionContext) -> Option<Discloser> {
-    let (rules, hour) = (Arc::clone(&context.rules), context.policy_hour.clone());
-    let limits = node.config().release.limits();
-    let discloser =
-        Discloser::new(node.view(), rules, &context.agency, context.number, hour, limits)?;
-    Some(discloser.at_size(context.size, context.consents.clone()))
+    let rules = context.rules.for_partner(&context.agency)?;
+    let (hour, limits) = (context.policy_hour.clone(), node.config().release.limits());
+    let discloser = Discloser::new(node.view(), rules, &context.agency, hour, limits)?;
+    Some(discloser.at_size(context.size, context.consents.in_effect()))
 }
 
 /// Returns in words the effect of a series on one of its revisions.

@@ -4,7 +4,7 @@
 //! before the receipt for the batch can leave. What is not carried out is an exception of the receipt.
 
 use crate::exchange::{
-    Acceptance, Duty, Exception, FeedAction, FeedEntry, GivenRecord, Reason, ReceivedBatch, Taken,
+    Duty, Exception, FeedAction, FeedEntry, GivenRecord, Reason, ReceivedBatch, Taken,
     judge_consent, judge_order, judge_report, judge_withdrawal, reopened,
 };
 use crate::ident::{AgencyName, LeafIndex};
@@ -18,20 +18,14 @@ use crate::journal::view::View;
 use crate::node::consents;
 use crate::node::erasure::erase::PartLimit;
 use crate::node::keyring::Keys;
-use crate::node::policies::rules::Rules;
 use crate::pb;
 use crate::pb::journal_entry::Event;
-use crate::policy::{PartnerFacts, PolicyHour, RecordFacts};
 use crate::record::header::Header;
 use crate::record::signed::{RecordError, Verified};
 use crate::record::slots::SlotMask;
 use crate::record::stored;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Verdicts on acceptance kept; then all are forgotten.
-const ACCEPTS_MAX: usize = 16_384;
 
 /// Bytes that one batch makes the writer stage before the entries left are refused; the entry that is carried
 /// out then may come on top. New records alone never come to so many: an envelope is stored about twice.
@@ -44,30 +38,6 @@ const READ_BYTES_MAX: usize = 64 << 20;
 /// The text of the refusal.
 const OVER_LIMIT: &str =
     "the entries before it in the batch make this node write as much as one batch may";
-
-/// The decisions of this node on the records that a partner sends.
-pub(super) struct Accepting {
-    pub(in crate::node) rules: Arc<Rules>,
-    pub(in crate::node) facts: PartnerFacts,
-    pub(in crate::node) policy_hour: PolicyHour,
-    pub(in crate::node) known: HashMap<RecordFacts, bool>,
-}
-
-impl Acceptance for Accepting {
-    fn accepts(&mut self, header: &Header) -> bool {
-        let Self { rules, facts, policy_hour, known, .. } = self;
-        let record = RecordFacts::from(header);
-        if let Some(verdict) = known.get(&record) {
-            return *verdict;
-        }
-        let verdict = rules.compiled.accepts(facts, &record, policy_hour).allowed;
-        if known.len() >= ACCEPTS_MAX {
-            known.clear();
-        }
-        known.insert(record, verdict);
-        verdict
-    }
-}
 
 /// A record of a batch that holds, with what was known of it when it was checked.
 pub(in crate::node) struct Incoming {

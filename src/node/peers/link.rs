@@ -5,7 +5,8 @@
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
 use super::flow::{OUTBOUND_MAX, until};
-use super::ingest::{Accepting, Incoming, TakenIn, incoming, ingest};
+use super::ingest::{Incoming, TakenIn, incoming, ingest};
+use crate::disclosure::Accepting;
 use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
     Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,
@@ -28,7 +29,7 @@ use crate::pb::{self, exchange_frame::Body};
 use crate::policy::PolicyHour;
 use crate::record::signed::VerifiedRoots;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,11 +74,9 @@ pub(in crate::node) enum Answer {
 
 impl Node {
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
-        let rules = self.rules();
-        let facts = rules.partners.get(agency)?.clone();
-        let policy_hour = PolicyHour::at(self.now());
+        let rules = self.rules().for_partner(agency)?;
         let keys = Arc::new(Keys::of(&self.view().snapshot().state));
-        let accepting = Accepting { rules, facts, policy_hour, known: HashMap::new() };
+        let accepting = Accepting::new(rules, PolicyHour::at(self.now()));
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
 
@@ -500,15 +499,15 @@ impl<'a> Driver<'a> {
     }
 
     fn load(&mut self, from: LeafIndex) -> Result<(), End> {
-        let rules = self.node.rules();
+        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let rules = self.node.rules().for_partner(self.agency).ok_or_else(gone)?;
         let policy_hour = PolicyHour::at(self.node.now());
         let discloser = match self.discloser.take() {
             Some(held) if held.is_current(&rules, &policy_hour) => held,
             _ => {
-                let gone = || NodeError::NotFound("the partner is gone".to_owned());
                 let view = self.node.view();
                 let limits = self.node.config.release.limits();
-                Discloser::new(view, rules, self.agency, self.number, policy_hour, limits)
+                Discloser::new(view, rules, self.agency, policy_hour, limits)
                     .map(Box::new)
                     .ok_or_else(gone)?
             }
@@ -554,11 +553,7 @@ impl<'a> Driver<'a> {
                 self.node.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
             }
         };
-        let hour = self.node.now().hour();
-        if checker.accepting.policy_hour.hour() != hour {
-            checker.accepting.policy_hour = PolicyHour::at(hour);
-            checker.accepting.known.clear();
-        }
+        checker.accepting.set_time(self.node.now());
         let answers = self.answers.clone();
         let (node, agency) = (Arc::clone(self.node), self.agency.clone());
         tokio::spawn(async move {

@@ -5,7 +5,7 @@
 //! bounded whatever the size of the store. Nothing is put in force here, and nothing is disclosed.
 
 use super::bundles::{sync_dirs, write_durably};
-use super::rules::release_facts;
+use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash};
 use crate::journal::consents::ConsentState;
 use crate::journal::headers::AcceptedHeader;

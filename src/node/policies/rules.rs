@@ -1,16 +1,14 @@
 //! The policy in force, ready to decide, and what it sees of a record.
 
 use super::bundles::read_files;
-use crate::ident::{AgencyName, BundleHash, PolicyVersion, RecordId};
+use crate::disclosure::PartnerRules;
+use crate::ident::{AgencyName, BundleHash, PolicyVersion};
 use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::policy_facts;
 use crate::pb;
-use crate::policy::{
-    Bundle, Compiled, Consents, Decision, PartnerFacts, PolicyHour, RecordFacts, Vocabulary,
-};
-use crate::record::header::Header;
+use crate::policy::{Bundle, Compiled, PartnerFacts, Vocabulary};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -103,6 +101,16 @@ impl Rules {
         Ok(Self { version, compiled, partners, since, hash, bundle, files })
     }
 
+    /// Returns the rules for one partner; `None` if the agency is not one.
+    pub(in crate::node) fn for_partner(&self, agency: &AgencyName) -> Option<PartnerRules> {
+        Some(PartnerRules {
+            version: self.version,
+            compiled: Arc::clone(&self.compiled),
+            facts: self.partners.get(agency)?.clone(),
+            since: self.since(agency),
+        })
+    }
+
     /// The journal entry from which these rules hold for a partner; 0 if they know none of it.
     pub(in crate::node) fn since(&self, agency: &AgencyName) -> u64 {
         self.since.get(agency).copied().unwrap_or_default()
@@ -130,22 +138,4 @@ pub(in crate::node) fn bundle_of(
         )));
     }
     Ok((files, bundle))
-}
-
-/// The same where its release is decided: whom its originator consented to is on its release list.
-pub(in crate::node) fn release_facts(
-    id: &RecordId,
-    header: &Header,
-    consents: &Consents,
-    policy_hour: &PolicyHour,
-) -> RecordFacts {
-    consents.extend(RecordFacts::from(header), id, policy_hour.hour())
-}
-
-/// The policies that denied a release, for counting: the forbids, or that nothing permits.
-pub(in crate::node) fn denied_by(decision: &Decision) -> String {
-    if decision.erred() {
-        return "an error of evaluation".to_owned();
-    }
-    decision.release.deciding.first().cloned().unwrap_or_else(|| "nothing permits".to_owned())
 }

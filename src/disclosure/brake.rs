@@ -6,21 +6,27 @@
 
 use super::discloser::Discloser;
 use super::gathering::Found;
-use crate::ident::{AgencyName, RecordId};
-use crate::journal::JournalError;
-use crate::journal::held::{HELD_RECORDS_MAX, HeldState};
-use crate::journal::transaction::Transaction;
+use super::reader::JournalReader;
+use crate::ident::RecordId;
 use crate::policy::{
     Baseline, BrakeLimits, FirstDisclosure, OriginatorNumber, Predecessors, Reasons, unusual,
 };
 use crate::record::kind::ClassSet;
 use crate::record::signed::Verified;
 use crate::record::slots::{SlotMask, SlotNumber};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Held revisions before one whose markings are compared with its own; one with more of them waits too.
 const HELD_BEFORE_MAX: usize = 64;
+
+/// The state of a record that was held once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldState {
+    Waiting,
+    Released,
+    Refused,
+}
 
 /// The release brake of a partner, and the disclosures that it holds in one step.
 #[derive(Debug, Default)]
@@ -49,14 +55,12 @@ pub(super) enum Braked {
     Held,
 }
 
-impl Discloser {
+impl<R: JournalReader> Discloser<R> {
     /// Looks up what the brake decides on; once for each step.
-    pub(super) fn set_brake(&mut self) -> Result<(), JournalError> {
-        let snapshot = self.view.snapshot();
-        let partner = snapshot.state.partners.get(&self.agency);
-        self.brake.baseline =
-            partner.map(|partner| Arc::clone(&partner.baseline)).unwrap_or_default();
-        self.brake.ever_held = self.view.ever_held(self.number)?;
+    pub(super) fn set_brake(&mut self) -> Result<(), R::Error> {
+        let partner = self.reader.partner(&self.agency);
+        self.brake.baseline = partner.map(|partner| partner.baseline).unwrap_or_default();
+        self.brake.ever_held = self.reader.ever_held(self.number)?;
         self.brake.going.clear();
         self.brake.now.clear();
         Ok(())
@@ -68,9 +72,9 @@ impl Discloser {
         record: &Verified,
         open: SlotMask,
         found: &mut Found,
-    ) -> Result<Braked, JournalError> {
+    ) -> Result<Braked, R::Error> {
         let id = record.id();
-        let originator = self.originator(&record.header().originator);
+        let originator = self.reader.originator(&record.header().originator);
         match self.held(&id)? {
             Some(HeldState::Waiting | HeldState::Refused) => return Ok(Braked::Held),
             Some(HeldState::Released) => return Ok(self.goes(originator)),
@@ -101,24 +105,19 @@ impl Discloser {
         Braked::Goes
     }
 
-    /// The number under which records of an originator are counted.
-    pub(super) fn originator(&self, originator: &AgencyName) -> OriginatorNumber {
-        self.view.snapshot().state.originator(originator)
-    }
-
-    fn held(&self, id: &RecordId) -> Result<Option<HeldState>, JournalError> {
+    fn held(&self, id: &RecordId) -> Result<Option<HeldState>, R::Error> {
         if self.brake.now.contains_key(id) {
             return Ok(Some(HeldState::Waiting));
         }
-        if self.brake.ever_held { self.view.held_state(self.number, id) } else { Ok(None) }
+        if self.brake.ever_held { self.reader.held_state(self.number, id) } else { Ok(None) }
     }
 
     /// Returns true if a record waits for a person, or was refused: then nothing may refer to it
     /// either.
-    pub(in crate::node) fn is_held(&self, id: &RecordId) -> Result<bool, JournalError> {
+    pub fn is_held(&self, id: &RecordId) -> Result<bool, R::Error> {
         let held = match self.brake.now.contains_key(id) {
             true => Some(HeldState::Waiting),
-            false => self.view.held_state(self.number, id)?,
+            false => self.reader.held_state(self.number, id)?,
         };
         Ok(matches!(held, Some(HeldState::Waiting | HeldState::Refused)))
     }
@@ -126,14 +125,14 @@ impl Discloser {
     /// The revisions before a record with which its marking is compared, as far as they are here: back to the
     /// newest that is not held. What waits or was refused counts beside it: a revision that two persons have not
     /// let go makes nothing usual, and is not to go under another marking.
-    fn predecessors(&self, record: &Verified) -> Result<Predecessors, JournalError> {
+    fn predecessors(&self, record: &Verified) -> Result<Predecessors, R::Error> {
         let (mut found, mut previous) = (Predecessors::default(), record.header().previous);
         while let Some(id) = previous {
             if found.markings.len() > HELD_BEFORE_MAX {
                 found.are_more = true;
                 break;
             }
-            let Some(before) = self.view.record(&id)? else { break };
+            let Some(before) = self.reader.record(&id)? else { break };
             found.markings.push(before.header().marking.clone());
             if !self.is_held(&id)? {
                 break;
@@ -150,18 +149,4 @@ fn shown(record: &Verified, open: SlotMask) -> ClassSet {
         |number: &SlotNumber| open.contains(*number) && record.slot_bytes(*number).is_some();
     let kind = record.kind();
     SlotNumber::of(kind).filter(filled).map(|number| number.spec(kind).class).collect()
-}
-
-/// Writes down what a step holds.
-pub(super) fn hold_back(
-    tx: &mut Transaction<'_>,
-    agency: &AgencyName,
-    held: &BTreeMap<Reasons, Vec<RecordId>>,
-) -> Result<(), JournalError> {
-    for (reasons, records) in held {
-        for records in records.chunks(HELD_RECORDS_MAX) {
-            tx.hold_back(agency, *reasons, records)?;
-        }
-    }
-    Ok(())
 }

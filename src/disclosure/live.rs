@@ -1,31 +1,29 @@
 //! The journal as it grows: the entries that each new one requires in a partner's feed.
 
+use super::accepted::AcceptedHeader;
+use super::consent_news::{ConsentNews, consent_news};
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
+use super::reader::{BrokenEntry, JournalReader, unless_damaged};
+use super::rules::denied_by;
+use super::series_head::newest;
+use super::standing::{Marks, Standing};
 use crate::exchange::{FeedAction, Reason};
-use crate::ident::{AgencyName, RecordId, SeriesId};
-use crate::journal::consents::{ConsentNews, consent_news};
-use crate::journal::entry::{decode_feed, record_id};
-use crate::journal::headers::{AcceptedHeader, header_of};
-use crate::journal::ids::PartnerNumber;
-use crate::journal::index::{Marks, RecordPlace};
-use crate::journal::refusals::{DUTIES_MAX, NotTaken};
-use crate::journal::search;
-use crate::journal::series::newest;
-use crate::journal::{JournalError, unless_damaged};
-use crate::node::policies::rules::denied_by;
+use crate::ident::{AgencyName, PartnerNumber, RecordId, SeriesId};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::RecordFacts;
 use crate::record::commit;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
-use crate::store::{KeyRange, Order, Table};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Records that refer to what came or went and are looked at in one step; when there are more,
 /// everything is.
 const REFERRERS_MAX: usize = 1_024;
+/// Refused duties that are offered again at once; more than one batch of a feed is never under way for
+/// duties alone.
+const DUTIES_MAX: usize = 1_024;
 /// A step that looked at so many records goes no further: one entry may be about thousands.
 const STEP_RECORDS: u64 = 2_048;
 
@@ -69,13 +67,13 @@ enum News {
     EndOfHold,
 }
 
-impl Discloser {
+impl<R: JournalReader> Discloser<R> {
     /// Considers journal entries from `start` on.
-    pub(super) fn live(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
+    pub fn live(&mut self, start: u64, end: u64) -> Result<Found, R::Error> {
         let mut gathering = Gathering::begin(self, start)?;
         for index in start..end {
             if unless_damaged(self.consider_entry(index, &mut gathering))?.is_none() {
-                gathering.pass_over(self, index);
+                gathering.pass_over(index);
             }
             gathering.reach(index + 1);
             if gathering.records() >= STEP_RECORDS {
@@ -85,11 +83,7 @@ impl Discloser {
         Ok(gathering.finish())
     }
 
-    fn consider_entry(
-        &mut self,
-        index: u64,
-        gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    fn consider_entry(&mut self, index: u64, gathering: &mut Gathering) -> Result<(), R::Error> {
         match self.considered(index, gathering)? {
             Some(Considered::Record(of)) => {
                 if of.news == News::EndOfHold {
@@ -103,7 +97,9 @@ impl Discloser {
                 gathering.lapse();
                 self.look_at_all(ids, gathering)?;
             }
-            Some(Considered::Consent(ConsentNews::Message(said))) => gathering.say(self, &said),
+            Some(Considered::Consent(ConsentNews::Message(message))) => {
+                gathering.send(self, &message)
+            }
             Some(Considered::Consent(ConsentNews::Record(id))) => {
                 self.look_at_all(vec![id], gathering)?;
             }
@@ -123,7 +119,7 @@ impl Discloser {
         &mut self,
         ids: Vec<RecordId>,
         gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         for id in ids {
             if let Some(series) = self.look_at_record_and_series(&id, gathering)? {
                 self.look_at_referrers(series, gathering)?;
@@ -132,11 +128,7 @@ impl Discloser {
         Ok(())
     }
 
-    fn consider(
-        &mut self,
-        of: &Considering,
-        gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    fn consider(&mut self, of: &Considering, gathering: &mut Gathering) -> Result<(), R::Error> {
         let header = of.record.header();
         let series = header.series;
         let is_theirs = header.originator == self.agency || of.source == Some(self.number);
@@ -157,7 +149,7 @@ impl Discloser {
 
     /// Returns true if records that refer to this one have to be looked at. `used`: the partner had a
     /// revision of its series in use.
-    fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, JournalError> {
+    fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, R::Error> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
             self.forget_links();
@@ -173,7 +165,7 @@ impl Discloser {
         record: &Verified,
         marks: Marks,
         gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let header = record.header();
         // A withdrawal takes nothing back: the partner is told of it.
         let is_alone = header.revision == 1 && !marks.is_superseded();
@@ -196,15 +188,17 @@ impl Discloser {
         &mut self,
         id: &RecordId,
         gathering: &mut Gathering,
-    ) -> Result<Option<SeriesId>, JournalError> {
-        let Some((place, record)) = self.view.placed_record(id)? else { return Ok(None) };
-        self.look_at_series(&record, place.marks(), gathering)?;
-        self.look_at(&record, &place, gathering)
+    ) -> Result<Option<SeriesId>, R::Error> {
+        let Some((record, standing)) = self.reader.record_and_standing(id)? else {
+            return Ok(None);
+        };
+        self.look_at_series(&record, standing.marks, gathering)?;
+        self.look_at(&record, &standing, gathering)
     }
 
     /// Returns true if the partner has a record, or may have it apart from later events here. A
     /// record that it may not know of has no effect, not even on the order of the work.
-    fn may_know_of(&mut self, record: &Verified) -> Result<bool, JournalError> {
+    fn may_know_of(&mut self, record: &Verified) -> Result<bool, R::Error> {
         let known = self.told(&record.id())?.is_some();
         Ok(known || self.decide(&RecordFacts::from(record.header())).release.allowed)
     }
@@ -215,7 +209,7 @@ impl Discloser {
         &mut self,
         series: SeriesId,
         gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let (mut waiting, mut seen) = (vec![series], BTreeSet::new());
         let mut room = REFERRERS_MAX;
         while let Some(series) = waiting.pop() {
@@ -229,7 +223,7 @@ impl Discloser {
             }
             room -= referrers.len();
             for index in referrers {
-                let Event::RecordAccepted(accepted) = self.view.event(index)?.1 else { continue };
+                let Event::RecordAccepted(accepted) = self.reader.entry(index)? else { continue };
                 let id = commit::record_id(&accepted.header);
                 waiting.extend(self.look_again(&id, gathering)?);
             }
@@ -238,14 +232,11 @@ impl Discloser {
     }
 
     /// Journal indexes of records that refer to a series.
-    fn referrers(&self, series: SeriesId, most: usize) -> Result<Vec<u64>, JournalError> {
-        if !self.view.may_be_referred_to(series)? {
-            return Ok(Vec::new());
+    fn referrers(&self, series: SeriesId, most: usize) -> Result<Vec<u64>, R::Error> {
+        match self.reader.may_be_referred_to(series)? {
+            true => self.reader.referrers(series, most),
+            false => Ok(Vec::new()),
         }
-        let range = KeyRange::prefix(search::linked_term(series));
-        let found = self.view.index().scan(Table::Search, &range, Order::Ascending).take(most);
-        let index = |pair: Result<(Vec<u8>, Vec<u8>), _>| Ok(search::journal_index(&pair?.0));
-        found.map(index).filter_map(Result::transpose).collect()
     }
 
     /// Brings the feed to a record that is here. Gives its series if it came or went as a whole.
@@ -253,22 +244,24 @@ impl Discloser {
         &mut self,
         id: &RecordId,
         gathering: &mut Gathering,
-    ) -> Result<Option<SeriesId>, JournalError> {
-        let Some((place, record)) = self.view.placed_record(id)? else { return Ok(None) };
-        self.look_at(&record, &place, gathering)
+    ) -> Result<Option<SeriesId>, R::Error> {
+        let Some((record, standing)) = self.reader.record_and_standing(id)? else {
+            return Ok(None);
+        };
+        self.look_at(&record, &standing, gathering)
     }
 
     fn look_at(
         &mut self,
         record: &Verified,
-        place: &RecordPlace,
+        standing: &Standing,
         gathering: &mut Gathering,
-    ) -> Result<Option<SeriesId>, JournalError> {
+    ) -> Result<Option<SeriesId>, R::Error> {
         let header = record.header();
-        if header.originator == self.agency || place.partner() == Some(self.number) {
+        if header.originator == self.agency || standing.partner == Some(self.number) {
             return Ok(None);
         }
-        let turned = gathering.bring(self, record, place.marks(), false)?;
+        let turned = gathering.bring(self, record, standing.marks, false)?;
         Ok(turned.then_some(header.series))
     }
 
@@ -277,43 +270,38 @@ impl Discloser {
         &mut self,
         index: u64,
         gathering: &mut Gathering,
-    ) -> Result<Option<Considered>, JournalError> {
-        if let Some((record, source)) = self.view.recently_accepted(index) {
+    ) -> Result<Option<Considered>, R::Error> {
+        if let Some((record, source)) = self.reader.recently_accepted(index) {
             // Of the records of late only those in use are remembered.
             let news = news_of(&record, source);
             let marks = Marks::default();
             return Ok(Some(Considered::Record(Considering { record, marks, source, news })));
         }
-        let (id, source, news) = match self.view.event(index)?.1 {
+        let (id, source, news) = match self.reader.entry(index)? {
             Event::RecordAccepted(accepted) => {
-                let header = header_of(index, &accepted)?;
+                let header = AcceptedHeader::decode(index, &accepted)?;
                 if self.decide_by_header(&header, gathering)? {
                     return Ok(None);
                 }
                 (header.id, Some(accepted.partner), News::Revision)
             }
             Event::SlotsReceived(received) => {
-                (record_id(&received.record_id)?, Some(received.partner), News::Slots)
+                (record_id(index, &received.record_id)?, Some(received.partner), News::Slots)
             }
-            Event::SlotsErased(erased) => return self.on_erasure(erased),
+            Event::SlotsErased(erased) => return self.on_erasure(index, erased),
             Event::RecordRestricted(pb::RecordRestricted {
                 record_id: id,
                 restricted: false,
                 ..
-            }) => (record_id(&id)?, None, News::EndOfHold),
+            }) => (record_id(index, &id)?, None, News::EndOfHold),
             Event::RecordRetracted(retracted) => {
-                (record_id(&retracted.record_id)?, None, News::Use)
+                (record_id(index, &retracted.record_id)?, None, News::Use)
             }
             Event::RecordReceivedAgain(received) => {
-                (record_id(&received.record_id)?, None, News::Use)
+                (record_id(index, &received.record_id)?, None, News::Use)
             }
             Event::ReceiptReceived(receipt) if receipt.partner == self.agency.as_str() => {
-                let entries = self.view.not_taken_entries(self.feed, &receipt.exceptions)?;
-                let is_lapsed = |entry: &&NotTaken| {
-                    FeedAction::shows_record(entry.action) && entry.reason == Reason::NotSupplied
-                };
-                let lapsed = entries.iter().filter(is_lapsed);
-                let ids: Vec<_> = lapsed.map(|entry| entry.record).collect();
+                let ids = self.lapsed(&receipt.exceptions)?;
                 return Ok((!ids.is_empty()).then_some(Considered::Lapsed(ids)));
             }
             Event::RefusedOffered(offered) if offered.partner == self.agency.as_str() => {
@@ -324,24 +312,26 @@ impl Discloser {
             {
                 let mut ids = Vec::new();
                 for entry in &decided.held {
-                    ids.extend(self.view.held_records(*entry)?);
+                    ids.extend(self.reader.held_records(*entry)?);
                 }
                 return Ok(Some(Considered::Again(ids)));
             }
             event => {
-                return Ok(consent_news(&event, &self.agency)?.map(Considered::Consent));
+                return Ok(consent_news(index, &event, &self.agency)?.map(Considered::Consent));
             }
         };
-        let Some((place, record)) = self.view.placed_record(&id)? else { return Ok(None) };
+        let Some((record, standing)) = self.reader.record_and_standing(&id)? else {
+            return Ok(None);
+        };
         let source = match source {
             Some(name) => self.number_of(&name),
-            None => place.partner(),
+            None => standing.partner,
         };
         let news = match news {
             News::Revision => news_of(&record, source),
             other => other,
         };
-        let (record, marks) = (Arc::new(record), place.marks());
+        let marks = standing.marks;
         Ok(Some(Considered::Record(Considering { record, marks, source, news })))
     }
 
@@ -351,10 +341,10 @@ impl Discloser {
         &mut self,
         accepted: &AcceptedHeader,
         gathering: &mut Gathering,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<bool, R::Error> {
         let AcceptedHeader { journal_index, id, header, partner, .. } = accepted;
         let is_first = header.revision == 1 && header.kind != Kind::Withdrawal;
-        if !is_first || (partner.is_some() && self.view.may_be_referred_to(header.series)?) {
+        if !is_first || (partner.is_some() && self.reader.may_be_referred_to(header.series)?) {
             return Ok(false);
         }
         let is_theirs = header.originator == self.agency || partner.as_ref() == Some(&self.agency);
@@ -368,7 +358,7 @@ impl Discloser {
             denial = Some(denied_by(&decision));
         }
         // Another revision may depend on it.
-        if self.view.is_superseded(*journal_index)? {
+        if self.reader.is_superseded(*journal_index)? {
             return Ok(false);
         }
         denial.into_iter().for_each(|policy| gathering.deny(policy));
@@ -376,32 +366,52 @@ impl Discloser {
     }
 
     /// The duty to erase, unless the partner laid it on us itself.
-    fn on_erasure(&self, erased: pb::SlotsErased) -> Result<Option<Considered>, JournalError> {
+    fn on_erasure(
+        &self,
+        index: u64,
+        erased: pb::SlotsErased,
+    ) -> Result<Option<Considered>, R::Error> {
         let pb::SlotsErased { record_id: id, order, partner, .. } = erased;
         let Some(order) = order.filter(|_| partner != self.agency.as_str()) else {
             return Ok(None);
         };
-        Ok(Some(Considered::Erasure { id: record_id(&id)?, order }))
+        Ok(Some(Considered::Erasure { id: record_id(index, &id)?, order }))
     }
 
-    fn on_offer(&self, offered: &pb::RefusedOffered) -> Result<Considered, JournalError> {
-        let (from, to) = (offered.feed_from, offered.feed_size);
+    fn on_offer(&self, offered: &pb::RefusedOffered) -> Result<Considered, R::Error> {
+        let range = offered.feed_from..offered.feed_size;
         let mut duties = Vec::new();
-        for duty in self.view.refused_duties(self.feed, from, to, DUTIES_MAX)? {
-            let index = duty.feed_index;
-            for bytes in self.view.feed_entries(self.feed, index..index + 1)? {
-                let duty = decode_feed(index, &bytes)?;
-                duties.extend((duty.action() == pb::FeedAction::Erase).then_some(duty));
-            }
+        for index in self.reader.refused_duties(self.feed, range, DUTIES_MAX)? {
+            let duty = self.reader.feed_entry(self.feed, index)?;
+            duties.extend(duty.filter(|duty| duty.action() == pb::FeedAction::Erase));
         }
         Ok(Considered::Offer(duties))
     }
 
+    /// Returns the records of which the partner reports in a receipt that their entries came without them.
+    fn lapsed(&self, exceptions: &[pb::FeedException]) -> Result<Vec<RecordId>, R::Error> {
+        let mut ids = Vec::new();
+        for exception in exceptions {
+            if Reason::try_from(exception.reason) != Ok(Reason::NotSupplied) {
+                continue;
+            }
+            let entry = self.reader.feed_entry(self.feed, exception.index)?;
+            if let Some(entry) = entry.filter(|entry| FeedAction::shows_record(entry.action())) {
+                ids.push(record_id(exception.index, &entry.record_id)?);
+            }
+        }
+        Ok(ids)
+    }
+
     fn number_of(&self, agency: &str) -> Option<PartnerNumber> {
         let agency = agency.parse::<AgencyName>().ok()?;
-        let snapshot = self.view.snapshot();
-        snapshot.state.partners.get(&agency).map(|partner| partner.number)
+        Some(self.reader.partner(&agency)?.number)
     }
+}
+
+/// Returns the id of the record that an entry is about.
+pub(super) fn record_id(index: u64, bytes: &[u8]) -> Result<RecordId, BrokenEntry> {
+    RecordId::try_from(bytes).map_err(|error| BrokenEntry { index, reason: error.to_string() })
 }
 
 fn news_of(record: &Verified, source: Option<PartnerNumber>) -> News {

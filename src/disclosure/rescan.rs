@@ -3,12 +3,13 @@
 //! Headers alone are read where they tell that nothing changes; a record is read only where
 //! something may.
 
+use super::accepted::AcceptedHeader;
 use super::discloser::{Discloser, has, is_plain};
 use super::gathering::{Found, Gathering};
+use super::reader::{JournalReader, unless_damaged};
 use crate::exchange::Disclosed;
-use crate::journal::headers::AcceptedHeader;
-use crate::journal::{JournalError, unless_damaged};
 use crate::record::kind::Kind;
+use std::sync::Arc;
 
 /// Headers that are read at once.
 const CHUNK: u64 = 512;
@@ -17,21 +18,21 @@ const STEP_ENTRIES: u64 = 8_192;
 /// Entries of the feed that one step adds, but for what a chunk adds at the end.
 const STEP_OWED_MAX: usize = 512;
 
-impl Discloser {
+impl<R: JournalReader> Discloser<R> {
     /// Looks again at what the journal accepted from `start` on.
-    pub(super) fn rescan(&mut self, start: u64, end: u64) -> Result<Found, JournalError> {
+    pub fn rescan(&mut self, start: u64, end: u64) -> Result<Found, R::Error> {
         let mut gathering = Gathering::begin(self, start)?;
         let end = end.min(start.saturating_add(STEP_ENTRIES));
         let mut at = start;
         while at < end && gathering.entries() < STEP_OWED_MAX {
             let chunk = at..end.min(at + CHUNK);
             at = chunk.end;
-            let view = std::sync::Arc::clone(&self.view);
-            let superseded = view.superseded_in(chunk.clone())?;
+            let reader = Arc::clone(&self.reader);
+            let superseded = reader.superseded_in(chunk.clone())?;
             let start = chunk.start;
-            for header in view.headers(chunk) {
+            for header in reader.headers(chunk) {
                 let Some(header) = unless_damaged(header)? else {
-                    gathering.pass_over(self, start);
+                    gathering.pass_over(start);
                     continue;
                 };
                 let looked = match superseded.contains(&header.journal_index) {
@@ -39,7 +40,7 @@ impl Discloser {
                     false => self.look_at_header(&header, &mut gathering),
                 };
                 if unless_damaged(looked)?.is_none() {
-                    gathering.pass_over(self, header.journal_index);
+                    gathering.pass_over(header.journal_index);
                 }
             }
             gathering.reach(at);
@@ -53,10 +54,10 @@ impl Discloser {
         &mut self,
         accepted: &AcceptedHeader,
         gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let AcceptedHeader { id, header, .. } = accepted;
         let is_used = self.told(id)?.is_some_and(|told| told.is_live());
-        if !is_used && !self.view.is_newest(header)? {
+        if !is_used && !self.reader.is_newest(header)? {
             return Ok(());
         }
         self.look_again(id, gathering).map(drop)
@@ -66,7 +67,7 @@ impl Discloser {
         &mut self,
         accepted: &AcceptedHeader,
         gathering: &mut Gathering,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let AcceptedHeader { id, header, partner, open_slots, .. } = accepted;
         if header.originator == self.agency || partner.as_ref() == Some(&self.agency) {
             return Ok(());

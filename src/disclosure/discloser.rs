@@ -5,17 +5,13 @@
 //! It reads and never writes.
 
 use super::brake::Brake;
-use super::last_series::LastSeries;
+use super::reader::{ConsentsInForce, JournalReader};
+use super::rules::{PartnerRules, denied_by, release_facts};
+use super::series::LastSeries;
+use super::series_head::SeriesHead;
+use super::standing::{Disclosure, Marks};
 use crate::exchange::{Allowed, Disclosed};
-use crate::ident::{AgencyName, PolicyVersion, RecordId, SeriesId};
-use crate::journal::JournalError;
-use crate::journal::consents::ConsentState;
-use crate::journal::ids::{FeedNumber, PartnerNumber};
-use crate::journal::index::{Disclosure, Marks, SeriesHead};
-use crate::journal::transaction::Transaction;
-use crate::journal::view::View;
-use crate::node::partners::partner_facts::policy_facts;
-use crate::node::policies::rules::{Rules, denied_by, release_facts};
+use crate::ident::{AgencyName, FeedNumber, PartnerNumber, PolicyVersion, RecordId, SeriesId};
 use crate::policy::{
     BrakeLimits, Decision, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Selector,
 };
@@ -32,31 +28,22 @@ const SUBJECTS_MAX: usize = 8;
 
 /// The basis of decisions. An auditor makes each decision again from the journal at the place of
 /// the entry, so this may not have changed in between.
-pub(super) struct Basis {
-    pub(super) rules: u64,
-    version: PolicyVersion,
-    facts: PartnerFacts,
-    policy_hour: PolicyHour,
-    narrowings: u64,
-    consents: u64,
-}
-
-impl Basis {
-    pub(super) fn holds(&self, tx: &Transaction<'_>, agency: &AgencyName) -> bool {
-        let state = tx.state();
-        let facts = state.partners.get(agency).map(|partner| policy_facts(agency, partner));
-        state.policy_version() == self.version
-            && state.rules_since(agency) == self.rules
-            && matches!(facts, Some(Ok(facts)) if facts == self.facts)
-            && tx.now().hour() == self.policy_hour.hour()
-            && state.narrowings == self.narrowings
-            && state.consents.changes == self.consents
-    }
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basis {
+    /// The journal entry from which the rules hold for the partner.
+    pub rules: u64,
+    pub version: PolicyVersion,
+    pub facts: PartnerFacts,
+    pub policy_hour: PolicyHour,
+    /// Entries that narrowed a series.
+    pub narrowings: u64,
+    /// Changes of the consents in force.
+    pub consents: u64,
 }
 
 /// The part of a record that may be shown, and the reason if it may not.
-pub(in crate::node) struct Verdict {
-    pub(in crate::node) allowed: Allowed,
+pub struct Verdict {
+    pub allowed: Allowed,
     /// The deciding policy, where one denied.
     pub(super) denied_by: Option<String>,
     pub(super) erred: bool,
@@ -69,16 +56,15 @@ impl Verdict {
 }
 
 /// Decides for one partner under one set of rules, in one hour.
-pub(in crate::node) struct Discloser {
-    pub(super) view: Arc<View>,
+pub struct Discloser<R> {
+    pub(super) reader: Arc<R>,
     pub(super) agency: AgencyName,
     pub(super) number: PartnerNumber,
     pub(super) feed: FeedNumber,
-    rules: Arc<Rules>,
-    facts: PartnerFacts,
+    rules: PartnerRules,
     pub(super) policy_hour: PolicyHour,
     pub(super) brake: Brake,
-    consents: ConsentState,
+    consents: ConsentsInForce,
     pub(super) selector: Selector,
     decider: MemoDecider,
     /// The feed index below which every refused record is offered again.
@@ -95,26 +81,24 @@ pub(in crate::node) struct Discloser {
     pub(super) size: Option<u64>,
 }
 
-impl Discloser {
-    pub(in crate::node) fn new(
-        view: &Arc<View>,
-        rules: Arc<Rules>,
+impl<R: JournalReader> Discloser<R> {
+    /// Returns `None` if the agency is not a partner of this node.
+    pub fn new(
+        reader: &Arc<R>,
+        rules: PartnerRules,
         agency: &AgencyName,
-        number: PartnerNumber,
         policy_hour: PolicyHour,
         limits: BrakeLimits,
     ) -> Option<Self> {
-        let facts = rules.partners.get(agency)?.clone();
-        let feed = view.snapshot().state.partners.get(agency)?.feed;
+        let partner = reader.partner(agency)?;
         Some(Self {
-            feed,
-            view: Arc::clone(view),
-            consents: view.snapshot().state.consents.clone(),
+            feed: partner.feed,
+            number: partner.number,
+            reader: Arc::clone(reader),
+            consents: reader.consents(),
             agency: agency.clone(),
-            number,
-            selector: Selector::new(&rules.compiled, &facts, &policy_hour),
+            selector: Selector::new(&rules.compiled, &rules.facts, &policy_hour),
             decider: MemoDecider::new(Arc::clone(&rules.compiled)),
-            facts,
             policy_hour,
             rules,
             offered_below: 0,
@@ -129,27 +113,29 @@ impl Discloser {
 
     /// The same for a time when the journal had this size and these consents were in force.
     #[must_use]
-    pub(in crate::node) fn at_size(self, size: u64, consents: ConsentState) -> Self {
+    pub fn at_size(self, size: u64, consents: ConsentsInForce) -> Self {
         Self { consents, size: Some(size), ..self }
     }
 
-    pub(in crate::node) fn is_current(&self, rules: &Arc<Rules>, policy_hour: &PolicyHour) -> bool {
-        let changes = self.view.snapshot().state.consents.changes;
-        Arc::ptr_eq(&self.rules, rules)
+    /// Returns true if it decides under these rules, in this hour, with the consents now in force.
+    pub fn is_current(&self, rules: &PartnerRules, policy_hour: &PolicyHour) -> bool {
+        Arc::ptr_eq(&self.rules.compiled, &rules.compiled)
+            && self.rules.since == rules.since
             && self.policy_hour == *policy_hour
-            && self.consents.changes == changes
+            && self.consents.changes == self.reader.consents().changes
     }
 
     /// Returns the facts of a record that policy sees.
     pub(super) fn facts_of(&self, id: &RecordId, header: &Header) -> RecordFacts {
-        release_facts(id, header, self.consents.in_force(), &self.policy_hour)
+        release_facts(id, header, self.consents.consents(), &self.policy_hour)
     }
 
-    pub(super) fn basis(&self, narrowings: u64) -> Basis {
+    /// Returns the basis of its decisions, where so many entries narrowed a series.
+    pub fn basis(&self, narrowings: u64) -> Basis {
         Basis {
-            rules: self.rules.since(&self.agency),
+            rules: self.rules.since,
             version: self.rules.version,
-            facts: self.facts.clone(),
+            facts: self.rules.facts.clone(),
             policy_hour: self.policy_hour.clone(),
             narrowings,
             consents: self.consents.changes,
@@ -161,18 +147,17 @@ impl Discloser {
     }
 
     /// The partner is active and its agreement runs: otherwise everything is denied for that alone.
-    pub(super) fn is_in_standing(&self) -> bool {
-        self.facts.is_in_standing(&self.policy_hour)
+    pub fn is_in_standing(&self) -> bool {
+        self.rules.facts.is_in_standing(&self.policy_hour)
     }
 
     /// Begins a step, and forgets the answers about references: records come and change between
     /// steps.
-    pub(in crate::node) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         self.shown.clear();
         self.forget_links();
-        let snapshot = self.view.snapshot();
-        let partner = snapshot.state.partners.get(&self.agency);
-        self.offered_below = partner.map_or(0, |partner| partner.offering.below);
+        let partner = self.reader.partner(&self.agency);
+        self.offered_below = partner.map_or(0, |partner| partner.offered_below);
     }
 
     pub(super) fn forget_links(&mut self) {
@@ -182,7 +167,7 @@ impl Discloser {
     }
 
     pub(super) fn decide(&mut self, record: &RecordFacts) -> Arc<Decision> {
-        self.decider.decide(&self.facts, record, &self.policy_hour)
+        self.decider.decide(&self.rules.facts, record, &self.policy_hour)
     }
 
     /// Returns true if time alone denies this record, which contains its own expiry.
@@ -191,18 +176,15 @@ impl Discloser {
     }
 
     /// Returns the disclosure of a record in the present feed, that of this step too.
-    pub(in crate::node) fn disclosure(
-        &self,
-        id: &RecordId,
-    ) -> Result<Option<Disclosure>, JournalError> {
+    pub fn disclosure(&self, id: &RecordId) -> Result<Option<Disclosure>, R::Error> {
         match self.shown.get(id) {
             Some(disclosure) => Ok(Some(*disclosure)),
-            None => self.view.disclosure(self.feed, id),
+            None => self.reader.disclosure(self.feed, id),
         }
     }
 
     /// The same, or what feeds that the present one succeeds gave of it.
-    pub(in crate::node) fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, JournalError> {
+    pub fn told(&self, id: &RecordId) -> Result<Option<Disclosed>, R::Error> {
         self.told_beside(self.disclosure(id)?, id)
     }
 
@@ -211,7 +193,7 @@ impl Discloser {
         &self,
         here: Option<Disclosure>,
         id: &RecordId,
-    ) -> Result<Option<Disclosed>, JournalError> {
+    ) -> Result<Option<Disclosed>, R::Error> {
         // What was refused below the last offer is owed again.
         let here = here.map(|here| match here.feed_index < self.offered_below {
             true => here.disclosed.offered_again(),
@@ -219,7 +201,7 @@ impl Discloser {
         });
         match here {
             Some(here) if !here.is_earlier => Ok(Some(here)),
-            _ => Ok(self.view.disclosed_before(self.number, id)?.map(Disclosed::earlier)),
+            _ => Ok(self.reader.disclosed_before(self.number, id)?.map(Disclosed::earlier)),
         }
     }
 
@@ -230,11 +212,7 @@ impl Discloser {
     }
 
     /// Returns the part of this record that the partner may have now.
-    pub(in crate::node) fn verdict(
-        &mut self,
-        record: &Verified,
-        marks: Marks,
-    ) -> Result<Verdict, JournalError> {
+    pub fn verdict(&mut self, record: &Verified, marks: Marks) -> Result<Verdict, R::Error> {
         let facts = self.facts_of(&record.id(), record.header());
         if record.kind() == Kind::Withdrawal {
             return self.on_withdrawal(record, &facts, marks);
@@ -258,7 +236,7 @@ impl Discloser {
         record: &Verified,
         facts: &RecordFacts,
         marks: Marks,
-    ) -> Result<Verdict, JournalError> {
+    ) -> Result<Verdict, R::Error> {
         let decision = self.decide(facts);
         let denied = !decision.release.allowed;
         let verdict = |allowed| Verdict {
@@ -293,7 +271,7 @@ impl Discloser {
         record: &Verified,
         facts: &RecordFacts,
         marks: Marks,
-    ) -> Result<Verdict, JournalError> {
+    ) -> Result<Verdict, R::Error> {
         let decision = self.decide(facts);
         if !marks.is_usable() || !self.is_in_standing() {
             return Ok(Verdict::silent(Allowed::AsItIs));
@@ -311,7 +289,7 @@ impl Discloser {
 
     /// Returns true if the partner sees everything that this record is about; `None` if that slot
     /// is not here.
-    fn sees_subject(&mut self, record: &Verified) -> Result<Option<bool>, JournalError> {
+    fn sees_subject(&mut self, record: &Verified) -> Result<Option<bool>, R::Error> {
         let mut is_known = true;
         for number in record.kind().subject_slots() {
             let is_open = matches!(record.slots().get(number.row()), Some(Slot::Open { .. }));
@@ -330,7 +308,7 @@ impl Discloser {
         &mut self,
         record: &Verified,
         open: SlotMask,
-    ) -> Result<SlotMask, JournalError> {
+    ) -> Result<SlotMask, R::Error> {
         let mut hidden = SlotMask::NONE;
         for number in record.kind().reference_slots().filter(|number| open.contains(*number)) {
             for series in record.references(number) {
@@ -342,7 +320,7 @@ impl Discloser {
         Ok(open.without(hidden))
     }
 
-    pub(in crate::node) fn sees_series(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+    pub fn sees_series(&mut self, series: SeriesId) -> Result<bool, R::Error> {
         if let Some(seen) = self.links.get(&series) {
             return Ok(*seen);
         }
@@ -363,9 +341,9 @@ impl Discloser {
     /// Returns whether the partner may know of what a reference means: of agencies with records under
     /// one series id, the one whose was here first. The others copied the id, and neither show nor hide
     /// with their copy what hangs on the original.
-    fn sees_original(&mut self, series: SeriesId) -> Result<bool, JournalError> {
+    fn sees_original(&mut self, series: SeriesId) -> Result<bool, R::Error> {
         let mut first: Option<(u64, AgencyName, SeriesHead)> = None;
-        for (originator, head) in self.view.series_by_originator(series)? {
+        for (originator, head) in self.reader.series_by_originator(series)? {
             let Some(begin) = self.begin_of(series, &originator, &head)? else { continue };
             if first.as_ref().is_none_or(|(before, ..)| begin < *before) {
                 first = Some((begin, originator, head));
@@ -378,7 +356,7 @@ impl Discloser {
     }
 
     /// Returns whether the partner's sight of a series turned since it had a revision in use, or had none.
-    pub(super) fn turned(&mut self, series: SeriesId, used: bool) -> Result<bool, JournalError> {
+    pub(super) fn turned(&mut self, series: SeriesId, used: bool) -> Result<bool, R::Error> {
         self.links.remove(&series);
         let turned = self.sees_series(series)? != used;
         if turned {

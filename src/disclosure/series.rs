@@ -3,23 +3,29 @@
 //! A record that is alone in its series has no mark, so that nothing of this is looked up for it.
 
 use super::discloser::Discloser;
+use super::reader::JournalReader;
+use super::series_head::{Member, SeriesHead, newest};
+use super::standing::Marks;
 use crate::exchange::{Place, SeriesVerdict};
 use crate::ident::{AgencyName, RecordId, SeriesId};
-use crate::journal::JournalError;
-use crate::journal::index::{Marks, SeriesHead};
-use crate::journal::series::{Member, newest};
 use crate::record::header::Header;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;
 
-impl Discloser {
+/// A series, whose id another agency may have copied.
+type SeriesKey = (SeriesId, AgencyName);
+
+/// The last series that was decided: its revisions are asked about one after the other.
+pub(super) type LastSeries = Option<(SeriesKey, SeriesVerdict)>;
+
+impl<R: JournalReader> Discloser<R> {
     /// Returns the records of a series that were here at the time that is asked about.
     pub(super) fn members(
         &self,
         series: SeriesId,
         originator: &AgencyName,
-    ) -> Result<Vec<Member>, JournalError> {
-        let mut members = self.view.members(series, originator)?;
+    ) -> Result<Vec<Member>, R::Error> {
+        let mut members = self.reader.members(series, originator)?;
         if let Some(size) = self.size {
             members.retain(|member| member.journal_index < size);
         }
@@ -28,11 +34,11 @@ impl Discloser {
 
     /// Returns the verdict on the series of a record, and the record's place in it; `None` if it has no
     /// other record.
-    pub(in crate::node) fn series_of(
+    pub fn series_of(
         &mut self,
         header: &Header,
         marks: Marks,
-    ) -> Result<Option<(SeriesVerdict, Place)>, JournalError> {
+    ) -> Result<Option<(SeriesVerdict, Place)>, R::Error> {
         if self.size.is_none() && !marks.is_superseded() {
             return Ok(None);
         }
@@ -53,7 +59,7 @@ impl Discloser {
         series: SeriesId,
         originator: &AgencyName,
         members: &[Member],
-    ) -> Result<Option<SeriesVerdict>, JournalError> {
+    ) -> Result<Option<SeriesVerdict>, R::Error> {
         let key = (series, originator.clone());
         if let Some((_, verdict)) = self.last_series.as_ref().filter(|(last, _)| *last == key) {
             return Ok(Some(*verdict));
@@ -69,19 +75,15 @@ impl Discloser {
 
     /// Decides a newest revision for all revisions of its series. What the partner sent here itself is
     /// not ours to deny it.
-    fn verdict_on_newest(
-        &mut self,
-        id: RecordId,
-        kind: Kind,
-    ) -> Result<SeriesVerdict, JournalError> {
+    fn verdict_on_newest(&mut self, id: RecordId, kind: Kind) -> Result<SeriesVerdict, R::Error> {
         if kind == Kind::Withdrawal {
             return Ok(SeriesVerdict::Withdrawn);
         }
-        let Some((place, record)) = self.view.placed_record(&id)? else {
+        let Some((record, standing)) = self.reader.record_and_standing(&id)? else {
             return Ok(SeriesVerdict::Denied);
         };
-        let marks = self.marks_then(&id, place.marks())?;
-        if place.partner() == Some(self.number) && !marks.is_retracted() {
+        let marks = self.marks_then(&id, standing.marks)?;
+        if standing.partner == Some(self.number) && !marks.is_retracted() {
             return Ok(SeriesVerdict::Shown(SlotClass::ALL.into_iter().collect::<ClassSet>()));
         }
         let facts = self.facts_of(&id, record.header());
@@ -102,11 +104,8 @@ impl Discloser {
     }
 
     /// Returns the marks of a record at the time that is asked about.
-    fn marks_then(&self, id: &RecordId, now: Marks) -> Result<Marks, JournalError> {
-        let Some(size) = self.size else { return Ok(now) };
-        let fate = self.view.history_at(id, size)?;
-        let marks = Marks::default().with_restricted(fate.hold.is_some());
-        Ok(marks.with_retracted(fate.retracted.is_some()))
+    fn marks_then(&self, id: &RecordId, now: Marks) -> Result<Marks, R::Error> {
+        self.size.map_or(Ok(now), |size| self.reader.marks_at(id, size))
     }
 
     /// Returns the journal index of the first record of a series that was here at the time that is asked
@@ -116,13 +115,13 @@ impl Discloser {
         series: SeriesId,
         originator: &AgencyName,
         head: &SeriesHead,
-    ) -> Result<Option<u64>, JournalError> {
+    ) -> Result<Option<u64>, R::Error> {
         let members = self.members(series, originator)?;
         if let Some(first) = members.iter().map(|member| member.journal_index).min() {
             return Ok(Some(first));
         }
-        let place = self.view.place(&head.id)?.map(|place| place.journal_index);
-        Ok(place.filter(|index| self.size.is_none_or(|size| *index < size)))
+        let accepted = self.reader.standing(&head.id)?.map(|standing| standing.journal_index);
+        Ok(accepted.filter(|index| self.size.is_none_or(|size| *index < size)))
     }
 
     /// Returns whether the partner may know of a series of one agency.
@@ -131,23 +130,23 @@ impl Discloser {
         series: SeriesId,
         originator: &AgencyName,
         head: &SeriesHead,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<bool, R::Error> {
         if *originator == self.agency {
             return Ok(true);
         }
         let mut members = self.members(series, originator)?;
         if members.is_empty() {
-            let Some(place) = self.view.place(&head.id)? else { return Ok(false) };
-            if self.size.is_some_and(|size| place.journal_index >= size) {
+            let Some(standing) = self.reader.standing(&head.id)? else { return Ok(false) };
+            if self.size.is_some_and(|size| standing.journal_index >= size) {
                 return Ok(false);
             }
-            let (journal_index, revision) = (place.journal_index, head.revision);
+            let (journal_index, revision) = (standing.journal_index, head.revision);
             members = vec![Member { journal_index, revision, kind: head.kind, id: head.id }];
         }
         for member in &members {
-            let place = self.view.place(&member.id)?;
-            let is_theirs = place.is_some_and(|place| {
-                place.partner() == Some(self.number) && !place.marks().is_retracted()
+            let standing = self.reader.standing(&member.id)?;
+            let is_theirs = standing.is_some_and(|standing| {
+                standing.partner == Some(self.number) && !standing.marks.is_retracted()
             });
             if is_theirs {
                 return Ok(true);
@@ -163,7 +162,7 @@ impl Discloser {
     }
 
     /// Returns true if the partner may use any of these records, by its feed.
-    fn uses_any(&self, ids: impl Iterator<Item = RecordId>) -> Result<bool, JournalError> {
+    fn uses_any(&self, ids: impl Iterator<Item = RecordId>) -> Result<bool, R::Error> {
         for id in ids {
             if self.told(&id)?.is_some_and(|told| told.is_live()) {
                 return Ok(true);
@@ -173,14 +172,14 @@ impl Discloser {
     }
 
     /// Returns true if the partner may use any revision of a record's series, by its feed.
-    pub(super) fn uses_series_of(&self, record: &Verified) -> Result<bool, JournalError> {
+    pub(super) fn uses_series_of(&self, record: &Verified) -> Result<bool, R::Error> {
         let header = record.header();
         let members = self.members(header.series, &header.originator)?;
         self.uses_any(members.iter().map(|member| member.id).chain([record.id()]))
     }
 
     /// Returns whether the partner was ever given a revision of this record's series.
-    pub(super) fn was_given_series_of(&self, record: &Verified) -> Result<bool, JournalError> {
+    pub(super) fn was_given_series_of(&self, record: &Verified) -> Result<bool, R::Error> {
         let header = record.header();
         for member in self.members(header.series, &header.originator)? {
             if member.id != record.id() && self.told(&member.id)?.is_some() {

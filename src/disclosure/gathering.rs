@@ -2,12 +2,11 @@
 
 use super::brake::Braked;
 use super::discloser::Discloser;
-use super::record_bytes::envelope_bytes_max;
+use super::live::record_id;
+use super::reader::JournalReader;
+use super::standing::{Disclosure, Marks};
 use crate::exchange::{Allowed, ConsentMessage, Disclosed, FeedAction, HeadSpacing, owed};
 use crate::ident::{RecordId, SeriesId};
-use crate::journal::JournalError;
-use crate::journal::entry::record_id;
-use crate::journal::index::{Disclosure, Marks};
 use crate::pb;
 use crate::policy::{Categories, NewRecords, Reasons};
 use crate::record::consent::CONSENT_BYTES_MAX;
@@ -19,42 +18,42 @@ use std::collections::BTreeMap;
 
 /// Entries of a feed that get a head of their own.
 #[derive(Default)]
-pub(super) struct Run {
-    pub(super) entries: Vec<pb::FeedEntry>,
+pub struct Run {
+    pub entries: Vec<pb::FeedEntry>,
     /// The earlier disclosure of each record.
-    pub(super) before: Vec<Option<Disclosure>>,
+    pub before: Vec<Option<Disclosure>>,
     /// Fields that were here and are not disclosed.
-    pub(super) withheld: u64,
+    pub withheld: u64,
     /// The records that it discloses to a partner that was never given anything of them.
-    pub(super) new: NewRecords,
+    pub new: NewRecords,
     /// The series of the records that it shows: each was decided by its newest revision.
-    pub(super) shown: Vec<SeriesId>,
+    pub shown: Vec<SeriesId>,
 }
 
 /// The findings of one step.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) runs: Vec<Run>,
+pub struct Found {
+    pub runs: Vec<Run>,
     /// Entries of the feed when the step began.
-    pub(super) feed_size: u64,
+    pub feed_size: u64,
     /// Entries of the journal when it began.
-    pub(super) journal_size: u64,
+    pub journal_size: u64,
     /// The step went up to this journal entry.
-    pub(super) reached: u64,
+    pub reached: u64,
     /// More depends on what was found than one step looks at: everything is to be looked at again.
-    pub(super) rescan: bool,
+    pub rescan: bool,
     /// Records are due again because the partner reported that they came without their content.
-    pub(super) lapsed: bool,
-    pub(super) denied: BTreeMap<String, u64>,
-    pub(super) erred: u64,
+    pub lapsed: bool,
+    pub denied: BTreeMap<String, u64>,
+    pub erred: u64,
     /// Records that the brake holds, by what is unusual about them.
-    pub(super) held: BTreeMap<Reasons, Vec<RecordId>>,
+    pub held: BTreeMap<Reasons, Vec<RecordId>>,
     /// The first entry that could not be decided because stored bytes are damaged.
-    pub(super) damaged: Option<u64>,
+    pub damaged: Option<u64>,
 }
 
 impl Found {
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.held.is_empty() && self.runs.iter().all(|run| run.entries.is_empty())
     }
 }
@@ -83,19 +82,17 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// For a step that begins at this journal entry.
-    pub(super) fn begin(discloser: &mut Discloser, start: u64) -> Result<Self, JournalError> {
-        let snapshot = discloser.view.snapshot();
+    pub(super) fn begin<R: JournalReader>(
+        discloser: &mut Discloser<R>,
+        start: u64,
+    ) -> Result<Self, R::Error> {
+        let journal_size = discloser.reader.journal_size();
         discloser.begin();
         discloser.set_brake()?;
-        let partner = snapshot.state.partners.get(&discloser.agency);
-        let feed_size = partner.map_or(0, |partner| partner.published.size);
+        let partner = discloser.reader.partner(&discloser.agency);
+        let feed_size = partner.map_or(0, |partner| partner.feed_size);
         Ok(Self {
-            found: Found {
-                feed_size,
-                journal_size: snapshot.size,
-                reached: start,
-                ..Found::default()
-            },
+            found: Found { feed_size, journal_size, reached: start, ..Found::default() },
             spacing: HeadSpacing::default(),
             run: Run::default(),
             entries: 0,
@@ -116,9 +113,7 @@ impl Gathering {
     }
 
     /// Notes that what an entry brings about cannot be decided: nothing of it is disclosed, and the rest goes on.
-    pub(super) fn pass_over(&mut self, discloser: &Discloser, index: u64) {
-        tracing::error!(partner = %discloser.agency, from_entry = index,
-            "stored bytes are damaged; what cannot be decided is not disclosed until the newest copy is back");
+    pub(super) fn pass_over(&mut self, index: u64) {
         self.found.damaged = Some(self.found.damaged.map_or(index, |first| first.min(index)));
     }
 
@@ -144,13 +139,13 @@ impl Gathering {
 
     /// Brings the feed to what the partner may have of a record now. Every entry that shows or takes
     /// back anything is made here. Tells whether the record as a whole came or went.
-    pub(super) fn bring(
+    pub(super) fn bring<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         record: &Verified,
         marks: Marks,
         counts: bool,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<bool, R::Error> {
         self.records += 1;
         let id = record.id();
         let before = discloser.disclosure(&id)?;
@@ -169,12 +164,12 @@ impl Gathering {
 
     /// Returns true if the brake holds a record of which the partner was never given anything. An
     /// entry that takes something back waits for nobody.
-    fn holds_back(
+    fn holds_back<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         record: &Verified,
         allowed: Allowed,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<bool, R::Error> {
         let Allowed::Slots { open, .. } = allowed else { return Ok(false) };
         let begins = record.kind() != Kind::Withdrawal;
         Ok(begins && discloser.brake(record, open, &mut self.found)? == Braked::Held)
@@ -182,9 +177,9 @@ impl Gathering {
 
     /// The same for a record of which only the header was looked at, because nothing of it may be
     /// shown.
-    pub(super) fn take_back(
+    pub(super) fn take_back<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         kind: Kind,
         id: RecordId,
         before: Option<Disclosure>,
@@ -196,7 +191,12 @@ impl Gathering {
 
     /// Adds the entries that are due, derived from all feeds to the partner. The state in the
     /// present feed follows from its own entries alone.
-    fn owe(&mut self, discloser: &mut Discloser, of: Owing<'_>, allowed: Allowed) -> bool {
+    fn owe<R: JournalReader>(
+        &mut self,
+        discloser: &mut Discloser<R>,
+        of: Owing<'_>,
+        allowed: Allowed,
+    ) -> bool {
         let Owing { kind, id, record, before, told } = of;
         let was_live = told.is_some_and(|told| told.is_live());
         let (mut is_live, mut after) = (was_live, before);
@@ -208,7 +208,7 @@ impl Gathering {
             if let Some(record) = record.filter(|_| is_new) {
                 let header = record.header();
                 let sorts = Categories::of(header.kind, header.is_personal_data());
-                self.run.new.add(discloser.originator(&header.originator), sorts);
+                self.run.new.add(discloser.reader.originator(&header.originator), sorts);
             }
             is_live = after.is_some_and(|after| after.disclosed.is_live());
         }
@@ -216,15 +216,15 @@ impl Gathering {
     }
 
     /// Adds the duty to erase slots that the partner was given.
-    pub(super) fn erase(
+    pub(super) fn erase<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         id: RecordId,
         order: pb::ErasureOrder,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let before = discloser.disclosure(&id)?;
         // What it was given in a feed that was succeeded, it may have still.
-        let earlier = discloser.view.disclosed_before(discloser.number, &id)?;
+        let earlier = discloser.reader.disclosed_before(discloser.number, &id)?;
         let given = before.map_or(SlotMask::NONE, |before| before.disclosed.given);
         let given = given.or(earlier.unwrap_or(SlotMask::NONE));
         let owed = given.and(SlotMask::from_bits(order.slots));
@@ -235,40 +235,38 @@ impl Gathering {
         let duty = pb::FeedEntry { order: Some(order), ..duty };
         // The partner writes again what is left of it, so a batch holds no more of that than of records.
         // The duty needs nothing of a record that cannot be read here.
-        let left = envelope_bytes_max(&discloser.view, &id)?;
+        let left = discloser.envelope_bytes_max(&id)?;
         self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }
 
     /// Lays a duty on the partner once more that it refused.
-    pub(super) fn repeat(
+    pub(super) fn repeat<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         refused: pb::FeedEntry,
-    ) -> Result<(), JournalError> {
-        let id = record_id(&refused.record_id)?;
+    ) -> Result<(), R::Error> {
+        let id = record_id(0, &refused.record_id)?;
         let before = discloser.disclosure(&id)?;
         let slots = SlotMask::from_bits(refused.open_slots);
         let duty = entry(discloser, refused.action(), &id, slots);
         let duty = pb::FeedEntry { order: refused.order, ..duty };
-        let left = envelope_bytes_max(&discloser.view, &id)?;
+        let left = discloser.envelope_bytes_max(&id)?;
         self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())
     }
 
     /// Reports to the partner the slots that were erased at its order when the hold ended, of those that
     /// its feed named. It knows of no others.
-    pub(super) fn answer(
+    pub(super) fn answer<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         record: &Verified,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), R::Error> {
         let id = record.id();
-        let waiting = discloser.view.waiting(&id)?.into_iter();
-        let of_partner = waiting.filter(|duty| duty.source.partner() == discloser.number);
-        let ordered = of_partner.fold(SlotMask::NONE, |mask, duty| mask.or(duty.named));
+        let ordered = discloser.reader.waiting_slots(&id, discloser.number)?;
         let erased = ordered.and(record.erased_slots());
-        let fresh = erased.without(discloser.view.answered(&id, discloser.feed)?);
+        let fresh = erased.without(discloser.reader.answered_slots(&id, discloser.feed)?);
         if !fresh.is_empty() {
             let told = entry(discloser, pb::FeedAction::Erased, &id, fresh);
             self.push(discloser, id, told, None, None);
@@ -277,9 +275,13 @@ impl Gathering {
     }
 
     /// Adds a request or statement on consent for the partner.
-    pub(super) fn say(&mut self, discloser: &mut Discloser, said: &ConsentMessage) {
-        let id = said.record();
-        let (action, consent_request, consent) = match said {
+    pub(super) fn send<R: JournalReader>(
+        &mut self,
+        discloser: &mut Discloser<R>,
+        message: &ConsentMessage,
+    ) {
+        let id = message.record();
+        let (action, consent_request, consent) = match message {
             ConsentMessage::Request(request) => {
                 (pb::FeedAction::ConsentRequest, Some(Box::new(request.into())), None)
             }
@@ -292,9 +294,9 @@ impl Gathering {
     }
 
     /// Adds an entry; `shown` is the record that goes with it. Gives what is disclosed after it.
-    fn push(
+    fn push<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         id: RecordId,
         entry: pb::FeedEntry,
         before: Option<Disclosure>,
@@ -310,9 +312,9 @@ impl Gathering {
     }
 
     /// The same for an entry that counts for so many bytes of a batch.
-    fn push_weighing(
+    fn push_weighing<R: JournalReader>(
         &mut self,
-        discloser: &mut Discloser,
+        discloser: &mut Discloser<R>,
         id: RecordId,
         entry: pb::FeedEntry,
         before: Option<Disclosure>,
@@ -344,8 +346,8 @@ impl Gathering {
 }
 
 /// An entry of a feed whose time is known when it is written down.
-fn entry(
-    discloser: &Discloser,
+fn entry<R: JournalReader>(
+    discloser: &Discloser<R>,
     action: pb::FeedAction,
     id: &RecordId,
     slots: SlotMask,

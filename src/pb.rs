@@ -1,6 +1,7 @@
 //! The generated wire types of package `liaison.v1` and the names of its rpcs, and nothing else.
 //!
-//! They stop at the door: every module that takes one in turns it into its own type at once.
+//! A record, a draft, a card or a consent becomes a type of its own where it comes in. Entries of the journal and of
+//! feeds are used as they are written, because their bytes are hashed.
 
 #![allow(clippy::all, unreachable_pub, unused_qualifications)]
 

@@ -145,7 +145,11 @@ impl Projection<'_> {
         }
     }
 
+    /// Returns the number of the partner that an entry names; `None` also where it names none.
     fn number(&self, agency: &str) -> Option<PartnerNumber> {
+        if agency.is_empty() {
+            return None;
+        }
         let agency = agency.parse::<AgencyName>().ok()?;
         self.state.partners.get(&agency).map(|partner| partner.number)
     }

@@ -48,7 +48,7 @@ async fn add_checkpoint(node: &Node, body: &[u8]) -> Response<Full<Bytes>> {
         proof: request.proof().to_vec(),
         note: request.note().to_bytes(),
     };
-    match node.add_checkpoint(shown, ShownBy::Anybody).await {
+    match node.witnessing.add_checkpoint(shown, ShownBy::Anybody).await {
         Ok(Witnessed::Cosigned(note)) => cosigned(&note),
         Ok(Witnessed::Refused(refused)) => refusal(&refused),
         Err(error) => unavailable(&error),
@@ -89,8 +89,9 @@ fn unavailable(error: &NodeError) -> Response<Full<Bytes>> {
 
 fn named_log(node: &Node, path: &str) -> Option<Bytes> {
     let hash = path.strip_prefix('/')?.strip_suffix("/checkpoint")?;
-    let origin = node.cosigned_origins().into_iter().find(|origin| hex_of(origin) == hash)?;
-    node.cosigned_checkpoint(&origin)
+    let origin =
+        node.witnessing.cosigned_origins().into_iter().find(|origin| hex_of(origin) == hash)?;
+    node.witnessing.cosigned_checkpoint(&origin)
 }
 
 fn hex_of(origin: &str) -> String {

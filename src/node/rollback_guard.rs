@@ -7,6 +7,7 @@
 //! stored. What a partner says without our own signature moves nothing here.
 
 use super::config::{self, GuardStart};
+use super::key_succession::keep_shown;
 use crate::ident::AgencyName;
 use crate::journal::entry::{receipt_name, witness_name};
 use crate::journal::gate::{Gate, Standing};
@@ -14,8 +15,10 @@ use crate::journal::state::State;
 use crate::merkle::{Note, NoteVerifier, SignatureType};
 use crate::pb;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Findings kept for people.
 const FINDINGS_MAX: usize = 16;
@@ -36,11 +39,18 @@ pub(super) struct RollbackGuard {
     gate: Gate,
     asked: Mutex<Asked>,
     warn_after: Option<Duration>,
+    /// The node's directory.
+    dir: PathBuf,
 }
 
 impl RollbackGuard {
     /// Holds the gate if there is anybody who could know more than the journal.
-    pub(super) fn new(gate: Gate, state: &State, config: &config::RollbackGuard) -> Self {
+    pub(super) fn new(
+        gate: Gate,
+        state: &State,
+        config: &config::RollbackGuard,
+        dir: PathBuf,
+    ) -> Arc<Self> {
         let awaited = could_know(state);
         let wanted = awaited.len().min(config.answers as usize);
         if wanted > 0 {
@@ -51,7 +61,7 @@ impl RollbackGuard {
             GuardStart::Wait => None,
             GuardStart::Warn => Some(Duration::from_secs(config.warn_after_seconds.into())),
         };
-        Self { gate, asked: Mutex::new(asked), warn_after }
+        Arc::new(Self { gate, asked: Mutex::new(asked), warn_after, dir })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Asked) -> T) -> T {
@@ -71,8 +81,14 @@ impl RollbackGuard {
         }
     }
 
-    /// Something is missing here, by our own signature.
-    pub(super) fn is_behind(&self, agency: &AgencyName, finding: &str) {
+    /// Something is missing here, by our own signature. The hello that shows it is kept first: whoever stops the node
+    /// on the finding has what a succession takes.
+    pub(super) fn is_behind(&self, agency: &AgencyName, finding: &str, hello: Option<&pb::Hello>) {
+        if let Some(hello) = hello
+            && let Err(error) = keep_shown(&self.dir, agency, hello)
+        {
+            tracing::error!(partner = %agency, %error, "what it showed could not be kept");
+        }
         let finding = format!("{agency} shows it: {finding}");
         self.gate.shut(&finding);
         self.with(|asked| {
@@ -83,8 +99,15 @@ impl RollbackGuard {
         });
     }
 
-    /// Goes on without answers once the time for them is over, if it is configured so.
-    pub(super) async fn give_up_waiting(&self) {
+    /// Goes on without answers once the time for them is over, if it is configured so. Ends when the node stops.
+    pub(super) async fn give_up_waiting(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.wait_for_answers() => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn wait_for_answers(&self) {
         let Some(patience) = self.warn_after else { return };
         if tokio::time::timeout(patience, self.gate.opened()).await.is_err() {
             let open = self.gate.standing() == Standing::Held;
@@ -94,10 +117,6 @@ impl RollbackGuard {
                 self.gate.open();
             }
         }
-    }
-
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
     }
 
     pub(super) fn view(&self) -> pb::GuardView {

@@ -2,23 +2,27 @@
 //! the gate while the wall clock is not believed.
 //!
 //! Which time it is, [`DecisionClock`] decides. Everything that is decided, signed or erased goes by
-//! [`Node::now`]; the wall clock itself is for certificates, which the other side judges by its own, for
+//! [`Timekeeping::now`]; the wall clock itself is for certificates, which the other side judges by its own, for
 //! the hello, and for people.
 
-mod node;
-
-use crate::clock::{DecisionClock, Reading};
+use super::error::NodeError;
+use crate::clock::{DecisionClock, Reading, STEP_MS_MAX};
 use crate::ident::{AgencyName, Timestamp};
 use crate::journal::entry::{receipt_name, witness_name};
 use crate::journal::gate::Gate;
 use crate::journal::state::State;
 use crate::journal::view::View;
-use crate::journal::writer::Clock;
+use crate::journal::writer::{Clock, JournalWriter};
 use crate::merkle::{CosignatureTime, Note};
-use crate::pb;
+use crate::pb::{self, journal_entry::Event};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
+
+/// The interval at which the clock is read where nobody asks for the time.
+const TICK: Duration = Duration::from_secs(1);
+/// The readings after which partners are asked for their time again while the clock is in doubt.
+const ASK_EVERY_TICKS: u32 = 60;
 
 /// The machine's clocks, or those of a test.
 #[derive(Clone)]
@@ -176,6 +180,60 @@ impl Timekeeping {
     /// Notes for `status` that records wait for somebody to vouch for the clock.
     pub(super) fn retention_waits(&self, waits: bool) {
         self.retention_waits.send_replace(waits);
+    }
+
+    /// Reads the clock each second until the node stops, so that a step shows where nothing is asked.
+    pub(super) async fn watch(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        let mut in_doubt = 0;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            self.now();
+            let is_in_doubt = self.clock().doubt().is_some();
+            in_doubt = if is_in_doubt { in_doubt + 1 } else { 0 };
+            if is_in_doubt && in_doubt % ASK_EVERY_TICKS == 0 {
+                self.asked.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Forgets the times of partners that are not active any more.
+    pub(super) fn forget_others(&self, state: &State) {
+        let is_known = |name: &str| {
+            let partner = name.parse::<AgencyName>().ok();
+            let partner = partner.and_then(|agency| state.partners.get(&agency));
+            state.witnessing.added.contains_key(name)
+                || partner.is_some_and(|partner| partner.state == pb::PartnerState::Active)
+        };
+        self.clock().retain(is_known);
+    }
+
+    /// Believes the wall clock on the word of an administrator, who read `time` off another clock.
+    pub(super) async fn confirm(
+        &self,
+        journal: &JournalWriter,
+        client: &str,
+        time: Timestamp,
+    ) -> Result<(), NodeError> {
+        let wall = self.source.read();
+        if (wall.time.unix_ms() - time.unix_ms()).abs() > STEP_MS_MAX {
+            return Err(NodeError::Precondition(format!(
+                "the wall clock of this node reads {}, and yours {time}; set the wall clock right first",
+                wall.time
+            )));
+        }
+        self.clock().confirm(wall);
+        self.now();
+        let confirmed = pb::ClockConfirmed {
+            client: client.to_owned(),
+            wall_ms: wall.time.unix_ms().unsigned_abs(),
+        };
+        journal.commit(move |tx| tx.append(Event::ClockConfirmed(confirmed)).map(drop)).await?;
+        self.confirmed.notify_one();
+        Ok(())
     }
 
     pub(super) fn view(&self) -> pb::ClockView {

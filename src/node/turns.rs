@@ -5,7 +5,7 @@
 //! of the node. Beside others it has one request under way, and while partners are behind by more
 //! than a moment's work, it waits if it brought its part of that.
 
-mod waiting;
+pub(super) mod admission;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -30,7 +30,7 @@ impl ActService for Acts {
         request: Request<pb::ListActsRequest>,
     ) -> Result<Response<pb::ListActsResponse>, Status> {
         let role = person_of(&request)?.role;
-        let mut acts = self.0.node.acts();
+        let mut acts = self.0.node.approvals.acts();
         acts.retain(|act| {
             let kind = act.proposed.as_ref().and_then(|act| ActKind::of(act.act.as_ref()?));
             kind.is_some_and(|kind| kind.is_shown_to(role))
@@ -45,7 +45,7 @@ impl ActService for Acts {
         let client = person_of(&request)?;
         let pb::DecideActRequest { proposal, approved, reason: why } = request.into_inner();
         let why = reason(why, !approved)?;
-        let decided = self.0.node.decide(client, proposal, approved, why).await;
+        let decided = self.0.node.approvals.decide(client, proposal, approved, why).await;
         let (carried_out, committed) = decided.map_err(|error| refusal::of_node(&error))?;
         let checkpoint_note = committed.note;
         Ok(Response::new(pb::DecideActResponse { carried_out, checkpoint_note }))

@@ -14,7 +14,7 @@ impl ConsentService for Consents {
         request: Request<pb::AskConsentRequest>,
     ) -> Result<Response<pb::AskConsentResponse>, Status> {
         let client = person_of(&request)?;
-        let asked = self.0.node.ask_consent(client, request.into_inner()).await;
+        let asked = self.0.node.consents.ask(client, request.into_inner()).await;
         let (consent, _) = asked.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::AskConsentResponse { consent: Some(consent) }))
     }
@@ -26,7 +26,7 @@ impl ConsentService for Consents {
         let open = request.into_inner().open;
         let (consents, more) = {
             let node = std::sync::Arc::clone(&self.0.node);
-            let listed = self.0.read(move |_| Ok(node.consents(open))).await?;
+            let listed = self.0.read(move |_| Ok(node.consents.list(open))).await?;
             listed.map_err(|error| refusal::of_node(&error))?
         };
         Ok(Response::new(pb::ListConsentsResponse { consents, more }))
@@ -37,7 +37,7 @@ impl ConsentService for Consents {
         request: Request<pb::ProposeConsentRequest>,
     ) -> Result<Response<pb::ProposeConsentResponse>, Status> {
         let client = person_of(&request)?;
-        let proposed = self.0.node.propose_consent(client, request.into_inner()).await;
+        let proposed = self.0.node.consents.propose(client, request.into_inner()).await;
         let (act, _) = proposed.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::ProposeConsentResponse { act: Some(act) }))
     }
@@ -48,7 +48,7 @@ impl ConsentService for Consents {
     ) -> Result<Response<pb::RefuseConsentResponse>, Status> {
         let client = person_of(&request)?;
         let pb::RefuseConsentRequest { entry, reason } = request.into_inner();
-        let refused = self.0.node.refuse_consent(client, entry, reason).await;
+        let refused = self.0.node.consents.refuse(client, entry, reason).await;
         let (entry, _) = refused.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::RefuseConsentResponse { entry }))
     }
@@ -59,7 +59,7 @@ impl ConsentService for Consents {
     ) -> Result<Response<pb::RevokeConsentResponse>, Status> {
         let client = person_of(&request)?;
         let pb::RevokeConsentRequest { entry, reason } = request.into_inner();
-        let revoked = self.0.node.revoke_consent(client, entry, reason).await;
+        let revoked = self.0.node.consents.revoke(client, entry, reason).await;
         let (entry, _) = revoked.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::RevokeConsentResponse { entry }))
     }

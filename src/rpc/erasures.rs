@@ -2,7 +2,7 @@
 
 use super::{Context, acts, agency, person_of, record_id, refusal};
 use crate::node::HoldChange;
-use crate::pb::{self, act::Act};
+use crate::pb;
 use crate::record::erasure::ErasureBasis;
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
@@ -34,7 +34,7 @@ pub(super) async fn propose(
     }
     let series_head = Bytes::new();
     let act = pb::EraseAct { record_id: id, slots, basis, authority, series_head };
-    let proposed = context.node.propose(client, Act::Erase(act)).await;
+    let proposed = context.node.erasures.propose(client, act).await;
     let (act, _) = proposed.map_err(|error| refusal::of_node(&error))?;
     Ok(Response::new(pb::EraseRecordResponse { act: Some(act) }))
 }
@@ -93,7 +93,7 @@ pub(super) async fn restrict(
 ) -> Result<(Bytes, u32), Status> {
     let id = record_id(id)?;
     let reason = acts::reason(reason, true)?;
-    let changed = context.node.restrict(client, id, hold, reason).await;
+    let changed = context.node.erasures.restrict(client, id, hold, reason).await;
     let (erased, committed) = changed.map_err(|error| refusal::of_node(&error))?;
     Ok((committed.note, erased.bits()))
 }

@@ -21,7 +21,7 @@ impl ExchangeService for Exchange {
             Some(Caller::Partner(partner)) => partner.clone(),
             Some(Caller::Client { .. }) | None => return Err(refusal::forbidden()),
         };
-        match self.0.node.exchange(partner.clone(), request.into_inner()).await {
+        match self.0.node.peers.exchange(partner.clone(), request.into_inner()).await {
             Ok(answers) => Ok(Response::new(answers)),
             Err(error) => {
                 self.0.node.refused("exchange");

@@ -45,6 +45,7 @@ pub(super) async fn delivery(
     let id = super::record_id(&request.record_id)?;
     let partner = super::agency("partner", &request.partner)?;
     let node = std::sync::Arc::clone(&context.node);
-    let walked = context.read(move |_| Ok(node.delivery(id, &partner, &visibility))).await?;
+    let walked =
+        context.read(move |_| Ok(node.explanations.delivery(id, &partner, &visibility))).await?;
     walked.map_err(|error| refusal::of_node(&error))
 }

@@ -33,11 +33,11 @@ pub(super) fn parts(
         }
         // After the segments, so that whatever an entry there names is kept by now.
         let node = Arc::clone(&context.node);
-        let bundles = context.read(move |_| Ok(node.kept_bundles())).await?;
+        let bundles = context.read(move |_| Ok(node.policies.kept_bundles())).await?;
         for hash in bundles.map_err(|error| refusal::of_node(&error))? {
             go_on(&context)?;
             let node = Arc::clone(&context.node);
-            let files = context.read(move |_| Ok(node.kept_files(hash))).await?;
+            let files = context.read(move |_| Ok(node.policies.kept_files(hash))).await?;
             let bundle = pb::PolicyBundle {
                 bundle_hash: Bytes::copy_from_slice(hash.as_bytes()),
                 files: files.map_err(|error| refusal::of_node(&error))?,

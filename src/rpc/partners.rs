@@ -32,7 +32,7 @@ impl PartnerService for Partners {
         &self,
         _: Request<pb::ListPartnersRequest>,
     ) -> Result<Response<pb::ListPartnersResponse>, Status> {
-        let partners = self.0.node.partner_views();
+        let partners = self.0.node.partners.views();
         Ok(Response::new(pb::ListPartnersResponse { partners }))
     }
 
@@ -43,7 +43,7 @@ impl PartnerService for Partners {
         let name = agency("agency", &request.into_inner().agency)?;
         let snapshot = self.0.node.view().snapshot();
         let partner = snapshot.state.partners.get(&name).ok_or_else(|| unknown(&name))?;
-        let view = self.0.node.partner_views().into_iter().find(|v| v.agency == name.as_str());
+        let view = self.0.node.partners.views().into_iter().find(|v| v.agency == name.as_str());
         Ok(Response::new(pb::GetPartnerResponse {
             partner: Some(view.ok_or_else(|| unknown(&name))?),
             card: armour(&partner.card)?,
@@ -57,7 +57,7 @@ impl PartnerService for Partners {
     ) -> Result<Response<pb::AddPartnerResponse>, Status> {
         let client = person_of(&request)?;
         let pb::AddPartnerRequest { card, number, facts } = request.into_inner();
-        let added = self.0.node.add_partner(client, &card, &number, facts).await;
+        let added = self.0.node.partners.add(client, &card, &number, facts).await;
         let (partner, act) = added.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::AddPartnerResponse { partner, act }))
     }
@@ -76,16 +76,16 @@ impl PartnerService for Partners {
         };
         let act = match state {
             Active => {
-                let proposed = self.0.node.propose_resumption(client, &name).await;
+                let proposed = self.0.node.partners.propose_resumption(client, &name).await;
                 Some(proposed.map_err(|error| refusal::of_node(&error))?.0)
             }
             _ => {
-                let changed = self.0.node.set_partner_state(&client.name, &name, state).await;
+                let changed = self.0.node.partners.set_state(&client.name, &name, state).await;
                 changed.map_err(|error| refusal::of_node(&error))?;
                 None
             }
         };
-        let partner = self.0.node.partner_view(&name).map_err(|error| refusal::of_node(&error))?;
+        let partner = self.0.node.partners.view(&name).map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::SetPartnerStateResponse { partner: Some(partner), act }))
     }
 
@@ -99,7 +99,7 @@ impl PartnerService for Partners {
         let facts = facts.ok_or_else(|| {
             refusal::invalid("facts", "they are missing; give all of them, they replace the old")
         })?;
-        let changed = self.0.node.update_partner_facts(client, &name, facts, before).await;
+        let changed = self.0.node.partners.update_facts(client, &name, facts, before).await;
         let (partner, act) = changed.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::UpdatePartnerFactsResponse { partner: Some(partner), act }))
     }

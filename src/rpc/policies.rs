@@ -48,7 +48,7 @@ impl PolicyService for Policies {
             _ => return Err(refusal::invalid("bundle_hash", "a version is named already")),
         };
         let node = Arc::clone(&self.0.node);
-        let found = self.0.read(move |_| Ok(node.policy_files(version, wanted))).await?;
+        let found = self.0.read(move |_| Ok(node.policies.files(version, wanted))).await?;
         let (version, bundle, files) = found.map_err(|error| refusal::of_node(&error))?;
         let bundle_hash = bundle.as_ref().map(hash).unwrap_or_default();
         Ok(Response::new(pb::GetPolicyResponse { version, bundle_hash, files }))
@@ -61,7 +61,7 @@ impl PolicyService for Policies {
         let pb::CheckPolicyRequest { files } = request.into_inner();
         check_files(&files)?;
         let node = Arc::clone(&self.0.node);
-        let checked = self.0.read(move |_| Ok(node.check_policy(&files))).await?;
+        let checked = self.0.read(move |_| Ok(node.policies.check(&files))).await?;
         Ok(Response::new(match checked {
             Ok(bundle) => {
                 pb::CheckPolicyResponse { findings: Vec::new(), bundle_hash: hash(&bundle) }
@@ -91,7 +91,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::GetPolicyDifferenceResponse>, Status> {
         let pb::GetPolicyDifferenceRequest { comparison } = request.into_inner();
         let node = Arc::clone(&self.0.node);
-        let found = self.0.read(move |_| Ok(node.policy_difference(comparison))).await?;
+        let found = self.0.read(move |_| Ok(node.policies.difference(comparison))).await?;
         let difference = Some(found.map_err(|error| refusal::of_node(&error))?);
         Ok(Response::new(pb::GetPolicyDifferenceResponse { difference }))
     }
@@ -104,7 +104,7 @@ impl PolicyService for Policies {
         let pb::ApplyPolicyRequest { files, version, note } = request.into_inner();
         let proposed = proposed(files, version)?;
         let note = reason(note, false)?;
-        let applied = self.0.node.apply_policy(client, proposed, note).await;
+        let applied = self.0.node.policies.apply(client, proposed, note).await;
         let applied = applied.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::ApplyPolicyResponse {
             version: applied.version.unwrap_or_default(),
@@ -120,7 +120,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::ListPoliciesResponse>, Status> {
         let pb::ListPoliciesRequest { before } = request.into_inner();
         let node = Arc::clone(&self.0.node);
-        let found = self.0.read(move |_| Ok(node.policy_log(before))).await?;
+        let found = self.0.read(move |_| Ok(node.policies.log(before))).await?;
         found.map(Response::new).map_err(|error| refusal::of_node(&error))
     }
 
@@ -134,8 +134,10 @@ impl PolicyService for Policies {
         let partner = agency("partner", &partner)?;
         let at = time("at_ms", at_ms)?;
         let node = Arc::clone(&self.0.node);
-        let explained =
-            self.0.read(move |_| Ok(node.explain(id, &partner, at, &visibility))).await?;
+        let explained = self
+            .0
+            .read(move |_| Ok(node.explanations.explain(id, &partner, at, &visibility)))
+            .await?;
         explained.map(Response::new).map_err(|error| refusal::of_node(&error))
     }
 
@@ -145,7 +147,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::ExplainRecipientsResponse>, Status> {
         let id = record_id(&request.into_inner().record_id)?;
         let node = Arc::clone(&self.0.node);
-        let explained = self.0.read(move |_| Ok(node.recipients(id))).await?;
+        let explained = self.0.read(move |_| Ok(node.explanations.recipients(id))).await?;
         explained.map(Response::new).map_err(|error| refusal::of_node(&error))
     }
 
@@ -154,7 +156,8 @@ impl PolicyService for Policies {
         request: Request<pb::ExplainPartnerRequest>,
     ) -> Result<Response<Self::ExplainPartnerStream>, Status> {
         let partner = agency("partner", &request.into_inner().partner)?;
-        let survey = self.0.node.survey(&partner).map_err(|error| refusal::of_node(&error))?;
+        let survey =
+            self.0.node.explanations.survey(&partner).map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(Box::pin(explain::survey(self.0.clone(), survey))))
     }
 }
@@ -177,7 +180,7 @@ fn comparison(
     let progress = Arc::new(Progress::default());
     let mut stopping = context.stopping.clone();
     async_stream::try_stream! {
-        let compared = context.node.compare_policy(client, proposed, Arc::clone(&progress));
+        let compared = context.node.policies.compare(client, proposed, Arc::clone(&progress));
         tokio::pin!(compared);
         let mut every = tokio::time::interval(PROGRESS_EVERY);
         loop {

@@ -37,7 +37,7 @@ impl RecordService for Records {
         let client = person_of(&request)?;
         let pb::SubmitRecordsRequest { drafts } = request.into_inner();
         check_drafts(drafts.len(), UNARY_DRAFTS_MAX)?;
-        let submitted = self.0.node.submit(&client, drafts, None).await;
+        let submitted = self.0.node.submissions.submit(&client, drafts, None).await;
         let submitted = submitted.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::SubmitRecordsResponse {
             results: submitted.results,
@@ -148,7 +148,8 @@ impl RecordService for Records {
             let text = format!("{found} bytes are more than {EXPLANATION_BYTES_MAX}");
             return Err(refusal::invalid("explanation", text));
         }
-        let withdrawn = self.0.node.withdraw(&client, id, reason, request.explanation).await;
+        let withdrawn =
+            self.0.node.submissions.withdraw(&client, id, reason, request.explanation).await;
         let (id, committed) = withdrawn.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::WithdrawRecordResponse {
             record_id: Bytes::copy_from_slice(id.as_bytes()),

@@ -31,7 +31,7 @@ impl ReleaseService for Releases {
         if request.reason.chars().any(char::is_control) {
             return Err(refusal::invalid("reason", "it holds control characters"));
         }
-        let proposed = self.0.node.propose_release(client, request).await;
+        let proposed = self.0.node.disclosures.propose_release(client, request).await;
         let (act, _) = proposed.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::ProposeReleaseResponse { act: Some(act) }))
     }

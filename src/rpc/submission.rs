@@ -93,7 +93,8 @@ pub(super) fn answers(
         let mut receipt = tally.figures();
         receipt.note = context
             .node
-            .sign_submission_receipt(&receipt)
+            .submissions
+            .sign_receipt(&receipt)
             .map_err(|error| refusal::of_node(&error))?
             .into();
         yield pb::StreamRecordsResponse { results: Vec::new(), receipt: Some(receipt) };
@@ -107,7 +108,7 @@ async fn submit(
     dedup: BatchDedup,
 ) -> Result<Submitted, Status> {
     check_drafts(request.drafts.len(), STREAM_DRAFTS_MAX)?;
-    let submitted = context.node.submit(&client, request.drafts, Some(dedup)).await;
+    let submitted = context.node.submissions.submit(&client, request.drafts, Some(dedup)).await;
     submitted.map_err(|error| refusal::of_node(&error))
 }
 

@@ -18,7 +18,7 @@ impl WitnessService for Witnesses {
         request: Request<pb::AddCheckpointRequest>,
     ) -> Result<Response<pb::AddCheckpointResponse>, Status> {
         let shown = shown(request.into_inner().checkpoint.unwrap_or_default())?;
-        let witnessed = self.0.node.add_checkpoint(shown, ShownBy::Anybody).await;
+        let witnessed = self.0.node.witnessing.add_checkpoint(shown, ShownBy::Anybody).await;
         match witnessed.map_err(|error| refusal::of_node(&error))? {
             Witnessed::Cosigned(note) => {
                 Ok(Response::new(pb::AddCheckpointResponse { note: note.into() }))
@@ -32,7 +32,7 @@ impl WitnessService for Witnesses {
         request: Request<pb::GetCosignedCheckpointRequest>,
     ) -> Result<Response<pb::GetCosignedCheckpointResponse>, Status> {
         let origin = request.into_inner().origin;
-        let note = self.0.node.cosigned_checkpoint(&origin).ok_or_else(|| {
+        let note = self.0.node.witnessing.cosigned_checkpoint(&origin).ok_or_else(|| {
             Status::not_found("no checkpoint of this log was cosigned here; give its full origin")
         })?;
         Ok(Response::new(pb::GetCosignedCheckpointResponse { note }))
@@ -43,8 +43,9 @@ impl WitnessService for Witnesses {
         _: Request<pb::ListWitnessesRequest>,
     ) -> Result<Response<pb::ListWitnessesResponse>, Status> {
         let node = &self.0.node;
-        let (witnesses, quorum) = (node.witness_views(), node.config().witness.quorum);
-        let (journal, witness) = node.verifiers().map_err(|error| refusal::of_node(&error))?;
+        let (witnesses, quorum) = (node.witnessing.views(), node.config().witness.quorum);
+        let (journal, witness) =
+            node.witnessing.verifiers().map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::ListWitnessesResponse {
             witnesses,
             quorum,
@@ -59,7 +60,7 @@ impl WitnessService for Witnesses {
     ) -> Result<Response<pb::AddWitnessResponse>, Status> {
         let client = client_of(&request)?;
         let pb::AddWitnessRequest { vkey, url } = request.into_inner();
-        let added = self.0.node.add_witness(&client, &vkey, &url).await;
+        let added = self.0.node.witnessing.add_witness(&client, &vkey, &url).await;
         added.map_err(|error| refusal::of_node(&error))?;
         Ok(Response::new(pb::AddWitnessResponse {}))
     }

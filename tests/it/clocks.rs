@@ -46,7 +46,7 @@ impl Set {
 
     async fn submit(&self, draft: pb::Draft) -> Result<pb::DraftResult, NodeError> {
         let desk = liaison::node::Client { name: "desk".to_owned(), role: ClientRole::Analyst };
-        let mut submitted = self.node.submit(&desk, vec![draft], None).await?;
+        let mut submitted = self.node.submissions.submit(&desk, vec![draft], None).await?;
         Ok(submitted.results.remove(0))
     }
 
@@ -153,7 +153,7 @@ async fn a_start_two_years_ahead_erases_nothing_and_signs_nothing() {
     let size = set.node.view().snapshot().size;
     set.close();
     let set = Set::open(&dir, 2 * 365 * DAY);
-    let due = set.node.erase_due().await.unwrap();
+    let due = set.node.erasures.erase_due().await.unwrap();
     assert_eq!((due.erased, due.waits), (0, false));
     assert!(set.submit(some_indicator()).await.is_err());
     assert_eq!(set.node.view().snapshot().size, size);
@@ -171,13 +171,13 @@ async fn a_record_whose_time_has_ended_waits_for_somebody_who_vouches_for_the_cl
     let set = Set::open(&dir, 0);
     set.submit(keeps_until(now().plus_ms(1))).await.unwrap();
     eventually("its time has ended and nobody vouches for that", async || {
-        let due = set.node.erase_due().await.unwrap();
+        let due = set.node.erasures.erase_due().await.unwrap();
         assert_eq!(due.erased, 0);
         due.waits
     })
     .await;
     set.node.confirm_clock("admin", now()).await.unwrap();
-    let due = set.node.erase_due().await.unwrap();
+    let due = set.node.erasures.erase_due().await.unwrap();
     assert_eq!((due.erased, due.waits), (1, false));
     set.close();
     is_audited(&dir);

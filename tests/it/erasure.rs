@@ -12,7 +12,6 @@ use liaison::cli::audit_store::{AuditOptions, verify_directory};
 use liaison::ident::{RecordId, Timestamp};
 use liaison::journal::writer::Clock;
 use liaison::node::{Client, Node, NodeError};
-use liaison::pb::act::Act;
 use liaison::pb::act_service_client::ActServiceClient;
 use liaison::pb::journal_entry::Event;
 use liaison::pb::node_service_client::NodeServiceClient;
@@ -430,7 +429,7 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
     let (node, writer, _) = Node::open(&home, clock).unwrap();
     let name = canary("late");
     let desk = Client { name: "desk".to_owned(), role: ClientRole::Analyst };
-    let submitted = node.submit(&desk, vec![victim(&name, "")], None).await.unwrap();
+    let submitted = node.submissions.submit(&desk, vec![victim(&name, "")], None).await.unwrap();
     let record_id = submitted.results[0].record_id.clone();
     let client = |name: &str, role| Client { name: name.to_owned(), role };
     let act = pb::EraseAct {
@@ -441,16 +440,18 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
         series_head: Bytes::new(),
     };
     let asks = || client("sato", ClientRole::Analyst);
-    let (proposed, _) = node.propose(asks(), Act::Erase(act.clone())).await.unwrap();
-    assert_eq!(node.acts().len(), 1);
+    let (proposed, _) = node.erasures.propose(asks(), act.clone()).await.unwrap();
+    assert_eq!(node.approvals.acts().len(), 1);
     let expires = proposed.proposed.as_ref().unwrap().expires_at_ms;
     late.store(i64::try_from(expires).unwrap() - now().unix_ms() + 1, Ordering::SeqCst);
-    assert!(node.acts().is_empty(), "it is gone from the list");
+    assert!(node.approvals.acts().is_empty(), "it is gone from the list");
     let size = node.view().snapshot().size;
     let approves = client("tanaka", ClientRole::PolicyOfficer);
-    let decided = node.decide(approves.clone(), proposed.proposal, true, String::new()).await;
+    let decided =
+        node.approvals.decide(approves.clone(), proposed.proposal, true, String::new()).await;
     assert!(matches!(decided, Err(NodeError::NotFound(_))), "{decided:?}");
-    let refused = node.decide(approves.clone(), proposed.proposal, false, "late".to_owned()).await;
+    let refused =
+        node.approvals.decide(approves.clone(), proposed.proposal, false, "late".to_owned()).await;
     assert!(matches!(refused, Err(NodeError::NotFound(_))), "{refused:?}");
     assert_eq!(node.view().snapshot().size, size, "a late decision leaves no trace");
     let kept = node.view().event(proposed.proposal).unwrap().1;
@@ -458,10 +459,11 @@ async fn an_act_that_ran_out_is_approved_by_nobody_and_erases_nothing() {
     assert!(!files_with(&home, name.as_bytes()).is_empty());
 
     // Another proposal of the same takes its place, in the state that start-up finds too.
-    let (again, _) = node.propose(asks(), Act::Erase(act)).await.unwrap();
-    assert_eq!(node.acts().len(), 1);
-    let (done, _) = node.decide(approves, again.proposal, true, String::new()).await.unwrap();
-    assert!(done && node.acts().is_empty());
+    let (again, _) = node.erasures.propose(asks(), act).await.unwrap();
+    assert_eq!(node.approvals.acts().len(), 1);
+    let (done, _) =
+        node.approvals.decide(approves, again.proposal, true, String::new()).await.unwrap();
+    assert!(done && node.approvals.acts().is_empty());
     assert_eq!(files_with(&home.join("store/segments"), name.as_bytes()), [] as [PathBuf; 0]);
     drop(node);
     writer.join().unwrap();

@@ -3,54 +3,60 @@
 //! The last approval that is needed and what it carries out are one job of the writer and so one
 //! batch: both are there or neither. Whoever asked never counts.
 
-use super::proposal::{act_view, approvals, is_expired, stage_proposal};
+use super::proposal::{act_view, approvals, is_expired};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::state::State;
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::Committed;
 use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
+use crate::node::consents;
 use crate::node::consents::rosters;
+use crate::node::core::Core;
 use crate::node::disclosure::releases;
 use crate::node::erasure::erase;
-use crate::node::erasure::erase::{Part, PartLimit};
+use crate::node::erasure::erase::{Erasures, Part, PartLimit};
 use crate::node::error::NodeError;
-use crate::node::partners::facts_change::{self, FactsChange};
-use crate::node::partners::onboarding::{self, Addition, Resumption};
-use crate::node::policies::apply::{self, Authority, Ready};
+use crate::node::partners::Partners;
+use crate::node::partners::facts_change::FactsChange;
+use crate::node::partners::onboarding::{Addition, Resumption};
+use crate::node::policies::Policies;
+use crate::node::policies::apply::{Authority, Ready};
 use crate::node::policies::rules::Rules;
+use crate::node::policies::rules_in_force::RulesInForce;
 use crate::node::submission::record_signer::RecordSigner;
-use crate::node::{Node, consents};
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::ActKind;
 use crate::record::erasure::ErasureScope;
 use std::sync::Arc;
 
-impl Node {
-    /// Asks for an act. It changes nothing until a second person approves.
-    pub async fn propose(
-        &self,
-        client: Client,
-        act: Act,
-    ) -> Result<(pb::ActView, Committed), NodeError> {
-        kind_of(&act)?
-            .may_propose(client.role)
-            .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
-        let (rules, signer) = (self.rules(), self.record_signer());
-        let (outcome, committed) = self
-            .journal
-            .commit(move |tx| match check(tx, act, (&rules, &signer))? {
-                Ok(act) => stage_proposal(tx, &client, act),
-                Err(refused) => Ok(Err(refused)),
-            })
-            .await?;
-        Ok((outcome?, committed))
+/// Acts that wait for a second person, and the decisions on them.
+pub struct Approvals {
+    core: Arc<Core>,
+    signer: RecordSigner,
+    rules: Arc<RulesInForce>,
+    partners: Arc<Partners>,
+    policies: Arc<Policies>,
+    erasures: Arc<Erasures>,
+}
+
+impl Approvals {
+    pub(in crate::node) fn new(
+        core: Arc<Core>,
+        signer: RecordSigner,
+        rules: Arc<RulesInForce>,
+        partners: Arc<Partners>,
+        policies: Arc<Policies>,
+        erasures: Arc<Erasures>,
+    ) -> Arc<Self> {
+        Arc::new(Self { core, signer, rules, partners, policies, erasures })
     }
 
     /// All acts that wait for a decision, oldest first.
     pub fn acts(&self) -> Vec<pb::ActView> {
-        let now = self.now().unix_ms().unsigned_abs();
-        let snapshot = self.view().snapshot();
+        let now = self.core.now().unix_ms().unsigned_abs();
+        let snapshot = self.core.view().snapshot();
         let waiting = snapshot.state.acts.iter().filter(|(_, act)| !is_expired(act, now));
         waiting.map(|(proposal, act)| act_view(*proposal, act)).collect()
     }
@@ -65,7 +71,7 @@ impl Node {
         reason: String,
     ) -> Result<(bool, Committed), NodeError> {
         let ready = self.ready(&client, proposal, approved).await?;
-        let node = Arc::clone(self);
+        let approvals = Arc::clone(self);
         let decided = tokio::spawn(async move {
             let decision = pb::ActDecided {
                 proposal,
@@ -75,24 +81,21 @@ impl Node {
                 reason,
                 closes: false,
             };
-            let (signer, rules) = (node.record_signer(), node.rules());
-            let (outcome, committed) = node
-                .journal
-                .commit(move |tx| write_decision(tx, (&client, &rules), decision, ready, &signer))
-                .await?;
-            let outcome = outcome?;
+            let (signer, rules) = (approvals.signer.clone(), approvals.rules.current());
+            let (outcome, committed) = commit_unless_refused(&approvals.core.journal, move |tx| {
+                write_decision(tx, (&client, &rules), decision, ready, &signer)
+            })
+            .await?;
             match outcome {
-                Outcome::Erased => node.scrub_soon(),
+                Outcome::Erased => approvals.erasures.scrub_soon(),
                 // What cannot be carried out now is tried again; the approval stands.
                 Outcome::ErasureBegun => {
-                    if !node.finish_erasure(proposal).await {
-                        node.erasures.notify_one();
-                    }
+                    approvals.erasures.finish_or_try_again(proposal).await;
                 }
-                Outcome::PartnersChanged => node.partners_changed()?,
+                Outcome::PartnersChanged => approvals.partners.changed()?,
                 Outcome::PolicyApplied => {
-                    node.reload_rules()?;
-                    node.forget_differences();
+                    approvals.rules.reload()?;
+                    approvals.policies.forget_differences();
                 }
                 // The walk over the journal meets the decision by itself.
                 Outcome::Noted | Outcome::HeldDecided | Outcome::ConsentGiven => {}
@@ -110,10 +113,12 @@ impl Node {
         proposal: u64,
         approved: bool,
     ) -> Result<Option<Ready>, NodeError> {
-        let snapshot = self.view().snapshot();
-        let (act, closes) = judge(&snapshot.state, self.now(), client, proposal, approved)?;
+        let snapshot = self.core.view().snapshot();
+        let (act, closes) = judge(&snapshot.state, self.core.now(), client, proposal, approved)?;
         match act {
-            Act::ApplyPolicy(act) if approved && closes => self.ready_for(&act).await.map(Some),
+            Act::ApplyPolicy(act) if approved && closes => {
+                self.policies.ready_for(&act).await.map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -149,55 +154,33 @@ fn write_decision(
     decision: pb::ActDecided,
     ready: Option<Ready>,
     signer: &RecordSigner,
-) -> Result<Result<Outcome, NodeError>, JournalError> {
+) -> Result<Outcome, NodeError> {
     let pb::ActDecided { proposal, approved, .. } = decision;
-    let (act, closes) = match judge(tx.state(), tx.now(), client, proposal, approved) {
-        Ok(judged) => judged,
-        Err(refused) => return Ok(Err(refused)),
-    };
+    let (act, closes) = judge(tx.state(), tx.now(), client, proposal, approved)?;
     // What changed since it was proposed makes the approval void.
     let plan = match act {
         _ if !approved || !closes => None,
-        Act::Erase(act) => match erase::plan(tx, &act)? {
-            Ok(plan) => match plan.check_key(tx, signer) {
-                Ok(()) => Some(Plan::Erase(plan)),
-                Err(refused) => return Ok(Err(refused)),
-            },
-            Err(refused) => return Ok(Err(refused)),
-        },
-        Act::ChangeFacts(act) => match FactsChange::plan(tx, rules, act) {
-            Ok(change) => Some(Plan::ChangeFacts(change)),
-            Err(refused) => return Ok(Err(refused)),
-        },
-        Act::AddPartner(act) => match Addition::plan(tx, rules, act) {
-            Ok(addition) => Some(Plan::AddPartner(addition)),
-            Err(refused) => return Ok(Err(refused)),
-        },
-        Act::ResumePartner(act) => match Resumption::plan(tx, &act) {
-            Ok(resumption) => Some(Plan::ResumePartner(resumption)),
-            Err(refused) => return Ok(Err(refused)),
-        },
-        Act::Release(act) => match releases::plan(tx, &act)? {
-            Ok(plan) => Some(Plan::Release(plan)),
-            Err(refused) => return Ok(Err(refused)),
-        },
+        Act::Erase(act) => {
+            let plan = erase::plan(tx, &act)?;
+            plan.check_key(tx, signer)?;
+            Some(Plan::Erase(plan))
+        }
+        Act::ChangeFacts(act) => Some(Plan::ChangeFacts(FactsChange::plan(tx, rules, act)?)),
+        Act::AddPartner(act) => Some(Plan::AddPartner(Addition::plan(tx, rules, act)?)),
+        Act::ResumePartner(act) => Some(Plan::ResumePartner(Resumption::plan(tx, &act)?)),
+        Act::Release(act) => Some(Plan::Release(releases::plan(tx, &act)?)),
         Act::GrantConsent(act) => {
-            match consents::plan(tx, &act).and_then(|plan| plan.signed(tx, signer)) {
-                Ok(plan) => Some(Plan::GrantConsent(plan)),
-                Err(refused) => return Ok(Err(refused)),
-            }
+            Some(Plan::GrantConsent(consents::plan(tx, &act)?.signed(tx, signer)?))
         }
         Act::ApplyPolicy(act) => match ready {
-            Some(ready) => match ready.stands(tx) {
-                Ok(()) => {
-                    let authority = authority(tx.state(), proposal, act);
-                    Some(Plan::ApplyPolicy(Box::new((ready, authority))))
-                }
-                Err(changed) => return Ok(Err(changed)),
-            },
+            Some(ready) => {
+                ready.stands(tx)?;
+                let authority = authority(tx.state(), proposal, act);
+                Some(Plan::ApplyPolicy(Box::new((ready, authority))))
+            }
             None => {
                 let text = "somebody else decided on it just now; try again";
-                return Ok(Err(NodeError::Precondition(text.to_owned())));
+                return Err(NodeError::Precondition(text.to_owned()));
             }
         },
     };
@@ -241,7 +224,7 @@ fn write_decision(
         }
     };
     rosters::follow(tx, signer)?;
-    Ok(Ok(outcome))
+    Ok(outcome)
 }
 
 /// Returns the proposer of a policy, and the approvals so far.
@@ -290,29 +273,4 @@ fn judge(
     before.push(person);
     let closes = !approved || kind.wanted(&before).is_empty();
     Ok((act, closes))
-}
-
-/// The act as it is proposed, if it can be done now.
-fn check(
-    tx: &Transaction<'_>,
-    act: Act,
-    (rules, signer): (&Rules, &RecordSigner),
-) -> Result<Result<Act, NodeError>, JournalError> {
-    match act {
-        Act::Erase(act) => Ok(erase::prepare(tx, act)?.map(Act::Erase)),
-        Act::ChangeFacts(act) => Ok(facts_change::prepare(tx, rules, act).map(Act::ChangeFacts)),
-        Act::AddPartner(act) => Ok(onboarding::prepare(tx, rules, act).map(Act::AddPartner)),
-        Act::ResumePartner(act) => {
-            Ok(onboarding::prepare_resumption(tx, act).map(Act::ResumePartner))
-        }
-        Act::Release(act) => Ok(releases::prepare(tx, act)?.map(Act::Release)),
-        Act::ApplyPolicy(act) => Ok(apply::check(tx, act)),
-        Act::GrantConsent(act) => Ok(consents::prepare(tx, act, signer)?.map(Act::GrantConsent)),
-    }
-}
-
-fn kind_of(act: &Act) -> Result<ActKind, NodeError> {
-    let of_no_sort = "this act is of no sort that takes a second person";
-    ActKind::of(&pb::Act { act: Some(act.clone()) })
-        .ok_or_else(|| NodeError::Precondition(of_no_sort.to_owned()))
 }

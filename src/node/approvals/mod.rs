@@ -1,4 +1,4 @@
 //! Acts that take two persons: proposed, shown, decided.
 
-mod acts;
+pub(super) mod acts;
 pub(super) mod proposal;

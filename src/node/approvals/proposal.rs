@@ -1,10 +1,11 @@
 //! Acts that are proposed: written down, and shown with who must still approve them.
 
-use crate::journal::JournalError;
 use crate::journal::state::ACTS_OPEN_MAX;
 use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
+use crate::journal::writer::{Committed, JournalWriter};
 use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
 use crate::node::error::NodeError;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, ClientRole, Person};
@@ -12,18 +13,49 @@ use crate::policy::{ActKind, ClientRole, Person};
 /// The longest time that an act waits for a second person.
 const ACT_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 
+/// Asks for an act, which comes with the variant that it becomes. It changes nothing until a second person approves.
+/// `prepare` completes the act, or refuses what cannot be done now.
+pub(in crate::node) async fn propose<T: Clone + Send + 'static>(
+    journal: &JournalWriter,
+    client: Client,
+    (act, variant): (T, fn(T) -> Act),
+    prepare: impl FnOnce(&Transaction<'_>, T) -> Result<T, NodeError> + Send + 'static,
+) -> Result<(pb::ActView, Committed), NodeError> {
+    kind_of(variant(act.clone()))?
+        .may_propose(client.role)
+        .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
+    commit_unless_refused(journal, move |tx| {
+        let act = prepare(tx, act)?;
+        stage_proposal(tx, &client, variant(act))
+    })
+    .await
+}
+
+fn kind_of(act: Act) -> Result<ActKind, NodeError> {
+    let of_no_sort = "this act is of no sort that takes a second person";
+    ActKind::of(&pb::Act { act: Some(act) })
+        .ok_or_else(|| NodeError::Precondition(of_no_sort.to_owned()))
+}
+
+/// Refuses a proposal when as many acts wait as may.
+pub(in crate::node) fn check_room(tx: &Transaction<'_>) -> Result<(), NodeError> {
+    let now = tx.now().unix_ms().unsigned_abs();
+    let waiting = tx.state().acts.values();
+    if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
+        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
+        return Err(NodeError::Precondition(text));
+    }
+    Ok(())
+}
+
 /// Writes a proposal down. What it asks for was checked.
 pub(in crate::node) fn stage_proposal(
     tx: &mut Transaction<'_>,
     client: &Client,
     act: Act,
-) -> Result<Result<pb::ActView, NodeError>, JournalError> {
+) -> Result<pb::ActView, NodeError> {
+    check_room(tx)?;
     let now = tx.now().unix_ms().unsigned_abs();
-    let waiting = tx.state().acts.values();
-    if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
-        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
-        return Ok(Err(NodeError::Precondition(text)));
-    }
     let proposed = pb::ActProposed {
         client: client.name.clone(),
         role: client.role.name().to_owned(),
@@ -32,7 +64,7 @@ pub(in crate::node) fn stage_proposal(
     };
     let proposal = tx.append(Event::ActProposed(proposed))?;
     let view = tx.state().acts.get(&proposal).map(|act| act_view(proposal, act));
-    Ok(Ok(view.unwrap_or_default()))
+    Ok(view.unwrap_or_default())
 }
 
 pub(super) const fn is_expired(act: &OpenAct, now_ms: u64) -> bool {

@@ -4,29 +4,26 @@
 //! journal. A consent shows more to a third agency, so it takes two persons; a refusal and a
 //! revocation take one.
 
+mod listing;
 pub(super) mod rosters;
 
-use super::Node;
+use super::approvals::proposal::propose;
 use super::client::Client;
+use super::commit::commit_unless_refused;
+use super::core::Core;
 use super::error::NodeError;
-use super::explanation::decision_context::DecisionContext;
-use super::explanation::evaluation::Evaluation;
 use super::submission::record_signer::RecordSigner;
 use crate::exchange::{ConsentFault, ConsentMessage, OpenRequest};
 use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
 use crate::journal::JournalError;
-use crate::journal::consents::ConsentEntry;
 use crate::journal::transaction::Transaction;
-use crate::journal::view::Kept;
 use crate::journal::writer::Committed;
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::if_consented;
 use crate::record::consent::{
     Consent, ConsentError, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Scope,
     Subject,
 };
-use crate::record::header::Header;
-use std::collections::BTreeMap;
+use listing::listed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,21 +72,18 @@ fn check_ask(
     tx: &Transaction<'_>,
     named: &str,
     subject: &Subject,
-) -> Result<Result<AgencyName, NodeError>, JournalError> {
-    let precondition = |text: String| Ok(Err(NodeError::Precondition(text)));
-    let named = if named.is_empty() { None } else { Some(agency(named)) };
+) -> Result<AgencyName, NodeError> {
+    let precondition = |text: String| Err(NodeError::Precondition(text));
+    let named = if named.is_empty() { None } else { Some(agency(named)?) };
     let originator = match (&subject.scope, named) {
-        (_, Some(Err(error))) => return Ok(Err(error)),
         (Scope::Record(id), named) => {
             let Some(record) = tx.record(id)? else {
-                return Ok(Err(NodeError::NotFound(format!("this node holds no record {id}"))));
+                return Err(NodeError::NotFound(format!("this node holds no record {id}")));
             };
             let header = record.header();
-            if let Some(Ok(named)) =
-                named.filter(|named| named.as_ref().ok() != Some(&header.originator))
-            {
+            if let Some(named) = named.filter(|named| *named != header.originator) {
                 let text = format!("record {id} is of {}, not of {named}", header.originator);
-                return Ok(Err(NodeError::Invalid(text)));
+                return Err(NodeError::Invalid(text));
             }
             let marking = &header.marking;
             if subject.purpose == Purpose::Evidence && !marking.use_limits.no_evidence {
@@ -113,9 +107,9 @@ fn check_ask(
             }
             header.originator.clone()
         }
-        (_, Some(Ok(named))) => named,
+        (_, Some(named)) => named,
         (_, None) => {
-            return Ok(Err(NodeError::Invalid("the originator is not named".to_owned())));
+            return Err(NodeError::Invalid("the originator is not named".to_owned()));
         }
     };
     if originator == tx.signing().agency {
@@ -135,36 +129,27 @@ fn check_ask(
             ));
         }
     }
-    Ok(check_direct(tx, &originator, "be asked").map(|()| originator))
+    check_direct(tx, &originator, "be asked")?;
+    Ok(originator)
 }
 
 fn stage_ask(
     tx: &mut Transaction<'_>,
     client: &Client,
     request: pb::AskConsentRequest,
-) -> Result<Result<u64, NodeError>, JournalError> {
-    let subject = match subject_of(request.subject) {
-        Ok(subject) => subject,
-        Err(error) => return Ok(Err(error)),
-    };
-    let originator = match check_ask(tx, &request.originator, &subject)? {
-        Ok(originator) => originator,
-        Err(error) => return Ok(Err(error)),
-    };
+) -> Result<u64, NodeError> {
+    let subject = subject_of(request.subject)?;
+    let originator = check_ask(tx, &request.originator, &subject)?;
     let dealings = Arc::clone(&tx.state().consents.dealings);
     let same = |open: &OpenRequest| open.request.subject == subject;
     if let Some(open) = dealings.asking(&originator).find(|open| same(open)) {
         let text = format!("{originator} was asked already, in entry {}", open.entry);
-        return Ok(Err(NodeError::Precondition(text)));
+        return Err(NodeError::Precondition(text));
     }
     let number = dealings.next_request(&originator, tx.state().generation());
-    let request = match ConsentRequest::new(number, subject, request.reason) {
-        Ok(request) => request,
-        Err(error) => return Ok(Err(invalid(&error))),
-    };
-    if let Err(fault) = dealings.check_ask(&originator, &request) {
-        return Ok(Err(refused(&fault)));
-    }
+    let request =
+        ConsentRequest::new(number, subject, request.reason).map_err(|error| invalid(&error))?;
+    dealings.check_ask(&originator, &request).map_err(|fault| refused(&fault))?;
     let event = Event::ConsentRequested(pb::ConsentRequested {
         partner: originator.to_string(),
         request: Some((&request).into()),
@@ -172,7 +157,7 @@ fn stage_ask(
         role: client.role.name().to_owned(),
         feed_index: 0,
     });
-    tx.append(event).map(Ok)
+    Ok(tx.append(event)?)
 }
 
 /// Returns the plan of an act in the present state.
@@ -206,11 +191,11 @@ pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Pl
 }
 
 /// The same, checked to the end, for whoever proposes.
-pub(super) fn prepare(
+fn prepare(
     tx: &Transaction<'_>,
     act: pb::GrantConsentAct,
     signer: &RecordSigner,
-) -> Result<Result<pb::GrantConsentAct, NodeError>, JournalError> {
+) -> Result<pb::GrantConsentAct, NodeError> {
     if let Some(pb::ConsentSubject { scope, record_id, .. }) = &act.subject
         && *scope == i32::from(pb::ConsentScope::Record)
         && let Ok(id) = RecordId::try_from(&record_id[..])
@@ -218,12 +203,12 @@ pub(super) fn prepare(
         let own = &tx.signing().agency;
         if tx.record(&id)?.is_none_or(|record| record.header().originator != *own) {
             let text = format!("this agency signed no record {id} that is here");
-            return Ok(Err(NodeError::NotFound(text)));
+            return Err(NodeError::NotFound(text));
         }
     }
     let act = pb::GrantConsentAct { subject: rosters::with_members(tx, act.subject), ..act };
-    let checked = plan(tx, &act).and_then(|plan| sign(tx, &plan, signer));
-    Ok(checked.map(|_| act))
+    sign(tx, &plan(tx, &act)?, signer)?;
+    Ok(act)
 }
 
 fn sign(tx: &Transaction<'_>, plan: &Plan, signer: &RecordSigner) -> Result<Consent, NodeError> {
@@ -299,22 +284,31 @@ pub(super) fn hear(
     .map(drop)
 }
 
-impl Node {
+/// Consents: what is asked of originators, and what is said to those who hold records of this agency.
+pub struct Consents {
+    core: Arc<Core>,
+    signer: RecordSigner,
+}
+
+impl Consents {
+    pub(super) fn new(core: Arc<Core>, signer: RecordSigner) -> Arc<Self> {
+        Arc::new(Self { core, signer })
+    }
+
     /// Asks the originator of records for its consent.
-    pub async fn ask_consent(
+    pub async fn ask(
         &self,
         client: Client,
         request: pb::AskConsentRequest,
     ) -> Result<(pb::ConsentView, Committed), NodeError> {
-        let (outcome, committed) =
-            self.journal.commit(move |tx| stage_ask(tx, &client, request)).await?;
-        let entry = outcome?;
-        let found = self.consents(false)?.0.into_iter().find(|view| view.entry == entry);
+        let job = move |tx: &mut Transaction<'_>| stage_ask(tx, &client, request);
+        let (entry, committed) = commit_unless_refused(&self.core.journal, job).await?;
+        let found = self.list(false)?.0.into_iter().find(|view| view.entry == entry);
         Ok((found.unwrap_or_default(), committed))
     }
 
     /// Proposes to consent. It changes nothing until a second person approves.
-    pub async fn propose_consent(
+    pub async fn propose(
         &self,
         client: Client,
         request: pb::ProposeConsentRequest,
@@ -335,11 +329,15 @@ impl Node {
                 }
             }
         };
-        self.propose(client, Act::GrantConsent(act)).await
+        let signer = self.signer.clone();
+        propose(&self.core.journal, client, (act, Act::GrantConsent), move |tx, act| {
+            prepare(tx, act, &signer)
+        })
+        .await
     }
 
     fn waiting_request(&self, entry: u64) -> Result<(AgencyName, OpenRequest), NodeError> {
-        let dealings = Arc::clone(&self.view().snapshot().state.consents.dealings);
+        let dealings = Arc::clone(&self.core.view().snapshot().state.consents.dealings);
         let found = dealings.waiting().find(|(_, open)| open.entry == entry);
         let found = found.map(|(agency, open)| (agency.clone(), open.clone()));
         found.ok_or_else(|| {
@@ -351,7 +349,7 @@ impl Node {
     }
 
     /// Refuses a partner's request.
-    pub async fn refuse_consent(
+    pub async fn refuse(
         &self,
         client: Client,
         entry: u64,
@@ -371,13 +369,13 @@ impl Node {
     }
 
     /// Takes back a consent that this agency gave.
-    pub async fn revoke_consent(
+    pub async fn revoke(
         &self,
         client: Client,
         entry: u64,
         reason: String,
     ) -> Result<(u64, Committed), NodeError> {
-        let dealings = Arc::clone(&self.view().snapshot().state.consents.dealings);
+        let dealings = Arc::clone(&self.core.view().snapshot().state.consents.dealings);
         let found = dealings.given().find(|(_, given)| given.entry == entry);
         let Some((holder, given)) = found else {
             return Err(NodeError::NotFound(format!(
@@ -404,25 +402,20 @@ impl Node {
         holder: AgencyName,
         saying: impl FnOnce(&Transaction<'_>, &AgencyName) -> ConsentTerms + Send + 'static,
     ) -> Result<(u64, Committed), NodeError> {
-        let signer = self.record_signer();
-        let (outcome, committed) = self
-            .journal
-            .commit(move |tx| {
-                let saying = saying(tx, &holder);
-                match (Plan { holder, saying }).signed(tx, &signer) {
-                    Ok(plan) => plan.carry_out(tx, (&client.name, client.role.name()), 0).map(Ok),
-                    Err(error) => Ok(Err(error)),
-                }
-            })
-            .await?;
-        Ok((outcome?, committed))
+        let signer = self.signer.clone();
+        commit_unless_refused(&self.core.journal, move |tx| {
+            let saying = saying(tx, &holder);
+            let plan = Plan { holder, saying }.signed(tx, &signer)?;
+            Ok(plan.carry_out(tx, (&client.name, client.role.name()), 0)?)
+        })
+        .await
     }
 
     /// Lists the requests and statements, newest first; true if there are more.
-    pub fn consents(&self, only_open: bool) -> Result<(Vec<pb::ConsentView>, bool), NodeError> {
-        let (view, own) = (self.view(), self.agency());
+    pub fn list(&self, only_open: bool) -> Result<(Vec<pb::ConsentView>, bool), NodeError> {
+        let (view, own) = (self.core.view(), self.core.agency());
         let entries = view.consent_entries(view.snapshot().size)?;
-        let mut listed = listed(entries, own, self.now());
+        let mut listed = listed(entries, own, self.core.now());
         if only_open {
             listed.retain(|view| {
                 matches!(
@@ -438,7 +431,7 @@ impl Node {
 
     /// Writes down which consents have ended by time, so that what rested on them is taken back.
     pub(super) async fn end_consents(self: Arc<Self>) {
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         loop {
             if let Err(error) = self.end_due_consents().await {
                 tracing::warn!(%error, "what rested on consents that have ended is not taken back");
@@ -455,11 +448,12 @@ impl Node {
 
     /// Ends the consents whose time has come, and returns their number.
     pub async fn end_due_consents(&self) -> Result<usize, NodeError> {
-        let snapshot = self.view().snapshot();
-        if snapshot.state.consents.in_force().ended(self.now()).is_empty() {
+        let snapshot = self.core.view().snapshot();
+        if snapshot.state.consents.in_force().ended(self.core.now()).is_empty() {
             return Ok(0);
         }
         let (ended, _) = self
+            .core
             .journal
             .commit(|tx| {
                 let dealings = Arc::clone(&tx.state().consents.dealings);
@@ -477,171 +471,4 @@ impl Node {
             .await?;
         Ok(ended)
     }
-}
-
-/// Returns the remark on a record that its originator alone can release to a partner, and the next
-/// step. `None`: its consent would change nothing, or is not wanted.
-pub(super) fn missing(
-    node: &Node,
-    context: &DecisionContext,
-    kept: &Kept,
-    judged: &Evaluation,
-) -> Option<(String, String)> {
-    let (id, header) = (kept.record.id(), kept.record.header());
-    let (originator, partner) = (&header.originator, &context.agency);
-    if originator == node.agency() || judged.is_own || judged.decision.release.allowed {
-        return None;
-    }
-    let facts = context.facts_of(&id, header);
-    let consented = if_consented(&facts, partner)?;
-    let compiled = &context.rules.compiled;
-    let then = compiled.decide(&context.facts, &consented, &context.policy_hour).release;
-    if !then.allowed && then.deciding == judged.decision.release.deciding {
-        return None;
-    }
-    let rest = match (then.allowed, &then.deciding[..]) {
-        (true, _) => String::new(),
-        (false, []) => ", and a policy that permits it".to_owned(),
-        (false, forbids) => format!(", and {} stands in the way besides", forbids.join(", ")),
-    };
-    let circles = facts.circles.as_deref().unwrap_or_default();
-    let hour = context.policy_hour.hour();
-    let in_force = context.consents.in_force();
-    let unknown = circles.iter().find(|circle| !in_force.has_roster(circle, hour));
-    let roster = match (circles, unknown) {
-        ([], _) => String::new(),
-        (_, Some(circle)) => format!(
-            ", or its roster of circle {circle} with {partner} in it, and none is in force here"
-        ),
-        ([circle, ..], None) => {
-            format!(", and its roster of circle {circle} does not name {partner}")
-        }
-    };
-    let found = format!("it takes the consent of its originator {originator}{roster}{rest}");
-    let snapshot = node.view().snapshot();
-    let dealings = &snapshot.state.consents.dealings;
-    let asks = |open: &&OpenRequest| {
-        let Subject { purpose, scope } = &open.request.subject;
-        *purpose == Purpose::Forward(partner.clone()) && covers(scope, &id, header)
-    };
-    let next = if let Some(open) = dealings.asking(originator).find(asks) {
-        format!("{originator} was asked in entry {} and has not answered", open.entry)
-    } else if snapshot.state.partners.contains_key(originator) {
-        let roster = unknown.map(|circle| {
-            let name = &circle.name;
-            format!(
-                ", or liaison consent ask --all --circle {name} --of {originator} --reason TEXT"
-            )
-        });
-        let roster = roster.unwrap_or_default();
-        format!("liaison consent ask {id} --for {partner} --reason TEXT{roster}")
-    } else {
-        format!(
-            "{originator} is no partner of this node, so it cannot be asked over the exchange; ask \
-             it by another way to name {partner} in the record"
-        )
-    };
-    Some((found, next))
-}
-
-fn covers(scope: &Scope, id: &RecordId, header: &Header) -> bool {
-    match scope {
-        Scope::Record(of) => of == id,
-        Scope::Operation(code) => header.operation.as_ref() == Some(code),
-        Scope::All => true,
-    }
-}
-
-/// Returns the rows of a list: one for each request, and one for each consent that nobody asked
-/// for.
-fn listed(entries: Vec<ConsentEntry>, own: &AgencyName, now: Timestamp) -> Vec<pb::ConsentView> {
-    let own = own.to_string();
-    let mut rows: Vec<pb::ConsentView> = Vec::new();
-    // Where what was asked and what was granted stands, by originator, holder and number.
-    let mut asked: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
-    let mut granted: BTreeMap<(String, String, u64), usize> = BTreeMap::new();
-    // Where the roster of a circle stands that the next one replaces.
-    let mut rosters: Vec<(String, String, Subject, usize)> = Vec::new();
-    for ConsentEntry { index, at, event } in entries {
-        let at_ms = at.unix_ms().unsigned_abs();
-        let (originator, holder, consent) = match event {
-            Event::ConsentRequested(event) => {
-                let (originator, holder) = match event.client.is_empty() {
-                    true => (own.clone(), event.partner),
-                    false => (event.partner, own.clone()),
-                };
-                let request = event.request.unwrap_or_default();
-                asked.insert((originator.clone(), holder.clone(), request.number), rows.len());
-                rows.push(pb::ConsentView {
-                    entry: index,
-                    originator,
-                    holder,
-                    subject: request.subject,
-                    standing: pb::ConsentStanding::Waiting.into(),
-                    at_ms,
-                    asked: request.reason,
-                    ..Default::default()
-                });
-                continue;
-            }
-            Event::ConsentGiven(event) => (own.clone(), event.holder, event.consent),
-            Event::ConsentReceived(event) => (event.partner, own.clone(), event.consent),
-            _ => continue,
-        };
-        let consent = consent.unwrap_or_default();
-        let by = |number| (originator.clone(), holder.clone(), number);
-        let verdict = consent.verdict();
-        let known = match verdict {
-            pb::ConsentVerdict::Revoked => granted.get(&by(consent.number)).copied(),
-            _ => asked.get(&by(consent.request)).copied(),
-        };
-        let at = known.unwrap_or(rows.len());
-        if at == rows.len() {
-            rows.push(pb::ConsentView {
-                originator: originator.clone(),
-                holder: holder.clone(),
-                ..Default::default()
-            });
-        }
-        if verdict == pb::ConsentVerdict::Granted {
-            granted.insert(by(consent.number), at);
-        }
-        let standing = match verdict {
-            pb::ConsentVerdict::Granted => {
-                let until = i64::try_from(consent.valid_until_ms).ok();
-                let until = until.and_then(|ms| Timestamp::from_unix_ms(ms).ok());
-                if until.is_some_and(|until| now.hour() < until.hour()) {
-                    pb::ConsentStanding::Granted
-                } else {
-                    pb::ConsentStanding::Ended
-                }
-            }
-            pb::ConsentVerdict::Refused => pb::ConsentStanding::Refused,
-            _ => pb::ConsentStanding::Revoked,
-        };
-        let subject = consent.subject.clone().unwrap_or_default();
-        if standing == pb::ConsentStanding::Granted
-            && let Ok(subject) = Subject::try_from(subject)
-            && subject.roster().is_some()
-        {
-            rosters.retain(|(by, of, replaced, place)| {
-                let is_replaced =
-                    (by, of) == (&originator, &holder) && subject.supersedes(replaced);
-                if is_replaced && *place != at {
-                    rows[*place].standing = pb::ConsentStanding::Ended.into();
-                }
-                !is_replaced
-            });
-            rosters.push((originator.clone(), holder.clone(), subject, at));
-        }
-        let row = &mut rows[at];
-        row.entry = index;
-        row.subject = consent.subject;
-        row.standing = standing.into();
-        row.at_ms = at_ms;
-        row.valid_until_ms = consent.valid_until_ms;
-        row.said = consent.reason;
-    }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.entry));
-    rows
 }

@@ -3,13 +3,13 @@
 //! A roster that was given once follows the circle by itself: the newer one, or that it is taken back, is
 //! written down together with the change of membership. Two persons decide that a partner is given one.
 
+use super::{Consents, Plan};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::state::{PartnerRecord, State};
 use crate::journal::transaction::Transaction;
 use crate::node::error::NodeError;
 use crate::node::submission::record_signer::RecordSigner;
-use crate::node::{Node, consents};
 use crate::pb;
 use crate::record::consent::{ConsentTerms, Purpose, Roster, Subject};
 
@@ -75,14 +75,14 @@ pub(in crate::node) fn follow(
         let change = state.consents.dealings.roster_change(now, |circle| members(state, circle));
         let Some((holder, saying)) = change else { return Ok(()) };
         let number = saying.number;
-        let written = match write(tx, holder.clone(), saying, signer) {
-            Ok(written) => written,
+        match write(tx, holder.clone(), saying, signer) {
+            Ok(()) => {}
+            Err(NodeError::Journal(error)) => return Err(error),
             Err(error) => {
                 tracing::error!(%holder, number, %error, "a roster could not be brought up to date");
                 return Ok(());
             }
-        };
-        written?;
+        }
     }
 }
 
@@ -91,22 +91,23 @@ fn write(
     holder: AgencyName,
     saying: ConsentTerms,
     signer: &RecordSigner,
-) -> Result<Result<(), JournalError>, NodeError> {
-    let plan = consents::Plan::new(holder, saying).signed(tx, signer)?;
-    Ok(plan.carry_out(tx, ("", ""), 0).map(drop))
+) -> Result<(), NodeError> {
+    let plan = Plan::new(holder, saying).signed(tx, signer)?;
+    plan.carry_out(tx, ("", ""), 0)?;
+    Ok(())
 }
 
-impl Node {
+impl Consents {
     /// Brings rosters up to date that could not be when their circle changed: no record key signed then.
     pub(in crate::node) async fn follow_rosters(&self) -> Result<(), NodeError> {
-        let snapshot = self.view().snapshot();
-        let (state, now) = (&snapshot.state, (self.now(), snapshot.state.generation()));
+        let snapshot = self.core.view().snapshot();
+        let (state, now) = (&snapshot.state, (self.core.now(), snapshot.state.generation()));
         let members_now = |circle: &str| members(state, circle);
         if state.consents.dealings.roster_change(now, members_now).is_none() {
             return Ok(());
         }
-        let signer = self.record_signer();
-        self.journal.commit(move |tx| follow(tx, &signer)).await?;
+        let signer = self.signer.clone();
+        self.core.journal.commit(move |tx| follow(tx, &signer)).await?;
         Ok(())
     }
 }

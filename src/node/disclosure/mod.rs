@@ -24,9 +24,10 @@ pub(in crate::node) mod interference_tests;
 /// Decides by the journal of this node.
 pub(super) type Discloser = crate::disclosure::Discloser<View>;
 
-use super::Node;
+use super::core::Core;
 use super::error::NodeError;
-use super::peers::links::Links;
+use super::peers::peer_health::PeerHealth;
+use super::policies::rules_in_force::RulesInForce;
 use crate::disclosure::{Basis, Found, Run};
 use crate::exchange::{LAG_ENTRIES_MAX, Lag};
 use crate::ident::AgencyName;
@@ -36,9 +37,9 @@ use crate::journal::progress::{Progress, Rescan};
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::{Snapshot, View};
 use crate::pb;
-use crate::policy::PolicyHour;
+use crate::policy::{BrakeLimits, PolicyHour};
 use staging::{hold_back, holds};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Journal entries considered in one step; between steps the task looks at what changed.
@@ -106,20 +107,20 @@ struct Problem {
 impl Problem {
     /// Shows the fault and returns the pause before the next try. The log has it once, however often it
     /// comes back.
-    fn begin(&mut self, links: &Links, agency: &AgencyName, error: &NodeError) -> Duration {
+    fn begin(&mut self, health: &PeerHealth, agency: &AgencyName, error: &NodeError) -> Duration {
         let text = format!("disclosing stopped and is tried again: {error}");
         if text != self.text {
             tracing::error!(partner = %agency, %error, "disclosing has stopped and is tried again");
             *self = Self { text: text.clone(), retries: Retries::default() };
         }
-        links.failed(agency, text);
+        health.failed(agency, text);
         self.retries.pause()
     }
 
-    fn end(&mut self, links: &Links, agency: &AgencyName) {
+    fn end(&mut self, health: &PeerHealth, agency: &AgencyName) {
         if !self.text.is_empty() {
             tracing::info!(partner = %agency, "disclosing goes on");
-            links.recovered(agency, &self.text);
+            health.recovered(agency, &self.text);
             *self = Self::default();
         }
     }
@@ -156,10 +157,40 @@ fn is_due(written: Progress, now: Progress) -> bool {
     behind >= POSITION_EVERY || ended || now.rescan.next >= before + POSITION_EVERY
 }
 
-impl Node {
+/// Returns whether the feed to a partner goes on, or stands still for now.
+pub(super) fn may_disclose(
+    snapshot: &Snapshot,
+    agency: &AgencyName,
+    partner: &PartnerRecord,
+) -> bool {
+    partner.state == pb::PartnerState::Active
+        && snapshot.state.policy.is_some()
+        && !snapshot.state.witnessing.is_frozen(agency)
+        && Lag::of(partner.published.size, partner.receipted).check().is_ok()
+}
+
+/// The walk over the journal for each partner.
+pub struct Disclosures {
+    core: Arc<Core>,
+    rules: Arc<RulesInForce>,
+    health: Arc<PeerHealth>,
+    /// The limits of the release brake.
+    limits: BrakeLimits,
+}
+
+impl Disclosures {
+    pub(super) fn new(
+        core: Arc<Core>,
+        rules: Arc<RulesInForce>,
+        health: Arc<PeerHealth>,
+        limits: BrakeLimits,
+    ) -> Arc<Self> {
+        Arc::new(Self { core, rules, health, limits })
+    }
+
     /// Walks the journal for one partner until the node stops or the partner is revoked.
     pub(super) async fn disclose_to(self: Arc<Self>, agency: AgencyName) {
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         let mut problem = Problem::default();
         loop {
             match self.disclose_until_stopped(&agency, &mut problem).await {
@@ -170,7 +201,7 @@ impl Node {
                 // Whoever shut the gate told why.
                 Ok(()) | Err(NodeError::Journal(JournalError::Closed(Closed::Shut(_)))) => return,
                 Err(error) => {
-                    let pause = problem.begin(&self.links, &agency, &error);
+                    let pause = problem.begin(&self.health, &agency, &error);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         _ = stopping.wait_for(|stop| *stop) => return,
@@ -185,9 +216,9 @@ impl Node {
         agency: &AgencyName,
         problem: &mut Problem,
     ) -> Result<(), NodeError> {
-        let mut grown = self.grown();
-        let mut rules_changed = self.rules_changed.subscribe();
-        let mut stopping = self.stopping();
+        let mut grown = self.core.journal.grown();
+        let mut rules_changed = self.rules.changes();
+        let mut stopping = self.core.stopping();
         let mut looks = tokio::time::interval(RESCAN_LOOK_EVERY);
         let mut held: Option<Discloser> = None;
         let mut progress = self.written(agency);
@@ -195,20 +226,20 @@ impl Node {
         // The first entry since the start that damage kept from being decided.
         let mut undecided: Option<u64> = None;
         tokio::select! {
-            () = self.guard.gate().opened() => {}
+            () = self.core.journal.gate().opened() => {}
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         }
         loop {
             grown.mark_unchanged();
             rules_changed.mark_unchanged();
-            let snapshot = self.view().snapshot();
+            let snapshot = self.core.view().snapshot();
             let Some(partner) = snapshot.state.partners.get(agency) else { return Ok(()) };
             // Rules are loaded after they are journaled; nothing is considered in between.
             let since = snapshot.state.rules_since(agency);
             let refuses = partner.offering.refused_at.is_some();
-            if self.rules().since(agency) == since {
+            if self.rules.current().since(agency) == since {
                 progress = progress.under(since);
-                self.links.progressed(agency, progress);
+                self.health.progressed(agency, progress);
                 self.offer_refused(agency, partner).await?;
                 if let Some(part) = self.next_part(&snapshot, agency, partner, progress) {
                     let discloser = self.discloser(held.take(), agency);
@@ -225,7 +256,7 @@ impl Node {
                         let pause = if published.await? {
                             progress = after;
                             retries = Retries::default();
-                            problem.end(&self.links, agency);
+                            problem.end(&self.health, agency);
                             if lapsed { lapses.pause(Instant::now()) } else { Duration::ZERO }
                         } else {
                             retries.pause()
@@ -241,7 +272,7 @@ impl Node {
                     held = Some(discloser);
                 }
             }
-            problem.end(&self.links, agency);
+            problem.end(&self.health, agency);
             tokio::select! {
                 _ = grown.changed() => {}
                 _ = rules_changed.changed() => {}
@@ -257,28 +288,16 @@ impl Node {
         agency: &AgencyName,
         partner: &PartnerRecord,
     ) -> Result<(), NodeError> {
-        let acceptance = self.links.with(agency, |link| link.acceptance);
+        let acceptance = self.health.with(agency, |peer| peer.acceptance);
         let due = partner.offering.due_at(acceptance);
-        let is_due = due.is_some_and(|due| due <= self.now())
+        let is_due = due.is_some_and(|due| due <= self.core.now())
             && partner.state == pb::PartnerState::Active
-            && self.view().refuses_any(partner.feed, partner.offering.below)?;
+            && self.core.view().refuses_any(partner.feed, partner.offering.below)?;
         if is_due {
             let agency = agency.clone();
-            self.journal.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
+            self.core.journal.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
         }
         Ok(())
-    }
-
-    /// Returns whether the feed to a partner goes on, or stands still for now.
-    pub(super) fn may_disclose(
-        snapshot: &Snapshot,
-        agency: &AgencyName,
-        partner: &PartnerRecord,
-    ) -> bool {
-        partner.state == pb::PartnerState::Active
-            && snapshot.state.policy.is_some()
-            && !snapshot.state.witnessing.is_frozen(agency)
-            && Lag::of(partner.published.size, partner.receipted).check().is_ok()
     }
 
     /// Returns the next part of the work; new entries come first.
@@ -291,14 +310,14 @@ impl Node {
     ) -> Option<Part> {
         let lag = Lag::of(partner.published.size, partner.receipted);
         let Progress { considered, rescan } = progress;
-        if !Self::may_disclose(snapshot, agency, partner) {
+        if !may_disclose(snapshot, agency, partner) {
             return None;
         }
         if considered < snapshot.size {
             let end = snapshot.size.min(considered + STEP_ENTRIES);
             return Some(Part::Live { start: considered, end });
         }
-        let most = if self.links.is_connected(agency) {
+        let most = if self.health.is_connected(agency) {
             RESCAN_UNRECEIPTED_MAX
         } else {
             RESCAN_ABSENT_MAX
@@ -309,18 +328,18 @@ impl Node {
 
     /// Returns the progress of the feed by the journal.
     fn written(&self, agency: &AgencyName) -> Progress {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency);
         partner.map_or_else(Progress::default, |partner| partner.published.progress)
     }
 
     /// The discloser of before, unless rules or hour are others now; `None` if the agency is not a partner.
     fn discloser(&self, held: Option<Discloser>, agency: &AgencyName) -> Option<Discloser> {
-        let rules = self.rules().for_partner(agency)?;
-        let policy_hour = PolicyHour::at(self.now());
+        let rules = self.rules.current().for_partner(agency)?;
+        let policy_hour = PolicyHour::at(self.core.now());
         held.filter(|held| held.is_current(&rules, &policy_hour)).or_else(|| {
-            let limits = self.config.release.limits();
-            Discloser::new(self.view(), rules, agency, policy_hour, limits)
+            let view = self.core.view();
+            Discloser::new(view, rules, agency, policy_hour, self.limits.clone())
         })
     }
 
@@ -349,13 +368,7 @@ impl Node {
         progress: Progress,
         basis: Basis,
     ) -> Result<bool, NodeError> {
-        {
-            let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = denials.entry(agency.clone()).or_default();
-            for (policy, count) in &found.denied {
-                *own.entry(policy.clone()).or_default() += count;
-            }
-        }
+        self.health.denied(agency, &found.denied);
         if let Some(index) = found.damaged {
             tracing::error!(partner = %agency, from_entry = index,
                 "stored bytes are damaged; what cannot be decided is not disclosed until the newest copy is back");
@@ -370,6 +383,7 @@ impl Node {
         }
         let agency = agency.clone();
         let (written, _) = self
+            .core
             .journal
             .commit(move |tx| {
                 let mut shown = found.runs.iter().flat_map(|run| &run.shown);
@@ -428,25 +442,25 @@ mod tests {
 
     #[test]
     fn a_fault_of_disclosing_is_shown_until_a_step_succeeds_and_is_tried_again_ever_later() {
-        let (links, agency) = (Links::default(), "jc3.or.jp".parse().unwrap());
+        let (health, agency) = (PeerHealth::default(), "jc3.or.jp".parse().unwrap());
         let fault = |reason: &str| {
             NodeError::Journal(JournalError::Entry { index: 7, reason: reason.to_owned() })
         };
         let mut problem = Problem::default();
-        problem.end(&links, &agency);
+        problem.end(&health, &agency);
         for pause in [0, 10, 20] {
-            let found = problem.begin(&links, &agency, &fault("left over"));
+            let found = problem.begin(&health, &agency, &fault("left over"));
             assert_eq!(found, Duration::from_millis(pause));
         }
-        assert!(links.health(&agency).last_error.contains("entry 7 cannot be read: left over"));
-        assert_eq!(problem.begin(&links, &agency, &fault("other")), Duration::ZERO);
-        problem.end(&links, &agency);
-        assert_eq!(links.health(&agency).last_error, "");
-        // Another fault of the link stays.
-        problem.begin(&links, &agency, &fault("again"));
-        links.failed(&agency, "no route".to_owned());
-        problem.end(&links, &agency);
-        assert_eq!(links.health(&agency).last_error, "no route");
+        assert!(health.of(&agency).last_error.contains("entry 7 cannot be read: left over"));
+        assert_eq!(problem.begin(&health, &agency, &fault("other")), Duration::ZERO);
+        problem.end(&health, &agency);
+        assert_eq!(health.of(&agency).last_error, "");
+        // Another fault of the peer stays.
+        problem.begin(&health, &agency, &fault("again"));
+        health.failed(&agency, "no route".to_owned());
+        problem.end(&health, &agency);
+        assert_eq!(health.of(&agency).last_error, "no route");
     }
 
     #[test]

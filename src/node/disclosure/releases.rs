@@ -3,6 +3,7 @@
 //! A bundle is everything that waits for one partner on the same grounds; it is decided on as a whole,
 //! as far as it was there when the decision was asked for.
 
+use super::Disclosures;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
@@ -10,7 +11,7 @@ use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::View;
 use crate::journal::writer::Committed;
-use crate::node::Node;
+use crate::node::approvals::proposal::propose;
 use crate::node::client::Client;
 use crate::node::error::NodeError;
 use crate::pb::{self, act::Act};
@@ -28,7 +29,7 @@ pub(in crate::node) struct Plan {
 pub(in crate::node) fn prepare(
     tx: &Transaction<'_>,
     mut act: pb::ReleaseAct,
-) -> Result<Result<pb::ReleaseAct, NodeError>, JournalError> {
+) -> Result<pb::ReleaseAct, NodeError> {
     act.below = tx.size().get();
     let now = tx.now().unix_ms().unsigned_abs();
     let is_same = |open: &OpenAct| match open.proposed.act.as_ref().and_then(|act| act.act.as_ref())
@@ -39,16 +40,14 @@ pub(in crate::node) fn prepare(
     let mut waiting = tx.state().acts.values();
     if waiting.any(|open| open.proposed.expires_at_ms > now && is_same(open)) {
         let text = "an act on this bundle waits already; `liaison acts list` shows it".to_owned();
-        return Ok(Err(NodeError::Precondition(text)));
+        return Err(NodeError::Precondition(text));
     }
-    Ok(plan(tx, &act)?.map(|plan| pb::ReleaseAct { records: plan.bundle.records(), ..act }))
+    let records = plan(tx, &act)?.bundle.records();
+    Ok(pb::ReleaseAct { records, ..act })
 }
 
 /// Returns the plan of an act in the present state.
-pub(in crate::node) fn plan(
-    tx: &Transaction<'_>,
-    act: &pb::ReleaseAct,
-) -> Result<Result<Plan, NodeError>, JournalError> {
+pub(in crate::node) fn plan(tx: &Transaction<'_>, act: &pb::ReleaseAct) -> Result<Plan, NodeError> {
     let partner = act.partner.parse::<AgencyName>().ok();
     let partner = partner.and_then(|agency| {
         let number = tx.state().partners.get(&agency)?.number;
@@ -56,20 +55,20 @@ pub(in crate::node) fn plan(
     });
     let Some((agency, number)) = partner else {
         let text = format!("{:?} is no partner of this node", act.partner);
-        return Ok(Err(NodeError::NotFound(text)));
+        return Err(NodeError::NotFound(text));
     };
     let Some(reasons) = Reasons::from_bits(act.rules) else {
         let text = format!("{:#x} names no rules of the release brake", act.rules);
-        return Ok(Err(NodeError::Invalid(text)));
+        return Err(NodeError::Invalid(text));
     };
     let bundle = tx.held_below(number, reasons, act.below)?;
     if bundle.entries.is_empty() {
         let text = format!(
             "nothing waits for {agency} because of {reasons}; `liaison release list` shows what does"
         );
-        return Ok(Err(NodeError::Precondition(text)));
+        return Err(NodeError::Precondition(text));
     }
-    Ok(Ok(Plan { agency, reasons, bundle, released: act.released }))
+    Ok(Plan { agency, reasons, bundle, released: act.released })
 }
 
 impl Plan {
@@ -83,7 +82,7 @@ impl Plan {
     }
 }
 
-impl Node {
+impl Disclosures {
     /// Asks to release or to refuse what waits for a partner on these grounds.
     pub async fn propose_release(
         &self,
@@ -92,7 +91,7 @@ impl Node {
     ) -> Result<(pb::ActView, Committed), NodeError> {
         let pb::ProposeReleaseRequest { agency, rules, released, reason } = request;
         let act = pb::ReleaseAct { partner: agency, rules, released, reason, below: 0, records: 0 };
-        self.propose(client, Act::Release(act)).await
+        propose(&self.core.journal, client, (act, Act::Release), prepare).await
     }
 }
 

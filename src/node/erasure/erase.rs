@@ -10,10 +10,13 @@ use crate::journal::erase::Ground;
 use crate::journal::erasure_index::scrub_marker;
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::{Committed, JournalWriter};
-use crate::node::Node;
+use crate::node::approvals::proposal::propose;
+use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
+use crate::node::core::Core;
 use crate::node::error::NodeError;
 use crate::node::submission::record_signer::RecordSigner;
-use crate::pb::{self, journal_entry::Event};
+use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{Hold, hold};
 use crate::record::erasure::{ErasureBasis, ErasureOrder, ErasureScope, slots_to_erase};
 use crate::record::slots::SlotMask;
@@ -23,6 +26,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Revisions that one job of the writer erases.
 const PART_REVISIONS_MAX: usize = 1_024;
@@ -76,16 +80,15 @@ pub(in crate::node) struct Plan {
 pub(in crate::node) fn prepare(
     tx: &Transaction<'_>,
     mut act: pb::EraseAct,
-) -> Result<Result<pb::EraseAct, NodeError>, JournalError> {
-    let id = match RecordId::try_from(&act.record_id[..]) {
-        Ok(id) => id,
-        Err(error) => return Ok(Err(NodeError::Invalid(error.to_string()))),
-    };
-    let Some(record) = tx.record(&id)? else { return Ok(Err(unknown(&id))) };
+) -> Result<pb::EraseAct, NodeError> {
+    let id = RecordId::try_from(&act.record_id[..])
+        .map_err(|error| NodeError::Invalid(error.to_string()))?;
+    let record = tx.record(&id)?.ok_or_else(|| unknown(&id))?;
     let header = record.header();
     let head = tx.series_head(header.series, &header.originator)?.map_or(id, |head| head.id);
     act.series_head = Bytes::copy_from_slice(head.as_bytes());
-    Ok(plan(tx, &act)?.map(|_| act))
+    plan(tx, &act)?;
+    Ok(act)
 }
 
 /// The change to the hold on a record.
@@ -113,20 +116,14 @@ fn unknown(id: &RecordId) -> NodeError {
 }
 
 /// Returns what an act comes to as things are now. Refused if they are no longer as they were.
-pub(in crate::node) fn plan(
-    tx: &Transaction<'_>,
-    act: &pb::EraseAct,
-) -> Result<Result<Plan, NodeError>, JournalError> {
-    let plan = match read(tx, act)? {
-        Ok(plan) => plan,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let Some(record) = tx.record(&plan.id)? else { return Ok(Err(unknown(&plan.id))) };
+pub(in crate::node) fn plan(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Plan, NodeError> {
+    let plan = read(tx, act)?;
+    let record = tx.record(&plan.id)?.ok_or_else(|| unknown(&plan.id))?;
     let header = record.header();
     let head = tx.series_head(header.series, &header.originator)?;
     if head.is_some_and(|head| head.id.as_bytes()[..] != act.series_head[..]) {
         let text = "the record was revised since this was proposed; propose it again";
-        return Ok(Err(NodeError::Precondition(text.to_owned())));
+        return Err(NodeError::Precondition(text.to_owned()));
     }
     let mut is_here = false;
     // What is here now, and this approval would cover it.
@@ -134,33 +131,33 @@ pub(in crate::node) fn plan(
     for id in revisions(tx, &plan.id, scope)? {
         let Some(due) = plan.due(tx, &id)? else { continue };
         if let Some(hold) = due.hold {
-            return Ok(Err(NodeError::Precondition(format!("record {id} stays: {hold}"))));
+            return Err(NodeError::Precondition(format!("record {id} stays: {hold}")));
         }
         is_here |= !due.slots.is_empty();
     }
     if !is_here {
         let text = "none of these slots is here to be erased".to_owned();
-        return Ok(Err(NodeError::Precondition(text)));
+        return Err(NodeError::Precondition(text));
     }
-    Ok(Ok(plan))
+    Ok(plan)
 }
 
 /// Reads an act, whatever happened since it was proposed.
-fn read(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Result<Plan, NodeError>, JournalError> {
+fn read(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Plan, NodeError> {
     let (Ok(id), Some(basis)) =
         (RecordId::try_from(&act.record_id[..]), ErasureBasis::from_number(act.basis))
     else {
-        return Ok(Err(NodeError::Invalid("no record or no legal ground is named".to_owned())));
+        return Err(NodeError::Invalid("no record or no legal ground is named".to_owned()));
     };
-    let Some(record) = tx.record(&id)? else { return Ok(Err(unknown(&id))) };
+    let record = tx.record(&id)?.ok_or_else(|| unknown(&id))?;
     let header = record.header();
     let slots = SlotMask::from_bits(act.slots);
     if slots.is_empty() || !slots.without(SlotMask::all(header.kind)).is_empty() {
         let text = format!("slots {:#x} are not slots of a {}", act.slots, header.kind.name());
-        return Ok(Err(NodeError::Invalid(text)));
+        return Err(NodeError::Invalid(text));
     }
     let orders = header.originator == tx.signing().agency;
-    Ok(Ok(Plan { id, slots, basis, authority: act.authority.clone(), orders }))
+    Ok(Plan { id, slots, basis, authority: act.authority.clone(), orders })
 }
 
 /// The slots of one revision that are to be erased.
@@ -253,19 +250,14 @@ pub(super) fn next_part(
     (proposal, signer): (u64, &RecordSigner),
     after: Option<RecordId>,
     limit: PartLimit,
-) -> Result<Result<Part, NodeError>, JournalError> {
+) -> Result<Part, NodeError> {
     let open = tx.state().erasing.get(&proposal);
     let Some((act, scope)) = open.and_then(|open| open.erasure().cloned().zip(open.scope())) else {
-        return Ok(Ok(Part::Completed));
+        return Ok(Part::Completed);
     };
-    let plan = match read(tx, &act)? {
-        Ok(plan) => plan,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    match plan.check_key(tx, signer) {
-        Ok(()) => plan.carry_out(tx, (proposal, scope, signer), after, limit).map(Ok),
-        Err(refused) => Ok(Err(refused)),
-    }
+    let plan = read(tx, &act)?;
+    plan.check_key(tx, signer)?;
+    Ok(plan.carry_out(tx, (proposal, scope, signer), after, limit)?)
 }
 
 /// Carries out what is left of an approved erasure, one job of the writer after the other. False if a hold keeps some of
@@ -280,8 +272,8 @@ pub(super) async fn finish(
     loop {
         let signer = signer.clone();
         let job = move |tx: &mut Transaction<'_>| next_part(tx, (proposal, &signer), after, limit);
-        let (part, _) = journal.commit(job).await?;
-        match part? {
+        let (part, _) = commit_unless_refused(journal, job).await?;
+        match part {
             Part::Completed => return Ok(true),
             Part::Waits => return Ok(false),
             Part::Behind(id) => after = Some(id),
@@ -291,23 +283,44 @@ pub(super) async fn finish(
 }
 
 /// Refuses a hold on a record of which slots are being erased: that was decided, and has begun.
-pub(super) fn check_no_erasure(
-    tx: &Transaction<'_>,
-    id: &RecordId,
-) -> Result<Result<(), NodeError>, JournalError> {
+pub(super) fn check_no_erasure(tx: &Transaction<'_>, id: &RecordId) -> Result<(), NodeError> {
     for (proposal, act) in &tx.state().erasing {
         let named = act.erasure().and_then(|act| RecordId::try_from(&act.record_id[..]).ok());
         let Some((named, scope)) = named.zip(act.scope()) else { continue };
         if revisions(tx, &named, scope)?.contains(id) {
             let text =
                 format!("act {proposal} erases slots of record {id}; wait until that is done");
-            return Ok(Err(NodeError::Precondition(text)));
+            return Err(NodeError::Precondition(text));
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
-impl Node {
+/// Erasures and holds, and the index that is written anew after them.
+pub struct Erasures {
+    pub(super) core: Arc<Core>,
+    signer: RecordSigner,
+    /// The signal that the index is to be written anew.
+    scrub: Notify,
+    /// The signal that an approved erasure could not be carried out in full.
+    unfinished: Notify,
+}
+
+impl Erasures {
+    pub(in crate::node) fn new(core: Arc<Core>, signer: RecordSigner) -> Arc<Self> {
+        let (scrub, unfinished) = (Notify::new(), Notify::new());
+        Arc::new(Self { core, signer, scrub, unfinished })
+    }
+
+    /// Proposes to erase slots of a record. It changes nothing until a second person approves.
+    pub async fn propose(
+        &self,
+        client: Client,
+        act: pb::EraseAct,
+    ) -> Result<(pb::ActView, Committed), NodeError> {
+        propose(&self.core.journal, client, (act, Act::Erase), prepare).await
+    }
+
     /// Puts a record under a hold, or ends it and erases what was ordered meanwhile, which the caller
     /// must know. Gives the slots erased.
     pub async fn restrict(
@@ -319,26 +332,23 @@ impl Node {
     ) -> Result<(SlotMask, Committed), NodeError> {
         let client = client.to_owned();
         let restricted = hold == HoldChange::Begin;
-        let (outcome, committed) = self
-            .journal
-            .commit(move |tx| {
-                let Some(marks) = tx.marks(&id)? else { return Ok(Err(unknown(&id))) };
-                if marks.is_restricted() == restricted {
-                    let state = if restricted { "under a hold already" } else { "under no hold" };
-                    return Ok(Err(NodeError::Precondition(format!("record {id} is {state}"))));
-                }
-                if restricted && let Err(refused) = check_no_erasure(tx, &id)? {
-                    return Ok(Err(refused));
-                }
-                let due = tx.waiting_slots(&id)?;
-                if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
-                    return Ok(Err(waits_for_the_end(&id, due)));
-                }
-                let erased = tx.restrict(&id, restricted, reason, &client)?;
-                Ok(Ok(erased.unwrap_or(SlotMask::NONE)))
-            })
-            .await?;
-        let erased = outcome?;
+        let job = move |tx: &mut Transaction<'_>| {
+            let marks = tx.marks(&id)?.ok_or_else(|| unknown(&id))?;
+            if marks.is_restricted() == restricted {
+                let state = if restricted { "under a hold already" } else { "under no hold" };
+                return Err(NodeError::Precondition(format!("record {id} is {state}")));
+            }
+            if restricted {
+                check_no_erasure(tx, &id)?;
+            }
+            let due = tx.waiting_slots(&id)?;
+            if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
+                return Err(waits_for_the_end(&id, due));
+            }
+            let erased = tx.restrict(&id, restricted, reason, &client)?;
+            Ok(erased.unwrap_or(SlotMask::NONE))
+        };
+        let (erased, committed) = commit_unless_refused(&self.core.journal, job).await?;
         if !erased.is_empty() {
             self.scrub_soon();
         }
@@ -347,10 +357,11 @@ impl Node {
 
     /// Carries out what is left of approved erasures: at the start, and whenever one was cut short.
     pub(in crate::node) async fn finish_erasures(self: Arc<Self>) {
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         loop {
             let mut is_done = true;
-            let waiting: Vec<u64> = self.view().snapshot().state.erasing.keys().copied().collect();
+            let waiting: Vec<u64> =
+                self.core.view().snapshot().state.erasing.keys().copied().collect();
             for proposal in waiting {
                 is_done &= self.finish_erasure(proposal).await;
             }
@@ -360,16 +371,23 @@ impl Node {
             };
             tokio::select! {
                 () = again() => {}
-                () = self.erasures.notified() => {}
+                () = self.unfinished.notified() => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
         }
     }
 
+    /// Carries out what is left of one that was approved just now; where that fails, it is tried again later.
+    pub(in crate::node) async fn finish_or_try_again(&self, proposal: u64) {
+        if !self.finish_erasure(proposal).await {
+            self.unfinished.notify_one();
+        }
+    }
+
     /// Carries out what is left of one; true if nothing is.
-    pub(in crate::node) async fn finish_erasure(&self, proposal: u64) -> bool {
-        let signer = self.record_signer();
-        let finished = finish(&self.journal, &signer, proposal, PartLimit::OF_A_JOB).await;
+    async fn finish_erasure(&self, proposal: u64) -> bool {
+        let finished =
+            finish(&self.core.journal, &self.signer, proposal, PartLimit::OF_A_JOB).await;
         self.scrub_soon();
         match finished {
             Ok(true) => true,
@@ -391,9 +409,9 @@ impl Node {
 
     /// Writes the index anew whenever an erasure asks for it, until the node stops.
     pub(in crate::node) async fn scrub_index(self: Arc<Self>) {
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         loop {
-            let view = Arc::clone(self.view());
+            let view = Arc::clone(self.core.view());
             let begun = tokio::time::Instant::now();
             let rewritten =
                 tokio::task::spawn_blocking(move || view.index().rewrite_if_marked(scrub_marker()));

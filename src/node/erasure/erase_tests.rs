@@ -2,7 +2,10 @@
 
 use super::erase::{Part, PartLimit, check_no_erasure, finish, next_part, plan};
 use crate::ident::RecordId;
+use crate::journal::transaction::Transaction;
+use crate::node::commit::commit_unless_refused;
 use crate::node::disclosure::interference_tests::Store;
+use crate::node::error::NodeError;
 use crate::node::submission::record_signer::RecordSigner;
 use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::{Draft, Place};
@@ -13,6 +16,14 @@ use crate::testkit::{self, Agency, approved, id_bytes, proposed, secret};
 /// The title of an indicator.
 const TITLE: u32 = 1 << 7;
 const REVISIONS: u32 = 7;
+
+/// Runs a job that may refuse.
+fn decide<T: Send + 'static>(
+    store: &Store,
+    job: impl FnOnce(&mut Transaction<'_>) -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    store.run(commit_unless_refused(&store.journal.writer, job)).map(|(done, _)| done)
+}
 
 fn signer() -> RecordSigner {
     let own = Agency::own();
@@ -57,7 +68,7 @@ fn approve(store: &Store, ids: &[RecordId], limit: PartLimit) -> (u64, Part) {
     store.commit(move |tx| {
         let erase = pb::act::Act::Erase(act.clone());
         let proposal = tx.append(Event::ActProposed(proposed("sato", "analyst", erase)))?;
-        let plan = plan(tx, &act)?.unwrap();
+        let plan = plan(tx, &act).unwrap();
         let approval = tx.append(approved(proposal))?;
         let scope = ErasureScope::approved_at(approval);
         let part = plan.carry_out(tx, (proposal, scope, &signer()), None, limit)?;
@@ -101,8 +112,8 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     assert_eq!((left(&store, &ids), erasing(&store)), (5, vec![proposal]));
     // Nothing is put under a hold in the middle of it.
     let held = ids[0];
-    assert!(store.commit(move |tx| check_no_erasure(tx, &held)).is_err());
-    let part = store.commit(move |tx| next_part(tx, (proposal, &signer()), None, limit));
+    assert!(decide(&store, move |tx| check_no_erasure(tx, &held)).is_err());
+    let part = decide(&store, move |tx| next_part(tx, (proposal, &signer()), None, limit));
     assert!(matches!(part, Ok(Part::Behind(_))), "{part:?}");
     assert_eq!((left(&store, &ids), entries(&store)), (3, (4, 0)));
 
@@ -113,7 +124,7 @@ fn an_approved_erasure_of_many_revisions_goes_on_after_a_stop_between_its_parts(
     let store = store.started_anew(|_| ());
     assert!(store.run(finish(&store.journal.writer, &signer(), proposal, limit)).unwrap());
     assert_eq!((erasing(&store), entries(&store)), (vec![], (7, 1)), "it has effect once");
-    assert!(store.commit(move |tx| check_no_erasure(tx, &held)).is_ok());
+    assert!(decide(&store, move |tx| check_no_erasure(tx, &held)).is_ok());
 }
 
 #[test]
@@ -124,8 +135,8 @@ fn a_revision_that_was_recorded_after_the_approval_is_not_erased_and_may_be_held
     revise(&store, &mut ids);
     let store = store.started_anew(|_| ());
     let (covered, later) = (ids[0], ids[REVISIONS as usize]);
-    assert!(store.commit(move |tx| check_no_erasure(tx, &covered)).is_err());
-    assert!(store.commit(move |tx| check_no_erasure(tx, &later)).is_ok());
+    assert!(decide(&store, move |tx| check_no_erasure(tx, &covered)).is_err());
+    assert!(decide(&store, move |tx| check_no_erasure(tx, &later)).is_ok());
     assert!(store.run(finish(&store.journal.writer, &signer(), proposal, limit)).unwrap());
     assert_eq!((left(&store, &ids), entries(&store)), (1, (7, 1)));
     assert_eq!((left(&store, &ids[REVISIONS as usize..]), erasing(&store)), (1, vec![]));

@@ -4,12 +4,12 @@
 //! finds the same, so no order travels. What is held stays. What a wrong clock erases is gone, so the
 //! time must have ended by somebody else's clock too: a partner's, a witness's, or an administrator's.
 
+use super::erase::Erasures;
 use crate::ident::{RecordId, Timestamp};
 use crate::journal::erase::Ground;
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::JournalWriter;
 use crate::journal::{JournalError, unless_damaged};
-use crate::node::Node;
 use crate::node::error::NodeError;
 use crate::policy::retention_ended;
 use crate::record::erasure::ErasureBasis;
@@ -30,10 +30,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// Records of one job of the writer: about 1 MiB to overwrite.
 const STEP_RECORDS: usize = 256;
 
-impl Node {
+impl Erasures {
     /// Erases what is due at the start and then daily, until the node stops.
     pub(in crate::node) async fn keep_to_retention(self: Arc<Self>) {
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         loop {
             let pause = match self.erase_due().await {
                 Ok(Due { erased, damaged, waits }) => {
@@ -51,7 +51,7 @@ impl Node {
                             "records whose time has ended wait until a partner or a witness agrees                              with this node's clock, or `liaison clock confirm`"
                         );
                     }
-                    self.time.retention_waits(waits);
+                    self.core.time.retention_waits(waits);
                     if waits { LOOK_AGAIN } else { EVERY }
                 }
                 Err(error) => {
@@ -61,7 +61,7 @@ impl Node {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.time.confirmed.notified() => {}
+                () = self.core.time.confirmed.notified() => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
         }
@@ -70,10 +70,10 @@ impl Node {
     /// Erases every record whose time has ended, by this node's clock and by another.
     pub async fn erase_due(&self) -> Result<Due, NodeError> {
         let (mut erased, mut damaged, mut from) = (0, 0, None::<Vec<u8>>);
-        let vouched = self.time.vouched(&self.view().snapshot().state);
+        let vouched = self.core.time.vouched(&self.core.view().snapshot().state);
         let now = vouched.unwrap_or(Timestamp::MIN);
         loop {
-            let (view, after) = (Arc::clone(self.view()), from.clone());
+            let (view, after) = (Arc::clone(self.core.view()), from.clone());
             let due = tokio::task::spawn_blocking(move || {
                 view.retention_due(after.as_deref(), now, STEP_RECORDS)
             });
@@ -81,7 +81,7 @@ impl Node {
             let Some((last, _)) = due.last() else { break };
             from = Some(last.clone());
             let ids = due.into_iter().map(|(_, id)| id).collect();
-            let (gone, left) = erase_all(&self.journal, ids, now).await?;
+            let (gone, left) = erase_all(&self.core.journal, ids, now).await?;
             erased += gone;
             damaged += left;
         }
@@ -93,7 +93,7 @@ impl Node {
 
     /// Returns whether the time of a record has ended by this node's clock alone.
     async fn is_due_unvouched(&self, vouched: Timestamp) -> Result<bool, NodeError> {
-        let (view, now) = (Arc::clone(self.view()), self.now());
+        let (view, now) = (Arc::clone(self.core.view()), self.core.now());
         let look = tokio::task::spawn_blocking(move || -> Result<bool, JournalError> {
             let mut from = None::<Vec<u8>>;
             loop {

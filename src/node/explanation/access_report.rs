@@ -3,8 +3,8 @@
 //! The fast selection counts; it equals the decision, which has the last word on what leaves. What
 //! is remembered is bounded whatever the journal holds: a bit for each entry and some names.
 
+use super::Explanations;
 use super::decision_context::DecisionContext;
-use super::evaluation::discloser;
 use crate::exchange::SeriesVerdict;
 use crate::ident::{AgencyName, RecordId, SeriesId};
 use crate::journal::headers::AcceptedHeader;
@@ -12,7 +12,6 @@ use crate::journal::index::Marks;
 use crate::journal::search;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
-use crate::node::Node;
 use crate::node::disclosure::Discloser;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::unknown;
@@ -103,15 +102,15 @@ pub struct AccessReport {
     cases: VecDeque<(SeriesId, RecordId)>,
 }
 
-impl Node {
+impl Explanations {
     /// Begins to look at everything that is here for one partner.
     pub fn survey(&self, agency: &AgencyName) -> Result<AccessReport, NodeError> {
         let context = self.context(agency)?;
         if !context.rules.partners.contains_key(agency) {
             return Err(unknown(agency));
         }
-        let discloser = discloser(self, &context);
-        Ok(AccessReport::new(Arc::clone(self.view()), context, discloser)?)
+        let discloser = self.discloser(&context);
+        Ok(AccessReport::new(Arc::clone(self.core.view()), context, discloser)?)
     }
 }
 

@@ -3,11 +3,11 @@
 //! Everything of the past comes from the journal and from the bundles that are kept by their hash;
 //! what is missing is an error and never filled in with what is in force now.
 
+use super::Explanations;
 use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
 use crate::journal::ids::{FeedNumber, PartnerNumber};
-use crate::node::Node;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::{facts_for_policy, unknown};
 use crate::node::policies::rules::{Rules, bundle_of};
@@ -48,13 +48,13 @@ impl DecisionContext {
     }
 }
 
-impl Node {
+impl Explanations {
     /// Returns the present setting.
     pub(in crate::node) fn context(
         &self,
         agency: &AgencyName,
     ) -> Result<DecisionContext, NodeError> {
-        self.setting_in(agency, PolicyHour::at(self.now()))
+        self.setting_in(agency, PolicyHour::at(self.core.now()))
     }
 
     fn setting_in(
@@ -62,13 +62,13 @@ impl Node {
         agency: &AgencyName,
         policy_hour: PolicyHour,
     ) -> Result<DecisionContext, NodeError> {
-        let rules = self.rules();
-        let snapshot = self.view().snapshot();
+        let rules = self.rules.current();
+        let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         let facts = rules.partners.get(agency).ok_or_else(|| unknown(agency))?.clone();
         let (agency, number, feed) = (agency.clone(), partner.number, partner.feed);
         let (size, consents) = (snapshot.size, snapshot.state.consents.clone());
-        let applied = self.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
+        let applied = self.core.view().policy_at(size)?.map(|(at, applied)| (at, applied.client));
         let is_past = false;
         Ok(DecisionContext {
             agency,
@@ -91,17 +91,17 @@ impl Node {
         agency: &AgencyName,
         at: Timestamp,
     ) -> Result<DecisionContext, NodeError> {
-        if at >= self.now() {
+        if at >= self.core.now() {
             return self.setting_in(agency, PolicyHour::at(at));
         }
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
-        let size = self.view().size_at(at)?;
-        let changed = self.view().partner_at(partner.number, size)?.ok_or_else(|| {
+        let size = self.core.view().size_at(at)?;
+        let changed = self.core.view().partner_at(partner.number, size)?.ok_or_else(|| {
             NodeError::NotFound(format!("{agency} was no partner of this node yet at {at}"))
         })?;
         let facts = facts_then(agency, &changed)?;
-        let applied = self.view().policy_at(size)?;
+        let applied = self.core.view().policy_at(size)?;
         let rules = self.rules_then(applied.as_ref().map(|(_, applied)| applied), &facts)?;
         Ok(DecisionContext {
             agency: agency.clone(),
@@ -110,7 +110,7 @@ impl Node {
             facts,
             rules: Arc::new(rules),
             policy_hour: PolicyHour::at(at),
-            consents: self.view().consents_at(size)?,
+            consents: self.core.view().consents_at(size)?,
             size,
             applied: applied.map(|(at, applied)| (at, applied.client)),
             is_past: true,
@@ -142,7 +142,7 @@ impl Node {
             }
         };
         let version = applied.map_or(0, |applied| applied.version);
-        Ok(Rules::of_partner(self.agency(), version, hash, bundle, facts.clone()))
+        Ok(Rules::of_partner(self.core.agency(), version, hash, bundle, facts.clone()))
     }
 }
 

@@ -3,8 +3,10 @@
 //! The way is a list of steps, each of which looks at one thing. The first that something stands at
 //! ends the walk; what lies behind it is not looked at.
 
+use super::Explanations;
 use super::decision_context::DecisionContext;
 use super::evaluation::{Evaluation, hold_in_words, lag_of, sees_content};
+use super::missing_consent::missing_consent;
 use crate::exchange::Reason;
 use crate::ident::{AgencyName, RecordId};
 use crate::journal::gate::Standing;
@@ -13,8 +15,6 @@ use crate::journal::index::Disclosure;
 use crate::journal::progress::Progress;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
-use crate::node::Node;
-use crate::node::consents;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::unknown;
 use crate::pb;
@@ -52,7 +52,7 @@ const STEPS: [(&str, Look); 14] = [
 
 /// A record on its way, with what every step needs to know.
 struct Walk<'a> {
-    node: &'a Node,
+    explanations: &'a Explanations,
     agency: &'a AgencyName,
     /// The records that the asking client may see.
     visibility: &'a Visibility,
@@ -79,9 +79,9 @@ impl Walk<'_> {
 
     /// Returns the progress of the feed.
     fn progress(&self) -> Progress {
-        let snapshot = self.node.view().snapshot();
+        let snapshot = self.explanations.core.view().snapshot();
         let written = self.partner.published.progress;
-        let progress = self.node.links.health(self.agency).progress.unwrap_or(written);
+        let progress = self.explanations.health.of(self.agency).progress.unwrap_or(written);
         progress.under(snapshot.state.rules_since(self.agency))
     }
 
@@ -90,7 +90,7 @@ impl Walk<'_> {
     }
 }
 
-impl Node {
+impl Explanations {
     /// Returns the position of a record on its way to a partner.
     pub fn delivery(
         &self,
@@ -98,20 +98,21 @@ impl Node {
         agency: &AgencyName,
         visibility: &Visibility,
     ) -> Result<pb::ExplainDeliveryResponse, NodeError> {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         let context = self.context(agency)?;
-        let here = match self.view().kept(&id)? {
+        let here = match self.core.view().kept(&id)? {
             Some(kept) => {
                 let judged = self.judge(&context, &kept)?;
                 Some((kept, judged))
             }
             None => None,
         };
-        let disclosure = self.view().disclosure(context.feed, &id)?;
+        let disclosure = self.core.view().disclosure(context.feed, &id)?;
         let disclosure = disclosure.filter(|known| !known.disclosed.is_earlier);
         let partner = partner.clone();
-        let walk = Walk { node: self, agency, visibility, id, partner, context, here, disclosure };
+        let walk =
+            Walk { explanations: self, agency, visibility, id, partner, context, here, disclosure };
         walked(&walk)
     }
 }
@@ -186,14 +187,14 @@ fn usable(walk: &Walk<'_>) -> Result<Found, NodeError> {
 }
 
 fn partner(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    match walk.node.pause_of(walk.agency, &walk.partner).filter(|_| !walk.is_receipted()) {
+    match walk.explanations.pause_of(walk.agency, &walk.partner).filter(|_| !walk.is_receipted()) {
         Some((found, next)) => stands(found, next),
         None => passed(format!("{} is active", walk.agency)),
     }
 }
 
 fn signing(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    match walk.node.guard.gate().standing() {
+    match walk.explanations.core.journal.gate().standing() {
         Standing::Open => passed("this node signs"),
         Standing::Held => stands(
             "this node asks its partners whether it runs on an old copy, and signs nothing yet",
@@ -231,7 +232,7 @@ fn receipts(walk: &Walk<'_>) -> Result<Found, NodeError> {
 }
 
 fn considered(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    let link = walk.node.links.health(walk.agency);
+    let health = walk.explanations.health.of(walk.agency);
     let progress = walk.progress();
     let Progress { considered, rescan } = progress;
     let index = walk.kept().map_or(0, |kept| kept.journal_index);
@@ -252,7 +253,7 @@ fn considered(walk: &Walk<'_>) -> Result<Found, NodeError> {
         "{} journal entries come before it, of those that are not considered yet",
         index.saturating_sub(considered)
     );
-    let next = match link.last_error.as_str() {
+    let next = match health.last_error.as_str() {
         "" => "wait; `liaison partner list` shows the lag".to_owned(),
         error => format!("see why considering does not go on: {error}"),
     };
@@ -285,7 +286,7 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
         [] => "denied: nothing permits it".to_owned(),
         forbids => format!("denied by {}", forbids.join(", ")),
     };
-    match consents::missing(walk.node, &walk.context, kept, judged) {
+    match missing_consent(&walk.explanations.core, &walk.context, kept, judged) {
         Some((missing, next)) => stands(format!("{found}: {missing}"), next),
         None => stands(found, explain),
     }
@@ -303,7 +304,8 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let hidden = kept.record.slots_in(judged.decision.revealed).and(judged.here).without(permitted);
     let mut reasons = Vec::new();
     for slot in SlotNumber::of(kept.record.kind()).filter(|slot| hidden.contains(*slot)) {
-        let reason = walk.node.hidden_references(&walk.context, kept, slot, walk.visibility)?;
+        let reason =
+            walk.explanations.hidden_references(&walk.context, kept, slot, walk.visibility)?;
         reasons.push(format!("{} is withheld: {reason}", slot.spec(kept.record.kind()).name));
     }
     // The record goes without these fields, and they follow when that changes.
@@ -312,7 +314,7 @@ fn references(walk: &Walk<'_>) -> Result<Found, NodeError> {
 
 /// Checks that the brake does not hold it for two persons.
 fn release(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    match walk.node.view().held_state(walk.context.number, &walk.id)? {
+    match walk.explanations.core.view().held_state(walk.context.number, &walk.id)? {
         Some(HeldState::Waiting) => stands(
             "it is allowed and unusual, so it waits for two persons",
             "see why with `liaison release list`, and decide with `liaison release allow` or `refuse`",
@@ -350,15 +352,15 @@ fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {
 }
 
 fn connection(walk: &Walk<'_>) -> Result<Found, NodeError> {
-    let link = walk.node.links.health(walk.agency);
-    let since = link.since.map_or_else(String::new, |since| format!(" since {since}"));
-    if link.connected {
+    let health = walk.explanations.health.of(walk.agency);
+    let since = health.since.map_or_else(String::new, |since| format!(" since {since}"));
+    if health.connected {
         return passed(format!("the stream is up{since}"));
     }
     if walk.is_receipted() {
         return passed(format!("no stream{since}; it was received before"));
     }
-    let why = match link.last_error.as_str() {
+    let why = match health.last_error.as_str() {
         "" => String::new(),
         error => format!(": {error}"),
     };
@@ -374,9 +376,9 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
     if walk.is_receipted() {
         return passed(format!("the receipt of {} covers {receipted} of {size}", walk.agency));
     }
-    let link = walk.node.links.health(walk.agency);
-    let next = match link.stopped.as_str() {
-        "" => format!("wait; receipts usually take {} ms", link.receipt_ms_p50),
+    let health = walk.explanations.health.of(walk.agency);
+    let next = match health.stopped.as_str() {
+        "" => format!("wait; receipts usually take {} ms", health.receipt_ms_p50),
         why => format!("see why the feed does not go on: {why}"),
     };
     stands(
@@ -388,7 +390,7 @@ fn receipt(walk: &Walk<'_>) -> Result<Found, NodeError> {
 fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
     let Some(disclosure) = walk.disclosure else { return passed("") };
     let (feed, below) = (walk.context.feed, walk.partner.offering.below);
-    if let Some(order) = walk.node.view().contradicted_order(feed, below, &walk.id)? {
+    if let Some(order) = walk.explanations.core.view().contradicted_order(feed, below, &walk.id)? {
         return stands(
             format!(
                 "the order to erase it, entry {order}, is answered with the word that {0} never got the record; \
@@ -403,7 +405,7 @@ fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
             ),
         );
     }
-    match walk.node.view().not_taken(feed, disclosure.feed_index)? {
+    match walk.explanations.core.view().not_taken(feed, disclosure.feed_index)? {
         None => passed(format!("{} holds it", walk.agency)),
         Some(exception) => {
             let (reason, next) = exception_in_words(exception.reason(), walk.agency);
@@ -422,7 +424,7 @@ fn taken(walk: &Walk<'_>) -> Result<Found, NodeError> {
 /// Returns in words the time at which refused records are offered again; empty if that is not
 /// known.
 fn offered_again(walk: &Walk<'_>) -> String {
-    let acceptance = walk.node.links.with(walk.agency, |link| link.acceptance);
+    let acceptance = walk.explanations.health.with(walk.agency, |peer| peer.acceptance);
     let again = walk.partner.offering.due_at(acceptance);
     again.map_or_else(String::new, |at| {
         format!("; it is offered again when that agency's rules change, or at {at}")

@@ -3,6 +3,7 @@
 //! The decision is the one of the feed; nothing here decides in another way. What is said of
 //! references is said for people, after the decision withheld their field.
 
+use super::Explanations;
 use super::decision_context::DecisionContext;
 use crate::exchange::{Allowed, Disclosed, Lag, Place, SeriesVerdict};
 use crate::ident::{AgencyName, RecordId, Timestamp};
@@ -11,7 +12,6 @@ use crate::journal::history::RecordHistory;
 use crate::journal::index::Marks;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
-use crate::node::Node;
 use crate::node::disclosure::Discloser;
 use crate::node::error::NodeError;
 use crate::pb;
@@ -50,9 +50,9 @@ impl Evaluation {
     }
 }
 
-impl Node {
+impl Explanations {
     pub(in crate::node) fn kept(&self, id: &RecordId) -> Result<Kept, NodeError> {
-        self.view().kept(id)?.ok_or_else(|| {
+        self.core.view().kept(id)?.ok_or_else(|| {
             NodeError::NotFound(format!(
                 "this node holds no record {id}; `liaison query` finds records by what they say"
             ))
@@ -68,12 +68,12 @@ impl Node {
         let header = record.header();
         let facts = context.facts_of(&record.id(), header);
         let decision = context.rules.compiled.decide(&context.facts, &facts, &context.policy_hour);
-        let history = self.view().history_at(&record.id(), context.size)?;
+        let history = self.core.view().history_at(&record.id(), context.size)?;
         let here = record.open_slots().without(history.came_later).or(history.erased_later);
         // Whatever policy says of it, a withdrawal goes where what it withdraws went.
         let may_go = decision.release.allowed || record.kind() == Kind::Withdrawal;
         let mut series = None;
-        let permitted = match discloser(self, context).filter(|_| may_go) {
+        let permitted = match self.discloser(context).filter(|_| may_go) {
             Some(mut discloser) => {
                 // What was erased since cannot be looked into; its class alone speaks for it.
                 let erased = record.slots_in(decision.revealed).and(history.erased_later);
@@ -136,10 +136,10 @@ impl Node {
         id: &RecordId,
         header: &Header,
     ) -> Result<Option<String>, JournalError> {
-        let Some(head) = self.view().series_head(header.series, &header.originator)? else {
+        let Some(head) = self.core.view().series_head(header.series, &header.originator)? else {
             return Ok(None);
         };
-        let was_here = self.view().place(&head.id)?;
+        let was_here = self.core.view().place(&head.id)?;
         if head.id == *id || was_here.is_none_or(|place| place.journal_index >= context.size) {
             return Ok(None);
         }
@@ -168,17 +168,17 @@ impl Node {
             return Ok(text);
         }
         let mut named = Vec::new();
-        let Some(mut discloser) = discloser(self, context) else { return Ok(String::new()) };
+        let Some(mut discloser) = self.discloser(context) else { return Ok(String::new()) };
         for series in kept.record.references(slot) {
             if discloser.sees_series(series)? {
                 continue;
             }
-            let heads = self.view().series_heads(series)?;
+            let heads = self.core.view().series_heads(series)?;
             if heads.is_empty() {
                 named.push(format!("a record that is not here (series {series})"));
             }
             for head in heads {
-                let found = self.view().record_with_marks(&head.id)?;
+                let found = self.core.view().record_with_marks(&head.id)?;
                 let is_usable = found.is_some_and(|(_, marks)| marks.is_usable());
                 let why = match (is_usable, discloser.is_held(&head.id)?) {
                     (false, _) => " (under a hold or retracted)",
@@ -197,6 +197,14 @@ impl Node {
             text.push_str(&format!(" and {more} more"));
         }
         Ok(text)
+    }
+
+    /// The one way to the decision of the feed.
+    pub(super) fn discloser(&self, context: &DecisionContext) -> Option<Discloser> {
+        let rules = context.rules.for_partner(&context.agency)?;
+        let (hour, limits) = (context.policy_hour.clone(), self.limits.clone());
+        let discloser = Discloser::new(self.core.view(), rules, &context.agency, hour, limits)?;
+        Some(discloser.at_size(context.size, context.consents.in_effect()))
     }
 
     /// Returns the reason why nothing goes to a partner at the hour, and the next step.
@@ -227,7 +235,7 @@ impl Node {
                 );
             }
         }
-        let frozen = self.view().snapshot().state.witnessing.is_frozen(agency);
+        let frozen = self.core.view().snapshot().state.witnessing.is_frozen(agency);
         frozen.then(|| {
             let found = format!("the log of {agency} is frozen: it showed two histories");
             let next = "see `liaison status`, and a frozen partner in docs/OPERATIONS.md";
@@ -245,14 +253,6 @@ pub(super) fn lag_of(agency: &AgencyName, partner: &PartnerRecord) -> Option<(St
 /// Returns whether a client may see the content of a record.
 pub(super) fn sees_content(visibility: &Visibility, kept: &Kept) -> bool {
     visibility.of_record(&kept.status()) == VisiblePart::Content
-}
-
-/// The one way to the decision of the feed.
-pub(super) fn discloser(node: &Node, context: &DecisionContext) -> Option<Discloser> {
-    let rules = context.rules.for_partner(&context.agency)?;
-    let (hour, limits) = (context.policy_hour.clone(), node.config().release.limits());
-    let discloser = Discloser::new(node.view(), rules, &context.agency, hour, limits)?;
-    Some(discloser.at_size(context.size, context.consents.in_effect()))
 }
 
 /// Returns in words the effect of a series on one of its revisions.

@@ -1,14 +1,14 @@
 //! The explanation of a record's release or denial to a partner at one time, and the partners that
 //! may have it now.
 
+use super::Explanations;
 use super::decision_context::DecisionContext;
 use super::evaluation::{Evaluation, lag_of};
+use super::missing_consent::missing_consent;
 use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::index::Disclosure;
 use crate::journal::state::PartnerRecord;
 use crate::journal::view::Kept;
-use crate::node::Node;
-use crate::node::consents;
 use crate::node::error::NodeError;
 use crate::pb;
 use crate::policy::{
@@ -21,7 +21,7 @@ use bytes::Bytes;
 /// Hexadecimal digits of a bundle's hash in a line for people.
 const HASH_DIGITS: usize = 16;
 
-impl Node {
+impl Explanations {
     /// Explains the decision on a record for a partner.
     pub fn explain(
         &self,
@@ -42,13 +42,13 @@ impl Node {
         let fields = self.field_accounts(&context, &kept, &judged, (&explanation, visibility))?;
         let mut remarks = self.remarks_on(&context, &kept, &judged)?;
         remarks.extend(remarks_of_pair(&context, &kept, &judged));
-        let missing = consents::missing(self, &context, &kept, &judged);
+        let missing = missing_consent(&self.core, &context, &kept, &judged);
         remarks.extend(missing.map(|(found, next)| format!("{found}: {next}")));
-        let disclosure = self.view().disclosure(context.feed, &id)?;
+        let disclosure = self.core.view().disclosure(context.feed, &id)?;
         if let Some(disclosure) = disclosure {
             remarks.push(self.disclosed_in_words(&context, disclosure)?);
         }
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let receipted = snapshot.state.partners.get(agency).map_or(0, |p| p.receipted);
         Ok(answer(&context, &judged, &explanation, fields, remarks, disclosure, receipted))
     }
@@ -59,7 +59,7 @@ impl Node {
         disclosure: Disclosure,
     ) -> Result<String, NodeError> {
         let index = disclosure.feed_index;
-        let mut entries = self.view().feed_entries(context.feed, index..index + 1)?;
+        let mut entries = self.core.view().feed_entries(context.feed, index..index + 1)?;
         let bytes = entries.pop().unwrap_or_default();
         let entry = crate::journal::entry::decode_feed(index, &bytes)?;
         let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_unix_ms(ms).ok());
@@ -135,9 +135,9 @@ impl Node {
     /// Every partner and whether it may have a record now.
     pub fn recipients(&self, id: RecordId) -> Result<pb::ExplainRecipientsResponse, NodeError> {
         let kept = self.kept(&id)?;
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let mut answer = pb::ExplainRecipientsResponse {
-            policy_version: self.rules().version.get(),
+            policy_version: self.rules.current().version.get(),
             ..Default::default()
         };
         for (agency, partner) in &snapshot.state.partners {
@@ -172,7 +172,7 @@ impl Node {
             .fold(ClassSet::EMPTY, ClassSet::with)
             .iter()
             .map(|class| class.name().to_owned());
-        let disclosure = self.view().disclosure(partner.feed, &kept.record.id())?;
+        let disclosure = self.core.view().disclosure(partner.feed, &kept.record.id())?;
         let view = pb::RecipientView {
             partner: agency.to_string(),
             verdict: verdict.into(),

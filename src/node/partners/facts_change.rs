@@ -3,11 +3,10 @@
 //! Policy decides by these facts, so more of them can show a partner more. What can only show it less
 //! is in force at once; anything else waits for a second person.
 
-use super::partner_facts::{facts_for_policy, named, unknown};
+use super::partner_facts::{facts_for_policy, named};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::transaction::Transaction;
-use crate::node::Node;
 use crate::node::approvals::proposal::stage_proposal;
 use crate::node::client::Client;
 use crate::node::error::NodeError;
@@ -129,49 +128,8 @@ pub(super) fn stage(
     tx: &mut Transaction<'_>,
     client: &Client,
     act: Option<pb::ChangeFactsAct>,
-) -> Result<Result<Option<pb::ActView>, NodeError>, JournalError> {
-    match act {
-        Some(act) => Ok(stage_proposal(tx, client, Act::ChangeFacts(act))?.map(Some)),
-        None => Ok(Ok(None)),
-    }
-}
-
-impl Node {
-    /// Changes what policy may ask about a partner, or proposes it; with the act that then waits.
-    /// `seen` is what the client believes to be in force.
-    pub async fn update_partner_facts(
-        &self,
-        client: Client,
-        agency: &AgencyName,
-        facts: pb::PartnerFacts,
-        seen: Option<pb::PartnerFacts>,
-    ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
-        let (rules, name) = (self.rules(), agency.clone());
-        let act = self
-            .change_partners(move |tx| {
-                let Some(partner) = tx.state().partners.get(&name) else {
-                    return Ok(Err(unknown(&name)));
-                };
-                let unchanged = partner.as_it_is(&name, &client.name);
-                let before = partner.facts.clone();
-                if seen.is_some_and(|seen| seen != before) {
-                    let text = format!("what is agreed with {name} changed meanwhile; look again");
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                let facts = complete(facts, &before);
-                let (facts, act) = match divide(tx, &rules, &name, &before, facts) {
-                    Ok(divided) => divided,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                if facts != before {
-                    let facts = Some(facts);
-                    tx.append(Event::PartnerChanged(pb::PartnerChanged { facts, ..unchanged }))?;
-                }
-                stage(tx, &client, act)
-            })
-            .await?;
-        Ok((self.partner_view(agency)?, act))
-    }
+) -> Result<Option<pb::ActView>, NodeError> {
+    act.map(|act| stage_proposal(tx, client, Act::ChangeFacts(act))).transpose()
 }
 
 /// The facts with sorted lists, if they are within their bounds.

@@ -4,37 +4,63 @@ pub(super) mod facts_change;
 pub(super) mod onboarding;
 pub(super) mod partner_facts;
 
-use super::Node;
+use super::approvals::proposal::{check_room, propose};
 use super::client::Client;
+use super::commit::commit_unless_refused;
 use super::consents::rosters;
+use super::core::Core;
 use super::error::NodeError;
+use super::peers::peer_health::PeerHealth;
+use super::policies::rules_in_force::RulesInForce;
+use super::submission::record_signer::RecordSigner;
 use crate::ident::AgencyName;
-use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
 use crate::journal::ids::PartnerNumber;
 use crate::journal::refusals::Refusals;
 use crate::journal::state::PartnerRecord;
 use crate::journal::transaction::Transaction;
 use crate::journal::view::Snapshot;
+use crate::journal::writer::Committed;
 use crate::partner::{
     Card, CardUpdate, HeardNumber, PartnerEvent, PartnerState, VerifiedCard, compare_cards,
     transition,
 };
 use crate::pb::{self, act::Act, journal_entry::Event};
-use crate::policy::Sector;
-use crate::tls::TrustMap;
+use crate::policy::{BrakeLimits, Sector};
+use crate::tls::{SharedTrust, TrustMap};
 use facts_change::{complete, divide, stage};
-use onboarding::standing;
+use onboarding::{prepare_resumption, standing};
 use partner_facts::unknown;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::PoisonError;
 
-impl Node {
+/// The partners: who they are, whether they may exchange, what policy may ask about them.
+pub struct Partners {
+    core: Arc<Core>,
+    rules: Arc<RulesInForce>,
+    signer: RecordSigner,
+    trust: SharedTrust,
+    health: Arc<PeerHealth>,
+    /// The limits of the release brake.
+    limits: BrakeLimits,
+}
+
+impl Partners {
+    pub(super) fn new(
+        core: Arc<Core>,
+        rules: Arc<RulesInForce>,
+        signer: RecordSigner,
+        trust: SharedTrust,
+        health: Arc<PeerHealth>,
+        limits: BrakeLimits,
+    ) -> Arc<Self> {
+        Arc::new(Self { core, rules, signer, trust, health, limits })
+    }
+
     /// Proposes to add a partner after its number was compared and typed, or takes a newer card of
     /// one. A new partner has no view until others approved it. What a newer card changes of sector
     /// and country waits for a second person, like other facts that would show the partner more.
-    pub async fn add_partner(
+    pub async fn add(
         &self,
         client: Client,
         card: &str,
@@ -43,21 +69,26 @@ impl Node {
     ) -> Result<(Option<pb::PartnerView>, Option<pb::ActView>), NodeError> {
         let invalid = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
         let card = Card::verify(card).map_err(|error| invalid(&error))?;
-        card.check_age(self.now()).map_err(|error| invalid(&error))?;
+        card.check_age(self.core.now()).map_err(|error| invalid(&error))?;
         let agency = card.card().agency.clone();
-        if agency == *self.agency() {
+        if agency == *self.core.agency() {
             return Err(NodeError::Invalid("this is this node's own card".to_owned()));
         }
         let heard: HeardNumber = number.parse().map_err(|error| invalid(&error))?;
         card.number().matches(&heard).map_err(|error| {
             NodeError::Refused(format!("{error}; nothing was added. Ask {agency} to read it again"))
         })?;
-        if standing(&self.view().snapshot().state, &agency).is_some() {
+        if standing(&self.core.view().snapshot().state, &agency).is_some() {
             let act = self.replace_card(client, card, facts).await?;
-            return Ok((Some(self.partner_view(&agency)?), act));
+            return Ok((Some(self.view(&agency)?), act));
         }
+        let rules = self.rules.current();
         let act = pb::AddPartnerAct { card: Some(card.signed().clone()), facts, reveals: false };
-        let (act, _) = self.propose(client, Act::AddPartner(act)).await?;
+        let (act, _) =
+            propose(&self.core.journal, client, (act, Act::AddPartner), move |tx, act| {
+                onboarding::prepare(tx, &rules, act)
+            })
+            .await?;
         Ok((None, Some(act)))
     }
 
@@ -68,19 +99,19 @@ impl Node {
         card: VerifiedCard,
         facts: Option<pb::PartnerFacts>,
     ) -> Result<Option<pb::ActView>, NodeError> {
-        let (rules, name) = (self.rules(), card.card().agency.clone());
-        self.change_partners(move |tx| {
-            let Some(known) = standing(tx.state(), &name) else { return Ok(Err(unknown(&name))) };
+        let (rules, name) = (self.rules.current(), card.card().agency.clone());
+        self.change(move |tx| {
+            let known = standing(tx.state(), &name).ok_or_else(|| unknown(&name))?;
             if let CardUpdate::Refused(reason) = compare_cards(&known.card, &card) {
-                return Ok(Err(NodeError::Refused(reason.to_string())));
+                return Err(NodeError::Refused(reason.to_string()));
             }
             let before = known.facts.clone();
             let wanted = wanted(known, &card, facts);
             let unchanged = known.as_it_is(&name, &client.name);
-            let (facts, act) = match divide(tx, &rules, &name, &before, wanted) {
-                Ok(divided) => divided,
-                Err(refused) => return Ok(Err(refused)),
-            };
+            let (facts, act) = divide(tx, &rules, &name, &before, wanted)?;
+            if act.is_some() {
+                check_room(tx)?;
+            }
             tx.append(Event::PartnerChanged(pb::PartnerChanged {
                 card: Some(card.signed().clone()),
                 facts: Some(facts),
@@ -92,7 +123,7 @@ impl Node {
     }
 
     /// Suspends or revokes a partner. It acts at once: open streams end.
-    pub async fn set_partner_state(
+    pub async fn set_state(
         &self,
         client: &str,
         agency: &AgencyName,
@@ -108,58 +139,86 @@ impl Node {
             }
         };
         let (client, name) = (client.to_owned(), agency.clone());
-        self.change_partners(move |tx| {
-            let Some(partner) = tx.state().partners.get(&name) else {
-                return Ok(Err(unknown(&name)));
-            };
+        self.change(move |tx| {
+            let partner = tx.state().partners.get(&name).ok_or_else(|| unknown(&name))?;
             let after = PartnerState::try_from(partner.state)
-                .map_err(|error| NodeError::Precondition(error.to_string()))
-                .and_then(|before| {
-                    transition(before, event)
-                        .map_err(|error| NodeError::Precondition(error.to_string()))
-                });
-            let state = match after {
-                Ok(after) => pb::PartnerState::from(after),
-                Err(refused) => return Ok(Err(refused)),
-            };
+                .and_then(|before| transition(before, event))
+                .map_err(|error| NodeError::Precondition(error.to_string()))?;
             let unchanged = partner.as_it_is(&name, &client);
-            let state = state.into();
+            let state = pb::PartnerState::from(after).into();
             tx.append(Event::PartnerChanged(pb::PartnerChanged { state, ..unchanged }))?;
-            Ok(Ok(()))
+            Ok(())
         })
         .await?;
-        self.partner_view(agency)
+        self.view(agency)
+    }
+
+    /// Proposes to exchange with a suspended partner again.
+    pub async fn propose_resumption(
+        &self,
+        client: Client,
+        agency: &AgencyName,
+    ) -> Result<(pb::ActView, Committed), NodeError> {
+        let act = pb::ResumePartnerAct { agency: agency.to_string(), changed_at: 0 };
+        propose(&self.core.journal, client, (act, Act::ResumePartner), prepare_resumption).await
+    }
+
+    /// Changes what policy may ask about a partner, or proposes it; with the act that then waits.
+    /// `seen` is what the client believes to be in force.
+    pub async fn update_facts(
+        &self,
+        client: Client,
+        agency: &AgencyName,
+        facts: pb::PartnerFacts,
+        seen: Option<pb::PartnerFacts>,
+    ) -> Result<(pb::PartnerView, Option<pb::ActView>), NodeError> {
+        let (rules, name) = (self.rules.current(), agency.clone());
+        let act = self
+            .change(move |tx| {
+                let partner = tx.state().partners.get(&name).ok_or_else(|| unknown(&name))?;
+                let unchanged = partner.as_it_is(&name, &client.name);
+                let before = partner.facts.clone();
+                if seen.is_some_and(|seen| seen != before) {
+                    let text = format!("what is agreed with {name} changed meanwhile; look again");
+                    return Err(NodeError::Precondition(text));
+                }
+                let facts = complete(facts, &before);
+                let (facts, act) = divide(tx, &rules, &name, &before, facts)?;
+                if facts != before {
+                    let facts = Some(facts);
+                    tx.append(Event::PartnerChanged(pb::PartnerChanged { facts, ..unchanged }))?;
+                }
+                stage(tx, &client, act)
+            })
+            .await?;
+        Ok((self.view(agency)?, act))
     }
 
     /// Runs a change of partners and brings trust and rules to the new state.
-    pub(super) async fn change_partners<T: Send + 'static>(
+    async fn change<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T, NodeError>, JournalError>
-        + Send
-        + 'static,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
-        let signer = self.record_signer();
-        let job = move |tx: &mut Transaction<'_>| -> Result<Result<T, NodeError>, JournalError> {
+        let signer = self.signer.clone();
+        let job = move |tx: &mut Transaction<'_>| {
             let done = job(tx)?;
-            if done.is_ok() {
-                rosters::follow(tx, &signer)?;
-            }
+            rosters::follow(tx, &signer)?;
             Ok(done)
         };
-        let done = self.journal.commit(job).await?.0?;
-        self.partners_changed()?;
+        let (done, _) = commit_unless_refused(&self.core.journal, job).await?;
+        self.changed()?;
         Ok(done)
     }
 
     /// Brings trust and rules to the state of the journal.
-    pub(super) fn partners_changed(&self) -> Result<(), NodeError> {
+    pub(super) fn changed(&self) -> Result<(), NodeError> {
         self.reload_trust()?;
-        self.reload_rules()
+        self.rules.reload()
     }
 
     /// Takes the anchors of all partners that may connect.
     pub(super) fn reload_trust(&self) -> Result<(), NodeError> {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let anchors = snapshot
             .state
             .partners
@@ -174,21 +233,21 @@ impl Node {
         Ok(())
     }
 
-    pub fn partner_view(&self, agency: &AgencyName) -> Result<pb::PartnerView, NodeError> {
-        let snapshot = self.view().snapshot();
+    pub fn view(&self, agency: &AgencyName) -> Result<pb::PartnerView, NodeError> {
+        let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         Ok(self.view_of(agency, partner, &snapshot))
     }
 
-    pub fn partner_views(&self) -> Vec<pb::PartnerView> {
-        let snapshot = self.view().snapshot();
+    pub fn views(&self) -> Vec<pb::PartnerView> {
+        let snapshot = self.core.view().snapshot();
         let partners = snapshot.state.partners.iter();
         partners.map(|(agency, partner)| self.view_of(agency, partner, &snapshot)).collect()
     }
 
     /// Records whose disclosure waits for a person.
     fn held_for(&self, number: PartnerNumber) -> u64 {
-        let bundles = self.view().held_bundles(number).unwrap_or_else(|error| {
+        let bundles = self.core.view().held_bundles(number).unwrap_or_else(|error| {
             tracing::error!(%error, "what is held cannot be counted");
             BTreeMap::new()
         });
@@ -198,7 +257,7 @@ impl Node {
     /// Returns the refused records that the partner does not hold.
     fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
         let below = partner.offering.below;
-        self.view().refusals(partner.feed, below).unwrap_or_else(|error| {
+        self.core.view().refusals(partner.feed, below).unwrap_or_else(|error| {
             tracing::error!(%error, "what was refused cannot be counted");
             Refusals::default()
         })
@@ -211,18 +270,17 @@ impl Node {
         snapshot: &Snapshot,
     ) -> pb::PartnerView {
         let card = partner.card.card();
-        let link = self.links.health(agency);
-        let progress = link.progress.unwrap_or(partner.published.progress);
+        let health = self.health.of(agency);
+        let progress = health.progress.unwrap_or(partner.published.progress);
         let rescan = progress.under(snapshot.state.rules_since(agency)).rescan;
         let (rescanned, to_rescan) =
             if rescan.is_done() { (0, 0) } else { (rescan.next, rescan.end) };
         let refusals = self.refusals_of(partner);
-        let acceptance = self.links.with(agency, |link| link.acceptance);
+        let (acceptance, denied) =
+            self.health.with(agency, |peer| (peer.acceptance, peer.denied.clone()));
         let offered_again = partner.offering.due_at(acceptance);
-        let denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
-        let denied = denials.get(agency).into_iter().flatten();
         let has_policy = snapshot.state.policy.is_some();
-        let learning = partner.baseline.learning(&self.config().release.limits(), self.now());
+        let learning = partner.baseline.learning(&self.limits, self.core.now());
         pb::PartnerView {
             agency: agency.to_string(),
             display_name: card.display_name.clone(),
@@ -231,7 +289,7 @@ impl Node {
                 .map_or_else(String::new, |sector| sector.name().to_owned()),
             state: partner.state.into(),
             facts: Some(partner.facts.clone()),
-            connected: link.connected,
+            connected: health.connected,
             feed_size: partner.published.size,
             receipted: partner.receipted,
             exceptions: partner.exceptions,
@@ -239,12 +297,10 @@ impl Node {
             lag_entries: snapshot.size.saturating_sub(progress.considered),
             disclosed: partner.published.records_disclosed,
             fields_withheld: partner.published.fields_withheld,
-            denied: denied
-                .map(|(name, count)| pb::Count { name: name.clone(), count: *count })
-                .collect(),
-            last_error: problem(link.last_error, partner.received.exceptions, has_policy),
-            receipt_ms_p50: link.receipt_ms_p50,
-            stopped: link.stopped,
+            denied: denied.into_iter().map(|(name, count)| pb::Count { name, count }).collect(),
+            last_error: problem(health.last_error, partner.received.exceptions, has_policy),
+            receipt_ms_p50: health.receipt_ms_p50,
+            stopped: health.stopped,
             rescanned,
             to_rescan,
             held: self.held_for(partner.number),
@@ -260,10 +316,10 @@ impl Node {
 
 /// Returns the problem with a partner, for people. A node without a policy accepts nothing, which nobody would find
 /// at the partner that sends.
-fn problem(link: String, not_taken: u64, has_policy: bool) -> String {
+fn problem(error: String, not_taken: u64, has_policy: bool) -> String {
     match not_taken {
-        _ if has_policy || !link.is_empty() => link,
-        0 => link,
+        _ if has_policy || !error.is_empty() => error,
+        0 => error,
         1 => "1 entry of it refused: no policy accepts it".to_owned(),
         entries => format!("{entries} entries of it refused: no policy accepts them"),
     }

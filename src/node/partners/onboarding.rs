@@ -10,13 +10,10 @@ use crate::journal::JournalError;
 use crate::journal::ids::PARTNERS_MAX;
 use crate::journal::state::{PartnerRecord, State};
 use crate::journal::transaction::Transaction;
-use crate::journal::writer::Committed;
-use crate::node::Node;
-use crate::node::client::Client;
 use crate::node::error::NodeError;
 use crate::node::policies::rules::Rules;
 use crate::partner::{CardUpdate, PartnerEvent, VerifiedCard, compare_cards, transition};
-use crate::pb::{self, act::Act, journal_entry::Event};
+use crate::pb::{self, journal_entry::Event};
 use crate::policy::{PartnerFacts, may_reveal_to_new};
 
 /// A partner that others approved.
@@ -166,17 +163,5 @@ impl Resumption {
             ..partner.as_it_is(&self.agency, client)
         };
         tx.append(Event::PartnerChanged(resumed)).map(drop)
-    }
-}
-
-impl Node {
-    /// Proposes to exchange with a suspended partner again.
-    pub async fn propose_resumption(
-        &self,
-        client: Client,
-        agency: &AgencyName,
-    ) -> Result<(pb::ActView, Committed), NodeError> {
-        let act = pb::ResumePartnerAct { agency: agency.to_string(), changed_at: 0 };
-        self.propose(client, Act::ResumePartner(act)).await
     }
 }

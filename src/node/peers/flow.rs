@@ -1,7 +1,7 @@
 //! The part of an exchange stream's driver that keeps it within bounds: frames that wait for a
 //! partner that does not read, and what a partner may send in a day.
 
-use super::link::Driver;
+use super::driver::Driver;
 use crate::exchange::WINDOW;
 use crate::node::quota::{Charge, DayLimits, RECORD_BYTES};
 use crate::pb::{self, exchange_frame::Body};
@@ -45,11 +45,11 @@ impl Driver<'_> {
     /// Counts a frame for the partner; when it has used up its day, this frame is the last that is
     /// read until its bucket holds something again.
     pub(in crate::node) fn charge(&mut self, frame: &pb::ExchangeFrame) {
-        let (quota, now) = (&self.node.partner_quota, Instant::now());
+        let (quota, now) = (&self.peers.quota, Instant::now());
         let spent = quota.spend(self.agency.as_str(), charge_of(frame), now.into_std());
         let Err(wait) = spent else { return };
         self.paused = Some(now + wait);
-        self.node.refused("journal quota of a partner");
+        self.peers.core.refused("journal quota of a partner");
         let DayLimits { records, bytes } = quota.limits();
         let text = format!(
             "it sent as much as a partner may in a day: {records} entries, or {} MiB; its feed is read \
@@ -59,7 +59,7 @@ impl Driver<'_> {
             wait.as_secs()
         );
         tracing::warn!(partner = %self.agency, "{text}");
-        self.node.links.failed(self.agency, text);
+        self.peers.health.failed(self.agency, text);
     }
 
     /// Sends what is left of a stream that ends in good order.

@@ -156,11 +156,12 @@ impl Taking<'_, '_> {
                 Some(incoming) if incoming.feed_index == index.get() => {
                     match self.on_record(record.header(), is_accepted)? {
                         Duty::CarryOut => match keep(self.tx, incoming, at)? {
-                            Ok(given) => {
-                                self.also_given.extend(given);
+                            Kept::ByThis => Duty::CarryOut,
+                            Kept::ByAnother(given) => {
+                                self.also_given.push(given);
                                 Duty::CarryOut
                             }
-                            Err(error) => Duty::Refused(Reason::Malformed, error.to_string()),
+                            Kept::Not(error) => Duty::Refused(Reason::Malformed, error.to_string()),
                         },
                         duty => duty,
                     }
@@ -269,17 +270,26 @@ fn over_limit() -> Duty {
 /// The partner, its number, and the index in its feed.
 type At<'a> = (&'a AgencyName, PartnerNumber, u64);
 
-/// Keeps what came of a record, unless it breaks the rules together with what is here of it; gives what is to
-/// be noted of it when it is here by another's leave.
+/// The result of keeping what came of a record.
+enum Kept {
+    /// Nothing is to be noted beside the record.
+    ByThis,
+    /// It is here by another's leave, and this is to be noted of it.
+    ByAnother(AlsoGiven),
+    /// It breaks the rules together with what is here of it.
+    Not(RecordError),
+}
+
+/// Keeps what came of a record, unless it breaks the rules together with what is here of it.
 fn keep(
     tx: &mut Transaction<'_>,
     Incoming { prepared, known, size, .. }: Incoming,
     at @ (agency, number, feed_index): At<'_>,
-) -> Result<Result<Option<AlsoGiven>, RecordError>, JournalError> {
+) -> Result<Kept, JournalError> {
     let id = prepared.record().id();
     let Some(known) = tx.record_since(&id, known, size)? else {
         let origin = Origin::Partner { agency, feed_index };
-        return tx.accept(prepared, origin).map(|_| Ok(None));
+        return tx.accept(prepared, origin).map(|_| Kept::ByThis);
     };
     let record = prepared.record();
     let is_originator = record.header().originator == *agency;
@@ -298,7 +308,7 @@ fn keep(
     let gained = gained.unwrap_or(SlotMask::NONE);
     if !gained.is_empty() {
         if let Err(error) = merged.check_rules() {
-            return Ok(Err(error));
+            return Ok(Kept::Not(error));
         }
         tx.extend(Arc::new(merged), gained, (agency, feed_index))?;
     }
@@ -306,5 +316,8 @@ fn keep(
     tx.receive_again(&id, open_slots, is_originator, at)?;
     let is_known =
         tx.given_by(&id, number)?.is_some_and(|gave| open_slots.without(gave).is_empty());
-    Ok(Ok((!is_known).then_some(AlsoGiven { record: id, open_slots, feed_index })))
+    Ok(match is_known {
+        true => Kept::ByThis,
+        false => Kept::ByAnother(AlsoGiven { record: id, open_slots, feed_index }),
+    })
 }

@@ -5,18 +5,11 @@ use crate::ident::{AgencyName, Generation};
 use crate::journal::entry::{receipt_name, witness_name};
 use crate::journal::view::View;
 use crate::merkle::{NoteVerifier, SignatureType};
-use crate::node::Node;
 use crate::node::error::NodeError;
 use crate::partner::{Card, PublicKey, VerifiedCard};
 
 /// Own cards looked at for keys of generations before: a year has one card or two.
 const CARDS_MAX: usize = 256;
-
-impl Node {
-    pub(in crate::node) fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
-        pair_with(self.view(), self.agency(), agency)
-    }
-}
 
 /// This agency and a partner as the journal knows them.
 pub(in crate::node) fn pair_with(

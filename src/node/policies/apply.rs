@@ -7,12 +7,15 @@
 use super::bundles;
 use super::bundles::{read_files, write_files};
 use super::compare::{Counted, Progress, stands};
+use super::{Policies, Proposed};
 use crate::ident::{BundleHash, Timestamp};
 use crate::journal::state::{Compared, State};
 use crate::journal::transaction::Transaction;
 use crate::journal::{JournalError, unless_damaged};
+use crate::node::approvals::proposal::propose;
+use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
 use crate::node::error::NodeError;
-use crate::node::{Client, Node};
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{ActKind, Bundle, Extent, PolicyChange};
 use std::sync::Arc;
@@ -21,14 +24,6 @@ use std::sync::Arc;
 const COMPARED_MS_MAX: i64 = 24 * 3_600 * 1_000;
 /// Versions of one answer.
 const VERSIONS_MAX: usize = 100;
-
-/// The source of a proposed bundle.
-#[derive(Debug, Clone)]
-pub enum Proposed {
-    Files(Vec<pb::PolicyFile>),
-    /// The bundle of an earlier version.
-    Version(u64),
-}
 
 /// The result of applying a bundle.
 #[derive(Debug)]
@@ -85,10 +80,7 @@ fn recent(state: &State, hash: BundleHash, now: Timestamp) -> Result<&Compared, 
 }
 
 /// The act as it is proposed, if it can be approved now.
-pub(in crate::node) fn check(
-    tx: &Transaction<'_>,
-    act: pb::ApplyPolicyAct,
-) -> Result<Act, NodeError> {
+fn check(tx: &Transaction<'_>, act: pb::ApplyPolicyAct) -> Result<pb::ApplyPolicyAct, NodeError> {
     let hash = BundleHash::try_from(&act.bundle_hash[..])
         .map_err(|error| NodeError::Invalid(error.to_string()))?;
     let found = recent(tx.state(), hash, tx.now())?;
@@ -106,7 +98,7 @@ pub(in crate::node) fn check(
         Some((proposal, _)) => Err(NodeError::Precondition(format!(
             "act {proposal} proposes this very bundle already; `liaison acts show {proposal}`"
         ))),
-        None => Ok(Act::ApplyPolicy(act)),
+        None => Ok(act),
     }
 }
 
@@ -145,7 +137,7 @@ impl Ready {
     }
 }
 
-impl Node {
+impl Policies {
     /// The bundle that is meant, as it may be put in force here, and its files.
     pub(in crate::node) fn proposed(
         &self,
@@ -164,7 +156,7 @@ impl Node {
     }
 
     fn version_hash(&self, version: u64) -> Result<BundleHash, NodeError> {
-        let found = self.view().policy_version(version)?.ok_or_else(|| {
+        let found = self.core.view().policy_version(version)?.ok_or_else(|| {
             NodeError::NotFound(format!(
                 "there was no version {version}; `liaison policy log` shows those that there were"
             ))
@@ -174,7 +166,7 @@ impl Node {
     }
 
     /// Puts a bundle in force that shows nothing new; proposes one that does.
-    pub async fn apply_policy(
+    pub async fn apply(
         self: &Arc<Self>,
         client: Client,
         proposed: Proposed,
@@ -186,13 +178,13 @@ impl Node {
         };
         let (bundle, files) = self.proposed(proposed)?;
         let hash = bundle.hash();
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let in_force = snapshot.state.policy.as_ref();
         if let Some(same) = in_force.filter(|p| p.bundle_hash[..] == hash.as_bytes()[..]) {
             let text = format!("this bundle is in force already, as version {}", same.version);
             return Err(NodeError::Precondition(text));
         }
-        let found = recent(&snapshot.state, hash, self.now())?.clone();
+        let found = recent(&snapshot.state, hash, self.core.now())?.clone();
         let change = change_of(&found.compared)?;
         // The approval is for these bytes, so they are durable before anybody is asked.
         write_files(&self.dir, hash, &files)?;
@@ -209,7 +201,7 @@ impl Node {
             return Ok(AppliedPolicy { hash, change, version: Some(version), act: None });
         };
         let act = self.act_of(&found, restores, note)?;
-        let (act, _) = self.propose(client, Act::ApplyPolicy(act)).await?;
+        let (act, _) = propose(&self.core.journal, client, (act, Act::ApplyPolicy), check).await?;
         Ok(AppliedPolicy { hash, change, version: None, act: Some(act) })
     }
 
@@ -249,7 +241,7 @@ impl Node {
         compared: &pb::PolicyCompared,
     ) -> Result<Ready, NodeError> {
         let approved = self.approvable(compared)?;
-        stands(&self.view().snapshot().state, compared)?;
+        stands(&self.core.view().snapshot().state, compared)?;
         let counted = self.count(self.question(bundle)?, Arc::new(Progress::default())).await?;
         let beyond = counted.extent.beyond(&approved).or_else(|| {
             let wider = counted.change > change_of(compared).ok()?;
@@ -278,7 +270,7 @@ impl Node {
                 short(hash.as_bytes())
             )));
         }
-        let (_, Event::PolicyCompared(compared)) = self.view().event(act.comparison)? else {
+        let (_, Event::PolicyCompared(compared)) = self.core.view().event(act.comparison)? else {
             let text = format!("entry {} is no diff of a policy", act.comparison);
             return Err(NodeError::Precondition(text));
         };
@@ -291,31 +283,28 @@ impl Node {
         ready: Ready,
         authority: Authority,
     ) -> Result<u64, NodeError> {
-        let node = Arc::clone(self);
+        let policies = Arc::clone(self);
         let done = tokio::spawn(async move {
-            let (outcome, _) = node
-                .journal
-                .commit(move |tx| match ready.stands(tx) {
-                    Ok(()) => Ok(Ok(ready.put_in_force(tx, authority)?)),
-                    Err(changed) => Ok(Err(changed)),
-                })
-                .await?;
-            let version = outcome?;
-            node.reload_rules()?;
-            node.forget_differences();
+            let (version, _) = commit_unless_refused(&policies.core.journal, move |tx| {
+                ready.stands(tx)?;
+                Ok(ready.put_in_force(tx, authority)?)
+            })
+            .await?;
+            policies.rules.reload()?;
+            policies.forget_differences();
             Ok(version)
         });
         done.await.map_err(|_| JournalError::Stopped)?
     }
 
     /// A bundle by its version, by its hash, or the one in force: version, hash, files.
-    pub fn policy_files(
+    pub fn files(
         &self,
         version: u64,
         hash: Option<BundleHash>,
     ) -> Result<(u64, Option<BundleHash>, Vec<pb::PolicyFile>), NodeError> {
         let hash = match (version, hash) {
-            (0, None) => return Ok(self.policy_in_force()),
+            (0, None) => return Ok(self.in_force()),
             (0, Some(hash)) => hash,
             (version, _) => self.version_hash(version)?,
         };
@@ -327,9 +316,9 @@ impl Node {
     }
 
     /// The versions that were in force, below one or all, newest first; and whether there are more.
-    pub fn policy_log(&self, below: u64) -> Result<pb::ListPoliciesResponse, NodeError> {
+    pub fn log(&self, below: u64) -> Result<pb::ListPoliciesResponse, NodeError> {
         let below = if below == 0 { u64::MAX } else { below };
-        let mut found = self.view().policy_versions(below, VERSIONS_MAX + 1)?;
+        let mut found = self.core.view().policy_versions(below, VERSIONS_MAX + 1)?;
         let more = found.len() > VERSIONS_MAX;
         found.truncate(VERSIONS_MAX);
         let mut answer = pb::ListPoliciesResponse { more, ..pb::ListPoliciesResponse::default() };
@@ -339,7 +328,7 @@ impl Node {
                 continue;
             };
             let mut read = |index: u64| {
-                let event = unless_damaged(self.view().event(index))?.map(|(_, event)| event);
+                let event = unless_damaged(self.core.view().event(index))?.map(|(_, event)| event);
                 answer.damaged += u64::from(event.is_none());
                 Ok::<_, JournalError>(event)
             };

@@ -5,6 +5,7 @@
 //! bounded whatever the size of the store. Nothing is put in force here, and nothing is disclosed.
 
 use super::bundles::{sync_dirs, write_durably};
+use super::{Policies, Proposed};
 use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash};
 use crate::journal::consents::ConsentState;
@@ -12,9 +13,10 @@ use crate::journal::headers::AcceptedHeader;
 use crate::journal::state::State;
 use crate::journal::view::View;
 use crate::journal::{JournalError, unless_damaged};
+use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
 use crate::node::error::NodeError;
 use crate::node::partners::partner_facts::policy_facts;
-use crate::node::{Client, Node};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::{
     Bundle, Comparer, Compiled, Difference, Extent, PartnerFacts, PolicyChange, PolicyHour, Seen,
@@ -279,10 +281,10 @@ fn keep(dir: &Path, hash: &[u8], bytes: &[u8]) -> Result<(), NodeError> {
     write_durably(&path, bytes).and_then(|()| sync_dirs(&parent)).map_err(failed)
 }
 
-impl Node {
+impl Policies {
     /// Returns the comparison of `bundle` with the one in force, for the present partners and hour.
     pub(in crate::node) fn question(&self, bundle: Arc<Bundle>) -> Result<Question, NodeError> {
-        let (snapshot, rules) = (self.view().snapshot(), self.rules());
+        let (snapshot, rules) = (self.core.view().snapshot(), self.rules.current());
         let state = &snapshot.state;
         if state.policy_version() != rules.version {
             let text = "another policy is being put in force just now; try again";
@@ -295,7 +297,7 @@ impl Node {
             (facts.agency.clone(), (at, !is_active))
         });
         let compiled = |bundle: Arc<Bundle>| {
-            Compiled::new(bundle, self.agency().clone(), partners.iter().cloned())
+            Compiled::new(bundle, self.core.agency().clone(), partners.iter().cloned())
         };
         Ok(Question {
             before: compiled(Arc::clone(&rules.bundle)),
@@ -303,7 +305,7 @@ impl Node {
             base_version: rules.version.get(),
             base: rules.hash,
             places: places.collect(),
-            policy_hour: PolicyHour::at(self.now()),
+            policy_hour: PolicyHour::at(self.core.now()),
             consents: snapshot.state.consents.clone(),
             size: snapshot.size,
             partners,
@@ -318,7 +320,7 @@ impl Node {
     ) -> Result<Counted, NodeError> {
         let _turn = self.comparing.lock().await;
         let _wanted = Wanted(Arc::clone(&progress));
-        let view = Arc::clone(self.view());
+        let view = Arc::clone(self.core.view());
         let (answer, answered) = tokio::sync::oneshot::channel();
         // A thread of its own, because its low priority can't be taken back.
         std::thread::Builder::new()
@@ -331,10 +333,10 @@ impl Node {
 
     /// Shows what a bundle would change, journals that it was shown, and keeps it until it is in
     /// force. Gives the index of the entry.
-    pub async fn compare_policy(
+    pub async fn compare(
         &self,
         client: Client,
-        proposed: crate::node::Proposed,
+        proposed: Proposed,
         progress: Arc<Progress>,
     ) -> Result<(u64, pb::PolicyDifference), NodeError> {
         let (bundle, _) = self.proposed(proposed)?;
@@ -343,23 +345,18 @@ impl Node {
         let hash = difference_hash(&bytes);
         keep(&self.dir, &hash, &bytes)?;
         let compared = counted.event(hash, client);
-        let (index, _) = self
-            .journal
-            .commit(move |tx| {
-                Ok(match stands(tx.state(), &compared) {
-                    Ok(()) => Ok(tx.append(Event::PolicyCompared(compared))?),
-                    Err(changed) => Err(changed),
-                })
-            })
-            .await?;
-        let index = index?;
+        let (index, _) = commit_unless_refused(&self.core.journal, move |tx| {
+            stands(tx.state(), &compared)?;
+            Ok(tx.append(Event::PolicyCompared(compared))?)
+        })
+        .await?;
         self.forget_differences();
         Ok((index, counted.difference))
     }
 
     /// Returns the result of a comparison, as far as it is kept.
-    pub fn policy_difference(&self, comparison: u64) -> Result<pb::PolicyDifference, NodeError> {
-        let snapshot = self.view().snapshot();
+    pub fn difference(&self, comparison: u64) -> Result<pb::PolicyDifference, NodeError> {
+        let snapshot = self.core.view().snapshot();
         let none = || {
             let text = format!("entry {comparison} of the journal is no comparison of a policy");
             NodeError::NotFound(text)
@@ -367,7 +364,7 @@ impl Node {
         if comparison >= snapshot.size {
             return Err(none());
         }
-        let (_, Event::PolicyCompared(compared)) = self.view().event(comparison)? else {
+        let (_, Event::PolicyCompared(compared)) = self.core.view().event(comparison)? else {
             return Err(none());
         };
         self.kept_difference(&compared)
@@ -392,7 +389,7 @@ impl Node {
 
     /// Deletes results that nothing waits for any more. What can't be deleted harms nobody.
     pub(in crate::node) fn forget_differences(&self) {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let state = &snapshot.state;
         let mut wanted: BTreeSet<PathBuf> = state
             .compared
@@ -406,7 +403,7 @@ impl Node {
                 continue;
             };
             // What cannot be read may name any of them.
-            let Ok((_, event)) = self.view().event(act.comparison) else { return };
+            let Ok((_, event)) = self.core.view().event(act.comparison) else { return };
             if let Event::PolicyCompared(compared) = event {
                 wanted.insert(result_path(&self.dir, &compared.difference_hash));
             }

@@ -5,42 +5,44 @@ mod bundles;
 pub(super) mod compare;
 pub(super) mod past_bundles;
 pub(super) mod rules;
+pub(super) mod rules_in_force;
 
-use super::Node;
+use super::core::Core;
 use super::error::NodeError;
 use crate::ident::BundleHash;
 use crate::pb;
 use crate::policy::{Bundle, Finding, Vocabulary, load_proposed};
 use bundles::{kept_bundles, read_files};
-use rules::Rules;
-use std::sync::{Arc, PoisonError};
+use rules_in_force::RulesInForce;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-impl Node {
-    /// Brings the rules to the state of the journal: another bundle, other partners.
-    pub(super) fn reload_rules(&self) -> Result<(), NodeError> {
-        // Two changes at once must not leave the older one's rules in place.
-        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.view().snapshot();
-        let rules = self.rules.load();
-        let in_force = snapshot.state.policy.as_ref().map(|policy| policy.bundle_hash.clone());
-        let same = in_force.as_deref() == rules.hash.as_ref().map(|hash| &hash.as_bytes()[..]);
-        let fresh = if same {
-            Rules::compile(&snapshot.state, &rules.compiled, rules.files.clone(), rules.hash)?
-        } else {
-            Rules::load(&self.dir, self.agency(), &snapshot.state)?
-        };
-        self.rules.store(Arc::new(fresh));
-        self.rules_changed.send_modify(|count| *count += 1);
-        Ok(())
-    }
+/// The source of a proposed bundle.
+#[derive(Debug, Clone)]
+pub enum Proposed {
+    Files(Vec<pb::PolicyFile>),
+    /// The bundle of an earlier version.
+    Version(u64),
+}
 
-    pub(super) fn rules(&self) -> Arc<Rules> {
-        self.rules.load_full()
+/// The sharing policy: the bundles that were in force, and what another one would change.
+pub struct Policies {
+    core: Arc<Core>,
+    rules: Arc<RulesInForce>,
+    /// The node's directory, which holds the bundles.
+    dir: PathBuf,
+    /// Held by who counts what another policy would change: it takes all that can be spared.
+    comparing: tokio::sync::Mutex<()>,
+}
+
+impl Policies {
+    pub(super) fn new(core: Arc<Core>, rules: Arc<RulesInForce>, dir: PathBuf) -> Arc<Self> {
+        Arc::new(Self { core, rules, dir, comparing: tokio::sync::Mutex::default() })
     }
 
     /// The bundle in force: version, hash, files.
-    pub fn policy_in_force(&self) -> (u64, Option<BundleHash>, Vec<pb::PolicyFile>) {
-        let rules = self.rules();
+    pub fn in_force(&self) -> (u64, Option<BundleHash>, Vec<pb::PolicyFile>) {
+        let rules = self.rules.current();
         (rules.version.get(), rules.hash, rules.files.clone())
     }
 
@@ -55,9 +57,9 @@ impl Node {
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let facts = snapshot.state.partners.values().map(|partner| &partner.facts);
-        let own = std::iter::once(self.agency().to_string());
+        let own = std::iter::once(self.core.agency().to_string());
         let partners = snapshot.state.partners.keys().map(ToString::to_string);
         Vocabulary {
             partners: Some(partners.chain(own).collect()),
@@ -78,7 +80,7 @@ impl Node {
     }
 
     /// Checks a bundle against the partners and circles of this node.
-    pub fn check_policy(&self, files: &[pb::PolicyFile]) -> Result<BundleHash, Vec<Finding>> {
+    pub fn check(&self, files: &[pb::PolicyFile]) -> Result<BundleHash, Vec<Finding>> {
         self.load_bundle(files).map(|bundle| bundle.hash())
     }
 }

@@ -141,8 +141,8 @@ impl Plan {
             }
             if before.is_none() && series != first {
                 let (secret, now) = (grounds.secret, grounds.now);
-                let checked = reinstatement::check(draft, series, secret, now, &mut revisions_of)?;
-                if let Err(reason) = checked {
+                let refused = reinstatement::check(draft, series, secret, now, &mut revisions_of)?;
+                if let Some(reason) = refused {
                     results.push(not_reinstated(reason));
                     continue;
                 }

@@ -30,24 +30,24 @@ pub(super) enum NotReinstated {
     TooManyRevisions,
 }
 
-/// Checks the first draft of a series that begins after withdrawn ones.
+/// Returns the reason why the first draft of a series that begins after withdrawn ones is refused.
 pub(super) fn check(
     draft: &Draft,
     series: SeriesId,
     secret: &SeriesSecret,
     now: Timestamp,
     mut revisions_of: impl FnMut(SeriesId) -> Result<Option<Vec<Revision>>, JournalError>,
-) -> Result<Result<(), NotReinstated>, JournalError> {
+) -> Result<Option<NotReinstated>, JournalError> {
     let all = (0..=REINSTATEMENTS_MAX).map(|number| draft.series_after(number, secret));
     for withdrawn in all.take_while(|withdrawn| *withdrawn != series) {
         let Some(revisions) = revisions_of(withdrawn)? else {
-            return Ok(Err(NotReinstated::TooManyRevisions));
+            return Ok(Some(NotReinstated::TooManyRevisions));
         };
         if let Err(refused) = compare(draft.marking(), &revisions, now) {
-            return Ok(Err(refused));
+            return Ok(Some(refused));
         }
     }
-    Ok(Ok(()))
+    Ok(None)
 }
 
 fn compare(marking: &Marking, revisions: &[Revision], now: Timestamp) -> Result<(), NotReinstated> {

@@ -4,6 +4,7 @@
 //! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
 use super::plan::{Grounds, Plan, Randomness, count_not_permitted};
+use super::receipt;
 use super::record_signer::RecordSigner;
 use crate::ident::{RecordId, SeriesId, Timestamp};
 use crate::journal::JournalError;
@@ -11,14 +12,17 @@ use crate::journal::index::SeriesHead;
 use crate::journal::transaction::{Origin, Signing, Transaction};
 use crate::journal::view::View;
 use crate::journal::writer::Committed;
-use crate::node::Node;
 use crate::node::client::Client;
+use crate::node::commit::commit_unless_refused;
+use crate::node::core::Core;
 use crate::node::error::NodeError;
-use crate::node::quota::{Charge, DayLimits, RECORD_BYTES};
+use crate::node::quota::{Charge, DayLimits, Quota, RECORD_BYTES};
 use crate::node::turns::Caller;
+use crate::node::turns::admission::Admission;
 use crate::pb;
 use crate::policy::Visibility;
 use crate::record::draft::{Draft, DraftError, Place};
+use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,9 +73,26 @@ impl BatchDedup {
     }
 }
 
-impl Node {
-    pub(in crate::node) fn record_signer(&self) -> RecordSigner {
-        RecordSigner::of(self.keys.record.signing_key().clone(), self.record_key.id())
+/// The submissions of this agency's clients.
+pub struct Submissions {
+    core: Arc<Core>,
+    signer: RecordSigner,
+    /// The key of receipts over bulk submissions.
+    receipt_key: SigningKey,
+    /// The share of the day of each client.
+    quota: Quota,
+    admission: Arc<Admission>,
+}
+
+impl Submissions {
+    pub(in crate::node) const fn new(
+        core: Arc<Core>,
+        signer: RecordSigner,
+        receipt_key: SigningKey,
+        quota: Quota,
+        admission: Arc<Admission>,
+    ) -> Self {
+        Self { core, signer, receipt_key, quota, admission }
     }
 
     /// Signs and keeps drafts; answers when they are durable. A refused draft changes nothing and
@@ -89,11 +110,11 @@ impl Node {
             )));
         }
         self.charge(&client.name, &drafts)?;
-        let _turn = self.turn(Caller::Client(&client.name), drafts.len() as u64).await;
+        let _turn = self.admission.turn(Caller::Client(&client.name), drafts.len() as u64).await;
         let planner = self.planner();
         let visibility = Visibility::new(client.role, &client.name);
-        let (client, signer) = (client.name.clone(), self.record_signer());
-        signer.check(&self.view().snapshot().state, self.now())?;
+        let (client, signer) = (client.name.clone(), self.signer.clone());
+        signer.check(&self.core.view().snapshot().state, self.core.now())?;
         let (task, first) = beside(move || {
             let now = planner.now;
             let draft = |wire: pb::Draft| {
@@ -108,7 +129,7 @@ impl Node {
         .await?;
         let refused = task.drafts.iter().filter(|draft| draft.is_err()).count();
         for _ in 0..refused {
-            self.refused("draft");
+            self.core.refused("draft");
         }
         let mut next = Some(first);
         for _ in 0..PLANS_MAX {
@@ -121,18 +142,19 @@ impl Node {
             };
             let task = Arc::clone(&task);
             let (results, committed) =
-                self.journal.commit(move |tx| plan.carry_out(tx, &task)).await?;
+                self.core.journal.commit(move |tx| plan.carry_out(tx, &task)).await?;
             if let Some(results) = results {
                 return Ok(self.submitted(results, committed));
             }
         }
-        let (results, committed) = self.journal.commit(move |tx| task.decide_within(tx)).await?;
+        let (results, committed) =
+            self.core.journal.commit(move |tx| task.decide_within(tx)).await?;
         Ok(self.submitted(results, committed))
     }
 
     fn submitted(&self, results: Vec<pb::DraftResult>, committed: Committed) -> Submitted {
         for _ in 0..count_not_permitted(&results) {
-            self.refused("TLP:RED record of another client");
+            self.core.refused("TLP:RED record of another client");
         }
         Submitted { results, committed }
     }
@@ -141,9 +163,9 @@ impl Node {
     fn charge(&self, client: &str, drafts: &[pb::Draft]) -> Result<(), NodeError> {
         let bytes: usize = drafts.iter().map(|draft| draft.encoded_len() + RECORD_BYTES).sum();
         let charge = Charge { records: drafts.len() as u64, bytes: bytes as u64 };
-        self.client_quota.take(client, charge, Instant::now()).map_err(|wait| {
-            self.refused("journal quota of a client");
-            let DayLimits { records, bytes } = self.client_quota.limits();
+        self.quota.take(client, charge, Instant::now()).map_err(|wait| {
+            self.core.refused("journal quota of a client");
+            let DayLimits { records, bytes } = self.quota.limits();
             NodeError::Exhausted(format!(
                 "{client} submitted as much as a client may in a day: {records} drafts, or {} MiB; try \
                  again in {} s, or have client_records_per_day or client_mib_per_day raised in \
@@ -156,10 +178,16 @@ impl Node {
 
     fn planner(&self) -> Planner {
         Planner {
-            view: Arc::clone(self.view()),
-            signing: Arc::clone(self.journal.signing()),
-            now: self.now(),
+            view: Arc::clone(self.core.view()),
+            signing: Arc::clone(self.core.journal.signing()),
+            now: self.core.now(),
         }
+    }
+
+    /// A signed note over the figures of a submission, by the receipt key.
+    pub fn sign_receipt(&self, figures: &pb::SubmissionReceipt) -> Result<Vec<u8>, NodeError> {
+        receipt::sign(self.core.agency(), figures, &self.receipt_key)
+            .map_err(|error| NodeError::start("receipt", error))
     }
 
     /// Signs the withdrawal of one of this agency's own records.
@@ -170,65 +198,58 @@ impl Node {
         reason: pb::WithdrawalReason,
         explanation: String,
     ) -> Result<(RecordId, Committed), NodeError> {
-        let own = self.agency().clone();
+        let own = self.core.agency().clone();
         let visibility = Visibility::new(client.role, &client.name);
-        let (client, signer) = (client.name.clone(), self.record_signer());
-        let (outcome, committed) = self
-            .journal
-            .commit(move |tx| {
-                let Some(record) = tx.record(&id)? else {
-                    let text = format!("this node holds no record {id}");
-                    return Ok(Err(NodeError::NotFound(text)));
-                };
-                let header = record.header();
-                if header.originator != own {
-                    let text =
-                        format!("only {}, its originator, can withdraw it", header.originator);
-                    return Ok(Err(NodeError::Refused(text)));
-                }
-                let revision = tx.revision(&id)?;
-                if revision.is_some_and(|known| !visibility.may_replace(&known.status())) {
-                    return Ok(Err(red_of_another()));
-                }
-                let head = tx.series_head(header.series, &own)?;
-                if let Some(head) = head.filter(|head| head.id != id) {
-                    let text = format!("it has a newer revision, {}; withdraw that one", head.id);
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                if record.kind() == crate::record::kind::Kind::Withdrawal {
-                    let text = "it is withdrawn already".to_owned();
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                if let Some(held) = tx.held_revision((header.series, &own), id)? {
-                    let text = format!(
-                        "record {held} of its series is under a hold, which a withdrawal would end unseen; \
+        let (client, signer) = (client.name.clone(), self.signer.clone());
+        let job = move |tx: &mut Transaction<'_>| {
+            let Some(record) = tx.record(&id)? else {
+                let text = format!("this node holds no record {id}");
+                return Err(NodeError::NotFound(text));
+            };
+            let header = record.header();
+            if header.originator != own {
+                let text = format!("only {}, its originator, can withdraw it", header.originator);
+                return Err(NodeError::Refused(text));
+            }
+            let revision = tx.revision(&id)?;
+            if revision.is_some_and(|known| !visibility.may_replace(&known.status())) {
+                return Err(red_of_another());
+            }
+            let head = tx.series_head(header.series, &own)?;
+            if let Some(head) = head.filter(|head| head.id != id) {
+                let text = format!("it has a newer revision, {}; withdraw that one", head.id);
+                return Err(NodeError::Precondition(text));
+            }
+            if record.kind() == crate::record::kind::Kind::Withdrawal {
+                let text = "it is withdrawn already".to_owned();
+                return Err(NodeError::Precondition(text));
+            }
+            if let Some(held) = tx.held_revision((header.series, &own), id)? {
+                let text = format!(
+                    "record {held} of its series is under a hold, which a withdrawal would end unseen; \
                          have a policy officer end the hold with `liaison record unrestrict {held} \
                          --reason TEXT`, then withdraw it"
-                    );
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                if let Err(error) = signer.check(tx.state(), tx.now()) {
-                    return Ok(Err(error));
-                }
-                let content = pb::Withdrawal { reason: reason.into(), explanation };
-                let draft = match Draft::withdrawal(content) {
-                    Ok(draft) => draft,
-                    Err(error) => return Ok(Err(NodeError::Invalid(error.to_string()))),
-                };
-                let place = Place::end(header.series);
-                let mut random = Randomness::default();
-                let sealed = draft.seal(own, place, tx.now(), || random.next());
-                let id = sealed.id();
-                for record in signer.sign(vec![sealed], tx.size().get(), &mut random)? {
-                    tx.accept(Arc::new(record), Origin::Client(&client))?;
-                }
-                Ok(Ok(id))
-            })
-            .await?;
-        if matches!(outcome, Err(NodeError::Refused(_))) {
-            self.refused("withdrawal");
+                );
+                return Err(NodeError::Precondition(text));
+            }
+            signer.check(tx.state(), tx.now())?;
+            let content = pb::Withdrawal { reason: reason.into(), explanation };
+            let draft = Draft::withdrawal(content)
+                .map_err(|error| NodeError::Invalid(error.to_string()))?;
+            let place = Place::end(header.series);
+            let mut random = Randomness::default();
+            let sealed = draft.seal(own, place, tx.now(), || random.next());
+            let id = sealed.id();
+            for record in signer.sign(vec![sealed], tx.size().get(), &mut random)? {
+                tx.accept(Arc::new(record), Origin::Client(&client))?;
+            }
+            Ok(id)
+        };
+        let withdrawn = commit_unless_refused(&self.core.journal, job).await;
+        if matches!(withdrawn, Err(NodeError::Refused(_))) {
+            self.core.refused("withdrawal");
         }
-        Ok((outcome?, committed))
+        withdrawn
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
+use super::witness::Witnessing;
 use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::{Timestamp, TreeSize};
 use crate::journal::state::witnessing::{AddedWitness, WITNESSES_MAX};
 use crate::merkle::{AddCheckpoint, Note, NoteVerifier, Origin, SignatureType, SignedCheckpoint};
-use crate::node::Node;
+use crate::node::commit::commit_unless_refused;
 use crate::node::error::NodeError;
 use crate::pb::{self, journal_entry::Event};
 use crate::tls::{WebClient, WebError};
 use http::StatusCode;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// The longest time for a witness to answer.
@@ -21,7 +22,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// The interval at which the node checks whether to ask a witness.
 const TICK: Duration = Duration::from_secs(1);
 
-impl Node {
+impl Witnessing {
     /// Adds a witness that is not a partner, or changes where it is asked.
     pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
         let key: NoteVerifier =
@@ -29,7 +30,7 @@ impl Node {
         if key.signature_type() != SignatureType::Cosignature {
             return Err(invalid(&"vkey: a witness's key has type 0x04"));
         }
-        let own = NoteVerifier::from(&self.witness()?);
+        let own = self.witness_verifier();
         if key.verifying_key() == own.verifying_key() {
             return Err(invalid(&"vkey: this is this node's own key"));
         }
@@ -39,58 +40,53 @@ impl Node {
             url: url.to_owned(),
             client: client.to_owned(),
         };
-        self.journal
-            .commit(move |tx| {
-                let known = &tx.state().witnessing.added;
-                if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
-                    let text =
-                        format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                let is_same = |other: &&AddedWitness| {
-                    let (other, same) = (&other.verifier, key.verifying_key());
-                    other.verifying_key() == same && other.name() != key.name()
-                };
-                if let Some(other) = known.values().find(is_same) {
-                    let name = other.verifier.name();
-                    let text = format!("this is the key of {name} already; one key is one witness");
-                    return Ok(Err(NodeError::Precondition(text)));
-                }
-                tx.append(Event::WitnessAdded(added))?;
-                Ok(Ok(()))
-            })
-            .await?
-            .0?;
+        commit_unless_refused(&self.core.journal, move |tx| {
+            let known = &tx.state().witnessing.added;
+            if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
+                let text = format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
+                return Err(NodeError::Precondition(text));
+            }
+            let is_same = |other: &&AddedWitness| {
+                let (other, same) = (&other.verifier, key.verifying_key());
+                other.verifying_key() == same && other.name() != key.name()
+            };
+            if let Some(other) = known.values().find(is_same) {
+                let name = other.verifier.name();
+                let text = format!("this is the key of {name} already; one key is one witness");
+                return Err(NodeError::Precondition(text));
+            }
+            Ok(tx.append(Event::WitnessAdded(added))?)
+        })
+        .await?;
         self.witness_added.notify_one();
         Ok(())
     }
 
     /// The keys that others verify this node by, as a log and as a witness.
     pub fn verifiers(&self) -> Result<(NoteVerifier, NoteVerifier), NodeError> {
-        Ok((self.journal_verifier()?, NoteVerifier::from(&self.witness()?)))
+        Ok((self.journal_verifier()?, self.witness_verifier()))
     }
 
     fn journal_verifier(&self) -> Result<NoteVerifier, NodeError> {
-        let generation = self.view().snapshot().state.generation();
-        let origin = generation.journal_origin(self.agency());
+        let generation = self.core.view().snapshot().state.generation();
+        let origin = generation.journal_origin(self.core.agency());
         let name = origin.parse().map_err(|error| NodeError::start("journal key name", error))?;
-        let key = self.keys.journal.public();
-        NoteVerifier::new(name, SignatureType::Ed25519, key.as_bytes())
+        NoteVerifier::new(name, SignatureType::Ed25519, self.journal_key.as_bytes())
             .map_err(|error| NodeError::start("journal key", error))
     }
 
     /// Asks the witnesses that were added until the node stops; a new one at once.
-    pub(in crate::node) async fn ask_added_witnesses(&self) {
-        let every = Duration::from_secs(self.config.witness.every_seconds.into()).max(TICK);
+    pub(in crate::node) async fn ask_added_witnesses(self: Arc<Self>) {
+        let every = Duration::from_secs(self.every_seconds.into()).max(TICK);
         let mut ticks = tokio::time::interval(every);
-        let mut stopping = self.stopping();
+        let mut stopping = self.core.stopping();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.witness_added.notified() => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
-            let snapshot = self.view().snapshot();
+            let snapshot = self.core.view().snapshot();
             for (name, added) in &snapshot.state.witnessing.added {
                 let known = snapshot.state.witnessing.received.get(name);
                 let old = known.map_or(0, |known| known.head.size.get());
@@ -133,7 +129,7 @@ impl Node {
         witness: &AddedWitness,
         old: TreeSize,
     ) -> Result<Answer, NodeError> {
-        let view = self.view();
+        let view = self.core.view();
         let (snapshot, old_size) = (view.snapshot(), old.get());
         let needs_proof = old_size > 0 && old_size < snapshot.size;
         let proof = match needs_proof {
@@ -179,16 +175,17 @@ impl Node {
             return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
         };
         // Where this node's clock is the wrong one, this time is what shows it.
-        self.time.answered(witness.verifier.name().as_str(), &note);
+        self.core.time.answered(witness.verifier.name().as_str(), &note);
         let time = SignedTime { signed: line.at, made, last: None };
         time.check()
-            .and_then(|()| check_not_ahead(line.at, self.now()))
+            .and_then(|()| check_not_ahead(line.at, self.core.now()))
             .map_err(|error| NodeError::Start(format!("its cosignature: {error}")))?;
         let received = pb::CosignatureReceived {
             witness: witness.verifier.name().to_string(),
             note: opened.to_bytes().into(),
         };
-        self.journal
+        self.core
+            .journal
             .commit(move |tx| tx.append(Event::CosignatureReceived(received)).map(drop))
             .await?;
         Ok(())

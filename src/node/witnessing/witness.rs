@@ -4,8 +4,12 @@
 //! log that come at once the second is held against the first. The cosignature leaves after it is
 //! durable.
 
-use crate::node::Node;
+use crate::node::config;
+use crate::node::core::Core;
 use crate::node::error::NodeError;
+use crate::node::peers::pair::pair_with;
+use crate::node::policies::rules_in_force::RulesInForce;
+use crate::partner::{NodeKeys, PublicKey};
 
 use crate::exchange::{Evidence, Witnessed};
 use crate::ident::TreeSize;
@@ -22,7 +26,9 @@ use crate::merkle::{
 };
 use crate::pb::{self, journal_entry::Event};
 use bytes::Bytes;
-use std::sync::{Arc, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// A cosignature younger than this is given again as it is: whoever repeats a question makes no
 /// entries.
@@ -148,18 +154,55 @@ impl Judge {
     }
 }
 
-impl Node {
+/// This node as a witness of other logs, and the witnesses of its own journal.
+pub struct Witnessing {
+    pub(super) core: Arc<Core>,
+    rules: Arc<RulesInForce>,
+    cosigner: Cosigner,
+    pub(super) journal_key: PublicKey,
+    /// Logs beside partners' journals that are witnessed here.
+    logs: Arc<[NoteVerifier]>,
+    /// Seconds after which a witness is asked again.
+    pub(super) every_seconds: u32,
+    /// The reason why a witness that is not a partner could not be asked lately, by the name of its
+    /// key.
+    pub(super) unasked: Mutex<BTreeMap<String, String>>,
+    /// The signal that a witness was added.
+    pub(super) witness_added: Notify,
+}
+
+impl Witnessing {
+    pub(in crate::node) fn new(
+        core: Arc<Core>,
+        rules: Arc<RulesInForce>,
+        keys: &NodeKeys,
+        config: &config::Witness,
+    ) -> Result<Arc<Self>, NodeError> {
+        let name = witness_name(core.agency());
+        let name = name.parse().map_err(|error| NodeError::start("witness key name", error))?;
+        Ok(Arc::new(Self {
+            core,
+            rules,
+            cosigner: Cosigner::new(name, keys.witness.signing_key().clone()),
+            journal_key: *keys.journal.public(),
+            logs: config.logs()?.into(),
+            every_seconds: config.every_seconds,
+            unasked: Mutex::default(),
+            witness_added: Notify::new(),
+        }))
+    }
+
     /// Judges a checkpoint of another log; cosigns it if it continues what was cosigned last.
     pub async fn add_checkpoint(
         &self,
         shown: ShownCheckpoint,
         by: ShownBy,
     ) -> Result<Witnessed, NodeError> {
-        let judge = Judge { cosigner: self.witness()?, logs: Arc::clone(&self.logs), by };
-        let frozen = |node: &Self| node.view().snapshot().state.witnessing.contradictions.len();
-        let before = frozen(self);
-        let (witnessed, _) = self.journal.commit(move |tx| judge.judge(tx, &shown)).await?;
-        if frozen(self) != before {
+        let judge = Judge { cosigner: self.cosigner.clone(), logs: Arc::clone(&self.logs), by };
+        let frozen = || self.core.view().snapshot().state.witnessing.contradictions.len();
+        let before = frozen();
+        let (witnessed, _) = self.core.journal.commit(move |tx| judge.judge(tx, &shown)).await?;
+        if frozen() != before {
             self.froze();
         }
         Ok(witnessed)
@@ -167,26 +210,25 @@ impl Node {
 
     /// The newest checkpoint of another log that was cosigned here, with both lines.
     pub fn cosigned_checkpoint(&self, origin: &str) -> Option<Bytes> {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         snapshot.state.witnessing.given.get(origin).map(|cosigned| cosigned.note.clone())
     }
 
     /// The origins of all logs of which a checkpoint was cosigned here.
     pub fn cosigned_origins(&self) -> Vec<String> {
-        self.view().snapshot().state.witnessing.given.keys().cloned().collect()
+        self.core.view().snapshot().state.witnessing.given.keys().cloned().collect()
     }
 
-    pub(in crate::node) fn witness(&self) -> Result<Cosigner, NodeError> {
-        let name = witness_name(self.agency());
-        let name = name.parse().map_err(|error| NodeError::start("witness key name", error))?;
-        Ok(Cosigner::new(name, self.keys.witness.signing_key().clone()))
+    /// The key by which others verify this node as a witness.
+    pub(super) fn witness_verifier(&self) -> NoteVerifier {
+        NoteVerifier::from(&self.cosigner)
     }
 
     /// Every stream looks again whether its partner may go on.
     fn froze(&self) {
-        self.refused("contradiction");
+        self.core.refused("contradiction");
         tracing::error!("a log showed two histories and is frozen; `liaison status` names it");
-        self.rules_changed.send_modify(|version| *version += 1);
+        self.rules.announce_change();
     }
 
     /// Keeps what a session found against the partner as evidence, and freezes the partner.
@@ -196,7 +238,8 @@ impl Node {
         evidence: &Evidence,
     ) -> Result<(), NodeError> {
         let Some(found) = self.evidence_of(agency, evidence)? else { return Ok(()) };
-        self.journal
+        self.core
+            .journal
             .commit(move |tx| {
                 if tx.state().witnessing.contradictions.contains_key(&found.origin) {
                     return Ok(());
@@ -213,7 +256,7 @@ impl Node {
         agency: &AgencyName,
         evidence: &Evidence,
     ) -> Result<Option<pb::ContradictionFound>, NodeError> {
-        let pair = self.pair(agency)?;
+        let pair = pair_with(self.core.view(), self.core.agency(), agency)?;
         let found = match evidence {
             Evidence::PartnerForked { note, computed, held, .. } => pb::ContradictionFound {
                 origin: pair.partner_feed().to_string(),
@@ -249,7 +292,7 @@ impl Node {
 
     /// Logs that are frozen, for people.
     pub(in crate::node) fn contradiction_views(&self) -> Vec<pb::ContradictionView> {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let found = snapshot.state.witnessing.contradictions.iter();
         found
             .map(|(origin, found)| pb::ContradictionView {
@@ -263,8 +306,8 @@ impl Node {
     }
 
     /// The witnesses of this node's journal: partners that are active, and those that were added.
-    pub fn witness_views(&self) -> Vec<pb::WitnessView> {
-        let snapshot = self.view().snapshot();
+    pub fn views(&self) -> Vec<pb::WitnessView> {
+        let snapshot = self.core.view().snapshot();
         let witnessing = &snapshot.state.witnessing;
         let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
         let view = |verifier: &NoteVerifier, partner: String, url: &str| {

@@ -41,7 +41,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
     let id = RecordId::from_bytes([7; 32]);
     let entry = feed_entry(pb::FeedAction::Disclose, &id, 0b10);
     let added = partner_changed(&Agency::partner(), 1, pb::PartnerState::Active);
-    let publish = node.journal.commit(move |tx| {
+    let publish = node.core.journal.commit(move |tx| {
         tx.append(Event::PartnerChanged(added))?;
         tx.publish(&partner(), &[entry], Progress::default(), 0)
     });
@@ -50,7 +50,7 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
 
     // The writer is busy, and the receipt that the stream before recorded waits behind that.
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
-    let busy = node.journal.enqueue(move |_| {
+    let busy = node.core.journal.enqueue(move |_| {
         waits.recv().unwrap();
         Ok(())
     });
@@ -60,10 +60,10 @@ async fn a_stream_begins_with_the_receipts_of_the_stream_before() {
         note,
         ..pb::ReceiptReceived::default()
     };
-    drop(node.journal.enqueue(move |tx| tx.receipt(receipt)).await.unwrap());
+    drop(node.core.journal.enqueue(move |tx| tx.receipt(receipt)).await.unwrap());
     let (outbound, mut frames) = mpsc::channel(OUTBOUND_MAX);
     let inbound = tokio_stream::pending();
-    let driving = tokio::spawn(Arc::clone(&node).drive(partner(), inbound, outbound));
+    let driving = tokio::spawn(Arc::clone(&node.peers).drive(partner(), inbound, outbound));
     // On this runtime the driver goes as far as it can before this returns.
     tokio::task::yield_now().await;
     go_on.send(()).unwrap();

@@ -4,8 +4,10 @@
 //! It decides nothing about the protocol. One stream a partner is driven at a time; a newer one
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
+use super::Peers;
 use super::flow::{OUTBOUND_MAX, until};
 use super::ingest::{Incoming, TakenIn, incoming, ingest};
+use super::pair::pair_with;
 use crate::disclosure::Accepting;
 use crate::exchange::{
     Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
@@ -18,11 +20,9 @@ use crate::journal::ids::{FeedNumber, PartnerNumber};
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::Answered;
 use crate::merkle::Frontier;
-use crate::node::Node;
 use crate::node::disclosure::Discloser;
 use crate::node::disclosure::loading::load_batch;
 use crate::node::error::NodeError;
-use crate::node::key_succession;
 use crate::node::keyring::Keys;
 use crate::node::turns::Caller;
 use crate::pb::{self, exchange_frame::Body};
@@ -72,11 +72,11 @@ pub(in crate::node) enum Answer {
     Failed(NodeError),
 }
 
-impl Node {
+impl Peers {
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
-        let rules = self.rules().for_partner(agency)?;
-        let keys = Arc::new(Keys::of(&self.view().snapshot().state));
-        let accepting = Accepting::new(rules, PolicyHour::at(self.now()));
+        let rules = self.rules.current().for_partner(agency)?;
+        let keys = Arc::new(Keys::of(&self.core.view().snapshot().state));
+        let accepting = Accepting::new(rules, PolicyHour::at(self.core.now()));
         Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
     }
 
@@ -89,32 +89,36 @@ impl Node {
         self.refuse_unless_active(&agency)?;
         let (outbound, frames) = mpsc::channel(OUTBOUND_MAX);
         let inbound = inbound.map(|item| item.map(|request| request.frame.unwrap_or_default()));
-        let node = Arc::clone(self);
-        tokio::spawn(async move { node.drive(agency, inbound, outbound).await });
+        let peers = Arc::clone(self);
+        tokio::spawn(async move { peers.drive(agency, inbound, outbound).await });
         let frames = tokio_stream::wrappers::ReceiverStream::new(frames);
         Ok(Box::pin(frames.map(|frame| Ok(pb::ExchangeResponse { frame: Some(frame) }))))
+    }
+
+    pub(in crate::node) fn pair(&self, agency: &AgencyName) -> Result<Pair, NodeError> {
+        pair_with(self.core.view(), self.core.agency(), agency)
     }
 
     pub(in crate::node) fn refuse_unless_active(
         &self,
         agency: &AgencyName,
     ) -> Result<(), NodeError> {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let state = snapshot.state.partners.get(agency).map(|partner| partner.state);
         if snapshot.state.witnessing.is_frozen(agency) {
-            self.refused("partner frozen");
+            self.core.refused("partner frozen");
             return Err(NodeError::Refused(format!("{agency} showed two histories and is frozen")));
         }
         if state == Some(pb::PartnerState::Active) {
             return Ok(());
         }
-        self.refused("partner not active");
+        self.core.refused("partner not active");
         Err(NodeError::Refused("this agency does not exchange with you now".to_owned()))
     }
 
     fn count_refused(&self, exceptions: &[Exception]) {
         for exception in exceptions {
-            self.refused(match exception.reason {
+            self.core.refused(match exception.reason {
                 Reason::Malformed => "record malformed",
                 Reason::Signature => "record signature",
                 Reason::Policy => "record not accepted by policy",
@@ -133,63 +137,51 @@ impl Node {
         inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
         outbound: mpsc::Sender<pb::ExchangeFrame>,
     ) {
-        let (replace, replaced) = watch::channel(false);
-        let driving = self.links.with(&agency, |link| {
-            if let Some(before) = link.replaced.replace(replace) {
-                before.send_replace(true);
-            }
-            Arc::clone(&link.driving)
-        });
+        let (driving, replaced) = self.drivers.replace(&agency);
         let _alone = driving.lock().await;
-        let since = Some(self.time.wall());
-        self.links.with(&agency, |link| {
-            link.health.connected = true;
-            link.health.since = since;
-            link.health.last_error.clear();
+        let since = Some(self.core.time.wall());
+        self.health.with(&agency, |peer| {
+            peer.health.connected = true;
+            peer.health.since = since;
+            peer.health.last_error.clear();
         });
         let mut heard = None;
         let inbound = inbound.map(|frame| {
             if let Ok(pb::ExchangeFrame { body: Some(Body::Hello(hello)) }) = &frame {
                 heard.get_or_insert_with(|| {
-                    self.time.heard(&agency, hello.time_ms);
+                    self.core.time.heard(&agency, hello.time_ms);
                     hello.clone()
                 });
             }
             frame
         });
         let ended = Driver::run(&self, &agency, inbound, outbound, replaced).await;
-        let since = Some(self.time.wall());
-        self.links.with(&agency, |link| {
-            link.health.connected = false;
-            link.health.since = since;
+        let since = Some(self.core.time.wall());
+        self.health.with(&agency, |peer| {
+            peer.health.connected = false;
+            peer.health.since = since;
         });
         match ended {
             Ok(Closing::Drained) => {}
             Ok(Closing::Fault(fault)) => self.closed_by(&agency, &fault, heard.as_ref()).await,
-            Err(End::Cut(reason)) => self.links.failed(&agency, reason),
+            Err(End::Cut(reason)) => self.health.failed(&agency, reason),
             Err(End::Replaced | End::Renewed) => {}
             Err(End::Own(error)) => {
                 tracing::error!(partner = %agency, %error, "the exchange ended");
-                self.links.failed(&agency, with_remedy(&error));
+                self.health.failed(&agency, with_remedy(&error));
             }
         }
     }
 
     async fn closed_by(&self, agency: &AgencyName, fault: &Fault, heard: Option<&pb::Hello>) {
-        self.refused("exchange stream");
+        self.core.refused("exchange stream");
         let words = told(fault);
         tracing::error!(partner = %agency, fault = %words, "the exchange was closed");
-        self.links.failed(agency, words);
+        self.health.failed(agency, words);
         let Fault::Contradiction(evidence) = fault else { return };
         if evidence.is_against_us() {
-            // Kept before anybody is told: whoever stops the node on that has what succeeding takes.
-            if let Some(hello) = heard
-                && let Err(error) = key_succession::keep_shown(&self.dir, agency, hello)
-            {
-                tracing::error!(partner = %agency, %error, "what it showed could not be kept");
-            }
-            self.guard.is_behind(agency, &evidence.to_string());
-        } else if let Err(error) = self.keep_evidence(agency, evidence).await {
+            self.guard.is_behind(agency, &evidence.to_string(), heard);
+        } else if let Err(error) = self.witnessing.keep_evidence(agency, evidence).await {
             tracing::error!(partner = %agency, %error, "the evidence could not be kept");
         }
     }
@@ -238,7 +230,7 @@ impl From<JournalError> for End {
 }
 
 pub(in crate::node) struct Driver<'a> {
-    pub(in crate::node) node: &'a Arc<Node>,
+    pub(in crate::node) peers: &'a Arc<Peers>,
     pub(in crate::node) agency: &'a AgencyName,
     number: PartnerNumber,
     feed: FeedNumber,
@@ -270,7 +262,7 @@ pub(in crate::node) struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     async fn run(
-        node: &'a Arc<Node>,
+        peers: &'a Arc<Peers>,
         agency: &'a AgencyName,
         mut inbound: impl Stream<Item = Result<pb::ExchangeFrame, tonic::Status>> + Unpin,
         outbound: mpsc::Sender<pb::ExchangeFrame>,
@@ -278,17 +270,17 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, End> {
         // Receipts that the stream before recorded may still wait for their turn; without them this one
         // would ask for them again.
-        node.journal.settled().await?;
-        let pair = node.pair(agency)?;
+        peers.core.journal.settled().await?;
+        let pair = peers.pair(agency)?;
         let generation = pair.partner.generation();
-        let snapshot = node.view().snapshot();
+        let snapshot = peers.core.view().snapshot();
         let gone = || NodeError::NotFound("the partner is gone".to_owned());
         let partner = snapshot.state.partners.get(agency).ok_or_else(gone)?;
         // A partner that took our new card knows no key of before.
         let receipt_note = match &partner.received.note[..] {
             [] => Vec::new(),
             note => pair
-                .receipt_in_force(note, &node.cosigner()?, node.now())
+                .receipt_in_force(note, &peers.receipts, peers.core.now())
                 .unwrap_or_else(|_| note.to_vec()),
         };
         let standing = Standing {
@@ -296,13 +288,13 @@ impl<'a> Driver<'a> {
             receipted: TreeSize::new(partner.receipted),
             partner_feed: partner.received.frontier.clone(),
             receipt_note,
-            witness: node.witness_standing(agency),
+            witness: peers.witnessing.standing(agency),
         };
-        let (session, outputs) = Session::start(pair.clone(), node.cosigner()?, standing)
+        let (session, outputs) = Session::start(pair.clone(), peers.receipts.clone(), standing)
             .map_err(|fault| NodeError::Start(fault.to_string()))?;
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut driver = Self {
-            node,
+            peers,
             agency,
             number: partner.number,
             feed: partner.feed,
@@ -312,7 +304,7 @@ impl<'a> Driver<'a> {
             unsent: VecDeque::new(),
             paused: None,
             answers,
-            checker: node.checker(agency, pair).map(Box::new),
+            checker: peers.checker(agency, pair).map(Box::new),
             discloser: None,
             incoming: BTreeMap::new(),
             stores: VecDeque::new(),
@@ -321,14 +313,14 @@ impl<'a> Driver<'a> {
             exceptions: partner.exceptions,
             erased: false,
         };
-        let mut grown = node.grown();
-        let mut rules_changed = node.rules_changed.subscribe();
-        let mut stopping = node.stopping();
-        let mut time_asked = node.time.asked();
+        let mut grown = peers.core.journal.grown();
+        let mut rules_changed = peers.rules.changes();
+        let mut stopping = peers.core.stopping();
+        let mut time_asked = peers.core.time.asked();
         let mut ticks = tokio::time::interval(WITNESS_TICK);
         let mut pending = outputs;
-        let acceptance = node.view().acceptance_changes(driver.number)?;
-        pending.extend(driver.session.handle(Input::Acceptance(acceptance), node.now()));
+        let acceptance = peers.core.view().acceptance_changes(driver.number)?;
+        pending.extend(driver.session.handle(Input::Acceptance(acceptance), peers.core.now()));
         loop {
             if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
                 if closing == Closing::Drained {
@@ -360,7 +352,7 @@ impl<'a> Driver<'a> {
                     }
                     Some(Err(status)) => {
                         // Some errors are of what was sent, the others of the connection.
-                        node.refused(match status.code() {
+                        peers.core.refused(match status.code() {
                             Code::OutOfRange | Code::Internal => "exchange message",
                             _ => "exchange stream cut",
                         });
@@ -375,10 +367,10 @@ impl<'a> Driver<'a> {
                 taken = stored(&mut driver.stores) => match taken? {
                     TakenIn::Stored { erased, exceptions } => {
                         if erased {
-                            node.scrub_soon();
+                            peers.erasures.scrub_soon();
                         }
                         driver.erased |= erased;
-                        node.count_refused(&exceptions);
+                        peers.count_refused(&exceptions);
                         Input::Stored(exceptions)
                     }
                     TakenIn::Overtaken => {
@@ -388,18 +380,18 @@ impl<'a> Driver<'a> {
                 },
                 _ = grown.changed() => match driver.newly_published() {
                     Some(size) => Input::Published(size),
-                    None => Input::Journal(node.journal_size()),
+                    None => Input::Journal(peers.witnessing.journal_size()),
                 },
-                _ = ticks.tick() => Input::Journal(node.journal_size()),
+                _ = ticks.tick() => Input::Journal(peers.witnessing.journal_size()),
                 _ = rules_changed.changed() => {
-                    node.refuse_unless_active(agency)?;
-                    if node.pair(agency)?.partner.generation() != generation {
+                    peers.refuse_unless_active(agency)?;
+                    if peers.pair(agency)?.partner.generation() != generation {
                         return Err(End::Cut("the partner's logs were succeeded".to_owned()));
                     }
                     driver.checker = driver.checker.take().and_then(|checker| {
-                        node.checker(agency, checker.pair.clone()).map(Box::new)
+                        peers.checker(agency, checker.pair.clone()).map(Box::new)
                     });
-                    Input::Acceptance(node.view().acceptance_changes(driver.number)?)
+                    Input::Acceptance(peers.core.view().acceptance_changes(driver.number)?)
                 }
                 _ = time_asked.changed() => {
                     let text = "this node's clock is in doubt; the next hello brings a time";
@@ -410,12 +402,12 @@ impl<'a> Driver<'a> {
                     return Err(End::Cut("this node stops".to_owned()));
                 }
             };
-            pending = driver.session.handle(input, node.now());
+            pending = driver.session.handle(input, peers.core.now());
         }
     }
 
     fn newly_published(&mut self) -> Option<TreeSize> {
-        let snapshot = self.node.view().snapshot();
+        let snapshot = self.peers.core.view().snapshot();
         let size =
             snapshot.state.partners.get(self.agency).map_or(0, |partner| partner.published.size);
         (std::mem::replace(&mut self.published, size) != size).then(|| TreeSize::new(size))
@@ -433,15 +425,15 @@ impl<'a> Driver<'a> {
             }
             Answer::Loaded(discloser, batch, root, published_at) => {
                 self.discloser = Some(discloser);
-                let acceptance = self.node.links.with(self.agency, |link| link.acceptance);
+                let acceptance = self.peers.health.with(self.agency, |peer| peer.acceptance);
                 let end = batch.start + batch.entries.len() as u64;
                 self.sent_at.insert(end, (std::time::Instant::now(), acceptance));
-                self.node.links.feed_goes_on(self.agency);
+                self.peers.health.feed_goes_on(self.agency);
                 Input::Loaded { batch, root, published_at }
             }
             Answer::FeedStopped(error) => {
                 tracing::error!(partner = %self.agency, %error, "the feed does not go on");
-                self.node.links.feed_stopped(self.agency, error.to_string());
+                self.peers.health.feed_stopped(self.agency, error.to_string());
                 return Ok(None);
             }
             Answer::Failed(error) => return Err(error.into()),
@@ -453,7 +445,7 @@ impl<'a> Driver<'a> {
             match output {
                 Output::Send(mut frame) => {
                     if let Some(Body::Hello(hello)) = &mut frame.body {
-                        hello.time_ms = self.node.time.wall().unix_ms().unsigned_abs();
+                        hello.time_ms = self.peers.core.time.wall().unix_ms().unsigned_abs();
                     }
                     self.send(frame);
                 }
@@ -467,17 +459,17 @@ impl<'a> Driver<'a> {
                 }
                 Output::ReceiptLost { held, note } => self.receipt_lost(held, note).await?,
                 Output::AskJournalRoot(size) => self.answer_journal_root(size)?,
-                Output::Assured => self.node.guard.assured(self.agency),
+                Output::Assured => self.peers.guard.assured(self.agency),
                 Output::LoadCheckpoint { old } => self.load_checkpoint(old)?,
                 Output::Witness(shown) => self.witness(shown),
                 Output::RecordCosignature { note } => self.record_cosignature(note).await?,
                 Output::AdoptCosignature { note } => self.adopt_cosignature(note).await?,
-                Output::AcceptanceNoticed(changes) => self.node.links.with(self.agency, |link| {
-                    link.acceptance = link.acceptance.max(changes);
+                Output::AcceptanceNoticed(changes) => self.peers.health.with(self.agency, |peer| {
+                    peer.acceptance = peer.acceptance.max(changes);
                 }),
                 Output::Alert(alert) => {
                     tracing::warn!(partner = %self.agency, %alert, "something to look at");
-                    self.node.links.failed(self.agency, alert.to_string());
+                    self.peers.health.failed(self.agency, alert.to_string());
                 }
                 Output::Close(closing) => return Ok(Some(closing)),
             }
@@ -491,28 +483,28 @@ impl<'a> Driver<'a> {
     }
 
     fn answer_root(&self, size: TreeSize) -> Result<(), End> {
-        let feed = self.node.view().feed(self.feed)?;
+        let feed = self.peers.core.view().feed(self.feed)?;
         let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
-        let published_at = self.node.view().feed_head_published_at(self.feed, size.get())?;
+        let published_at = self.peers.core.view().feed_head_published_at(self.feed, size.get())?;
         self.answer(Input::Root { size, root, published_at });
         Ok(())
     }
 
     fn load(&mut self, from: LeafIndex) -> Result<(), End> {
         let gone = || NodeError::NotFound("the partner is gone".to_owned());
-        let rules = self.node.rules().for_partner(self.agency).ok_or_else(gone)?;
-        let policy_hour = PolicyHour::at(self.node.now());
+        let rules = self.peers.rules.current().for_partner(self.agency).ok_or_else(gone)?;
+        let policy_hour = PolicyHour::at(self.peers.core.now());
         let discloser = match self.discloser.take() {
             Some(held) if held.is_current(&rules, &policy_hour) => held,
             _ => {
-                let view = self.node.view();
-                let limits = self.node.config.release.limits();
+                let view = self.peers.core.view();
+                let limits = self.peers.limits.clone();
                 Discloser::new(view, rules, self.agency, policy_hour, limits)
                     .map(Box::new)
                     .ok_or_else(gone)?
             }
         };
-        let (view, feed) = (Arc::clone(self.node.view()), self.feed);
+        let (view, feed) = (Arc::clone(self.peers.core.view()), self.feed);
         let answers = self.answers.clone();
         tokio::task::spawn_blocking(move || {
             let mut discloser = discloser;
@@ -530,7 +522,7 @@ impl<'a> Driver<'a> {
 
     fn load_exceptions(&self, from: LeafIndex) -> Result<(), End> {
         let mut exceptions = Vec::new();
-        for received in self.node.view().received_since(self.source, from.get())? {
+        for received in self.peers.core.view().received_since(self.source, from.get())? {
             for wire in received.exceptions {
                 let exception = Exception::try_from(wire)
                     .map_err(|error| NodeError::Start(error.to_string()))?;
@@ -544,22 +536,24 @@ impl<'a> Driver<'a> {
     }
 
     fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<(), End> {
-        self.node.refuse_unless_active(self.agency)?;
+        self.peers.refuse_unless_active(self.agency)?;
         let gone = || NodeError::NotFound("the partner is gone".to_owned());
         let mut checker = match self.checker.take() {
             Some(checker) => checker,
             None => {
-                let pair = self.node.pair(self.agency)?;
-                self.node.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
+                let pair = self.peers.pair(self.agency)?;
+                self.peers.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
             }
         };
-        checker.accepting.set_time(self.node.now());
+        checker.accepting.set_time(self.peers.core.now());
         let answers = self.answers.clone();
-        let (node, agency) = (Arc::clone(self.node), self.agency.clone());
+        let (peers, agency) = (Arc::clone(self.peers), self.agency.clone());
         tokio::spawn(async move {
-            let _turn =
-                node.turn(Caller::Partner(agency.as_str()), batch.entries().len() as u64).await;
-            let view = Arc::clone(node.view());
+            let _turn = peers
+                .admission
+                .turn(Caller::Partner(agency.as_str()), batch.entries().len() as u64)
+                .await;
+            let view = Arc::clone(peers.core.view());
             let checking = tokio::task::spawn_blocking(move || {
                 let checked = checker.check(frontier, batch);
                 let taken = checked.as_ref().map(|checked| &checked.taken[..]).unwrap_or_default();
@@ -580,7 +574,8 @@ impl<'a> Driver<'a> {
             NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
         })?;
         let stored = self
-            .node
+            .peers
+            .core
             .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
@@ -596,7 +591,8 @@ impl<'a> Driver<'a> {
     async fn receipt_lost(&mut self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
         let (agency, generation) = (self.agency.clone(), self.generation);
         let _in_turn = self
-            .node
+            .peers
+            .core
             .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
@@ -620,9 +616,9 @@ impl<'a> Driver<'a> {
         for (_, (sent, under)) in std::mem::replace(&mut self.sent_at, waiting) {
             acceptance = under;
             let delay = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.node.links.receipted(self.agency, delay);
+            self.peers.health.receipted(self.agency, delay);
         }
-        self.node.time.signed(self.agency, &entry::receipt_name(self.agency), &note);
+        self.peers.core.time.signed(self.agency, &entry::receipt_name(self.agency), &note);
         self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
         let total = self.exceptions;
         let receipt = |signed: &SignedExceptions| pb::ReceiptReceived {
@@ -639,7 +635,8 @@ impl<'a> Driver<'a> {
         let (agency, generation) = (self.agency.clone(), self.generation);
         // Durable in its turn; on this stream nothing waits for it, since the partner has the receipt too.
         let _in_turn = self
-            .node
+            .peers
+            .core
             .journal
             .enqueue(move |tx| {
                 if !is_still(tx, &agency, generation) {
@@ -675,9 +672,4 @@ async fn stored(
     };
     stores.pop_front();
     answered.map(|(taken, _)| taken)
-}
-
-/// The time between two tries to reach a partner.
-pub(in crate::node) fn retry_after(failures: u32) -> std::time::Duration {
-    std::time::Duration::from_millis(200 * 2u64.pow(failures.min(5)))
 }

@@ -1,7 +1,10 @@
-//! Waiting for a turn, and for partners that are behind.
+//! The admission of callers that bring records: each waits for its turn, and for partners that are behind.
 
-use super::super::Node;
-use super::{BACKLOG_MAX, Caller, Turn};
+use super::{BACKLOG_MAX, Caller, Turn, Turns};
+use crate::node::core::Core;
+use crate::node::disclosure::may_disclose;
+use crate::node::peers::peer_health::PeerHealth;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -9,7 +12,17 @@ use tokio::sync::OwnedSemaphorePermit;
 /// down and stops nobody.
 const WAIT_MAX: Duration = Duration::from_millis(250);
 
-impl Node {
+pub(in crate::node) struct Admission {
+    core: Arc<Core>,
+    health: Arc<PeerHealth>,
+    turns: Turns,
+}
+
+impl Admission {
+    pub(in crate::node) fn new(core: Arc<Core>, health: Arc<PeerHealth>) -> Arc<Self> {
+        Arc::new(Self { core, health, turns: Turns::default() })
+    }
+
     /// Waits until a caller may bring so many records. They go on in the order in which they asked; the
     /// turn ends when what this returns is dropped.
     pub(in crate::node) async fn turn(
@@ -30,12 +43,12 @@ impl Node {
     /// feed has to consider, or of the feed, that it has to confirm. What a partner brings does not wait
     /// for confirmations: two nodes would wait for each other.
     fn backlog(&self, caller: Caller<'_>) -> u64 {
-        let snapshot = self.view().snapshot();
+        let snapshot = self.core.view().snapshot();
         let behind = |(agency, partner)| {
-            let health = self.links.with(agency, |link| link.health.clone());
+            let health = self.health.with(agency, |peer| peer.health.clone());
             let progress = health.progress.filter(|_| health.connected);
             let Some(progress) = progress else { return 0 };
-            if !Self::may_disclose(&snapshot, agency, partner) {
+            if !may_disclose(&snapshot, agency, partner) {
                 return 0;
             }
             let unconsidered = snapshot.size.saturating_sub(progress.considered);
@@ -51,7 +64,7 @@ impl Node {
 
     /// Returns once the backlog no longer counts.
     async fn caught_up(&self, caller: Caller<'_>) {
-        let (mut grown, mut walked) = (self.grown(), self.links.walked());
+        let (mut grown, mut walked) = (self.core.journal.grown(), self.health.walked());
         while self.backlog(caller) > BACKLOG_MAX {
             tokio::select! {
                 _ = grown.changed() => {}

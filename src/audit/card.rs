@@ -38,13 +38,13 @@ const VERSION: u32 = 1;
 pub enum CardFault {
     #[error("not one armoured card of at most {CARD_TEXT_BYTES_MAX} bytes")]
     Armour,
-    #[error("bytes that are no card")]
+    #[error("bytes that are not a card")]
     Message,
     #[error("layout version {0}, this program reads {VERSION}")]
     Version(u32),
     #[error("a wrong agency name or time")]
     Ident(#[from] IdentError),
-    #[error("a {0} key that is no canonical Ed25519 point of prime order")]
+    #[error("a {0} key that is not a canonical Ed25519 point of prime order")]
     Key(&'static str),
     #[error("no {0} that policy knows")]
     Facts(&'static str),

@@ -74,8 +74,8 @@ pub use ledger::Audit;
 pub use line_ends::changed_line_ends;
 pub use page::Occasion;
 pub use part::{
-    MANIFEST, PART_FILES_MAX, PartError, PartFeed, PartReport, PartWriter, Plan, Selection, Survey,
-    verify_part,
+    MANIFEST, PART_FILES_MAX, PartError, PartFault, PartFeed, PartReport, PartWriter, Plan,
+    Selection, Survey, verify_part,
 };
 pub use policy::bundle_hash;
 pub use proof::verify_proof;

@@ -51,13 +51,13 @@ pub enum ProofFileError {
     Utf8(usize),
     #[error("first line is not liaison-proof/v1")]
     Version,
-    #[error("no section {0}")]
+    #[error("section {0} is missing")]
     Missing(&'static str),
-    #[error("{0:?} is no section that may stand there")]
+    #[error("section {0:?} may not stand there")]
     Section(String),
-    #[error("sum over the file is {computed}, its last line says {stated:?}")]
+    #[error("sum over the file is {computed}, its last line has {stated:?}")]
     Sum { computed: String, stated: String },
-    #[error("section {0} does not hold what it should")]
+    #[error("section {0} has unexpected content")]
     Contents(String),
     #[error("proof in section {section} is malformed")]
     Proof { section: String, source: TlogProofError },

@@ -137,7 +137,7 @@ impl fmt::Display for Remark {
             Self::TrustsDirectory => f.write_str(
                 "trusts the card in the directory; give the agency's number or its card to be sure",
             ),
-            Self::NoCardFile => f.write_str("there is no card file in the directory"),
+            Self::NoCardFile => f.write_str("the directory has no card file"),
             Self::CardFileUnusable { why } => {
                 write!(f, "the card file in the directory is not used: {why}")
             }

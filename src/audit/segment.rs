@@ -147,6 +147,12 @@ pub(super) struct BatchReader<R> {
     at_end: bool,
 }
 
+/// The frame that begins at a place of the buffer.
+enum Framed {
+    Span(Span),
+    Broken(Fault),
+}
+
 impl<R: Read> BatchReader<R> {
     /// Checks the header. Only the last segment can be one that was not started yet.
     pub(super) fn open(number: u32, source: R, is_last: bool) -> io::Result<Opened<R>> {
@@ -188,8 +194,8 @@ impl<R: Read> BatchReader<R> {
                 return Ok(broken(0, &expected, "a longer one".to_owned()));
             }
             let span = match self.frame(at)? {
-                Ok(span) => span,
-                Err(fault) => {
+                Framed::Span(span) => span,
+                Framed::Broken(fault) => {
                     return Ok(Next::Broken(Broken { offset: start + at as u64, fault }));
                 }
             };
@@ -210,9 +216,10 @@ impl<R: Read> BatchReader<R> {
     }
 
     /// The frame at `at` in the buffer.
-    fn frame(&mut self, at: usize) -> io::Result<Result<Span, Fault>> {
-        let fault =
-            |expected: &str, found: String| Ok(Err(Fault::new(Check::Frame, expected, found)));
+    fn frame(&mut self, at: usize) -> io::Result<Framed> {
+        let fault = |expected: &str, found: String| {
+            Ok(Framed::Broken(Fault::new(Check::Frame, expected, found)))
+        };
         if !self.fill(at + FRAME_HEADER_BYTES)? {
             return fault("a whole frame", "the end of the file".to_owned());
         }
@@ -231,14 +238,17 @@ impl<R: Read> BatchReader<R> {
         if !self.fill(end)? {
             return fault("a whole frame", "the end of the file".to_owned());
         }
-        Ok(parse(&self.buffer[at..end]).map(|(kind, flags)| Span {
-            kind,
-            flags,
-            // A batch is far below 4 GiB, see BATCH_BYTES_MAX.
-            start: at as u32,
-            payload_start: (at + FRAME_HEADER_BYTES) as u32,
-            end: end as u32,
-        }))
+        Ok(match parse(&self.buffer[at..end]) {
+            Ok((kind, flags)) => Framed::Span(Span {
+                kind,
+                flags,
+                // A batch is far below 4 GiB, see BATCH_BYTES_MAX.
+                start: at as u32,
+                payload_start: (at + FRAME_HEADER_BYTES) as u32,
+                end: end as u32,
+            }),
+            Err(fault) => Framed::Broken(fault),
+        })
     }
 
     /// Judges what stands behind the last whole batch of the last segment. A batch is one write, so

@@ -26,7 +26,7 @@ pub(super) fn read_card(path: &Path) -> Result<String, CliError> {
 /// A card that its own identity key signed.
 pub(super) fn verify_card(armour: &str, path: &Path) -> Result<VerifiedCard, CliError> {
     Card::verify(armour).map_err(|error| CliError::Other {
-        doing: format!("{} is not a sound card", path.display()),
+        doing: format!("{} is not a valid card", path.display()),
         exit: Exit::VerificationFailed,
         fix: "ask the partner to send its card again; add nothing that does not verify".into(),
         source: Box::new(error),

@@ -32,7 +32,7 @@ fn profile_path(options: &GlobalOptions, natural: &[Role]) -> Result<PathBuf, Cl
     }
     let Some(dir) = &options.dir else {
         return Err(CliError::Profile {
-            found: "no profile was named, so there is no node to talk to".into(),
+            found: "no profile is given, so the node is not known".into(),
             fix: "add --client FILE or --dir DIR, or set LIAISON_CLIENT or LIAISON_DIR".into(),
         });
     };
@@ -66,7 +66,7 @@ fn only_profile(dir: &Path, natural: &[Role]) -> Result<PathBuf, CliError> {
         // Who acts stands in the journal, so none is taken by chance.
         [first, ..] => Err(CliError::usage(
             format!(
-                "there are {} profiles that can do this: {}",
+                "{} profiles can do this: {}",
                 found.len(),
                 found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
             ),

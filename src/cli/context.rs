@@ -104,7 +104,7 @@ impl Context {
 /// The node's directory, for commands that work on it and not through a node.
 pub(super) fn directory(context: &Context) -> Result<PathBuf, CliError> {
     context.options.dir.clone().ok_or_else(|| {
-        CliError::usage("no directory was named", "add --dir DIR, or set LIAISON_DIR")
+        CliError::usage("no directory is given", "add --dir DIR, or set LIAISON_DIR")
     })
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::journal::JournalError;
-use crate::node::NodeError;
-use crate::store::{Remedy, StoreError, SystemFault};
+use crate::node::{ConfigError, NodeError};
+use crate::store::{Remedy, StoreError};
 
 /// The exit code of the process. The numbers are part of the tool's promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub enum CliError {
     #[error("cannot {doing}")]
     Node { doing: String, source: Box<tonic::Status> },
     /// The node answered something that its own protocol does not allow.
-    #[error("the node's answer is not understood: {0}")]
+    #[error("invalid answer of the node: {0}")]
     Answer(String),
     #[error("{found}")]
     NotFound { found: String, fix: String },
@@ -154,12 +154,13 @@ impl From<NodeError> for CliError {
         if let Some(taken) = taken(&error) {
             return taken;
         }
-        let fix = match &error {
-            NodeError::System { fault, .. } => Some(fault.remedy.here),
-            other => SystemFault::find(other).map(|fault| fault.remedy.here),
-        };
-        let fix = fix.unwrap_or("put right what is named, then run it again");
-        Self::Precondition { found: crate::store::describe(&error), fix: fix.to_owned() }
+        Self::Precondition { found: crate::store::describe(&error), fix: error.fix() }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        NodeError::from(error).into()
     }
 }
 
@@ -355,7 +356,7 @@ fn node_cause(status: &tonic::Status) -> String {
 }
 
 /// The way on from an id or name that is not known. A node's answer does not name the sort of thing.
-const NOT_FOUND_FIX: &str = "compare it with what is here: `liaison query` lists records and cases, \
+const NOT_FOUND_FIX: &str = "compare it with the lists: `liaison query` lists records and cases, \
     `liaison acts list`, `liaison policy log` and `liaison partner list` the rest";
 
 const fn node_fix(code: Code) -> Option<&'static str> {

@@ -169,7 +169,7 @@ impl Found {
         let answer = RecordServiceClient::new(channel)
             .find_record_ids(context.request(request))
             .await
-            .map_err(CliError::node("find what is meant by the first digits of its id"))?;
+            .map_err(CliError::node("find the id with these first digits"))?;
         Self::try_from(answer.into_inner())
     }
 }

@@ -26,7 +26,7 @@ const JSON_NUMBER_END: u64 = 1 << 53;
 /// The fault in the bytes of a message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SchemaError {
-    #[error("there is no message {0} in liaison.v1")]
+    #[error("liaison.v1 has no message {0}")]
     UnknownMessage(String),
     #[error("the bytes of {0} end inside a field")]
     Truncated(String),

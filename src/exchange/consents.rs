@@ -19,7 +19,7 @@ pub const REQUESTS_OPEN_MAX: usize = 64;
 /// The reason for refusing a request or statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentFault {
-    #[error("it has number {found}, and {last} was said before")]
+    #[error("it has number {found}, and number {last} came before it")]
     Number { last: u64, found: u64 },
     #[error("{REQUESTS_OPEN_MAX} requests wait for an answer already")]
     Requests,

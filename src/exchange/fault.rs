@@ -108,7 +108,7 @@ pub enum OwnFault {
     RootSize { found: TreeSize, wanted: TreeSize },
     #[error("no root of our feed at {0} entries, which it once had")]
     RootMissing(TreeSize),
-    #[error("our feed of {from} entries is said to have {to}")]
+    #[error("our feed of {from} entries was published with {to}")]
     FeedShrank { from: TreeSize, to: TreeSize },
     #[error("our batch does not hold its form")]
     BatchForm(#[from] BatchForm),

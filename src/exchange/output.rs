@@ -77,10 +77,10 @@ pub enum Alert {
     #[error("the partner receipted {receipted} entries of our feed and now holds {held}")]
     PartnerLostEntries { receipted: TreeSize, held: TreeSize },
     /// By the partner's word, unsigned, this node runs on an old copy of its store.
-    #[error("the partner says we receipted {receipted} entries of its feed, we hold {held}")]
+    #[error("the partner shows our receipt for {receipted} entries of its feed, we hold {held}")]
     OwnEntriesLost { receipted: TreeSize, held: TreeSize },
     /// By the partner's word, unsigned.
-    #[error("the partner did not cosign our journal of {own} entries; it says it knows {known}")]
+    #[error("the partner did not cosign our journal of {own} entries: it last cosigned {known}")]
     NotCosigned { known: TreeSize, own: TreeSize },
     #[error("a checkpoint of the partner's journal was not cosigned: {0}")]
     CheckpointRefused(&'static str),

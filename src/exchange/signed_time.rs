@@ -20,7 +20,7 @@ pub enum ImpossibleTime {
     )]
     BeforeMade { signed: CosignatureTime, made: Timestamp },
     #[error(
-        "it was signed at {}, before {}, the time of its receipt before",
+        "it was signed at {}, before {}, the time of its last receipt",
         in_words(*.signed),
         in_words(*.last)
     )]

@@ -331,7 +331,7 @@ impl Witnessing {
 
 const fn refusal_name(refusal: &WitnessRefusal) -> &'static str {
     match refusal {
-        WitnessRefusal::UnknownLog => "it is of no log that is witnessed here",
+        WitnessRefusal::UnknownLog => "the log is not witnessed here",
         WitnessRefusal::Frozen => "the log is frozen",
         WitnessRefusal::Malformed(_) => "it is malformed",
         WitnessRefusal::Signature(_) => "its signature does not hold",

@@ -28,19 +28,22 @@ pub fn encode(at: Timestamp, event: Event) -> Vec<u8> {
 pub fn decode(index: u64, bytes: &Bytes) -> Result<(Timestamp, Event), JournalError> {
     let broken = |reason: &str| JournalError::Entry { index, reason: reason.to_owned() };
     let entry = pb::JournalEntry::decode(bytes.clone())
-        .map_err(|error| broken(&format!("it is no JournalEntry: {error}")))?;
+        .map_err(|error| broken(&format!("not a JournalEntry: {error}")))?;
     let at = i64::try_from(entry.at_ms)
         .ok()
         .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
         .ok_or_else(|| broken("its time is out of range"))?;
-    Ok((at, entry.event.ok_or_else(|| broken("it tells of no event this program knows"))?))
+    Ok((
+        at,
+        entry.event.ok_or_else(|| {
+            broken("this program does not know its event; a newer version wrote it")
+        })?,
+    ))
 }
 
 pub fn decode_feed(index: u64, bytes: &Bytes) -> Result<pb::FeedEntry, JournalError> {
-    pb::FeedEntry::decode(bytes.clone()).map_err(|error| JournalError::Entry {
-        index,
-        reason: format!("it is no FeedEntry: {error}"),
-    })
+    pb::FeedEntry::decode(bytes.clone())
+        .map_err(|error| JournalError::Entry { index, reason: format!("not a FeedEntry: {error}") })
 }
 
 pub fn record_id(bytes: &[u8]) -> Result<RecordId, JournalError> {

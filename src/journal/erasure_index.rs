@@ -48,7 +48,7 @@ fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn damaged() -> JournalError {
-    JournalError::Index("what is kept of an erasure has another form".to_owned())
+    JournalError::Index("a row of the index about an erasure has another form".to_owned())
 }
 
 /// The last eight bytes of a key, as a number.

@@ -132,7 +132,7 @@ impl View {
     fn erasure_view(&self, entry: u64) -> Result<pb::ErasureView, JournalError> {
         let (at, event) = self.event(entry)?;
         let Event::SlotsErased(erased) = event else {
-            return Err(JournalError::Index(format!("entry {entry} is no erasure")));
+            return Err(JournalError::Index(format!("entry {entry} is not an erasure")));
         };
         let partners = match &erased.order {
             Some(order) => self.partner_erasures(&erased, SlotMask::from_bits(order.slots))?,

@@ -13,14 +13,14 @@ pub enum JournalError {
     #[error("journal entry {index} cannot be read: {reason}")]
     Entry { index: u64, reason: String },
     #[error(
-        "what would become a journal entry has {found} bytes, and an entry has at most {}; \
+        "a journal entry of {found} bytes was to be written, and an entry has at most {} bytes; \
          shorten the longest text",
         ENTRY_BYTES_MAX
     )]
     EntryTooLarge { found: usize },
-    #[error("the log ends with a checkpoint of {found}, this node is {wanted}")]
+    #[error("the log ends with a checkpoint of {found}, and this node is {wanted}")]
     ForeignLog { found: String, wanted: String },
-    #[error("the journal's root at size {size} is {found}, its checkpoint says {wanted}")]
+    #[error("the journal's root at size {size} is {found}, its checkpoint has {wanted}")]
     Root { size: u64, found: String, wanted: String },
     #[error("{0}")]
     Lost(Loss),
@@ -47,6 +47,27 @@ impl JournalError {
     /// Returns true if stored bytes are damaged: the rest of the store can be read.
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Store(StoreError::Corrupt { .. }))
+    }
+
+    /// Returns the next step of the person at the node's machine; empty where the message names it.
+    pub const fn fix(&self) -> &'static str {
+        match self {
+            Self::Store(StoreError::Begun { .. }) => "choose another directory with --dir",
+            Self::Store(StoreError::Io { .. }) => "check the disk, then run it again",
+            Self::Store(StoreError::Engine { .. } | StoreError::IndexFailed(_)) => {
+                "run `liaison store reindex`, then try again"
+            }
+            Self::Store(StoreError::Poisoned) => "start the node again; it repairs itself on start",
+            Self::ForeignLog { .. } => "name the directory of the node that wrote this log",
+            Self::Store(
+                StoreError::Corrupt { .. }
+                | StoreError::MissingSegment { .. }
+                | StoreError::LeafRange { .. },
+            )
+            | Self::Entry { .. }
+            | Self::Root { .. } => "bring back the newest copy of the node's directory",
+            _ => "",
+        }
     }
 
     /// Returns whether a job of the writer asked for what cannot be written, or read something that is damaged. The

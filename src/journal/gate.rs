@@ -17,11 +17,11 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
     #[error(
-        "this node started and asks its partners whether it runs on an old copy of its directory; nothing is signed before one answers: try again, `liaison status` says who is awaited"
+        "this node started and asks its partners whether it runs on an old copy of its directory; nothing is signed before one answers: try again, `liaison status` names the partners"
     )]
     Held,
     #[error(
-        "nothing is signed while the clock is in doubt: {0}; set the clock right, or if it is right confirm it with `liaison clock confirm`, then try again"
+        "nothing is signed while the clock is in doubt: {0}; correct the clock, or if it is right confirm it with `liaison clock confirm`, then try again"
     )]
     Doubted(Arc<str>),
     #[error(

@@ -35,7 +35,7 @@ fn waiting_key(number: PartnerNumber, rules: u32, entry: u64) -> Vec<u8> {
 }
 
 fn damaged() -> JournalError {
-    JournalError::Index("what is kept of a held disclosure has another form".to_owned())
+    JournalError::Index("a row of the index about a held disclosure has another form".to_owned())
 }
 
 fn put(key: Vec<u8>, value: Vec<u8>) -> Change {

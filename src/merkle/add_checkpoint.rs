@@ -32,9 +32,9 @@ pub enum AddCheckpointError {
     OldSize,
     #[error("consistency proof is malformed")]
     Proof(#[from] HashesError),
-    #[error("checkpoint is no signed note")]
+    #[error("checkpoint is not a signed note")]
     Note(#[from] NoteError),
-    #[error("note is no checkpoint")]
+    #[error("note is not a checkpoint")]
     Checkpoint(#[from] CheckpointError),
     #[error("old size {old} is above the checkpoint's {size}")]
     OldLarger { old: TreeSize, size: TreeSize },

@@ -32,7 +32,7 @@ pub enum KeyError {
     Type(u8),
     #[error("an Ed25519 public key has 32 bytes, found {0}")]
     PublicKeyLength(usize),
-    #[error("public key is no canonical Ed25519 point of prime order")]
+    #[error("public key is not a canonical Ed25519 point of prime order")]
     PublicKeyPoint,
 }
 

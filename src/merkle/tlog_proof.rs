@@ -46,9 +46,9 @@ pub enum TlogProofError {
     Index,
     #[error("inclusion proof is malformed")]
     Path(#[from] HashesError),
-    #[error("checkpoint is no signed note")]
+    #[error("checkpoint is not a signed note")]
     Note(#[from] NoteError),
-    #[error("note is no checkpoint")]
+    #[error("note is not a checkpoint")]
     Checkpoint(#[from] CheckpointError),
 }
 

@@ -21,7 +21,7 @@ use super::signer::NoteSigner;
 pub enum VerifyError {
     #[error("signature by {name}+{key_id} is wrong")]
     BadSignature { name: NoteKeyName, key_id: NoteKeyId },
-    #[error("two known keys are called {name}+{key_id}")]
+    #[error("two known keys have the name {name}+{key_id}")]
     AmbiguousKey { name: NoteKeyName, key_id: NoteKeyId },
     #[error("none of the {signatures} signatures is by one of the {known} known keys")]
     NoKnownKey { signatures: usize, known: usize },

@@ -35,7 +35,7 @@ pub enum WitnessRefusal {
     UnknownLog,
     #[error("the log showed two histories and is frozen")]
     Frozen,
-    #[error("what is shown is no checkpoint")]
+    #[error("the shown note is not a checkpoint")]
     Malformed(#[source] OpenError),
     #[error("the log did not sign this checkpoint")]
     Signature(#[source] OpenError),

@@ -1,7 +1,8 @@
 //! The configuration of a node, liaison.toml. Every field has a comment with its unit and its
 //! purpose.
 
-use super::error::NodeError;
+pub(super) mod error;
+
 use super::limits::Limits;
 use crate::ident::AgencyName;
 use crate::journal::open::JournalOptions;
@@ -13,6 +14,7 @@ use crate::policy::{BrakeLimits, Country, LearningRule, PersonalDataRule, Sector
 use crate::record::draft::SeriesSecret;
 use crate::store::{EngineKind, SEGMENT_BYTES_MAX};
 use crate::tls::NodeNames;
+use error::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -154,21 +156,16 @@ impl Default for Witness {
 const LOGS_MAX: usize = 256;
 
 impl Witness {
-    pub fn logs(&self) -> Result<Vec<NoteVerifier>, NodeError> {
+    pub fn logs(&self) -> Result<Vec<NoteVerifier>, ConfigError> {
         if self.logs.len() > LOGS_MAX {
-            return Err(NodeError::Start(format!("witness.logs has at most {LOGS_MAX} logs")));
+            return Err(ConfigError::TooManyLogs { found: self.logs.len(), max: LOGS_MAX });
         }
         self.logs
             .iter()
             .map(|vkey| {
-                let log: NoteVerifier = vkey
-                    .parse()
-                    .map_err(|error| NodeError::start("witness.logs in liaison.toml", error))?;
+                let log: NoteVerifier = vkey.parse().map_err(ConfigError::value("witness.logs"))?;
                 if log.signature_type() != SignatureType::Ed25519 {
-                    return Err(NodeError::Start(format!(
-                        "witness.logs in liaison.toml: {} is a witness's key, not a log's",
-                        log.name()
-                    )));
+                    return Err(ConfigError::NotALog { name: log.name().to_string() });
                 }
                 Ok(log)
             })
@@ -230,19 +227,16 @@ impl Default for Listen {
 
 impl Listen {
     /// Any port may be given here, 0 for one that is free.
-    fn check_partners(&self) -> Result<(), NodeError> {
+    fn check_partners(&self) -> Result<(), ConfigError> {
         let port = self.partners.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if matches!(port, Some(Ok(_))) {
             return Ok(());
         }
-        let found =
-            format!("listen.partners in liaison.toml is {:?}; wanted ADDR:PORT", self.partners);
-        Err(NodeError::Start(found))
+        Err(ConfigError::ListenPartners { found: self.partners.clone() })
     }
 
-    pub(super) fn clients(&self) -> Result<Address, NodeError> {
-        let failed = |error| NodeError::start("listen.clients in liaison.toml", error);
-        self.clients.parse().map_err(failed)
+    pub(super) fn clients(&self) -> Result<Address, ConfigError> {
+        self.clients.parse().map_err(ConfigError::value("listen.clients"))
     }
 }
 
@@ -267,18 +261,15 @@ impl Default for Store {
 const SEGMENT_BYTES_MIN: u32 = 1 << 10;
 
 impl Store {
-    fn engine(&self) -> Result<EngineKind, NodeError> {
-        self.engine.parse().map_err(|error| NodeError::start("store.engine in liaison.toml", error))
+    fn engine(&self) -> Result<EngineKind, ConfigError> {
+        self.engine.parse().map_err(ConfigError::value("store.engine"))
     }
 
     /// The journal of the node in `dir`.
-    pub fn journal(&self, dir: &Path) -> Result<JournalOptions, NodeError> {
+    pub fn journal(&self, dir: &Path) -> Result<JournalOptions, ConfigError> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
-            return Err(NodeError::Start(format!(
-                "store.segment_bytes in liaison.toml is {}; \
-                 it must be {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
-                self.segment_bytes
-            )));
+            let (found, min, max) = (self.segment_bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+            return Err(ConfigError::SegmentBytes { found, min, max });
         }
         let mut options = JournalOptions::new(&dir.join("store"), self.engine()?);
         options.segments.segment_bytes_max = self.segment_bytes;
@@ -291,42 +282,36 @@ impl Config {
         dir.join(FILE)
     }
 
-    pub fn load(dir: &Path) -> Result<Self, NodeError> {
+    pub fn load(dir: &Path) -> Result<Self, ConfigError> {
         let path = Self::path(dir);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            NodeError::Start(format!(
-                "{}: {error}; is this a node's directory? `liaison init` makes one",
-                path.display()
-            ))
-        })?;
-        toml::from_str(&text)
-            .map_err(|error| NodeError::Start(format!("{}: {error}", path.display())))
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source })
+            }
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
     }
 
-    pub fn store(&self, dir: &Path) -> Result<(), NodeError> {
-        let path = Self::path(dir);
-        let text = toml::to_string_pretty(self)
-            .map_err(|error| NodeError::start("liaison.toml", error))?;
-        std::fs::write(&path, text)
-            .map_err(|error| NodeError::Start(format!("{}: {error}", path.display())))
+    pub fn store(&self, dir: &Path) -> Result<(), ConfigError> {
+        let (path, text) = (Self::path(dir), toml::to_string_pretty(self)?);
+        std::fs::write(&path, text).map_err(|source| ConfigError::Write { path, source })
     }
 
-    pub fn agency(&self) -> Result<AgencyName, NodeError> {
-        self.agency.parse().map_err(|error| NodeError::start("agency in liaison.toml", error))
+    pub fn agency(&self) -> Result<AgencyName, ConfigError> {
+        self.agency.parse().map_err(ConfigError::value("agency"))
     }
 
-    pub(super) fn country(&self) -> Result<Country, NodeError> {
-        self.country.parse().map_err(|error| NodeError::start("country in liaison.toml", error))
+    pub(super) fn country(&self) -> Result<Country, ConfigError> {
+        self.country.parse().map_err(ConfigError::value("country"))
     }
 
-    pub(super) fn sector(&self) -> Result<Sector, NodeError> {
-        Sector::from_name(&self.sector).ok_or_else(|| {
-            NodeError::Invalid(format!("sector {:?} in liaison.toml is not known", self.sector))
-        })
+    pub(super) fn sector(&self) -> Result<Sector, ConfigError> {
+        let found = &self.sector;
+        Sector::from_name(found).ok_or_else(|| ConfigError::Sector { found: found.clone() })
     }
 
     /// Reads every setting that a node and its card are made from.
-    pub(super) fn check(&self) -> Result<(), NodeError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         let Self {
             agency: _,
             display_name: _,
@@ -352,27 +337,27 @@ impl Config {
         witness.logs().map(drop)
     }
 
-    pub fn names(&self) -> Result<NodeNames, NodeError> {
+    pub fn names(&self) -> Result<NodeNames, ConfigError> {
         let hosts = self
             .hosts
             .iter()
             .map(|host| host.parse::<Host>())
             .collect::<Result<_, _>>()
-            .map_err(|error| NodeError::start("hosts in liaison.toml", error))?;
+            .map_err(ConfigError::value("hosts"))?;
         Ok(NodeNames { agency: self.agency()?, hosts })
     }
 
-    pub fn card_addresses(&self) -> Result<Vec<Address>, NodeError> {
+    pub fn card_addresses(&self) -> Result<Vec<Address>, ConfigError> {
         self.addresses
             .iter()
             .map(|address| address.parse::<Address>())
             .collect::<Result<_, _>>()
-            .map_err(|error| NodeError::start("addresses in liaison.toml", error))
+            .map_err(ConfigError::value("addresses"))
     }
 }
 
 /// Returns what the journal signs with.
-pub(super) fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, NodeError> {
+pub(super) fn signing(config: &Config, keys: &NodeKeys) -> Result<Signing, ConfigError> {
     Ok(Signing {
         agency: config.agency()?,
         journal_key: keys.journal.signing_key().clone(),

@@ -1,5 +1,7 @@
 //! A new node: directory, keys, authority, card, journal, first client. No journal begins anywhere else.
 
+pub(super) mod error;
+
 use super::config::Config;
 use super::error::NodeError;
 use crate::ident::Timestamp;
@@ -8,6 +10,7 @@ use crate::partner::{Card, NodeKeys, RecordKey, RecordKeyStatus, VerifiedCard};
 use crate::pb::{self, journal_entry::Event};
 use crate::policy::ClientRole;
 use crate::tls::{Authority, ClientName, ClientProfile, certificate_text};
+use error::InitError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,18 +72,11 @@ impl<'a> Making<'a> {
     /// Checks everything that can be checked without writing.
     fn new(dir: &'a Path, config: &Config) -> Result<Self, NodeError> {
         if Config::path(dir).exists() {
-            return Err(NodeError::Precondition(format!(
-                "{} holds a node already; choose another directory with --dir",
-                dir.display()
-            )));
+            return Err(InitError::NodeExists { dir: dir.to_owned() }.into());
         }
-        for name in ["keys", "store"] {
-            if dir.join(name).exists() {
-                return Err(NodeError::Precondition(format!(
-                    "{} holds {name}/ of a node without its liaison.toml: bring that back, or choose another \
-                     directory with --dir",
-                    dir.display()
-                )));
+        for part in ["keys", "store"] {
+            if dir.join(part).exists() {
+                return Err(InitError::PartOfNode { dir: dir.to_owned(), part }.into());
             }
         }
         config.check()?;
@@ -122,10 +118,7 @@ impl<'a> Making<'a> {
         for name in names {
             let (from, to) = (staging.join(&name), self.dir.join(&name));
             if to.exists() {
-                return Err(NodeError::Precondition(format!(
-                    "{} is there already; choose another directory with --dir",
-                    to.display()
-                )));
+                return Err(InitError::Exists { path: to }.into());
             }
             std::fs::rename(&from, &to).map_err(failed(&to))?;
             placed.push(to);
@@ -178,11 +171,7 @@ pub fn issue_card(
     now: Timestamp,
     previous: Option<&VerifiedCard>,
 ) -> Result<VerifiedCard, NodeError> {
-    let identity = keys.identity.as_ref().ok_or_else(|| {
-        NodeError::Precondition(
-            "the identity key is kept offline; bring keys/identity.pem to issue a card".to_owned(),
-        )
-    })?;
+    let identity = keys.identity.as_ref().ok_or(InitError::NoIdentityKey)?;
     let names = config.names()?;
     Card {
         agency: config.agency()?,

@@ -6,9 +6,11 @@
 //! what this node's own keys signed, as partners showed it, or files of its store that are ahead of the
 //! segments, let anybody come here.
 
+pub(super) mod error;
+
 use super::config::Config;
 use super::error::NodeError;
-use super::init;
+use super::init::{self, error::InitError};
 use super::log_keys::{self, log_keys};
 use super::peers::pair::pair_with;
 use super::witnessing::witness::adopt;
@@ -26,6 +28,7 @@ use crate::merkle::{SignedCheckpoint, TreeHead};
 use crate::partner::{Card, NodeKeys, Role, SecretKey, VerifiedCard};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::SeriesSecret;
+use error::SuccessionError;
 use prost::Message as _;
 use std::fs::File;
 use std::io;
@@ -152,13 +155,12 @@ pub async fn succeed(dir: &Path, request: Request, clock: Clock) -> Result<Succe
     made
 }
 
-fn check_text(what: &str, text: &str, most: usize) -> Result<(), NodeError> {
-    let sound =
-        !text.trim().is_empty() && text.len() <= most && !text.chars().any(char::is_control);
+fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), NodeError> {
+    let sound = !text.trim().is_empty() && text.len() <= max && !text.chars().any(char::is_control);
     if sound {
         return Ok(());
     }
-    Err(NodeError::Invalid(format!("{what} has 1 to {most} bytes and no control characters")))
+    Err(SuccessionError::Text { what, found: text.len(), max }.into())
 }
 
 struct Succeeding<'a> {
@@ -175,22 +177,14 @@ struct Succeeding<'a> {
 impl Succeeding<'_> {
     async fn run(self, request: Request) -> Result<Succession, NodeError> {
         let snapshot = self.journal.view().snapshot();
-        let before = snapshot.state.card.clone().ok_or_else(|| {
-            NodeError::Precondition(
-                "this journal has not begun; there is nothing to succeed".into(),
-            )
-        })?;
+        let before = snapshot.state.card.clone().ok_or(SuccessionError::NotBegun)?;
         if self.next.are_on(before.card()) {
             return self.put_in_force(&before, snapshot.size, Vec::new(), None);
         }
         log_keys::check(&self.keys, &snapshot.state)?;
         let mut lost = self.lost(&snapshot.state)?;
         if lost.is_empty() && self.loss.is_none() {
-            return Err(NodeError::Precondition(
-                "this node is not behind: no partner showed anything that is missing here. Start it \
-                 with its partners reachable; if it runs on an old copy, it finds out and says so"
-                    .to_owned(),
-            ));
+            return Err(SuccessionError::NothingLost.into());
         }
         let journal = before.card().generation.journal_origin(&before.card().agency);
         lost.sort_by_key(|lost| (lost.origin != journal, !lost.by_us, u64::MAX - lost.signed));
@@ -218,20 +212,10 @@ impl Succeeding<'_> {
 
     /// The same card with the next generation, its keys and a new date.
     fn next_card(&self, before: &VerifiedCard) -> Result<VerifiedCard, NodeError> {
-        let identity = self.keys.identity.as_ref().ok_or_else(|| {
-            NodeError::Precondition(
-                "the identity key is kept offline; bring keys/identity.pem to issue a card"
-                    .to_owned(),
-            )
-        })?;
+        let identity = self.keys.identity.as_ref().ok_or(InitError::NoIdentityKey)?;
         let hash = before.hash();
         let known = before.card();
-        let generation = known.generation.next().ok_or_else(|| {
-            NodeError::Precondition(format!(
-                "the logs of an agency are succeeded up to generation {}",
-                Generation::MAX
-            ))
-        })?;
+        let generation = known.generation.next().ok_or(SuccessionError::LastGeneration)?;
         let [journal_key, witness_key, receipt_key] =
             [0, 1, 2].map(|at: usize| *self.next.keys[at].public());
         let now = self.now.max(known.issued_at);
@@ -288,10 +272,13 @@ impl Succeeding<'_> {
         for (agency, partner) in &state.partners {
             let path = self.dir.join(SHOWN_DIR).join(format!("{agency}.hello"));
             let hello = match std::fs::read(&path) {
-                Ok(bytes) => pb::Hello::decode(&bytes[..])
-                    .map_err(|error| NodeError::start("what a partner showed", error))?,
+                Ok(bytes) => pb::Hello::decode(&bytes[..]).map_err(|error| {
+                    NodeError::start("the checkpoints that a partner showed", error)
+                })?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(NodeError::start("what a partner showed", error)),
+                Err(error) => {
+                    return Err(NodeError::start("the checkpoints that a partner showed", error));
+                }
             };
             let shown = Shown { agency, partner, state, view, pair: pair_with(view, own, agency)? };
             shown.missing(&hello, &mut lost)?;
@@ -367,13 +354,9 @@ impl Shown<'_> {
     ) -> Result<(), NodeError> {
         let TreeHead { size, root } = signed.checkpoint().head();
         if size.get() <= left && root_at(size.get())? != root {
-            return Err(NodeError::Precondition(format!(
-                "{} shows another root of {} at {size} entries than this copy has: two histories were \
-                 signed under one key already, and no succession heals that; keep the directory as \
-                 evidence",
-                self.agency,
-                signed.checkpoint().origin()
-            )));
+            let origin = signed.checkpoint().origin().to_string();
+            let agency = self.agency.clone();
+            return Err(SuccessionError::TwoHistories { agency, origin, size }.into());
         }
         lost.extend(self.beyond(signed, left, false));
         Ok(())

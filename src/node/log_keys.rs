@@ -1,6 +1,7 @@
 //! The log keys of a node, compared with those in its newest card.
 
 use super::error::NodeError;
+use super::key_succession::error::SuccessionError;
 use crate::journal::state::State;
 use crate::partner::{Card, NodeKeys};
 
@@ -11,11 +12,7 @@ pub(super) fn check(keys: &NodeKeys, state: &State) -> Result<(), NodeError> {
     if keys.of_logs().map(|key| *key.public()) == log_keys(card.card()) {
         return Ok(());
     }
-    Err(NodeError::Start(
-        "the newest card in the journal has other log keys than keys/ holds; if `liaison store succeed` \
-         was cut short, run it again, otherwise bring back the newest keys"
-            .to_owned(),
-    ))
+    Err(SuccessionError::OtherLogKeys.into())
 }
 
 pub(super) const fn log_keys(card: &Card) -> [crate::partner::PublicKey; 3] {

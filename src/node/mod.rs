@@ -33,12 +33,15 @@ mod turns;
 mod witnessing;
 
 pub use client::Client;
+pub use config::error::ConfigError;
 pub use disclosure::releases;
 pub use erasure::erase::HoldChange;
 pub use error::NodeError;
 pub use explanation::access_report::AccessReport;
 pub use health::{peak_memory_bytes, peak_memory_in};
+pub use partners::error::PartnerError;
 pub use peers::driver::ExchangeStream;
+pub use peers::error::PeerError;
 pub use policies::Proposed;
 pub use policies::apply::AppliedPolicy;
 pub use policies::compare::Progress;
@@ -65,6 +68,7 @@ use erasure::erase::Erasures;
 use explanation::Explanations;
 use health::{check_segments, damage_views, segment_bytes};
 use partners::Partners;
+use partners::partner_facts::unknown;
 use peers::Peers;
 use peers::dialer::Dialer;
 use peers::peer_health::PeerHealth;
@@ -347,22 +351,16 @@ impl Node {
     }
 
     pub fn own_card(&self) -> Result<Arc<VerifiedCard>, NodeError> {
-        self.view().snapshot().state.card.clone().ok_or_else(|| {
-            NodeError::Precondition("the journal holds no card of this agency".to_owned())
-        })
+        self.view().snapshot().state.card.clone().ok_or(NodeError::NoCard)
     }
 
     /// The newest signed checkpoint of the journal, or of the feed to a partner.
     pub fn checkpoint(&self, feed: Option<&AgencyName>) -> Result<bytes::Bytes, NodeError> {
         let snapshot = self.view().snapshot();
         let Some(feed) = feed else { return Ok(snapshot.note.clone()) };
-        let partner = snapshot
-            .state
-            .partners
-            .get(feed)
-            .ok_or_else(|| NodeError::NotFound(format!("{feed} is no partner of this node")))?;
+        let partner = snapshot.state.partners.get(feed).ok_or_else(|| unknown(feed))?;
         if partner.published.note.is_empty() {
-            return Err(NodeError::NotFound(format!("nothing was ever disclosed to {feed}")));
+            return Err(NodeError::EmptyFeed { agency: feed.clone() });
         }
         Ok(partner.published.note.clone())
     }

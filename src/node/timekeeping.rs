@@ -220,10 +220,7 @@ impl Timekeeping {
     ) -> Result<(), NodeError> {
         let wall = self.source.read();
         if (wall.time.unix_ms() - time.unix_ms()).abs() > STEP_MS_MAX {
-            return Err(NodeError::Precondition(format!(
-                "the wall clock of this node reads {}, and yours {time}; set the wall clock right first",
-                wall.time
-            )));
+            return Err(NodeError::OtherTime { wall: wall.time, given: time });
         }
         self.clock().confirm(wall);
         self.now();

@@ -22,7 +22,7 @@ pub enum ArmourError {
     NoBegin,
     #[error("a card ends with the line {END:?}")]
     NoEnd,
-    #[error("line {line} of the card has {found} characters where {LINE_CHARS} are wanted")]
+    #[error("line {line} of the card has {found} characters, wanted {LINE_CHARS}")]
     LineLength { line: usize, found: usize },
     #[error("the card's lines are not canonical base64")]
     NotBase64,

@@ -58,11 +58,11 @@ pub enum CardError {
     Key { field: &'static str, source: PublicKeyError },
     #[error("{field} has {min} to {max} bytes, found {found}")]
     TextLength { field: &'static str, min: usize, max: usize, found: usize },
-    #[error("{field} holds {found:?}, which is not for showing")]
+    #[error("{field} has the unprintable character {found:?}")]
     TextCharacter { field: &'static str, found: char },
     #[error("a card has {min} to {max} {field}, found {found}")]
     Count { field: &'static str, min: usize, max: usize, found: usize },
-    #[error("the {0} of the card is not said, or is unknown to this node")]
+    #[error("the {0} of the card is missing or unknown to this node")]
     Unspecified(&'static str),
     #[error("a card's serial counts from 1, found 0")]
     Serial,
@@ -74,7 +74,7 @@ pub enum CardError {
     Authority { position: usize, problem: &'static str },
     #[error("the card uses one key twice, as {0} and as {1}")]
     SharedKey(&'static str, &'static str),
-    #[error("a moment of compromise is said exactly for compromised keys")]
+    #[error("a time of compromise belongs to a compromised key, and only to one")]
     Compromise,
     #[error("cards are signed with the identity key, not with the {0} key")]
     WrongRole(Role),

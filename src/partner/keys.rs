@@ -79,7 +79,7 @@ pub enum KeyError {
     Encode { role: Role },
     #[error("{} holds a key that must not be used", path.display())]
     Unfit { path: PathBuf, source: PublicKeyError },
-    #[error("{} wants {} hexadecimal digits", path.display(), SERIES_SECRET_BYTES * 2)]
+    #[error("{} does not hold {} hexadecimal digits", path.display(), SERIES_SECRET_BYTES * 2)]
     SeriesSecret { path: PathBuf },
     #[error("the {0} key and the {1} key are the same")]
     Shared(Role, Role),

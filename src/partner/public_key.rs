@@ -23,7 +23,7 @@ const SUITE_ED25519: u8 = 1;
 pub enum PublicKeyError {
     #[error("an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, found {0}")]
     Length(usize),
-    #[error("the bytes name no point of the curve")]
+    #[error("the bytes are not a point of the curve")]
     NotAPoint,
     #[error("the point is not in its canonical encoding")]
     NotCanonical,

@@ -98,9 +98,9 @@ impl PartnerEvent {
 /// The reason why an event does not lead to a new state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
-    #[error("a partner that is {} does not take {:?}", state.name(), event.name())]
+    #[error("the partner is {}, so `liaison partner {}` is not possible", state.name(), event.name())]
     NotAllowed { state: PartnerState, event: PartnerEvent },
-    #[error("the partner's state is not said")]
+    #[error("the state of the partner is missing")]
     Unspecified,
 }
 

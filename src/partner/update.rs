@@ -24,17 +24,21 @@ pub enum CardChange {
 /// The reason why a card cannot replace the known one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the card is of {found}, wanted one of {known}")]
+    #[error("the card is of {found}, wanted a card of {known}")]
     Agency { known: AgencyName, found: AgencyName },
-    #[error("the card has another identity key; it needs a new ceremony")]
+    #[error(
+        "the card has another identity key than the known card; ask the agency which card is genuine"
+    )]
     Identity,
-    #[error("the card has serial {found}, wanted one above {known}")]
+    #[error("the card has serial {found}, wanted a serial above {known}")]
     Serial { known: u64, found: u64 },
-    #[error("the card names another predecessor than the known one")]
+    #[error(
+        "the card has the next serial and does not continue the known card; ask the agency which card is genuine"
+    )]
     Chain,
     #[error("the card was issued at {found}, before the known one at {known}")]
     Issued { known: Timestamp, found: Timestamp },
-    #[error("the card takes back that record key {0} is compromised")]
+    #[error("the card marks the compromised record key {0} as sound again")]
     CompromisedKey(KeyId),
     #[error(
         "the card has logs of generation {found}, the known one of {known}: logs that were given up never come back"

@@ -40,14 +40,18 @@ pub struct ActRule {
 /// The reason why a person may not propose or decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ActRefusal {
-    #[error("this role may not ask for this act")]
-    Proposer,
-    #[error("whoever asked for an act does not decide on it; ask a second person")]
+    #[error("a client of role {} may not propose this act; ask a client of role {}", role.name(), names(.allowed))]
+    Proposer { role: ClientRole, allowed: &'static [ClientRole] },
+    #[error("the client that proposed an act does not decide on it; ask a second person")]
     Author,
-    #[error("this client has decided on it already")]
+    #[error("this client has decided on the act already; ask another person")]
     Again,
-    #[error("an approval by this role is not wanted for this act")]
-    Role,
+    #[error(
+        "a client of role {} does not decide on this act; `liaison acts show` names the roles that are still \
+         missing",
+        .0.name()
+    )]
+    Role(ClientRole),
 }
 
 /// A client and its role.
@@ -55,6 +59,10 @@ pub enum ActRefusal {
 pub struct Person<'a> {
     pub name: &'a str,
     pub role: ClientRole,
+}
+
+fn names(roles: &[ClientRole]) -> String {
+    roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ")
 }
 
 impl ActKind {
@@ -116,7 +124,8 @@ impl ActKind {
     }
 
     pub fn may_propose(self, role: ClientRole) -> Result<(), ActRefusal> {
-        if self.rule().proposers.contains(&role) { Ok(()) } else { Err(ActRefusal::Proposer) }
+        let allowed = self.rule().proposers;
+        if allowed.contains(&role) { Ok(()) } else { Err(ActRefusal::Proposer { role, allowed }) }
     }
 
     /// Checks that a person may approve after these others did.
@@ -131,7 +140,7 @@ impl ActKind {
         if wanted.iter().any(|roles| roles.contains(&person.role)) {
             Ok(())
         } else {
-            Err(ActRefusal::Role)
+            Err(ActRefusal::Role(person.role))
         }
     }
 
@@ -153,7 +162,7 @@ impl ActKind {
         if concerned.into_iter().any(|role| *role == person.role) {
             Ok(())
         } else {
-            Err(ActRefusal::Role)
+            Err(ActRefusal::Role(person.role))
         }
     }
 
@@ -283,9 +292,13 @@ mod tests {
             }
             assert_eq!(kind.may_approve("tanaka", &[], officer), Err(ActRefusal::Author));
             assert_eq!(kind.may_approve("sato", &[], officer), Ok(()));
-            assert_eq!(kind.may_approve("sato", &[officer], other), Err(ActRefusal::Role));
+            let refused = Err(ActRefusal::Role(other.role));
+            assert_eq!(kind.may_approve("sato", &[officer], other), refused);
         }
-        assert_eq!(ActKind::WidenPolicy.may_approve("sato", &[], dpo), Err(ActRefusal::Role));
+        assert_eq!(
+            ActKind::WidenPolicy.may_approve("sato", &[], dpo),
+            Err(ActRefusal::Role(dpo.role))
+        );
         assert!(ActKind::WidenPolicy.wanted(&[officer]).is_empty());
         // In either order, and neither stands in for the other.
         let reveal = ActKind::RevealPolicy;

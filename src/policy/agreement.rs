@@ -13,7 +13,7 @@ use crate::pb;
 /// A fault in what was agreed with a partner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AgreementError {
-    #[error("sector: none is set; set police, cert, vendor, prosecutor, regulator or other")]
+    #[error("sector: missing; set police, cert, vendor, prosecutor, regulator or other")]
     Sector,
     #[error("country: {0}")]
     Country(#[from] CountryError),

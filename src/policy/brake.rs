@@ -33,7 +33,7 @@ pub enum Unusual {
 /// The text names no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no rule; rules are volume, new-kind, personal-data, loosened-marking and new-partner, and \
+    "{0:?} is not a rule; rules are volume, new-kind, personal-data, loosened-marking and new-partner, and \
      passed-on beside one of them"
 )]
 pub struct UnknownRule(String);

@@ -23,7 +23,7 @@ pub fn difference_hash(bytes: &[u8]) -> [u8; 32] {
 
 /// Cedar decides otherwise than the selection that counted: nothing may be built on that count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {0} was counted otherwise than it is decided")]
+#[error("the count and the decision for record {0} differ")]
 pub struct Miscounted(RecordId);
 
 impl Difference<'_> {

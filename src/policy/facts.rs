@@ -25,9 +25,9 @@ pub const TAG_VALUES_MAX: usize = 256;
 /// "no".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
-    #[error("the facts of a {what} make no policy entity: {reason}")]
+    #[error("the facts of a {what} do not make a policy entity: {reason}")]
     Entity { what: &'static str, reason: String },
-    #[error("the request on {action:?} could not be put: {reason}")]
+    #[error("the policy request for {action:?} is invalid: {reason}")]
     Request { action: &'static str, reason: String },
 }
 

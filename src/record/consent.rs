@@ -34,9 +34,9 @@ pub const CONSENT_BYTES_MAX: usize = 676 + ROSTER_MEMBERS_MAX * (AGENCY_NAME_BYT
 /// The reason why bytes are not a request for a consent or a statement about one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentError {
-    #[error("what the consent is for, number {0}, is unknown")]
+    #[error("consent purpose {0} is unknown")]
     Purpose(i32),
-    #[error("what the consent covers, number {0}, is unknown")]
+    #[error("consent scope {0} is unknown")]
     Scope(i32),
     #[error("verdict {0} is unknown")]
     Verdict(i32),
@@ -48,7 +48,7 @@ pub enum ConsentError {
     RecordId(usize),
     #[error("operation")]
     Operation(#[source] HeaderError),
-    #[error("no operation is named")]
+    #[error("the name of the operation is missing")]
     NoOperation,
     #[error(
         "the name of the circle is empty, above 64 bytes, or holds white space or a slash: {0:?}"
@@ -64,15 +64,15 @@ pub enum ConsentError {
     Time(u64),
     #[error("it is good until {until}, which is not after {at} and within five years of it")]
     Validity { at: Timestamp, until: Timestamp },
-    #[error("its words are {0} bytes, at most {REASON_BYTES_MAX}")]
+    #[error("its reason has {0} bytes, at most {REASON_BYTES_MAX} are possible")]
     ReasonLength(usize),
-    #[error("its words hold control characters")]
+    #[error("its reason has control characters")]
     ReasonForm,
-    #[error("words that say why are missing")]
+    #[error("the reason is missing")]
     NoReason,
     #[error("a key id has 16 bytes and a signature 64")]
     Length,
-    #[error("it says what does not go with its purpose, scope or verdict")]
+    #[error("it has fields that do not fit its purpose, scope or verdict")]
     Surplus,
     #[error("key {key} is not a record key of {originator} at {at}")]
     UnknownKey { key: KeyId, originator: AgencyName, at: Timestamp },

@@ -91,8 +91,8 @@ impl TryFrom<pb::Draft> for Draft {
     fn try_from(wire: pb::Draft) -> Result<Self, DraftError> {
         let pb::Draft { marking, mut labels, operation, confidence, key, reinstate, content } =
             wire;
-        let content =
-            content.ok_or_else(|| DraftError::new("content", "it says nothing; set one kind"))?;
+        let content = content
+            .ok_or_else(|| DraftError::new("content", "the content is missing; set one kind"))?;
         let mut content = Content::from(content);
         content.normalise()?;
         labels.sort_unstable();

@@ -33,7 +33,7 @@ pub const CAVEAT_BYTES_MAX: usize = 512;
 /// The reason for refusing a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    #[error("{0} bytes are more than the {HEADER_BYTES_MAX} that a header may have")]
+    #[error("a header has at most {HEADER_BYTES_MAX} bytes, found {0}")]
     TooLong(usize),
     #[error("it is not a protobuf message of type Header")]
     Protobuf,
@@ -51,7 +51,7 @@ pub enum HeaderError {
     Chain { revision: u32, has_previous: bool },
     #[error("{0}: only a withdrawal has the last revision number, and it has the one form")]
     Withdrawal(&'static str),
-    #[error("{found} slots where the kind has {wanted}")]
+    #[error("found {found} slots, the kind has {wanted}")]
     SlotCount { found: u32, wanted: usize },
 }
 

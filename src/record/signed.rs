@@ -25,7 +25,7 @@ pub enum RecordError {
     Header(#[from] HeaderError),
     #[error("slot {slot} ({name}): {error}")]
     Slot { slot: u8, name: &'static str, error: SlotError },
-    #[error("{found} slots where {kind} has {wanted}", kind = .kind.name())]
+    #[error("found {found} slots, {kind} has {wanted}", kind = .kind.name())]
     SlotCount { kind: Kind, found: usize, wanted: usize },
     #[error("slot {slot}: {reason}")]
     SlotState { slot: u8, reason: &'static str },

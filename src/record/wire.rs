@@ -12,19 +12,19 @@ use crate::value::{ValueType, is_country};
 /// The reason for refusing the bytes of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
-    #[error("{found} bytes are more than the {SLOT_BYTES_MAX} that a field may have")]
+    #[error("a field has at most {SLOT_BYTES_MAX} bytes, found {found}")]
     TooLong { found: usize },
     #[error("the bytes end inside a value")]
     Truncated,
     #[error("a number is not in its shortest form")]
     LongVarint,
-    #[error("it carries field {found} where only field {wanted} may stand")]
+    #[error("it has field {found}, and only field {wanted} is possible")]
     ForeignField { found: u64, wanted: u8 },
-    #[error("wire type {found} where {wanted} belongs")]
+    #[error("found wire type {found}, wanted {wanted}")]
     WireType { found: u8, wanted: u8 },
-    #[error("it is there {found} times where {most} may stand")]
+    #[error("it has {found} occurrences, at most {most} are possible")]
     Repeats { found: usize, most: usize },
-    #[error("an empty value is written out; leave the field away")]
+    #[error("an empty value is encoded; leave the field out")]
     WrittenDefault,
     #[error("{0}")]
     Rule(String),

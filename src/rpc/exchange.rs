@@ -43,11 +43,17 @@ fn answer(error: &NodeError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ident::AgencyName;
+    use crate::node::{PartnerError, PeerError};
+
+    fn agency() -> AgencyName {
+        "b.example".parse().unwrap()
+    }
 
     #[test]
     fn unknown_and_suspended_partners_get_the_same_answer() {
-        let refused = answer(&NodeError::Refused("b.example is suspended".to_owned()));
-        let unknown = answer(&NodeError::NotFound("b.example is unknown".to_owned()));
+        let refused = answer(&PeerError::Inactive { agency: agency() }.into());
+        let unknown = answer(&PartnerError::Unknown { agency: agency() }.into());
         assert_eq!(refused.code(), unknown.code());
         assert_eq!(refused.message(), unknown.message());
     }

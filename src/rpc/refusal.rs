@@ -34,7 +34,9 @@ pub(super) fn internal(error: &(dyn Error + 'static)) -> Status {
 /// and the next step.
 fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
     let journal = match error.downcast_ref::<NodeError>() {
-        Some(NodeError::System { fault, .. }) => return Some(of_system(fault, "try again")),
+        Some(NodeError::Failed { system: Some(fault), .. }) => {
+            return Some(of_system(fault, "try again"));
+        }
         Some(NodeError::Journal(journal)) => Some(journal),
         _ => error.downcast_ref::<JournalError>(),
     };
@@ -55,7 +57,7 @@ fn mendable(error: &(dyn Error + 'static)) -> Option<Status> {
     }
     match store? {
         StoreError::Io { source, .. } => Some(Status::failed_precondition(format!(
-            "the node cannot use its disk: {source}; put that right and start the node again"
+            "the node cannot use its disk: {source}; check the disk and start the node again"
         ))),
         StoreError::IndexFailed(_) | StoreError::Engine { .. } => {
             Some(Status::failed_precondition(
@@ -82,13 +84,14 @@ fn of_system(fault: &SystemFault, next: &str) -> Status {
 pub(super) fn of_node(error: &NodeError) -> Status {
     match error.code() {
         Code::Internal | Code::Unknown | Code::DataLoss => internal(error),
-        code => Status::new(code, error.to_string()),
+        code => Status::new(code, crate::store::describe(error)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::PartnerError;
 
     #[test]
     fn an_internal_error_tells_the_caller_an_id_only() {
@@ -152,8 +155,9 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_caller_is_told_in_full() {
-        let status = of_node(&NodeError::NotFound("partner x.example is unknown".to_owned()));
+        let agency = "x.example".parse().unwrap();
+        let status = of_node(&PartnerError::Unknown { agency }.into());
         assert_eq!(status.code(), Code::NotFound);
-        assert_eq!(status.message(), "partner x.example is unknown");
+        assert!(status.message().starts_with("x.example is not a partner"), "{status}");
     }
 }

@@ -34,8 +34,7 @@ impl Tally {
                     continue;
                 }
             }
-            let id = RecordId::try_from(&result.record_id[..])
-                .map_err(|error| NodeError::Invalid(format!("a result's record id: {error}")))?;
+            let id = RecordId::try_from(&result.record_id[..])?;
             self.ids.push(leaf_hash(id.as_bytes()));
         }
         self.figures.checkpoint_note = submitted.committed.note.clone();

@@ -180,7 +180,7 @@ impl EngineKind {
 
 /// The text names no engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an index engine; sled and fjall are")]
+#[error("{0:?} is not an index engine; the engines are fjall and sled")]
 pub struct UnknownEngine(String);
 
 impl FromStr for EngineKind {

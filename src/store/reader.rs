@@ -108,18 +108,21 @@ impl SegmentReader {
             return Err(StoreError::NotCommitted { position, end });
         }
         let file = self.shared.file(position.segment)?;
-        match self.read_once(&file, position)? {
-            Ok(frame) => Ok(frame),
-            Err(_) => {
-                // It may be just being overwritten: look again when that is done.
-                let _settled = self.shared.lock_overwriting();
-                self.read_once(&file, position)?.map_err(|flaw| {
-                    let (end, found) = (position.offset, flaw.to_string());
-                    self.note_damage(Damage { start: position, end, found });
-                    Shared::corrupt(position, flaw)
-                })
-            }
+        match self.read_once(&file, position) {
+            Ok(frame) => return Ok(frame),
+            Err(ReadFault::Store(error)) => return Err(error),
+            Err(ReadFault::Flaw(_)) => {}
         }
+        // It may be just being overwritten: look again when that is done.
+        let _settled = self.shared.lock_overwriting();
+        self.read_once(&file, position).map_err(|fault| match fault {
+            ReadFault::Store(error) => error,
+            ReadFault::Flaw(flaw) => {
+                let (end, found) = (position.offset, flaw.to_string());
+                self.note_damage(Damage { start: position, end, found });
+                Shared::corrupt(position, flaw)
+            }
+        })
     }
 
     /// Damaged places that were met so far.
@@ -152,7 +155,11 @@ impl SegmentReader {
     /// Returns true if a sound frame begins at a position.
     pub(super) fn peek(&self, position: Position) -> Result<bool, StoreError> {
         let file = self.shared.file(position.segment)?;
-        Ok(self.read_once(&file, position)?.is_ok())
+        match self.read_once(&file, position) {
+            Ok(_) => Ok(true),
+            Err(ReadFault::Flaw(_)) => Ok(false),
+            Err(ReadFault::Store(error)) => Err(error),
+        }
     }
 
     /// A segment file, and where what is committed of it ends.
@@ -171,23 +178,14 @@ impl SegmentReader {
         self.shared.path(segment)
     }
 
-    fn read_once(
-        &self,
-        file: &File,
-        position: Position,
-    ) -> Result<Result<Frame, Flaw>, StoreError> {
+    fn read_once(&self, file: &File, position: Position) -> Result<Frame, ReadFault> {
         let path = || self.shared.path(position.segment);
         let mut bytes = vec![0; FIRST_READ_BYTES];
         let found = read_up_to(file, &mut bytes, position.offset.into())
             .map_err(|error| StoreError::io("read", &path())(error))?;
         bytes.truncate(found);
-        let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
-            return Ok(Err(Flaw::Ends));
-        };
-        let len = match payload_len(header) {
-            Ok(len) => FRAME_HEADER_BYTES + len,
-            Err(flaw) => return Ok(Err(flaw)),
-        };
+        let header = bytes.first_chunk::<FRAME_HEADER_BYTES>().ok_or(Flaw::Ends)?;
+        let len = FRAME_HEADER_BYTES + payload_len(header)?;
         if len > found {
             bytes.resize(len, 0);
             let more =
@@ -195,7 +193,7 @@ impl SegmentReader {
                     .map_err(|error| StoreError::io("read", &path())(error))?;
             bytes.truncate(found + more);
         }
-        Ok(parse(&bytes).and_then(RawFrame::to_frame))
+        Ok(parse(&bytes).and_then(RawFrame::to_frame)?)
     }
 
     /// The bytes of all segments up to the end as it is now.
@@ -208,6 +206,25 @@ impl SegmentReader {
     pub fn scan(&self, from: Position) -> Scan {
         let start = from.max(Position::START);
         Scan { reader: self.clone(), next: start, end: self.end(), walk: None, failed: false }
+    }
+}
+
+/// The reason why no frame was read at a position.
+enum ReadFault {
+    /// The bytes there are not a sound frame.
+    Flaw(Flaw),
+    Store(StoreError),
+}
+
+impl From<Flaw> for ReadFault {
+    fn from(flaw: Flaw) -> Self {
+        Self::Flaw(flaw)
+    }
+}
+
+impl From<StoreError> for ReadFault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

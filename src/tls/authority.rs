@@ -52,7 +52,7 @@ pub enum AuthorityError {
         path.display()
     )]
     Absent { path: PathBuf },
-    #[error("{} does not hold exactly one certificate and its PKCS#8 key in PEM", path.display())]
+    #[error("{} does not have exactly one certificate and its PKCS#8 key in PEM", path.display())]
     Pem { path: PathBuf },
     #[error("{} holds a certificate that cannot be used", path.display())]
     Unreadable { path: PathBuf, source: Unreadable },

@@ -35,7 +35,7 @@ use crate::partner::{Address, Host, VerifiedCard};
 pub enum ConnectError {
     #[error("{agency} has no address; it has to dial in")]
     NoAddress { agency: AgencyName },
-    #[error("{agency} is no name that a certificate can carry")]
+    #[error("{agency} cannot be a server name in a certificate")]
     ServerName { agency: AgencyName, source: InvalidDnsNameError },
     #[error("the trust or the certificate for the connection cannot be used")]
     Setup(#[source] rustls::Error),
@@ -43,11 +43,11 @@ pub enum ConnectError {
     Profile(&'static str),
     #[error("cannot reach {address}")]
     Tcp { address: Address, source: io::Error },
-    #[error("{address} did not prove to be {agency}")]
+    #[error("{address} did not prove to be a node of {agency}")]
     Tls { address: Address, agency: AgencyName, source: io::Error },
     #[error("{address} does not speak HTTP/2")]
     NoHttp2 { address: Address },
-    #[error("the connection to {agency} at {address} did not come about")]
+    #[error("the connection to {agency} at {address} failed")]
     Channel { address: Address, agency: AgencyName, source: tonic::transport::Error },
 }
 

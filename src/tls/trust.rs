@@ -26,7 +26,7 @@ use crate::ident::AgencyName;
 /// The reason why a partner's anchors cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    #[error("an anchor of {agency} is no usable certification authority")]
+    #[error("a trust anchor of {agency} is not a usable certification authority")]
     Anchor { agency: AgencyName, source: rustls::Error },
     #[error("{agency} has no anchor")]
     NoAnchor { agency: AgencyName, source: VerifierBuilderError },
@@ -39,15 +39,15 @@ pub enum Refusal {
     NoCertificate,
     #[error("the certificate cannot be read")]
     Unreadable(#[from] Unreadable),
-    #[error("the certificate names no partner of this node")]
+    #[error("the certificate does not name a partner of this node")]
     UnknownPartner,
-    #[error("the certificate names {0} and {1}, who are two partners")]
+    #[error("the certificate names two partners, {0} and {1}")]
     TwoPartners(AgencyName, AgencyName),
     #[error("the certificate does not prove that the caller is {agency}")]
     NotThePartner { agency: AgencyName, source: rustls::Error },
     #[error("the certificate was not issued by this node, or ran out")]
     NotOurClient(#[source] rustls::Error),
-    #[error("the certificate names no client in a role")]
+    #[error("the certificate does not name a client with a role")]
     NoRole(#[source] Unreadable),
     #[error("the handshake failed")]
     Handshake(#[source] Arc<std::io::Error>),

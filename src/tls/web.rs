@@ -31,17 +31,17 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 pub enum WebError {
     #[error("{found:?} is not an address such as http://host:8080/path: {reason}")]
     Address { found: String, reason: String },
-    #[error("https trusts the certification authorities that are named, and none is for {0}")]
+    #[error("no trust anchor is given for https, so {0} cannot be verified")]
     NoAuthority(String),
-    #[error("what https is to trust is no certificate in PEM: {0}")]
+    #[error("invalid trust anchor for https: not a PEM certificate: {0}")]
     Pem(pem::Error),
-    #[error("what https is to trust cannot be used: {0}")]
+    #[error("invalid trust anchor for https: {0}")]
     Authority(rustls::Error),
     #[error("cannot reach {0}")]
     Connect(String, #[source] io::Error),
-    #[error("{0} did not prove to be it")]
+    #[error("{0} did not prove its identity")]
     Untrusted(String, #[source] io::Error),
-    #[error("{0} does not speak TLS as it is spoken here, 1.3")]
+    #[error("{0} does not support TLS 1.3")]
     NoTls(String, #[source] io::Error),
     #[error("{0} did not answer within {within} s", within = .1.as_secs())]
     Silent(String, Duration),

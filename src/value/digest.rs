@@ -41,7 +41,7 @@ fn split(text: &str) -> (Option<&str>, &str) {
 
 fn tagged(algorithms: &[Algorithm], name: Option<&str>, hex: String) -> Normalised {
     if let Some(c) = hex.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return Err(format!("{c:?} is no hexadecimal digit").into());
+        return Err(format!("{c:?} is not a hexadecimal digit").into());
     }
     let Some((algorithm, _)) = algorithms.iter().find(|(_, digits)| *digits == hex.len()) else {
         let known = algorithms.iter().map(|(name, digits)| format!("{digits} ({name})"));

@@ -11,7 +11,7 @@ pub const EXCERPT_BYTES_MAX: usize = 80;
 /// The reason why a text is not a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    #[error("the {0} is empty, one character or more is wanted")]
+    #[error("the {0} is empty, expected one character or more")]
     Empty(ValueType),
     #[error("the {value_type} has {found} bytes, at most {wanted} are taken")]
     Length { value_type: ValueType, found: usize, wanted: usize },
@@ -26,9 +26,9 @@ pub enum ValueError {
     NotNormal { value_type: ValueType, found: Excerpt, wanted: Excerpt },
     #[error("the type of {found} is unclear: {reason}")]
     Unclear { found: Excerpt, reason: &'static str },
-    #[error("{0} is no value type; expected one such as domain, url, ip or file-hash")]
+    #[error("{0} is not a value type, expected one such as domain, url, ip or file-hash")]
     TypeName(Excerpt),
-    #[error("{0} is no value type's number, expected 1 to {max}", max = ValueType::ALL.len())]
+    #[error("{0} is not the number of a value type, expected 1 to {max}", max = ValueType::ALL.len())]
     TypeNumber(u32),
 }
 

@@ -59,7 +59,7 @@ fn infer_name(plain: &str) -> Result<ValueType, &'static str> {
         return Err("it may be a file's name or a domain; give the type");
     }
     if !fits(ValueType::Domain) {
-        return Err("it is no URL, network, address, number, hash or domain; give the type");
+        return Err("it is not a URL, network, address, number, hash or domain; give the type");
     }
     Ok(ValueType::Domain)
 }

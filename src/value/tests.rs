@@ -146,7 +146,7 @@ fn urls_without_scheme_host_or_bounds_are_refused() {
     refused(Url, "example.com/x", "begin with http://");
     refused(Url, "javascript:alert(1)", "begin with http://");
     refused(Url, "file:///etc/passwd", "no host");
-    refused(Url, "data://x.example", "no scheme that is taken");
+    refused(Url, "data://x.example", "is not accepted");
     refused(Url, "http:///example.com", "no host");
     refused(Url, "http://", "no host");
     refused(Url, "http://localhost/", "two or more");
@@ -249,7 +249,7 @@ fn hashes_carry_the_algorithm_of_their_length() {
     refused(FileHash, &format!("sha256:{md5}"), "length of md5");
     refused(FileHash, &format!("sha3-256:{}", "0".repeat(64)), "length of sha256");
     refused(FileHash, &"a".repeat(63), "63 hexadecimal digits");
-    refused(FileHash, &"g".repeat(64), "no hexadecimal digit");
+    refused(FileHash, &"g".repeat(64), "not a hexadecimal digit");
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn scheme(text: &str) -> Result<&'static str, Cow<'static, str>> {
     }
     SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(scheme)).ok_or_else(|| {
         let (found, wanted) = (Excerpt::of(scheme), SCHEMES.join(", "));
-        format!("{found} is no scheme that is taken; those are {wanted}").into()
+        format!("scheme {found} is not accepted; the schemes are {wanted}").into()
     })
 }
 

@@ -158,7 +158,7 @@ async fn a_start_two_years_ahead_erases_nothing_and_signs_nothing() {
     assert!(set.submit(some_indicator()).await.is_err());
     assert_eq!(set.node.view().snapshot().size, size);
     let confirmed = set.node.confirm_clock("admin", now()).await.unwrap_err();
-    assert!(confirmed.to_string().contains("set the wall clock right first"), "{confirmed}");
+    assert!(confirmed.to_string().contains("correct the wall clock first"), "{confirmed}");
     set.close();
     is_audited(&dir);
 }

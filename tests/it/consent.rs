@@ -243,18 +243,18 @@ async fn a_question_that_leads_nowhere_is_refused_with_what_to_do() {
         assert!(status.message().contains(word), "{status}");
     };
     refused(of_record(&free), Code::FailedPrecondition, "changes nothing").await;
-    refused(of_record(&own), Code::InvalidArgument, "not of police.example").await;
+    refused(of_record(&own), Code::InvalidArgument, "not police.example").await;
     refused(of_record(&vec![7; 32].into()), Code::NotFound, "holds no record").await;
     refused(of_record(&Bytes::new()), Code::InvalidArgument, "32 bytes").await;
     let to = |partner: &str| pb::ConsentSubject { partner: partner.to_owned(), ..of_record(&id) };
-    refused(to("far.example"), Code::FailedPrecondition, "is no partner").await;
-    refused(to(POLICE), Code::FailedPrecondition, "signed the record itself").await;
+    refused(to("far.example"), Code::FailedPrecondition, "is not a partner").await;
+    refused(to(POLICE), Code::FailedPrecondition, "is the originator").await;
     let evidence = pb::ConsentSubject {
         purpose: pb::ConsentPurpose::Evidence.into(),
         partner: String::new(),
         ..of_record(&id)
     };
-    refused(evidence, Code::FailedPrecondition, "not marked against use as evidence").await;
+    refused(evidence, Code::FailedPrecondition, "may be used as evidence already").await;
     assert_eq!(vendor.journal().await, before);
 
     let give = |until: Timestamp, holder: &str| pb::ProposeConsentRequest {
@@ -270,11 +270,11 @@ async fn a_question_that_leads_nowhere_is_refused_with_what_to_do() {
     };
     refused(give(fixture::now(), VENDOR), Code::InvalidArgument, "not after").await;
     refused(give(Timestamp::MAX, VENDOR), Code::InvalidArgument, "within five years").await;
-    refused(give(in_an_hour(1), "far.example"), Code::FailedPrecondition, "no partner").await;
+    refused(give(in_an_hour(1), "far.example"), Code::FailedPrecondition, "not a partner").await;
     refused(give(in_an_hour(1), POLICE), Code::FailedPrecondition, "evidence alone").await;
     let request_entry = 1;
     let none = pb::ProposeConsentRequest { request_entry, ..give(in_an_hour(1), "") };
-    refused(none, Code::NotFound, "no request of entry 1").await;
+    refused(none, Code::NotFound, "no request of journal entry 1").await;
 }
 
 /// Runs `audit prove` and verifies what it wrote.

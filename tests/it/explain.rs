@@ -307,7 +307,7 @@ async fn a_past_decision_is_explained_with_the_policy_and_the_partner_of_then() 
     let long_ago = "2020-01-01".parse().unwrap();
     let refused = explain(&police, &id, Some(long_ago)).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);
-    assert!(refused.message().contains("was no partner of this node yet"), "{refused}");
+    assert!(refused.message().contains("was not a partner of this node yet"), "{refused}");
 
     // Without the files of then nothing is told of then, and the rest goes on.
     let files = police

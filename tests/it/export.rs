@@ -142,7 +142,7 @@ async fn a_part_from_a_running_node_holds_and_an_erasure_shows_as_one() {
     let unknown = "07".repeat(32);
     let (code, _, words) = export(&node, &dir.path().join("none"), &["--record", &unknown]).await;
     assert_eq!(code, Some(3), "{words}");
-    assert!(words.contains("nothing in the journal is about record"), "{words}");
+    assert!(words.contains("the journal has no entry about record"), "{words}");
 
     erase(&node, &results[7].record_id, NOTES, pb::ErasureBasis::Gdpr17).await;
     for part in [&["--record", &id][..], &[]] {

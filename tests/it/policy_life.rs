@@ -158,7 +158,7 @@ async fn a_policy_that_shows_more_takes_its_own_diff_and_another_officer() {
     refused(
         apply(&node, CORE_ONLY).await,
         Code::FailedPrecondition,
-        "nobody has made a diff of exactly this bundle",
+        "was never compared of exactly this bundle",
     );
     let shown = diff(&node, CORE_ONLY).await;
     assert_eq!(
@@ -189,7 +189,11 @@ async fn a_policy_that_shows_more_takes_its_own_diff_and_another_officer() {
     for client in ["analyst", DPO] {
         refused(node.decide(client, act.proposal, true).await, Code::NotFound, "no act");
     }
-    refused(apply(&node, CORE_ONLY).await, Code::FailedPrecondition, "proposes this very bundle");
+    refused(
+        apply(&node, CORE_ONLY).await,
+        Code::FailedPrecondition,
+        "proposes this bundle already",
+    );
     assert!(node.decide(SECOND_OFFICER, act.proposal, true).await.unwrap().carried_out);
     assert_eq!(version(&node).await, 1);
     refused(node.decide(SECOND_OFFICER, act.proposal, true).await, Code::NotFound, "no act");
@@ -253,7 +257,7 @@ async fn one_officer_narrows_at_once_and_the_way_back_takes_two() {
     let request = pb::GetPolicyRequest { version: 3, bundle_hash: Default::default() };
     let third = policies(&node, DPO).await.get_policy(request).await.unwrap().into_inner();
     assert_eq!(third.files, [policy_file(&narrower)]);
-    refused(roll_back(&node, 9).await, Code::NotFound, "there was no version 9");
+    refused(roll_back(&node, 9).await, Code::NotFound, "never had a version 9");
     audited(&node);
 }
 
@@ -467,14 +471,18 @@ async fn examples_travel_with_the_bundle_and_are_part_of_what_is_approved() {
         async move { officer.apply_policy(request).await.map(tonic::Response::into_inner) }
     };
     let more = format!("{holds}# more\n");
-    refused(request(files(&more)).await, Code::FailedPrecondition, "nobody has made a diff");
+    refused(request(files(&more)).await, Code::FailedPrecondition, "was never compared");
     refused(request(files(&fails)).await, Code::InvalidArgument, "fails");
     let act = request(files(holds)).await.unwrap().act.unwrap();
     node.decide(SECOND_OFFICER, act.proposal, true).await.unwrap();
     let in_force = officer.get_policy(pb::GetPolicyRequest::default()).await.unwrap().into_inner();
     assert_eq!(in_force.files, files(holds));
     let strange = vec![pb::PolicyFile { name: "10.toml".into(), text: String::new() }];
-    refused(node.compare_policy(strange).await, Code::InvalidArgument, "no name of a policy file");
+    refused(
+        node.compare_policy(strange).await,
+        Code::InvalidArgument,
+        "is not a file name of a bundle",
+    );
     audited(&node);
 }
 
@@ -557,7 +565,7 @@ async fn an_officer_goes_the_whole_way_on_the_command_line() {
     assert!(looked.contains("note       agreed on 3 May"), "{looked}");
     assert!(looked.contains("newly revealed: fields of class notes"), "{looked}");
     let first = words(&liaison(&node, DPO, &["acts", "approve", &act]));
-    assert!(first.contains("another approval is wanted"), "{first}");
+    assert!(first.contains("another approval is needed"), "{first}");
     let last = words(&liaison(&node, SECOND_OFFICER, &["acts", "approve", &act]));
     assert!(last.contains("approved and carried out"), "{last}");
     let log = words(&liaison(&node, "auditor", &["policy", "log"]));

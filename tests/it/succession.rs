@@ -98,7 +98,7 @@ async fn a_node_that_lost_entries_goes_on_under_its_name() {
     let told = words(&made.stdout);
     assert!(told.contains(&format!("behind {left} entries")), "{told}");
     let again = succeed(&dir).await;
-    assert!(words(&again.stderr).contains("not behind"), "{}", words(&again.stderr));
+    assert!(words(&again.stderr).contains("lacks nothing"), "{}", words(&again.stderr));
 
     let police = RunningNode::start(&dir, POLICE).await;
     assert_eq!(guard(&police).await, pb::GuardState::Open, "its new keys signed nothing yet");
@@ -212,7 +212,7 @@ async fn a_node_that_is_not_behind_is_not_succeeded() {
     police.kill().await;
     let refused = succeed(&dir).await;
     assert!(!refused.status.success());
-    assert!(words(&refused.stderr).contains("not behind"), "{}", words(&refused.stderr));
+    assert!(words(&refused.stderr).contains("lacks nothing"), "{}", words(&refused.stderr));
     // Nothing has changed by it.
     let police = RunningNode::start(&dir, POLICE).await;
     police.submit(vec![some_indicator()]).await;

@@ -4,6 +4,7 @@
 //! One package has no walls between its modules; these tests are the walls.
 
 mod import_circles;
+mod messages;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

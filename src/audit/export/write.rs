@@ -31,7 +31,7 @@ pub trait Sink {
 pub enum ExportError {
     #[error("entry {index} cannot be exported: {reason}")]
     Entry { index: u64, reason: String },
-    #[error("there is no checkpoint: the journal has not begun")]
+    #[error("the journal has not begun, so it has no checkpoint")]
     Empty,
     #[error("the entries lead to size {found}, the last checkpoint has size {signed}")]
     Head { signed: TreeSize, found: TreeSize },
@@ -296,7 +296,7 @@ impl<S: Sink> Exporter<S> {
     }
 
     fn feed_entry(&mut self, payload: &Bytes) -> Result<(), ExportError> {
-        let unknown = || self.broken("an entry of a feed to nobody");
+        let unknown = || self.broken("a feed entry without a partner");
         let (number, entry) = payload.split_first_chunk::<2>().ok_or_else(unknown)?;
         let number = u16::from_le_bytes(*number);
         if !self.feeds.contains_key(&number) {

@@ -40,42 +40,28 @@ const MANIFEST_BYTES_MAX: u64 = PART_FILES_MAX as u64 * 256;
 /// Longest content of one entry: the payload of a frame.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
-/// The reason why checking stops.
-enum Stop {
+/// The reason why a part was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PartFault {
+    /// The part is not what its agency signed.
+    #[error("{0}")]
     Broken(Box<Failure>),
-    Io(io::Error),
+    #[error("a file of the part cannot be read")]
+    Io(#[from] io::Error),
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<Failure> for Stop {
+impl From<Failure> for PartFault {
     fn from(failure: Failure) -> Self {
         Self::Broken(Box::new(failure))
     }
 }
 
-fn broken(place: impl ToString, fault: Fault) -> Stop {
+fn broken(place: impl ToString, fault: Fault) -> PartFault {
     Failure { place: Place::File(place.to_string()), entry: None, fault }.into()
 }
 
-/// Checks the part in `folder`; `anchor` is what the reader knows of the agency from elsewhere. The
-/// outer error is one of reading.
-pub fn verify_part(
-    folder: &impl Folder,
-    anchor: &Anchor,
-) -> io::Result<Result<PartReport, Failure>> {
-    match check(folder, anchor) {
-        Ok(report) => Ok(Ok(report)),
-        Err(Stop::Broken(failure)) => Ok(Err(*failure)),
-        Err(Stop::Io(error)) => Err(error),
-    }
-}
-
-fn check(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, Stop> {
+/// Checks the part in `folder`; `anchor` is what the reader knows of the agency from elsewhere.
+pub fn verify_part(folder: &impl Folder, anchor: &Anchor) -> Result<PartReport, PartFault> {
     let files = Files::open(folder)?;
     let mut part = Part::open(&files)?;
     for item in files.manifest.files.keys() {
@@ -122,7 +108,7 @@ struct Files<'a, F> {
 }
 
 impl<'a, F: Folder> Files<'a, F> {
-    fn open(folder: &'a F) -> Result<Self, Stop> {
+    fn open(folder: &'a F) -> Result<Self, PartFault> {
         let unfit = |expected, found: &str| {
             broken(MANIFEST, Fault::new(Check::ExportFile, expected, found))
         };
@@ -130,7 +116,7 @@ impl<'a, F: Folder> Files<'a, F> {
             .read(MANIFEST, MANIFEST_BYTES_MAX)?
             .ok_or_else(|| unfit("the manifest of a part", "none"))?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| unfit("the manifest of a part", "bytes that are no text"))?;
+            .map_err(|_| unfit("the manifest of a part", "bytes that are not text"))?;
         let manifest = Manifest::parse(text).map_err(|wanted| match changed_line_ends(&bytes) {
             Some(fault) => broken(MANIFEST, fault),
             None => unfit(wanted, "other text"),
@@ -138,7 +124,7 @@ impl<'a, F: Folder> Files<'a, F> {
         Ok(Self { folder, manifest })
     }
 
-    fn read(&self, item: &Item, bytes_max: u64) -> Result<Bytes, Stop> {
+    fn read(&self, item: &Item, bytes_max: u64) -> Result<Bytes, PartFault> {
         let fault = |expected: String, found: &str| {
             broken(item, Fault::new(Check::ExportFile, expected, found))
         };
@@ -158,7 +144,7 @@ impl<'a, F: Folder> Files<'a, F> {
         Ok(bytes)
     }
 
-    fn proof(&self, item: &Item, index: u64) -> Result<TlogProof, Stop> {
+    fn proof(&self, item: &Item, index: u64) -> Result<TlogProof, PartFault> {
         let bytes = self.read(item, TLOG_PROOF_BYTES_MAX as u64)?;
         let proof = TlogProof::parse(&bytes).map_err(|error| {
             broken(item, Fault::new(Check::ProofForm, "the proof of an entry", error))
@@ -229,7 +215,7 @@ struct Part<'a, F> {
 }
 
 impl<'a, F: Folder> Part<'a, F> {
-    fn open(files: &'a Files<'a, F>) -> Result<Self, Stop> {
+    fn open(files: &'a Files<'a, F>) -> Result<Self, PartFault> {
         let note = files.read(&Item::Checkpoint, NOTE_BYTES_MAX as u64)?;
         let head = head(&note).ok_or_else(|| {
             let expected = "the signed note of a checkpoint";
@@ -260,7 +246,7 @@ impl<'a, F: Folder> Part<'a, F> {
     }
 
     /// The next entry of the journal that is here.
-    fn entry(&mut self, item: &Item, index: u64) -> Result<(), Stop> {
+    fn entry(&mut self, item: &Item, index: u64) -> Result<(), PartFault> {
         let proof = self.files.proof(item, index)?;
         let content = Item::Content(index);
         let content = match self.files.manifest.files.contains_key(&content) {
@@ -525,7 +511,7 @@ impl<'a, F: Folder> Part<'a, F> {
     /// Counts the records that are not for evidence: whose content is not here, and whose is here although
     /// no consent that the part holds permits it. A part of a record or case holds a consent only where it
     /// lets content in, so that content must be there.
-    fn restricted(&self) -> Result<(u64, u64), Stop> {
+    fn restricted(&self) -> Result<(u64, u64), PartFault> {
         let hour = self.dates.last_key_value().map(|(_, at)| at.hour());
         let permits = |id: &RecordId, row: &Row| {
             let operation = row.operation.as_deref();
@@ -579,11 +565,11 @@ impl<'a, F: Folder> Part<'a, F> {
     }
 
     /// The agency's cards, and its signature on the checkpoint. Gives its number.
-    fn check_own(&self, anchor: &Anchor) -> Result<crate::audit::card::Number, Stop> {
+    fn check_own(&self, anchor: &Anchor) -> Result<crate::audit::card::Number, PartFault> {
         let agency = &self.files.manifest.agency;
         let fault = |expected: &dyn ToString, found: &dyn ToString| {
             let fault = Fault::new(Check::OwnCard, expected.to_string(), found.to_string());
-            Stop::from(Failure { place: Place::History, entry: None, fault })
+            PartFault::from(Failure { place: Place::History, entry: None, fault })
         };
         if self.genesis.as_ref() != Some(agency) {
             return Err(fault(&format!("the genesis of {agency}"), &"none"));
@@ -604,7 +590,7 @@ impl<'a, F: Folder> Part<'a, F> {
     }
 
     /// Checks that everything asked for is here: for a time, every entry.
-    fn check_asked(&self) -> Result<(), Stop> {
+    fn check_asked(&self) -> Result<(), PartFault> {
         let Selection::Time { from, to } = &self.files.manifest.asked else {
             if self.is_asked_here {
                 return Ok(());

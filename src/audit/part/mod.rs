@@ -13,7 +13,7 @@ mod report;
 mod survey;
 mod write;
 
-pub use judge::verify_part;
+pub use judge::{PartFault, verify_part};
 pub use manifest::{MANIFEST, Selection};
 pub use report::{PartFeed, PartReport};
 pub use survey::{PART_FILES_MAX, PartError, Plan, Survey};

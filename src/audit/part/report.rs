@@ -68,7 +68,7 @@ impl PartReport {
         }
         if self.signatures < self.records {
             let count = grouped(self.records - self.signatures);
-            list.push(format!("signatures of {count} records whose originator is no partner"));
+            list.push(format!("signatures of {count} records whose originator is not a partner"));
         }
         if self.compromised > 0 {
             let count = grouped(self.compromised);

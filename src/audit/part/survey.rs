@@ -28,9 +28,11 @@ pub const PART_FILES_MAX: usize = 200_000;
 pub enum PartError {
     #[error(transparent)]
     Export(#[from] ExportError),
-    #[error("nothing in the journal is about {0}")]
+    #[error("the journal has no entry about {0}")]
     Nothing(Selection),
-    #[error("more than {PART_FILES_MAX} files would be needed: export the whole, or ask for less")]
+    #[error(
+        "the part needs more than {PART_FILES_MAX} files; export the whole journal, or a smaller part"
+    )]
     TooMuch,
     #[error("the history changed while it was read")]
     Changed,
@@ -505,7 +507,7 @@ impl Survey {
     }
 
     fn feed_entry(&mut self, payload: &Bytes) -> Result<(), PartError> {
-        let unknown = || self.broken("an entry of a feed to nobody");
+        let unknown = || self.broken("a feed entry without a partner");
         let (number, entry) = payload.split_first_chunk::<2>().ok_or_else(unknown)?;
         let number = u16::from_le_bytes(*number);
         if !self.feeds.contains_key(&number) {

@@ -222,7 +222,7 @@ impl<S: Sink> PartWriter<S> {
             payload.split_first_chunk::<2>().ok_or_else(|| self.broken("an empty feed entry"))?;
         let number = u16::from_le_bytes(*number);
         let Some(feed) = self.plan.feeds.get(&number) else {
-            return Err(self.broken("an entry of a feed to nobody"));
+            return Err(self.broken("a feed entry without a partner"));
         };
         let place = self.feeds.entry(number).or_default();
         let index = place.index;

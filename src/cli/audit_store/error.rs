@@ -14,13 +14,13 @@ pub enum AuditError {
     CardFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Number(#[from] NumberForm),
-    #[error("{} is {kind} and not a card", path.display())]
+    #[error("{} is {kind}, not a card", path.display())]
     Card { path: PathBuf, kind: String, source: CardFault },
-    #[error("{} is {kind} and not a checkpoint", path.display())]
+    #[error("{} is {kind}, not a checkpoint", path.display())]
     Checkpoint { path: PathBuf, kind: String, source: NotACheckpoint },
     #[error("the lines of {} end with CR LF, and no checkpoint was written so", .0.display())]
     LineEnds(PathBuf),
-    #[error("{} is a part of a journal and not the whole; audit verify checks it", .0.display())]
+    #[error("{} is a part of a journal; `liaison audit verify` checks parts", .0.display())]
     Part(PathBuf),
 }
 

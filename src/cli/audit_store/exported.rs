@@ -1,7 +1,7 @@
 //! The files of an export, read and examined by several threads and judged by one.
 
 use super::error::{AuditError, reading};
-use super::files::{card_file, has_segments};
+use super::files::{CardFile, card_file, has_segments};
 use super::threads::examiners;
 use crate::audit::{
     Audit, CARD, CARD_TEXT_BYTES_MAX, CHECKPOINT, Ending, ExaminedBundle, Expectations,
@@ -113,8 +113,9 @@ pub(super) fn is_export(dir: &Path) -> bool {
 
 pub(super) fn verify(dir: &Path, mut expectations: Expectations) -> Result<Report, AuditError> {
     match card_file(&dir.join(CARD))? {
-        Ok(card) => expectations.directory_card = card,
-        Err(fault) => return Ok(refused(expectations, fault)),
+        CardFile::Missing => {}
+        CardFile::Signed(card) => expectations.directory_card = Some(*card),
+        CardFile::Unusable(fault) => return Ok(refused(expectations, fault)),
     }
     let folder = Directory::new(dir.to_owned());
     folder.read(CARD, CARD_TEXT_BYTES_MAX as u64).map_err(reading(dir))?;

@@ -46,19 +46,28 @@ pub(in crate::cli) fn kind_of(bytes: &[u8]) -> String {
     kind.to_owned()
 }
 
-/// The card beside the journal; `None` if there is none.
-pub(super) fn card_file(path: &Path) -> Result<Result<Option<Card>, Fault>, AuditError> {
+/// The file with the card beside a journal.
+pub(super) enum CardFile {
+    Missing,
+    Signed(Box<Card>),
+    Unusable(Fault),
+}
+
+/// Reads the card beside the journal.
+pub(super) fn card_file(path: &Path) -> Result<CardFile, AuditError> {
     // Opening a pipe would wait for whoever writes to it.
     if !path.is_file() {
-        return Ok(Ok(None));
+        return Ok(CardFile::Missing);
     }
     let bytes = read(path, CARD_TEXT_BYTES_MAX as u64).map_err(reading(path))?;
-    let card = Card::from_text(&String::from_utf8_lossy(&bytes));
-    Ok(card.map(Some).map_err(|fault| Fault {
-        check: Check::DirectoryCard,
-        expected: "a signed card".to_owned(),
-        found: fault.to_string(),
-    }))
+    Ok(match Card::from_text(&String::from_utf8_lossy(&bytes)) {
+        Ok(card) => CardFile::Signed(Box::new(card)),
+        Err(fault) => CardFile::Unusable(Fault {
+            check: Check::DirectoryCard,
+            expected: "a signed card".to_owned(),
+            found: fault.to_string(),
+        }),
+    })
 }
 
 /// Lists a directory; empty if it does not exist.

@@ -22,7 +22,7 @@ use crate::ident::BundleHash;
 use crate::merkle::NOTE_BYTES_MAX;
 use bytes::Bytes;
 use error::reading;
-use files::card_file;
+use files::{CardFile, card_file};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use threads::verify;
@@ -81,8 +81,9 @@ fn verify_node(
     let saved = [CHECKPOINT, exported::TILES, MANIFEST].into_iter().map(str::to_owned);
     foreign.extend(saved.filter(|name| dir.join(name).exists()));
     let (card, unusable) = match card_file(&dir.join("card.txt"))? {
-        Ok(card) => (card, None),
-        Err(fault) => (None, Some(fault.found)),
+        CardFile::Missing => (None, None),
+        CardFile::Signed(card) => (Some(*card), None),
+        CardFile::Unusable(fault) => (None, Some(fault.found)),
     };
     expectations.directory_card = card;
     let store = dir.join("store");

@@ -4,7 +4,7 @@ use super::exported::Directory;
 use super::fixtures::{Node, frames, records};
 use super::*;
 use crate::audit::{Card, Check};
-use crate::audit::{PartReport, Selection, verify_part};
+use crate::audit::{PartFault, PartReport, Selection, verify_part};
 use crate::cli::commands::audit::export::{ExportFault, export_part};
 use crate::ident::Timestamp;
 use crate::pb::FeedAction;
@@ -33,7 +33,8 @@ fn part(selection: Selection) -> (tempfile::TempDir, PathBuf) {
 }
 
 pub(super) fn checked(dir: &Path, anchor: &Anchor) -> Result<PartReport, Check> {
-    verify_part(&Directory::new(dir.to_owned()), anchor).unwrap().map_err(|failure| {
+    verify_part(&Directory::new(dir.to_owned()), anchor).map_err(|fault| {
+        let PartFault::Broken(failure) = fault else { panic!("{fault}") };
         assert!(!failure.fault.expected.is_empty() && !failure.fault.found.is_empty(), "{failure}");
         failure.fault.check
     })
@@ -332,7 +333,7 @@ fn another_agency_another_number_and_another_question_are_found() {
 fn a_file_that_the_manifest_does_not_name_is_a_remark() {
     let (_keep, dir) = part(Selection::Record(*RECORD));
     let folder = Directory::new(dir.clone());
-    let read = |folder: &Directory| verify_part(folder, &Anchor::Directory).unwrap().is_ok();
+    let read = |folder: &Directory| verify_part(folder, &Anchor::Directory).is_ok();
     assert!(read(&folder));
     assert_eq!(folder.foreign().unwrap(), Vec::<String>::new());
     std::fs::create_dir_all(dir.join("store/segments")).unwrap();

@@ -31,15 +31,15 @@ const DECIDERS: [Role; 3] = [Role::PolicyOfficer, Role::DataProtectionOfficer, R
 /// See and decide on acts that take two persons.
 #[derive(Debug, clap::Subcommand)]
 pub enum ActsCommand {
-    /// Show what waits for a second person.
+    /// Show the acts that wait for another person.
     #[command(after_help = "Example:\n  liaison acts list")]
     List,
     /// Show one act in full; of a policy also what it would newly show and hide.
     #[command(after_help = "Example:\n  liaison acts show 4711")]
     Show(ActArgs),
-    /// Approve an act that somebody else asked for.
+    /// Approve an act that another person proposed.
     #[command(
-        after_help = "Example:\n  liaison acts approve 4711 --client tanaka.client\n\nThe last approval that is needed carries the act out at once. A policy is counted over all records\nagain before that; if it has come to show more than its diff said, nothing is done (exit code 9)."
+        after_help = "Example:\n  liaison acts approve 4711 --client tanaka.client\n\nThe last approval that is needed carries the act out at once. A policy is counted over all records\nagain before that; if it shows more by then than its diff did, nothing is done (exit code 9)."
     )]
     Approve(DecideArgs),
     /// Refuse an act.
@@ -57,7 +57,7 @@ pub struct ActArgs {
 pub struct DecideArgs {
     /// Number of the act, as `liaison acts list` shows it.
     act: u64,
-    /// For the others; at most 1,024 bytes. Wanted to refuse.
+    /// Reason, for the other persons; at most 1,024 bytes. Required to refuse.
     #[arg(long, default_value = "")]
     reason: String,
 }
@@ -188,7 +188,7 @@ async fn decide(args: DecideArgs, approved: bool, context: &Context) -> Result<(
     let outcome = match (approved, answer.carried_out) {
         (false, _) => "refused",
         (true, true) => "approved and carried out",
-        (true, false) => "approved; another approval is wanted",
+        (true, false) => "approved; another approval is needed",
     };
     let document = json!({"act": act, "approved": approved, "carried_out": answer.carried_out});
     context

@@ -33,7 +33,7 @@ pub enum CaseCommand {
     /// Show a case and how many records belong to it.
     #[command(after_help = "Example:\n  liaison case show OP-1187")]
     Show(CaseArgs),
-    /// Show what is known of a case, oldest first; of more than --limit the newest.
+    /// Show the events of a case, oldest first; if there are more than --limit, the newest.
     #[command(after_help = "Example:\n  liaison case timeline OP-1187 --limit 10000 -o json")]
     Timeline(CaseArgs),
 }
@@ -94,7 +94,7 @@ pub struct CreateArgs {
 pub struct CaseArgs {
     /// Reference or series id of the case; of the id the first digits are enough, six at the least.
     case: String,
-    /// Events at most.
+    /// The greatest number of events.
     #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=EVENTS_MAX))]
     limit: u32,
 }

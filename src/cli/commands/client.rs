@@ -19,12 +19,12 @@ pub enum ClientCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  liaison client issue m.jansen --role analyst --dir npa")]
 pub struct IssueArgs {
-    /// Name of the person or tool; it stands in the journal beside what it does.
+    /// Name of the person or tool; the journal names it with each of its actions.
     name: ClientName,
     /// analyst, vendor-tool, auditor, policy-officer, data-protection-officer or admin.
     #[arg(long)]
     role: ClientRole,
-    /// Issue another certificate in the same role in the place of the profile that is there. The earlier one stays
+    /// Issue another certificate in the same role and replace the present profile. The earlier certificate stays
     /// valid until its date.
     #[arg(long)]
     again: bool,

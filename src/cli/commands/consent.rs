@@ -25,22 +25,22 @@ pub enum ConsentCommand {
     /// Show requests and statements in both directions, newest first.
     #[command(after_help = "Example:\n  liaison consent list --open")]
     List(ListArgs),
-    /// Consent to what a partner asked.
+    /// Grant the request of a partner.
     #[command(
-        after_help = "Example:\n  liaison consent grant 4711 --until 2027-01-31\n\nA second person approves with `liaison acts approve N`. Without --record, --operation or --all it is for what was asked."
+        after_help = "Example:\n  liaison consent grant 4711 --until 2027-01-31\n\nA second person approves with `liaison acts approve N`. Without --record, --operation or --all it is for the requested records."
     )]
     Grant(GrantArgs),
-    /// Consent to what nobody asked for, or to our own use of our records as evidence.
+    /// Give a consent without a request, or permit our own use of our records as evidence.
     #[command(
         after_help = "Examples:\n  liaison consent give jc3.or.jp --operation chakra-v --for dcu.example --until 2027-01-31\n  liaison consent give npa.go.jp 9f…e1 --evidence --until 2027-01-31\n  liaison consent give jc3.or.jp --all --circle fraud --until 2027-01-31\n\nA second person approves with `liaison acts approve N`."
     )]
     Give(GiveArgs),
-    /// Refuse what a partner asked.
+    /// Refuse the request of a partner.
     #[command(
         after_help = "Example:\n  liaison consent refuse 4711 --reason \"the source is at risk\""
     )]
     Refuse(AnswerArgs),
-    /// Take back a consent that this agency gave; what rested on it is taken back from the partner.
+    /// Take back a consent that this agency gave; disclosures that needed it are taken back from the partner.
     #[command(
         after_help = "Example:\n  liaison consent revoke 4720 --reason \"the case is closed\""
     )]
@@ -51,12 +51,12 @@ pub enum ConsentCommand {
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct ScopeArgs {
-    /// Id of one record, or its first digits, six at the least; no revision of it.
+    /// Id of one record, or its first digits, six at the least; other revisions are not meant.
     record: Option<GivenId>,
-    /// All of a case, by the operation code in the header of its records.
+    /// All records of a case, by the operation code in their header.
     #[arg(long, visible_alias = "case", value_name = "CODE")]
     operation: Option<String>,
-    /// All.
+    /// All records.
     #[arg(long)]
     all: bool,
 }
@@ -93,7 +93,7 @@ pub struct AskArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Only what waits for an answer or is in force.
+    /// Only requests that wait for an answer, and consents in force.
     #[arg(long)]
     open: bool,
 }
@@ -105,16 +105,16 @@ pub struct GrantArgs {
     /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
-    /// For this one record instead of what was asked.
+    /// For this one record instead of the requested ones.
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["operation", "all"])]
     record: Option<GivenId>,
-    /// For all of a case instead, by the operation code in the header of its records.
+    /// For all records of a case instead, by the operation code in their header.
     #[arg(long, visible_alias = "case", value_name = "CODE", conflicts_with = "all")]
     operation: Option<String>,
     /// For all our records that the partner holds instead.
     #[arg(long)]
     all: bool,
-    /// Goes with the consent; at most 256 bytes.
+    /// Reason, sent with the consent; at most 256 bytes.
     #[arg(long, default_value = "")]
     reason: String,
 }
@@ -130,16 +130,16 @@ pub struct GiveArgs {
     /// End of the consent; a date or a time as RFC 3339 writes it, at most five years from now.
     #[arg(long, value_name = "DATE")]
     until: Timestamp,
-    /// Goes with the consent; at most 256 bytes.
+    /// Reason, sent with the consent; at most 256 bytes.
     #[arg(long, default_value = "")]
     reason: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct AnswerArgs {
-    /// Number as `liaison consent list` shows it.
+    /// Number of the consent, as `liaison consent list` shows it.
     number: u64,
-    /// Goes to the partner; at most 256 bytes.
+    /// Reason, sent to the partner; at most 256 bytes.
     #[arg(long)]
     reason: String,
 }
@@ -367,7 +367,7 @@ async fn propose(
     let proposed = act.proposed.unwrap_or_default().act.and_then(|act| act.act);
     let Some(pb::act::Act::GrantConsent(granted)) = proposed else {
         let fix = "is the node of another version? `liaison acts list` shows the act";
-        return Err(CliError::usage("the node proposed an act of another sort", fix));
+        return Err(CliError::usage("the node proposed an act of another kind", fix));
     };
     let subject = granted.subject.unwrap_or_default();
     let (may, of) = (purpose_of(&subject), scope_of(&subject));

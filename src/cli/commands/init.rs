@@ -35,7 +35,7 @@ pub struct InitArgs {
     /// dials out.
     #[arg(long = "address", value_name = "HOST:PORT")]
     addresses: Vec<String>,
-    /// Address of the port for partners; on a loopback address nobody outside this machine reaches it.
+    /// Address of the port for partners; a loopback address cannot be reached from other machines.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7443")]
     listen_partners: String,
     /// Address on which the port for local clients listens.

@@ -29,7 +29,7 @@ pub enum PartnerCommand {
     /// Write our own card to stdout, and its number to stderr.
     #[command(after_help = "Example:\n  liaison partner card > our-agency.card")]
     Card,
-    /// Propose a partner by its card and the number that it reads to you.
+    /// Propose a partner by its card and the number that its people read to you.
     #[command(after_help = ADD_EXAMPLES)]
     Add(Box<AddArgs>),
     /// List all partners.
@@ -38,15 +38,15 @@ pub enum PartnerCommand {
     /// Show one partner with its card.
     #[command(after_help = "Example:\n  liaison partner show jc3.or.jp")]
     Show(PartnerArgs),
-    /// Change what is agreed with a partner: sector, country, end, and whether it is one of our constituents.
+    /// Change the agreement with a partner: sector, country, end, and the mark of our constituents.
     #[command(
-        after_help = "Examples:\n  liaison partner agree jc3.or.jp --until 2027-12-31\n  liaison partner agree vendor.example --client-of-ours false\n\nWhat would show the partner more waits for a second person."
+        after_help = "Examples:\n  liaison partner agree jc3.or.jp --until 2027-12-31\n  liaison partner agree vendor.example --client-of-ours false\n\nA change that may show the partner more waits for a second person."
     )]
     Agree(AgreeArgs),
     /// Stop all exchange with a partner, at once.
     #[command(after_help = "Example:\n  liaison partner suspend jc3.or.jp")]
     Suspend(PartnerArgs),
-    /// End the relation with a partner; only a new card and a new comparison begin another.
+    /// End the relation with a partner; a new relation takes a new card and a new comparison.
     #[command(after_help = "Example:\n  liaison partner revoke jc3.or.jp")]
     Revoke(PartnerArgs),
     /// Propose to exchange with a suspended partner again.
@@ -71,7 +71,7 @@ and type what you hear.";
 pub struct AddArgs {
     /// The partner's card.
     card: PathBuf,
-    /// The 30-digit number as you heard it; asked for when it is not given.
+    /// The 30-digit number as it was read to you; without it the program asks.
     #[arg(long)]
     number: Option<String>,
     /// A circle it belongs to; may be repeated.
@@ -221,9 +221,9 @@ async fn agree(args: &AgreeArgs, context: &Context) -> Result<(), CliError> {
     let mut after = before.clone();
     args.change(&mut after);
     if after == before {
-        let found = format!("this is what is agreed with {} already", args.agency);
+        let found = format!("the agreement with {} is like this already", args.agency);
         let fix =
-            "name what is to change: --until, --no-end, --client-of-ours, --sector or --country";
+            "give the option to change: --until, --no-end, --client-of-ours, --sector or --country";
         return Err(CliError::Precondition { found, fix: fix.into() });
     }
     roster::update(&mut client, &args.agency, before, after, context).await
@@ -264,10 +264,7 @@ async fn heard_number(args: &AddArgs, context: &Context) -> Result<HeardNumber, 
         }
     };
     typed.parse().map_err(|error: crate::partner::NumberError| {
-        CliError::usage(
-            format!("the number cannot be right: {error}"),
-            "ask for those groups again",
-        )
+        CliError::usage(format!("the number is wrong: {error}"), "ask for those groups again")
     })
 }
 
@@ -282,7 +279,7 @@ async fn read_line() -> Result<String, CliError> {
 
 fn check_number(verified: &VerifiedCard, heard: &HeardNumber) -> Result<(), CliError> {
     verified.number().matches(heard).map_err(|error| CliError::Verification {
-        found: format!("what was typed is not the number of this card: {error}"),
+        found: format!("the typed number is not the number of this card: {error}"),
     })
 }
 
@@ -297,7 +294,7 @@ async fn is_own_number(heard: &HeardNumber, context: &Context) -> bool {
 
 fn own_number() -> CliError {
     CliError::usage(
-        "that is our own number",
+        "this is the number of our own card; type the number of the partner's card",
         "type the number that the partner reads to you over the telephone",
     )
 }

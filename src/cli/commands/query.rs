@@ -49,7 +49,7 @@ pub struct QueryArgs {
     /// Only this kind, for example indicator.
     #[arg(long, value_parser = names::parse::<pb::Kind>)]
     kind: Option<pb::Kind>,
-    /// Only what this agency signed.
+    /// Only records that this agency signed.
     #[arg(long, value_name = "AGENCY")]
     originator: Option<AgencyName>,
     /// Created at or after this time.
@@ -64,7 +64,7 @@ pub struct QueryArgs {
     /// Superseded revisions too.
     #[arg(long)]
     pub(super) include_superseded: bool,
-    /// Records at most; without it 100, and with `-o ndjson` all.
+    /// The greatest number of records; by default 100, and with `-o ndjson` all.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Go on after an earlier query, with its next_cursor.

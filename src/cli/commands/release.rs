@@ -17,15 +17,15 @@ use serde_json::{Value, json};
 /// See what is held because it is unusual, and let it go or not.
 #[derive(Debug, clap::Subcommand)]
 pub enum ReleaseCommand {
-    /// Show what waits, by partner and reason.
+    /// Show the held disclosures, by partner and reason.
     #[command(after_help = "Example:\n  liaison release list --partner dcu.example")]
     List(ListArgs),
-    /// Ask to let a bundle go; policy decides on each record anew.
+    /// Propose to release a bundle; policy decides on each record anew.
     #[command(
         after_help = "Example:\n  liaison release allow dcu.example volume --reason \"the takedowns of operation 7\"\n\nA second person approves with `liaison acts approve N`."
     )]
     Allow(BundleArgs),
-    /// Ask never to let a bundle go.
+    /// Propose never to release a bundle.
     #[command(
         after_help = "Example:\n  liaison release refuse dcu.example new-kind+personal-data --reason \"the wrong policy\"\n\nA second person approves with `liaison acts approve N`."
     )]
@@ -34,7 +34,7 @@ pub enum ReleaseCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Only what waits for this partner.
+    /// Only disclosures to this partner.
     #[arg(long, value_name = "AGENCY")]
     partner: Option<AgencyName>,
 }
@@ -45,7 +45,7 @@ pub struct BundleArgs {
     partner: AgencyName,
     /// Reason for the hold, as `liaison release list` shows it: rules with + between.
     held_for: Reasons,
-    /// For the second person; at most 1,024 bytes.
+    /// Reason, for the second person; at most 1,024 bytes.
     #[arg(long)]
     reason: String,
 }
@@ -65,7 +65,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     let answer = client
         .list_held(context.request(pb::ListHeldRequest { agency }))
         .await
-        .map_err(CliError::node("read what is held"))?;
+        .map_err(CliError::node("read the held disclosures"))?;
     let bundles = answer.into_inner().bundles;
     if context.output.format() != Format::Table {
         let bundles: Vec<_> = bundles.iter().map(to_json).collect();

@@ -24,10 +24,10 @@ pub enum CircleCommand {
     /// Show all circles with their partners.
     #[command(after_help = "Example:\n  liaison circle list")]
     List,
-    /// Take a partner in; a second person approves.
+    /// Add a partner to a circle; a second person approves.
     #[command(after_help = "Example:\n  liaison circle add fraud-desk jc3.or.jp")]
     Add(MemberArgs),
-    /// Take a partner out, at once where that can only show it less.
+    /// Remove a partner from a circle; at once if the partner can only see less after that.
     #[command(after_help = "Example:\n  liaison circle remove fraud-desk jc3.or.jp")]
     Remove(MemberArgs),
 }
@@ -38,10 +38,10 @@ pub enum OperationCommand {
     /// Show all operations with their partners.
     #[command(after_help = "Example:\n  liaison operation list")]
     List,
-    /// Let a partner take part; a second person approves.
+    /// Add a partner to an operation; a second person approves.
     #[command(after_help = "Example:\n  liaison operation add chakra jc3.or.jp")]
     Add(MemberArgs),
-    /// End a partner's part, at once where that can only show it less.
+    /// Remove a partner from an operation; at once if the partner can only see less after that.
     #[command(after_help = "Example:\n  liaison operation remove chakra jc3.or.jp")]
     Remove(MemberArgs),
 }
@@ -146,7 +146,7 @@ async fn change(
     if names.contains(&args.name) == joins {
         let word = if joins { "already belongs" } else { "does not belong" };
         let found = format!("{} {word} to {} {}", args.partner, roster.word(), args.name);
-        return Err(CliError::Precondition { found, fix: "nothing is to be done".into() });
+        return Err(CliError::Precondition { found, fix: "no change is needed".into() });
     }
     match joins {
         true => names.push(args.name.clone()),
@@ -170,7 +170,7 @@ pub(super) async fn facts_of(
     let answer = client
         .get_partner(context.request(request))
         .await
-        .map_err(CliError::node(format!("read what is agreed with {partner}")))?;
+        .map_err(CliError::node(format!("read the agreement with {partner}")))?;
     Ok(answer.into_inner().partner.and_then(|partner| partner.facts).unwrap_or_default())
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn update(
     let answer = client
         .update_partner_facts(context.request(request))
         .await
-        .map_err(CliError::node(format!("change what is agreed with {partner}")))?
+        .map_err(CliError::node(format!("change the agreement with {partner}")))?
         .into_inner();
     let document = schema::to_json("UpdatePartnerFactsResponse", &answer, Absent::Shown);
     context.output.either(document, || {

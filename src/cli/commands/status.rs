@@ -59,7 +59,7 @@ fn health(status: &pb::GetStatusResponse) -> Result<(), CliError> {
     }
     Err(CliError::Precondition {
         found: format!("the index stopped: {}", status.index_failure),
-        fix: "start the node again; run `liaison store reindex` if it stops once more".to_owned(),
+        fix: "start the node again; run `liaison store reindex` if it stops again".to_owned(),
     })
 }
 
@@ -81,7 +81,7 @@ fn clock_alarm(status: &pb::GetStatusResponse) -> Result<(), CliError> {
     Err(CliError::Other {
         doing: "the node's clock is in doubt, and nothing is signed".to_owned(),
         exit: Exit::Unavailable,
-        fix: "set the clock right; if it is right: liaison clock confirm".to_owned(),
+        fix: "correct the clock; if it is right: liaison clock confirm".to_owned(),
         source: doubt.into(),
     })
 }

@@ -39,7 +39,7 @@ Example:
 
 Bring the identity key for it if it is kept offline. The private log keys of before are destroyed.")]
 pub struct SucceedArgs {
-    /// Say that the missing entries are lost for good.
+    /// Confirm that the missing entries are lost for good.
     #[arg(long, required = true)]
     accept_loss: bool,
     /// Reason, for the journal; 1 to 1,024 bytes.

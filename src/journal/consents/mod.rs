@@ -31,7 +31,9 @@ impl View {
             .map(|pair| {
                 let (_, value) = pair?;
                 let (index, bytes) = value.split_first_chunk::<8>().ok_or_else(|| {
-                    JournalError::Index("what is kept of a consent has another form".to_owned())
+                    JournalError::Index(
+                        "a row of the index about a consent has another form".to_owned(),
+                    )
                 })?;
                 let index = u64::from_be_bytes(*index);
                 let (at, event) = entry::decode(index, &bytes.to_vec().into())?;

@@ -38,7 +38,7 @@ pub struct RecordHistory {
 }
 
 fn damaged() -> JournalError {
-    JournalError::Index("what is kept of the past has another form".to_owned())
+    JournalError::Index("a row of the index about the past has another form".to_owned())
 }
 
 fn last_index(bytes: &[u8]) -> Result<u64, JournalError> {

@@ -33,11 +33,11 @@ pub enum FilterError {
     Originator(IdentError),
     #[error("kind {0} is unknown; wanted a number of liaison.v1.Kind, or 0 for every kind")]
     Kind(i32),
-    #[error("case: {0} bytes are more than the {REFERENCE_BYTES_MAX} that a reference may have")]
+    #[error("case: a reference has at most {REFERENCE_BYTES_MAX} bytes, found {0}")]
     Case(usize),
-    #[error("text: no word of two letters or digits is in it")]
+    #[error("text: a word needs two letters or digits, found none")]
     NoWord,
-    #[error("text: {0} words are more than {QUERY_WORDS_MAX}; ask for fewer")]
+    #[error("text: at most {QUERY_WORDS_MAX} words are possible, found {0}")]
     Words(usize),
     #[error("created_until_ms {until} is not after created_from_ms {from}")]
     Created { from: u64, until: u64 },

@@ -80,7 +80,9 @@ impl BaselineRows {
     ) -> Result<bool, JournalError> {
         let Some(key) = key.strip_prefix(PREFIX) else { return Ok(false) };
         let damaged = || {
-            JournalError::Index("what is kept of a partner's normal has another form".to_owned())
+            JournalError::Index(
+                "a row of the index about a partner's normal has another form".to_owned(),
+            )
         };
         let (number, originator) = key.split_first_chunk::<2>().ok_or_else(damaged)?;
         let number = u16::from_be_bytes(*number);

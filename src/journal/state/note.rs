@@ -13,5 +13,5 @@ pub(in crate::journal) fn note_size(note: &[u8]) -> Result<u64, String> {
     std::str::from_utf8(note)
         .ok()
         .and_then(|text| text.lines().nth(1)?.parse().ok())
-        .ok_or_else(|| "the note in it is no checkpoint".to_owned())
+        .ok_or_else(|| "its note is not a checkpoint".to_owned())
 }

@@ -3,6 +3,7 @@
 //! The last approval that is needed and what it carries out are one job of the writer and so one
 //! batch: both are there or neither. Whoever asked never counts.
 
+use super::error::ApprovalError;
 use super::proposal::{act_view, approvals, is_expired};
 use crate::ident::Timestamp;
 use crate::journal::JournalError;
@@ -178,10 +179,7 @@ fn write_decision(
                 let authority = authority(tx.state(), proposal, act);
                 Some(Plan::ApplyPolicy(Box::new((ready, authority))))
             }
-            None => {
-                let text = "somebody else decided on it just now; try again";
-                return Err(NodeError::Precondition(text.to_owned()));
-            }
+            None => return Err(ApprovalError::Crossed { proposal }.into()),
         },
     };
     let author = tx.state().acts.get(&proposal).map(|open| &open.proposed);
@@ -259,8 +257,7 @@ fn judge(
         Some((open, kind, act.act.clone()?))
     });
     let Some((open, kind, act)) = shown else {
-        let text = format!("no act {proposal} waits; `liaison acts list` shows those that do");
-        return Err(NodeError::NotFound(text));
+        return Err(ApprovalError::Unknown { proposal }.into());
     };
     let mut before = approvals(open);
     let (author, person) = (open.proposed.client.as_str(), client.person());
@@ -269,7 +266,7 @@ fn judge(
     } else {
         kind.may_refuse(author, &before, person)
     };
-    judged.map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
+    judged.map_err(ApprovalError::from)?;
     before.push(person);
     let closes = !approved || kind.wanted(&before).is_empty();
     Ok((act, closes))

@@ -1,4 +1,5 @@
 //! Acts that take two persons: proposed, shown, decided.
 
 pub(super) mod acts;
+pub(super) mod error;
 pub(super) mod proposal;

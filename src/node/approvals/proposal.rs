@@ -1,5 +1,6 @@
 //! Acts that are proposed: written down, and shown with who must still approve them.
 
+use super::error::ApprovalError;
 use crate::journal::state::ACTS_OPEN_MAX;
 use crate::journal::state::open_act::OpenAct;
 use crate::journal::transaction::Transaction;
@@ -21,9 +22,7 @@ pub(in crate::node) async fn propose<T: Clone + Send + 'static>(
     (act, variant): (T, fn(T) -> Act),
     prepare: impl FnOnce(&Transaction<'_>, T) -> Result<T, NodeError> + Send + 'static,
 ) -> Result<(pb::ActView, Committed), NodeError> {
-    kind_of(variant(act.clone()))?
-        .may_propose(client.role)
-        .map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
+    kind_of(variant(act.clone()))?.may_propose(client.role).map_err(ApprovalError::from)?;
     commit_unless_refused(journal, move |tx| {
         let act = prepare(tx, act)?;
         stage_proposal(tx, &client, variant(act))
@@ -32,9 +31,7 @@ pub(in crate::node) async fn propose<T: Clone + Send + 'static>(
 }
 
 fn kind_of(act: Act) -> Result<ActKind, NodeError> {
-    let of_no_sort = "this act is of no sort that takes a second person";
-    ActKind::of(&pb::Act { act: Some(act) })
-        .ok_or_else(|| NodeError::Precondition(of_no_sort.to_owned()))
+    ActKind::of(&pb::Act { act: Some(act) }).ok_or_else(|| ApprovalError::Kind.into())
 }
 
 /// Refuses a proposal when as many acts wait as may.
@@ -42,8 +39,7 @@ pub(in crate::node) fn check_room(tx: &Transaction<'_>) -> Result<(), NodeError>
     let now = tx.now().unix_ms().unsigned_abs();
     let waiting = tx.state().acts.values();
     if waiting.filter(|act| !is_expired(act, now)).count() >= ACTS_OPEN_MAX {
-        let text = format!("{ACTS_OPEN_MAX} acts wait already; decide on some first");
-        return Err(NodeError::Precondition(text));
+        return Err(ApprovalError::TooMany.into());
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! journal. A consent shows more to a third agency, so it takes two persons; a refusal and a
 //! revocation take one.
 
+pub(super) mod error;
 mod listing;
 pub(super) mod rosters;
 
@@ -13,16 +14,16 @@ use super::commit::commit_unless_refused;
 use super::core::Core;
 use super::error::NodeError;
 use super::submission::record_signer::RecordSigner;
-use crate::exchange::{ConsentFault, ConsentMessage, OpenRequest};
-use crate::ident::{AgencyName, IdentError, RecordId, Timestamp};
+use crate::exchange::{ConsentMessage, OpenRequest};
+use crate::ident::{AgencyName, RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::Committed;
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::record::consent::{
-    Consent, ConsentError, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Scope,
-    Subject,
+    Consent, ConsentRequest, ConsentTerms, ConsentVerdict, Parties, Purpose, Scope, Subject,
 };
+use error::ConsentCaseError;
 use listing::listed;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,33 +39,14 @@ pub(super) struct Plan {
     saying: ConsentTerms,
 }
 
-fn invalid(error: &ConsentError) -> NodeError {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
-    NodeError::Invalid(format!("{error}{}", source.unwrap_or_default()))
+fn subject_of(wire: Option<pb::ConsentSubject>) -> Result<Subject, ConsentCaseError> {
+    Ok(wire.unwrap_or_default().try_into()?)
 }
 
-fn refused(fault: &ConsentFault) -> NodeError {
-    NodeError::Precondition(fault.to_string())
-}
-
-fn agency(name: &str) -> Result<AgencyName, NodeError> {
-    name.parse().map_err(|error: IdentError| NodeError::Invalid(error.to_string()))
-}
-
-fn subject_of(wire: Option<pb::ConsentSubject>) -> Result<Subject, NodeError> {
-    wire.unwrap_or_default().try_into().map_err(|error| invalid(&error))
-}
-
-/// A consent reaches its holder over the feed to it, and a request its originator, so both must be
-/// partners of this very node.
-fn check_direct(tx: &Transaction<'_>, agency: &AgencyName, what: &str) -> Result<(), NodeError> {
-    if tx.state().partners.contains_key(agency) {
-        return Ok(());
-    }
-    Err(NodeError::Precondition(format!(
-        "{agency} is no partner of this node, so it cannot {what} over the exchange: ask it by \
-         another way to name the release in the record itself, or make it a partner"
-    )))
+/// Returns whether a consent or a request can reach the agency: over the feed to it, so it must be a partner of
+/// this very node.
+fn is_direct(tx: &Transaction<'_>, agency: &AgencyName) -> bool {
+    tx.state().partners.contains_key(agency)
 }
 
 /// The originator that is to be asked, if asking can be of any use.
@@ -73,63 +55,52 @@ fn check_ask(
     named: &str,
     subject: &Subject,
 ) -> Result<AgencyName, NodeError> {
-    let precondition = |text: String| Err(NodeError::Precondition(text));
-    let named = if named.is_empty() { None } else { Some(agency(named)?) };
+    let refused = |error: ConsentCaseError| Err(NodeError::from(error));
+    let named = if named.is_empty() { None } else { Some(named.parse::<AgencyName>()?) };
     let originator = match (&subject.scope, named) {
         (Scope::Record(id), named) => {
             let Some(record) = tx.record(id)? else {
-                return Err(NodeError::NotFound(format!("this node holds no record {id}")));
+                return Err(NodeError::UnknownRecord { id: *id });
             };
-            let header = record.header();
+            let (id, header) = (*id, record.header());
             if let Some(named) = named.filter(|named| *named != header.originator) {
-                let text = format!("record {id} is of {}, not of {named}", header.originator);
-                return Err(NodeError::Invalid(text));
+                let originator = header.originator.clone();
+                return refused(ConsentCaseError::OtherOriginator { id, originator, named });
             }
             let marking = &header.marking;
             if subject.purpose == Purpose::Evidence && !marking.use_limits.no_evidence {
-                return precondition(format!("record {id} is not marked against use as evidence"));
+                return refused(ConsentCaseError::EvidenceAllowed { id });
             }
             if let Purpose::Circle(roster) = &subject.purpose
                 && !marking.circles.iter().flatten().any(|name| name == roster.circle())
             {
-                return precondition(format!(
-                    "record {id} is not marked for circle {}, so its roster changes nothing",
-                    roster.circle()
-                ));
+                let circle = roster.circle().to_owned();
+                return refused(ConsentCaseError::NotForCircle { id, circle });
             }
             let restricts =
                 marking.orcon || marking.releasable_to.is_some() || marking.circles.is_some();
             if matches!(subject.purpose, Purpose::Forward(_)) && !restricts {
-                return precondition(format!(
-                    "record {id} is under no originator control and has no release list, so a \
-                     consent changes nothing; `liaison record why-not` tells what stands in the way"
-                ));
+                return refused(ConsentCaseError::Unrestricted { id });
             }
             header.originator.clone()
         }
         (_, Some(named)) => named,
-        (_, None) => {
-            return Err(NodeError::Invalid("the originator is not named".to_owned()));
-        }
+        (_, None) => return refused(ConsentCaseError::NoOriginator),
     };
     if originator == tx.signing().agency {
-        return precondition(
-            "the record is this agency's own: whom it goes to the policy says, and its use as \
-             evidence two of its people permit with `liaison consent give`"
-                .to_owned(),
-        );
+        return refused(ConsentCaseError::OwnRecords);
     }
     if let Purpose::Forward(to) = &subject.purpose {
         if *to == originator {
-            return precondition(format!("{to} signed the record itself"));
+            return refused(ConsentCaseError::ToOriginator { to: to.clone() });
         }
-        if !tx.state().partners.contains_key(to) {
-            return precondition(format!(
-                "{to} is no partner of this node, so nothing can be passed on to it"
-            ));
+        if !is_direct(tx, to) {
+            return refused(ConsentCaseError::ToStranger { to: to.clone() });
         }
     }
-    check_direct(tx, &originator, "be asked")?;
+    if !is_direct(tx, &originator) {
+        return refused(ConsentCaseError::OriginatorNotPartner { agency: originator });
+    }
     Ok(originator)
 }
 
@@ -143,13 +114,13 @@ fn stage_ask(
     let dealings = Arc::clone(&tx.state().consents.dealings);
     let same = |open: &OpenRequest| open.request.subject == subject;
     if let Some(open) = dealings.asking(&originator).find(|open| same(open)) {
-        let text = format!("{originator} was asked already, in entry {}", open.entry);
-        return Err(NodeError::Precondition(text));
+        let (originator, entry) = (originator.clone(), open.entry);
+        return Err(ConsentCaseError::Asked { originator, entry }.into());
     }
     let number = dealings.next_request(&originator, tx.state().generation());
     let request =
-        ConsentRequest::new(number, subject, request.reason).map_err(|error| invalid(&error))?;
-    dealings.check_ask(&originator, &request).map_err(|fault| refused(&fault))?;
+        ConsentRequest::new(number, subject, request.reason).map_err(ConsentCaseError::from)?;
+    dealings.check_ask(&originator, &request).map_err(ConsentCaseError::from)?;
     let event = Event::ConsentRequested(pb::ConsentRequested {
         partner: originator.to_string(),
         request: Some((&request).into()),
@@ -162,22 +133,22 @@ fn stage_ask(
 
 /// Returns the plan of an act in the present state.
 pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Plan, NodeError> {
-    let holder = agency(&act.holder)?;
+    let holder: AgencyName = act.holder.parse()?;
     let subject = subject_of(act.subject.clone())?;
     let own = &tx.signing().agency;
-    if holder != *own {
-        check_direct(tx, &holder, "be told")?;
+    if holder != *own && !is_direct(tx, &holder) {
+        return Err(ConsentCaseError::HolderNotPartner { agency: holder }.into());
     }
     if let Purpose::Forward(to) = &subject.purpose
         && (*to == holder || to == own)
     {
-        return Err(NodeError::Invalid(format!("{to} holds the records already")));
+        return Err(ConsentCaseError::ToHolder { to: to.clone() }.into());
     }
     rosters::check(tx, &subject, &holder)?;
     let until = i64::try_from(act.valid_until_ms)
         .ok()
         .and_then(|ms| Timestamp::from_unix_ms(ms).ok())
-        .ok_or_else(|| NodeError::Invalid("a consent ends at some time; name it".to_owned()))?;
+        .ok_or(ConsentCaseError::NoEnd { found: act.valid_until_ms })?;
     let dealings = &tx.state().consents.dealings;
     let saying = ConsentTerms {
         number: dealings.next_consent(&holder, tx.state().generation()),
@@ -202,8 +173,7 @@ fn prepare(
     {
         let own = &tx.signing().agency;
         if tx.record(&id)?.is_none_or(|record| record.header().originator != *own) {
-            let text = format!("this agency signed no record {id} that is here");
-            return Err(NodeError::NotFound(text));
+            return Err(ConsentCaseError::NotOwn { id }.into());
         }
     }
     let act = pb::GrantConsentAct { subject: rosters::with_members(tx, act.subject), ..act };
@@ -214,8 +184,9 @@ fn prepare(
 fn sign(tx: &Transaction<'_>, plan: &Plan, signer: &RecordSigner) -> Result<Consent, NodeError> {
     let parties = Parties { originator: &tx.signing().agency, holder: &plan.holder };
     let consent = Consent::sign(plan.saying.clone(), parties, signer.parts())
-        .map_err(|error| invalid(&error))?;
-    tx.state().consents.dealings.check_say(parties, &consent).map_err(|fault| refused(&fault))?;
+        .map_err(ConsentCaseError::from)?;
+    let register = &tx.state().consents.dealings;
+    register.check_say(parties, &consent).map_err(ConsentCaseError::from)?;
     Ok(consent)
 }
 
@@ -340,12 +311,7 @@ impl Consents {
         let dealings = Arc::clone(&self.core.view().snapshot().state.consents.dealings);
         let found = dealings.waiting().find(|(_, open)| open.entry == entry);
         let found = found.map(|(agency, open)| (agency.clone(), open.clone()));
-        found.ok_or_else(|| {
-            NodeError::NotFound(format!(
-                "no request of entry {entry} waits for this agency; `liaison consent list --open` \
-                 shows those that do"
-            ))
-        })
+        found.ok_or_else(|| ConsentCaseError::UnknownRequest { entry }.into())
     }
 
     /// Refuses a partner's request.
@@ -378,10 +344,7 @@ impl Consents {
         let dealings = Arc::clone(&self.core.view().snapshot().state.consents.dealings);
         let found = dealings.given().find(|(_, given)| given.entry == entry);
         let Some((holder, given)) = found else {
-            return Err(NodeError::NotFound(format!(
-                "this agency gave no consent of entry {entry} that is in force; `liaison consent \
-                 list --open` shows those that are"
-            )));
+            return Err(ConsentCaseError::UnknownConsent { entry }.into());
         };
         let (number, subject) = (given.consent.number, given.consent.subject.clone());
         self.say(client, holder.clone(), move |tx, _| ConsentTerms {

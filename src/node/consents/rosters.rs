@@ -3,6 +3,7 @@
 //! A roster that was given once follows the circle by itself: the newer one, or that it is taken back, is
 //! written down together with the change of membership. Two persons decide that a partner is given one.
 
+use super::error::ConsentCaseError;
 use super::{Consents, Plan};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
@@ -47,20 +48,16 @@ pub(super) fn check(
 ) -> Result<(), NodeError> {
     let Purpose::Circle(roster) = &subject.purpose else { return Ok(()) };
     let (circle, present) = (roster.circle(), members(tx.state(), roster.circle()));
-    let refused = |text: String| Err(NodeError::Precondition(text));
-    if let Err(error) = Roster::new(circle.to_owned(), present.clone()) {
-        return refused(error.to_string());
+    let name = circle.to_owned();
+    if let Err(found) = Roster::new(name.clone(), present.clone()) {
+        return Err(ConsentCaseError::Roster { circle: name, found }.into());
     }
     if !present.contains(holder) {
-        return refused(format!(
-            "{holder} is not in circle {circle}, so its members are not named to it; add it first with \
-             `liaison circle add {circle} {holder}`"
-        ));
+        let holder = holder.clone();
+        return Err(ConsentCaseError::NotInCircle { holder, circle: name }.into());
     }
     if present != roster.members() {
-        return refused(format!(
-            "the members of circle {circle} changed since this was proposed; propose it again"
-        ));
+        return Err(ConsentCaseError::CircleChanged { circle: name }.into());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! The fast selection finds candidates, Cedar has the last word, and what is disclosed stands in
 //! the feed before it leaves. Nothing here sends anything.
 
+pub(super) mod error;
 pub(super) mod loading;
 pub mod releases;
 mod staging;

@@ -4,6 +4,7 @@
 //! as far as it was there when the decision was asked for.
 
 use super::Disclosures;
+use super::error::ReleaseError;
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::held::HeldBundle;
@@ -37,10 +38,10 @@ pub(in crate::node) fn prepare(
         Some(Act::Release(open)) => (&open.partner, open.rules) == (&act.partner, act.rules),
         _ => false,
     };
-    let mut waiting = tx.state().acts.values();
-    if waiting.any(|open| open.proposed.expires_at_ms > now && is_same(open)) {
-        let text = "an act on this bundle waits already; `liaison acts list` shows it".to_owned();
-        return Err(NodeError::Precondition(text));
+    let mut waiting = tx.state().acts.iter();
+    let same = waiting.find(|(_, open)| open.proposed.expires_at_ms > now && is_same(open));
+    if let Some((proposal, _)) = same {
+        return Err(ReleaseError::Proposed { proposal: *proposal }.into());
     }
     let records = plan(tx, &act)?.bundle.records();
     Ok(pb::ReleaseAct { records, ..act })
@@ -54,19 +55,14 @@ pub(in crate::node) fn plan(tx: &Transaction<'_>, act: &pb::ReleaseAct) -> Resul
         Some((agency, number))
     });
     let Some((agency, number)) = partner else {
-        let text = format!("{:?} is no partner of this node", act.partner);
-        return Err(NodeError::NotFound(text));
+        return Err(ReleaseError::UnknownPartner { name: act.partner.clone() }.into());
     };
     let Some(reasons) = Reasons::from_bits(act.rules) else {
-        let text = format!("{:#x} names no rules of the release brake", act.rules);
-        return Err(NodeError::Invalid(text));
+        return Err(ReleaseError::Rules { bits: act.rules }.into());
     };
     let bundle = tx.held_below(number, reasons, act.below)?;
     if bundle.entries.is_empty() {
-        let text = format!(
-            "nothing waits for {agency} because of {reasons}; `liaison release list` shows what does"
-        );
-        return Err(NodeError::Precondition(text));
+        return Err(ReleaseError::NothingHeld { agency, reasons }.into());
     }
     Ok(Plan { agency, reasons, bundle, released: act.released })
 }

@@ -4,6 +4,7 @@
 //! also an order to all who received them; the feeds carry it on from the journal. Nothing under a hold is
 //! erased.
 
+use super::error::ErasureError;
 use crate::ident::RecordId;
 use crate::journal::JournalError;
 use crate::journal::erase::Ground;
@@ -81,9 +82,8 @@ pub(in crate::node) fn prepare(
     tx: &Transaction<'_>,
     mut act: pb::EraseAct,
 ) -> Result<pb::EraseAct, NodeError> {
-    let id = RecordId::try_from(&act.record_id[..])
-        .map_err(|error| NodeError::Invalid(error.to_string()))?;
-    let record = tx.record(&id)?.ok_or_else(|| unknown(&id))?;
+    let id = RecordId::try_from(&act.record_id[..])?;
+    let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
     let header = record.header();
     let head = tx.series_head(header.series, &header.originator)?.map_or(id, |head| head.id);
     act.series_head = Bytes::copy_from_slice(head.as_bytes());
@@ -101,29 +101,15 @@ pub enum HoldChange {
     },
 }
 
-fn waits_for_the_end(id: &RecordId, due: SlotMask) -> NodeError {
-    let numbers = (1..32).filter(|number| due.bits() & 1 << number != 0);
-    let numbers: Vec<_> = numbers.map(|number: u32| number.to_string()).collect();
-    NodeError::Precondition(format!(
-        "its originator ordered slots {} of record {id} erased: with the end of the hold they go for \
-         good; say that this is meant with --erase-ordered",
-        numbers.join(", ")
-    ))
-}
-
-fn unknown(id: &RecordId) -> NodeError {
-    NodeError::NotFound(format!("this node holds no record {id}"))
-}
-
 /// Returns what an act comes to as things are now. Refused if they are no longer as they were.
 pub(in crate::node) fn plan(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Plan, NodeError> {
     let plan = read(tx, act)?;
-    let record = tx.record(&plan.id)?.ok_or_else(|| unknown(&plan.id))?;
+    let id = plan.id;
+    let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
     let header = record.header();
     let head = tx.series_head(header.series, &header.originator)?;
     if head.is_some_and(|head| head.id.as_bytes()[..] != act.series_head[..]) {
-        let text = "the record was revised since this was proposed; propose it again";
-        return Err(NodeError::Precondition(text.to_owned()));
+        return Err(ErasureError::Revised { id }.into());
     }
     let mut is_here = false;
     // What is here now, and this approval would cover it.
@@ -131,13 +117,12 @@ pub(in crate::node) fn plan(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<
     for id in revisions(tx, &plan.id, scope)? {
         let Some(due) = plan.due(tx, &id)? else { continue };
         if let Some(hold) = due.hold {
-            return Err(NodeError::Precondition(format!("record {id} stays: {hold}")));
+            return Err(ErasureError::Held { id, hold }.into());
         }
         is_here |= !due.slots.is_empty();
     }
     if !is_here {
-        let text = "none of these slots is here to be erased".to_owned();
-        return Err(NodeError::Precondition(text));
+        return Err(ErasureError::NothingLeft { id }.into());
     }
     Ok(plan)
 }
@@ -147,14 +132,14 @@ fn read(tx: &Transaction<'_>, act: &pb::EraseAct) -> Result<Plan, NodeError> {
     let (Ok(id), Some(basis)) =
         (RecordId::try_from(&act.record_id[..]), ErasureBasis::from_number(act.basis))
     else {
-        return Err(NodeError::Invalid("no record or no legal ground is named".to_owned()));
+        return Err(ErasureError::Incomplete.into());
     };
-    let record = tx.record(&id)?.ok_or_else(|| unknown(&id))?;
+    let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
     let header = record.header();
     let slots = SlotMask::from_bits(act.slots);
     if slots.is_empty() || !slots.without(SlotMask::all(header.kind)).is_empty() {
-        let text = format!("slots {:#x} are not slots of a {}", act.slots, header.kind.name());
-        return Err(NodeError::Invalid(text));
+        let (kind, slots) = (header.kind, act.slots);
+        return Err(ErasureError::Slots { kind, slots }.into());
     }
     let orders = header.originator == tx.signing().agency;
     Ok(Plan { id, slots, basis, authority: act.authority.clone(), orders })
@@ -288,9 +273,8 @@ pub(super) fn check_no_erasure(tx: &Transaction<'_>, id: &RecordId) -> Result<()
         let named = act.erasure().and_then(|act| RecordId::try_from(&act.record_id[..]).ok());
         let Some((named, scope)) = named.zip(act.scope()) else { continue };
         if revisions(tx, &named, scope)?.contains(id) {
-            let text =
-                format!("act {proposal} erases slots of record {id}; wait until that is done");
-            return Err(NodeError::Precondition(text));
+            let (id, proposal) = (*id, *proposal);
+            return Err(ErasureError::Erasing { id, proposal }.into());
         }
     }
     Ok(())
@@ -333,17 +317,19 @@ impl Erasures {
         let client = client.to_owned();
         let restricted = hold == HoldChange::Begin;
         let job = move |tx: &mut Transaction<'_>| {
-            let marks = tx.marks(&id)?.ok_or_else(|| unknown(&id))?;
+            let marks = tx.marks(&id)?.ok_or(NodeError::UnknownRecord { id })?;
             if marks.is_restricted() == restricted {
-                let state = if restricted { "under a hold already" } else { "under no hold" };
-                return Err(NodeError::Precondition(format!("record {id} is {state}")));
+                return Err(match restricted {
+                    true => ErasureError::HoldBegun { id }.into(),
+                    false => ErasureError::NoHold { id }.into(),
+                });
             }
             if restricted {
                 check_no_erasure(tx, &id)?;
             }
             let due = tx.waiting_slots(&id)?;
             if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
-                return Err(waits_for_the_end(&id, due));
+                return Err(ErasureError::ErasureOrdered { id, slots: due }.into());
             }
             let erased = tx.restrict(&id, restricted, reason, &client)?;
             Ok(erased.unwrap_or(SlotMask::NONE))

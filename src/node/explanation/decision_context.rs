@@ -4,6 +4,7 @@
 //! what is missing is an error and never filled in with what is in force now.
 
 use super::Explanations;
+use super::error::ExplanationError;
 use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash, RecordId, Timestamp};
 use crate::journal::consents::ConsentState;
@@ -97,9 +98,9 @@ impl Explanations {
         let snapshot = self.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         let size = self.core.view().size_at(at)?;
-        let changed = self.core.view().partner_at(partner.number, size)?.ok_or_else(|| {
-            NodeError::NotFound(format!("{agency} was no partner of this node yet at {at}"))
-        })?;
+        let changed = self.core.view().partner_at(partner.number, size)?;
+        let changed = changed
+            .ok_or_else(|| ExplanationError::NotYetPartner { agency: agency.clone(), at })?;
         let facts = facts_then(agency, &changed)?;
         let applied = self.core.view().policy_at(size)?;
         let rules = self.rules_then(applied.as_ref().map(|(_, applied)| applied), &facts)?;
@@ -122,26 +123,25 @@ impl Explanations {
         applied: Option<&pb::PolicyApplied>,
         facts: &PartnerFacts,
     ) -> Result<Rules, NodeError> {
+        let version = applied.map_or(0, |applied| applied.version);
+        let unreadable = |error: &dyn std::fmt::Display| {
+            let found = error.to_string();
+            NodeError::from(ExplanationError::PastPolicy { version, found })
+        };
         let hash = applied
             .map(|applied| BundleHash::try_from(&applied.bundle_hash[..]))
             .transpose()
-            .map_err(|error| NodeError::Precondition(format!("the policy of then: {error}")))?;
+            .map_err(|error| unreadable(&error))?;
         let known = hash.and_then(|hash| self.past_bundles.find(hash));
         let bundle = match known {
             Some(bundle) => bundle,
             None => {
-                let (_, bundle) = bundle_of(&self.dir, hash).map_err(|error| {
-                    NodeError::Precondition(format!(
-                        "the policy that was in force then cannot be read: {error}; bring its \
-                         files back from a backup"
-                    ))
-                })?;
+                let (_, bundle) = bundle_of(&self.dir, hash).map_err(|error| unreadable(&error))?;
                 let bundle = Arc::new(bundle);
                 self.past_bundles.keep(Arc::clone(&bundle));
                 bundle
             }
         };
-        let version = applied.map_or(0, |applied| applied.version);
         Ok(Rules::of_partner(self.core.agency(), version, hash, bundle, facts.clone()))
     }
 }

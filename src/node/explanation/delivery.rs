@@ -172,7 +172,7 @@ fn usable(walk: &Walk<'_>) -> Result<Found, NodeError> {
         if let Some(at) = judged.history.retracted {
             let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
             return stands(
-                format!("{from} retracted it at {at}: it is passed on to nobody"),
+                format!("{from} retracted it at {at}: it is not passed on"),
                 format!("ask {from} whether it will be disclosed again"),
             );
         }
@@ -242,8 +242,8 @@ fn considered(walk: &Walk<'_>) -> Result<Found, NodeError> {
     if considered > index {
         return stands(
             format!(
-                "the policy or what is said of {} changed, and what was accepted before is looked at \
-                 again: {} of {} entries were, and not yet this one",
+                "the policy or the agreement with {} changed, so earlier entries are considered again: {} of \
+                 {} are done, and this one is not yet",
                 walk.agency, rescan.next, rescan.end
             ),
             "wait; `liaison status` shows how far it is",
@@ -272,7 +272,10 @@ fn decision(walk: &Walk<'_>) -> Result<Found, NodeError> {
     }
     if kept.record.kind() == Kind::Withdrawal {
         return stands(
-            format!("a withdrawal, and {} was never given what it withdraws", walk.agency),
+            format!(
+                "it is a withdrawal, and {} was never given the records that it withdraws",
+                walk.agency
+            ),
             "nothing",
         );
     }
@@ -339,7 +342,7 @@ fn feed(walk: &Walk<'_>) -> Result<Found, NodeError> {
         }
         Some(disclosure) => stands(
             format!(
-                "it was taken back from {}, to whom entry {} had shown it",
+                "it was taken back from {}, which had it by entry {}",
                 walk.agency, disclosure.feed_index
             ),
             "nothing, unless policy is to allow it again",

@@ -52,11 +52,7 @@ impl Evaluation {
 
 impl Explanations {
     pub(in crate::node) fn kept(&self, id: &RecordId) -> Result<Kept, NodeError> {
-        self.core.view().kept(id)?.ok_or_else(|| {
-            NodeError::NotFound(format!(
-                "this node holds no record {id}; `liaison query` finds records by what they say"
-            ))
-        })
+        self.core.view().kept(id)?.ok_or(NodeError::UnknownRecord { id: *id })
     }
 
     pub(in crate::node) fn judge(
@@ -123,7 +119,7 @@ impl Explanations {
         remarks.extend(hold_in_words(&judged.history));
         if let Some(at) = judged.history.retracted {
             let from = kept.partner.as_ref().map_or("its sender", AgencyName::as_str);
-            remarks.push(format!("{from} retracted it at {at}: it is passed on to nobody"));
+            remarks.push(format!("{from} retracted it at {at}: it is not passed on"));
         }
         remarks.extend(judged.series.clone());
         remarks.extend(self.newer_in_words(context, &kept.record.id(), header)?);
@@ -237,7 +233,7 @@ impl Explanations {
         }
         let frozen = self.core.view().snapshot().state.witnessing.is_frozen(agency);
         frozen.then(|| {
-            let found = format!("the log of {agency} is frozen: it showed two histories");
+            let found = format!("the log of {agency} is frozen, because it showed two histories");
             let next = "see `liaison status`, and a frozen partner in docs/OPERATIONS.md";
             (found, next.to_owned())
         })
@@ -282,7 +278,7 @@ pub(super) fn hold_in_words(history: &RecordHistory) -> Option<String> {
     let (at, hold) = history.hold.as_ref()?;
     let by = if hold.client.is_empty() { "a partner's duty" } else { &hold.client };
     Some(format!(
-        "it is under a hold since {at} by {by} ({}): kept, and passed on to nobody",
+        "it is under a hold since {at} by {by} ({}): it is kept and not passed on",
         hold.reason
     ))
 }

@@ -110,7 +110,7 @@ impl Explanations {
         if record.erased_slots().without(judged.history.erased_later).contains(slot) {
             let reason = match judged.history.erased.contains(slot) {
                 true => "it is erased here",
-                false => "its originator says that it is erased",
+                false => "its originator erased it",
             };
             return Ok((pb::FieldFate::Erased, reason.to_owned()));
         }
@@ -239,7 +239,7 @@ fn remarks_of_pair(context: &DecisionContext, kept: &Kept, judged: &Evaluation) 
     } else if kept.record.kind() == Kind::Withdrawal {
         let was = if judged.permitted.is_some() { "was" } else { "was not" };
         remarks.push(format!(
-            "a withdrawal goes to whoever was given what it withdraws, and {agency} {was}"
+            "a withdrawal goes to the partners that were given the withdrawn records, and {agency} {was}"
         ));
     }
     remarks

@@ -1,6 +1,7 @@
 //! Answers about decisions: why a record is or is not at a partner, now and at a time in the past.
 
 mod delivery;
+pub(super) mod error;
 mod explain;
 mod missing_consent;
 pub(super) mod evaluation;

@@ -3,6 +3,7 @@
 //! Policy decides by these facts, so more of them can show a partner more. What can only show it less
 //! is in force at once; anything else waits for a second person.
 
+use super::error::PartnerError;
 use super::partner_facts::{facts_for_policy, named};
 use crate::ident::AgencyName;
 use crate::journal::JournalError;
@@ -61,10 +62,7 @@ pub(super) fn check_revealed(agency: &str, is_more: bool) -> Result<(), NodeErro
     if !is_more {
         return Ok(());
     }
-    Err(NodeError::Precondition(format!(
-        "under the policy by now {agency} may be shown personal data or a sensitive class of fields, \
-         which the data protection officer approves too; propose it again"
-    )))
+    Err(PartnerError::Reveals { agency: agency.to_owned() }.into())
 }
 
 /// The act as it may be proposed: its facts in order, and whether it may reveal anything.
@@ -75,9 +73,7 @@ pub(in crate::node) fn prepare(
 ) -> Result<pb::ChangeFactsAct, NodeError> {
     let (agency, partner) = named(tx.state(), &act.agency)?;
     if partner.facts != act.before.clone().unwrap_or_default() {
-        return Err(NodeError::Precondition(format!(
-            "what is agreed with {agency} changed since this was proposed; propose it again"
-        )));
+        return Err(PartnerError::ProposedOnOther { agency }.into());
     }
     rules.check_current(tx)?;
     let after = sound(act.after.unwrap_or_default())?;
@@ -142,25 +138,18 @@ pub(super) fn sound(mut facts: pb::PartnerFacts) -> Result<pb::PartnerFacts, Nod
         names.sort_unstable();
         names.dedup();
         if let Some(name) = names.iter().find(|name| !is_sound(name)) {
-            return Err(NodeError::Invalid(format!(
-                "{name:?} is no name of a circle or operation: \
-                 1 to {NAME_BYTES_MAX} bytes without white space"
-            )));
+            let (name, max) = (name.clone(), NAME_BYTES_MAX);
+            return Err(PartnerError::MembershipName { name, max }.into());
         }
         if names.len() > MEMBERSHIPS_MAX {
-            return Err(NodeError::Invalid(format!(
-                "{} circles or operations are more than the {MEMBERSHIPS_MAX} of one partner",
-                names.len()
-            )));
+            let (found, max) = (names.len(), MEMBERSHIPS_MAX);
+            return Err(PartnerError::TooManyMemberships { found, max }.into());
         }
     }
     if let Some(name) = facts.circles.iter().find(|name| !is_circle_name(name)) {
-        return Err(NodeError::Invalid(format!(
-            "{name:?} has a slash: a circle of this agency has a name without one, and \
-             originator/circle is how others write it"
-        )));
+        return Err(PartnerError::CircleOfAnother { name: name.clone() }.into());
     }
-    check_agreement(&facts).map_err(|error| NodeError::Invalid(error.to_string()))?;
+    check_agreement(&facts).map_err(PartnerError::from)?;
     Ok(facts)
 }
 

@@ -1,5 +1,6 @@
 //! Use cases around partners: who they are, whether they may exchange, what policy may ask.
 
+pub(super) mod error;
 pub(super) mod facts_change;
 pub(super) mod onboarding;
 pub(super) mod partner_facts;
@@ -28,6 +29,7 @@ use crate::partner::{
 use crate::pb::{self, act::Act, journal_entry::Event};
 use crate::policy::{BrakeLimits, Sector};
 use crate::tls::{SharedTrust, TrustMap};
+use error::PartnerError;
 use facts_change::{complete, divide, stage};
 use onboarding::{prepare_resumption, standing};
 use partner_facts::unknown;
@@ -67,17 +69,16 @@ impl Partners {
         number: &str,
         facts: Option<pb::PartnerFacts>,
     ) -> Result<(Option<pb::PartnerView>, Option<pb::ActView>), NodeError> {
-        let invalid = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
-        let card = Card::verify(card).map_err(|error| invalid(&error))?;
-        card.check_age(self.core.now()).map_err(|error| invalid(&error))?;
+        let card = Card::verify(card).map_err(PartnerError::from)?;
+        card.check_age(self.core.now()).map_err(PartnerError::from)?;
         let agency = card.card().agency.clone();
         if agency == *self.core.agency() {
-            return Err(NodeError::Invalid("this is this node's own card".to_owned()));
+            return Err(PartnerError::OwnCard { agency }.into());
         }
-        let heard: HeardNumber = number.parse().map_err(|error| invalid(&error))?;
-        card.number().matches(&heard).map_err(|error| {
-            NodeError::Refused(format!("{error}; nothing was added. Ask {agency} to read it again"))
-        })?;
+        let heard: HeardNumber = number.parse().map_err(PartnerError::Number)?;
+        card.number()
+            .matches(&heard)
+            .map_err(|found| PartnerError::OtherNumber { agency: agency.clone(), found })?;
         if standing(&self.core.view().snapshot().state, &agency).is_some() {
             let act = self.replace_card(client, card, facts).await?;
             return Ok((Some(self.view(&agency)?), act));
@@ -103,7 +104,7 @@ impl Partners {
         self.change(move |tx| {
             let known = standing(tx.state(), &name).ok_or_else(|| unknown(&name))?;
             if let CardUpdate::Refused(reason) = compare_cards(&known.card, &card) {
-                return Err(NodeError::Refused(reason.to_string()));
+                return Err(PartnerError::from(reason).into());
             }
             let before = known.facts.clone();
             let wanted = wanted(known, &card, facts);
@@ -132,18 +133,14 @@ impl Partners {
         let event = match state {
             pb::PartnerState::Suspended => PartnerEvent::Suspended,
             pb::PartnerState::Revoked => PartnerEvent::Revoked,
-            _ => {
-                return Err(NodeError::Invalid(
-                    "one person suspends or revokes a partner; resuming it takes two".to_owned(),
-                ));
-            }
+            _ => return Err(PartnerError::TakesTwo.into()),
         };
         let (client, name) = (client.to_owned(), agency.clone());
         self.change(move |tx| {
             let partner = tx.state().partners.get(&name).ok_or_else(|| unknown(&name))?;
             let after = PartnerState::try_from(partner.state)
                 .and_then(|before| transition(before, event))
-                .map_err(|error| NodeError::Precondition(error.to_string()))?;
+                .map_err(PartnerError::from)?;
             let unchanged = partner.as_it_is(&name, &client);
             let state = pb::PartnerState::from(after).into();
             tx.append(Event::PartnerChanged(pb::PartnerChanged { state, ..unchanged }))?;
@@ -179,8 +176,7 @@ impl Partners {
                 let unchanged = partner.as_it_is(&name, &client.name);
                 let before = partner.facts.clone();
                 if seen.is_some_and(|seen| seen != before) {
-                    let text = format!("what is agreed with {name} changed meanwhile; look again");
-                    return Err(NodeError::Precondition(text));
+                    return Err(PartnerError::SeenOther { agency: name }.into());
                 }
                 let facts = complete(facts, &before);
                 let (facts, act) = divide(tx, &rules, &name, &before, facts)?;
@@ -248,7 +244,7 @@ impl Partners {
     /// Records whose disclosure waits for a person.
     fn held_for(&self, number: PartnerNumber) -> u64 {
         let bundles = self.core.view().held_bundles(number).unwrap_or_else(|error| {
-            tracing::error!(%error, "what is held cannot be counted");
+            tracing::error!(%error, "the held disclosures cannot be counted");
             BTreeMap::new()
         });
         bundles.values().map(HeldBundle::records).sum()
@@ -258,7 +254,7 @@ impl Partners {
     fn refusals_of(&self, partner: &PartnerRecord) -> Refusals {
         let below = partner.offering.below;
         self.core.view().refusals(partner.feed, below).unwrap_or_else(|error| {
-            tracing::error!(%error, "what was refused cannot be counted");
+            tracing::error!(%error, "the refused records cannot be counted");
             Refusals::default()
         })
     }
@@ -333,7 +329,7 @@ fn counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
 /// Refused duties by reason, for people.
 fn duty_counts(by_reason: &BTreeMap<i32, u64>) -> Vec<pb::Count> {
     counts_in_words(by_reason, |reason| match reason {
-        pb::ExceptionReason::NotSupplied => "says that it never got the record",
+        pb::ExceptionReason::NotSupplied => "answers that it never got the record",
         reason => reason_in_words(reason),
     })
 }

@@ -3,6 +3,7 @@
 //! Nothing of an agency is in the journal but the act until others approved it: it has no number, no
 //! feed, and its certificates open no stream.
 
+use super::error::PartnerError;
 use super::facts_change::{check_revealed, sound};
 use super::partner_facts::named;
 use crate::ident::AgencyName;
@@ -54,30 +55,27 @@ pub(in crate::node) fn prepare(
     rules: &Rules,
     act: pb::AddPartnerAct,
 ) -> Result<pb::AddPartnerAct, NodeError> {
-    let refused = |error: &dyn std::fmt::Display| NodeError::Invalid(error.to_string());
-    let card = VerifiedCard::try_from(act.card.clone().unwrap_or_default())
-        .map_err(|error| refused(&error))?;
-    card.check_age(tx.now()).map_err(|error| refused(&error))?;
+    let card =
+        VerifiedCard::try_from(act.card.clone().unwrap_or_default()).map_err(PartnerError::from)?;
+    card.check_age(tx.now()).map_err(PartnerError::from)?;
     let agency = &card.card().agency;
     if standing(tx.state(), agency).is_some() {
-        let text = format!("{agency} is a partner already; `liaison partner show {agency}`");
-        return Err(NodeError::Precondition(text));
+        return Err(PartnerError::AlreadyPartner { agency: agency.clone() }.into());
     }
     match tx.state().partners.get(agency) {
         Some(known) => {
             if let CardUpdate::Refused(reason) = compare_cards(&known.card, &card) {
-                return Err(NodeError::Refused(reason.to_string()));
+                return Err(PartnerError::from(reason).into());
             }
         }
         None if tx.state().partners.len() >= PARTNERS_MAX => {
-            let text = format!("a node has at most {PARTNERS_MAX} partners");
-            return Err(NodeError::Precondition(text));
+            return Err(PartnerError::TooMany.into());
         }
         None => {}
     }
     rules.check_current(tx)?;
     let facts = sound(as_proposed(&card, act.facts))?;
-    let seen = PartnerFacts::agreed(agency.clone(), &facts, true).map_err(|e| refused(&e))?;
+    let seen = PartnerFacts::agreed(agency.clone(), &facts, true).map_err(PartnerError::from)?;
     let reveals = may_reveal_to_new(rules.compiled.bundle(), &seen);
     Ok(pb::AddPartnerAct { card: act.card, facts: Some(facts), reveals })
 }
@@ -93,8 +91,7 @@ impl Addition {
         let approved = act.reveals;
         let act = prepare(tx, rules, act)?;
         let card = act.card.unwrap_or_default();
-        let verified = VerifiedCard::try_from(card.clone())
-            .map_err(|error| NodeError::Invalid(error.to_string()))?;
+        let verified = VerifiedCard::try_from(card.clone()).map_err(PartnerError::from)?;
         let agency = verified.card().agency.clone();
         check_revealed(agency.as_str(), act.reveals && !approved)?;
         Ok(Self { agency, card, facts: act.facts.unwrap_or_default() })
@@ -130,7 +127,7 @@ pub(in crate::node) fn prepare_resumption(
     let (_, partner) = named(tx.state(), &act.agency)?;
     crate::partner::PartnerState::try_from(partner.state)
         .and_then(|state| transition(state, PartnerEvent::Resumed))
-        .map_err(|error| NodeError::Precondition(error.to_string()))?;
+        .map_err(PartnerError::from)?;
     Ok(pb::ResumePartnerAct { changed_at: partner.changed_at(), ..act })
 }
 
@@ -141,13 +138,11 @@ impl Resumption {
         act: &pb::ResumePartnerAct,
     ) -> Result<Self, NodeError> {
         let now = prepare_resumption(tx, act.clone())?;
+        let (agency, _) = named(tx.state(), &act.agency)?;
         if now.changed_at != act.changed_at {
-            return Err(NodeError::Precondition(format!(
-                "{} changed at entry {}, after this was proposed; propose it again",
-                act.agency, now.changed_at
-            )));
+            return Err(PartnerError::Changed { agency, entry: now.changed_at }.into());
         }
-        Ok(Self { agency: named(tx.state(), &act.agency)?.0 })
+        Ok(Self { agency })
     }
 
     pub(in crate::node) fn carry_out(

@@ -1,6 +1,7 @@
 //! A partner in the journal as use cases find it, and what policy sees of it.
 
-use crate::ident::{AgencyName, IdentError};
+use super::error::PartnerError;
+use crate::ident::AgencyName;
 use crate::journal::state::{PartnerRecord, State};
 use crate::node::error::NodeError;
 use crate::pb;
@@ -11,16 +12,13 @@ pub(super) fn named<'a>(
     state: &'a State,
     agency: &str,
 ) -> Result<(AgencyName, &'a PartnerRecord), NodeError> {
-    let agency: AgencyName =
-        agency.parse().map_err(|error: IdentError| NodeError::Invalid(error.to_string()))?;
+    let agency: AgencyName = agency.parse()?;
     let partner = state.partners.get(&agency).ok_or_else(|| unknown(&agency))?;
     Ok((agency, partner))
 }
 
 pub(in crate::node) fn unknown(agency: &AgencyName) -> NodeError {
-    NodeError::NotFound(format!(
-        "{agency} is no partner of this node; `liaison partner list` shows those it has"
-    ))
+    PartnerError::Unknown { agency: agency.clone() }.into()
 }
 
 /// Returns the facts of a partner that policy sees.
@@ -38,6 +36,6 @@ pub(in crate::node) fn facts_for_policy(
     is_active: bool,
     facts: &pb::PartnerFacts,
 ) -> Result<policy::PartnerFacts, NodeError> {
-    policy::PartnerFacts::agreed(agency.clone(), facts, is_active)
-        .map_err(|error| NodeError::Invalid(error.to_string()))
+    Ok(policy::PartnerFacts::agreed(agency.clone(), facts, is_active)
+        .map_err(PartnerError::from)?)
 }

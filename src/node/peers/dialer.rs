@@ -1,6 +1,7 @@
 //! The dialling of partners: keeps a stream up to each that this side dials.
 
 use super::Peers;
+use super::error::PeerError;
 use super::flow::OUTBOUND_MAX;
 use crate::ident::AgencyName;
 use crate::node::error::NodeError;
@@ -80,7 +81,7 @@ impl Dialer {
         let mut stopping = self.peers.core.stopping();
         let responses = tokio::select! {
             responses = client.exchange(requests) => responses
-                .map_err(|status| NodeError::Refused(status.message().to_owned()))?
+                .map_err(|status| PeerError::Refused(status.message().to_owned()))?
                 .into_inner(),
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };

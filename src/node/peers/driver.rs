@@ -5,6 +5,7 @@
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
 use super::Peers;
+use super::error::PeerError;
 use super::flow::{OUTBOUND_MAX, until};
 use super::ingest::{Incoming, TakenIn, incoming, ingest};
 use super::pair::pair_with;
@@ -24,6 +25,7 @@ use crate::node::disclosure::Discloser;
 use crate::node::disclosure::loading::load_batch;
 use crate::node::error::NodeError;
 use crate::node::keyring::Keys;
+use crate::node::partners::partner_facts::unknown;
 use crate::node::turns::Caller;
 use crate::pb::{self, exchange_frame::Body};
 use crate::policy::PolicyHour;
@@ -107,13 +109,13 @@ impl Peers {
         let state = snapshot.state.partners.get(agency).map(|partner| partner.state);
         if snapshot.state.witnessing.is_frozen(agency) {
             self.core.refused("partner frozen");
-            return Err(NodeError::Refused(format!("{agency} showed two histories and is frozen")));
+            return Err(PeerError::Frozen { agency: agency.clone() }.into());
         }
         if state == Some(pb::PartnerState::Active) {
             return Ok(());
         }
         self.core.refused("partner not active");
-        Err(NodeError::Refused("this agency does not exchange with you now".to_owned()))
+        Err(PeerError::Inactive { agency: agency.clone() }.into())
     }
 
     fn count_refused(&self, exceptions: &[Exception]) {
@@ -175,7 +177,7 @@ impl Peers {
 
     async fn closed_by(&self, agency: &AgencyName, fault: &Fault, heard: Option<&pb::Hello>) {
         self.core.refused("exchange stream");
-        let words = told(fault);
+        let words = crate::store::describe(fault);
         tracing::error!(partner = %agency, fault = %words, "the exchange was closed");
         self.health.failed(agency, words);
         let Fault::Contradiction(evidence) = fault else { return };
@@ -195,17 +197,6 @@ fn with_remedy(error: &NodeError) -> String {
         ),
         other => other.to_string(),
     }
-}
-
-/// A fault with its cause.
-fn told(fault: &Fault) -> String {
-    let mut words = fault.to_string();
-    let mut source = std::error::Error::source(fault);
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
 }
 
 /// The reason why a stream ended without an end of the session.
@@ -274,8 +265,7 @@ impl<'a> Driver<'a> {
         let pair = peers.pair(agency)?;
         let generation = pair.partner.generation();
         let snapshot = peers.core.view().snapshot();
-        let gone = || NodeError::NotFound("the partner is gone".to_owned());
-        let partner = snapshot.state.partners.get(agency).ok_or_else(gone)?;
+        let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
         // A partner that took our new card knows no key of before.
         let receipt_note = match &partner.received.note[..] {
             [] => Vec::new(),
@@ -291,7 +281,7 @@ impl<'a> Driver<'a> {
             witness: peers.witnessing.standing(agency),
         };
         let (session, outputs) = Session::start(pair.clone(), peers.receipts.clone(), standing)
-            .map_err(|fault| NodeError::Start(fault.to_string()))?;
+            .map_err(|fault| NodeError::start("the session with a partner", fault))?;
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut driver = Self {
             peers,
@@ -491,7 +481,7 @@ impl<'a> Driver<'a> {
     }
 
     fn load(&mut self, from: LeafIndex) -> Result<(), End> {
-        let gone = || NodeError::NotFound("the partner is gone".to_owned());
+        let gone = || unknown(self.agency);
         let rules = self.peers.rules.current().for_partner(self.agency).ok_or_else(gone)?;
         let policy_hour = PolicyHour::at(self.peers.core.now());
         let discloser = match self.discloser.take() {
@@ -525,7 +515,7 @@ impl<'a> Driver<'a> {
         for received in self.peers.core.view().received_since(self.source, from.get())? {
             for wire in received.exceptions {
                 let exception = Exception::try_from(wire)
-                    .map_err(|error| NodeError::Start(error.to_string()))?;
+                    .map_err(|error| NodeError::start("a stored exception", error))?;
                 if exception.index >= from {
                     exceptions.push(exception);
                 }
@@ -537,12 +527,12 @@ impl<'a> Driver<'a> {
 
     fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<(), End> {
         self.peers.refuse_unless_active(self.agency)?;
-        let gone = || NodeError::NotFound("the partner is gone".to_owned());
         let mut checker = match self.checker.take() {
             Some(checker) => checker,
             None => {
                 let pair = self.peers.pair(self.agency)?;
-                self.peers.checker(self.agency, pair).map(Box::new).ok_or_else(gone)?
+                let checker = self.peers.checker(self.agency, pair).map(Box::new);
+                checker.ok_or_else(|| unknown(self.agency))?
             }
         };
         checker.accepting.set_time(self.peers.core.now());
@@ -570,9 +560,9 @@ impl<'a> Driver<'a> {
 
     async fn store(&mut self, batch: ReceivedBatch) -> Result<(), End> {
         let (agency, number, generation) = (self.agency.clone(), self.number, self.generation);
-        let incoming = self.incoming.remove(&batch.checked.start).ok_or_else(|| {
-            NodeError::Start(format!("batch from {} was never checked", batch.checked.start))
-        })?;
+        let start = batch.checked.start;
+        let incoming = self.incoming.remove(&start);
+        let incoming = incoming.ok_or(NodeError::Peer(PeerError::Unchecked { start }))?;
         let stored = self
             .peers
             .core

@@ -4,6 +4,7 @@ pub(super) mod dialer;
 pub(super) mod driver;
 #[cfg(test)]
 mod driver_tests;
+pub(super) mod error;
 pub(super) mod flow;
 mod ingest;
 pub(super) mod pair;

@@ -6,6 +6,7 @@ use crate::journal::entry::{receipt_name, witness_name};
 use crate::journal::view::View;
 use crate::merkle::{NoteVerifier, SignatureType};
 use crate::node::error::NodeError;
+use crate::node::partners::partner_facts::unknown;
 use crate::partner::{Card, PublicKey, VerifiedCard};
 
 /// Own cards looked at for keys of generations before: a year has one card or two.
@@ -18,14 +19,8 @@ pub(in crate::node) fn pair_with(
     partner: &AgencyName,
 ) -> Result<Pair, NodeError> {
     let snapshot = view.snapshot();
-    let card = snapshot.state.card.as_ref().ok_or_else(|| {
-        NodeError::Precondition("this node has issued no card yet; start it once".to_owned())
-    })?;
-    let known = snapshot
-        .state
-        .partners
-        .get(partner)
-        .ok_or_else(|| NodeError::NotFound("this agency is not known here".to_owned()))?;
+    let card = snapshot.state.card.as_ref().ok_or(NodeError::NoCard)?;
+    let known = snapshot.state.partners.get(partner).ok_or_else(|| unknown(partner))?;
     let retired = retired(view, card.card())?;
     Ok(Pair {
         own: side(own, partner, card.card())?.with_retired(retired),
@@ -49,7 +44,8 @@ fn side(agency: &AgencyName, feed_to: &AgencyName, card: &Card) -> Result<Side, 
         )?,
         witness: verifier(witness_name(agency), SignatureType::Cosignature, &card.witness_key)?,
     };
-    Side::new(agency.clone(), *generation, keys).map_err(|error| broken(&error))
+    Side::new(agency.clone(), *generation, keys)
+        .map_err(|error| NodeError::start("the keys on a card", error))
 }
 
 /// The receipt and witness keys of generations before that of this card.
@@ -59,7 +55,8 @@ fn retired(view: &View, newest: &Card) -> Result<Vec<NoteVerifier>, NodeError> {
         return Ok(keys);
     }
     for signed in view.cards(None, CARDS_MAX)? {
-        let card = VerifiedCard::try_from(signed).map_err(|error| broken(&error))?;
+        let card = VerifiedCard::try_from(signed)
+            .map_err(|error| NodeError::start("an own card", error))?;
         let card = card.card();
         if card.generation < newest.generation {
             let agency = &card.agency;
@@ -75,10 +72,6 @@ fn retired(view: &View, newest: &Card) -> Result<Vec<NoteVerifier>, NodeError> {
 }
 
 fn verifier(name: String, role: SignatureType, key: &PublicKey) -> Result<NoteVerifier, NodeError> {
-    let name = name.parse().map_err(|error| broken(&error))?;
-    NoteVerifier::new(name, role, key.as_bytes()).map_err(|error| broken(&error))
-}
-
-fn broken(error: &dyn std::fmt::Display) -> NodeError {
-    NodeError::Start(error.to_string())
+    let failed = |error| NodeError::start("verifier key on a card", error);
+    NoteVerifier::new(name.parse().map_err(failed)?, role, key.as_bytes()).map_err(failed)
 }

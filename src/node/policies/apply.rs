@@ -7,6 +7,7 @@
 use super::bundles;
 use super::bundles::{read_files, write_files};
 use super::compare::{Counted, Progress, stands};
+use super::error::PolicyError;
 use super::{Policies, Proposed};
 use crate::ident::{BundleHash, Timestamp};
 use crate::journal::state::{Compared, State};
@@ -21,7 +22,8 @@ use crate::policy::{ActKind, Bundle, Extent, PolicyChange};
 use std::sync::Arc;
 
 /// The greatest age of a diff when somebody acts on it: a working day, and the night before it.
-const COMPARED_MS_MAX: i64 = 24 * 3_600 * 1_000;
+const COMPARED_HOURS_MAX: i64 = 24;
+const HOUR_MS: i64 = 3_600 * 1_000;
 /// Versions of one answer.
 const VERSIONS_MAX: usize = 100;
 
@@ -52,41 +54,25 @@ pub(in crate::node) struct Authority {
     pub(in crate::node) approved: Option<(u64, Vec<u64>)>,
 }
 
-fn short(hash: &[u8]) -> String {
-    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The diff that somebody may act on now.
 fn recent(state: &State, hash: BundleHash, now: Timestamp) -> Result<&Compared, NodeError> {
-    let version = state.policy_version().get();
     let Some(found) = state.compared.get(&hash.as_bytes()[..]) else {
-        let beside =
-            if version == 0 { "no policy".to_owned() } else { format!("version {version}") };
-        return Err(NodeError::Precondition(format!(
-            "nobody has made a diff of exactly this bundle ({}) against what is in force ({beside}). \
-             Make it with `liaison policy diff` and look at what it shows; a file that was changed \
-             after its diff makes another bundle",
-            short(hash.as_bytes())
-        )));
+        return Err(PolicyError::NotCompared { hash, version: state.policy_version() }.into());
     };
     stands(state, &found.compared)?;
-    if now.unix_ms() - found.at.unix_ms() > COMPARED_MS_MAX {
-        return Err(NodeError::Precondition(format!(
-            "the diff of this bundle was made at {}, more than 24 hours ago; make it again",
-            found.at
-        )));
+    if now.unix_ms() - found.at.unix_ms() > COMPARED_HOURS_MAX * HOUR_MS {
+        return Err(PolicyError::OldDiff { at: found.at, hours_max: COMPARED_HOURS_MAX }.into());
     }
     Ok(found)
 }
 
 /// The act as it is proposed, if it can be approved now.
 fn check(tx: &Transaction<'_>, act: pb::ApplyPolicyAct) -> Result<pb::ApplyPolicyAct, NodeError> {
-    let hash = BundleHash::try_from(&act.bundle_hash[..])
-        .map_err(|error| NodeError::Invalid(error.to_string()))?;
+    let hash = BundleHash::try_from(&act.bundle_hash[..])?;
     let found = recent(tx.state(), hash, tx.now())?;
     if found.journal_index != act.comparison || found.compared.change != act.change {
-        let text = "another diff of this bundle was made meanwhile; look at it and try again";
-        return Err(NodeError::Precondition(text.to_owned()));
+        let (newest, referred) = (found.journal_index, act.comparison);
+        return Err(PolicyError::NewerDiff { newest, referred }.into());
     }
     let now = tx.now().unix_ms().unsigned_abs();
     let waits = tx.state().acts.iter().find(|(_, open)| {
@@ -95,9 +81,7 @@ fn check(tx: &Transaction<'_>, act: pb::ApplyPolicyAct) -> Result<pb::ApplyPolic
             && open.proposed.act.as_ref().and_then(|act| act.act.as_ref()).is_some_and(same)
     });
     match waits {
-        Some((proposal, _)) => Err(NodeError::Precondition(format!(
-            "act {proposal} proposes this very bundle already; `liaison acts show {proposal}`"
-        ))),
+        Some((proposal, _)) => Err(PolicyError::Proposed { proposal: *proposal }.into()),
         None => Ok(act),
     }
 }
@@ -148,19 +132,14 @@ impl Policies {
             Proposed::Version(version) => read_files(&self.dir, self.version_hash(version)?)?,
         };
         bundles::check_names(&files)?;
-        let bundle = self.load_bundle(&files).map_err(|findings| {
-            let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            NodeError::Invalid(format!("the bundle is refused:\n{}", text.join("\n")))
-        })?;
+        let bundle =
+            self.load_bundle(&files).map_err(|findings| PolicyError::Refused { findings })?;
         Ok((bundle, files))
     }
 
     fn version_hash(&self, version: u64) -> Result<BundleHash, NodeError> {
-        let found = self.core.view().policy_version(version)?.ok_or_else(|| {
-            NodeError::NotFound(format!(
-                "there was no version {version}; `liaison policy log` shows those that there were"
-            ))
-        })?;
+        let found = self.core.view().policy_version(version)?;
+        let found = found.ok_or(PolicyError::UnknownVersion { version })?;
         BundleHash::try_from(&found.applied.bundle_hash[..])
             .map_err(|error| NodeError::start("a version of the policy", error))
     }
@@ -181,8 +160,7 @@ impl Policies {
         let snapshot = self.core.view().snapshot();
         let in_force = snapshot.state.policy.as_ref();
         if let Some(same) = in_force.filter(|p| p.bundle_hash[..] == hash.as_bytes()[..]) {
-            let text = format!("this bundle is in force already, as version {}", same.version);
-            return Err(NodeError::Precondition(text));
+            return Err(PolicyError::InForce { version: same.version }.into());
         }
         let found = recent(&snapshot.state, hash, self.core.now())?.clone();
         let change = change_of(&found.compared)?;
@@ -245,14 +223,11 @@ impl Policies {
         let counted = self.count(self.question(bundle)?, Arc::new(Progress::default())).await?;
         let beyond = counted.extent.beyond(&approved).or_else(|| {
             let wider = counted.change > change_of(compared).ok()?;
-            wider.then(|| format!("what makes it {}", counted.change))
+            wider.then(|| format!("enough to make it {}", counted.change))
         });
         match beyond {
             None => Ok(Ready { comparison, compared: compared.clone(), counted }),
-            Some(what) => Err(NodeError::Precondition(format!(
-                "since its diff the bundle has come to newly show more than that: {what}. Make the \
-                 diff again; nothing was changed"
-            ))),
+            Some(beyond) => Err(PolicyError::ShowsMore { beyond }.into()),
         }
     }
 
@@ -265,14 +240,11 @@ impl Policies {
             .map_err(|error| NodeError::start("the bundle of an act", error))?;
         let (bundle, _) = self.proposed(Proposed::Files(read_files(&self.dir, hash)?))?;
         if bundle.hash() != hash {
-            return Err(NodeError::Precondition(format!(
-                "the files kept of the bundle {} are not those that were proposed",
-                short(hash.as_bytes())
-            )));
+            let found = bundle.hash();
+            return Err(PolicyError::OtherFiles { proposed: hash, found }.into());
         }
         let (_, Event::PolicyCompared(compared)) = self.core.view().event(act.comparison)? else {
-            let text = format!("entry {} is no diff of a policy", act.comparison);
-            return Err(NodeError::Precondition(text));
+            return Err(PolicyError::ActWithoutDiff { entry: act.comparison }.into());
         };
         self.make_ready(bundle, act.comparison, &compared).await
     }
@@ -309,8 +281,7 @@ impl Policies {
             (version, _) => self.version_hash(version)?,
         };
         if !bundles::bundle_dir(&self.dir, hash).is_dir() {
-            let text = format!("no bundle {} was ever proposed here", short(hash.as_bytes()));
-            return Err(NodeError::NotFound(text));
+            return Err(PolicyError::UnknownBundle { hash }.into());
         }
         Ok((version, Some(hash), read_files(&self.dir, hash)?))
     }
@@ -357,6 +328,5 @@ impl Policies {
 }
 
 fn change_of(compared: &pb::PolicyCompared) -> Result<PolicyChange, NodeError> {
-    PolicyChange::from_wire(compared.change())
-        .ok_or_else(|| NodeError::Precondition("the diff does not say what it does".to_owned()))
+    PolicyChange::from_wire(compared.change()).ok_or_else(|| PolicyError::NoChange.into())
 }

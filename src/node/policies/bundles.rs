@@ -3,6 +3,7 @@
 //! A bundle is durable here before the journal names its hash, and what was in force once stays:
 //! an auditor decides everything anew with it. Nothing here judges what a policy says.
 
+use super::error::PolicyError;
 use crate::ident::BundleHash;
 use crate::node::error::NodeError;
 use crate::pb;
@@ -25,18 +26,14 @@ fn is_of_bundle(name: &str) -> bool {
     plain && !name.starts_with('.') && (name.ends_with(".cedar") || is_examples(name))
 }
 
-pub(super) fn check_names(files: &[pb::PolicyFile]) -> Result<(), NodeError> {
+pub(super) fn check_names(files: &[pb::PolicyFile]) -> Result<(), PolicyError> {
     if files.len() > POLICY_FILES_MAX {
-        let text = format!("{} files are more than {POLICY_FILES_MAX}", files.len());
-        return Err(NodeError::Invalid(text));
+        let (found, max) = (files.len(), POLICY_FILES_MAX);
+        return Err(PolicyError::TooManyFiles { found, max });
     }
     match files.iter().find(|file| !is_of_bundle(&file.name)) {
         None => Ok(()),
-        Some(file) => Err(NodeError::Invalid(format!(
-            "{:?} is no name of a policy file such as 10-agency.cedar, nor of its examples such as \
-             10-agency.test.toml",
-            file.name
-        ))),
+        Some(file) => Err(PolicyError::FileName { name: file.name.clone() }),
     }
 }
 

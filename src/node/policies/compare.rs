@@ -5,6 +5,7 @@
 //! bounded whatever the size of the store. Nothing is put in force here, and nothing is disclosed.
 
 use super::bundles::{sync_dirs, write_durably};
+use super::error::PolicyError;
 use super::{Policies, Proposed};
 use crate::disclosure::release_facts;
 use crate::ident::{AgencyName, BundleHash};
@@ -103,17 +104,10 @@ fn standing(state: &State) -> Result<Vec<PartnerFacts>, NodeError> {
 pub(super) fn stands(state: &State, compared: &pb::PolicyCompared) -> Result<(), NodeError> {
     let in_force = state.policy.as_ref().map(|policy| policy.bundle_hash.clone());
     if in_force.unwrap_or_default() != compared.base_hash {
-        let text = format!(
-            "the policy was changed since: version {} is in force now. Make the diff again",
-            state.policy_version().get()
-        );
-        return Err(NodeError::Precondition(text));
+        return Err(PolicyError::OtherBase { version: state.policy_version() }.into());
     }
     if facts_hash(&standing(state)?)[..] != compared.facts_hash[..] {
-        let text = "a partner was added or changed since the diff (its circles, operations, \
-                    agreement, sector or country), so it may show other things now. Make the diff \
-                    again";
-        return Err(NodeError::Precondition(text.to_owned()));
+        return Err(PolicyError::OtherPartners.into());
     }
     Ok(())
 }
@@ -219,7 +213,7 @@ impl Question {
         let found = Difference::new(before, after, &self.partners, tally, may_reveal);
         let mut wire = found
             .to_wire(&self.before, &self.after, &self.policy_hour)
-            .map_err(|error| NodeError::start("the comparison is of no use", error))?;
+            .map_err(|error| NodeError::start("the result of the comparison", error))?;
         wire.bundle_hash = Bytes::copy_from_slice(after.hash().as_bytes());
         let base = self.base.as_ref().map(BundleHash::as_bytes);
         wire.base_hash = base.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(hash));
@@ -287,8 +281,8 @@ impl Policies {
         let (snapshot, rules) = (self.core.view().snapshot(), self.rules.current());
         let state = &snapshot.state;
         if state.policy_version() != rules.version {
-            let text = "another policy is being put in force just now; try again";
-            return Err(NodeError::Precondition(text.to_owned()));
+            let (loaded, in_force) = (rules.version, state.policy_version());
+            return Err(PolicyError::Changing { loaded, in_force }.into());
         }
         let partners = standing(state)?;
         let places = partners.iter().enumerate().map(|(at, facts)| {
@@ -357,15 +351,12 @@ impl Policies {
     /// Returns the result of a comparison, as far as it is kept.
     pub fn difference(&self, comparison: u64) -> Result<pb::PolicyDifference, NodeError> {
         let snapshot = self.core.view().snapshot();
-        let none = || {
-            let text = format!("entry {comparison} of the journal is no comparison of a policy");
-            NodeError::NotFound(text)
-        };
+        let none = PolicyError::NotADiff { entry: comparison };
         if comparison >= snapshot.size {
-            return Err(none());
+            return Err(none.into());
         }
         let (_, Event::PolicyCompared(compared)) = self.core.view().event(comparison)? else {
-            return Err(none());
+            return Err(none.into());
         };
         self.kept_difference(&compared)
     }
@@ -375,16 +366,11 @@ impl Policies {
         compared: &pb::PolicyCompared,
     ) -> Result<pb::PolicyDifference, NodeError> {
         let path = result_path(&self.dir, &compared.difference_hash);
-        let gone = || {
-            let text = "the result of this diff is no longer kept; make the diff again";
-            NodeError::Precondition(text.to_owned())
-        };
-        let bytes = std::fs::read(path).map_err(|_| gone())?;
+        let bytes = std::fs::read(path).map_err(|_| PolicyError::DiffGone)?;
         if difference_hash(&bytes)[..] != compared.difference_hash[..] {
-            let text = "the kept result of this diff was altered; make the diff again";
-            return Err(NodeError::Precondition(text.to_owned()));
+            return Err(PolicyError::DiffAltered.into());
         }
-        pb::PolicyDifference::decode(&bytes[..]).map_err(|_| gone())
+        pb::PolicyDifference::decode(&bytes[..]).map_err(|_| PolicyError::DiffGone.into())
     }
 
     /// Deletes results that nothing waits for any more. What can't be deleted harms nobody.

@@ -3,6 +3,7 @@
 pub(super) mod apply;
 mod bundles;
 pub(super) mod compare;
+pub(super) mod error;
 pub(super) mod past_bundles;
 pub(super) mod rules;
 pub(super) mod rules_in_force;

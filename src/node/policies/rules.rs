@@ -1,6 +1,7 @@
 //! The policy in force, ready to decide, and what it sees of a record.
 
 use super::bundles::read_files;
+use super::error::PolicyError;
 use crate::disclosure::PartnerRules;
 use crate::ident::{AgencyName, BundleHash, PolicyVersion};
 use crate::journal::state::State;
@@ -40,19 +41,17 @@ impl Rules {
             .map(|applied| BundleHash::try_from(&applied.bundle_hash[..]))
             .transpose()
             .map_err(|error| NodeError::start("policy in force", error))?;
-        let (files, bundle) = bundle_of(dir, hash).map_err(|error| {
-            NodeError::Start(format!("the policy in force cannot be used: {error}"))
-        })?;
+        let (files, bundle) = bundle_of(dir, hash)?;
         Self::compile(state, &Compiled::new(Arc::new(bundle), own.clone(), []), files, hash)
     }
 
     /// Refuses what was looked at under these rules if the journal has put others in force.
     pub(in crate::node) fn check_current(&self, tx: &Transaction<'_>) -> Result<(), NodeError> {
-        if tx.state().policy_version() == self.version {
+        let (loaded, in_force) = (self.version, tx.state().policy_version());
+        if in_force == loaded {
             return Ok(());
         }
-        let text = "the policy changes at this moment; try again";
-        Err(NodeError::Precondition(text.to_owned()))
+        Err(PolicyError::Changing { loaded, in_force }.into())
     }
 
     /// The rules of a bundle, ready to decide for one partner.
@@ -128,14 +127,11 @@ pub(in crate::node) fn bundle_of(
 ) -> Result<(Files, Bundle), NodeError> {
     let files = hash.map(|hash| read_files(dir, hash)).transpose()?.unwrap_or_default();
     let bundle = Bundle::load(texts(&files), &Vocabulary::default()).map_err(|findings| {
-        let first = findings.first().map(ToString::to_string).unwrap_or_default();
-        NodeError::Start(format!("it does not load: {first}"))
+        let finding = findings.first().map(ToString::to_string).unwrap_or_default();
+        PolicyError::Unloadable { hash, finding }
     })?;
-    if hash.is_some_and(|hash| hash != bundle.hash()) {
-        return Err(NodeError::Start(format!(
-            "its files make the bundle {}, and another was applied; put the files in policies/ back",
-            bundle.hash()
-        )));
+    if let Some(applied) = hash.filter(|hash| *hash != bundle.hash()) {
+        return Err(PolicyError::AlteredFiles { applied, found: bundle.hash() }.into());
     }
     Ok((files, bundle))
 }

@@ -1,5 +1,6 @@
 //! Records of this agency's clients: planned, signed, accepted.
 
+pub(super) mod error;
 mod live_series;
 mod plan;
 pub mod receipt;

@@ -299,7 +299,7 @@ fn contradiction() -> pb::DraftResult {
     pb::DraftResult {
         outcome: pb::DraftOutcome::Refused.into(),
         field: "value".to_owned(),
-        reason: "an earlier row of this submission speaks of the same and says something else; \
+        reason: "an earlier row of this submission has the same key and another content; \
                  keep one of them"
             .to_owned(),
         ..pb::DraftResult::default()

@@ -16,7 +16,7 @@ use ed25519_dalek::SigningKey;
 pub enum ReceiptError {
     #[error("the name of the receipt's key is wrong")]
     Name(#[from] KeyError),
-    #[error("the receipt is no signed note")]
+    #[error("the receipt is not a signed note")]
     Note(#[from] crate::merkle::NoteError),
     #[error("the signature does not verify under the node's receipt key")]
     Signature(#[from] crate::merkle::VerifyError),

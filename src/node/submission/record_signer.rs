@@ -1,5 +1,6 @@
 //! The key by which this agency signs its records.
 
+use super::error::SubmissionError;
 use super::plan::Randomness;
 use crate::ident::{KeyId, Timestamp};
 use crate::journal::JournalError;
@@ -35,19 +36,13 @@ impl RecordSigner {
         let card = state.card.as_ref().map(|card| card.card());
         let keys = card.map_or(&[][..], |card| &card.record_keys[..]);
         let Some(key) = keys.iter().find(|key| key.key.id() == self.key_id) else {
-            return Err(NodeError::Unavailable(format!(
-                "this node's card names no record key {}; bring back keys/ and card.txt from one backup",
-                self.key_id
-            )));
+            return Err(SubmissionError::RecordKey { key: self.key_id }.into());
         };
         if key.from <= now && now < key.until.plus_ms(-KEY_END_MARGIN_MS) {
             return Ok(());
         }
-        Err(NodeError::Unavailable(format!(
-            "it is {now}, and record key {} signs from {} to an hour before {}; set the clock \
-             right if it is wrong; else a card with another record key is wanted",
-            self.key_id, key.from, key.until
-        )))
+        let (from, until) = (key.from, key.until);
+        Err(SubmissionError::RecordKeyTime { now, key: self.key_id, from, until }.into())
     }
 
     pub(in crate::node) const fn of(key: SigningKey, key_id: KeyId) -> Self {

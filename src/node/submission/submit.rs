@@ -3,6 +3,7 @@
 //! Drafts are checked, sealed and signed outside the writer, by a plan that rests on the journal as
 //! it was then. The writer, where alone the order is known, takes the plan or asks for another.
 
+use super::error::SubmissionError;
 use super::plan::{Grounds, Plan, Randomness, count_not_permitted};
 use super::receipt;
 use super::record_signer::RecordSigner;
@@ -104,10 +105,8 @@ impl Submissions {
         dedup: Option<BatchDedup>,
     ) -> Result<Submitted, NodeError> {
         if drafts.is_empty() || drafts.len() > DRAFTS_MAX {
-            return Err(NodeError::Invalid(format!(
-                "a request has 1 to {DRAFTS_MAX} drafts, found {}",
-                drafts.len()
-            )));
+            let (found, max) = (drafts.len(), DRAFTS_MAX);
+            return Err(SubmissionError::Drafts { found, max }.into());
         }
         self.charge(&client.name, &drafts)?;
         let _turn = self.admission.turn(Caller::Client(&client.name), drafts.len() as u64).await;
@@ -166,13 +165,8 @@ impl Submissions {
         self.quota.take(client, charge, Instant::now()).map_err(|wait| {
             self.core.refused("journal quota of a client");
             let DayLimits { records, bytes } = self.quota.limits();
-            NodeError::Exhausted(format!(
-                "{client} submitted as much as a client may in a day: {records} drafts, or {} MiB; try \
-                 again in {} s, or have client_records_per_day or client_mib_per_day raised in \
-                 liaison.toml",
-                bytes >> 20,
-                wait.as_secs()
-            ))
+            let (client, mib) = (client.to_owned(), bytes >> 20);
+            SubmissionError::Quota { client, records, mib, wait }.into()
         })
     }
 
@@ -202,40 +196,29 @@ impl Submissions {
         let visibility = Visibility::new(client.role, &client.name);
         let (client, signer) = (client.name.clone(), self.signer.clone());
         let job = move |tx: &mut Transaction<'_>| {
-            let Some(record) = tx.record(&id)? else {
-                let text = format!("this node holds no record {id}");
-                return Err(NodeError::NotFound(text));
-            };
+            let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
             let header = record.header();
             if header.originator != own {
-                let text = format!("only {}, its originator, can withdraw it", header.originator);
-                return Err(NodeError::Refused(text));
+                let originator = header.originator.clone();
+                return Err(SubmissionError::OtherOriginator { id, originator }.into());
             }
             let revision = tx.revision(&id)?;
             if revision.is_some_and(|known| !visibility.may_replace(&known.status())) {
-                return Err(red_of_another());
+                return Err(SubmissionError::RedOfAnother { id }.into());
             }
             let head = tx.series_head(header.series, &own)?;
             if let Some(head) = head.filter(|head| head.id != id) {
-                let text = format!("it has a newer revision, {}; withdraw that one", head.id);
-                return Err(NodeError::Precondition(text));
+                return Err(SubmissionError::Revised { id, newest: head.id }.into());
             }
             if record.kind() == crate::record::kind::Kind::Withdrawal {
-                let text = "it is withdrawn already".to_owned();
-                return Err(NodeError::Precondition(text));
+                return Err(SubmissionError::Withdrawn { id }.into());
             }
             if let Some(held) = tx.held_revision((header.series, &own), id)? {
-                let text = format!(
-                    "record {held} of its series is under a hold, which a withdrawal would end unseen; \
-                         have a policy officer end the hold with `liaison record unrestrict {held} \
-                         --reason TEXT`, then withdraw it"
-                );
-                return Err(NodeError::Precondition(text));
+                return Err(SubmissionError::SeriesHeld { held }.into());
             }
             signer.check(tx.state(), tx.now())?;
             let content = pb::Withdrawal { reason: reason.into(), explanation };
-            let draft = Draft::withdrawal(content)
-                .map_err(|error| NodeError::Invalid(error.to_string()))?;
+            let draft = Draft::withdrawal(content).map_err(SubmissionError::from)?;
             let place = Place::end(header.series);
             let mut random = Randomness::default();
             let sealed = draft.seal(own, place, tx.now(), || random.next());
@@ -246,17 +229,11 @@ impl Submissions {
             Ok(id)
         };
         let withdrawn = commit_unless_refused(&self.core.journal, job).await;
-        if matches!(withdrawn, Err(NodeError::Refused(_))) {
+        if withdrawn.as_ref().is_err_and(|error| error.code() == tonic::Code::PermissionDenied) {
             self.core.refused("withdrawal");
         }
         withdrawn
     }
-}
-
-fn red_of_another() -> NodeError {
-    let text = "it is marked TLP:RED, and another client submitted it: only that client may withdraw it; \
-                otherwise have it erased with `liaison record erase`";
-    NodeError::Refused(text.to_owned())
 }
 
 /// Drafts of one request and who sent them.

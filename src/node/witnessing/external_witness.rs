@@ -2,6 +2,7 @@
 //!
 //! What comes back is believed for its signature alone, so the connection needs no certificate.
 
+use super::error::WitnessingError;
 use super::witness::Witnessing;
 use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::{Timestamp, TreeSize};
@@ -25,14 +26,14 @@ const TICK: Duration = Duration::from_secs(1);
 impl Witnessing {
     /// Adds a witness that is not a partner, or changes where it is asked.
     pub async fn add_witness(&self, client: &str, vkey: &str, url: &str) -> Result<(), NodeError> {
-        let key: NoteVerifier =
-            vkey.parse().map_err(|error: crate::merkle::KeyError| invalid(&error))?;
+        let key: NoteVerifier = vkey.parse().map_err(WitnessingError::Key)?;
         if key.signature_type() != SignatureType::Cosignature {
-            return Err(invalid(&"vkey: a witness's key has type 0x04"));
+            let found = key.signature_type().byte();
+            return Err(WitnessingError::KeyType { found }.into());
         }
         let own = self.witness_verifier();
         if key.verifying_key() == own.verifying_key() {
-            return Err(invalid(&"vkey: this is this node's own key"));
+            return Err(WitnessingError::OwnKey { name: key.name().to_string() }.into());
         }
         witness_url(url)?;
         let added = pb::WitnessAdded {
@@ -43,17 +44,15 @@ impl Witnessing {
         commit_unless_refused(&self.core.journal, move |tx| {
             let known = &tx.state().witnessing.added;
             if !known.contains_key(key.name().as_str()) && known.len() >= WITNESSES_MAX {
-                let text = format!("a node has at most {WITNESSES_MAX} witnesses beside partners");
-                return Err(NodeError::Precondition(text));
+                return Err(WitnessingError::TooMany.into());
             }
             let is_same = |other: &&AddedWitness| {
                 let (other, same) = (&other.verifier, key.verifying_key());
                 other.verifying_key() == same && other.name() != key.name()
             };
             if let Some(other) = known.values().find(is_same) {
-                let name = other.verifier.name();
-                let text = format!("this is the key of {name} already; one key is one witness");
-                return Err(NodeError::Precondition(text));
+                let name = other.verifier.name().to_string();
+                return Err(WitnessingError::KnownKey { name }.into());
             }
             Ok(tx.append(Event::WitnessAdded(added))?)
         })
@@ -118,9 +117,7 @@ impl Witnessing {
         };
         match self.post_checkpoint(witness, named).await? {
             Answer::Cosigned(note, made) => self.keep_cosignature(witness, note, made).await,
-            Answer::Knows(other) => {
-                Err(NodeError::Precondition(format!("it names size {named}, then {other}")))
-            }
+            Answer::Knows(second) => Err(WitnessingError::TwoSizes { first: named, second }.into()),
         }
     }
 
@@ -140,7 +137,7 @@ impl Witnessing {
         let body = AddCheckpoint::new(old, proof, note)
             .map_err(|error| NodeError::start("checkpoint", error))?
             .to_bytes();
-        let failed = |error| NodeError::start("asking it", error);
+        let failed = |error| NodeError::start("asking the witness", error);
         let mut client =
             WebClient::new(witness_url(&witness.url)?, None, ANSWER_TIMEOUT).map_err(failed)?;
         let answer = client.post("add-checkpoint", body, ANSWER_BYTES_MAX).await.map_err(failed)?;
@@ -154,8 +151,8 @@ impl Witnessing {
                 .trim_end()
                 .parse()
                 .map(|size| Answer::Knows(TreeSize::new(size)))
-                .map_err(|_| NodeError::Start("its answer names no size".to_owned())),
-            other => Err(NodeError::Start(format!("it answered {other}"))),
+                .map_err(|_| WitnessingError::NoSize.into()),
+            other => Err(WitnessingError::Status(other).into()),
         }
     }
 
@@ -170,16 +167,16 @@ impl Witnessing {
         let log = self.journal_verifier()?;
         let witnesses = std::slice::from_ref(&witness.verifier);
         let opened = SignedCheckpoint::open(&note, &log, witnesses, &Origin::from(log.name()))
-            .map_err(|error| NodeError::start("its cosignature", error))?;
+            .map_err(|error| NodeError::start("the cosignature of the witness", error))?;
         let Some(line) = opened.cosignatures().first() else {
-            return Err(NodeError::Start("its answer holds no line of its key".to_owned()));
+            return Err(WitnessingError::NoLine.into());
         };
         // Where this node's clock is the wrong one, this time is what shows it.
         self.core.time.answered(witness.verifier.name().as_str(), &note);
         let time = SignedTime { signed: line.at, made, last: None };
         time.check()
             .and_then(|()| check_not_ahead(line.at, self.core.now()))
-            .map_err(|error| NodeError::Start(format!("its cosignature: {error}")))?;
+            .map_err(WitnessingError::Time)?;
         let received = pb::CosignatureReceived {
             witness: witness.verifier.name().to_string(),
             note: opened.to_bytes().into(),
@@ -198,18 +195,12 @@ enum Answer {
     Knows(TreeSize),
 }
 
-fn invalid(reason: &dyn std::fmt::Display) -> NodeError {
-    NodeError::Invalid(reason.to_string())
-}
-
 /// A witness's URL, below which `add-checkpoint` is.
-fn witness_url(url: &str) -> Result<&str, NodeError> {
+fn witness_url(url: &str) -> Result<&str, WitnessingError> {
     match WebClient::new(url, None, ANSWER_TIMEOUT) {
         Ok(_) => Ok(url),
-        Err(WebError::NoAuthority(_)) => Err(invalid(
-            &"url: only http is spoken to a witness; for https put a local proxy between",
-        )),
-        Err(error) => Err(invalid(&format!("url: {error}"))),
+        Err(WebError::NoAuthority(_)) => Err(WitnessingError::Https),
+        Err(error) => Err(WitnessingError::Url(error)),
     }
 }
 

@@ -318,5 +318,5 @@ fn unnamed(
     } else {
         super::reader::offer(name, &known)
     };
-    reader.refuse(at.span(), format!("there is no [{among}.{name}] to start from"), Some(help));
+    reader.refuse(at.span(), format!("[{among}.{name}] does not exist"), Some(help));
 }

@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         let word = all.iter().copied().find(|word| name(*word) == text);
         if word.is_none() {
             let known: Vec<_> = all.iter().map(|word| name(*word)).collect();
-            let message = format!("{text:?} is no {key}");
+            let message = format!("{text:?} is not a known {key}");
             self.refuse(value.span(), message, Some(offer(text, &known)));
         }
         word

@@ -220,7 +220,7 @@ fn a_file_gives_facts_to_all_its_cases_and_a_case_puts_its_own_over_them() {
         given  = { record = { created = 2026-12-30 } }
         expect = "deny"
         [[case]]
-        name   = "a partner outside the circle is no part of it"
+        name   = "a partner outside the circle is not part of it"
         given  = { partner = { circles = [] } }
         expect = "deny"
         "#,
@@ -249,11 +249,11 @@ fn named_partners_and_records_are_starting_points() {
     ));
     found(
         &format!("{head}\n{}", case("given = { partner = \"they\" }\nexpect = \"deny\"")),
-        "there is no [partners.they] to start from\n  help: did you mean \"them\"?",
+        "[partners.they] does not exist\n  help: did you mean \"them\"?",
     );
     found(
         &case("given = { record = { like = \"tip\" } }\nexpect = \"deny\""),
-        "10.test.toml:3:29: there is no [records.tip] to start from\n  help: write [records.tip]",
+        "10.test.toml:3:29: [records.tip] does not exist\n  help: write [records.tip]",
     );
     found(
         &format!("[partners.a]\n[partners.b]\nlike = \"a\"\n{}", case("expect = \"deny\"")),
@@ -279,25 +279,31 @@ fn every_key_and_word_that_is_not_known_is_found_where_it_stands() {
         (expecting("given = { partner = { sektor = \"cert\" } }"), "a partner has no \"sektor\""),
         (
             expecting("given = { record = { tlp = \"AMBR\" } }"),
-            "10.test.toml:3:28: \"AMBR\" is no tlp",
+            "10.test.toml:3:28: \"AMBR\" is not a known tlp",
         ),
-        (expecting("given = { record = { tlp = \"green\" } }"), "\"green\" is no tlp"),
+        (expecting("given = { record = { tlp = \"green\" } }"), "\"green\" is not a known tlp"),
         (expecting("given = { record = { tlp = \"TLP:GREEN\" } }"), "known here: CLEAR, GREEN"),
-        (expecting("given = { record = { pap = \"WHITE\" } }"), "\"WHITE\" is no pap"),
+        (expecting("given = { record = { pap = \"WHITE\" } }"), "\"WHITE\" is not a known pap"),
         (
             expecting("given = { record = { kind = \"indicators\" } }"),
             "did you mean \"indicator\"?",
         ),
-        (expecting("when = \"send\""), "\"send\" is no when\n  help: known here: share, forward"),
-        (case("expect = \"yes\""), "\"yes\" is no decision"),
-        (case("expect = { decision = \"permit\" }"), "\"permit\" is no decision"),
+        (
+            expecting("when = \"send\""),
+            "\"send\" is not a known when\n  help: known here: share, forward",
+        ),
+        (case("expect = \"yes\""), "\"yes\" is not a known decision"),
+        (case("expect = { decision = \"permit\" }"), "\"permit\" is not a known decision"),
         (case("expect = { decision = \"deny\", why = [] }"), "expect has no \"why\""),
         (case("expect = { because = [] }"), "expect has no decision"),
         (
             case("expect = { decision = \"allow\", revealed = [\"victims\"] }"),
             "did you mean \"victim\"?",
         ),
-        (case("expect = { decision = \"allow\", hidden = [\"core\"] }"), "\"core\" is no class"),
+        (
+            case("expect = { decision = \"allow\", hidden = [\"core\"] }"),
+            "\"core\" is not a known class",
+        ),
         (
             format!("onw = \"a.b\"\n{}", case("expect = \"deny\"")),
             "a file of examples has no \"onw\"",

@@ -1,6 +1,6 @@
 //! Erasures in a part: their ground, their order, and what is left of the record.
 
-use super::{Part, Row, Stop, broken, mismatch};
+use super::{Part, PartFault, Row, broken, mismatch};
 use crate::audit::acts::ErasureSubject;
 use crate::audit::content::Content;
 use crate::audit::export::Folder;
@@ -74,7 +74,7 @@ impl<F: Folder> Part<'_, F> {
     }
 
     /// Checks that content is missing only if an entry here records its erasure.
-    pub(super) fn check_erasures(&self) -> Result<(), Stop> {
+    pub(super) fn check_erasures(&self) -> Result<(), PartFault> {
         let Some(id) = self.overwritten.first() else { return Ok(()) };
         let found = format!("overwritten content of record {id} without such an entry");
         let expected = "content, or an entry that says it was erased";

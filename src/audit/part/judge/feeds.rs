@@ -1,7 +1,7 @@
 //! The entries of feeds that a part holds: each proved under the one head of its feed that is shown, and
 //! about something that was asked for.
 
-use super::{Part, Stop, broken, prove};
+use super::{Part, PartFault, broken, prove};
 use crate::audit::examine::feed_entry;
 use crate::audit::export::Folder;
 use crate::audit::failure::{Check, Fault};
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 
 impl<F: Folder> Part<'_, F> {
-    pub(super) fn feeds(&self) -> Result<Vec<PartFeed>, Stop> {
+    pub(super) fn feeds(&self) -> Result<Vec<PartFeed>, PartFault> {
         let mut found: BTreeMap<&FeedName, Vec<u64>> = BTreeMap::new();
         for item in self.files.manifest.files.keys() {
             if let Item::Feed(name, index) = item {
@@ -31,7 +31,7 @@ impl<F: Folder> Part<'_, F> {
         found.into_iter().map(|(name, indices)| self.feed(name, &indices)).collect()
     }
 
-    fn feed(&self, name: &FeedName, indices: &[u64]) -> Result<PartFeed, Stop> {
+    fn feed(&self, name: &FeedName, indices: &[u64]) -> Result<PartFeed, PartFault> {
         let unknown = || Fault::new(Check::Partner, format!("a card of {}", name.partner), "none");
         let card = self.partners.get(&name.partner);
         let log = card

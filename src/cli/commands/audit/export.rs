@@ -8,8 +8,8 @@
 mod received;
 
 use crate::audit::{
-    Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartWriter, Selection, Sink, Summary,
-    Survey, verify_part, walk,
+    Anchor, Chunk, Ending, ExportError, Exporter, PartError, PartFault, PartWriter, Selection,
+    Sink, Summary, Survey, verify_part, walk,
 };
 use crate::cli::audit_store::exported::Directory;
 use crate::cli::audit_store::recorded::{recorded_in, shortened};
@@ -54,7 +54,7 @@ record not.")]
 pub struct ExportArgs {
     /// The node's directory, or a copy of it; without it the running node is asked.
     directory: Option<PathBuf>,
-    /// The folder to make; it must not be there yet.
+    /// The directory to create; it must not exist yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -70,10 +70,10 @@ struct PartArgs {
     /// Only entries before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     to: Option<Timestamp>,
-    /// Only what is about the case with this reference, or about a record that refers to it.
+    /// Only entries about the case with this reference, or about a record that refers to it.
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["from", "to"])]
     case: Option<String>,
-    /// Only what is about this record and its other revisions: its id, or its first digits, six at the least.
+    /// Only entries about this record and its other revisions: its id, or its first digits, six at the least.
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "case"])]
     record: Option<GivenId>,
 }
@@ -119,12 +119,14 @@ pub enum ExportFault {
     Export(#[from] ExportError),
     #[error(transparent)]
     Part(#[from] PartError),
-    #[error("what was written does not hold: {0}")]
+    #[error("the written export does not verify: {0}")]
     NotVerified(String),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("interrupted")]
     Interrupted,
+    #[error("the thread that wrote the export ended early")]
+    Ended(#[from] tokio::task::JoinError),
 }
 
 pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliError> {
@@ -134,8 +136,8 @@ pub(super) async fn run(args: ExportArgs, context: &Context) -> Result<(), CliEr
     let (written, is_verified) = match directory {
         Some(directory) => {
             let is_verified = part.is_some();
-            let written = write_out(directory, out, part, export).await?;
-            (written.map_err(failed)?, is_verified)
+            let written = write_out(directory, out, part, export).await.map_err(failed)?;
+            (written, is_verified)
         }
         None => (export_from_node(&out, part, context).await?, true),
     };
@@ -162,7 +164,7 @@ async fn export_from_node(
         error => error,
     })?;
     let written = write_out(received.dir().to_owned(), out.to_owned(), part, export_verified);
-    let fault = match written.await? {
+    let fault = match written.await {
         Ok(written) => return Ok(written),
         Err(fault) if !fault.is_of_the_history() => return Err(failed(fault)),
         Err(fault) => fault,
@@ -185,7 +187,7 @@ async fn write_out(
     out: PathBuf,
     part: Option<Selection>,
     whole: impl FnOnce(&Path, &Path, &AtomicBool) -> Result<Summary, ExportFault> + Send + 'static,
-) -> Result<Result<Written, ExportFault>, CliError> {
+) -> Result<Written, ExportFault> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
     let mut work = tokio::task::spawn_blocking(move || match part {
@@ -200,16 +202,7 @@ async fn write_out(
             work.await
         }
     };
-    match ended {
-        Ok(Err(ExportFault::Interrupted)) => Err(interrupted()),
-        Ok(written) => Ok(written),
-        Err(panicked) => Err(CliError::Other {
-            doing: "the history cannot be exported".to_owned(),
-            exit: Exit::Failed,
-            fix: String::new(),
-            source: Box::new(panicked),
-        }),
-    }
+    ended?
 }
 
 fn interrupted() -> CliError {
@@ -232,7 +225,8 @@ impl ExportFault {
             | Self::Read(_)
             | Self::Segments(_)
             | Self::Write { .. }
-            | Self::Interrupted => false,
+            | Self::Interrupted
+            | Self::Ended(_) => false,
         }
     }
 }
@@ -242,12 +236,14 @@ fn failed(fault: ExportFault) -> CliError {
         ExportFault::Part(PartError::Nothing(_)) => {
             (Exit::NotFound, "check the reference or the id; `liaison query` finds ids")
         }
+        ExportFault::Interrupted => return interrupted(),
         ExportFault::Part(PartError::TooMuch | PartError::Reference) => (Exit::Usage, ""),
+        ExportFault::Ended(_) => (Exit::Failed, "run it again; if it fails again, report it"),
         ExportFault::Write { .. } => (Exit::Failed, "choose another place with --out"),
         _ => (
             Exit::Failed,
             "name a node's directory, which has store/segments and policies; \
-             `liaison audit verify` says what is wrong with it",
+             `liaison audit verify` names its faults",
         ),
     };
     CliError::Other {
@@ -262,7 +258,7 @@ fn refuse_existing(out: &Path) -> Result<(), CliError> {
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
         return Err(CliError::usage(
-            format!("{} is no folder that another can be made in", parent.display()),
+            format!("cannot create a directory in {}", parent.display()),
             "make it first, or choose another place with --out",
         ));
     }
@@ -270,7 +266,7 @@ fn refuse_existing(out: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Precondition {
-        found: format!("{} is there already", out.display()),
+        found: format!("{} exists already", out.display()),
         fix: "choose another folder with --out; an export is never changed".to_owned(),
     })
 }
@@ -332,9 +328,10 @@ pub(in crate::cli) fn export_part(
     appearing(out, stop, |files| {
         let (dir_written, folder) = (files.dir.clone(), Directory::new(files.dir.clone()));
         write_part(dir, selection, files)?;
-        let checked = verify_part(&folder, &Anchor::Directory);
-        let checked = checked.map_err(|source| ExportFault::Write { path: dir_written, source })?;
-        checked.map_err(|failure| ExportFault::NotVerified(failure.to_string()))
+        verify_part(&folder, &Anchor::Directory).map_err(|fault| match fault {
+            PartFault::Broken(failure) => ExportFault::NotVerified(failure.to_string()),
+            PartFault::Io(source) => ExportFault::Write { path: dir_written, source },
+        })
     })
 }
 

@@ -26,13 +26,13 @@ Examples:
 pub struct LedgerArgs {
     /// A node's directory, a copy of it, or an export.
     directory: PathBuf,
-    /// Only what went to this partner.
+    /// Only disclosures to this partner.
     #[arg(long, value_name = "AGENCY")]
     partner: Option<AgencyName>,
     /// Only this record: its id, or its first digits, six at the least.
     #[arg(long, value_name = "ID")]
     record: Option<GivenId>,
-    /// Only records of the case with this reference, or that refer to it in a field that is here.
+    /// Only records of the case with this reference, and records that refer to it in a field that is here.
     #[arg(long, value_name = "REFERENCE")]
     case: Option<String>,
     /// Not before this time.

@@ -107,7 +107,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(CliError::Precondition {
-                found: format!("{} is there already", path.display()),
+                found: format!("{} exists already", path.display()),
                 fix: "name another file with --file".to_owned(),
             });
         }

@@ -1,7 +1,7 @@
 //! `liaison audit verify` and `liaison store check`: what an auditor and an administrator run offline.
 
 use super::prove;
-use crate::audit::{Occasion, verify_part};
+use crate::audit::{Occasion, PartFault, verify_part};
 use crate::cli::audit_outcome::{refused, show, unreadable};
 use crate::cli::audit_store::exported::{Directory, FOREIGN_MAX};
 use crate::cli::audit_store::{AuditOptions, anchor, is_part, verify_directory};
@@ -21,7 +21,7 @@ pub struct VerifyArgs {
     path: PathBuf,
     #[command(flatten)]
     options: AuditOptions,
-    /// Also write the report as one page for people, HTML that loads nothing.
+    /// Also write the report as one HTML page, which loads nothing else.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -61,10 +61,10 @@ fn verify_a_part(args: &VerifyArgs, context: &Context) -> Result<(), CliError> {
     }
     let anchor = anchor(&args.options).map_err(unreadable)?;
     let folder = Directory::new(args.path.clone());
-    let checked = verify_part(&folder, &anchor);
-    let mut report = checked
-        .map_err(CliError::file("read", &args.path))?
-        .map_err(|failure| refused(&failure.fault, failure.to_string()))?;
+    let mut report = verify_part(&folder, &anchor).map_err(|fault| match fault {
+        PartFault::Broken(failure) => refused(&failure.fault, failure.to_string()),
+        PartFault::Io(error) => CliError::file("read", &args.path)(error),
+    })?;
     report.foreign = folder.foreign().map_err(CliError::file("list", &args.path))?;
     report.foreign.truncate(FOREIGN_MAX);
     context.output.either(report.to_json(), || report.to_string().trim_end().to_owned())

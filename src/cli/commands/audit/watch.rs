@@ -51,10 +51,10 @@ pub struct WatchLogArgs {
     /// The agency's card, whose number was compared over a second channel.
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
-    /// File for the last verified checkpoint, kept from one look to the next.
+    /// File for the last verified checkpoint, kept between runs.
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
-    /// For https: the certificate of the authority that the server's is from, in PEM.
+    /// For https: the certificate of the authority that issued the server's certificate, in PEM.
     #[arg(long, value_name = "FILE", requires = "export")]
     ca: Option<PathBuf>,
     /// Look once and end.
@@ -210,7 +210,7 @@ impl Source {
                 0 => (Exit::NotFound, "name a folder that holds checkpoint and tile"),
                 _ => (
                     Exit::Unavailable,
-                    "it may be being replaced; if it stays away, ask the agency for it",
+                    "it may be about to be replaced; if it stays missing, ask the agency for it",
                 ),
             };
             CliError::Other {
@@ -301,11 +301,11 @@ fn signed(card: &Card, note: &[u8]) -> Result<TreeHead, CliError> {
     if let Some(generation) = card.succeeded_in(note) {
         return Err(CliError::Precondition {
             found: format!(
-                "the journal is said to go on as generation {generation}, because entries were lost for good; \
-                 the card is of generation before"
+                "the log was succeeded by generation {generation}, because entries were lost for good; the card \
+                 is of an earlier generation"
             ),
-            fix: "see what `liaison audit verify` says of it, then give the agency's newer card with --card, of \
-                  the same number; the state stays"
+            fix: "verify the succession with `liaison audit verify`, then give the agency's newer card, which has \
+                  the same number, with --card; the state is kept"
                 .to_owned(),
         });
     }

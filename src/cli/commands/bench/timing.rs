@@ -15,7 +15,7 @@ pub(super) fn failed<E: Into<Source>>(doing: &'static str) -> impl FnOnce(E) -> 
     move |source| CliError::Other {
         doing: doing.to_owned(),
         exit: Exit::Failed,
-        fix: "run it again; if it stays, report it".to_owned(),
+        fix: "run it again; if it fails again, report it".to_owned(),
         source: source.into(),
     }
 }

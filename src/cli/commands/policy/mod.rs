@@ -51,17 +51,17 @@ pub enum PolicyCommand {
         after_help = "Examples:\n  liaison policy check policies/\n  liaison policy check --offline policies/\n\nExits 5 when there are findings."
     )]
     Check(CheckArgs),
-    /// Show what a bundle would newly show or hide, to whom and why; nothing changes.
+    /// Compare a bundle with the policy in force: newly shown and hidden records, by partner; nothing changes.
     #[command(
-        after_help = format!("Examples:\n  liaison policy diff policies/\n  liaison policy diff --version 3\n\nCounts every record of the node. {STEPS}\n\nExits 5 when the bundle is not sound.")
+        after_help = format!("Examples:\n  liaison policy diff policies/\n  liaison policy diff --version 3\n\nCounts every record of the node. {STEPS}\n\nExits 5 when the bundle is invalid.")
     )]
     Diff(DiffArgs),
     /// Put a bundle in force, or propose it where others must approve.
     #[command(
-        after_help = format!("Example:\n  liaison policy apply policies/ --note \"certs, as agreed on 3 May\"\n\n{STEPS}\n\nWants a diff of exactly this bundle beside exactly what is in force, not older than 24 hours.\nExits 5 when the bundle is not sound, 9 when that diff is missing; nothing changes then.")
+        after_help = format!("Example:\n  liaison policy apply policies/ --note \"certs, as agreed on 3 May\"\n\n{STEPS}\n\nNeeds a diff of exactly this bundle with the policy in force, not older than 24 hours.\nExits 5 when the bundle is invalid, 9 when the diff is missing; then nothing changes.")
     )]
     Apply(ApplyArgs),
-    /// Put the bundle of an earlier version in force again; shows what that changes first.
+    /// Put the bundle of an earlier version in force again, after its changes were shown.
     #[command(
         after_help = "Examples:\n  liaison policy rollback\n  liaison policy rollback 3 --note \"the widening of 3 May was a mistake\"\n\nTakes the same diff and the same approvals as any other bundle: an earlier one may show more."
     )]
@@ -69,9 +69,9 @@ pub enum PolicyCommand {
     /// Show the versions of the policy: when, by whom, approved by whom, and what each changed.
     #[command(after_help = "Example:\n  liaison policy log")]
     Log(LogArgs),
-    /// Say why a partner may or may not have a record.
+    /// Explain the decision on one record for one partner.
     #[command(
-        after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01\n\nWith a time in the past it is the decision of then: its policy, its partner, its record."
+        after_help = "Example:\n  liaison policy explain --record 9f31c2… --partner jc3.or.jp --at 2026-11-01\n\nWith a time in the past it is the decision at that time, with the policy, partner and record of that time."
     )]
     Explain(ExplainArgs),
     /// Run the examples of a bundle, without a node.
@@ -79,20 +79,20 @@ pub enum PolicyCommand {
         after_help = "Example:\n  liaison policy test policies/\n\nExits 5 when an example fails, with the reasons of the decision, or when a file has findings.\ndocs/POLICY.md explains the form of an example."
     )]
     Test(test::TestArgs),
-    /// Begin a policy for a partner from a template, with examples that hold.
+    /// Begin a policy for a partner from a template, with examples that pass.
     #[command(
-        after_help = "Example:\n  liaison policy new --template takedown-vendor --partner dcu.example policies/\n\nFiles that are there are never written over."
+        after_help = "Example:\n  liaison policy new --template takedown-vendor --partner dcu.example policies/\n\nExisting files are never overwritten."
     )]
     New(new::NewArgs),
-    /// Say which partners may have a record, which fields of it, and why.
+    /// List the partners that may have a record, with the fields and the reasons.
     #[command(after_help = "Example:\n  liaison policy who 9f31c2…")]
     Who(who::WhoArgs),
-    /// Count what a partner may see of everything that is here, and what denies the rest.
+    /// Count the records that a partner may see, and the policies that deny the others.
     #[command(
-        after_help = "Examples:\n  liaison policy what jc3.or.jp\n  liaison policy what jc3.or.jp --by denial\n\nEvery record is decided anew: some seconds for a million. The work ends when you do."
+        after_help = "Examples:\n  liaison policy what jc3.or.jp\n  liaison policy what jc3.or.jp --by denial\n\nEvery record is decided anew: some seconds for a million. Disconnecting cancels the work."
     )]
     What(what::WhatArgs),
-    /// Prove what holds of every record and partner, or what a change widens and narrows; offline.
+    /// Prove rules for every record and partner, or the effect of a change; offline.
     #[command(
         after_help = "Examples:\n  liaison policy prove policies/\n  liaison policy prove new/ --against policies/\n\nNeeds a program built with the feature `prove`, and the solver cvc5. Exits 5 when something is\nnot proved."
     )]
@@ -137,7 +137,7 @@ pub struct ApplyArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct RollbackArgs {
-    /// Number of the version; the one before the one in force without it.
+    /// Number of the version; by default the version before the one in force.
     version: Option<u64>,
     /// Note on the change, for those who approve and for the log; at most 1,024 bytes.
     #[arg(long, default_value = "")]
@@ -161,7 +161,7 @@ pub struct ExplainArgs {
     /// Name of the partner.
     #[arg(long)]
     partner: AgencyName,
-    /// As of this time; now without it.
+    /// Time of the decision; by default now.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<Timestamp>,
 }

@@ -79,7 +79,7 @@ fn write(directory: &Path, draft: &[(String, String)]) -> Result<Vec<PathBuf>, C
             }
             return Err(match error.kind() {
                 ErrorKind::AlreadyExists => CliError::Precondition {
-                    found: format!("{} is there already; nothing was written", path.display()),
+                    found: format!("{} exists already; nothing was written", path.display()),
                     fix: "change that file, or name another directory".to_owned(),
                 },
                 _ => CliError::file("write", &path)(error),

@@ -11,10 +11,10 @@ use crate::cli::{context::Context, error::CliError};
 pub struct ProveArgs {
     /// Directory with *.cedar files.
     directory: PathBuf,
-    /// Compare with the bundle in this directory: what is allowed now and was not, and the other way.
+    /// Compare with the bundle in this directory: newly allowed and newly denied disclosures.
     #[arg(long, value_name = "DIRECTORY")]
     against: Option<PathBuf>,
-    /// The program cvc5; the one on PATH without it.
+    /// The program cvc5; by default the one on PATH.
     #[arg(long, value_name = "FILE", env = "CVC5", default_value = "cvc5")]
     solver: PathBuf,
 }

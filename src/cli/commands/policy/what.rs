@@ -17,7 +17,7 @@ use crate::pb;
 pub struct WhatArgs {
     /// Name of the partner.
     partner: AgencyName,
-    /// Count only by this.
+    /// Count by this property alone.
     #[arg(long, value_enum)]
     by: Option<By>,
 }

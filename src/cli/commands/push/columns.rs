@@ -220,9 +220,9 @@ pub(super) enum ColumnError {
     Unknown(Vec<String>),
     #[error("columns {first:?} and {second:?} both mean {field}")]
     Duplicate { field: &'static str, first: String, second: String },
-    #[error("there is no column value; found {}", .0.join(", "))]
+    #[error("the file has no column value; found {}", .0.join(", "))]
     NoValue(Vec<String>),
-    #[error("there is no column tlp and --tlp is not given")]
+    #[error("the file has no column tlp, and --tlp is not given")]
     NoTlp,
     #[error("--map names column {0:?}, which is not in the file")]
     MappedColumnAbsent(String),

@@ -134,7 +134,8 @@ impl<'a> Ledger<'a> {
     /// Takes the receipt over the rows of this stream, if it holds.
     pub(super) fn close(&mut self, receipt: &pb::SubmissionReceipt) -> Result<(), CliError> {
         let giver = self.giver.as_ref();
-        let giver = giver.ok_or_else(|| CliError::Answer("a receipt nobody asked for".into()))?;
+        let giver =
+            giver.ok_or_else(|| CliError::Answer("a receipt that was not asked for".into()))?;
         self.heard.check(receipt, giver)?;
         self.position.receipts.push(PartReceipt {
             after_row: self.rows_before,

@@ -42,7 +42,7 @@ pub(super) struct MarkingArgs {
     /// it); may be repeated. H3 is --caveat.
     #[arg(long, value_name = "CODE", value_parser = parse_handling)]
     pub(super) handling: Vec<Handling>,
-    /// A restriction in words (H3): whoever gets the rows passes none of them on by machine.
+    /// A restriction in words (H3): receivers pass none of the rows on automatically.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) caveat: String,
     /// The rows hold personal data: yes or no. By default yes for telephone numbers, e-mail addresses,
@@ -231,7 +231,7 @@ where
             return Ok(Self(Vec::new()));
         }
         if lists::items(text).next().is_none() {
-            return Err(format!("an empty list; write {NOBODY} for a list with nobody in it"));
+            return Err(format!("an empty list; write {NOBODY} for a list without agencies"));
         }
         let name = |item: &str| item.parse().map_err(|error| format!("{item:?}: {error}"));
         lists::parsed(text, name).map(Self)

@@ -144,14 +144,14 @@ pub struct PushArgs {
     /// Leave out columns that are not understood.
     #[arg(long)]
     ignore_unknown: bool,
-    /// Record again what was withdrawn: such a row begins a new series, which partners see as a new
-    /// record. Without this flag it is refused. What was erased stays refused.
+    /// Record withdrawn values again: such a row begins a new series, which partners see as a new
+    /// record. Without this flag it is refused. Erased values stay refused.
     #[arg(long)]
     reinstate: bool,
     /// File for the signed receipt. An earlier receipt there is replaced, and nothing else.
     #[arg(long, value_name = "PATH")]
     receipt: Option<PathBuf>,
-    /// Begin again, whatever an interrupted push has left.
+    /// Begin again, and ignore the state of an interrupted push.
     #[arg(long)]
     restart: bool,
     /// Check all rows here and send nothing.

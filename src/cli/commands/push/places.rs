@@ -18,7 +18,7 @@ pub(super) fn lock(file: &Path) -> Result<File, CliError> {
     let opened = File::open(file).map_err(CliError::file("read", file))?;
     match opened.try_lock() {
         Err(TryLockError::WouldBlock) => Err(CliError::Precondition {
-            found: format!("another push of {} is under way", file.display()),
+            found: format!("another push of {} is running", file.display()),
             fix: "wait until it has ended".into(),
         }),
         // Some network file systems lock nothing that is only read; the push goes on without.
@@ -43,7 +43,7 @@ pub(super) fn check(
     }
     if !may_be_receipt(receipt).map_err(CliError::file("read", receipt))? {
         return Err(CliError::Precondition {
-            found: format!("{} is there and is not the receipt of a push", receipt.display()),
+            found: format!("{} exists and is not the receipt of a push", receipt.display()),
             fix: format!("{OTHER_RECEIPT}, or move it away"),
         });
     }

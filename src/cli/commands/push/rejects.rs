@@ -101,7 +101,7 @@ impl Rejects {
 fn changed(path: &Path) -> CliError {
     CliError::Precondition {
         found: format!(
-            "{} was changed or removed after the push stopped; to go on would lose what was changed",
+            "{} was changed or removed after the push stopped; a push that goes on would lose the changes",
             path.display()
         ),
         fix:

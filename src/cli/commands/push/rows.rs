@@ -195,7 +195,7 @@ mod tests {
         let reason = |at: usize| rows[at].cells.as_ref().unwrap_err().reason.clone();
         assert_eq!(reason(1), "unknown columns: rejected_reason");
         assert_eq!(cell(&rows[2], Field::Reason), Some("x"));
-        assert!(reason(3).contains("there is no column value"), "{}", reason(3));
+        assert!(reason(3).contains("the file has no column value"), "{}", reason(3));
     }
 
     #[test]

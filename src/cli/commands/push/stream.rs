@@ -201,7 +201,7 @@ impl Flow {
     fn too_late(&self) -> CliError {
         if self.interrupted {
             return CliError::Interrupted {
-                kept: "the node did not answer what was under way".into(),
+                kept: "the node did not answer the rows that were sent last".into(),
                 fix: "run the same command to go on".into(),
             };
         }

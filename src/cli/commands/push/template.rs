@@ -32,7 +32,7 @@ pub(super) struct Template {
     pub(super) case_reference: String,
     /// The case that indicators link to.
     pub(super) case_series: Option<SeriesId>,
-    /// Record again what was withdrawn.
+    /// Record withdrawn values again.
     pub(super) reinstate: bool,
     /// Bring every value into its normal form here as well, as the node will.
     pub(super) check_values: bool,

@@ -48,7 +48,7 @@ fn about_value(text: &str) -> String {
 
 fn about_conditions(args: &QueryArgs) -> &'static str {
     if args.case.is_some() {
-        "`liaison case show` tells whether the case is known here"
+        "`liaison case show` shows whether the case is known here"
     } else if args.text.is_some() {
         "every word must occur in titles or notes; ask for fewer"
     } else if !args.include_superseded && args.value.is_some() {

@@ -57,7 +57,7 @@ pub struct HoldArgs {
 pub struct EndHoldArgs {
     #[command(flatten)]
     hold: HoldArgs,
-    /// Fields that their originator ordered erased meanwhile may go for good with the end of the hold.
+    /// Confirm that the end of the hold erases the fields that their originator ordered erased meanwhile.
     #[arg(long)]
     erase_ordered: bool,
 }
@@ -112,7 +112,7 @@ async fn slot_mask(args: &EraseArgs, context: &Context) -> Result<(u32, RecordId
         let bits = chosen.fold(0, |mask, slot| mask | 1 << slot.number);
         if bits == 0 {
             let names: Vec<_> = record.slots.iter().map(|slot| slot.name.as_str()).collect();
-            let found = format!("{wanted:?} is no field of this record");
+            let found = format!("this record has no field {wanted:?}");
             return Err(CliError::usage(found, format!("fields: {}", names.join(", "))));
         }
         mask |= bits;

@@ -38,7 +38,7 @@ pub enum RecordCommand {
     Show(ShowArgs),
     /// Verify commitments, batch path and signature here, without trusting the node.
     #[command(
-        after_help = "Example:\n  liaison record verify 9f31c2…\n\nExits 6 when anything does not hold."
+        after_help = "Example:\n  liaison record verify 9f31c2…\n\nExits 6 when anything does not verify."
     )]
     Verify(VerifyArgs),
     /// Withdraw a record of your agency; holders must no longer use it.
@@ -56,7 +56,7 @@ pub enum RecordCommand {
         after_help = "Examples:\n  liaison record erasures --outstanding\n  liaison record erasures 9f31c2… -o json"
     )]
     Erasures(ErasuresArgs),
-    /// List what was taken back from partners, and which of them have not answered.
+    /// List the records that were taken back from partners, and the missing answers.
     #[command(
         after_help = "Examples:\n  liaison record retractions --outstanding\n  liaison record retractions --partner jc3.or.jp -o json"
     )]
@@ -66,12 +66,12 @@ pub enum RecordCommand {
         after_help = "Example:\n  liaison record restrict 9f31c2… --reason \"exhibit in case 2026/4\""
     )]
     Restrict(HoldArgs),
-    /// End a hold, and erase what its originator ordered erased meanwhile.
+    /// End a hold, and erase the fields that the originator ordered erased meanwhile.
     #[command(
         after_help = "Example:\n  liaison record unrestrict 9f31c2… --reason \"case 2026/4 is closed\" --erase-ordered"
     )]
     Unrestrict(EndHoldArgs),
-    /// Say where a record stands on its way to a partner, and what to do next.
+    /// Show the position of a record on its way to a partner, and the next step.
     #[command(after_help = "Example:\n  liaison record why-not 9f31c2… --partner jc3.or.jp")]
     WhyNot(WhyNotArgs),
 }
@@ -89,7 +89,7 @@ pub struct WithdrawArgs {
     /// Reason: error, outdated, unauthorised, order.
     #[arg(long, value_parser = names::parse::<pb::WithdrawalReason>)]
     reason: pb::WithdrawalReason,
-    /// For everybody who holds any revision, under TLP:AMBER, where policy shows them notes; at most
+    /// Explanation for all holders of a revision, under TLP:AMBER, where policy shows them notes; at most
     /// 1,024 bytes.
     #[arg(long, default_value = "")]
     explanation: String,

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct VerifyArgs {
     /// Record id, or series id for its newest revision; whole or the first digits, six at the least.
     id: Which,
-    /// Your own copy of the originator's card; else the one that the node has is used.
+    /// Your own copy of the originator's card; by default the card that the node holds.
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
 }

@@ -161,7 +161,7 @@ impl Writing {
         std::fs::create_dir_all(&dir).map_err(CliError::file("create", &dir))?;
         for file in bundle.files {
             if !is_plain_name(&file.name) {
-                return Err(not_so(format!("{:?} is no name of a policy's file", file.name)));
+                return Err(not_so(format!("{:?} is not a file name of a policy", file.name)));
             }
             let path = dir.join(file.name);
             let written =

@@ -90,7 +90,7 @@ impl Files {
             let leaf = leaf_hash(entry);
             if leaf != *said {
                 let found =
-                    format!("entry {index} in {bundle} hashes to {leaf}, {level} says {said}");
+                    format!("entry {index} in {bundle} hashes to {leaf}, {level} has {said}");
                 return Err(bad(found).into());
             }
             leaves.push(leaf);
@@ -156,7 +156,7 @@ async fn over_http(
         _ if status.is_redirection() => {
             let to = answer.location.unwrap_or_else(|| "another address".to_owned());
             Err(CliError::usage(
-                format!("{address} sends on to {to}, and redirects are not followed"),
+                format!("{address} redirects to {to}, and redirects are not followed"),
                 "name the address that holds the files, if you mean that one",
             ))
         }

@@ -28,7 +28,7 @@ impl Seen {
     pub(super) fn load(path: &Path) -> Result<Self, CliError> {
         let other = |reason: String| {
             CliError::usage(
-                format!("{} is no state of a watch: {reason}", path.display()),
+                format!("{} is not the state of a watch: {reason}", path.display()),
                 "name another file with --state",
             )
         };

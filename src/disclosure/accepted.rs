@@ -1,6 +1,6 @@
 //! The description of a record in the entry that accepted it.
 
-use super::reader::BrokenEntry;
+use super::read_error::BrokenEntry;
 use crate::ident::{AgencyName, RecordId};
 use crate::pb;
 use crate::record::commit;
@@ -30,7 +30,9 @@ impl AcceptedHeader {
         let header = Header::try_from(wire).map_err(|error| broken(error.to_string()))?;
         let partner = match accepted.partner.as_str() {
             "" => None,
-            name => Some(name.parse().map_err(|_| broken(format!("{name:?} is no agency")))?),
+            name => {
+                Some(name.parse().map_err(|_| broken(format!("{name:?} is not an agency name")))?)
+            }
         };
         Ok(Self {
             journal_index: index,

@@ -7,6 +7,7 @@
 use super::discloser::Discloser;
 use super::gathering::Found;
 use super::reader::JournalReader;
+use super::standing::HeldState;
 use crate::ident::RecordId;
 use crate::policy::{
     Baseline, BrakeLimits, FirstDisclosure, OriginatorNumber, Predecessors, Reasons, unusual,
@@ -19,14 +20,6 @@ use std::sync::Arc;
 
 /// Held revisions before one whose markings are compared with its own; one with more of them waits too.
 const HELD_BEFORE_MAX: usize = 64;
-
-/// The state of a record that was held once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldState {
-    Waiting,
-    Released,
-    Refused,
-}
 
 /// The release brake of a partner, and the disclosures that it holds in one step.
 #[derive(Debug, Default)]

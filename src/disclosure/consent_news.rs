@@ -1,6 +1,6 @@
 //! The consequences that entries about consent have for a partner's feed.
 
-use super::reader::BrokenEntry;
+use super::read_error::BrokenEntry;
 use crate::exchange::ConsentMessage;
 use crate::ident::{AgencyName, RecordId};
 use crate::pb::journal_entry::Event;

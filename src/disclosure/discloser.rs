@@ -7,10 +7,9 @@
 use super::brake::Brake;
 use super::reader::{ConsentsInForce, JournalReader};
 use super::rules::{PartnerRules, denied_by, release_facts};
-use super::series::LastSeries;
 use super::series_head::SeriesHead;
 use super::standing::{Disclosure, Marks};
-use crate::exchange::{Allowed, Disclosed};
+use crate::exchange::{Allowed, Disclosed, SeriesVerdict};
 use crate::ident::{AgencyName, FeedNumber, PartnerNumber, PolicyVersion, RecordId, SeriesId};
 use crate::policy::{
     BrakeLimits, Decision, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Selector,
@@ -25,6 +24,12 @@ use std::sync::Arc;
 /// Records in a row of which each is shown only if the next is: an answer to a request about an
 /// opinion is three. Beyond that, and in a circle, nothing is shown.
 const SUBJECTS_MAX: usize = 8;
+
+/// A series, whose id another agency may have copied.
+type SeriesKey = (SeriesId, AgencyName);
+
+/// The last series that was decided: its revisions are asked about one after the other.
+type LastSeries = Option<(SeriesKey, SeriesVerdict)>;
 
 /// The basis of decisions. An auditor makes each decision again from the journal at the place of
 /// the entry, so this may not have changed in between.

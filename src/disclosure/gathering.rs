@@ -2,7 +2,7 @@
 
 use super::brake::Braked;
 use super::discloser::Discloser;
-use super::live::record_id;
+use super::read_error::record_id;
 use super::reader::JournalReader;
 use super::standing::{Disclosure, Marks};
 use crate::exchange::{Allowed, ConsentMessage, Disclosed, FeedAction, HeadSpacing, owed};

@@ -4,7 +4,8 @@ use super::accepted::AcceptedHeader;
 use super::consent_news::{ConsentNews, consent_news};
 use super::discloser::Discloser;
 use super::gathering::{Found, Gathering};
-use super::reader::{BrokenEntry, JournalReader, unless_damaged};
+use super::read_error::{record_id, unless_damaged};
+use super::reader::JournalReader;
 use super::rules::denied_by;
 use super::series_head::newest;
 use super::standing::{Marks, Standing};
@@ -407,11 +408,6 @@ impl<R: JournalReader> Discloser<R> {
         let agency = agency.parse::<AgencyName>().ok()?;
         Some(self.reader.partner(&agency)?.number)
     }
-}
-
-/// Returns the id of the record that an entry is about.
-pub(super) fn record_id(index: u64, bytes: &[u8]) -> Result<RecordId, BrokenEntry> {
-    RecordId::try_from(bytes).map_err(|error| BrokenEntry { index, reason: error.to_string() })
 }
 
 fn news_of(record: &Verified, source: Option<PartnerNumber>) -> News {

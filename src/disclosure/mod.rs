@@ -10,6 +10,7 @@ mod consent_news;
 mod discloser;
 mod gathering;
 mod live;
+mod read_error;
 mod reader;
 mod rescan;
 mod rules;
@@ -18,15 +19,17 @@ mod series;
 mod series_head;
 mod standing;
 
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod tests;
+
 pub use acceptance::Accepting;
 pub use accepted::AcceptedHeader;
-pub use brake::HeldState;
 pub use discloser::{Basis, Discloser, Verdict};
 pub use gathering::{Found, Run};
-pub use reader::{
-    BrokenEntry, ConsentsInForce, JournalReader, PartnerStanding, ReadError, RecordReader,
-    unless_damaged,
-};
+pub use read_error::{BrokenEntry, ReadError, unless_damaged};
+pub use reader::{ConsentsInForce, JournalReader, PartnerStanding, RecordReader};
 pub use rules::{PartnerRules, denied_by, release_facts};
 pub use series_head::{Member, SeriesHead, newest};
-pub use standing::{Disclosure, Marks, Standing};
+pub use standing::{Disclosure, HeldState, Marks, Standing};

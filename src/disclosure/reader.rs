@@ -4,9 +4,9 @@
 //! The journal's view implements them. Nothing here is ever written.
 
 use super::accepted::AcceptedHeader;
-use super::brake::HeldState;
+use super::read_error::ReadError;
 use super::series_head::{Member, SeriesHead};
-use super::standing::{Disclosure, Marks, Standing};
+use super::standing::{Disclosure, HeldState, Marks, Standing};
 use crate::exchange::ConsentRegister;
 use crate::ident::{AgencyName, FeedNumber, PartnerNumber, RecordId, SeriesId};
 use crate::pb::{self, journal_entry::Event};
@@ -17,29 +17,6 @@ use crate::record::slots::SlotMask;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// An entry whose bytes have another form than entries of its sort have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("entry {index} cannot be read: {reason}")]
-pub struct BrokenEntry {
-    pub index: u64,
-    pub reason: String,
-}
-
-/// The error of a reader.
-pub trait ReadError: std::error::Error + From<BrokenEntry> {
-    /// Returns true if stored bytes are damaged, while the rest can be read.
-    fn is_damage(&self) -> bool;
-}
-
-/// Returns `None` where stored bytes are damaged: a reader of many records counts that and goes on.
-pub fn unless_damaged<T, E: ReadError>(read: Result<T, E>) -> Result<Option<T>, E> {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
 
 /// The records of a node, their series, and their disclosure.
 pub trait RecordReader {

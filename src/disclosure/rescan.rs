@@ -6,7 +6,8 @@
 use super::accepted::AcceptedHeader;
 use super::discloser::{Discloser, has, is_plain};
 use super::gathering::{Found, Gathering};
-use super::reader::{JournalReader, unless_damaged};
+use super::read_error::unless_damaged;
+use super::reader::JournalReader;
 use crate::exchange::Disclosed;
 use crate::record::kind::Kind;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The decision at the moment of sending: what is allowed now of an entry that the feed has.
 
 use super::discloser::Discloser;
-use super::live::record_id;
-use super::reader::{JournalReader, unless_damaged};
+use super::read_error::{record_id, unless_damaged};
+use super::reader::JournalReader;
 use crate::exchange::Allowed;
 use crate::ident::RecordId;
 use crate::pb;

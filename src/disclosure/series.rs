@@ -12,12 +12,6 @@ use crate::record::header::Header;
 use crate::record::kind::{ClassSet, Kind, SlotClass};
 use crate::record::signed::Verified;
 
-/// A series, whose id another agency may have copied.
-type SeriesKey = (SeriesId, AgencyName);
-
-/// The last series that was decided: its revisions are asked about one after the other.
-pub(super) type LastSeries = Option<(SeriesKey, SeriesVerdict)>;
-
 impl<R: JournalReader> Discloser<R> {
     /// Returns the records of a series that were here at the time that is asked about.
     pub(super) fn members(

@@ -133,3 +133,11 @@ impl Disclosure {
         Self { feed_index: shown_at.unwrap_or(feed_index), disclosed }
     }
 }
+
+/// The state of a record that was held once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldState {
+    Waiting,
+    Released,
+    Refused,
+}

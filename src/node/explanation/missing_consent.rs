@@ -68,7 +68,7 @@ pub(super) fn missing_consent(
         format!("liaison consent ask {id} --for {partner} --reason TEXT{roster}")
     } else {
         format!(
-            "{originator} is no partner of this node, so it cannot be asked over the exchange; ask \
+            "{originator} is not a partner of this node, so it cannot be asked over the exchange; ask \
              it by another way to name {partner} in the record"
         )
     };

@@ -21,11 +21,11 @@ use crate::journal::entry::ENTRY_BYTES_MAX;
 use crate::journal::loss::Loss;
 use crate::journal::open;
 use crate::journal::state::{PartnerRecord, State};
-use crate::journal::transaction::Signing;
+use crate::journal::transaction::{Signing, Transaction};
 use crate::journal::view::View;
 use crate::journal::writer::{Clock, JournalWriter};
 use crate::merkle::{SignedCheckpoint, TreeHead};
-use crate::partner::{Card, NodeKeys, Role, SecretKey, VerifiedCard};
+use crate::partner::{Card, NodeKeys, PublicKey, Role, SecretKey, VerifiedCard};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::draft::SeriesSecret;
 use error::SuccessionError;
@@ -198,14 +198,9 @@ impl Succeeding<'_> {
             by: request.by,
             recorded_size: self.loss.as_ref().map_or(0, |loss| loss.recorded),
         };
-        let (signed, given) = (card.signed().clone(), given(&lost));
-        self.journal
-            .commit(move |tx| {
-                tx.append(Event::LogSucceeded(succeeded))?;
-                tx.append(Event::CardIssued(pb::CardIssued { card: Some(signed) }))?;
-                given.into_iter().try_for_each(|given| adopt(tx, given))
-            })
-            .await?;
+        let given = given(&lost);
+        let signed = card.signed().clone();
+        self.journal.commit(move |tx| write_down(tx, succeeded, signed, given)).await?;
         let loss = self.loss.clone();
         self.put_in_force(&card, snapshot.size, lost, loss)
     }
@@ -213,25 +208,10 @@ impl Succeeding<'_> {
     /// The same card with the next generation, its keys and a new date.
     fn next_card(&self, before: &VerifiedCard) -> Result<VerifiedCard, NodeError> {
         let identity = self.keys.identity.as_ref().ok_or(InitError::NoIdentityKey)?;
-        let hash = before.hash();
-        let known = before.card();
-        let generation = known.generation.next().ok_or(SuccessionError::LastGeneration)?;
-        let [journal_key, witness_key, receipt_key] =
-            [0, 1, 2].map(|at: usize| *self.next.keys[at].public());
-        let now = self.now.max(known.issued_at);
-        Card {
-            generation,
-            journal_key,
-            witness_key,
-            receipt_key,
-            serial: known.serial + 1,
-            issued_at: now,
-            expires_at: now.plus_ms(init::CARD_DAYS * init::DAY_MS),
-            previous: Some(hash),
-            ..known.clone()
-        }
-        .seal(identity)
-        .map_err(|error| NodeError::start("card", error))
+        let keys = [0, 1, 2].map(|at: usize| *self.next.keys[at].public());
+        next_card(before, keys, self.now)?
+            .seal(identity)
+            .map_err(|error| NodeError::start("card", error))
     }
 
     /// Replaces keys and card file. Repeated after a cut, it does the same.
@@ -280,11 +260,60 @@ impl Succeeding<'_> {
                     return Err(NodeError::start("the checkpoints that a partner showed", error));
                 }
             };
-            let shown = Shown { agency, partner, state, view, pair: pair_with(view, own, agency)? };
-            shown.missing(&hello, &mut lost)?;
+            lost.extend(missing(view, own, (agency, partner), &hello)?);
         }
         Ok(lost)
     }
+}
+
+/// Returns what a partner's hello shows that this agency signed and that is missing here.
+pub(super) fn missing(
+    view: &View,
+    own: &AgencyName,
+    (agency, partner): (&AgencyName, &PartnerRecord),
+    hello: &pb::Hello,
+) -> Result<Vec<Lost>, NodeError> {
+    let (mut lost, snapshot) = (Vec::new(), view.snapshot());
+    let (state, pair) = (&snapshot.state, pair_with(view, own, agency)?);
+    Shown { agency, partner, state, view, pair }.missing(hello, &mut lost)?;
+    Ok(lost)
+}
+
+/// Returns a card like this one for the next generation of the logs, with its journal key, witness key and
+/// receipt key.
+pub(super) fn next_card(
+    before: &VerifiedCard,
+    [journal_key, witness_key, receipt_key]: [PublicKey; 3],
+    now: Timestamp,
+) -> Result<Card, NodeError> {
+    let hash = before.hash();
+    let known = before.card();
+    let generation = known.generation.next().ok_or(SuccessionError::LastGeneration)?;
+    let now = now.max(known.issued_at);
+    Ok(Card {
+        generation,
+        journal_key,
+        witness_key,
+        receipt_key,
+        serial: known.serial + 1,
+        issued_at: now,
+        expires_at: now.plus_ms(init::CARD_DAYS * init::DAY_MS),
+        previous: Some(hash),
+        ..known.clone()
+    })
+}
+
+/// Writes a succession down: what was lost, the card of the next generation, and cosignatures of ours that are
+/// known again.
+pub(super) fn write_down(
+    tx: &mut Transaction<'_>,
+    succeeded: pb::LogSucceeded,
+    card: pb::SignedCard,
+    given: Vec<pb::CosignatureGiven>,
+) -> Result<(), JournalError> {
+    tx.append(Event::LogSucceeded(succeeded))?;
+    tx.append(Event::CardIssued(pb::CardIssued { card: Some(card) }))?;
+    given.into_iter().try_for_each(|given| adopt(tx, given))
 }
 
 fn remove(dir: &Path) -> io::Result<()> {
@@ -301,7 +330,7 @@ impl From<&Lost> for pb::LostSigned {
 }
 
 /// Cosignatures of ours among what was lost: they are known again.
-fn given(lost: &[Lost]) -> Vec<pb::CosignatureGiven> {
+pub(super) fn given(lost: &[Lost]) -> Vec<pb::CosignatureGiven> {
     let journals =
         lost.iter().filter(|lost| lost.by_us && Generation::of_journal(&lost.origin).is_some());
     journals

@@ -82,7 +82,7 @@ http://u%73er@evil.example/ => http://user@evil.example/
 example.com/x =! begin with http://
 javascript:alert(1) =! begin with http://
 file:///etc/passwd =! no host
-data://x.example =! no scheme that is taken
+data://x.example =! is not accepted
 http://localhost/ =! two or more
 http://0.0.0.0/ =! unspecified
 http://a b.example/ =!
@@ -302,8 +302,8 @@ sha256:9dd4e461268c8034f5c8564e155c67a6 =! length of md5
 sha1:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 =! length of sha256
 sha3-256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 =! length of sha256
 9dd4e461268c8034f5c8564e155c67a =! 31 hexadecimal digits
-gggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggg =! no hexadecimal digit
-2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881.0 =! no hexadecimal digit
+gggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggg =! is not a hexadecimal digit
+2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881.0 =! is not a hexadecimal digit
 "#;
 
 const CERTIFICATE: &str = r#"

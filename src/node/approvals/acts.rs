@@ -149,6 +149,7 @@ enum Plan {
     GrantConsent(consents::SignedPlan),
 }
 
+/// Writes a decision down, and carries out what it approves.
 fn write_decision(
     tx: &mut Transaction<'_>,
     (client, rules): (&Client, &Rules),

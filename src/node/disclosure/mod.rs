@@ -31,11 +31,12 @@ use super::peers::peer_health::PeerHealth;
 use super::policies::rules_in_force::RulesInForce;
 use crate::disclosure::{Basis, Found, Run};
 use crate::exchange::{LAG_ENTRIES_MAX, Lag};
-use crate::ident::AgencyName;
+use crate::ident::{AgencyName, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
 use crate::journal::progress::{Progress, Rescan};
 use crate::journal::state::PartnerRecord;
+use crate::journal::transaction::Transaction;
 use crate::journal::view::{Snapshot, View};
 use crate::pb;
 use crate::policy::{BrakeLimits, PolicyHour};
@@ -135,6 +136,13 @@ enum Part {
 }
 
 impl Part {
+    fn look(self, discloser: &mut Discloser) -> Result<Found, JournalError> {
+        match self {
+            Self::Live { start, end } => discloser.live(start, end),
+            Self::Rescan { start, end } => discloser.rescan(start, end),
+        }
+    }
+
     /// Returns the progress of the feed after this part was looked at.
     fn after(self, before: Progress, found: &Found) -> Progress {
         match self {
@@ -242,7 +250,9 @@ impl Disclosures {
                 progress = progress.under(since);
                 self.health.progressed(agency, progress);
                 self.offer_refused(agency, partner).await?;
-                if let Some(part) = self.next_part(&snapshot, agency, partner, progress) {
+                let is_connected = self.health.is_connected(agency);
+                let part = next_part(&snapshot, (agency, partner), progress, is_connected);
+                if let Some(part) = part {
                     let discloser = self.discloser(held.take(), agency);
                     let Some(discloser) = discloser else { return Ok(()) };
                     let basis = discloser.basis(snapshot.state.narrowings);
@@ -290,41 +300,11 @@ impl Disclosures {
         partner: &PartnerRecord,
     ) -> Result<(), NodeError> {
         let acceptance = self.health.with(agency, |peer| peer.acceptance);
-        let due = partner.offering.due_at(acceptance);
-        let is_due = due.is_some_and(|due| due <= self.core.now())
-            && partner.state == pb::PartnerState::Active
-            && self.core.view().refuses_any(partner.feed, partner.offering.below)?;
-        if is_due {
+        if is_offer_due(self.core.view(), partner, acceptance, self.core.now())? {
             let agency = agency.clone();
             self.core.journal.commit(move |tx| tx.offer_refused(&agency, acceptance)).await?;
         }
         Ok(())
-    }
-
-    /// Returns the next part of the work; new entries come first.
-    fn next_part(
-        &self,
-        snapshot: &Snapshot,
-        agency: &AgencyName,
-        partner: &PartnerRecord,
-        progress: Progress,
-    ) -> Option<Part> {
-        let lag = Lag::of(partner.published.size, partner.receipted);
-        let Progress { considered, rescan } = progress;
-        if !may_disclose(snapshot, agency, partner) {
-            return None;
-        }
-        if considered < snapshot.size {
-            let end = snapshot.size.min(considered + STEP_ENTRIES);
-            return Some(Part::Live { start: considered, end });
-        }
-        let most = if self.health.is_connected(agency) {
-            RESCAN_UNRECEIPTED_MAX
-        } else {
-            RESCAN_ABSENT_MAX
-        };
-        let part = Part::Rescan { start: rescan.next, end: rescan.end };
-        (!rescan.is_done() && lag.entries < most).then_some(part)
     }
 
     /// Returns the progress of the feed by the journal.
@@ -350,10 +330,7 @@ impl Disclosures {
         part: Part,
     ) -> Result<(Discloser, Found), NodeError> {
         tokio::task::spawn_blocking(move || {
-            let found = match part {
-                Part::Live { start, end } => discloser.live(start, end)?,
-                Part::Rescan { start, end } => discloser.rescan(start, end)?,
-            };
+            let found = part.look(&mut discloser)?;
             Ok((discloser, found))
         })
         .await
@@ -383,36 +360,79 @@ impl Disclosures {
             return Ok(true);
         }
         let agency = agency.clone();
-        let (written, _) = self
-            .core
-            .journal
-            .commit(move |tx| {
-                let mut shown = found.runs.iter().flat_map(|run| &run.shown);
-                let stand = shown.all(|series| tx.stands(*series, found.journal_size));
-                if !stand || !holds(&basis, tx, &agency) {
-                    return Ok(false);
-                }
-                hold_back(tx, &agency, &found.held)?;
-                if found.runs.is_empty() && is_due {
-                    tx.publish(&agency, &[], progress, 0)?;
-                }
-                // Nothing else went into the feed, so what was looked up still stands.
-                let stands = tx.feed_size(&agency) == found.feed_size;
-                let at_ms = tx.now().unix_ms() as u64;
-                for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
-                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    if stands {
-                        let counted = (*withheld, &*new);
-                        tx.publish_counted(&agency, entries, Some(before), progress, counted)?;
-                    } else {
-                        tx.publish(&agency, entries, progress, *withheld)?;
-                    }
-                }
-                Ok(true)
-            })
-            .await?;
-        Ok(written)
+        let job = move |tx: &mut Transaction<'_>| {
+            write_down(tx, &agency, &mut found, (progress, is_due), &basis)
+        };
+        Ok(self.core.journal.commit(job).await?.0)
     }
+}
+
+/// Returns true if the partner is to be offered again what it refused. `acceptance`: the number of changes to
+/// its rules of acceptance, by its own count.
+pub(super) fn is_offer_due(
+    view: &View,
+    partner: &PartnerRecord,
+    acceptance: u64,
+    now: Timestamp,
+) -> Result<bool, JournalError> {
+    let due = partner.offering.due_at(acceptance);
+    Ok(due.is_some_and(|due| due <= now)
+        && partner.state == pb::PartnerState::Active
+        && view.refuses_any(partner.feed, partner.offering.below)?)
+}
+
+/// Returns the next part of the work; new entries come first.
+fn next_part(
+    snapshot: &Snapshot,
+    (agency, partner): (&AgencyName, &PartnerRecord),
+    progress: Progress,
+    is_connected: bool,
+) -> Option<Part> {
+    let lag = Lag::of(partner.published.size, partner.receipted);
+    let Progress { considered, rescan } = progress;
+    if !may_disclose(snapshot, agency, partner) {
+        return None;
+    }
+    if considered < snapshot.size {
+        let end = snapshot.size.min(considered + STEP_ENTRIES);
+        return Some(Part::Live { start: considered, end });
+    }
+    let most = if is_connected { RESCAN_UNRECEIPTED_MAX } else { RESCAN_ABSENT_MAX };
+    let part = Part::Rescan { start: rescan.next, end: rescan.end };
+    (!rescan.is_done() && lag.entries < most).then_some(part)
+}
+
+/// Writes down what a step found, with the progress after it; with `is_due` the progress alone too. `false`:
+/// what it rests on has changed, and nothing was written.
+fn write_down(
+    tx: &mut Transaction<'_>,
+    agency: &AgencyName,
+    found: &mut Found,
+    (progress, is_due): (Progress, bool),
+    basis: &Basis,
+) -> Result<bool, JournalError> {
+    let mut shown = found.runs.iter().flat_map(|run| &run.shown);
+    let stand = shown.all(|series| tx.stands(*series, found.journal_size));
+    if !stand || !holds(basis, tx, agency) {
+        return Ok(false);
+    }
+    hold_back(tx, agency, &found.held)?;
+    if found.runs.is_empty() && is_due {
+        tx.publish(agency, &[], progress, 0)?;
+    }
+    // Nothing else went into the feed, so what was looked up still stands.
+    let stands = tx.feed_size(agency) == found.feed_size;
+    let at_ms = tx.now().unix_ms() as u64;
+    for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
+        entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
+        if stands {
+            let counted = (*withheld, &*new);
+            tx.publish_counted(agency, entries, Some(before), progress, counted)?;
+        } else {
+            tx.publish(agency, entries, progress, *withheld)?;
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

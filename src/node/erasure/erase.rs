@@ -230,7 +230,7 @@ impl Plan {
 }
 
 /// Carries on an erasure that was approved; nothing if it is complete.
-pub(super) fn next_part(
+pub(in crate::node) fn next_part(
     tx: &mut Transaction<'_>,
     (proposal, signer): (u64, &RecordSigner),
     after: Option<RecordId>,
@@ -280,6 +280,33 @@ pub(super) fn check_no_erasure(tx: &Transaction<'_>, id: &RecordId) -> Result<()
     Ok(())
 }
 
+/// Puts a record under a hold, or ends it; gives the slots erased with its end.
+pub(in crate::node) fn change_hold(
+    tx: &mut Transaction<'_>,
+    client: &str,
+    id: RecordId,
+    hold: HoldChange,
+    reason: String,
+) -> Result<SlotMask, NodeError> {
+    let restricted = hold == HoldChange::Begin;
+    let marks = tx.marks(&id)?.ok_or(NodeError::UnknownRecord { id })?;
+    if marks.is_restricted() == restricted {
+        return Err(match restricted {
+            true => ErasureError::HoldBegun { id }.into(),
+            false => ErasureError::NoHold { id }.into(),
+        });
+    }
+    if restricted {
+        check_no_erasure(tx, &id)?;
+    }
+    let due = tx.waiting_slots(&id)?;
+    if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
+        return Err(ErasureError::ErasureOrdered { id, slots: due }.into());
+    }
+    let erased = tx.restrict(&id, restricted, reason, client)?;
+    Ok(erased.unwrap_or(SlotMask::NONE))
+}
+
 /// Erasures and holds, and the index that is written anew after them.
 pub struct Erasures {
     pub(super) core: Arc<Core>,
@@ -315,25 +342,7 @@ impl Erasures {
         reason: String,
     ) -> Result<(SlotMask, Committed), NodeError> {
         let client = client.to_owned();
-        let restricted = hold == HoldChange::Begin;
-        let job = move |tx: &mut Transaction<'_>| {
-            let marks = tx.marks(&id)?.ok_or(NodeError::UnknownRecord { id })?;
-            if marks.is_restricted() == restricted {
-                return Err(match restricted {
-                    true => ErasureError::HoldBegun { id }.into(),
-                    false => ErasureError::NoHold { id }.into(),
-                });
-            }
-            if restricted {
-                check_no_erasure(tx, &id)?;
-            }
-            let due = tx.waiting_slots(&id)?;
-            if hold == (HoldChange::End { erases: false }) && !due.is_empty() {
-                return Err(ErasureError::ErasureOrdered { id, slots: due }.into());
-            }
-            let erased = tx.restrict(&id, restricted, reason, &client)?;
-            Ok(erased.unwrap_or(SlotMask::NONE))
-        };
+        let job = move |tx: &mut Transaction<'_>| change_hold(tx, &client, id, hold, reason);
         let (erased, committed) = commit_unless_refused(&self.core.journal, job).await?;
         if !erased.is_empty() {
             self.scrub_soon();

@@ -5,32 +5,29 @@
 //! ends the older, which has finished its writes before the newer one asks where things stand.
 
 use super::Peers;
+use super::answers::{self, Checker, StreamPartner, standing};
 use super::error::PeerError;
 use super::flow::{OUTBOUND_MAX, until};
-use super::ingest::{Incoming, TakenIn, incoming, ingest};
+use super::ingest::{Incoming, TakenIn, incoming};
 use super::pair::pair_with;
-use crate::disclosure::Accepting;
 use crate::exchange::{
-    Batch, BatchFault, CheckContext, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair,
-    Reason, ReceivedBatch, Session, SignedExceptions, Standing, check_batch,
+    Batch, BatchFault, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair, Reason,
+    ReceivedBatch, Session, SignedExceptions,
 };
-use crate::ident::{AgencyName, Generation, LeafIndex, Timestamp, TreeHash, TreeSize};
+use crate::ident::{AgencyName, LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::journal::JournalError;
 use crate::journal::entry;
-use crate::journal::ids::{FeedNumber, PartnerNumber};
+use crate::journal::ids::FeedNumber;
 use crate::journal::transaction::Transaction;
 use crate::journal::writer::Answered;
 use crate::merkle::Frontier;
 use crate::node::disclosure::Discloser;
 use crate::node::disclosure::loading::load_batch;
 use crate::node::error::NodeError;
-use crate::node::keyring::Keys;
 use crate::node::partners::partner_facts::unknown;
 use crate::node::turns::Caller;
 use crate::pb::{self, exchange_frame::Body};
 use crate::policy::PolicyHour;
-use crate::record::signed::VerifiedRoots;
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,26 +40,6 @@ const WITNESS_TICK: std::time::Duration = std::time::Duration::from_secs(1);
 /// The stream of answers on a served connection.
 pub type ExchangeStream =
     Pin<Box<dyn Stream<Item = Result<pb::ExchangeResponse, tonic::Status>> + Send>>;
-
-/// The inputs of a check; it goes to a blocking thread and comes back.
-pub(in crate::node) struct Checker {
-    pair: Pair,
-    keys: Arc<Keys>,
-    roots: VerifiedRoots,
-    accepting: Accepting,
-}
-
-impl Checker {
-    fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<CheckedBatch, BatchFault> {
-        let mut context = CheckContext {
-            pair: &self.pair,
-            keys: &*self.keys,
-            roots: &mut self.roots,
-            acceptance: &mut self.accepting,
-        };
-        check_batch(&mut context, frontier, batch)
-    }
-}
 
 /// Answers to the session that take time.
 pub(in crate::node) enum Answer {
@@ -77,9 +54,7 @@ pub(in crate::node) enum Answer {
 impl Peers {
     fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
         let rules = self.rules.current().for_partner(agency)?;
-        let keys = Arc::new(Keys::of(&self.core.view().snapshot().state));
-        let accepting = Accepting::new(rules, PolicyHour::at(self.core.now()));
-        Some(Checker { pair, keys, roots: VerifiedRoots::default(), accepting })
+        Some(Checker::new(self.core.view(), rules, pair, PolicyHour::at(self.core.now())))
     }
 
     /// Serves a stream that a partner dialled.
@@ -223,11 +198,10 @@ impl From<JournalError> for End {
 pub(in crate::node) struct Driver<'a> {
     pub(in crate::node) peers: &'a Arc<Peers>,
     pub(in crate::node) agency: &'a AgencyName,
-    number: PartnerNumber,
+    /// The partner as the keys of this stream are from.
+    pub(in crate::node) partner: StreamPartner,
     feed: FeedNumber,
     source: FeedNumber,
-    /// The generation of the partner's logs on the card that the keys of this stream are from.
-    pub(in crate::node) generation: Generation,
     session: Session,
     /// Frames that wait for room in the transport, at most [`super::flow::UNSENT_MAX`] and what the session sends
     /// unasked.
@@ -266,30 +240,17 @@ impl<'a> Driver<'a> {
         let generation = pair.partner.generation();
         let snapshot = peers.core.view().snapshot();
         let partner = snapshot.state.partners.get(agency).ok_or_else(|| unknown(agency))?;
-        // A partner that took our new card knows no key of before.
-        let receipt_note = match &partner.received.note[..] {
-            [] => Vec::new(),
-            note => pair
-                .receipt_in_force(note, &peers.receipts, peers.core.now())
-                .unwrap_or_else(|_| note.to_vec()),
-        };
-        let standing = Standing {
-            published: TreeSize::new(partner.published.size),
-            receipted: TreeSize::new(partner.receipted),
-            partner_feed: partner.received.frontier.clone(),
-            receipt_note,
-            witness: peers.witnessing.standing(agency),
-        };
+        let (keys, every_ms) = ((&pair, &peers.receipts), peers.witnessing.every_ms());
+        let standing = standing(&snapshot, (agency, partner), keys, (peers.core.now(), every_ms));
         let (session, outputs) = Session::start(pair.clone(), peers.receipts.clone(), standing)
             .map_err(|fault| NodeError::start("the session with a partner", fault))?;
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut driver = Self {
             peers,
             agency,
-            number: partner.number,
+            partner: StreamPartner { agency: agency.clone(), number: partner.number, generation },
             feed: partner.feed,
             source: partner.source,
-            generation,
             session,
             unsent: VecDeque::new(),
             paused: None,
@@ -309,7 +270,7 @@ impl<'a> Driver<'a> {
         let mut time_asked = peers.core.time.asked();
         let mut ticks = tokio::time::interval(WITNESS_TICK);
         let mut pending = outputs;
-        let acceptance = peers.core.view().acceptance_changes(driver.number)?;
+        let acceptance = peers.core.view().acceptance_changes(driver.partner.number)?;
         pending.extend(driver.session.handle(Input::Acceptance(acceptance), peers.core.now()));
         loop {
             if let Some(closing) = driver.carry_out(std::mem::take(&mut pending)).await? {
@@ -381,7 +342,7 @@ impl<'a> Driver<'a> {
                     driver.checker = driver.checker.take().and_then(|checker| {
                         peers.checker(agency, checker.pair.clone()).map(Box::new)
                     });
-                    Input::Acceptance(peers.core.view().acceptance_changes(driver.number)?)
+                    Input::Acceptance(peers.core.view().acceptance_changes(driver.partner.number)?)
                 }
                 _ = time_asked.changed() => {
                     let text = "this node's clock is in doubt; the next hello brings a time";
@@ -473,10 +434,7 @@ impl<'a> Driver<'a> {
     }
 
     fn answer_root(&self, size: TreeSize) -> Result<(), End> {
-        let feed = self.peers.core.view().feed(self.feed)?;
-        let root = if size.get() <= feed.size() { Some(feed.root_at(size.get())?) } else { None };
-        let published_at = self.peers.core.view().feed_head_published_at(self.feed, size.get())?;
-        self.answer(Input::Root { size, root, published_at });
+        self.answer(answers::root(self.peers.core.view(), self.feed, size)?);
         Ok(())
     }
 
@@ -511,17 +469,7 @@ impl<'a> Driver<'a> {
     }
 
     fn load_exceptions(&self, from: LeafIndex) -> Result<(), End> {
-        let mut exceptions = Vec::new();
-        for received in self.peers.core.view().received_since(self.source, from.get())? {
-            for wire in received.exceptions {
-                let exception = Exception::try_from(wire)
-                    .map_err(|error| NodeError::start("a stored exception", error))?;
-                if exception.index >= from {
-                    exceptions.push(exception);
-                }
-            }
-        }
-        self.answer(Input::Exceptions(exceptions));
+        self.answer(answers::exceptions(self.peers.core.view(), self.source, from)?);
         Ok(())
     }
 
@@ -535,7 +483,7 @@ impl<'a> Driver<'a> {
                 checker.ok_or_else(|| unknown(self.agency))?
             }
         };
-        checker.accepting.set_time(self.peers.core.now());
+        checker.set_time(self.peers.core.now());
         let answers = self.answers.clone();
         let (peers, agency) = (Arc::clone(self.peers), self.agency.clone());
         tokio::spawn(async move {
@@ -559,38 +507,28 @@ impl<'a> Driver<'a> {
     }
 
     async fn store(&mut self, batch: ReceivedBatch) -> Result<(), End> {
-        let (agency, number, generation) = (self.agency.clone(), self.number, self.generation);
         let start = batch.checked.start;
         let incoming = self.incoming.remove(&start);
         let incoming = incoming.ok_or(NodeError::Peer(PeerError::Unchecked { start }))?;
-        let stored = self
-            .peers
-            .core
-            .journal
-            .enqueue(move |tx| {
-                if !is_still(tx, &agency, generation) {
-                    return Ok(TakenIn::Overtaken);
-                }
-                ingest(tx, &agency, number, batch, incoming)
-            })
-            .await?;
-        self.stores.push_back(stored);
+        let partner = self.partner.clone();
+        let job = move |tx: &mut Transaction<'_>| partner.store(tx, batch, incoming);
+        self.stores.push_back(self.peers.core.journal.enqueue(job).await?);
         Ok(())
     }
 
-    async fn receipt_lost(&mut self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
-        let (agency, generation) = (self.agency.clone(), self.generation);
-        let _in_turn = self
-            .peers
-            .core
-            .journal
-            .enqueue(move |tx| {
-                if !is_still(tx, &agency, generation) {
-                    return Ok(());
-                }
-                tx.lose_receipt(&agency, held.get(), note)
-            })
-            .await?;
+    async fn receipt_lost(&self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
+        self.in_turn(move |partner, tx| partner.lose_receipt(tx, held, note)).await
+    }
+
+    /// Has something written down in its turn, for which nothing on this stream waits.
+    pub(in crate::node) async fn in_turn(
+        &self,
+        job: impl FnOnce(&StreamPartner, &mut Transaction<'_>) -> Result<(), JournalError>
+        + Send
+        + 'static,
+    ) -> Result<(), End> {
+        let partner = self.partner.clone();
+        let _in_turn = self.peers.core.journal.enqueue(move |tx| job(&partner, tx)).await?;
         Ok(())
     }
 
@@ -610,44 +548,10 @@ impl<'a> Driver<'a> {
         }
         self.peers.core.time.signed(self.agency, &entry::receipt_name(self.agency), &note);
         self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
-        let total = self.exceptions;
-        let receipt = |signed: &SignedExceptions| pb::ReceiptReceived {
-            partner: self.agency.to_string(),
-            note: Bytes::copy_from_slice(&note),
-            exceptions: signed.exceptions.iter().map(pb::FeedException::from).collect(),
-            exceptions_total: total,
-            statement: Some((&signed.statement).into()),
-            acceptance,
-            // The writer judges the exceptions.
-            ..pb::ReceiptReceived::default()
-        };
-        let entries: Vec<pb::ReceiptReceived> = signed.iter().map(receipt).collect();
-        let (agency, generation) = (self.agency.clone(), self.generation);
-        // Durable in its turn; on this stream nothing waits for it, since the partner has the receipt too.
-        let _in_turn = self
-            .peers
-            .core
-            .journal
-            .enqueue(move |tx| {
-                if !is_still(tx, &agency, generation) {
-                    return Ok(());
-                }
-                entries.into_iter().try_for_each(|entry| tx.receipt(entry))
-            })
-            .await?;
-        Ok(())
+        let receipts = answers::receipts(self.agency, &note, signed, (self.exceptions, acceptance));
+        // The partner has the receipt too, so nothing waits for it.
+        self.in_turn(move |partner, tx| partner.record_receipt(tx, receipts)).await
     }
-}
-
-/// Returns true if the partner's logs are still of the generation that a stream began with.
-/// Signatures of older keys mean nothing once people accepted a card with others.
-pub(in crate::node) fn is_still(
-    tx: &Transaction<'_>,
-    agency: &AgencyName,
-    generation: Generation,
-) -> bool {
-    let partner = tx.state().partners.get(agency);
-    partner.is_some_and(|partner| partner.card.card().generation == generation)
 }
 
 /// Waits for the oldest store to be durable; for ever while there is none. An error means that the

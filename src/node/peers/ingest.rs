@@ -49,7 +49,10 @@ pub(in crate::node) struct Incoming {
 }
 
 /// Derives and looks up what the writer would otherwise have to.
-pub(super) fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, JournalError> {
+pub(in crate::node) fn incoming(
+    view: &View,
+    taken: &[Taken],
+) -> Result<Vec<Incoming>, JournalError> {
     let size = view.snapshot().size;
     let records = taken.iter().filter_map(|taken| Some((taken.index, taken.record.as_ref()?)));
     let prepare = |(index, record): (LeafIndex, &Arc<Verified>)| {
@@ -67,7 +70,7 @@ pub(super) fn incoming(view: &View, taken: &[Taken]) -> Result<Vec<Incoming>, Jo
 
 /// The result of taking a batch in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TakenIn {
+pub(in crate::node) enum TakenIn {
     /// It is stored but for these entries, and its duties are carried out.
     Stored { erased: bool, exceptions: Vec<Exception> },
     /// Things changed since it was checked; it must come again.

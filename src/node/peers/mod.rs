@@ -1,5 +1,6 @@
 //! The exchange with each partner: the driver of its stream, its health, and what comes in.
 
+pub(super) mod answers;
 pub(super) mod dialer;
 pub(super) mod driver;
 #[cfg(test)]

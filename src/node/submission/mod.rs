@@ -2,7 +2,7 @@
 
 pub(super) mod error;
 mod live_series;
-mod plan;
+pub(super) mod plan;
 pub mod receipt;
 pub(super) mod record_signer;
 mod reinstatement;

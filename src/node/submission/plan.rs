@@ -56,7 +56,7 @@ struct Drawn {
 
 impl Plan {
     pub(in crate::node) fn make(
-        drafts: &[Result<Draft, DraftError>],
+        (drafts, random): (&[Result<Draft, DraftError>], &mut Randomness),
         grounds: &Grounds<'_>,
         mut head_of: impl FnMut(SeriesId) -> Result<Option<SeriesHead>, JournalError>,
         mut barred_of: impl FnMut(SeriesId) -> Result<SlotMask, JournalError>,
@@ -64,7 +64,6 @@ impl Plan {
         mut revisions_of: impl FnMut(SeriesId) -> Result<Option<Vec<Revision>>, JournalError>,
         mut revision_of: impl FnMut(&RecordId) -> Result<Option<Revision>, JournalError>,
     ) -> Result<Self, JournalError> {
-        let mut random = Randomness::default();
         let mut results = Vec::with_capacity(drafts.len());
         let mut words = Vec::with_capacity(drafts.len());
         let mut rests_on = Vec::with_capacity(drafts.len());
@@ -173,7 +172,7 @@ impl Plan {
             results.push(answer(outcome, id, series, place.revision));
             drawn.push(Drawn { sealed, fingerprint, before });
         }
-        let records = sign(drawn, grounds, &mut random)?;
+        let records = sign(drawn, grounds, random)?;
         Ok(Self { results, words, rests_on, records, size: grounds.size })
     }
 
@@ -389,7 +388,8 @@ mod tests {
         let revisions_of = |_| Ok(Some(Vec::new()));
         let revision_of = |id: &RecordId| Ok(submitted.clone().filter(|known| known.id == *id));
         let held_of = |_, _: &SeriesHead| Ok(None);
-        Plan::make(&drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
+        let drafts = (&drafts[..], &mut Randomness::default());
+        Plan::make(drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
             .unwrap()
     }
 

@@ -116,12 +116,8 @@ impl Submissions {
         signer.check(&self.core.view().snapshot().state, self.core.now())?;
         let (task, first) = beside(move || {
             let now = planner.now;
-            let draft = |wire: pb::Draft| {
-                let draft = Draft::try_from(wire)?;
-                draft.check_times(now).map(|()| draft)
-            };
-            let drafts = drafts.into_iter().map(draft).collect();
-            let task = Arc::new(Submission { drafts, client, visibility, signer, dedup });
+            let by = (client, visibility);
+            let task = Arc::new(Submission::new(drafts, now, by, signer, dedup));
             let plan = planner.plan(&task)?;
             Ok((task, plan))
         })
@@ -146,8 +142,9 @@ impl Submissions {
                 return Ok(self.submitted(results, committed));
             }
         }
-        let (results, committed) =
-            self.core.journal.commit(move |tx| task.decide_within(tx)).await?;
+        let job =
+            move |tx: &mut Transaction<'_>| task.decide_within(tx, &mut Randomness::default());
+        let (results, committed) = self.core.journal.commit(job).await?;
         Ok(self.submitted(results, committed))
     }
 
@@ -192,42 +189,10 @@ impl Submissions {
         reason: pb::WithdrawalReason,
         explanation: String,
     ) -> Result<(RecordId, Committed), NodeError> {
-        let own = self.core.agency().clone();
         let visibility = Visibility::new(client.role, &client.name);
         let (client, signer) = (client.name.clone(), self.signer.clone());
-        let job = move |tx: &mut Transaction<'_>| {
-            let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
-            let header = record.header();
-            if header.originator != own {
-                let originator = header.originator.clone();
-                return Err(SubmissionError::OtherOriginator { id, originator }.into());
-            }
-            let revision = tx.revision(&id)?;
-            if revision.is_some_and(|known| !visibility.may_replace(&known.status())) {
-                return Err(SubmissionError::RedOfAnother { id }.into());
-            }
-            let head = tx.series_head(header.series, &own)?;
-            if let Some(head) = head.filter(|head| head.id != id) {
-                return Err(SubmissionError::Revised { id, newest: head.id }.into());
-            }
-            if record.kind() == crate::record::kind::Kind::Withdrawal {
-                return Err(SubmissionError::Withdrawn { id }.into());
-            }
-            if let Some(held) = tx.held_revision((header.series, &own), id)? {
-                return Err(SubmissionError::SeriesHeld { held }.into());
-            }
-            signer.check(tx.state(), tx.now())?;
-            let content = pb::Withdrawal { reason: reason.into(), explanation };
-            let draft = Draft::withdrawal(content).map_err(SubmissionError::from)?;
-            let place = Place::end(header.series);
-            let mut random = Randomness::default();
-            let sealed = draft.seal(own, place, tx.now(), || random.next());
-            let id = sealed.id();
-            for record in signer.sign(vec![sealed], tx.size().get(), &mut random)? {
-                tx.accept(Arc::new(record), Origin::Client(&client))?;
-            }
-            Ok(id)
-        };
+        let withdrawal = Withdrawing { id, reason, explanation, client, visibility, signer };
+        let job = move |tx: &mut Transaction<'_>| withdrawal.write(tx, &mut Randomness::default());
         let withdrawn = commit_unless_refused(&self.core.journal, job).await;
         if withdrawn.as_ref().is_err_and(|error| error.code() == tonic::Code::PermissionDenied) {
             self.core.refused("withdrawal");
@@ -236,8 +201,59 @@ impl Submissions {
     }
 }
 
+/// The withdrawal of an own record, and who asks for it.
+pub(in crate::node) struct Withdrawing {
+    pub(in crate::node) id: RecordId,
+    pub(in crate::node) reason: pb::WithdrawalReason,
+    pub(in crate::node) explanation: String,
+    pub(in crate::node) client: String,
+    pub(in crate::node) visibility: Visibility,
+    pub(in crate::node) signer: RecordSigner,
+}
+
+impl Withdrawing {
+    /// Signs the withdrawal and writes it down; returns its id.
+    pub(in crate::node) fn write(
+        self,
+        tx: &mut Transaction<'_>,
+        random: &mut Randomness,
+    ) -> Result<RecordId, NodeError> {
+        let (id, own) = (self.id, tx.signing().agency.clone());
+        let record = tx.record(&id)?.ok_or(NodeError::UnknownRecord { id })?;
+        let header = record.header();
+        if header.originator != own {
+            let originator = header.originator.clone();
+            return Err(SubmissionError::OtherOriginator { id, originator }.into());
+        }
+        let revision = tx.revision(&id)?;
+        if revision.is_some_and(|known| !self.visibility.may_replace(&known.status())) {
+            return Err(SubmissionError::RedOfAnother { id }.into());
+        }
+        let head = tx.series_head(header.series, &own)?;
+        if let Some(head) = head.filter(|head| head.id != id) {
+            return Err(SubmissionError::Revised { id, newest: head.id }.into());
+        }
+        if record.kind() == crate::record::kind::Kind::Withdrawal {
+            return Err(SubmissionError::Withdrawn { id }.into());
+        }
+        if let Some(held) = tx.held_revision((header.series, &own), id)? {
+            return Err(SubmissionError::SeriesHeld { held }.into());
+        }
+        self.signer.check(tx.state(), tx.now())?;
+        let content = pb::Withdrawal { reason: self.reason.into(), explanation: self.explanation };
+        let draft = Draft::withdrawal(content).map_err(SubmissionError::from)?;
+        let place = Place::end(header.series);
+        let sealed = draft.seal(own, place, tx.now(), || random.next());
+        let id = sealed.id();
+        for record in self.signer.sign(vec![sealed], tx.size().get(), random)? {
+            tx.accept(Arc::new(record), Origin::Client(&self.client))?;
+        }
+        Ok(id)
+    }
+}
+
 /// Drafts of one request and who sent them.
-pub(super) struct Submission {
+pub(in crate::node) struct Submission {
     drafts: Vec<Result<Draft, DraftError>>,
     pub(in crate::node) client: String,
     visibility: Visibility,
@@ -246,6 +262,22 @@ pub(super) struct Submission {
 }
 
 impl Submission {
+    /// Checks drafts at a time; `by` is the client with the records that it may see.
+    pub(in crate::node) fn new(
+        drafts: Vec<pb::Draft>,
+        now: Timestamp,
+        (client, visibility): (String, Visibility),
+        signer: RecordSigner,
+        dedup: Option<BatchDedup>,
+    ) -> Self {
+        let draft = |wire: pb::Draft| {
+            let draft = Draft::try_from(wire)?;
+            draft.check_times(now).map(|()| draft)
+        };
+        let drafts = drafts.into_iter().map(draft).collect();
+        Self { drafts, client, visibility, signer, dedup }
+    }
+
     fn grounds<'a>(&'a self, signing: &'a Signing, now: Timestamp, size: u64) -> Grounds<'a> {
         let Signing { agency, series_secret, .. } = signing;
         let (signer, dedup, visibility) = (&self.signer, self.dedup.as_ref(), &self.visibility);
@@ -254,15 +286,16 @@ impl Submission {
 
     /// Plans within the writer, where nothing can come between a plan and its execution. Only what
     /// other requests of the stream say may: then the rows are judged again, against that too.
-    fn decide_within(
+    pub(in crate::node) fn decide_within(
         &self,
         tx: &mut Transaction<'_>,
+        random: &mut Randomness,
     ) -> Result<Vec<pb::DraftResult>, JournalError> {
         loop {
             let signing = tx.signing();
             let grounds = self.grounds(signing, tx.now(), tx.size().get());
             let plan = Plan::make(
-                &self.drafts,
+                (&self.drafts, random),
                 &grounds,
                 |series| tx.series_head(series, &signing.agency),
                 |series| tx.barred(series, &signing.agency),
@@ -293,7 +326,9 @@ impl Planner {
         let held_of = |series, head: &SeriesHead| self.view.held_head(series, agency, head);
         let revisions_of = |series| self.view.revisions(series, agency);
         let revision_of = |id: &RecordId| self.view.revision(id);
-        Plan::make(&task.drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
+        let mut random = Randomness::default();
+        let drafts = (&task.drafts[..], &mut random);
+        Plan::make(drafts, &grounds, head_of, barred_of, held_of, revisions_of, revision_of)
     }
 }
 

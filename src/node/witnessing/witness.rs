@@ -50,10 +50,10 @@ struct Watched {
 }
 
 /// The inputs of the writer's job for its judgement.
-struct Judge {
-    cosigner: Cosigner,
-    logs: Arc<[NoteVerifier]>,
-    by: ShownBy,
+pub(in crate::node) struct Judge {
+    pub(in crate::node) cosigner: Cosigner,
+    pub(in crate::node) logs: Arc<[NoteVerifier]>,
+    pub(in crate::node) by: ShownBy,
 }
 
 impl Judge {
@@ -75,7 +75,8 @@ impl Judge {
         Some(Watched { key: key.ok()?, partner: Some(agency) })
     }
 
-    fn judge(
+    /// Judges a checkpoint and writes down what comes of it.
+    pub(in crate::node) fn judge(
         &self,
         tx: &mut Transaction<'_>,
         shown: &ShownCheckpoint,
@@ -190,6 +191,11 @@ impl Witnessing {
             unasked: Mutex::default(),
             witness_added: Notify::new(),
         }))
+    }
+
+    /// Milliseconds after which a partner is asked for a cosignature again.
+    pub(in crate::node) fn every_ms(&self) -> i64 {
+        i64::from(self.every_seconds) * 1_000
     }
 
     /// Judges a checkpoint of another log; cosigns it if it continues what was cosigned last.

@@ -1,7 +1,7 @@
 //! The disclosure of records to a partner: what it may have, what its feed is owed, and what is accepted from it.
 //!
-//! One pure decision for every way out: for the feed, for what is sent, for an explanation, and for the
-//! simulation. It reads through [`RecordReader`] and [`JournalReader`], and writes nothing.
+//! One pure decision for every way out: for the feed, for what is sent, and for an explanation. It reads through
+//! [`RecordReader`] and [`JournalReader`], and writes nothing.
 
 mod acceptance;
 mod accepted;

@@ -99,7 +99,7 @@ impl<R: JournalReader> Discloser<R> {
                 self.look_at_all(ids, gathering)?;
             }
             Some(Considered::Consent(ConsentNews::Message(message))) => {
-                gathering.send(self, &message)
+                gathering.send(self, &message);
             }
             Some(Considered::Consent(ConsentNews::Record(id))) => {
                 self.look_at_all(vec![id], gathering)?;

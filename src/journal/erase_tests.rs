@@ -292,7 +292,7 @@ fn slots_that_a_partner_takes_back_are_neither_shown_nor_found_and_a_new_index_s
     let all = SlotMask::all(record.kind()).bits();
     let state = |journal: &TestJournal| {
         let kept = journal.view().kept(&id).unwrap().unwrap();
-        (kept.record.open_slots().bits(), kept.marks.is_retracted(), finds(&journal, "kept"))
+        (kept.record.open_slots().bits(), kept.marks.is_retracted(), finds(journal, "kept"))
     };
     journal.commit(retract(TITLE));
     journal.commit(retract(TITLE));

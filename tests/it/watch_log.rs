@@ -226,7 +226,7 @@ async fn an_altered_or_cut_export_behind_a_file_server_is_bad_and_names_what() {
     let server = Server::start(&exports.first, None).await;
     for (path, what) in [
         ("tile/entries/000", "tile/entries/000"),
-        ("tile/0/000", "tile/0/000 says"),
+        ("tile/0/000", "tile/0/000 has"),
         ("checkpoint", "checkpoint"),
     ] {
         let altered = exports.altered(&path.replace('/', "-"));
@@ -255,7 +255,7 @@ async fn what_is_no_answer_is_not_taken_for_a_bad_one() {
     let state = exports.state("npa");
     let redirect = "302 Found\r\nLocation: http://elsewhere.example/";
     for (status, exit, what) in [
-        (redirect, 2, "sends on to http://elsewhere.example/, and redirects are not followed"),
+        (redirect, 2, "redirects to http://elsewhere.example/, and redirects are not followed"),
         ("404 Not Found", 3, "there is no export at"),
         ("403 Forbidden", 4, "it answered 403 Forbidden"),
         ("503 Service Unavailable", 8, "it answered 503"),

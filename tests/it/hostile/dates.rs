@@ -57,7 +57,7 @@ async fn a_receipt_that_goes_back_before_the_last_one_is_refused_and_a_good_one_
     eventually("it is counted", async || node.refused("exchange stream").await > 0).await;
     let view = node.partner(PARTNER).await;
     assert_eq!(view.receipted, receipted);
-    assert!(view.last_error.contains("its receipt before"), "{}", view.last_error);
+    assert!(view.last_error.contains("the time of its last receipt"), "{}", view.last_error);
 
     let mut stream = partner.open(None).await.unwrap();
     let mut end = 0;

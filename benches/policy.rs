@@ -1,6 +1,6 @@
 //! The costs of a decision of the sharing policy: through Cedar, by replaying its atoms,
 //! remembered, and explained. The output ends with figures beside their limits.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -144,6 +144,8 @@ async fn an_erased_value_is_in_no_file_of_any_node_and_all_of_them_say_why() {
     fixture::introduce(&nodes).await;
     let (name, notes) = (canary("name"), canary("notes"));
     let first = police.submit(vec![victim(&name, "first words")]).await.remove(0);
+    // A partner that the first revision did not reach before the second gets the second alone.
+    fixture::settled(&nodes).await;
     let second = police.submit(vec![victim(&name, &notes)]).await.remove(0);
     assert_eq!(second.revision, 2);
     fixture::settled(&nodes).await;

@@ -231,13 +231,7 @@ impl Gathering {
         if owed.is_empty() {
             return Ok(());
         }
-        let duty = entry(discloser, pb::FeedAction::Erase, &id, owed);
-        let duty = pb::FeedEntry { order: Some(order), ..duty };
-        // The partner writes again what is left of it, so a batch holds no more of that than of records.
-        // The duty needs nothing of a record that cannot be read here.
-        let left = discloser.envelope_bytes_max(&id)?;
-        self.push_weighing(discloser, id, duty, before, None, left);
-        Ok(())
+        self.push_order(discloser, id, (pb::FeedAction::Erase, owed, Some(order)), before)
     }
 
     /// Lays a duty on the partner once more that it refused.
@@ -248,9 +242,20 @@ impl Gathering {
     ) -> Result<(), R::Error> {
         let id = record_id(0, &refused.record_id)?;
         let before = discloser.disclosure(&id)?;
-        let slots = SlotMask::from_bits(refused.open_slots);
-        let duty = entry(discloser, refused.action(), &id, slots);
-        let duty = pb::FeedEntry { order: refused.order, ..duty };
+        let (action, slots) = (refused.action(), SlotMask::from_bits(refused.open_slots));
+        self.push_order(discloser, id, (action, slots, refused.order), before)
+    }
+
+    /// Adds a duty with its order. The partner writes again what is left of the record, so a batch holds no more of
+    /// that than of records. The duty needs nothing of a record that cannot be read here.
+    fn push_order<R: JournalReader>(
+        &mut self,
+        discloser: &mut Discloser<R>,
+        id: RecordId,
+        (action, slots, order): (pb::FeedAction, SlotMask, Option<pb::ErasureOrder>),
+        before: Option<Disclosure>,
+    ) -> Result<(), R::Error> {
+        let duty = pb::FeedEntry { order, ..entry(discloser, action, &id, slots) };
         let left = discloser.envelope_bytes_max(&id)?;
         self.push_weighing(discloser, id, duty, before, None, left);
         Ok(())

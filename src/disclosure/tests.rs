@@ -24,19 +24,11 @@ static SHARES_NOTHING: LazyLock<Arc<Bundle>> =
     LazyLock::new(|| bundle("resource.confidence >= 101", false));
 
 fn bundle(when: &str, links: bool) -> Arc<Bundle> {
-    let permit = |id: &str, action: &str, when: &str| {
-        format!(
-            r#"
-@id("test/{id}") @title("{id}") @agreement("none") @owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"{action}", resource is Liaison::Record)
-when {{ {when} }};
-"#
-        )
-    };
-    let mut text = permit("share", "share", when) + &permit("forward", "forward", when);
-    text += &permit("accept", "accept", "resource.confidence >= 60");
+    let mut text =
+        testkit::permit("share", "share", when) + &testkit::permit("forward", "forward", when);
+    text += &testkit::permit("accept", "accept", "resource.confidence >= 60");
     if links {
-        text += &permit("links", "reveal:links", "resource.confidence >= 0");
+        text += &testkit::permit("links", "reveal:links", "resource.confidence >= 0");
     }
     let files = [("10.cedar".to_owned(), text)];
     Arc::new(Bundle::load(files, &Vocabulary::default()).unwrap())

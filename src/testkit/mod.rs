@@ -10,6 +10,7 @@ mod drafts;
 mod events;
 mod feed;
 mod journal;
+mod permit;
 pub(crate) mod policy;
 mod random;
 
@@ -21,6 +22,7 @@ pub(crate) use events::{
 };
 pub(crate) use feed::Feed;
 pub(crate) use journal::{TestJournal, copy};
+pub(crate) use permit::permit;
 pub(crate) use random::Random;
 
 use crate::ident::{AgencyName, Timestamp};

@@ -55,18 +55,9 @@ static BUNDLES: LazyLock<Vec<Arc<Bundle>>> =
     LazyLock::new(|| POLICIES.iter().map(|(when, classes)| bundle(when, classes)).collect());
 
 fn bundle(when: &str, classes: &[&str]) -> Arc<Bundle> {
-    let permit = |id: &str, action: &str, when: &str| {
-        format!(
-            r#"
-@id("test/{id}") @title("{id}") @agreement("none") @owner("test@test.example")
-permit (principal is Liaison::Partner, action == Liaison::Action::"{action}", resource is Liaison::Record)
-when {{ {when} }};
-"#
-        )
-    };
-    let mut text = permit("share", "share", when);
+    let mut text = testkit::permit("share", "share", when);
     for class in classes {
-        text += &permit(class, &format!("reveal:{class}"), "resource.confidence >= 0");
+        text += &testkit::permit(class, &format!("reveal:{class}"), "resource.confidence >= 0");
     }
     let files = [("10.cedar".to_owned(), text)];
     Arc::new(Bundle::load(files, &Vocabulary::default()).unwrap())

@@ -171,6 +171,15 @@ pub(in crate::node) struct StreamPartner {
 }
 
 impl StreamPartner {
+    /// Runs a job if the partner's logs are still of that generation.
+    pub(in crate::node) fn if_still(
+        &self,
+        tx: &mut Transaction<'_>,
+        job: impl FnOnce(&Self, &mut Transaction<'_>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        if self.is_still(tx) { job(self, tx) } else { Ok(()) }
+    }
+
     /// Returns true if the partner's logs are still of that generation.
     fn is_still(&self, tx: &Transaction<'_>) -> bool {
         let partner = tx.state().partners.get(&self.agency);
@@ -190,37 +199,12 @@ impl StreamPartner {
         ingest(tx, &self.agency, self.number, batch, incoming)
     }
 
-    /// Writes down a receipt for our feed.
-    pub(in crate::node) fn record_receipt(
-        &self,
-        tx: &mut Transaction<'_>,
-        receipts: Vec<pb::ReceiptReceived>,
-    ) -> Result<(), JournalError> {
-        match self.is_still(tx) {
-            true => receipts.into_iter().try_for_each(|receipt| tx.receipt(receipt)),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes down that the partner holds less of our feed than its receipts covered.
-    pub(in crate::node) fn lose_receipt(
-        &self,
-        tx: &mut Transaction<'_>,
-        held: TreeSize,
-        note: Vec<u8>,
-    ) -> Result<(), JournalError> {
-        if self.is_still(tx) { tx.lose_receipt(&self.agency, held.get(), note) } else { Ok(()) }
-    }
-
     /// Writes down a cosignature of the partner on our journal.
     pub(in crate::node) fn record_cosignature(
         &self,
         tx: &mut Transaction<'_>,
         note: Vec<u8>,
     ) -> Result<(), JournalError> {
-        if !self.is_still(tx) {
-            return Ok(());
-        }
         let witness = witness_name(&self.agency);
         let received = pb::CosignatureReceived { witness, note: note.into() };
         tx.append(Event::CosignatureReceived(received)).map(drop)
@@ -232,9 +216,6 @@ impl StreamPartner {
         tx: &mut Transaction<'_>,
         note: Vec<u8>,
     ) -> Result<(), JournalError> {
-        if !self.is_still(tx) {
-            return Ok(());
-        }
         let origin = self.generation.journal_origin(&self.agency);
         let partner = self.agency.to_string();
         adopt(tx, pb::CosignatureGiven { origin, partner, note: note.into() })

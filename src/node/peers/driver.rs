@@ -517,10 +517,11 @@ impl<'a> Driver<'a> {
     }
 
     async fn receipt_lost(&self, held: TreeSize, note: Vec<u8>) -> Result<(), End> {
-        self.in_turn(move |partner, tx| partner.lose_receipt(tx, held, note)).await
+        self.in_turn(move |partner, tx| tx.lose_receipt(&partner.agency, held.get(), note)).await
     }
 
-    /// Has something written down in its turn, for which nothing on this stream waits.
+    /// Has something written down in its turn, for which nothing on this stream waits, if the keys of this stream
+    /// still count then.
     pub(in crate::node) async fn in_turn(
         &self,
         job: impl FnOnce(&StreamPartner, &mut Transaction<'_>) -> Result<(), JournalError>
@@ -528,7 +529,7 @@ impl<'a> Driver<'a> {
         + 'static,
     ) -> Result<(), End> {
         let partner = self.partner.clone();
-        let _in_turn = self.peers.core.journal.enqueue(move |tx| job(&partner, tx)).await?;
+        let _in_turn = self.peers.core.journal.enqueue(move |tx| partner.if_still(tx, job)).await?;
         Ok(())
     }
 
@@ -550,7 +551,7 @@ impl<'a> Driver<'a> {
         self.exceptions += signed.iter().map(|one| one.exceptions.len() as u64).sum::<u64>();
         let receipts = answers::receipts(self.agency, &note, signed, (self.exceptions, acceptance));
         // The partner has the receipt too, so nothing waits for it.
-        self.in_turn(move |partner, tx| partner.record_receipt(tx, receipts)).await
+        self.in_turn(move |_, tx| receipts.into_iter().try_for_each(|one| tx.receipt(one))).await
     }
 }
 

@@ -14,16 +14,13 @@ use std::sync::Arc;
 
 /// Headers that are read at once.
 const CHUNK: u64 = 512;
-/// Journal entries of one step: some 40 ms, so that a live record waits no longer for its turn.
-const STEP_ENTRIES: u64 = 8_192;
 /// Entries of the feed that one step adds, but for what a chunk adds at the end.
 const STEP_OWED_MAX: usize = 512;
 
 impl<R: JournalReader> Discloser<R> {
-    /// Looks again at what the journal accepted from `start` on.
+    /// Looks again at what the journal accepted from `start` on, before `end` at the most.
     pub fn rescan(&mut self, start: u64, end: u64) -> Result<Found, R::Error> {
         let mut gathering = Gathering::begin(self, start)?;
-        let end = end.min(start.saturating_add(STEP_ENTRIES));
         let mut at = start;
         while at < end && gathering.entries() < STEP_OWED_MAX {
             let chunk = at..end.min(at + CHUNK);

@@ -13,6 +13,8 @@ use super::replay::Replay;
 use super::state::State;
 use super::transaction::{Signing, Transaction};
 use super::view::{Recent, Snapshot, View};
+#[cfg(test)]
+use super::writer::CallerWriter;
 use super::writer::{self, Clock, JournalWriter, Recovered, WriterThread};
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::pb::{self, journal_entry::Event};
@@ -61,15 +63,34 @@ pub fn open(
     clock: Clock,
 ) -> Result<(JournalWriter, WriterThread, StartReport), JournalError> {
     let signing = Arc::new(signing);
-    let store = Unopened::examine(options, &signing, Reading::BehindIndex)?;
+    let (recovered, report) = recovered(options, &signing)?;
+    let (journal, writer) = writer::start(recovered, signing, clock)?;
+    Ok((journal, writer, report))
+}
+
+/// Opens a journal that has begun, to be written on the thread of the caller.
+#[cfg(test)]
+pub fn open_here(
+    options: &JournalOptions,
+    signing: Signing,
+    clock: Clock,
+) -> Result<(CallerWriter, StartReport), JournalError> {
+    let signing = Arc::new(signing);
+    let (recovered, report) = recovered(options, &signing)?;
+    Ok((CallerWriter::new(recovered, signing, clock), report))
+}
+
+fn recovered(
+    options: &JournalOptions,
+    signing: &Arc<Signing>,
+) -> Result<(Recovered, StartReport), JournalError> {
+    let store = Unopened::examine(options, signing, Reading::BehindIndex)?;
     if let Some(loss) = store.loss()? {
         loss.keep(&options.dir)?;
         return Err(JournalError::Lost(loss));
     }
     Loss::forget(&options.dir)?;
-    let (recovered, report) = store.recover(false)?;
-    let (journal, writer) = writer::start(recovered, signing, clock)?;
-    Ok((journal, writer, report))
+    store.recover(false)
 }
 
 /// Begins a journal in a directory without one. `first` writes its genesis and what belongs to that.
@@ -77,7 +98,7 @@ pub fn begin(
     options: &JournalOptions,
     signing: Signing,
     clock: Clock,
-    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
+    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
     let signing = Arc::new(signing);
     let mut segments = Segments::begin(&options.dir, options.segments.clone())?;
@@ -96,15 +117,36 @@ pub fn open_after_loss(
     clock: Clock,
 ) -> Result<(JournalWriter, WriterThread, Option<Loss>), JournalError> {
     let signing = Arc::new(signing);
+    let (recovered, loss) = recovered_after_loss(options, &signing)?;
+    let (journal, writer) = writer::start(recovered, signing, clock)?;
+    Ok((journal, writer, loss))
+}
+
+/// Does the same for a journal that is written on the thread of the caller.
+#[cfg(test)]
+pub fn open_here_after_loss(
+    options: &JournalOptions,
+    signing: Signing,
+    clock: Clock,
+) -> Result<(CallerWriter, Option<Loss>), JournalError> {
+    let signing = Arc::new(signing);
+    let (recovered, loss) = recovered_after_loss(options, &signing)?;
+    Ok((CallerWriter::new(recovered, signing, clock), loss))
+}
+
+fn recovered_after_loss(
+    options: &JournalOptions,
+    signing: &Arc<Signing>,
+) -> Result<(Recovered, Option<Loss>), JournalError> {
     // What keeps an index from being made is given up; a node that can start gives up nothing.
-    let store = match Unopened::examine(options, &signing, Reading::BehindIndex) {
+    let store = match Unopened::examine(options, signing, Reading::BehindIndex) {
         Ok(store) if store.has_sound_index() && store.loss()?.is_none() => store,
         Ok(store) => {
             // It holds the lock.
             drop(store);
-            Unopened::examine(options, &signing, Reading::UpToDamage)?
+            Unopened::examine(options, signing, Reading::UpToDamage)?
         }
-        Err(JournalError::Gap(_)) => Unopened::examine(options, &signing, Reading::UpToDamage)?,
+        Err(JournalError::Gap(_)) => Unopened::examine(options, signing, Reading::UpToDamage)?,
         Err(error) => return Err(error),
     };
     let loss = store.loss()?;
@@ -112,8 +154,7 @@ pub fn open_after_loss(
         loss.keep(&options.dir)?;
     }
     let (recovered, _) = store.recover(loss.is_some())?;
-    let (journal, writer) = writer::start(recovered, signing, clock)?;
-    Ok((journal, writer, loss))
+    Ok((recovered, loss))
 }
 
 /// Makes everything derived again from the segments.

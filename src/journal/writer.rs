@@ -164,20 +164,42 @@ pub(super) fn write_first(
     recovered: Recovered,
     signing: Arc<Signing>,
     clock: Clock,
-    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError> + Send + 'static,
+    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    let (mut writing, _) = Writing::new(recovered, signing, clock);
-    let (answer, answered) = std::sync::mpsc::channel();
-    let job: Job = Box::new(move |transaction| {
-        let answer: Answer = Box::new(move |outcome| drop(answer.send(outcome.map(drop))));
-        (first(transaction), answer)
-    });
-    let mut answers = Vec::new();
-    writing.stage(job, &mut answers)?;
-    let committed = writing.commit()?;
-    answers.into_iter().for_each(|answer| answer(Ok(&committed)));
-    answered.recv().map_err(|_| JournalError::Stopped)??;
-    Ok(writing.view.index.flush()?)
+    let mut writer = CallerWriter::new(recovered, signing, clock);
+    writer.commit(first)?;
+    Ok(writer.view().index.flush()?)
+}
+
+/// A writer on the thread of its caller, for whom each job is a commit of its own.
+pub struct CallerWriter(Writing);
+
+impl CallerWriter {
+    pub(super) fn new(recovered: Recovered, signing: Arc<Signing>, clock: Clock) -> Self {
+        Self(Writing::new(recovered, signing, clock).0)
+    }
+
+    /// Everything that can be read.
+    pub fn view(&self) -> &Arc<View> {
+        &self.0.view
+    }
+
+    /// Runs a job and makes durable what it staged. A job that is refused leaves nothing behind; after any other
+    /// error nothing more may be written.
+    pub fn commit<T>(
+        &mut self,
+        job: impl FnOnce(&mut Transaction<'_>) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let (value, refused) = self.0.run_job(|transaction| match job(transaction) {
+            Ok(value) => (Some(value), Ok(())),
+            Err(error) => (None, Err(error)),
+        })?;
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        self.0.commit()?;
+        value.ok_or(JournalError::Stopped)
+    }
 }
 
 struct Writing {
@@ -236,6 +258,22 @@ impl Writing {
     }
 
     fn stage(&mut self, job: Job, answers: &mut Vec<Answer>) -> Result<(), JournalError> {
+        let (answer, refused) = self.run_job(|transaction| {
+            let (staged, answer) = job(transaction);
+            (answer, staged)
+        })?;
+        match refused {
+            None => answers.push(answer),
+            Some(error) => answer(Err(error)),
+        }
+        Ok(())
+    }
+
+    /// Runs a job; returns what it gave, and the reason if it is refused and what it staged was taken back.
+    fn run_job<T>(
+        &mut self,
+        job: impl FnOnce(&mut Transaction<'_>) -> (T, Result<(), JournalError>),
+    ) -> Result<(T, Option<JournalError>), JournalError> {
         let now = (self.clock)();
         let now = self.state.last_at.map_or(now, |last| last.max(now));
         let mark = self.group.mark(&self.frontier);
@@ -248,15 +286,15 @@ impl Writing {
             touched: &mut self.touched,
             now,
         };
-        let (staged, answer) = job(&mut transaction);
+        let (value, staged) = job(&mut transaction);
         match staged.and_then(|()| Ok(self.group.check_job(&mark)?)) {
-            Ok(()) => answers.push(answer),
+            Ok(()) => Ok((value, None)),
             Err(error) if error.is_of_the_job() => {
                 tracing::warn!(%error, "a job of the journal was refused");
                 self.frontier = self.group.take_back(mark);
                 let committed = self.view.snapshot();
                 self.state = self.group.state_after(&committed.state, committed.size)?;
-                answer(Err(error));
+                Ok((value, Some(error)))
             }
             Err(error) => {
                 let text = crate::store::describe(&error);
@@ -264,10 +302,9 @@ impl Writing {
                     error = text,
                     "a job failed after it was decided; the journal stops"
                 );
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     fn commit(&mut self) -> Result<Committed, JournalError> {

@@ -25,6 +25,7 @@ fn open(kind: EngineKind, dir: &Path) -> Box<dyn IndexEngine> {
     match kind {
         EngineKind::Sled => Box::new(SledEngine::open(dir, FORMAT).unwrap()),
         EngineKind::Fjall => Box::new(FjallEngine::open(dir, FORMAT, INGEST_CHANGES_MIN).unwrap()),
+        EngineKind::Memory => Box::new(MemoryEngine::default()),
     }
 }
 

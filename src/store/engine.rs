@@ -165,6 +165,9 @@ pub enum EngineKind {
     /// The default, because it stays within the node's memory; docs/PERFORMANCE.md has figures.
     #[default]
     Fjall,
+    /// Keeps nothing over a restart.
+    #[cfg(test)]
+    Memory,
 }
 
 impl EngineKind {
@@ -174,6 +177,8 @@ impl EngineKind {
         match self {
             Self::Sled => "sled",
             Self::Fjall => "fjall",
+            #[cfg(test)]
+            Self::Memory => "memory",
         }
     }
 }

@@ -15,6 +15,8 @@ use super::engine::{Change, EngineKind, EngineSize, IndexEngine, KeyRange, Order
 use super::error::{IndexFault, StoreError};
 use super::fjall_engine::{FjallEngine, INGEST_CHANGES_MIN};
 use super::generation::{Copying, Generations, Marker, remove_dir};
+#[cfg(test)]
+use super::memory_engine::MemoryEngine;
 use super::merge::IndexScan;
 use super::overlay::{Overlay, Run};
 use super::position::Position;
@@ -57,6 +59,8 @@ impl IndexOptions {
             EngineKind::Fjall => {
                 Box::new(FjallEngine::open(&dir, self.format, INGEST_CHANGES_MIN)?)
             }
+            #[cfg(test)]
+            EngineKind::Memory => Box::new(MemoryEngine::default()),
         })
     }
 }
@@ -322,7 +326,6 @@ impl Shared {
     }
 
     /// Runs the index thread until it is to close with no runs left. It applies the oldest runs,
-    /// and between them writes the index anew when that was asked for. It applies the oldest runs,
     /// and between them writes the index anew when that was asked for.
     fn drain(&self) {
         let _note = NotePanic(self);

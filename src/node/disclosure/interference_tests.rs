@@ -11,9 +11,7 @@
 
 use super::Discloser;
 use super::loading::load_batch;
-use super::staging::hold_back;
-use super::{Part, is_due};
-use crate::disclosure::Run;
+use super::walk::{Setting, StepLimit, Walk};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::ids::FeedNumber;
@@ -174,48 +172,31 @@ impl Store {
         })
     }
 
-    /// Does the work of the partner's task until there is nothing left, in steps of so many
-    /// entries.
+    /// Walks the journal for the partner until there is nothing left, in steps of so many entries.
     pub(super) fn bring_up(&mut self, step: u64) {
-        let mut undecided = None;
-        let mut progress = self.written();
-        let (since, mut discloser) = self.take_discloser();
+        let (limits, view) = (BrakeLimits::default(), Arc::clone(self.journal.view()));
+        let (agency, rules) = (partner(), self.rules(self.policy));
+        let mut walk = Walk::new(&view, &agency);
         loop {
-            let snapshot = self.journal.view().snapshot();
-            progress = progress.under(snapshot.state.rules_since(&partner()));
-            let Progress { considered, rescan } = progress;
-            let part = if considered < snapshot.size {
-                Part::Live { start: considered, end: snapshot.size.min(considered + step) }
-            } else if !rescan.is_done() {
-                Part::Rescan { start: rescan.next, end: rescan.end.min(rescan.next + step) }
-            } else {
-                break;
+            let snapshot = view.snapshot();
+            walk.under(snapshot.state.rules_since(&agency));
+            let limit = StepLimit { live: step, rescan: step };
+            let is_connected = false;
+            let setting = Setting {
+                view: &view,
+                rules: &rules,
+                limits: &limits,
+                now: now(),
+                is_connected,
+                limit,
             };
-            let mut found = match part {
-                Part::Live { start, end } => discloser.live(start, end).unwrap(),
-                Part::Rescan { start, end } => discloser.rescan(start, end).unwrap(),
-            };
-            undecided = undecided.into_iter().chain(found.damaged).min();
-            progress = part.after(progress, &found);
-            let written = progress.before(undecided);
-            if found.is_empty() && !is_due(self.written(), written) {
-                continue;
+            let Some(step) = walk.next(&snapshot, &setting) else { return };
+            let (after, writing) = walk.take(step.look().unwrap(), &view);
+            if let Some(mut writing) = writing {
+                assert!(self.commit(move |tx| writing.write(tx)), "nothing came in between");
             }
-            self.commit(move |tx| {
-                hold_back(tx, &partner(), &found.held)?;
-                if found.runs.is_empty() {
-                    tx.publish(&partner(), &[], written, 0)?;
-                }
-                for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
-                    let at_ms = now().unix_ms() as u64;
-                    entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-                    let (before, counted) = (Some(&before[..]), (*withheld, &*new));
-                    tx.publish_counted(&partner(), entries, before, written, counted)?;
-                }
-                Ok(())
-            });
+            walk.reached(after);
         }
-        self.discloser = Some((since, discloser));
     }
 
     pub(in crate::node) fn written(&self) -> Progress {

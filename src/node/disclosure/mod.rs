@@ -10,6 +10,7 @@ pub(super) mod error;
 pub(super) mod loading;
 pub mod releases;
 mod staging;
+pub(in crate::node) mod walk;
 
 #[cfg(test)]
 mod brake_tests;
@@ -28,33 +29,19 @@ pub(super) type Discloser = crate::disclosure::Discloser<View>;
 use super::core::Core;
 use super::error::NodeError;
 use super::peers::peer_health::PeerHealth;
+use super::policies::rules::Rules;
 use super::policies::rules_in_force::RulesInForce;
-use crate::disclosure::{Basis, Found, Run};
-use crate::exchange::{LAG_ENTRIES_MAX, Lag};
-use crate::ident::{AgencyName, Timestamp};
+use crate::disclosure::Found;
+use crate::ident::AgencyName;
 use crate::journal::JournalError;
 use crate::journal::gate::Closed;
-use crate::journal::progress::{Progress, Rescan};
 use crate::journal::state::PartnerRecord;
-use crate::journal::transaction::Transaction;
-use crate::journal::view::{Snapshot, View};
-use crate::pb;
-use crate::policy::{BrakeLimits, PolicyHour};
-use staging::{hold_back, holds};
+use crate::journal::view::View;
+use crate::policy::BrakeLimits;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use walk::{Looked, Setting, Step, StepLimit, Walk, is_offer_due};
 
-/// Journal entries considered in one step; between steps the task looks at what changed.
-const STEP_ENTRIES: u64 = 2_048;
-/// A partner to whom nothing goes has its position written down this often, so that a restart
-/// considers at most so many entries again.
-const POSITION_EVERY: u64 = 100_000;
-/// Entries without a receipt while a rescan goes on: a live record waits behind them, and two
-/// batches take a partner some 100 ms.
-const RESCAN_UNRECEIPTED_MAX: u64 = 1_024;
-/// The same for a partner that is not there to wait: what it must no longer use is to be on record,
-/// and half of what may lag is left to what is new.
-const RESCAN_ABSENT_MAX: u64 = LAG_ENTRIES_MAX / 2;
 /// The interval at which a waiting rescan looks whether it may go on.
 const RESCAN_LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -128,56 +115,6 @@ impl Problem {
     }
 }
 
-/// A part of the journal to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Live { start: u64, end: u64 },
-    Rescan { start: u64, end: u64 },
-}
-
-impl Part {
-    fn look(self, discloser: &mut Discloser) -> Result<Found, JournalError> {
-        match self {
-            Self::Live { start, end } => discloser.live(start, end),
-            Self::Rescan { start, end } => discloser.rescan(start, end),
-        }
-    }
-
-    /// Returns the progress of the feed after this part was looked at.
-    fn after(self, before: Progress, found: &Found) -> Progress {
-        match self {
-            Self::Live { .. } => {
-                let after = Progress { considered: found.reached, ..before };
-                if found.rescan { after.again() } else { after }
-            }
-            Self::Rescan { .. } => {
-                Progress { rescan: Rescan { next: found.reached, ..before.rescan }, ..before }
-            }
-        }
-    }
-}
-
-/// Returns true if a position is worth an entry of its own, although nothing was found.
-fn is_due(written: Progress, now: Progress) -> bool {
-    let behind = now.considered.saturating_sub(written.considered);
-    let is_other = now.rescan.rules != written.rescan.rules || now.rescan.end != written.rescan.end;
-    let before = if is_other { 0 } else { written.rescan.next };
-    let ended = now.rescan.is_done() && now.rescan.next > before;
-    behind >= POSITION_EVERY || ended || now.rescan.next >= before + POSITION_EVERY
-}
-
-/// Returns whether the feed to a partner goes on, or stands still for now.
-pub(super) fn may_disclose(
-    snapshot: &Snapshot,
-    agency: &AgencyName,
-    partner: &PartnerRecord,
-) -> bool {
-    partner.state == pb::PartnerState::Active
-        && snapshot.state.policy.is_some()
-        && !snapshot.state.witnessing.is_frozen(agency)
-        && Lag::of(partner.published.size, partner.receipted).check().is_ok()
-}
-
 /// The walk over the journal for each partner.
 pub struct Disclosures {
     core: Arc<Core>,
@@ -229,11 +166,8 @@ impl Disclosures {
         let mut rules_changed = self.rules.changes();
         let mut stopping = self.core.stopping();
         let mut looks = tokio::time::interval(RESCAN_LOOK_EVERY);
-        let mut held: Option<Discloser> = None;
-        let mut progress = self.written(agency);
+        let mut walk = Walk::new(self.core.view(), agency);
         let (mut retries, mut lapses) = (Retries::default(), Lapses::default());
-        // The first entry since the start that damage kept from being decided.
-        let mut undecided: Option<u64> = None;
         tokio::select! {
             () = self.core.journal.gate().opened() => {}
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
@@ -246,48 +180,35 @@ impl Disclosures {
             // Rules are loaded after they are journaled; nothing is considered in between.
             let since = snapshot.state.rules_since(agency);
             let refuses = partner.offering.refused_at.is_some();
-            if self.rules.current().since(agency) == since {
-                progress = progress.under(since);
-                self.health.progressed(agency, progress);
+            let rules = self.rules.current();
+            if rules.since(agency) == since {
+                self.health.progressed(agency, walk.under(since));
                 self.offer_refused(agency, partner).await?;
-                let is_connected = self.health.is_connected(agency);
-                let part = next_part(&snapshot, (agency, partner), progress, is_connected);
-                if let Some(part) = part {
-                    let discloser = self.discloser(held.take(), agency);
-                    let Some(discloser) = discloser else { return Ok(()) };
-                    let basis = discloser.basis(snapshot.state.narrowings);
-                    let is_paused =
-                        matches!(part, Part::Rescan { .. }) && !discloser.is_in_standing();
-                    if basis.rules == since && !is_paused {
-                        let (discloser, found) = self.look(discloser, part).await?;
-                        held = Some(discloser);
-                        let (after, lapsed) = (part.after(progress, &found), found.lapsed);
-                        undecided = undecided.into_iter().chain(found.damaged).min();
-                        let published = self.publish(agency, found, after.before(undecided), basis);
-                        let pause = if published.await? {
-                            progress = after;
-                            retries = Retries::default();
-                            problem.end(&self.health, agency);
-                            if lapsed { lapses.pause(Instant::now()) } else { Duration::ZERO }
-                        } else {
-                            retries.pause()
-                        };
-                        if !pause.is_zero() {
-                            tokio::select! {
-                                () = tokio::time::sleep(pause) => {}
-                                _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-                            }
+                if let Some(step) = walk.next(&snapshot, &self.setting(&rules, agency)) {
+                    let looked = self.look(step).await?;
+                    self.tell(agency, looked.found());
+                    let lapsed = looked.found().lapsed;
+                    let pause = if self.publish(&mut walk, looked).await? {
+                        retries = Retries::default();
+                        problem.end(&self.health, agency);
+                        if lapsed { lapses.pause(Instant::now()) } else { Duration::ZERO }
+                    } else {
+                        retries.pause()
+                    };
+                    if !pause.is_zero() {
+                        tokio::select! {
+                            () = tokio::time::sleep(pause) => {}
+                            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
                         }
-                        continue;
                     }
-                    held = Some(discloser);
+                    continue;
                 }
             }
             problem.end(&self.health, agency);
             tokio::select! {
                 _ = grown.changed() => {}
                 _ = rules_changed.changed() => {}
-                _ = looks.tick(), if !progress.rescan.is_done() || refuses => {}
+                _ = looks.tick(), if !walk.progress().rescan.is_done() || refuses => {}
                 _ = stopping.wait_for(|stop| *stop) => return Ok(()),
             }
         }
@@ -307,45 +228,24 @@ impl Disclosures {
         Ok(())
     }
 
-    /// Returns the progress of the feed by the journal.
-    fn written(&self, agency: &AgencyName) -> Progress {
-        let snapshot = self.core.view().snapshot();
-        let partner = snapshot.state.partners.get(agency);
-        partner.map_or_else(Progress::default, |partner| partner.published.progress)
+    fn setting<'a>(&'a self, rules: &'a Rules, agency: &AgencyName) -> Setting<'a> {
+        Setting {
+            view: self.core.view(),
+            rules,
+            limits: &self.limits,
+            now: self.core.now(),
+            is_connected: self.health.is_connected(agency),
+            limit: StepLimit::USUAL,
+        }
     }
 
-    /// The discloser of before, unless rules or hour are others now; `None` if the agency is not a partner.
-    fn discloser(&self, held: Option<Discloser>, agency: &AgencyName) -> Option<Discloser> {
-        let rules = self.rules.current().for_partner(agency)?;
-        let policy_hour = PolicyHour::at(self.core.now());
-        held.filter(|held| held.is_current(&rules, &policy_hour)).or_else(|| {
-            let view = self.core.view();
-            Discloser::new(view, rules, agency, policy_hour, self.limits.clone())
-        })
+    async fn look(&self, step: Step) -> Result<Looked, NodeError> {
+        let looking = tokio::task::spawn_blocking(move || step.look());
+        Ok(looking.await.map_err(|_| JournalError::Stopped)??)
     }
 
-    async fn look(
-        &self,
-        mut discloser: Discloser,
-        part: Part,
-    ) -> Result<(Discloser, Found), NodeError> {
-        tokio::task::spawn_blocking(move || {
-            let found = part.look(&mut discloser)?;
-            Ok((discloser, found))
-        })
-        .await
-        .map_err(|_| JournalError::Stopped)?
-    }
-
-    /// Writes down what was found. `false`: policy, partner, hour or the newest revision of a series
-    /// are others by now, nothing was written, and all of it is to be decided again.
-    async fn publish(
-        &self,
-        agency: &AgencyName,
-        mut found: Found,
-        progress: Progress,
-        basis: Basis,
-    ) -> Result<bool, NodeError> {
+    /// Tells people of what was found and is not in the feed.
+    fn tell(&self, agency: &AgencyName, found: &Found) {
         self.health.denied(agency, &found.denied);
         if let Some(index) = found.damaged {
             tracing::error!(partner = %agency, from_entry = index,
@@ -355,93 +255,25 @@ impl Disclosures {
             tracing::error!(partner = %agency, records = found.erred,
                 "a policy could not be evaluated; the records were withheld");
         }
-        let is_due = is_due(self.written(agency), progress);
-        if found.is_empty() && !is_due {
-            return Ok(true);
+    }
+
+    /// Writes down what was found. `false`: policy, partner, hour or the newest revision of a series
+    /// are others by now, nothing was written, and all of it is to be decided again.
+    async fn publish(&self, walk: &mut Walk, looked: Looked) -> Result<bool, NodeError> {
+        let (after, writing) = walk.take(looked, self.core.view());
+        if let Some(mut writing) = writing
+            && !self.core.journal.commit(move |tx| writing.write(tx)).await?.0
+        {
+            return Ok(false);
         }
-        let agency = agency.clone();
-        let job = move |tx: &mut Transaction<'_>| {
-            write_down(tx, &agency, &mut found, (progress, is_due), &basis)
-        };
-        Ok(self.core.journal.commit(job).await?.0)
+        walk.reached(after);
+        Ok(true)
     }
-}
-
-/// Returns true if the partner is to be offered again what it refused. `acceptance`: the number of changes to
-/// its rules of acceptance, by its own count.
-pub(super) fn is_offer_due(
-    view: &View,
-    partner: &PartnerRecord,
-    acceptance: u64,
-    now: Timestamp,
-) -> Result<bool, JournalError> {
-    let due = partner.offering.due_at(acceptance);
-    Ok(due.is_some_and(|due| due <= now)
-        && partner.state == pb::PartnerState::Active
-        && view.refuses_any(partner.feed, partner.offering.below)?)
-}
-
-/// Returns the next part of the work; new entries come first.
-fn next_part(
-    snapshot: &Snapshot,
-    (agency, partner): (&AgencyName, &PartnerRecord),
-    progress: Progress,
-    is_connected: bool,
-) -> Option<Part> {
-    let lag = Lag::of(partner.published.size, partner.receipted);
-    let Progress { considered, rescan } = progress;
-    if !may_disclose(snapshot, agency, partner) {
-        return None;
-    }
-    if considered < snapshot.size {
-        let end = snapshot.size.min(considered + STEP_ENTRIES);
-        return Some(Part::Live { start: considered, end });
-    }
-    let most = if is_connected { RESCAN_UNRECEIPTED_MAX } else { RESCAN_ABSENT_MAX };
-    let part = Part::Rescan { start: rescan.next, end: rescan.end };
-    (!rescan.is_done() && lag.entries < most).then_some(part)
-}
-
-/// Writes down what a step found, with the progress after it; with `is_due` the progress alone too. `false`:
-/// what it rests on has changed, and nothing was written.
-fn write_down(
-    tx: &mut Transaction<'_>,
-    agency: &AgencyName,
-    found: &mut Found,
-    (progress, is_due): (Progress, bool),
-    basis: &Basis,
-) -> Result<bool, JournalError> {
-    let mut shown = found.runs.iter().flat_map(|run| &run.shown);
-    let stand = shown.all(|series| tx.stands(*series, found.journal_size));
-    if !stand || !holds(basis, tx, agency) {
-        return Ok(false);
-    }
-    hold_back(tx, agency, &found.held)?;
-    if found.runs.is_empty() && is_due {
-        tx.publish(agency, &[], progress, 0)?;
-    }
-    // Nothing else went into the feed, so what was looked up still stands.
-    let stands = tx.feed_size(agency) == found.feed_size;
-    let at_ms = tx.now().unix_ms() as u64;
-    for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
-        entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);
-        if stands {
-            let counted = (*withheld, &*new);
-            tx.publish_counted(agency, entries, Some(before), progress, counted)?;
-        } else {
-            tx.publish(agency, entries, progress, *withheld)?;
-        }
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(considered: u64, next: u64, end: u64) -> Progress {
-        Progress { considered, rescan: Rescan { rules: 7, next, end } }
-    }
 
     #[test]
     fn an_overtaken_step_is_tried_again_at_once_and_then_ever_later() {
@@ -482,30 +314,5 @@ mod tests {
         health.failed(&agency, "no route".to_owned());
         problem.end(&health, &agency);
         assert_eq!(health.of(&agency).last_error, "no route");
-    }
-
-    #[test]
-    fn a_position_is_written_now_and_then_and_when_a_rescan_ends() {
-        let written = at(900_000, 0, 900_000);
-        assert!(!is_due(written, at(900_500, 99_999, 900_000)));
-        assert!(is_due(written, at(900_500, 100_000, 900_000)));
-        assert!(is_due(written, at(1_000_000, 0, 900_000)));
-        let later = at(900_000, 899_000, 900_000);
-        assert!(is_due(later, at(900_000, 900_000, 900_000)));
-        assert!(!is_due(at(900_000, 900_000, 900_000), at(900_001, 900_000, 900_000)));
-    }
-
-    #[test]
-    fn other_rules_begin_a_rescan_of_what_was_considered_before_them() {
-        let progress = Progress { considered: 50, rescan: Rescan::default() };
-        let under = progress.under(40);
-        assert_eq!(under.rescan, Rescan { rules: 40, next: 0, end: 40 });
-        assert_eq!(under.under(40), under);
-        assert_eq!(progress.under(60).rescan.end, 50);
-        let fresh = Progress::default().under(40);
-        assert!(fresh.rescan.is_done(), "a new partner's journal is all before it");
-        let found = Found { reached: 60, rescan: true, ..Found::default() };
-        let again = Part::Live { start: 50, end: 60 }.after(under, &found);
-        assert_eq!((again.considered, again.rescan.next, again.rescan.end), (60, 0, 60));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{BACKLOG_MAX, Caller, Turn, Turns};
 use crate::node::core::Core;
-use crate::node::disclosure::may_disclose;
+use crate::node::disclosure::walk::may_disclose;
 use crate::node::peers::peer_health::PeerHealth;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

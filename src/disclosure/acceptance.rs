@@ -22,6 +22,11 @@ impl Accepting {
         Self { rules, policy_hour, verdicts: HashMap::new() }
     }
 
+    /// Returns true if it decides under these rules.
+    pub fn is_under(&self, rules: &PartnerRules) -> bool {
+        self.rules.are(rules)
+    }
+
     /// Sets the time of the next decisions; verdicts of another hour are forgotten.
     pub fn set_time(&mut self, now: Timestamp) {
         if self.policy_hour.hour() != now.hour() {

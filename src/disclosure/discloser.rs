@@ -124,8 +124,7 @@ impl<R: JournalReader> Discloser<R> {
 
     /// Returns true if it decides under these rules, in this hour, with the consents now in force.
     pub fn is_current(&self, rules: &PartnerRules, policy_hour: &PolicyHour) -> bool {
-        Arc::ptr_eq(&self.rules.compiled, &rules.compiled)
-            && self.rules.since == rules.since
+        self.rules.are(rules)
             && self.policy_hour == *policy_hour
             && self.consents.changes == self.reader.consents().changes
     }

@@ -36,6 +36,8 @@ pub struct Found {
     pub runs: Vec<Run>,
     /// Entries of the feed when the step began.
     pub feed_size: u64,
+    /// Entries of it that the partner had reported as not taken.
+    pub exceptions: u64,
     /// Entries of the journal when it began.
     pub journal_size: u64,
     /// The step went up to this journal entry.
@@ -90,9 +92,16 @@ impl Gathering {
         discloser.begin();
         discloser.set_brake()?;
         let partner = discloser.reader.partner(&discloser.agency);
-        let feed_size = partner.map_or(0, |partner| partner.feed_size);
+        let (feed_size, exceptions) =
+            partner.map_or((0, 0), |partner| (partner.feed_size, partner.exceptions));
         Ok(Self {
-            found: Found { feed_size, journal_size, reached: start, ..Found::default() },
+            found: Found {
+                feed_size,
+                exceptions,
+                journal_size,
+                reached: start,
+                ..Found::default()
+            },
             spacing: HeadSpacing::default(),
             run: Run::default(),
             entries: 0,
@@ -316,6 +325,11 @@ impl Gathering {
         self.push_weighing(discloser, id, entry, before, shown, bytes)
     }
 
+    /// The place in the feed of the next entry, if nothing else goes into the feed before.
+    const fn feed_index(&self) -> u64 {
+        self.found.feed_size + self.entries as u64
+    }
+
     /// The same for an entry that counts for so many bytes of a batch.
     fn push_weighing<R: JournalReader>(
         &mut self,
@@ -333,7 +347,7 @@ impl Gathering {
         }
         let after = match FeedAction::is_about_disclosure(entry.action()) {
             false => before,
-            true => Some(Disclosure::after(before, self.found.feed_size, &entry)),
+            true => Some(Disclosure::after(before, self.feed_index(), &entry)),
         };
         if let Some(after) = after {
             discloser.note(id, after);

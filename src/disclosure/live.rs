@@ -136,55 +136,65 @@ impl<R: JournalReader> Discloser<R> {
         let refers =
             !matches!(of.news, News::Own | News::Slots) && !self.referrers(series, 1)?.is_empty();
         let used = refers && self.uses_series_of(&of.record)?;
+        let entries = gathering.entries();
         if of.news != News::Slots {
             self.look_at_series(&of.record, of.marks, gathering)?;
         }
         if !is_theirs {
             gathering.bring(self, &of.record, of.marks, true)?;
         }
-        if refers && self.may_turn(of, used)? {
+        // What the partner uses may be what it no longer sees, until other rules have looked at that. So whatever comes
+        // or goes counts too.
+        let moved = gathering.entries() != entries;
+        if refers && (self.may_turn(of, used, is_theirs)? || moved) {
             self.look_at_referrers(series, gathering)?;
         }
         Ok(())
     }
 
     /// Returns true if records that refer to this one have to be looked at. `used`: the partner had a
-    /// revision of its series in use.
-    fn may_turn(&mut self, of: &Considering, used: bool) -> Result<bool, R::Error> {
+    /// revision of its series in use. `is_theirs`: it gave the record itself.
+    fn may_turn(
+        &mut self,
+        of: &Considering,
+        used: bool,
+        is_theirs: bool,
+    ) -> Result<bool, R::Error> {
         // Hardly ever; what was found out about others may depend on it.
         if matches!(of.news, News::Use | News::EndOfHold) {
             self.forget_links();
-            return self.may_know_of(&of.record);
+            return Ok(is_theirs || self.may_know_of(&of.record)?);
         }
         self.turned(of.record.header().series, used)
     }
 
     /// Looks at the other revisions of a record's series: a newer one decides them too. A revision
-    /// that the partner has nothing of is due only if it is as new.
+    /// that the partner has nothing of is due only if it is as new. Returns true if one came or went as a whole.
     fn look_at_series(
         &mut self,
         record: &Verified,
         marks: Marks,
         gathering: &mut Gathering,
-    ) -> Result<(), R::Error> {
+    ) -> Result<bool, R::Error> {
         let header = record.header();
         // A withdrawal takes nothing back: the partner is told of it.
         let is_alone = header.revision == 1 && !marks.is_superseded();
         if is_alone || record.kind() == Kind::Withdrawal {
-            return Ok(());
+            return Ok(false);
         }
+        let mut turned = false;
         let members = self.members(header.series, &header.originator)?;
         let last = newest(&members).map(|member| member.revision).next();
         for member in members.iter().filter(|member| member.id != record.id()) {
             let is_newest = Some(member.revision) == last && member.kind != Kind::Withdrawal;
             if is_newest || self.told(&member.id)?.is_some_and(|told| told.is_live()) {
-                self.look_again(&member.id, gathering)?;
+                turned |= self.look_again(&member.id, gathering)?.is_some();
             }
         }
-        Ok(())
+        Ok(turned)
     }
 
-    /// The same as [`Self::look_again`], and its series with it.
+    /// The same as [`Self::look_again`], for a record with its series.
     fn look_at_record_and_series(
         &mut self,
         id: &RecordId,
@@ -193,8 +203,9 @@ impl<R: JournalReader> Discloser<R> {
         let Some((record, standing)) = self.reader.record_and_standing(id)? else {
             return Ok(None);
         };
-        self.look_at_series(&record, standing.marks, gathering)?;
-        self.look_at(&record, &standing, gathering)
+        let beside = self.look_at_series(&record, standing.marks, gathering)?;
+        let turned = self.look_at(&record, &standing, gathering)?;
+        Ok(turned.or_else(|| beside.then(|| record.header().series)))
     }
 
     /// Returns true if the partner has a record, or may have it apart from later events here. A

@@ -297,6 +297,7 @@ impl JournalReader for Memory {
         Some(PartnerStanding {
             number,
             feed: FeedNumber::new(number.get()),
+            exceptions: 0,
             feed_size: state.feed.len() as u64,
             offered_below: state.offered_below,
             baseline: Arc::clone(&state.baseline),

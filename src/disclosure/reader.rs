@@ -155,6 +155,8 @@ pub struct PartnerStanding {
     pub feed: FeedNumber,
     /// Entries of that feed.
     pub feed_size: u64,
+    /// Entries of it that the partner reported as not taken.
+    pub exceptions: u64,
     /// The feed index below which every refused record is offered again.
     pub offered_below: u64,
     /// The normal that the release brake compares with.

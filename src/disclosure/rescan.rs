@@ -67,7 +67,13 @@ impl<R: JournalReader> Discloser<R> {
         gathering: &mut Gathering,
     ) -> Result<(), R::Error> {
         let AcceptedHeader { id, header, partner, open_slots, .. } = accepted;
-        if header.originator == self.agency || partner.as_ref() == Some(&self.agency) {
+        if header.originator == self.agency {
+            return Ok(());
+        }
+        // Its originator may have given it since.
+        let was_theirs = partner.as_ref() == Some(&self.agency);
+        if was_theirs && self.reader.standing(id)?.is_none_or(|of| of.partner == Some(self.number))
+        {
             return Ok(());
         }
         if header.kind == Kind::Withdrawal {
@@ -88,8 +94,11 @@ impl<R: JournalReader> Discloser<R> {
             }
         }
         if let Some(told) = &told {
-            let slots = header.kind.slots_of(selected.revealed).and(*open_slots);
-            if is_plain(header.kind, slots) && has(told, slots) {
+            let revealed = header.kind.slots_of(selected.revealed);
+            let slots = revealed.and(*open_slots);
+            // More of a record that came in part may be here by now.
+            let is_whole = partner.is_none() || slots == revealed;
+            if is_whole && is_plain(header.kind, slots) && has(told, slots) {
                 return Ok(());
             }
         }

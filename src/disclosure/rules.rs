@@ -15,6 +15,13 @@ pub struct PartnerRules {
     pub since: u64,
 }
 
+impl PartnerRules {
+    /// Returns true if they were compiled as one with these, and hold from the same entry on.
+    pub(super) fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.compiled, &other.compiled) && self.since == other.since
+    }
+}
+
 /// Returns the facts of a record for a decision on its release: whom its originator consented to is on its
 /// release list.
 pub fn release_facts(

@@ -20,6 +20,10 @@ static SHARES: LazyLock<Arc<Bundle>> = LazyLock::new(|| bundle("resource.confide
 /// The same without references.
 static WITHHOLDS_LINKS: LazyLock<Arc<Bundle>> =
     LazyLock::new(|| bundle("resource.confidence >= 50", false));
+/// The same from 60 on for indicators.
+static SHARES_SURE: LazyLock<Arc<Bundle>> = LazyLock::new(|| {
+    bundle(r#"resource.confidence >= 60 || resource.kind == Liaison::Kind::"opinion""#, true)
+});
 static SHARES_NOTHING: LazyLock<Arc<Bundle>> =
     LazyLock::new(|| bundle("resource.confidence >= 101", false));
 
@@ -269,6 +273,32 @@ fn a_reference_to_what_the_partner_may_not_see_is_withheld() {
 }
 
 #[test]
+fn slots_that_came_after_the_record_go_under_a_policy_that_shows_them() {
+    let mut node = Node::new();
+    let whole = Agency::named("giver.example", 22).first(note("a", &[]));
+    let links = whole.kind().reference_slots().fold(SlotMask::NONE, SlotMask::with);
+    node.memory.accept(&whole.withholding(links), Some(GIVER));
+    assert_eq!(node.live(&WITHHOLDS_LINKS).len(), 1);
+    node.memory.replace(whole.clone());
+    assert_eq!(node.rescan(&WITHHOLDS_LINKS), []);
+    assert_eq!(node.rescan(&SHARES), [of(&whole, FeedAction::Revise)]);
+}
+
+#[test]
+fn a_record_that_its_originator_gave_since_goes_to_the_partner_that_gave_it_first() {
+    let node = Node::new();
+    let record = Agency::named("giver.example", 22).first(indicator("one.example", 50));
+    node.memory.accept(&record, Some(PARTNER));
+    assert_eq!(node.rescan(&SHARES), []);
+    for (of, standing) in &mut node.memory.state().records {
+        if of.id() == record.id() {
+            standing.partner = Some(GIVER);
+        }
+    }
+    assert_eq!(node.rescan(&SHARES), [of(&record, FeedAction::Disclose)]);
+}
+
+#[test]
 fn a_record_goes_only_with_its_subject_and_comes_when_that_comes() {
     let mut node = Node::new();
     let subject = node.submit(indicator("one.example", 49));
@@ -288,6 +318,36 @@ fn a_record_goes_only_with_its_subject_and_comes_when_that_comes() {
     let mut expected = vec![whole(&revision), whole(&about)];
     expected.sort_by_key(|entry| entry.1);
     assert_eq!(entries, expected);
+}
+
+#[test]
+fn what_is_about_a_record_that_the_partner_took_back_from_us_goes() {
+    let mut node = Node::new();
+    let theirs = Agency::named("giver.example", 22).first(indicator("one.example", 49));
+    node.memory.accept(&theirs, Some(PARTNER));
+    let about = node.submit(opinion("a", theirs.header().series));
+    assert_eq!(node.live(&SHARES), [of(&about, FeedAction::Disclose)]);
+    node.memory.mark(&theirs.id(), |marks| marks.with_retracted(true));
+    node.memory.append(Event::RecordRetracted(pb::RecordRetracted {
+        record_id: id_bytes(&theirs.id()),
+        retracted: true,
+        partner: partner().to_string(),
+        ..pb::RecordRetracted::default()
+    }));
+    assert_eq!(node.live(&SHARES), [whole(&about)]);
+}
+
+#[test]
+fn what_is_about_a_record_comes_with_its_revision_before_other_rules_looked_at_the_one_in_use() {
+    let mut node = Node::new();
+    let subject = node.submit(indicator("one.example", 50));
+    assert_eq!(node.live(&SHARES), [of(&subject, FeedAction::Disclose)]);
+    let about = node.submit(opinion("a", subject.header().series));
+    assert_eq!(node.live(&SHARES_SURE), []);
+    let revision = node.revise(&subject, indicator("one.example", 70));
+    let entries = node.live(&SHARES_SURE);
+    assert!(entries.contains(&of(&revision, FeedAction::Disclose)), "{entries:?}");
+    assert!(entries.contains(&of(&about, FeedAction::Disclose)), "{entries:?}");
 }
 
 #[test]
@@ -328,6 +388,29 @@ fn a_chain_of_subjects_is_followed_seven_steps_and_a_circle_shows_nothing() {
         assert!(!is_shown(&node, &record));
     }
     drop(node.live(&SHARES));
+}
+
+#[test]
+fn an_entry_knows_the_place_of_the_one_before_it_in_the_same_step() {
+    let node = Node::new();
+    node.submit(indicator("one.example", 50));
+    let erased = node.submit(indicator("two.example", 50));
+    let slots = SlotMask::all(erased.kind());
+    let order = node.agency.order(&erased.id(), slots, ErasureBasis::ALL[0]);
+    node.memory.append(Event::SlotsErased(pb::SlotsErased {
+        record_id: id_bytes(&erased.id()),
+        slots: slots.bits(),
+        order: Some((&order).into()),
+        ..pb::SlotsErased::default()
+    }));
+    let size = node.memory.journal_size();
+    let found = node.discloser(&SHARES).live(0, size).unwrap();
+    let [run] = &found.runs[..] else { panic!("one run") };
+    let actions: Vec<_> = run.entries.iter().map(pb::FeedEntry::action).collect();
+    let disclose = pb::FeedAction::Disclose;
+    assert_eq!(actions, [disclose, disclose, pb::FeedAction::Erase]);
+    let places: Vec<_> = run.before.iter().map(|before| before.map(|of| of.feed_index)).collect();
+    assert_eq!(places, [None, None, Some(1)]);
 }
 
 #[test]
@@ -492,6 +575,31 @@ fn a_first_disclosure_that_is_unusual_waits_until_it_is_released() {
     let mut expected = vec![of(&held, FeedAction::Disclose), of(&about, FeedAction::Disclose)];
     expected.sort_by_key(|entry| entry.1);
     assert_eq!(entries, expected);
+}
+
+#[test]
+fn what_refers_to_a_series_comes_when_its_revisions_are_released_together() {
+    let mut node = Node::new();
+    node.submit(indicator("one.example", 50));
+    node.live(&SHARES);
+    let held = node.submit(indicator("two.example", 50));
+    let newest = node.revise(&held, indicator("two.example", 51));
+    let about = node.submit(opinion("a", held.header().series));
+    let both = [held.id(), newest.id()];
+    node.memory.state().held.extend(both.map(|id| (id, HeldState::Waiting)));
+    assert_eq!(node.live(&SHARES), []);
+    node.memory.state().held.extend(both.map(|id| (id, HeldState::Released)));
+    let entry = node.memory.append(Event::DisclosuresHeld(pb::DisclosuresHeld::default()));
+    node.memory.state().held_by.insert(entry, both.to_vec());
+    node.memory.append(Event::HeldDecided(pb::HeldDecided {
+        partner: partner().to_string(),
+        released: true,
+        held: vec![entry],
+        ..pb::HeldDecided::default()
+    }));
+    let entries = node.live(&SHARES);
+    assert!(entries.contains(&of(&newest, FeedAction::Disclose)), "{entries:?}");
+    assert!(entries.contains(&of(&about, FeedAction::Disclose)), "{entries:?}");
 }
 
 #[test]

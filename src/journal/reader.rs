@@ -172,6 +172,7 @@ impl JournalReader for View {
             number: partner.number,
             feed: partner.feed,
             feed_size: partner.published.size,
+            exceptions: partner.exceptions,
             offered_below: partner.offering.below,
             baseline: Arc::clone(&partner.baseline),
         })

@@ -14,15 +14,13 @@ use crate::record::erasure::ErasureBasis;
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
 use crate::record::slots::SlotMask;
-use crate::store::{KeyRange, Order, Table};
 use crate::testkit::{
-    Agency, TestJournal, draft, exception, feed_entry, id_bytes, partner_changed, receipt_of,
-    redacted, secret,
+    Agency, Pairs, TestJournal, assert_same_index, draft, exception, feed_entry, id_bytes, pairs,
+    partner_changed, receipt_of, redacted, secret,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -349,23 +347,9 @@ impl History {
     }
 }
 
-/// The keys and values of all tables in order.
-type Pairs = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
-
-fn dump(journal: &TestJournal) -> Pairs {
-    let index = journal.view().index();
-    let of_table = |table: Table| {
-        index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
-            let (key, value) = pair.unwrap();
-            ((table.name(), key), value)
-        })
-    };
-    Table::ALL.into_iter().flat_map(of_table).collect()
-}
-
 fn check(steps: &[Step]) {
     let journal = run(steps);
-    assert_made_anew_is(&dump(&journal), journal);
+    assert_made_anew_is(&pairs(journal.view().index()), journal);
 }
 
 /// Takes a new journal through these steps.
@@ -387,13 +371,7 @@ fn run(steps: &[Step]) -> TestJournal {
 }
 
 fn assert_made_anew_is(live: &Pairs, journal: TestJournal) {
-    let made_anew = dump(&journal.reindexed());
-    for (key, value) in live {
-        assert_eq!(made_anew.get(key), Some(value), "a key that is live: {key:?}");
-    }
-    for (key, value) in &made_anew {
-        assert_eq!(live.get(key), Some(value), "a key of the index made anew: {key:?}");
-    }
+    assert_same_index(live, &pairs(journal.reindexed().view().index()));
 }
 
 /// A store and its index that an earlier build wrote, of a random history of 320 steps.
@@ -403,7 +381,7 @@ const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/random-h
 fn a_store_of_an_earlier_build_has_the_index_that_this_one_makes_of_it() {
     let journal = TestJournal::of_copy(Path::new(STORED));
     assert!(!journal.report.rebuilt && journal.report.replayed_entries == 0);
-    let stored = dump(&journal);
+    let stored = pairs(journal.view().index());
     assert!(stored.len() > 1_000, "{} keys", stored.len());
     assert_made_anew_is(&stored, journal);
 }

@@ -268,11 +268,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Entries in the feed to a partner, staged ones included.
-    pub fn feed_size(&self, agency: &AgencyName) -> u64 {
-        self.state.partners.get(agency).map_or(0, |partner| partner.published.size)
-    }
-
     /// Adds entries to the feed to a partner and publishes its new head, with how far the feed
     /// came.
     pub fn publish(

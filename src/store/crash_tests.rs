@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::batch::{BATCH_BYTES_MAX, Batch};
-use super::disk::Disk;
+use super::disk::{Disk, UnsyncedDisk};
 use super::error::StoreError;
 use super::frame::{FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
 use super::lock::DirLock;
@@ -18,20 +18,6 @@ use super::position::Position;
 use super::position::SEGMENT_HEADER_BYTES;
 use super::recovery::{Extent, Recovery};
 use super::segment::{Appended, SegmentOptions, Segments};
-
-/// Writes, but never waits for the disk: the tests cut files short themselves.
-#[derive(Debug)]
-struct UnsyncedDisk;
-
-impl Disk for UnsyncedDisk {
-    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        file.write_all_at(bytes, offset)
-    }
-
-    fn sync_data(&self, _: &File) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Fails at the n-th operation and at all after it; a failing write leaves its first half.
 #[derive(Debug)]

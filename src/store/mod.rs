@@ -49,6 +49,8 @@ pub use committed::{Committed, Piece};
 #[cfg(test)]
 pub(crate) use damage::flip_byte_of_frame;
 pub use damage::{Checkup, DAMAGES_MAX, Damage};
+#[cfg(test)]
+pub use disk::UnsyncedDisk;
 pub use disk::{Disk, SystemDisk, check_writable, sync_dir};
 pub use engine::{
     Change, EngineKind, EngineScan, EngineSize, IndexEngine, KeyRange, KeyValue, Order, Table,

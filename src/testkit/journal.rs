@@ -1,5 +1,6 @@
 //! A journal on a temporary directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,7 +13,7 @@ use crate::journal::view::View;
 use crate::journal::writer::{Clock, JournalWriter, WriterThread};
 use crate::pb::{self, journal_entry::Event};
 use crate::record::signed::Verified;
-use crate::store::EngineKind;
+use crate::store::{EngineKind, Index, KeyRange, Order, Table};
 
 /// A journal of [`Agency::own`] that its owner can stop and start again.
 pub(crate) struct TestJournal {
@@ -171,6 +172,29 @@ impl TestJournal {
         assert_eq!(thread.join().is_ok(), is_sound);
         meanwhile(&options.dir);
         Self::start(home, options, agency.signing(), clock)
+    }
+}
+
+/// The keys and values of all tables of an index in order.
+pub(crate) type Pairs = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
+
+pub(crate) fn pairs(index: &Index) -> Pairs {
+    let of_table = |table: Table| {
+        index.scan(table, &KeyRange::all(), Order::Ascending).map(move |pair| {
+            let (key, value) = pair.unwrap();
+            ((table.name(), key), value)
+        })
+    };
+    Table::ALL.into_iter().flat_map(of_table).collect()
+}
+
+/// Checks that an index made anew from the segments is the live one, key by key.
+pub(crate) fn assert_same_index(live: &Pairs, made_anew: &Pairs) {
+    for (key, value) in live {
+        assert_eq!(made_anew.get(key), Some(value), "a key that is live: {key:?}");
+    }
+    for (key, value) in made_anew {
+        assert_eq!(live.get(key), Some(value), "a key of the index made anew: {key:?}");
     }
 }
 

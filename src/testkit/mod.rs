@@ -21,7 +21,7 @@ pub(crate) use events::{
     approved, decided, exception, feed_entry, id_bytes, partner_changed, proposed, receipt_of,
 };
 pub(crate) use feed::Feed;
-pub(crate) use journal::{TestJournal, copy};
+pub(crate) use journal::{Pairs, TestJournal, assert_same_index, copy, pairs};
 pub(crate) use permit::permit;
 pub(crate) use random::Random;
 

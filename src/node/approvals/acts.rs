@@ -127,7 +127,7 @@ impl Approvals {
 
 /// The result of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(in crate::node) enum Outcome {
     Noted,
     Erased,
     /// The first part of it is erased.
@@ -150,7 +150,7 @@ enum Plan {
 }
 
 /// Writes a decision down, and carries out what it approves.
-fn write_decision(
+pub(in crate::node) fn write_decision(
     tx: &mut Transaction<'_>,
     (client, rules): (&Client, &Rules),
     decision: pb::ActDecided,

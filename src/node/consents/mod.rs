@@ -162,7 +162,7 @@ pub(super) fn plan(tx: &Transaction<'_>, act: &pb::GrantConsentAct) -> Result<Pl
 }
 
 /// The same, checked to the end, for whoever proposes.
-fn prepare(
+pub(in crate::node) fn prepare(
     tx: &Transaction<'_>,
     act: pb::GrantConsentAct,
     signer: &RecordSigner,
@@ -228,6 +228,17 @@ impl SignedPlan {
             proposal,
         }))
     }
+}
+
+/// Signs a statement that takes one person, and writes it down.
+pub(in crate::node) fn say(
+    tx: &mut Transaction<'_>,
+    client: &Client,
+    (holder, saying): (AgencyName, ConsentTerms),
+    signer: &RecordSigner,
+) -> Result<u64, NodeError> {
+    let plan = Plan { holder, saying }.signed(tx, signer)?;
+    Ok(plan.carry_out(tx, (&client.name, client.role.name()), 0)?)
 }
 
 /// Writes down a partner's entry about consent. It was checked.
@@ -368,8 +379,7 @@ impl Consents {
         let signer = self.signer.clone();
         commit_unless_refused(&self.core.journal, move |tx| {
             let saying = saying(tx, &holder);
-            let plan = Plan { holder, saying }.signed(tx, &signer)?;
-            Ok(plan.carry_out(tx, (&client.name, client.role.name()), 0)?)
+            say(tx, &client, (holder, saying), &signer)
         })
         .await
     }

@@ -11,7 +11,7 @@
 
 use super::Discloser;
 use super::loading::load_batch;
-use super::walk::{Setting, StepLimit, Walk};
+use super::walk::{Looked, Setting, StepLimit, Walk};
 use crate::ident::{RecordId, SeriesId};
 use crate::journal::JournalError;
 use crate::journal::ids::FeedNumber;
@@ -24,12 +24,11 @@ use crate::policy::{BrakeLimits, Bundle, Compiled, PolicyHour, Vocabulary};
 use crate::record::draft::{Draft, Place};
 use crate::record::kind::Kind;
 use crate::record::signed::Verified;
-use crate::store::{Disk, SystemDisk, flip_byte_of_frame};
+use crate::store::{UnsyncedDisk, flip_byte_of_frame};
 use crate::testkit::{
     self, Agency, Random, TestJournal, now, own, partner, partner_changed, secret,
 };
 use bytes::Bytes;
-use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
 /// A policy under which nothing is shared.
@@ -66,20 +65,6 @@ pub(super) fn labelled(content: Content, label: &str) -> pb::Draft {
     pb::Draft { labels: vec![label.to_owned()], confidence: 80, ..testkit::draft(content) }
 }
 
-/// A disk that keeps nothing through a power cut; nothing here is cut.
-#[derive(Debug)]
-struct NoSync;
-
-impl Disk for NoSync {
-    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-        SystemDisk.write_all_at(file, bytes, offset)
-    }
-
-    fn sync_data(&self, _: &File) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// One of the two journals.
 pub(in crate::node) struct Store {
     pub(in crate::node) journal: TestJournal,
@@ -91,7 +76,7 @@ pub(in crate::node) struct Store {
 
 impl Store {
     pub(in crate::node) fn new() -> Self {
-        let journal = TestJournal::with(|options| options.segments.disk = Arc::new(NoSync));
+        let journal = TestJournal::with(|options| options.segments.disk = Arc::new(UnsyncedDisk));
         Self { journal, own: Agency::own(), policy: 0, discloser: None }
     }
 
@@ -174,29 +159,34 @@ impl Store {
 
     /// Walks the journal for the partner until there is nothing left, in steps of so many entries.
     pub(super) fn bring_up(&mut self, step: u64) {
-        let (limits, view) = (BrakeLimits::default(), Arc::clone(self.journal.view()));
-        let (agency, rules) = (partner(), self.rules(self.policy));
-        let mut walk = Walk::new(&view, &agency);
-        loop {
-            let snapshot = view.snapshot();
-            walk.under(snapshot.state.rules_since(&agency));
-            let limit = StepLimit { live: step, rescan: step };
-            let is_connected = false;
-            let setting = Setting {
-                view: &view,
-                rules: &rules,
-                limits: &limits,
-                now: now(),
-                is_connected,
-                limit,
-            };
-            let Some(step) = walk.next(&snapshot, &setting) else { return };
-            let (after, writing) = walk.take(step.look().unwrap(), &view);
-            if let Some(mut writing) = writing {
-                assert!(self.commit(move |tx| writing.write(tx)), "nothing came in between");
-            }
-            walk.reached(after);
+        let mut walk = Walk::new(self.journal.view(), &partner());
+        while let Some(looked) = self.look(&mut walk, step) {
+            self.write(&mut walk, looked);
         }
+    }
+
+    /// Looks at up to so many entries; `None` if there is nothing to look at.
+    pub(super) fn look(&self, walk: &mut Walk, step: u64) -> Option<Looked> {
+        let (limits, snapshot) = (BrakeLimits::default(), self.journal.view().snapshot());
+        walk.under(snapshot.state.rules_since(&partner()));
+        let setting = Setting {
+            view: self.journal.view(),
+            rules: &self.rules(self.policy),
+            limits: &limits,
+            now: now(),
+            is_connected: false,
+            limit: StepLimit { live: step, rescan: step },
+        };
+        walk.next(&snapshot, &setting).map(|step| step.look().unwrap())
+    }
+
+    /// Writes down what a step found.
+    pub(super) fn write(&self, walk: &mut Walk, looked: Looked) {
+        let (after, writing) = walk.take(looked, self.journal.view());
+        if let Some(mut writing) = writing {
+            assert!(self.commit(move |tx| writing.write(tx)), "its basis stands");
+        }
+        walk.reached(after);
     }
 
     pub(in crate::node) fn written(&self) -> Progress {
@@ -213,7 +203,7 @@ impl Store {
         while (entries.len() as u64) < published.size {
             let (number, from) = (FeedNumber::new(1), entries.len() as u64);
             let (batch, ..) =
-                load_batch(self.journal.view(), number, &mut discloser, from).unwrap();
+                load_batch(self.journal.view(), number, &mut discloser, from..u64::MAX).unwrap();
             entries.extend(batch.entries);
             envelopes.extend(batch.envelopes);
         }

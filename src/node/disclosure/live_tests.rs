@@ -1,14 +1,15 @@
 //! New entries of the journal: a record that is decided by its header is decided as by its content.
 
 use super::damage_tests::draft;
-use super::interference_tests::{Store, Story};
+use super::interference_tests::{NOTHING, Store, Story};
+use super::walk::Walk;
 use crate::disclosure::Found;
 use crate::ident::RecordId;
 use crate::journal::transaction::Origin;
 use crate::pb;
 use crate::policy::Reasons;
 use crate::record::draft::Place;
-use crate::testkit::{partner, secret};
+use crate::testkit::{assert_same_index, exception, pairs, partner, receipt_of, secret};
 use std::collections::BTreeMap;
 
 const SEEDS: u64 = 6;
@@ -51,4 +52,27 @@ fn a_record_that_is_no_longer_in_memory_is_decided_alike() {
         denied += in_memory.1.values().sum::<u64>();
     }
     assert!(denied > 20, "{denied} were denied");
+}
+
+#[test]
+fn a_refusal_that_comes_between_a_look_and_its_writing_is_kept() {
+    let mut store = Store::new();
+    store.change_partner(false);
+    store.apply_policy(0);
+    store.accept_draft(draft(1, "shared"));
+    store.bring_up(100);
+    store.apply_policy(NOTHING);
+    let mut walk = Walk::new(store.journal.view(), &partner());
+    let looked = loop {
+        let looked = store.look(&mut walk, 100).unwrap();
+        if !looked.found().is_empty() {
+            break looked;
+        }
+        store.write(&mut walk, looked);
+    };
+    let not_supplied = exception(0, pb::ExceptionReason::NotSupplied);
+    store.commit(|tx| tx.receipt(receipt_of(tx, &partner(), vec![not_supplied])));
+    store.write(&mut walk, looked);
+    let live = pairs(store.journal.view().index());
+    assert_same_index(&live, &pairs(store.journal.reindexed().view().index()));
 }

@@ -1,7 +1,7 @@
 //! A batch of the feed to a partner at the moment of sending: what policy still allows of each entry.
 
 use super::Discloser;
-use crate::exchange::{BATCH_ENTRIES_MAX, HeadSpacing, RECORD_ENTRY_BYTES_MAX};
+use crate::exchange::{HeadSpacing, RECORD_ENTRY_BYTES_MAX};
 use crate::ident::{Timestamp, TreeHash};
 use crate::journal::entry;
 use crate::journal::ids::FeedNumber;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use std::ops::Range;
 
-/// The largest run of entries from `start` to a published head that fits one message, with what
+/// The largest run of entries from the start of a range to a published head in it that fits one message, with what
 /// policy still allows of each record now; with the root of that head and when it was first published. What the
 /// partner writes again counts as if it were sent; where the first head is beyond that, the run ends there: it was
 /// within that when it was published.
@@ -23,11 +23,11 @@ pub(in crate::node) fn load_batch(
     view: &View,
     feed: FeedNumber,
     discloser: &mut Discloser,
-    start: u64,
+    within: Range<u64>,
 ) -> Result<(pb::FeedBatch, TreeHash, Option<Timestamp>), JournalError> {
-    let most = start + BATCH_ENTRIES_MAX as u64;
+    let start = within.start;
     let missing = || JournalError::Index(format!("no feed head above {start}"));
-    let head = view.feed_head(feed, start, most).map_err(|error| damaged_at(start, error))?;
+    let head = view.feed_head(feed, start, within.end).map_err(|error| damaged_at(start, error))?;
     let (mut end, mut note) = head.ok_or_else(missing)?;
     let (read, damage) = read_entries(view, feed, start..end)?;
     if let Some(error) = damage {
@@ -113,7 +113,8 @@ mod tests {
         let (_, mut discloser) = store.take_discloser();
         let (view, mut counts) = (store.journal.view(), Vec::new());
         while from < end {
-            let (batch, ..) = load_batch(view, FeedNumber::new(1), &mut discloser, from).unwrap();
+            let (batch, ..) =
+                load_batch(view, FeedNumber::new(1), &mut discloser, from..u64::MAX).unwrap();
             counts.push(batch.entries.len());
             from += batch.entries.len() as u64;
         }

@@ -50,7 +50,7 @@ pub(in crate::node) struct Setting<'a> {
     pub(in crate::node) limit: StepLimit,
 }
 
-/// How far the feed to a partner came, and who decides for it.
+/// The progress of the feed to a partner, and who decides for it.
 pub(in crate::node) struct Walk {
     agency: AgencyName,
     progress: Progress,
@@ -160,9 +160,15 @@ impl Looked {
     pub(in crate::node) const fn found(&self) -> &Found {
         &self.found
     }
+
+    /// The findings, for tests that change them.
+    #[cfg(test)]
+    pub(in crate::node) const fn found_mut(&mut self) -> &mut Found {
+        &mut self.found
+    }
 }
 
-/// What is to be written down of a step.
+/// The findings of a step that are to be written down.
 pub(in crate::node) struct Writing {
     agency: AgencyName,
     found: Found,
@@ -189,8 +195,11 @@ impl Writing {
         if found.runs.is_empty() && *is_due {
             tx.publish(agency, &[], progress, 0)?;
         }
-        // Nothing else went into the feed, so what was looked up still stands.
-        let stands = tx.feed_size(agency) == found.feed_size;
+        // Nothing else went into the feed and no more of it was refused, so what was looked up still stands.
+        let now = tx.state().partners.get(agency);
+        let stands = now.is_some_and(|now| {
+            (now.published.size, now.exceptions) == (found.feed_size, found.exceptions)
+        });
         let at_ms = tx.now().unix_ms() as u64;
         for Run { entries, before, withheld, new, shown: _ } in &mut found.runs {
             entries.iter_mut().for_each(|entry| entry.at_ms = at_ms);

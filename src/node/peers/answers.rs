@@ -27,27 +27,30 @@ use std::sync::Arc;
 
 /// The inputs of a check; it goes to a blocking thread and comes back.
 pub(in crate::node) struct Checker {
-    pub(super) pair: Pair,
+    pair: Pair,
     keys: Arc<Keys>,
     roots: VerifiedRoots,
     accepting: Accepting,
 }
 
 impl Checker {
-    pub(in crate::node) fn new(
+    /// The checker of before, if these rules are still in force, otherwise a new one; ready for a check at this time.
+    pub(in crate::node) fn of(
+        held: Option<Self>,
         view: &View,
         rules: PartnerRules,
-        pair: Pair,
-        policy_hour: PolicyHour,
+        pair: &Pair,
+        now: Timestamp,
     ) -> Self {
-        let keys = Arc::new(Keys::of(&view.snapshot().state));
-        let accepting = Accepting::new(rules, policy_hour);
-        Self { pair, keys, roots: VerifiedRoots::default(), accepting }
-    }
-
-    /// Sets the time of the next checks.
-    pub(in crate::node) fn set_time(&mut self, now: Timestamp) {
-        self.accepting.set_time(now);
+        let held = held.filter(|held| held.accepting.is_under(&rules));
+        let mut checker = held.unwrap_or_else(|| Self {
+            pair: pair.clone(),
+            keys: Arc::new(Keys::of(&view.snapshot().state)),
+            roots: VerifiedRoots::default(),
+            accepting: Accepting::new(rules, PolicyHour::at(now)),
+        });
+        checker.accepting.set_time(now);
+        checker
     }
 
     pub(in crate::node) fn check(

@@ -11,8 +11,8 @@ use super::flow::{OUTBOUND_MAX, until};
 use super::ingest::{Incoming, TakenIn, incoming};
 use super::pair::pair_with;
 use crate::exchange::{
-    Batch, BatchFault, CheckedBatch, Closing, Exception, Fault, Input, Output, Pair, Reason,
-    ReceivedBatch, Session, SignedExceptions,
+    BATCH_ENTRIES_MAX, Batch, BatchFault, CheckedBatch, Closing, Exception, Fault, Input, Output,
+    Pair, Reason, ReceivedBatch, Session, SignedExceptions,
 };
 use crate::ident::{AgencyName, LeafIndex, Timestamp, TreeHash, TreeSize};
 use crate::journal::JournalError;
@@ -52,11 +52,6 @@ pub(in crate::node) enum Answer {
 }
 
 impl Peers {
-    fn checker(&self, agency: &AgencyName, pair: Pair) -> Option<Checker> {
-        let rules = self.rules.current().for_partner(agency)?;
-        Some(Checker::new(self.core.view(), rules, pair, PolicyHour::at(self.core.now())))
-    }
-
     /// Serves a stream that a partner dialled.
     pub async fn exchange(
         self: &Arc<Self>,
@@ -210,6 +205,7 @@ pub(in crate::node) struct Driver<'a> {
     pub(in crate::node) paused: Option<tokio::time::Instant>,
     /// The session asks for one thing of each kind at a time.
     pub(in crate::node) answers: mpsc::UnboundedSender<Answer>,
+    pair: Pair,
     checker: Option<Box<Checker>>,
     discloser: Option<Box<Discloser>>,
     /// The records of checked batches by first index, until the session's instruction to store
@@ -255,7 +251,8 @@ impl<'a> Driver<'a> {
             unsent: VecDeque::new(),
             paused: None,
             answers,
-            checker: peers.checker(agency, pair).map(Box::new),
+            pair,
+            checker: None,
             discloser: None,
             incoming: BTreeMap::new(),
             stores: VecDeque::new(),
@@ -339,9 +336,6 @@ impl<'a> Driver<'a> {
                     if peers.pair(agency)?.partner.generation() != generation {
                         return Err(End::Cut("the partner's logs were succeeded".to_owned()));
                     }
-                    driver.checker = driver.checker.take().and_then(|checker| {
-                        peers.checker(agency, checker.pair.clone()).map(Box::new)
-                    });
                     Input::Acceptance(peers.core.view().acceptance_changes(driver.partner.number)?)
                 }
                 _ = time_asked.changed() => {
@@ -368,7 +362,7 @@ impl<'a> Driver<'a> {
         Ok(Some(match answer {
             Answer::Input(input) => input,
             Answer::Checked(checker, checked, incoming) => {
-                self.checker.get_or_insert(checker);
+                self.checker = Some(checker);
                 if let Ok(CheckedBatch { start, .. }) = &checked {
                     self.incoming.insert(*start, incoming);
                 }
@@ -456,7 +450,8 @@ impl<'a> Driver<'a> {
         let answers = self.answers.clone();
         tokio::task::spawn_blocking(move || {
             let mut discloser = discloser;
-            let answer = match load_batch(&view, feed, &mut discloser, from.get()) {
+            let within = from.get()..from.get() + BATCH_ENTRIES_MAX as u64;
+            let answer = match load_batch(&view, feed, &mut discloser, within) {
                 Ok((batch, root, published_at)) => {
                     Answer::Loaded(discloser, batch, root, published_at)
                 }
@@ -475,15 +470,11 @@ impl<'a> Driver<'a> {
 
     fn check(&mut self, frontier: Frontier, batch: Batch) -> Result<(), End> {
         self.peers.refuse_unless_active(self.agency)?;
-        let mut checker = match self.checker.take() {
-            Some(checker) => checker,
-            None => {
-                let pair = self.peers.pair(self.agency)?;
-                let checker = self.peers.checker(self.agency, pair).map(Box::new);
-                checker.ok_or_else(|| unknown(self.agency))?
-            }
-        };
-        checker.set_time(self.peers.core.now());
+        let rules = self.peers.rules.current().for_partner(self.agency);
+        let rules = rules.ok_or_else(|| unknown(self.agency))?;
+        let (view, now) = (self.peers.core.view(), self.peers.core.now());
+        let held = self.checker.take().map(|checker| *checker);
+        let mut checker = Box::new(Checker::of(held, view, rules, &self.pair, now));
         let answers = self.answers.clone();
         let (peers, agency) = (Arc::clone(self.peers), self.agency.clone());
         tokio::spawn(async move {

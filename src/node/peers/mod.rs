@@ -7,7 +7,7 @@ pub(super) mod driver;
 mod driver_tests;
 pub(super) mod error;
 pub(super) mod flow;
-mod ingest;
+pub(in crate::node) mod ingest;
 pub(super) mod pair;
 pub(super) mod peer_health;
 pub(super) mod session_drivers;

@@ -315,6 +315,12 @@ pub(in crate::node) struct Randomness {
 impl Randomness {
     const DRAWN_BYTES: usize = 4_096;
 
+    /// These bytes first, for a run that gives the same each time.
+    #[cfg(test)]
+    pub(in crate::node) const fn of(drawn: Vec<u8>) -> Self {
+        Self { drawn }
+    }
+
     pub(in crate::node) fn next<const BYTES: usize>(&mut self) -> [u8; BYTES] {
         if self.drawn.len() < BYTES {
             self.drawn.resize(Self::DRAWN_BYTES, 0);

@@ -5,7 +5,6 @@
 //! nothing that was taken back or has ended comes into force again. Whether a statement is signed by
 //! whom it says is known before it comes here.
 
-use super::entry::ConsentMessage;
 use crate::ident::{AgencyName, Generation, Timestamp};
 use crate::policy::{CONSENTS_MAX, Consents};
 use crate::record::consent::{
@@ -302,26 +301,6 @@ impl ConsentRegister {
             };
             Some((holder.clone(), saying))
         })
-    }
-
-    /// Takes a partner's request or statement, for a caller that looks ahead and has no entries for
-    /// it.
-    pub fn take(
-        &mut self,
-        partner: &AgencyName,
-        said: &ConsentMessage,
-    ) -> Result<(), ConsentFault> {
-        match said {
-            ConsentMessage::Request(request) => {
-                self.check_asked(partner, request)?;
-                self.asked(0, partner, request.clone());
-            }
-            ConsentMessage::Consent(consent) => {
-                self.check_heard(partner, consent)?;
-                self.heard(partner, consent);
-            }
-        }
-        Ok(())
     }
 
     /// The time of a consent to us has ended.

@@ -6,32 +6,8 @@ use super::pair::Pair;
 use super::{Acceptance, Batch, BatchFault, CheckContext, CheckedBatch, check_batch};
 use crate::merkle::Frontier;
 use crate::pb;
-use crate::record::draft::Draft;
 use crate::record::header::Header;
 use crate::record::signed::VerifiedRoots;
-
-pub(super) fn indicator_draft(
-    value: &str,
-    confidence: u32,
-    title: &str,
-    marking: pb::Marking,
-) -> Draft {
-    let content = pb::Indicator {
-        value: value.into(),
-        title: title.into(),
-        source: "feed a".into(),
-        reporter: "desk 7".into(),
-        notes: "line".into(),
-        ..pb::Indicator::default()
-    };
-    let draft = pb::Draft {
-        marking: Some(marking),
-        confidence,
-        content: Some(pb::draft::Content::Indicator(content)),
-        ..pb::Draft::default()
-    };
-    Draft::try_from(draft).unwrap()
-}
 
 /// Takes every record whose confidence is at least this.
 pub(super) struct AtLeast(pub(super) u8);

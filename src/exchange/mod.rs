@@ -42,8 +42,6 @@ mod witnessing;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod witnessing_tests;

@@ -26,6 +26,8 @@ mod policies;
 mod quota;
 mod refusals;
 mod renew_certificate;
+#[cfg(test)]
+mod simulation;
 mod submission;
 pub mod key_succession;
 mod timekeeping;

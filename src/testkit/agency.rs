@@ -203,14 +203,6 @@ impl Agency {
         self.sign(draft, Place::after(header.series, header.revision, of.id()))
     }
 
-    /// Signs a draft, as a new record or as the successor of another.
-    pub(crate) fn marked(&self, draft: Draft, after: Option<&Verified>) -> Verified {
-        match after {
-            Some(before) => self.revision(before, draft),
-            None => self.first(draft),
-        }
-    }
-
     /// An indicator with slots of several classes.
     pub(crate) fn indicator(&self, value: &str, confidence: u32) -> Verified {
         let content = Content::Indicator(pb::Indicator {
@@ -231,11 +223,6 @@ impl Agency {
 
     pub(crate) fn withdrawal_of(&self, series: SeriesId) -> Verified {
         self.sign(withdrawal_draft(), Place::end(series))
-    }
-
-    /// A withdrawal that shows which revision it withdraws, which no node accepts.
-    pub(crate) fn withdrawal_after(&self, of: &Verified) -> Verified {
-        self.revision(of, withdrawal_draft())
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Agency, now};
-use crate::exchange::{ConsentMessage, FeedAction, FeedEntry, feed_origin};
+use crate::exchange::{FeedAction, FeedEntry, feed_origin};
 use crate::ident::{PolicyVersion, RecordId, Timestamp, TreeHash, TreeSize};
 use crate::merkle::{
     Checkpoint, Cosigner, Frontier, NoteSigner, NoteVerifier, Origin, SignedCheckpoint, TreeHead,
@@ -34,24 +34,6 @@ impl Feed {
             leaves: Vec::new(),
             heads: Vec::new(),
         }
-    }
-
-    /// Appends a request or statement on consent.
-    pub(crate) fn tell(&mut self, said: &ConsentMessage) {
-        let action = match said {
-            ConsentMessage::Request(_) => FeedAction::ConsentRequest,
-            ConsentMessage::Consent(_) => FeedAction::Consent,
-        };
-        let entry = FeedEntry {
-            action,
-            record: said.record(),
-            open_slots: SlotMask::NONE,
-            policy_version: PolicyVersion::new(1),
-            at: now(),
-            order: None,
-            message: Some(Box::new(said.clone())),
-        };
-        self.append_bytes(entry.encode());
     }
 
     pub(crate) fn append(&mut self, action: FeedAction, record: &Verified, open_slots: SlotMask) {

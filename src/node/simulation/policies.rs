@@ -1,21 +1,17 @@
 //! The sharing rules of the four agencies, twice: as a Cedar bundle for the nodes, and in a plain
-//! form for the checks. Bundles are compiled and decisions remembered once for all seeds.
+//! form for the checks. Bundles are compiled once for all seeds.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use super::{NODES, Random};
-use crate::exchange::Acceptance;
-use crate::exchange::fixture::{Agency, start_of_day};
-use crate::ident::AgencyName;
+use super::NODES;
+use crate::ident::{AgencyName, BundleHash};
+use crate::journal::state::State;
+use crate::node::policies::rules::Rules;
 use crate::pb;
-use crate::policy::{
-    Bundle, Circle, Compiled, Decision, MemoDecider, PartnerFacts, PolicyHour, RecordFacts, Report,
-    Sector, Vocabulary,
-};
+use crate::policy::{Bundle, Circle, Compiled, PartnerFacts, RecordFacts, Report, Vocabulary};
 use crate::record::header::Header;
 use crate::record::kind::{ClassSet, SlotClass};
 use crate::record::marking::Tlp;
+use crate::testkit::{Agency, Random};
+use std::sync::Arc;
 
 /// Policies that a node may put in force; the last shares all it may, the one before nothing.
 pub(super) const EDITIONS: usize = 4;
@@ -55,10 +51,10 @@ impl Stance {
             1 => Self::OPEN,
             2 => Self::SHUT,
             _ => Self {
-                share_min: [0, 0, 50, 101][random.below(4)],
+                share_min: [0, 0, 50, 101][random.index(4)],
                 forwards: random.chance(2),
                 classes: ClassSet::CORE,
-                accept_min: [0, 60][random.below(2)],
+                accept_min: [0, 60][random.index(2)],
             },
         };
         for class in SlotClass::SENSITIVE {
@@ -149,80 +145,104 @@ pub(super) struct Asked {
 struct Edition {
     /// By partner.
     stances: [Stance; NODES],
-    compiled: Arc<Compiled>,
-    decider: MemoDecider,
-    accepts: HashMap<(usize, usize, RecordFacts), bool>,
+    compiled: Compiled,
+}
+
+/// An agreement, as it is written down and as policy sees it.
+struct Agreement {
+    written: pb::PartnerFacts,
+    facts: PartnerFacts,
 }
 
 /// Everything about the four agencies that no run changes.
 pub(super) struct Book {
     agencies: Vec<AgencyName>,
     /// By node, and by what is agreed.
-    facts: Vec<[PartnerFacts; FACTS]>,
+    agreements: Vec<[Agreement; FACTS]>,
     /// By node.
     editions: Vec<Vec<Edition>>,
-    policy_hour: PolicyHour,
 }
 
 impl Book {
     pub(super) fn new() -> Self {
-        let agencies = super::agencies();
-        let facts: Vec<_> = agencies
-            .iter()
-            .enumerate()
-            .map(|(n, agency)| [0, 1].map(|agreed| partner_facts(n + agreed, agency)))
-            .collect();
+        let agencies: Vec<_> =
+            (0..NODES).map(|node| Agency::new(node as u8 + 1).name.clone()).collect();
+        let agreement = |node: usize, agreed: usize| {
+            let written = written_facts(node + agreed);
+            let facts = PartnerFacts::agreed(agencies[node].clone(), &written, true).unwrap();
+            Agreement { written, facts }
+        };
+        let agreements: Vec<_> =
+            (0..NODES).map(|node| [agreement(node, 0), agreement(node, 1)]).collect();
         let mut random = Random(0);
         let mut edition = |own: usize, edition: usize| {
             let stances = [(); NODES].map(|()| Stance::of_edition(edition, &mut random));
             let others = (0..NODES).filter(|partner| *partner != own);
-            let text = others.clone().map(|n| stances[n].cedar(&agencies[n].name)).collect();
-            let files = [("10-agency.cedar".to_owned(), text)];
+            // Two bundles that say the same are still two.
+            let text = others.clone().map(|n| stances[n].cedar(&agencies[n])).collect::<String>();
+            let files = [("10-agency.cedar".to_owned(), format!("// edition {edition}\n{text}"))];
             let bundle = Bundle::load(files, &Vocabulary::default())
                 .unwrap_or_else(|found| panic!("{}", Report(&found)));
-            let partners = others.flat_map(|partner| facts[partner].clone());
-            let compiled =
-                Arc::new(Compiled::new(Arc::new(bundle), agencies[own].name.clone(), partners));
-            let decider = MemoDecider::new(Arc::clone(&compiled));
-            Edition { stances, compiled, decider, accepts: HashMap::new() }
+            let of_partner = |partner: usize| agreements[partner].iter().map(|of| of.facts.clone());
+            let partners = others.flat_map(of_partner);
+            let compiled = Compiled::new(Arc::new(bundle), agencies[own].clone(), partners);
+            Edition { stances, compiled }
         };
         let editions =
             (0..NODES).map(|own| (0..EDITIONS).map(|n| edition(own, n)).collect()).collect();
-        let agencies = agencies.into_iter().map(|agency| agency.name).collect();
-        Self { agencies, facts, editions, policy_hour: PolicyHour::at(start_of_day()) }
-    }
-
-    /// Returns true if a partner is in the circle under this agreement.
-    pub(super) fn is_member(&self, partner: usize, facts: usize) -> bool {
-        self.facts[partner][facts].circles.iter().any(|circle| circle == CIRCLE)
+        Self { agencies, agreements, editions }
     }
 
     pub(super) fn agency(&self, node: usize) -> &AgencyName {
         &self.agencies[node]
     }
 
-    /// Returns the decision of the policy module.
-    pub(super) fn decide(&mut self, asked: Asked, record: &RecordFacts) -> Arc<Decision> {
-        let Self { editions, facts, policy_hour, .. } = self;
-        let decider = &mut editions[asked.own][asked.edition].decider;
-        decider.decide(&facts[asked.partner][asked.facts], record, policy_hour)
+    pub(super) fn node(&self, agency: &AgencyName) -> usize {
+        self.agencies.iter().position(|other| other == agency).unwrap()
     }
 
-    fn accepts(&mut self, asked: Asked, header: &Header) -> bool {
-        let Self { editions, facts, policy_hour, .. } = self;
-        let Edition { compiled, accepts, .. } = &mut editions[asked.own][asked.edition];
-        *accepts.entry((asked.partner, asked.facts, RecordFacts::from(header))).or_insert_with_key(
-            |(n, agreed, record)| {
-                compiled.accepts(&facts[*n][*agreed], record, policy_hour).allowed
-            },
-        )
+    /// Returns what is written down of an agreement.
+    pub(super) fn facts(&self, partner: usize, agreed: usize) -> &pb::PartnerFacts {
+        &self.agreements[partner][agreed].written
+    }
+
+    /// Returns true if a partner is in the circle under this agreement.
+    pub(super) fn is_member(&self, partner: usize, agreed: usize) -> bool {
+        self.facts(partner, agreed).circles.iter().any(|circle| circle == CIRCLE)
+    }
+
+    pub(super) fn bundle_hash(&self, own: usize, edition: usize) -> BundleHash {
+        self.editions[own][edition].compiled.bundle().hash()
+    }
+
+    /// Returns the policy of a node and its agreement with a partner, by its journal.
+    pub(super) fn asked(&self, own: usize, partner: usize, state: &State) -> Asked {
+        let edition = self.edition(own, state);
+        let known = &state.partners[self.agency(partner)].facts;
+        let facts = self.agreements[partner].iter().position(|of| of.written == *known).unwrap();
+        Asked { own, edition, partner, facts }
+    }
+
+    pub(super) fn edition(&self, own: usize, state: &State) -> usize {
+        let hash = &state.policy.as_ref().unwrap().bundle_hash;
+        let is_in_force =
+            |edition: &usize| self.bundle_hash(own, *edition).as_bytes()[..] == hash[..];
+        (0..EDITIONS).find(is_in_force).unwrap()
+    }
+
+    /// Returns the rules that a node loads for the state of its journal.
+    pub(super) fn rules(&self, own: usize, state: &State) -> Rules {
+        let edition = self.edition(own, state);
+        let compiled = &self.editions[own][edition].compiled;
+        let hash = Some(self.bundle_hash(own, edition));
+        Rules::compile(state, compiled, Vec::new(), hash).unwrap()
     }
 
     /// Returns the classes that the plain form allows; `lets`: the originator's consents for this
     /// partner.
     pub(super) fn plainly(&self, asked: Asked, header: &Header, lets: Lets) -> ClassSet {
         let stance = self.editions[asked.own][asked.edition].stances[asked.partner];
-        let partner = &self.facts[asked.partner][asked.facts];
+        let partner = &self.agreements[asked.partner][asked.facts].facts;
         let own = &self.agencies[asked.own];
         stance.shows(own, partner, &RecordFacts::from(header), lets)
     }
@@ -232,41 +252,27 @@ impl Book {
     }
 }
 
-/// A node's policy on what a partner sends.
-pub(super) struct Accepting<'a> {
-    pub(super) book: &'a mut Book,
-    pub(super) asked: Asked,
-}
-
-impl Acceptance for Accepting<'_> {
-    fn accepts(&mut self, header: &Header) -> bool {
-        self.book.accepts(self.asked, header)
-    }
-}
-
 /// Every second number belongs to the circle.
-fn partner_facts(number: usize, agency: &Agency) -> PartnerFacts {
-    PartnerFacts {
-        agency: agency.name.clone(),
-        sector: Sector::Police,
-        country: "JP".parse().unwrap(),
-        client: false,
-        suspended: false,
-        agreement_until: "2030-01-01".parse().unwrap(),
-        circles: number.is_multiple_of(2).then(|| CIRCLE.to_owned()).into_iter().collect(),
-        operations: Vec::new(),
-        tags: Default::default(),
+fn written_facts(number: usize) -> pb::PartnerFacts {
+    let circles = if number.is_multiple_of(2) { vec![CIRCLE.to_owned()] } else { Vec::new() };
+    let until = "2030-01-01".parse::<crate::ident::Timestamp>().unwrap();
+    pb::PartnerFacts {
+        sector: pb::Sector::Police.into(),
+        country: "JP".to_owned(),
+        agreement_until_ms: until.unix_ms().unsigned_abs(),
+        circles,
+        ..pb::PartnerFacts::default()
     }
 }
 
-/// A marking of each sort that policy treats in its own way.
+/// A marking of each kind that policy treats in its own way.
 pub(super) fn any_marking(random: &mut Random) -> pb::Marking {
     let marking = |tlp: pb::Tlp| pb::Marking {
         tlp: tlp.into(),
         pap: pb::Pap::Green.into(),
         ..pb::Marking::default()
     };
-    match random.below(12) {
+    match random.index(12) {
         0 => marking(pb::Tlp::Red),
         1 | 2 | 11 => pb::Marking {
             circles: Some(pb::CircleList { circles: vec![CIRCLE.to_owned()] }),

@@ -3,10 +3,10 @@
 //! is signed outside a key's validity, no honest receipt is refused for its time, and disclosing goes on
 //! once the clocks are right. The same runs by the wall clock break each of these.
 
-use super::Random;
 use crate::clock::{DecisionClock, Reading, STEP_MS_MAX};
 use crate::exchange::{SignedTime, check_not_ahead};
 use crate::ident::Timestamp;
+use crate::testkit::Random;
 use std::collections::BTreeSet;
 
 const MINUTE: i64 = 60_000;
@@ -123,7 +123,7 @@ impl World {
         let mut random = Random(seed);
         // Some begin a little behind the time at which their key was made.
         let machines = (0..MACHINES).map(|_| {
-            let off = [0, 0, -3 * MINUTE, 3 * MINUTE][random.below(4)];
+            let off = [0, 0, -3 * MINUTE, 3 * MINUTE][random.index(4)];
             Machine::new(off, truth)
         });
         let machines = machines.collect();
@@ -132,14 +132,14 @@ impl World {
     }
 
     fn step(&mut self) {
-        let pass = [0, MINUTE, 20 * MINUTE, 7 * HOUR][self.random.below(4)];
+        let pass = [0, MINUTE, 20 * MINUTE, 7 * HOUR][self.random.index(4)];
         self.truth = self.truth.plus_ms(pass);
-        let at = self.random.below(MACHINES);
+        let at = self.random.index(MACHINES);
         match self.random.below(12) {
             0 => self.set_wrong(at),
             1 => self.machines[at].off_ms = 0,
             2 => {
-                let off_for = [MINUTE, 5 * HOUR, 2 * DAY, 20 * DAY][self.random.below(4)];
+                let off_for = [MINUTE, 5 * HOUR, 2 * DAY, 20 * DAY][self.random.index(4)];
                 self.truth = self.truth.plus_ms(off_for);
                 self.machines[at].restart(self.truth);
             }
@@ -150,7 +150,7 @@ impl World {
             7 | 8 => self.erase_due(at),
             9 => self.confirm(at),
             _ => {
-                let other = self.random.below(MACHINES);
+                let other = self.random.index(MACHINES);
                 self.meet(at, other);
             }
         }
@@ -162,7 +162,7 @@ impl World {
             |(other, machine): (usize, &Machine)| other == at || machine.off_ms.abs() < STEP_MS_MAX;
         if self.machines.iter().enumerate().all(others_are_right) {
             let offs = [90 * MINUTE, -90 * MINUTE, -5 * HOUR, 2 * 365 * DAY, -365 * DAY];
-            self.machines[at].off_ms = offs[self.random.below(offs.len())];
+            self.machines[at].off_ms = offs[self.random.index(offs.len())];
         }
     }
 
@@ -180,7 +180,7 @@ impl World {
     }
 
     fn push(&mut self, at: usize) {
-        let keeps = [DAY, 30 * DAY, 400 * DAY][self.random.below(3)];
+        let keeps = [DAY, 30 * DAY, 400 * DAY][self.random.index(3)];
         let (trust, truth) = (self.trust, self.truth);
         let machine = &mut self.machines[at];
         if !machine.may_sign(trust, truth) {

@@ -76,6 +76,18 @@ impl Node {
         (entries, found)
     }
 
+    /// Two persons release or refuse records that were held by one entry.
+    fn decide_held(&self, records: &[RecordId], released: bool) {
+        let entry = self.memory.append(Event::DisclosuresHeld(pb::DisclosuresHeld::default()));
+        self.memory.state().held_by.insert(entry, records.to_vec());
+        self.memory.append(Event::HeldDecided(pb::HeldDecided {
+            partner: partner().to_string(),
+            released,
+            held: vec![entry],
+            ..pb::HeldDecided::default()
+        }));
+    }
+
     fn live(&mut self, bundle: &Arc<Bundle>) -> Entries {
         self.find(bundle).0
     }
@@ -557,19 +569,9 @@ fn a_first_disclosure_that_is_unusual_waits_until_it_is_released() {
     let about = node.submit(opinion("a", held.header().series));
     assert_eq!(node.live(&SHARES), [], "nothing refers to what waits");
     node.memory.state().held.insert(held.id(), HeldState::Released);
-    let entry = node.memory.append(Event::DisclosuresHeld(pb::DisclosuresHeld::default()));
-    node.memory.state().held_by.insert(entry, vec![held.id()]);
-    let decided = |released| {
-        Event::HeldDecided(pb::HeldDecided {
-            partner: partner().to_string(),
-            released,
-            held: vec![entry],
-            ..pb::HeldDecided::default()
-        })
-    };
-    node.memory.append(decided(false));
+    node.decide_held(&[held.id()], false);
     assert_eq!(node.live(&SHARES), []);
-    node.memory.append(decided(true));
+    node.decide_held(&[held.id()], true);
     let mut entries = node.live(&SHARES);
     entries.sort_by_key(|entry| entry.1);
     let mut expected = vec![of(&held, FeedAction::Disclose), of(&about, FeedAction::Disclose)];
@@ -589,14 +591,7 @@ fn what_refers_to_a_series_comes_when_its_revisions_are_released_together() {
     node.memory.state().held.extend(both.map(|id| (id, HeldState::Waiting)));
     assert_eq!(node.live(&SHARES), []);
     node.memory.state().held.extend(both.map(|id| (id, HeldState::Released)));
-    let entry = node.memory.append(Event::DisclosuresHeld(pb::DisclosuresHeld::default()));
-    node.memory.state().held_by.insert(entry, both.to_vec());
-    node.memory.append(Event::HeldDecided(pb::HeldDecided {
-        partner: partner().to_string(),
-        released: true,
-        held: vec![entry],
-        ..pb::HeldDecided::default()
-    }));
+    node.decide_held(&both, true);
     let entries = node.live(&SHARES);
     assert!(entries.contains(&of(&newest, FeedAction::Disclose)), "{entries:?}");
     assert!(entries.contains(&of(&about, FeedAction::Disclose)), "{entries:?}");

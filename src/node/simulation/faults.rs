@@ -2,6 +2,7 @@
 //! restored from an old copy or without the tail of its segments. Nothing here knows what is right.
 
 use super::injected::Injected;
+use super::machine::Copy;
 use super::reached::Situation;
 use super::streams::{Durable, Job, Way, nodes_of};
 use super::world::{PAIRS, World};
@@ -129,21 +130,27 @@ impl World<'_> {
         }
     }
 
+    /// Returns the copy that somebody kept of a node, once something is lost with it; that node has stopped by then.
+    fn take_copy(&mut self) -> Option<(usize, Copy)> {
+        let own = self.nodes.iter().position(|node| node.copy.is_some())?;
+        if !self.would_lose_receipted(own) && !self.random.chance(12) {
+            return None;
+        }
+        self.break_off(own);
+        self.readings[own] = None;
+        self.nodes[own].copy.take().map(|copy| (own, copy))
+    }
+
     /// Keeps a copy of one node; later, once a run, puts that node back to it.
     fn copy_or_restore(&mut self, node: usize) {
-        let Some(own) = self.nodes.iter().position(|node| node.copy.is_some()) else {
+        if self.nodes.iter().all(|node| node.copy.is_none()) {
             if self.restored.is_none_or(|restored| self.may_lose_more(restored, node)) {
                 self.nodes[node].keep_copy();
             }
             return;
-        };
-        if !self.would_lose_receipted(own) && !self.random.chance(12) {
-            return;
         }
-        self.break_off(own);
-        let copy = self.nodes[own].copy.take().unwrap();
+        let Some((own, copy)) = self.take_copy() else { return };
         self.nodes[own].restore(copy);
-        self.readings[own] = None;
         self.restored = Some(own);
         self.reached.once(Situation::Restored);
     }
@@ -154,24 +161,17 @@ impl World<'_> {
         if self.tails.is_damaged() {
             return;
         }
-        let Some(own) = self.nodes.iter().position(|node| node.copy.is_some()) else {
-            self.nodes[node].keep_copy();
-            return;
-        };
-        if !self.would_lose_receipted(own) && !self.random.chance(12) {
-            return;
+        if self.nodes.iter().all(|node| node.copy.is_none()) {
+            return self.nodes[node].keep_copy();
         }
-        self.break_off(own);
-        let copy = self.nodes[own].copy.take().unwrap();
+        let Some((own, copy)) = self.take_copy() else { return };
         let is_short = copy.size < self.nodes[own].snapshot().size;
         self.nodes[own].lose_tail(copy);
-        self.readings[own] = None;
         self.tails.damaged = Some(own);
         if self.injected == Some(Injected::TailSignedOver) {
             self.nodes[own].remove_derived();
         }
-        let is_noticed = self.nodes[own].start().is_none();
-        if is_noticed {
+        if self.nodes[own].start().is_none() {
             assert!(is_short, "{own} lost nothing and starts");
             self.nodes[own].is_behind = true;
             self.reached.once(Situation::TailLost);

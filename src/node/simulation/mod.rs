@@ -8,7 +8,7 @@
 //! [`checks`] what must hold in the end, [`injected`] faults that the checks must find, [`reached`] what the runs got into.
 //! [`clocks`] is a small world of its own, about clocks that are set wrong.
 //!
-//! What is durable survives a crash; sessions, frames and jobs under way do not. The network either delivers in order
+//! Durable entries survive a crash; sessions, frames and jobs under way do not. The network either delivers in order
 //! or breaks; now and then a hostile one doubles or swaps frames.
 
 mod checks;

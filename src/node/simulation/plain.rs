@@ -219,55 +219,18 @@ impl Plain<'_> {
         Allowed::Slots { open, erased: held.record.erased_slots() }
     }
 
-    /// Returns what policy allows now of a record: of each series what its newest revisions all allow.
+    /// Returns the part of a record that the partner must have in the end.
     pub(super) fn wanted(&self, id: &RecordId) -> Wanted {
         let Some(held) = self.reading.records.get(id) else { return Wanted::Nothing };
-        let slots = |classes: ClassSet| held.record.slots_in(classes).and(held.record.open_slots());
-        if held.record.kind() == Kind::Withdrawal {
-            if held.is_restricted {
-                return Wanted::Unchanged;
-            }
-            return match self.knows_series(id, held) && !held.is_retracted() {
-                true => Wanted::Shown(slots(self.classes(held).with(SlotClass::Core))),
-                false => Wanted::Nothing,
-            };
-        }
-        let mut withdrawals =
-            self.newest(held).filter(|(_, of)| of.record.kind() == Kind::Withdrawal);
-        if let Some((_, withdrawal)) = withdrawals.next() {
-            return if withdrawal.is_restricted { Wanted::Unchanged } else { Wanted::Withdrawn };
-        }
-        let mut classes = self.classes(held);
-        if !classes.contains(SlotClass::Core) || held.is_retracted() {
-            return Wanted::Nothing;
-        }
-        let mut is_known = true;
-        for (_, of) in self.newest(held).chain([(id, held)]) {
-            match self.sees_subject(of) {
-                _ if of.is_restricted || self.is_from_partner(of) => {}
-                Some(false) => return Wanted::Nothing,
-                None => is_known = false,
-                Some(true) => {}
-            }
-        }
-        for (_, newest) in self.newest(held).filter(|(of, _)| *of != id) {
-            if newest.is_retracted() {
-                return Wanted::Nothing;
-            }
-            if !self.is_from_partner(newest) {
-                classes = classes.intersection(self.classes(newest));
-            }
-        }
-        let is_held = self.newest(held).any(|(of_id, of)| {
-            let is_held = of.is_restricted || self.held_back.contains(of_id);
-            is_held && !self.is_from_partner(of)
-        });
-        let is_held = is_held || self.held_back.contains(id);
-        match classes.contains(SlotClass::Core) {
-            false => Wanted::Nothing,
-            true if is_held || held.is_restricted || !is_known => Wanted::Unchanged,
-            true if self.is_newest(held) => Wanted::Shown(slots(classes)),
-            true => Wanted::AtMost(slots(classes)),
+        let is_end =
+            |(_, of): (_, &Held)| of.record.kind() == Kind::Withdrawal && !of.is_restricted;
+        let is_withdrawn = held.record.kind() != Kind::Withdrawal && self.newest(held).any(is_end);
+        match self.allowed(id) {
+            Allowed::Slots { open, .. } => Wanted::Shown(open),
+            Allowed::Kept { open, .. } => Wanted::AtMost(open),
+            Allowed::AsItIs if is_withdrawn => Wanted::Withdrawn,
+            Allowed::AsItIs => Wanted::Unchanged,
+            Allowed::Nothing => Wanted::Nothing,
         }
     }
 }
